@@ -1,0 +1,1 @@
+"""The registry: versions of models, their files and aliases, the ledger of sweeps, and feedback."""

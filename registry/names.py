@@ -1,0 +1,40 @@
+"""Names of models and aliases, and references to versions: `NAME`, `NAME@ALIAS` and `NAME:N`."""
+
+import re
+from dataclasses import dataclass
+
+from tailorbird.errors import InvalidInput
+
+CHAMPION = "champion"
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?", re.ASCII)
+ACCEPTED = "1 to 64 of a-z, 0-9, '.', '_' and '-', with a letter or digit at both ends"
+
+
+def check(field: str, name: str) -> str:
+    """Return `name` where it is a name, else raise InvalidInput."""
+    if not _NAME.fullmatch(name):
+        shown = name if len(name) <= 64 else name[:61] + "..."
+        raise InvalidInput(field, f"{shown!r} is not a name; accepted: {ACCEPTED}")
+    return name
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A version by number, or by the alias that points to it."""
+
+    model: str
+    number: int | None = None
+    alias: str = CHAMPION
+
+    @classmethod
+    def parse(cls, text: str) -> "Reference":
+        if ":" in text:
+            model, _, number = text.partition(":")
+            if not re.fullmatch(r"[1-9][0-9]{0,8}", number, re.ASCII):
+                raise InvalidInput("version", f"{number[:20]!r} is not a version number; accepted: NAME:1, NAME:2, …")
+            return cls(check("model", model), number=int(number))
+        model, at, alias = text.partition("@")
+        return cls(check("model", model), alias=check("alias", alias) if at else CHAMPION)
+
+    def __str__(self) -> str:
+        return f"{self.model}:{self.number}" if self.number is not None else f"{self.model}@{self.alias}"

@@ -1,0 +1,123 @@
+"""The tables. A change here needs a migration in `registry/migrations/versions` and a new REVISION."""
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+
+REVISION = "0001"
+
+metadata = sa.MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+models = sa.Table(
+    "models",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("last_number", sa.Integer, nullable=False),  # counts up only, so that a number is never used twice
+    sa.Column("created", sa.String(27), nullable=False),
+)
+
+versions = sa.Table(
+    "versions",
+    metadata,
+    sa.Column("model", sa.ForeignKey("models.name"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("manifest", sa.String(64), nullable=False),
+    sa.Column("evidence", sa.JSON, nullable=False),
+    sa.Column("lineage", sa.JSON, nullable=False),
+    sa.Column("who", sa.String(128), nullable=False),
+    sa.Column("created", sa.String(27), nullable=False),
+)
+
+aliases = sa.Table(
+    "aliases",
+    metadata,
+    sa.Column("model", sa.String(64), primary_key=True),
+    sa.Column("alias", sa.String(64), primary_key=True),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.ForeignKeyConstraint(["model", "number"], ["versions.model", "versions.number"]),
+)
+
+moves = sa.Table(
+    "moves",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("model", sa.String(64), nullable=False),
+    sa.Column("alias", sa.String(64), nullable=False),
+    sa.Column("from_number", sa.Integer),
+    sa.Column("to_number", sa.Integer, nullable=False),
+    sa.Column("verdict", sa.JSON, nullable=False),
+    sa.Column("forced", sa.Boolean, nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("who", sa.String(128), nullable=False),
+    sa.Column("moved", sa.String(27), nullable=False),
+    sa.ForeignKeyConstraint(["model", "to_number"], ["versions.model", "versions.number"]),
+    sa.Index(None, "model", "id"),
+)
+
+sweeps = sa.Table(
+    "sweeps",
+    metadata,
+    sa.Column("id", sa.String(96), primary_key=True),
+    sa.Column("spec", sa.JSON, nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("champion", sa.Integer),
+    sa.Column("registered", sa.Integer),
+    sa.Column("problem", sa.Text),
+    sa.Column("who", sa.String(128), nullable=False),
+    sa.Column("created", sa.String(27), nullable=False),
+    sa.Column("ended", sa.String(27)),
+    sa.Index(None, "created"),
+)
+
+trials = sa.Table(
+    "trials",
+    metadata,
+    sa.Column("sweep", sa.ForeignKey("sweeps.id"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("config", sa.JSON, nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("problem", sa.Text),
+)
+
+reports = sa.Table(
+    "reports",
+    metadata,
+    sa.Column("sweep", sa.String(96), primary_key=True),
+    sa.Column("trial", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("epoch", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("metrics", sa.JSON, nullable=False),
+    sa.Column("checkpoint", sa.String(64)),
+    sa.Column("reported", sa.String(27), nullable=False),
+    sa.ForeignKeyConstraint(["sweep", "trial"], ["trials.sweep", "trials.number"]),
+)
+
+feedback = sa.Table(
+    "feedback",
+    metadata,
+    sa.Column("receipt", sa.String(32), primary_key=True),
+    sa.Column("model", sa.String(64), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("predicted", sa.String(256), nullable=False),
+    sa.Column("confidence_bin", sa.String(8), nullable=False),
+    sa.Column("label", sa.String(256), nullable=False),
+    sa.Column("predicted_at", sa.String(27), nullable=False),
+    sa.Column("received", sa.String(27), nullable=False),
+    sa.Index(None, "model", "version", "received"),
+)
+
+
+def now() -> str:
+    """The time as every table keeps it: ISO 8601 in UTC with microseconds, so that text order is time order."""
+    return timestamp(datetime.now(UTC))
+
+
+def timestamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
