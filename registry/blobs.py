@@ -22,9 +22,11 @@ class BlobStore:
         digest = hashlib.sha256(data).hexdigest()
         path = self.path(digest)
         try:
+            make_folder(path.parent)
             if not _holds(path, digest):
-                path.parent.mkdir(parents=True, exist_ok=True)
                 write_flushed(path, data)
+            for folder in (path.parent, self.folder):  # also where another process made them and died before this
+                flush(folder)
         except OSError as error:
             raise Unavailable(f"{path} cannot be written: {error.strerror}") from None
         return digest
@@ -50,17 +52,31 @@ def write_flushed(path: Path, data: bytes) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
             os.fchmod(file.fileno(), 0o644)
+            os.fsync(file.fileno())
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+    flush(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and its parents, so that they are still there after a power cut."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    flush(folder.parent)
+
+
+def flush(folder: Path) -> None:
+    """Bring the names in a folder to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def _holds(path: Path, digest: str) -> bool:

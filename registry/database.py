@@ -1,12 +1,16 @@
 """The SQLite database: opened, migrated, and written to in one way, `with database.atomic():`."""
 
+import os
 import sqlite3
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
 
+from registry.blobs import flush, make_folder
 from registry.schema import REVISION
 from tailorbird.errors import Unavailable
 from tailorbird.settings import writable
@@ -20,26 +24,26 @@ class Database:
     def __init__(self, path: Path) -> None:
         """Open, or make, the database at `path`, and bring its schema up to date.
 
-        Raises Unavailable where it cannot be opened, is newer than this release, or is read-only while a log of
-        unmerged writes lies beside it.
+        Raises Unavailable where it cannot be opened, is newer than this release, or is read-only while it is older
+        or a log of unmerged writes lies beside it.
         """
         self.path = path
-        self.read_only = not (writable(path.parent) and (not path.exists() or writable(path)))
+        self.read_only = not (writable(path.parent) and writable(path))
         if self.read_only:
             self._refuse_unmerged_log()
         else:
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(path.parent)
             except OSError as error:
                 raise Unavailable(
                     f"the folder {path.parent} of the database cannot be made: {error.strerror}"
                 ) from None
-        self._engine = sa.create_engine("sqlite://", creator=self._connect, poolclass=sa.QueuePool)
-        sa.event.listen(self._engine, "begin", _begin_immediate)
+        self._engine = sa.create_engine("sqlite://", creator=self._connect, poolclass=sa.QueuePool, max_overflow=-1)
         try:
             self._migrate()
-        except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
-            raise Unavailable(f"the database {path} cannot be used: {getattr(error, 'orig', error)}") from None
+        except BaseException:
+            self.close()
+            raise
 
     @contextmanager
     def atomic(self) -> Iterator[sa.Connection]:
@@ -47,12 +51,14 @@ class Database:
         if self.read_only:
             raise Unavailable(f"the database {self.path} is read-only here")
         with self._told(), self._engine.begin() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """A connection for single reads; it takes no lock."""
-        with self._told(), self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        """A snapshot: all that is read is of one moment, no writer waits for it, and it waits for none."""
+        with self._told(), self._engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN")
             yield connection
 
     def close(self) -> None:
@@ -62,23 +68,32 @@ class Database:
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except sa.exc.OperationalError as error:  # disk full, locked for too long, gone
-            raise Unavailable(f"the database {self.path} cannot be used: {error.orig}") from None
+        except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
+            cause = getattr(error, "orig", error)
+            # full, locked for too long and gone are OperationalError, a damaged file is DatabaseError itself;
+            # the others (a constraint, a misused parameter) are defects of ours and keep their traceback
+            if type(cause) not in (sqlite3.OperationalError, sqlite3.DatabaseError):
+                raise
+            raise Unavailable(f"the database {self.path} cannot be used: {cause}") from None
 
     def _connect(self) -> sqlite3.Connection:
         mode = "mode=ro&immutable=1" if self.read_only else "mode=rwc"
         uri = f"{self.path.absolute().as_uri()}?{mode}"
         connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
-        if not self.read_only:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
+        try:
+            if not self.read_only:
+                _use_wal(connection)
+                connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _refuse_unmerged_log(self) -> None:
         log = self.path.with_name(self.path.name + "-wal")
-        if not self.path.exists():
-            raise Unavailable(f"there is no database at {self.path}, and none can be made in a read-only folder")
+        if not os.access(self.path, os.R_OK):
+            raise Unavailable(f"there is no database to read at {self.path}, and none can be made in this folder")
         if log.exists() and log.stat().st_size > 0:
             raise Unavailable(
                 f"the database {self.path} is read-only and {log.name} holds writes that are not in it yet: "
@@ -95,20 +110,41 @@ class Database:
                 f"the database {self.path} has schema {revision}, newer than the {REVISION} of this release: "
                 f"use a newer tailorbird"
             )
-        if revision is not None:
-            self._back_up(revision)
+        if self.read_only:
+            raise Unavailable(
+                f"the database {self.path} has schema {revision or 'none'}, older than the {REVISION} of this release, "
+                f"and is read-only: open it once where it can be written"
+            )
         with self.atomic() as connection:
-            if _revision(connection) != REVISION:  # another process may have been first
-                _upgrade(connection)
+            revision = _revision(connection)
+            if revision == REVISION:  # another process was first; a backup now would replace its backup
+                return
+            if revision is not None:
+                self._back_up(revision)
+            _upgrade(connection)
 
     def _back_up(self, revision: str) -> None:
         copy = self.path.with_name(f"{self.path.name}.{revision}.backup")
-        with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(copy)) as target:
-            source.backup(target)
+        with tempfile.TemporaryDirectory(prefix=".", dir=copy.parent) as folder:
+            partial = Path(folder) / copy.name
+            with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(partial)) as target:
+                source.backup(target)
+            partial.replace(copy)
+        flush(copy.parent)
 
 
-def _begin_immediate(connection: sa.Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+def _use_wal(connection: sqlite3.Connection) -> None:
+    # on a new database that another process opens too, SQLite asks for this lock once, whatever the timeout
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _revision(connection: sa.Connection) -> str | None:

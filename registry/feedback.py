@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from registry import schema
 from registry.core import Registry
 
+CHUNK = 10_000  # SQLite takes 32,766 variables in one statement
+
 Outcome = Literal["accepted", "duplicate", "conflict"]
 
 
@@ -31,8 +33,11 @@ def record(registry: Registry, labels: Sequence[Feedback]) -> list[Outcome]:
     outcomes: list[Outcome] = []
     received = schema.now()
     with registry.atomic() as connection:
-        query = sa.select(table.c.receipt, table.c.label).where(table.c.receipt.in_([one.receipt for one in labels]))
-        known = {row.receipt: row.label for row in connection.execute(query)}
+        known: dict[str, str] = {}
+        for start in range(0, len(labels), CHUNK):
+            receipts = [one.receipt for one in labels[start : start + CHUNK]]
+            query = sa.select(table.c.receipt, table.c.label).where(table.c.receipt.in_(receipts))
+            known.update({row.receipt: row.label for row in connection.execute(query)})
         new = []
         for one in labels:
             if one.receipt not in known:

@@ -1,5 +1,6 @@
 """Gates: pure functions of evidence that say whether a candidate may take an alias."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -25,15 +26,16 @@ def judge(candidate: Mapping[str, Any], champion: Mapping[str, Any] | None) -> V
     return Verdict(not reasons, reasons)
 
 
-def _parity(parity: Mapping[str, float]) -> str | None:
+def _parity(parity: Mapping[str, float | None]) -> str | None:
     # written as «not at least» so that NaN fails
-    if not parity["samples"] > 0:
+    samples, agreement, difference = (_number(parity[key]) for key in ("samples", "agreement", "max_difference"))
+    if not samples > 0:
         return "the export was not compared with torch on any image"
-    if not parity["agreement"] >= LEAST_AGREEMENT:
-        return f"the export agrees with torch on {parity['agreement']:.2%} of labels, at least {LEAST_AGREEMENT:.1%} needed"
-    if not parity["max_difference"] <= LARGEST_DIFFERENCE:
+    if not agreement >= LEAST_AGREEMENT:
+        return f"the export agrees with torch on {agreement:.3%} of labels, at least {LEAST_AGREEMENT:.1%} needed"
+    if not difference <= LARGEST_DIFFERENCE:
         return (
-            f"the export's probabilities differ from torch's by {parity['max_difference']:.1e}, "
+            f"the export's probabilities differ from torch's by {difference:.1e}, "
             f"at most {LARGEST_DIFFERENCE:.0e} allowed"
         )
     return None
@@ -46,3 +48,7 @@ def _accuracy(candidate: Mapping[str, Any], champion: Mapping[str, Any] | None) 
         f"held-out accuracy {candidate['accuracy']:.2%} is {100 * (champion['accuracy'] - candidate['accuracy']):.2f} "
         f"points under the champion's {champion['accuracy']:.2%}"
     )
+
+
+def _number(stored: float | None) -> float:
+    return math.nan if stored is None else stored  # JSON has no NaN

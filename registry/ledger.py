@@ -72,7 +72,8 @@ def begin(
             {"sweep": sweep, "number": number, "config": dict(config), "status": "pending"}
             for number, config in enumerate(configs, 1)
         ]
-        connection.execute(schema.trials.insert(), rows)
+        if rows:
+            connection.execute(schema.trials.insert(), rows)
 
 
 def report(registry: Registry, sweep: str, trial: int, made: Report) -> None:

@@ -47,15 +47,17 @@ def register(
 
     `parity` is what the export measured against torch on the held-out split: `agreement` of labels (0 to 1),
     `max_difference` of probabilities and `samples`. The row is written last: a version that can be seen is whole.
+    Raises InvalidInput for files that are not a package.
     """
     names.check("model", model)
-    created = schema.now()
-    about: dict[str, Any] = {
-        "model": model,
-        "created": created,
-        "evidence": _evidence(files, parity),
-        "lineage": dict(lineage),
-    }
+    about = _storable(
+        {
+            "model": model,
+            "created": schema.now(),
+            "evidence": _evidence(files, parity),
+            "lineage": dict(lineage),
+        }
+    )
     digest = packages.put(registry.blobs, files, about)
     row: dict[str, Any] = {**about, "manifest": digest, "who": who}
     with registry.atomic() as connection:
@@ -105,7 +107,7 @@ def verify(registry: Registry, version: Version) -> list[str]:
         found = [
             f"{packages.MANIFEST}: its {key} is not that of the version's row"
             for key in ("model", "created", "evidence", "lineage")
-            if about[key] != getattr(version, key)
+            if about.get(key) != getattr(version, key)
         ]
     return found
 
@@ -123,9 +125,20 @@ def export(registry: Registry, version: Version, folder: Path) -> Path:
 
 
 def _evidence(files: Mapping[str, bytes], parity: Mapping[str, float]) -> dict[str, Any]:
-    baseline = json.loads(files.get("baseline.json", b"{}"))
-    kept = {key: baseline.get(key) for key in ("accuracy", "standard_error", "samples", "test")}
+    try:
+        baseline = json.loads(files.get("baseline.json", b""))
+        kept = {key: baseline.get(key) for key in ("accuracy", "standard_error", "samples", "test")}
+        sound = 0 <= kept["accuracy"] <= 1
+    except (ValueError, AttributeError, TypeError):
+        sound = False
+    if not sound:
+        raise InvalidInput("package", "baseline.json must hold an accuracy from 0 to 1")
     return {**kept, "parity": dict(parity)}
+
+
+def _storable(value: dict[str, Any]) -> dict[str, Any]:
+    """A record as it comes back from JSON, which has no tuples, and None for NaN."""
+    return dict(json.loads(json.dumps(value), parse_constant=lambda _: None))
 
 
 def _next_number(connection: sa.Connection, model: str) -> int:

@@ -2,7 +2,8 @@
 
 TailorbirdError                 one plain sentence; exit status 1
 ├── InvalidInput                a field, a file or an argument that is not accepted; exit status 2
-│   └── NotFound                a name that does not exist here; exit status 2
+│   ├── NotFound                a name that does not exist here; exit status 2
+│   └── TooLarge                a file over a limit; exit status 2
 ├── Conflict                    somebody else moved the alias first
 ├── Refused                     a promotion whose verdict is no
 ├── Corrupt                     bytes that are not what was stored
@@ -18,6 +19,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 
 class TailorbirdError(Exception):
@@ -32,56 +34,65 @@ class InvalidInput(TailorbirdError):
     exit_status = 2
 
     def __init__(self, field: str, problem: str) -> None:
-        super().__init__(f"{field}: {problem}")
+        super().__init__(field, problem)
         self.field = field
         self.problem = problem
 
+    def __str__(self) -> str:
+        return f"{self.field}: {self.problem}"
+
     @classmethod
     def from_validation(cls, error: ValidationError, given: Any, prefix: str = "") -> "InvalidInput":
-        """The first problem that pydantic found, as one sentence with the full path of its key."""
-        first, *others = error.errors(include_url=False)
-        path = [*_path_in(first["loc"], given)]
-        problem = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-        if first["type"] == "union_tag_invalid":
-            path.append(str(first["ctx"]["discriminator"]).strip("'"))
-            problem = f"must be one of {first['ctx']['expected_tags']}, not '{first['ctx']['tag']}'"
-        elif first["type"] == "union_tag_not_found":
-            path.append(str(first["ctx"]["discriminator"]).strip("'"))
-            problem = "is missing"
-        elif first["type"] == "missing":
-            problem = "is missing"
-        elif first["type"] == "extra_forbidden":
-            problem = "is not a known key"
-        elif first["msg"].startswith("Input should be "):
-            problem = f"must be {problem}, not {_shown(first['input'])}"
-        elif not first["msg"].startswith("Value error, "):
-            problem = f"{problem[0].lower()}{problem[1:]}, not {_shown(first['input'])}"
+        """The first problem that pydantic found, as one sentence with the full path of its key.
+
+        A value that no branch of a union accepts is one problem: the branch that came furthest tells it, or all
+        that came equally far.
+        """
+        found = [(_path(one, given), one) for one in error.errors(include_url=False)]
+        first = found[0][0]
+        within = [(path, one) for path, one in found if path[: len(first)] == first]
+        furthest = max((path for path, _ in within), key=len)
+        problem = _sentence([one for path, one in within if path == furthest])
+        others = {path for path, _ in found if path[: len(first)] != first}
         more = f" (and {len(others)} more)" if others else ""
-        return cls(prefix + (".".join(path) or "value"), problem + more)
+        return cls((prefix + ".".join(furthest)).rstrip(".: ") or "value", problem + more)
 
 
 class NotFound(InvalidInput):
     """A model, version, alias, sweep or file that is not there."""
 
 
+class TooLarge(InvalidInput):
+    """A file over a limit that a setting or a library sets."""
+
+
 class Conflict(TailorbirdError):
     """The alias was not where the caller expected it: another promotion won."""
 
     def __init__(self, model: str, alias: str, expected: int | None, actual: int | None) -> None:
-        super().__init__(
-            f"{model}@{alias} is {_version(actual)}, not {_version(expected)} as expected: "
-            f"someone else moved it first; look at it and promote again"
-        )
+        super().__init__(model, alias, expected, actual)
+        self.model = model
+        self.alias = alias
         self.expected = expected
         self.actual = actual
+
+    def __str__(self) -> str:
+        return (
+            f"{self.model}@{self.alias} is {_version(self.actual)}, not {_version(self.expected)} as expected: "
+            f"someone else moved it first; look at it and promote again"
+        )
 
 
 class Refused(TailorbirdError):
     """A promotion that the gates do not let through; `reasons` says by how much each failed."""
 
     def __init__(self, what: str, reasons: list[str]) -> None:
-        super().__init__(f"{what} was refused: {'; '.join(reasons)}")
+        super().__init__(what, reasons)
+        self.what = what
         self.reasons = reasons
+
+    def __str__(self) -> str:
+        return f"{self.what} was refused: {'; '.join(self.reasons)}"
 
 
 class Corrupt(TailorbirdError):
@@ -102,23 +113,60 @@ def _version(number: int | None) -> str:
     return "unset" if number is None else f"version {number}"
 
 
+def _path(error: ErrorDetails, given: Any) -> tuple[str, ...]:
+    # pydantic puts the branch of a union into the path too; the user never wrote that key
+    path = []
+    for step in error["loc"]:
+        keys = range(len(given)) if isinstance(given, list) else given if isinstance(given, Mapping) else ()
+        if step in keys:
+            path.append(str(step))
+            given = given[step]
+    if error["type"] == "missing":
+        path.append(str(error["loc"][-1]))
+    elif error["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        path.append(error["ctx"]["discriminator"].strip("'"))
+    return tuple(path)
+
+
+def _sentence(errors: list[ErrorDetails]) -> str:
+    """What is wrong with one value; each error is that of another branch of a union."""
+    musts, others = [], []
+    for error in errors:
+        accepted = _accepted(error)
+        if accepted is None:
+            others.append(_problem(error))
+        else:
+            musts.append(accepted)
+    if musts:
+        others.insert(0, f"must be {' or '.join(dict.fromkeys(musts))}, not {_shown(errors[0]['input'])}")
+    return "; ".join(dict.fromkeys(others))
+
+
+def _accepted(error: ErrorDetails) -> str | None:
+    if error["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        return "keys with values"
+    before, should_be, accepted = error["msg"].partition("Input should be ")
+    return accepted.partition(", unable to parse")[0] if should_be and not before else None
+
+
+def _problem(error: ErrorDetails) -> str:
+    match error["type"]:
+        case "missing" | "union_tag_not_found":
+            return "is missing"
+        case "extra_forbidden":
+            return "is not a known key"
+        case "union_tag_invalid":
+            return f"must be one of {error['ctx']['expected_tags']}, not '{error['ctx']['tag']}'"
+        case "value_error":
+            return str(error["ctx"]["error"])
+    problem = error["msg"].replace(" after validation", "")
+    shown = "" if ", not " in problem else f", not {_shown(error['input'])}"
+    return f"{problem[0].lower()}{problem[1:]}{shown}"
+
+
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _path_in(loc: tuple[int | str, ...], given: Any) -> Iterator[str]:
-    # pydantic puts the tag of a discriminated union into the path; the user never wrote that key
-    for position, step in enumerate(loc):
-        if isinstance(given, Mapping):
-            if step not in given and position < len(loc) - 1:
-                continue
-            given = given.get(step)
-        elif isinstance(given, list) and isinstance(step, int) and step < len(given):
-            given = given[step]
-        elif not isinstance(given, (Mapping, list)) and position > 0:
-            return
-        yield str(step)
 
 
 @contextmanager

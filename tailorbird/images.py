@@ -10,28 +10,35 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from tailorbird.errors import InvalidInput
+from tailorbird.errors import InvalidInput, TooLarge
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 
 
 def decode(data: bytes, max_pixels: int) -> Image.Image:
-    """Read one PNG, JPEG or WebP image, or raise InvalidInput; nothing is decompressed beyond `max_pixels`."""
+    """Read one PNG, JPEG or WebP image; nothing is decompressed beyond `max_pixels`.
+
+    Raises TooLarge for an image over that limit or Pillow's own, InvalidInput for what is no such image.
+    """
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         if image.width * image.height > max_pixels:
-            raise InvalidInput("image", f"{image.width}x{image.height} pixels is over the limit of {max_pixels}")
+            raise TooLarge("image", f"{image.width}x{image.height} pixels is over the limit of {max_pixels}")
         image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except UnidentifiedImageError:  # its own text names a buffer's address
+        raise InvalidInput("image", "is not a PNG, JPEG or WebP image") from None
+    except Image.DecompressionBombError as error:
+        raise TooLarge("image", str(error)) from None
+    except (OSError, SyntaxError, ValueError) as error:
         raise InvalidInput("image", f"cannot be decoded as PNG, JPEG or WebP ({error})") from None
     return image
 
 
 def to_signature(image: Image.Image, shape: Sequence[int]) -> NDArray[np.uint8]:
     """Bring an image to uint8 pixels of `shape`: [height, width], or [height, width, 3] for colour."""
-    image = ImageOps.exif_transpose(image)
+    image = _upright(image)
     if image.mode.startswith(("I", "F")):  # 16 bits a channel: Pillow's own conversion would clip instead of scale
         image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
     if image.has_transparency_data:
@@ -41,3 +48,10 @@ def to_signature(image: Image.Image, shape: Sequence[int]) -> NDArray[np.uint8]:
     if image.size != (shape[1], shape[0]):
         image = image.resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
     return np.asarray(image, dtype=np.uint8)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # of many kinds, for tags that are damaged: they say nothing, and the pixels are whole
+        return image

@@ -1,0 +1,1 @@
+"""Training: from a RunConfig and a data set to a checkpoint, its curves and its ONNX export."""

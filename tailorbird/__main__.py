@@ -1,0 +1,5 @@
+"""`python -m tailorbird`."""
+
+from tailorbird.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""The commands, a module each; `tailorbird.cli` puts them together."""

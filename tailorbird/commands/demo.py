@@ -1,0 +1,165 @@
+"""`tailorbird demo`: the main job on embedded defaults, from a sweep on real data to answers over HTTP."""
+
+import io
+import json
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from tailorbird import settings
+from tailorbird.errors import Unavailable
+from tailorbird.settings import Settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from training.datasets import Dataset
+    from tuning.spec import SweepSpec
+
+IMAGES = 10
+START_SECONDS = 60
+
+
+def demo() -> None:
+    """Sweep on real data, register and promote the best, serve it, ask it for predictions, stop.
+
+    Fashion-MNIST is downloaded where it is missing; without it the demo runs on the digits that scikit-learn carries.
+
+    Example: tailorbird demo
+    """
+    from rich.console import Console
+
+    from tuning import runner, table
+
+    here, console = settings.load(), Console()
+    spec, dataset = _choose(here, console)
+    console.rule("sweep")
+    console.print(f"{len(spec.configs)} trials over {', '.join(spec.varied.values())}", highlight=False)
+    outcome = runner.run(spec, here, console, settings.who())
+    table.show_outcome(outcome, spec, console)
+    model = spec.promote.model if spec.promote else spec.name
+    _verify(here, model, console)
+    console.rule("serve")
+    _ask(here, spec, dataset, model, console)
+    console.rule()
+    console.print(
+        f"registry and models: {here.home}\nnext: tailorbird serve {model}, tailorbird registry show {model}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _choose(here: Settings, console: "Console") -> tuple["SweepSpec", "Dataset"]:
+    from training import datasets
+    from tuning import spec as specs
+
+    folder = resources.files("tuning") / "specs"
+    try:
+        name, dataset = "demo.yaml", datasets.load("fashion_mnist", here.data, here.download_timeout)
+    except Unavailable as error:
+        console.print(
+            f"{error}\nso this demo runs on the digits that scikit-learn carries", style="yellow", soft_wrap=True
+        )
+        name, dataset = "demo-digits.yaml", datasets.load("digits", here.data)
+    with resources.as_file(folder / name) as path:
+        return specs.read(path, []), dataset
+
+
+def _verify(here: Settings, model: str, console: "Console") -> None:
+    from registry import versions
+    from registry.core import Registry
+
+    with Registry(here) as registry:
+        champion = versions.resolve(registry, model)
+        problems = versions.verify(registry, champion)
+    console.print(f"{champion} is {model}@champion: {'; '.join(problems) or 'every file verified'}", highlight=False)
+
+
+def _ask(here: Settings, spec: "SweepSpec", dataset: "Dataset", model: str, console: "Console") -> None:
+    """Send ten test images, one of each class as far as there are, then their true labels."""
+    from rich import box
+    from rich.table import Table
+
+    from training import splits
+
+    test = splits.split(dataset, spec.data).test
+    chosen = [int((test.labels == index % len(dataset.classes)).argmax()) for index in range(IMAGES)]
+    table = Table("image", "true", "predicted", "confidence", "ms", box=box.SIMPLE)
+    labels, times = [], []
+    with _serving(model) as url:
+        console.print(f"serving {model} at {url}", highlight=False)
+        for position in chosen:
+            true = dataset.classes[test.labels[position]]
+            start = time.perf_counter()
+            answer = _post(here, f"{url}/predict", _png(test.images[position]), "image/png")
+            times.append(1000 * (time.perf_counter() - start))
+            found = answer["predictions"][0]
+            mark = "" if found["label"] == true else " ✗"
+            table.add_row(
+                f"test {position}", true, found["label"] + mark, f"{found['confidence']:.1%}", f"{times[-1]:.1f}"
+            )
+            labels.append({"receipt": found["receipt"], "label": true})
+        told = _post(here, f"{url}/feedback", json.dumps({"labels": labels}).encode(), "application/json")
+    console.print(table)
+    console.print(
+        f"{IMAGES} images over HTTP, median {statistics.median(times):.1f} ms; "
+        f"{told['accepted']} true labels accepted as feedback",
+        highlight=False,
+    )
+
+
+@contextmanager
+def _serving(model: str) -> Iterator[str]:
+    """A server of its own process on a free port, stopped as Kubernetes would stop it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "tailorbird", "serve", model, "--host", "127.0.0.1", "--port", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        _wait(server, f"http://127.0.0.1:{port}")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.communicate(timeout=START_SECONDS)
+
+
+def _wait(server: subprocess.Popen[str], url: str) -> None:
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        if server.poll() is not None:
+            raise Unavailable(f"the server did not start: {server.communicate()[1].strip().removeprefix('error: ')}")
+        try:
+            urllib.request.urlopen(f"{url}/readyz", timeout=1).close()  # noqa: S310
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise Unavailable(f"the server was not ready within {START_SECONDS} s")
+
+
+def _post(here: Settings, url: str, body: bytes, kind: str) -> Any:
+    headers = {"Content-Type": kind}
+    if here.api_token:
+        headers["Authorization"] = f"Bearer {here.api_token.get_secret_value()}"
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=10) as answer:  # noqa: S310
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        raise Unavailable(f"{url} answered {error.code}: {error.read().decode(errors='replace')}") from None
+
+
+def _png(pixels: Any) -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,122 @@
+"""`tailorbird doctor`: check what everything stands on, and say what to do about each."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib import metadata
+
+import typer
+
+from tailorbird import __version__, settings
+from tailorbird.commands.options import AsJson, print_json
+from tailorbird.errors import TailorbirdError
+from tailorbird.settings import PREFIX, Settings
+
+NEEDED = {
+    "train": ("torch", "torchvision", "ray", "onnx", "onnxruntime", "scikit-learn"),
+    "serve": ("bentoml", "onnxruntime", "prometheus-client"),
+}
+LEAST_FREE_BYTES = 2**30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check: `ok`, `warning` or `error`, and what to do where it is not ok."""
+
+    check: str
+    state: str
+    what: str
+    mend: str = ""
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Check settings, database, storage, data, Ray and versions; exit status 1 where something does not work.
+
+    Example: tailorbird doctor
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    here = settings.load()
+    findings = [finding for check in CHECKS for finding in check(here)]
+    if as_json:
+        print_json([asdict(one) for one in findings])
+    else:
+        table = Table("check", "state", "what", "what to do", box=None, header_style="bold", padding=(0, 2, 0, 0))
+        colours = {"ok": "green", "warning": "yellow", "error": "red"}
+        for one in findings:
+            table.add_row(one.check, f"[{colours[one.state]}]{one.state}[/]", one.what, one.mend)
+        Console().print(table)
+    if any(one.state == "error" for one in findings):
+        raise typer.Exit(1)
+
+
+def _versions(_: Settings) -> Iterator[Finding]:
+    yield Finding("tailorbird", "ok", f"{__version__} on Python {sys.version.split()[0]}")
+    for extra, names in NEEDED.items():
+        missing = [name for name in names if not _installed(name)]
+        if missing:
+            mend = f"pip install 'tailorbird[{extra}]' to {extra} here"
+            yield Finding(extra, "warning", f"{', '.join(missing)} not installed", mend)
+        else:
+            yield Finding(extra, "ok", ", ".join(f"{name} {metadata.version(name)}" for name in names))
+
+
+def _environment(here: Settings) -> Iterator[Finding]:
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    for name in sorted(os.environ.keys() - known):
+        if name.startswith(PREFIX):
+            yield Finding("settings", "warning", f"{name} is not a setting", f"known: {', '.join(sorted(known))}")
+    yield Finding("settings", "ok", f"HOME {here.home}")
+    folder = next(path for path in (here.home, *here.home.parents) if path.exists())
+    free = shutil.disk_usage(folder).free
+    state, mend = ("ok", "") if free > LEAST_FREE_BYTES else ("warning", "free some, or set TAILORBIRD_HOME elsewhere")
+    yield Finding("disk", state, f"{free / 2**30:.1f} GiB free for {here.home}", mend)
+
+
+def _registry(here: Settings) -> Iterator[Finding]:
+    from registry import versions
+    from registry.core import Registry
+
+    try:
+        with Registry(here) as registry:
+            found = versions.list_all(registry)
+            access = ", read-only" if registry.database.read_only else ""
+    except TailorbirdError as error:
+        yield Finding("database", "error", str(error), "set TAILORBIRD_HOME or TAILORBIRD_DATABASE_URL")
+        return
+    yield Finding("database", "ok", f"{here.database}, {len(found)} versions{access}")
+    if not settings.writable(here.storage):
+        yield Finding("storage", "warning", f"{here.storage} cannot be written", "set TAILORBIRD_STORAGE_URL to train")
+    else:
+        yield Finding("storage", "ok", str(here.storage))
+
+
+def _data(here: Settings) -> Iterator[Finding]:
+    if not _installed("torch"):
+        return
+    from training.datasets import SOURCES
+
+    for name, source in SOURCES.items():
+        if source.missing(here.data):
+            yield Finding("data", "warning", f"{name} is not below {here.data}", f"tailorbird data {name} downloads it")
+        else:
+            yield Finding("data", "ok", f"{name} below {here.data}")
+
+
+def _ray(_: Settings) -> Iterator[Finding]:
+    address = os.environ.get("RAY_ADDRESS")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    yield Finding("ray", "ok", f"cluster at {address}" if address else f"a local one for each sweep, on {cores} cores")
+
+
+def _installed(name: str) -> bool:
+    try:
+        return bool(metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return False
+
+
+CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (_versions, _environment, _registry, _data, _ray)

@@ -1,0 +1,25 @@
+"""`tailorbird serve NAME`: the HTTP endpoint."""
+
+from typing import Annotated
+
+import typer
+
+from tailorbird import settings
+
+
+def serve(
+    model: Annotated[
+        str | None, typer.Argument(metavar="NAME[@ALIAS|:N]", help="What to serve; default: TAILORBIRD_MODEL.")
+    ] = None,
+    host: Annotated[str, typer.Option(envvar="HOST", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="PORT", min=1, max=65535, help="Port to listen on.")] = 3000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that answer.")] = 1,
+) -> None:
+    """Answer predictions over HTTP until Ctrl-C.
+
+    Example: tailorbird serve demo@champion --port 3000
+    """
+    from serving import server
+
+    here = settings.load()
+    server.serve(here, model or here.model, host, port, workers)

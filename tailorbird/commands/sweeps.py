@@ -1,0 +1,87 @@
+"""`tailorbird sweeps`: look at the ledger."""
+
+from typing import Annotated, Any
+
+import typer
+
+from tailorbird import settings
+from tailorbird.commands.options import AsJson, print_json
+
+app = typer.Typer(help="Look at the ledger of sweeps.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_sweeps(as_json: AsJson = False) -> None:
+    """All sweeps, newest first.
+
+    Example: tailorbird sweeps list
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from registry import ledger
+    from registry.core import Registry
+
+    with Registry(settings.load()) as registry:
+        found = ledger.sweeps(registry)
+    if as_json:
+        print_json([one.record() for one in found])
+        return
+    table = Table("sweep", "status", "registered", "began (UTC)", "who", box=box.SIMPLE)
+    for one in found:
+        table.add_row(one.id, one.status, _version(one.spec, one.registered), one.created[:19], one.who)
+    Console().print(table)
+
+
+@app.command()
+def show(
+    sweep: Annotated[str, typer.Argument(help="A sweep's id, from `sweeps list`.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """One sweep with its trials.
+
+    Example: tailorbird sweeps show demo-1a2b3c
+    """
+    from dataclasses import asdict
+
+    from registry import ledger
+    from registry.core import Registry
+
+    with Registry(settings.load()) as registry:
+        found = ledger.sweep(registry, sweep)
+        trials = ledger.trials(registry, sweep)
+    if as_json:
+        print_json({**found.record(), "trials": [asdict(one) for one in trials]})
+    else:
+        _print(found, trials)
+
+
+def _print(found: Any, trials: list[Any]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from tuning.spec import parse
+    from tuning.table import cells
+
+    console, spec = Console(), parse(found.spec)
+    console.print(f"{found.id}: {found.status}, began {found.created[:19]} UTC by {found.who}", highlight=False)
+    if found.problem:
+        console.print(found.problem, highlight=False, style="red")
+    if found.registered:
+        console.print(f"registered {_version(found.spec, found.registered)}", highlight=False)
+    metric = spec.objective.metric
+    table = Table("trial", "status", "epochs", metric, *spec.varied.values(), box=box.SIMPLE)
+    for one in trials:
+        last = one.reports[-1].metrics.get(metric) if one.reports else None
+        epochs = f"{len(one.reports)}/{one.config['epochs']}"
+        table.add_row(str(one.number), one.status, epochs, *cells(last), *cells(*spec.values(one.config)))
+    console.print(table)
+    for one in trials:
+        if one.problem:
+            console.print(f"trial {one.number}: {one.problem}", highlight=False, style="red")
+
+
+def _version(spec: dict[str, Any], number: int | None) -> str:
+    return f"{spec['promote']['model']}:{number}" if number else "-"

@@ -1,0 +1,166 @@
+"""Data sets: uint8 images and integer labels in memory, read from disk or downloaded there first."""
+
+import gzip
+import hashlib
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tailorbird.errors import InvalidInput
+from training import download
+from training.config import DatasetName
+
+Images = NDArray[np.uint8]
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images [N, H, W] or [N, H, W, 3] with their classes; `test` is None where none was set apart."""
+
+    name: str
+    classes: tuple[str, ...]
+    images: Images
+    labels: Labels
+    test: tuple[Images, Labels] | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.images.shape[1:]
+
+    def record(self) -> dict[str, Any]:
+        """What the set holds: shapes, counts by class, and its digest."""
+        test = np.empty(0, np.int64) if self.test is None else self.test[1]
+        counts = {
+            label: {"train": int((self.labels == index).sum()), "test": int((test == index).sum())}
+            for index, label in enumerate(self.classes)
+        }
+        return {
+            "name": self.name,
+            "shape": list(self.shape),
+            "dtype": str(self.images.dtype),
+            "classes": list(self.classes),
+            "train": len(self.labels),
+            "test": len(test),
+            "counts": counts,
+            "sha256": self.digest(),
+        }
+
+    def digest(self) -> str:
+        """SHA-256 over all pixels and labels, in order."""
+        total = hashlib.sha256()
+        for array in (self.images, self.labels, *(self.test or ())):
+            total.update(np.ascontiguousarray(array).tobytes())
+        return total.hexdigest()
+
+
+@dataclass(frozen=True)
+class IdxSource:
+    """A data set of four IDX files: where it is published, and the SHA-256 sums of the unpacked files."""
+
+    folder: str
+    url: str
+    classes: tuple[str, ...]
+    sums: dict[str, str]
+
+    def path(self, data: Path, stem: str) -> Path | None:
+        """Where a file lies below the folder of data sets, unpacked or not; None where it does not."""
+        raw = data / self.folder / "raw"
+        return next((path for path in (raw / stem, raw / f"{stem}.gz") if path.exists()), None)
+
+    def missing(self, data: Path) -> list[str]:
+        """The files that would have to be downloaded."""
+        return [stem for stem in self.sums if self.path(data, stem) is None]
+
+
+_AGAIN = "delete it to have it downloaded again"
+_DIGITS = tuple("0123456789")
+_GARMENTS = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+
+SOURCES = {
+    # Xiao, Rasul & Vollgraf 2017, https://github.com/zalandoresearch/fashion-mnist (MIT)
+    "fashion_mnist": IdxSource(
+        "FashionMNIST",
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        _GARMENTS,
+        {
+            "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+            "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+            "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+            "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+        },
+    ),
+    # LeCun, Cortes & Burges, http://yann.lecun.com/exdb/mnist/, from the mirror that torchvision uses
+    "mnist": IdxSource(
+        "MNIST",
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        _DIGITS,
+        {
+            "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+            "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+            "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+            "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+        },
+    ),
+}
+
+
+def load(name: DatasetName, folder: Path, timeout: float = 5) -> Dataset:
+    """Read a data set below `folder`, downloading what is missing.
+
+    Raises InvalidInput for a damaged file or one that is not the published one, Unavailable where a download does
+    not answer within `timeout` seconds.
+    """
+    if name == "digits":
+        return _digits()
+    source = SOURCES[name]
+    arrays = [_read(folder, stem, source, timeout) for stem in source.sums]
+    images, labels, test_images, test_labels = arrays
+    return Dataset(name, source.classes, images, labels.astype(np.int64), (test_images, test_labels.astype(np.int64)))
+
+
+def _digits() -> Dataset:
+    from sklearn.datasets import load_digits
+
+    pixels, labels = load_digits(return_X_y=True)
+    images = np.round(pixels.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)  # its own scale is 0 to 16
+    return Dataset("digits", _DIGITS, images, labels.astype(np.int64), None)
+
+
+def _read(folder: Path, stem: str, source: IdxSource, timeout: float) -> Images:
+    path = source.path(folder, stem)
+    if path is None:
+        path = folder / source.folder / "raw" / f"{stem}.gz"
+        download.fetch(f"{source.url}{stem}.gz", path, timeout)
+    data = _unpacked(path)
+    array = parse_idx(data, path)
+    if hashlib.sha256(data).hexdigest() != source.sums[stem]:
+        raise InvalidInput(str(path), f"is not the published {stem} (its SHA-256 sum differs); {_AGAIN}")
+    return array
+
+
+def _unpacked(path: Path) -> bytes:
+    try:
+        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise InvalidInput(str(path), f"cannot be unpacked ({error}); {_AGAIN}") from None
+
+
+def parse_idx(data: bytes, path: Path) -> Images:
+    """An IDX file of unsigned bytes as an array; `path` is for the error. Format: yann.lecun.com/exdb/mnist."""
+    wrong = f"is no whole IDX file of unsigned bytes (%s); {_AGAIN}"
+    if len(data) < 4 or data[:3] != b"\x00\x00\x08":
+        raise InvalidInput(str(path), wrong % "it does not begin with 00 00 08")
+    header = 4 + 4 * data[3]
+    if len(data) < header:
+        raise InvalidInput(str(path), wrong % f"its header of {header} bytes is cut")
+    shape = struct.unpack(f">{data[3]}I", data[4:header])
+    expected = header + int(np.prod(shape, dtype=np.int64))
+    if len(data) != expected:
+        raise InvalidInput(str(path), wrong % f"{len(data)} bytes, {expected} announced")
+    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)

@@ -1,0 +1,29 @@
+"""torchvision, also beside a torch that its compiled operators were not built for."""
+
+import importlib
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import torch
+
+
+def torchvision(module: str) -> ModuleType:
+    """Import `torchvision.MODULE`; operators whose library does not load are declared first, without a kernel.
+
+    PyPI's Linux wheels are built for CUDA. Beside a CPU build of torch their library does not load, and torchvision's
+    own import then fails over the operators' missing schemas, although transforms and models need none of them.
+    """
+    package = importlib.util.find_spec("torchvision")
+    folders = package.submodule_search_locations if package else None
+    try:
+        torch.ops.load_library(next(Path((folders or [""])[0]).glob("_C*.so")))
+    except (OSError, StopIteration):
+        _declare("nms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _declare("qnms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    return importlib.import_module(f"torchvision.{module}")
+
+
+def _declare(operator: str, schema: str) -> None:
+    if not hasattr(torch.ops.torchvision, operator):
+        torch.library.define(f"torchvision::{operator}", schema)

@@ -1,0 +1,61 @@
+"""Ray: a cluster that is there, or one of our own that leaves nothing behind."""
+
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import ray
+
+from tailorbird.errors import Unavailable
+
+LOCAL = "local"
+STORE_BYTES = 512 * 2**20
+
+# Read by Ray's processes when they start, so they must stand before ray.init.
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: it must reach the ledger
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # our ledger is the record; CSV and JSON copies of it are not needed
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",  # the new output prints trials in spite of verbose=0; the table is ours
+}
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[Path]:
+    """Connect to `address`, else to RAY_ADDRESS, else start Ray here; yields a temporary folder for Tune's files.
+
+    A Ray that was started here is stopped again, and its files are removed.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    address = address or os.environ.get("RAY_ADDRESS") or LOCAL
+    folder = Path(tempfile.mkdtemp(prefix="tailorbird-"))
+    try:
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are told by the table and the ledger
+        if address == LOCAL:
+            _ensure_token()
+            ray.init(
+                address=LOCAL, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
+                object_store_memory=STORE_BYTES, _temp_dir=str(folder),
+            )  # fmt: skip
+        else:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        yield folder / "tune"
+    except ConnectionError as error:
+        raise Unavailable(f"the Ray cluster at {address} does not answer: {error}") from None
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _ensure_token() -> None:
+    """A token of its own for a cluster of our own; Ray would leave one in the user's home."""
+    if not os.environ.keys() & {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)

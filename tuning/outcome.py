@@ -1,0 +1,61 @@
+"""How a sweep ended: its trials in order of merit, and what became of the best."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from registry.ledger import Report, Trial
+from registry.versions import Version
+from training.config import Objective
+
+COUNTED = ("finished", "stopped")
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A trial with its best epoch."""
+
+    trial: Trial
+    best: Report
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """The version that was registered; `obstacle` says why the alias was not moved, where it was not."""
+
+    version: Version
+    alias: str
+    obstacle: str | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A sweep that came to its end."""
+
+    sweep: str
+    ranked: list[Ranked]
+    promotion: Promotion | None
+
+    def record(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        best = [{"trial": one.trial.number, "epoch": one.best.epoch, **one.best.metrics} for one in self.ranked[:5]]
+        if self.promotion is None:
+            return {"sweep": self.sweep, "best": best, "registered": None}
+        return {
+            "sweep": self.sweep,
+            "best": best,
+            "registered": str(self.promotion.version),
+            "evidence": self.promotion.version.evidence,
+            "promoted": self.promotion.obstacle is None,
+            "obstacle": self.promotion.obstacle,
+        }
+
+
+def rank(trials: Sequence[Trial], objective: Objective) -> list[Ranked]:
+    """Trials that ended well, best first by their best epoch; of equals the earlier."""
+    ranked = []
+    for trial in trials:
+        kept = [report for report in trial.reports if report.checkpoint]
+        if kept and trial.status in COUNTED:
+            ranked.append(Ranked(trial, kept[-1]))  # a checkpoint is stored only where it beats those before it
+    return sorted(ranked, key=lambda one: -objective.score(one.best.metrics))

@@ -1,0 +1,167 @@
+"""Running a sweep: trials on Ray Tune, every report in the ledger, the best into the registry."""
+
+import secrets
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from rich.console import Console
+
+from registry import aliases, ledger
+from registry.core import Registry
+from tailorbird.errors import Interrupted, TailorbirdError
+from tailorbird.settings import Settings
+from training import datasets, splits
+from training.splits import Splits
+from tuning import cluster, outcome, promotion, writer
+from tuning.outcome import Outcome
+from tuning.spec import SweepSpec
+from tuning.table import LiveTable
+from tuning.trial import Trial
+
+
+def run(spec: SweepSpec, settings: Settings, console: Console, who: str, address: str | None = None) -> Outcome:
+    """Run a checked spec to its end.
+
+    Raises Interrupted on Ctrl-C or SIGTERM: the ledger keeps what was reported, and nothing is registered.
+    """
+    dataset = datasets.load(spec.data.name, settings.data, settings.download_timeout)
+    dealt = splits.split(dataset, spec.data)
+    sweep = f"{spec.name}-{secrets.token_hex(3)}"
+    with Registry(settings) as registry, _terminable(), cluster.connected(address) as folder:
+        champion = aliases.current(registry, spec.promote.model, spec.promote.alias) if spec.promote else None
+        book = writer.start(settings, sweep)
+        configs = [{"number": n, "run": one.model_dump(mode="json")} for n, one in enumerate(spec.configs, 1)]
+        ray.get(book.begin.remote(spec.model_dump(mode="json"), [one["run"] for one in configs], champion, who))
+        with _closed(book, registry, sweep) as closing:
+            _search(spec, configs, dealt.without_verdicts(), book, folder, console)
+            ranked = outcome.rank(ledger.trials(registry, sweep), spec.objective)
+            if not ranked:
+                raise TailorbirdError(f"no trial of {sweep} succeeded: {_first_problem(registry, sweep)}")
+            promoted = None
+            if spec.promote:
+                console.print(f"measuring and exporting trial {ranked[0].trial.number}", highlight=False)
+                promoted = promotion.register_best(
+                    registry, spec, sweep, ranked[0], dealt, dataset.digest(), champion, who
+                )
+                closing.registered = promoted.version.number
+    return Outcome(sweep, ranked, promoted)
+
+
+class _Follower(tune.Callback):  # type: ignore[misc]
+    """Carries what Tune tells its driver to the table, and the ends that a worker cannot tell to the ledger."""
+
+    def __init__(self, table: LiveTable, book: Any) -> None:
+        self._table, self._book = table, book
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune pickles its callbacks into a file that nobody reads; a terminal cannot be pickled
+
+    def on_trial_result(self, *, trial: Any, result: dict[str, Any], **_: Any) -> None:
+        self._table.report(trial.config["trial"]["number"], result)
+
+    def on_trial_complete(self, *, trial: Any, **_: Any) -> None:
+        whole = trial.last_result["epoch"] == trial.config["trial"]["run"]["epochs"]
+        self._end(trial, "finished" if whole else "stopped", None)
+
+    def on_trial_error(self, *, trial: Any, **_: Any) -> None:
+        # the worker entered its reason if it could; this one is for a worker that died
+        self._end(trial, "failed", str(trial.get_error()).strip().splitlines()[-1])
+
+    def _end(self, trial: Any, status: str, problem: str | None) -> None:
+        number = trial.config["trial"]["number"]
+        ray.get(self._book.set_trial.remote(number, status, problem))
+        self._table.end(number, status)
+
+
+def _search(
+    spec: SweepSpec, configs: list[dict[str, Any]], dealt: Splits, book: Any, folder: Path, console: Console
+) -> None:
+    """Let Tune place the trials and, with a scheduler, stop the hopeless ones; what to try was decided before."""
+    gpus = spec.resources.gpus
+    if gpus is None:
+        gpus = min(1, ray.cluster_resources().get("GPU", 0))
+    trainable = tune.with_parameters(Trial, splits=dealt, writer=book, objective=spec.objective)
+    with LiveTable(spec, spec.configs, console) as table:
+        tune.Tuner(
+            tune.with_resources(trainable, {"cpu": spec.resources.cpus, "gpu": gpus}),
+            param_space={"trial": tune.grid_search(configs)},
+            tune_config=tune.TuneConfig(
+                scheduler=_scheduler(spec),
+                reuse_actors=True,
+                trial_name_creator=lambda trial: str(trial.config["trial"]["number"]),
+                trial_dirname_creator=lambda trial: str(trial.config["trial"]["number"]),
+            ),
+            run_config=tune.RunConfig(
+                name=spec.name,
+                storage_path=str(folder),
+                callbacks=[_Follower(table, book)],
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # the ledger names the checkpoints
+                verbose=0,
+            ),
+        ).fit()
+
+
+def _scheduler(spec: SweepSpec) -> tune.schedulers.TrialScheduler | None:
+    if spec.scheduler == "none":
+        return None
+    longest = max(one.epochs for one in spec.configs)
+    return tune.schedulers.ASHAScheduler(
+        metric=spec.objective.metric,
+        mode=spec.objective.mode,
+        max_t=longest,
+        grace_period=max(1, longest // 9),  # two rungs of a third each; the first epochs of a long run tell little
+        reduction_factor=3,
+    )
+
+
+@dataclass
+class _Closing:
+    registered: int | None = None
+
+
+@contextmanager
+def _closed(book: Any, registry: Registry, sweep: str) -> Iterator[_Closing]:
+    """See to it that the ledger says how the sweep ended, however it did."""
+
+    def end(status: str, problem: str | None = None) -> None:
+        try:
+            ray.get(book.end.remote(status, closing.registered, problem))
+        except ray.exceptions.RayError:  # the writer is dead, so we may write in its place
+            ledger.end(registry, sweep, status, registered=closing.registered, problem=problem)
+
+    closing = _Closing()
+    try:
+        yield closing
+    except KeyboardInterrupt:
+        end("interrupted")
+        raise Interrupted(
+            f"sweep {sweep} was interrupted and registered nothing; `tailorbird sweeps show {sweep}` shows its trials"
+        ) from None
+    except BaseException as error:
+        end("failed", str(error))
+        raise
+    end("finished")
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM, which `ray job stop` and Kubernetes send, end a sweep as Ctrl-C does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _first_problem(registry: Registry, sweep: str) -> str:
+    return next((trial.problem for trial in ledger.trials(registry, sweep) if trial.problem), "none reported an epoch")

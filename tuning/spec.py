@@ -1,0 +1,165 @@
+"""The sweep spec: a YAML file that describes a search, checked whole before anything is started."""
+
+from collections import Counter
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from registry import names
+from tailorbird.errors import InvalidInput
+from training import config
+from training.config import Config, DataConfig, Objective, PositiveInt, RunConfig
+from tuning import space
+from tuning.space import Domain
+
+
+class Promote(Config):
+    """Where the best of a sweep goes."""
+
+    model: str
+    alias: str = names.CHAMPION
+
+
+class Resources(Config):
+    """What one trial takes of the cluster."""
+
+    cpus: float = Field(1, gt=0)
+    gpus: float | None = Field(None, ge=0, description="default: 1 where the cluster has GPUs, else 0")
+
+
+class SweepSpec(Config):
+    """A search over run configs: a `space` that is sampled or laid out, or explicit `runs`."""
+
+    name: str
+    data: DataConfig
+    run: dict[str, Any] = Field(default_factory=dict)
+    space: Annotated[dict[str, Domain], Field(min_length=1)] | None = None
+    runs: Annotated[list[dict[str, Any]], Field(min_length=1)] | None = None
+    trials: PositiveInt | None = None
+    search: Literal["random", "grid"] = "random"
+    scheduler: Literal["none", "asha"] = "none"
+    seed: int = Field(0, ge=0)
+    objective: Objective = Objective()
+    promote: Promote | None = None
+    resources: Resources = Resources()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "SweepSpec":
+        if (self.space is None) == (self.runs is None):
+            raise ValueError("must have either space or runs")
+        if self.space is not None and self.search == "random" and self.trials is None:
+            raise ValueError("trials is missing: how many points of the space to try")
+        if self.trials is not None and (self.runs is not None or self.search == "grid"):
+            raise ValueError("trials is of random search alone; runs and grids have as many as they list")
+        if self.promote and not self.data.holdout:
+            raise ValueError("promote needs data.holdout above 0, the images that a candidate is judged on")
+        if self.objective.metric.startswith("val_") and not self.data.validation:
+            raise ValueError(f"objective {self.objective.metric} needs data.validation above 0")
+        return self
+
+    @cached_property
+    def configs(self) -> list[RunConfig]:
+        """The run config of each trial, in order; raises InvalidInput where one of them is not valid."""
+        base = {"data": self.data.model_dump(), **self.run}
+        if self.runs is not None:
+            return [_checked(_merge(base, one), f"runs.{index}") for index, one in enumerate(self.runs)]
+        domains = self.space or {}
+        self._check_domains(base, domains)
+        points = space.grid(domains) if self.search == "grid" else space.samples(domains, self.trials or 0, self.seed)
+        return [_checked(_at(base, point), f"trial {number}") for number, point in enumerate(points, 1)]
+
+    @cached_property
+    def varied(self) -> dict[str, str]:
+        """The dotted keys in which the trials differ, each with the shortest name that tells it from the others."""
+        keys = list(self.space or dict.fromkeys(key for one in self.runs or [] for key in _leaves(one)))
+        last = Counter(key.rpartition(".")[2] for key in keys)
+        return {key: short if last[short := key.rpartition(".")[2]] == 1 else key for key in keys}
+
+    def values(self, given: Mapping[str, Any]) -> list[Any]:
+        """What a run config holds at the keys that vary; None where it has no such key."""
+        return [lookup(given, key) for key in self.varied]
+
+    def _check_domains(self, base: Mapping[str, Any], domains: Mapping[str, Domain]) -> None:
+        """Name the domain, not a trial, where a value is at fault; what lies in no domain stands in `run`."""
+        firsts = _at(base, {key: domain.extremes()[0] for key, domain in domains.items()})
+        for key, domain in domains.items():
+            if self.search == "grid" and not domain.choice:
+                raise InvalidInput(f"space.{key}", "a grid needs a choice of values")
+            if key == "data" or key.startswith("data."):
+                raise InvalidInput(f"space.{key}", "trials of one sweep share their data; it is not searched over")
+            for value in domain.extremes():
+                _check_value(firsts, key, value)
+        try:
+            config.parse(RunConfig, firsts)
+        except InvalidInput as error:
+            raise InvalidInput(f"run.{error.field}", error.problem) from None
+
+
+def read(path: Path, assignments: list[str]) -> SweepSpec:
+    """Read a spec, apply `key=value` words to it, and check all of it."""
+    given = config.read(path)
+    for assignment in assignments:
+        key, _, _ = assignment.partition("=")
+        if key.startswith("space."):  # the keys of a space have dots in them
+            domain = config.override({}, [f"value={assignment.partition('=')[2]}"])["value"]
+            given = {**given, "space": {**(given.get("space") or {}), key.removeprefix("space."): domain}}
+        else:
+            given = config.override(given, [assignment])
+    return parse(given)
+
+
+def parse(given: Mapping[str, Any]) -> SweepSpec:
+    """Check a spec whole, down to the config of every trial."""
+    spec = config.parse(SweepSpec, given)
+    names.check("name", spec.name)
+    if spec.promote:
+        names.check("promote.model", spec.promote.model)
+        names.check("promote.alias", spec.promote.alias)
+    if "data" in spec.run:
+        raise InvalidInput("run.data", "stands at the top of the spec, beside run")
+    _ = spec.configs
+    return spec
+
+
+def lookup(given: Mapping[str, Any], path: str) -> Any:
+    """The value at a dotted path, None where there is none."""
+    for key in path.split("."):
+        given = given.get(key, {}) if isinstance(given, Mapping) else {}
+    return None if given == {} else given
+
+
+def _checked(given: Mapping[str, Any], where: str) -> RunConfig:
+    return config.parse(RunConfig, given, prefix=f"{where}: ")
+
+
+def _check_value(firsts: Mapping[str, Any], key: str, value: Any) -> None:
+    try:
+        config.parse(RunConfig, config.assign(firsts, key, value))
+    except InvalidInput as error:
+        if error.field == key or error.field.startswith(f"{key}.") or key.startswith(f"{error.field}."):
+            raise InvalidInput(f"space.{key}", f"{error.problem}") from None
+
+
+def _at(base: Mapping[str, Any], point: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(base)
+    for key, value in point.items():
+        result = config.assign(result, key, value)
+    return result
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        inner = merged.get(key)
+        merged[key] = _merge(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _leaves(given: Mapping[str, Any], prefix: str = "") -> list[str]:
+    found = []
+    for key, value in given.items():
+        found += _leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [prefix + key]
+    return found

@@ -1,0 +1,64 @@
+"""Run a sweep: `python tuning/sweep.py SPEC.yaml`, the same as `tailorbird sweep SPEC.yaml`.
+
+On a Ray cluster: `ray job submit --working-dir . -- python tuning/sweep.py tuning/specs/fashion-mlp.yaml`.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+if __name__ == "__main__":  # as a script, Python looks for modules beside this file, not in the project
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from tailorbird import settings
+from tailorbird.errors import told
+
+SpecFile = Annotated[Path, typer.Argument(metavar="SPEC.yaml", help="The sweep spec.", show_default=False)]
+Assignments = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the spec, as in trials=4.")
+]
+Address = Annotated[str | None, typer.Option(help="Ray cluster; default: RAY_ADDRESS, else a local one.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check the spec, show its trials, start nothing.")]
+Who = Annotated[str | None, typer.Option(help="Who is to stand in the records; default: the user's name.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")]
+
+
+def sweep(
+    spec: SpecFile,
+    assignments: Assignments = None,
+    address: Address = None,
+    dry_run: DryRun = False,
+    who: Who = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search over run configs; register the best and, where its gates pass, promote it.
+
+    Example: tailorbird sweep tuning/specs/fashion-mlp.yaml --set trials=8
+    """
+    from rich.console import Console
+
+    from tuning import spec as specs
+    from tuning import table
+
+    checked = specs.read(spec, assignments or [])
+    console = Console(stderr=as_json)
+    if dry_run:
+        table.show_trials(checked, console)
+        return
+    from tuning import runner
+
+    outcome = runner.run(checked, settings.load(), console, settings.who(who), address)
+    if as_json:
+        print(json.dumps(outcome.record(), indent=2))
+    else:
+        table.show_outcome(outcome, checked, console)
+
+
+if __name__ == "__main__":
+    with told():
+        app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        app.command()(sweep)
+        app()

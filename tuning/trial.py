@@ -1,0 +1,51 @@
+"""A trial: one run on one worker, an epoch a step."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import ray
+from ray import tune
+
+from training import checkpoint
+from training.config import Objective, RunConfig
+from training.loop import Run
+from training.splits import Splits
+
+
+class Trial(tune.Trainable):  # type: ignore[misc]
+    """Trains epoch by epoch; each report is in the ledger, acknowledged, before Tune sees it."""
+
+    def setup(self, config: dict[str, Any], splits: Splits, writer: Any, objective: Objective) -> None:
+        self._splits, self._writer, self._objective = splits, writer, objective
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Begin another trial in the same process, which saves starting one."""
+        self._number: int = new_config["trial"]["number"]
+        config = RunConfig.model_validate(new_config["trial"]["run"])
+        self._tell("set_trial", self._number, "running")
+        with self._failing():
+            self._run = Run(config, self._splits, self._objective)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        with self._failing():
+            made = self._run.step()
+        last = made.epoch == self._run.config.epochs
+        weights = checkpoint.encode(self._run.best_state) if made is self._run.best else None
+        self._tell("report", self._number, made.epoch, made.metrics(), weights, last)
+        return {**asdict(made), "done": last}
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Enter the reason of a failure, which Tune would keep as a traceback in a temporary file."""
+        try:
+            yield
+        except Exception as error:
+            self._tell("set_trial", self._number, "failed", str(error) or type(error).__name__)
+            raise
+
+    def _tell(self, method: str, *arguments: Any) -> None:
+        ray.get(getattr(self._writer, method).remote(*arguments))
