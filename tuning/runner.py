@@ -20,8 +20,8 @@ from training import datasets, splits
 from training.splits import Splits
 from tuning import cluster, outcome, promotion, writer
 from tuning.outcome import Outcome
+from tuning.progress import LiveTable
 from tuning.spec import SweepSpec
-from tuning.table import LiveTable
 from tuning.trial import Trial
 
 
@@ -87,7 +87,7 @@ def _search(
     if gpus is None:
         gpus = min(1, ray.cluster_resources().get("GPU", 0))
     trainable = tune.with_parameters(Trial, splits=dealt, writer=book, objective=spec.objective)
-    with LiveTable(spec, spec.configs, console) as table:
+    with LiveTable(spec, console) as table:
         tune.Tuner(
             tune.with_resources(trainable, {"cpu": spec.resources.cpus, "gpu": gpus}),
             param_space={"trial": tune.grid_search(configs)},

@@ -41,12 +41,12 @@ def sweep(
     from rich.console import Console
 
     from tuning import spec as specs
-    from tuning import table
+    from tuning import summary
 
     checked = specs.read(spec, assignments or [])
     console = Console(stderr=as_json)
     if dry_run:
-        table.show_trials(checked, console)
+        summary.show_trials(checked, console)
         return
     from tuning import runner
 
@@ -54,7 +54,7 @@ def sweep(
     if as_json:
         print(json.dumps(outcome.record(), indent=2))
     else:
-        table.show_outcome(outcome, checked, console)
+        summary.show_outcome(outcome, checked, console)
 
 
 if __name__ == "__main__":

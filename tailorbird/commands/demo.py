@@ -38,14 +38,14 @@ def demo() -> None:
     """
     from rich.console import Console
 
-    from tuning import runner, table
+    from tuning import runner, summary
 
     here, console = settings.load(), Console()
     spec, dataset = _choose(here, console)
     console.rule("sweep")
     console.print(f"{len(spec.configs)} trials over {', '.join(spec.varied.values())}", highlight=False)
     outcome = runner.run(spec, here, console, settings.who())
-    table.show_outcome(outcome, spec, console)
+    summary.show_outcome(outcome, spec, console)
     model = spec.promote.model if spec.promote else spec.name
     _verify(here, model, console)
     console.rule("serve")

@@ -63,7 +63,7 @@ def _print(found: Any, trials: list[Any]) -> None:
     from rich.table import Table
 
     from tuning.spec import parse
-    from tuning.table import cells
+    from tuning.summary import cells, figure
 
     console, spec = Console(), parse(found.spec)
     console.print(f"{found.id}: {found.status}, began {found.created[:19]} UTC by {found.who}", highlight=False)
@@ -76,7 +76,7 @@ def _print(found: Any, trials: list[Any]) -> None:
     for one in trials:
         last = one.reports[-1].metrics.get(metric) if one.reports else None
         epochs = f"{len(one.reports)}/{one.config['epochs']}"
-        table.add_row(str(one.number), one.status, epochs, *cells(last), *cells(*spec.values(one.config)))
+        table.add_row(str(one.number), one.status, epochs, figure(last), *cells(*spec.values(one.config)))
     console.print(table)
     for one in trials:
         if one.problem:

@@ -1,21 +1,18 @@
-"""What a person sees of a sweep: a live table while it runs, and the best five at its end."""
+"""What a person sees of a sweep while it runs: a live table of its trials."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from rich import box
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from training.config import RunConfig
-from tuning.outcome import Outcome, Ranked
 from tuning.spec import SweepSpec
+from tuning.summary import cells, figure
 
 ROWS = 16
-BEST = 5
 _MARKS = {"pending": "dim", "running": "cyan", "finished": "green", "stopped": "yellow", "failed": "red"}
 
 
@@ -30,9 +27,9 @@ class _Row:
 class LiveTable:
     """Rows of trials with a bar over all epochs; on something that is no terminal, a line for each ended trial."""
 
-    def __init__(self, spec: SweepSpec, configs: Sequence[RunConfig], console: Console) -> None:
+    def __init__(self, spec: SweepSpec, console: Console) -> None:
         self._console, self._spec, self._metric = console, spec, spec.objective.metric
-        self._rows = {n: _Row(one.model_dump(), one.epochs) for n, one in enumerate(configs, 1)}
+        self._rows = {n: _Row(one.model_dump(), one.epochs) for n, one in enumerate(spec.configs, 1)}
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs"),
             TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console,
@@ -67,7 +64,7 @@ class LiveTable:
         self._show()
         if not self._console.is_terminal:
             epoch = row.metrics.get("epoch", 0)
-            (reached,) = cells(row.metrics.get(self._metric))
+            reached = figure(row.metrics.get(self._metric))
             values = zip(self._spec.varied.values(), cells(*self._spec.values(row.config)), strict=True)
             what = ", ".join(f"{name} {value}" for name, value in values)
             self._console.print(
@@ -87,58 +84,8 @@ class LiveTable:
         if len(shown) > ROWS:  # those that move, then those that moved last
             shown = sorted(shown, key=lambda item: (item[1].status != "running", item[1].status == "pending", -item[0]))
         for number, row in shown[:ROWS]:
-            values = cells(row.metrics.get(self._metric), *self._spec.values(row.config))
             status = f"[{_MARKS[row.status]}]{row.status}[/]"
             epoch = f"{row.metrics.get('epoch', 0)}/{row.epochs}"
-            table.add_row(str(number), status, epoch, *values)
+            reached = figure(row.metrics.get(self._metric))
+            table.add_row(str(number), status, epoch, reached, *cells(*self._spec.values(row.config)))
         self._live.update(Group(table, self._bar))
-
-
-def show_trials(spec: SweepSpec, console: Console) -> None:
-    """The trials that a spec would run."""
-    table = Table(
-        "trial",
-        *spec.varied.values(),
-        title=f"{spec.name}: {len(spec.configs)} trials on {spec.data.name}",
-        box=box.SIMPLE,
-    )
-    for number, config in enumerate(spec.configs, 1):
-        table.add_row(str(number), *cells(*spec.values(config.model_dump())))
-    console.print(table)
-
-
-def show_outcome(outcome: Outcome, spec: SweepSpec, console: Console) -> None:
-    """The best five trials, and what became of the best."""
-    console.print(best(outcome.ranked, spec))
-    console.print(f"sweep {outcome.sweep} finished", highlight=False)
-    if not outcome.promotion:
-        return
-    version, evidence = outcome.promotion.version, outcome.promotion.version.evidence
-    console.print(
-        f"registered {version}: held-out accuracy {evidence['accuracy']:.2%} ± {evidence['standard_error']:.2%}, "
-        f"test accuracy {evidence['test']['accuracy']:.2%}, "
-        f"export differs from torch by {evidence['parity']['max_difference']:.0e}",
-        highlight=False,
-    )
-    if outcome.promotion.obstacle:
-        console.print(f"not promoted: {outcome.promotion.obstacle}", highlight=False, style="yellow")
-    else:
-        console.print(f"promoted to {version.model}@{outcome.promotion.alias}", highlight=False, style="green")
-
-
-def best(ranked: Sequence[Ranked], spec: SweepSpec) -> Table:
-    """The best five trials with what they differ in."""
-    metric = spec.objective.metric
-    table = Table(
-        "rank", "trial", metric, "at epoch", *spec.varied.values(), title=f"best of {spec.name}", box=box.SIMPLE
-    )
-    for place, one in enumerate(ranked[:BEST], 1):
-        values = cells(*spec.values(one.trial.config))
-        reached = [*cells(one.best.metrics[metric]), f"{one.best.epoch} of {len(one.trial.reports)}"]
-        table.add_row(str(place), str(one.trial.number), *reached, *values)
-    return table
-
-
-def cells(*values: Any) -> list[str]:
-    """Values as a table shows them."""
-    return ["-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value) for value in values]

@@ -1,0 +1,66 @@
+"""What a person reads of a sweep: the trials that a spec would run, and the best five at the end."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from tuning.outcome import Outcome, Ranked
+from tuning.spec import SweepSpec
+
+BEST = 5
+
+
+def show_trials(spec: SweepSpec, console: Console) -> None:
+    """The trials that a spec would run."""
+    table = Table(
+        "trial",
+        *spec.varied.values(),
+        title=f"{spec.name}: {len(spec.configs)} trials on {spec.data.name}",
+        box=box.SIMPLE,
+    )
+    for number, config in enumerate(spec.configs, 1):
+        table.add_row(str(number), *cells(*spec.values(config.model_dump())))
+    console.print(table)
+
+
+def show_outcome(outcome: Outcome, spec: SweepSpec, console: Console) -> None:
+    """The best five trials, and what became of the best."""
+    console.print(best(outcome.ranked, spec))
+    console.print(f"sweep {outcome.sweep} finished", highlight=False)
+    if not outcome.promotion:
+        return
+    version, evidence = outcome.promotion.version, outcome.promotion.version.evidence
+    console.print(
+        f"registered {version}: held-out accuracy {evidence['accuracy']:.2%} ± {evidence['standard_error']:.2%}, "
+        f"test accuracy {evidence['test']['accuracy']:.2%}, "
+        f"export differs from torch by {evidence['parity']['max_difference']:.0e}",
+        highlight=False,
+    )
+    if outcome.promotion.obstacle:
+        console.print(f"not promoted: {outcome.promotion.obstacle}", highlight=False, style="yellow")
+    else:
+        console.print(f"promoted to {version.model}@{outcome.promotion.alias}", highlight=False, style="green")
+
+
+def best(ranked: Sequence[Ranked], spec: SweepSpec) -> Table:
+    """The best five trials with what they differ in."""
+    metric = spec.objective.metric
+    table = Table("trial", metric, "at", *spec.varied.values(), title=f"best of {spec.name}", box=box.SIMPLE)
+    for one in ranked[:BEST]:
+        values = cells(*spec.values(one.trial.config))
+        reached = [figure(one.best.metrics[metric]), f"{one.best.epoch}/{len(one.trial.reports)}"]
+        table.add_row(str(one.trial.number), *reached, *values)
+    return table
+
+
+def figure(value: float | None) -> str:
+    """A loss or accuracy as a table shows it."""
+    return "-" if value is None else f"{value:.4f}"
+
+
+def cells(*values: Any) -> list[str]:
+    """Hyperparameters as a table shows them."""
+    return ["-" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value) for value in values]
