@@ -125,12 +125,15 @@ class Database:
 
     def _back_up(self, revision: str) -> None:
         copy = self.path.with_name(f"{self.path.name}.{revision}.backup")
-        with tempfile.TemporaryDirectory(prefix=".", dir=copy.parent) as folder:
-            partial = Path(folder) / copy.name
-            with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(partial)) as target:
-                source.backup(target)
-            partial.replace(copy)
-        flush(copy.parent)
+        try:
+            with tempfile.TemporaryDirectory(prefix=".", dir=copy.parent) as folder:
+                partial = Path(folder) / copy.name
+                with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(partial)) as target:
+                    source.backup(target)
+                partial.replace(copy)
+            flush(copy.parent)
+        except OSError as error:
+            raise Unavailable(f"{copy} cannot be written: {error.strerror}") from None
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

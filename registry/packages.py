@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from registry import names
 from registry.blobs import BlobStore, flush, make_folder, write_flushed
 from tailorbird.errors import Corrupt, InvalidInput, NotFound, Unavailable
 
@@ -105,7 +106,8 @@ def fetch(blobs: BlobStore, digest: str, cache: Path) -> Path:
                 read(folder, digest)  # another process may have been first, and may be loading it now
             except Corrupt:
                 files = _contents(blobs, digest)  # what lies there stays where this is not to be had
-                shutil.rmtree(folder, ignore_errors=True)
+                for left in (folder, *folder.parent.glob(f".{digest}-*")):  # damaged, or by a process that died here
+                    shutil.rmtree(left, ignore_errors=True)
                 _place(files, folder)
     return folder
 
@@ -117,13 +119,13 @@ def encode(value: Any) -> bytes:
 
 def _parse(data: bytes, where: Path) -> dict[str, Any]:
     try:
-        found = json.loads(data)
-        names = found["files"].keys()
-    except (ValueError, LookupError, TypeError, AttributeError):
+        found = dict(json.loads(data))
+        for name, entry in found["files"].items():
+            names.check("file", name)  # a forged one could lead anywhere
+            names.check("sha256", entry["sha256"])
+    except (ValueError, LookupError, TypeError, AttributeError, InvalidInput):
         raise Corrupt(f"{where} is not the manifest of a package") from None
-    if any(name != Path(name).name for name in names):  # else a forged one could write anywhere
-        raise Corrupt(f"{where} names a path and not a file")
-    return dict(found)
+    return found
 
 
 def _get(blobs: BlobStore, name: str, entry: Mapping[str, Any]) -> bytes:

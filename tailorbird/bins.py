@@ -16,4 +16,4 @@ def index(confidence: float) -> int:
 
 def indices(confidences: NDArray[np.floating]) -> NDArray[np.int64]:
     """The bins of many confidences [N]."""
-    return np.searchsorted(np.asarray(EDGES), confidences.astype(np.float64), side="right")
+    return np.searchsorted(np.asarray(EDGES), confidences, side="right")

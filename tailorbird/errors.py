@@ -146,7 +146,7 @@ def _accepted(error: ErrorDetails) -> str | None:
     if error["type"] in ("model_type", "model_attributes_type", "dict_type"):
         return "keys with values"
     before, should_be, accepted = error["msg"].partition("Input should be ")
-    return accepted.partition(", unable to parse")[0] if should_be and not before else None
+    return accepted.partition(", unable to ")[0] if should_be and not before else None
 
 
 def _problem(error: ErrorDetails) -> str:
@@ -157,7 +157,7 @@ def _problem(error: ErrorDetails) -> str:
             return "is not a known key"
         case "union_tag_invalid":
             return f"must be one of {error['ctx']['expected_tags']}, not '{error['ctx']['tag']}'"
-        case "value_error":
+        case "value_error" | "assertion_error":
             return str(error["ctx"]["error"])
     problem = error["msg"].replace(" after validation", "")
     shown = "" if ", not " in problem else f", not {_shown(error['input'])}"

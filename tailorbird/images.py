@@ -40,7 +40,9 @@ def to_signature(image: Image.Image, shape: Sequence[int]) -> NDArray[np.uint8]:
     """Bring an image to uint8 pixels of `shape`: [height, width], or [height, width, 3] for colour."""
     image = _upright(image)
     if image.mode.startswith(("I", "F")):  # 16 bits a channel: Pillow's own conversion would clip instead of scale
-        image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
+        deep = np.asarray(image).astype(np.int32)
+        deep[deep == image.info.get("transparency", -1)] = 0
+        image = Image.fromarray((deep >> 8).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)

@@ -44,6 +44,7 @@ def make(config: RunConfig, splits: Splits, weights: bytes, epochs: Sequence[Epo
 
     This is the one place where test is measured. What is measured is the export, since that is what is served.
     """
+    check(splits)
     network = loop.network(config, splits)
     checkpoint.restore(network, weights)
     temperature = evaluation.temperature(evaluation.logits(network, splits.validation), splits.validation.labels)
@@ -104,4 +105,4 @@ def _installed(name: str) -> bool:
 
 
 def _json(value: Any) -> bytes:
-    return json.dumps(value, indent=1).encode()
+    return json.dumps(value, indent=1, allow_nan=False).encode()

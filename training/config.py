@@ -42,7 +42,8 @@ def _size(size: float) -> float:
 Size = Annotated[StrictInt | StrictFloat, AfterValidator(_size)]
 PositiveInt = Annotated[int, Field(strict=True, ge=1)]
 Width = Annotated[int, Field(strict=True, ge=1, le=65536)]
-Dropout = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
+Dropout = Annotated[float, Field(strict=True, ge=0, lt=1)]
 
 
 class DataConfig(Config):
@@ -52,7 +53,7 @@ class DataConfig(Config):
     validation: Size = Field(0.1, description="images that choices are made on: a count, or a fraction")
     holdout: Size = Field(0.1, description="images that gates are judged on: a count, or a fraction")
     test: Size = Field(0.2, description="test split of a set that comes without one")
-    split_seed: int = Field(0, ge=0, lt=2**63, description="with the images' content decides which image is where")
+    split_seed: Seed = Field(0, description="with the images' content decides which image is where")
 
     @field_validator("test")
     @classmethod
@@ -83,7 +84,7 @@ class MlpConfig(Config):
 
 
 class CnnConfig(Config):
-    """`depth` blocks of 3x3 convolution, batch norm, ReLU, 2x2 max pooling and dropout; then one linear layer."""
+    """`depth` blocks of 3x3 convolution, 2x2 max pooling, batch norm, ReLU and dropout; then one linear layer."""
 
     family: Literal["cnn"]
     depth: Annotated[int, Field(strict=True, ge=1, le=8)] = 2
@@ -103,9 +104,9 @@ class OptimizerConfig(Config):
     """The optimiser and its (peak) learning rate."""
 
     name: Literal["adam", "adamw", "sgd"] = "adam"
-    lr: float = Field(1e-3, gt=0, le=100)
-    weight_decay: float = Field(0.0, ge=0)
-    momentum: float = Field(0.0, ge=0, lt=1, description="of sgd")
+    lr: float = Field(1e-3, strict=True, gt=0, le=100)
+    weight_decay: float = Field(0.0, strict=True, ge=0)
+    momentum: float = Field(0.0, strict=True, ge=0, lt=1, description="of sgd")
 
     @model_validator(mode="after")
     def _momentum_is_of_sgd(self) -> "OptimizerConfig":
@@ -118,7 +119,7 @@ class ScheduleConfig(Config):
     """How the learning rate moves: `one_cycle` rises to lr and falls to nothing (Smith & Topin 2018)."""
 
     name: Literal["constant", "one_cycle"] = "constant"
-    warmup: float = Field(0.3, gt=0, lt=1, description="share of the steps in which one_cycle rises")
+    warmup: float = Field(0.3, strict=True, gt=0, lt=1, description="share of the steps in which one_cycle rises")
 
 
 class RunConfig(Config):
@@ -130,7 +131,7 @@ class RunConfig(Config):
     schedule: ScheduleConfig = ScheduleConfig()
     batch_size: PositiveInt = 64
     epochs: Annotated[int, Field(strict=True, ge=1, le=100_000)] = 5
-    seed: int = Field(0, ge=0, lt=2**63, description="decides the first weights, the order of batches and dropout")
+    seed: Seed = Field(0, description="decides the first weights, the order of batches and dropout")
     device: Device = Field("auto", description="auto takes cuda, then mps, then cpu")
     threads: Annotated[int, Field(strict=True, ge=0)] = Field(0, description="CPU threads; 0: 1, for a cnn every core")
 
@@ -171,7 +172,7 @@ def read(path: Path) -> dict[str, Any]:
         raise NotFound(str(path), "there is no such file") from None
     except OSError as error:
         raise InvalidInput(str(path), f"cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except _NOT_YAML as error:
         raise InvalidInput(str(path), f"is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(found, dict):
         raise InvalidInput(str(path), "must hold keys and values, as in `epochs: 5`")
@@ -188,11 +189,11 @@ def override(given: Mapping[str, Any], assignments: list[str]) -> dict[str, Any]
     result = dict(given)
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
-        if not equals or not path:
+        if not equals or not all(path.split(".")):
             raise InvalidInput("--set", f"{assignment!r} is not KEY=VALUE, as in optimizer.lr=0.01")
         try:
             value = yaml.load(text, _Loader)  # noqa: S506
-        except yaml.YAMLError:
+        except _NOT_YAML:
             raise InvalidInput("--set", f"the value of {path} is not YAML: {text!r}") from None
         result = assign(result, path, value)
     return result
@@ -200,15 +201,14 @@ def override(given: Mapping[str, Any], assignments: list[str]) -> dict[str, Any]
 
 def assign(given: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
     """A copy of nested mappings in which the dotted `path` holds `value`."""
-    key, _, rest = path.partition(".")
-    result = dict(given)
-    if not rest:
-        result[key] = value
-        return result
-    inner = result.get(key, {})
-    if not isinstance(inner, Mapping):
-        raise InvalidInput(path, f"{key} holds {inner!r} and has no keys below it")
-    result[key] = assign(inner, rest, value)
+    *outer, last = path.split(".")
+    result = here = dict(given)
+    for key in outer:
+        below = here.get(key, {})
+        if not isinstance(below, Mapping):
+            raise InvalidInput(path, f"{key} holds {below!r} and has no keys below it")
+        here[key] = here = dict(below)
+    here[last] = value
     return result
 
 
@@ -219,6 +219,10 @@ def _depth_from_widths(given: Any) -> Any:
     if "depth" in given and given["depth"] != len(widths):
         raise ValueError(f"depth {given['depth']} contradicts the {len(widths)} widths; leave one out")
     return {**given, "depth": len(widths)}
+
+
+# a date such as 2026-13-01 is a ValueError, as are bytes that are no text
+_NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
 
 
 class _Loader(yaml.SafeLoader):

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import math
 import struct
 import zlib
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ class Dataset:
         """SHA-256 over all pixels and labels, in order."""
         total = hashlib.sha256()
         for array in (self.images, self.labels, *(self.test or ())):
-            total.update(np.ascontiguousarray(array).tobytes())
+            total.update(np.ascontiguousarray(array).data)
         return total.hexdigest()
 
 
@@ -136,7 +137,7 @@ def _read(folder: Path, stem: str, source: IdxSource, timeout: float) -> Images:
     path = source.path(folder, stem)
     if path is None:
         path = folder / source.folder / "raw" / f"{stem}.gz"
-        download.fetch(f"{source.url}{stem}.gz", path, timeout)
+        download.fetch(f"{source.url}{stem}.gz", path, source.sums[stem], timeout)
     data = _unpacked(path)
     array = parse_idx(data, path)
     if hashlib.sha256(data).hexdigest() != source.sums[stem]:
@@ -154,13 +155,13 @@ def _unpacked(path: Path) -> bytes:
 def parse_idx(data: bytes, path: Path) -> Images:
     """An IDX file of unsigned bytes as an array; `path` is for the error. Format: yann.lecun.com/exdb/mnist."""
     wrong = f"is no whole IDX file of unsigned bytes (%s); {_AGAIN}"
-    if len(data) < 4 or data[:3] != b"\x00\x00\x08":
-        raise InvalidInput(str(path), wrong % "it does not begin with 00 00 08")
+    if len(data) < 4 or data[:3] != b"\x00\x00\x08" or not 1 <= data[3] <= 4:
+        raise InvalidInput(str(path), wrong % "it does not begin with 00 00 08 and 1 to 4 dimensions")
     header = 4 + 4 * data[3]
     if len(data) < header:
         raise InvalidInput(str(path), wrong % f"its header of {header} bytes is cut")
     shape = struct.unpack(f">{data[3]}I", data[4:header])
-    expected = header + int(np.prod(shape, dtype=np.int64))
+    expected = header + math.prod(shape)
     if len(data) != expected:
         raise InvalidInput(str(path), wrong % f"{len(data)} bytes, {expected} announced")
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)

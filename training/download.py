@@ -1,20 +1,28 @@
-"""Downloads with a progress bar; a file appears under its name only when it is whole."""
+"""Downloads with a progress bar; a file appears under its name only when it is whole and the one that was meant."""
 
+import gzip
+import hashlib
 import http.client
 import os
 import shutil
 import tempfile
 import urllib.error
 import urllib.request
+import zlib
 from pathlib import Path
 
+from rich.console import Console
 from rich.progress import wrap_file
 
 from tailorbird.errors import Unavailable
 
 
-def fetch(url: str, path: Path, timeout: float) -> None:
-    """Download `url` to `path`; raises Unavailable after `timeout` seconds without an answer."""
+def fetch(url: str, path: Path, sha256: str, timeout: float) -> None:
+    """Download a gzipped file to `path`, if what it holds has this SHA-256 sum.
+
+    Raises Unavailable after `timeout` seconds without an answer, and where anything else than the file came: nothing
+    is left behind then, so that the next call tries again.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
@@ -24,6 +32,8 @@ def fetch(url: str, path: Path, timeout: float) -> None:
         ) from None
     try:
         _copy(url, descriptor, path.name, timeout)
+        _verify(Path(temporary), sha256)
+        Path(temporary).chmod(0o644)  # other users may share the folder
         Path(temporary).replace(path)
     except (OSError, http.client.HTTPException) as error:  # URLError and time-outs are OSErrors
         reason = getattr(error, "reason", None) or error
@@ -34,8 +44,18 @@ def fetch(url: str, path: Path, timeout: float) -> None:
 
 def _copy(url: str, descriptor: int, name: str, timeout: float) -> None:
     with os.fdopen(descriptor, "wb") as file, urllib.request.urlopen(url, timeout=timeout) as answer:  # noqa: S310
-        size = int(answer.headers.get("content-length") or 0)
-        with wrap_file(answer, total=size, description=name) as source:
+        size = answer.length or 0
+        with wrap_file(answer, total=size, description=name, console=Console(stderr=True)) as source:
             shutil.copyfileobj(source, file)
         if size and file.tell() != size:
             raise OSError(f"the connection broke off after {file.tell()} of {size} bytes")
+
+
+def _verify(path: Path, sha256: str) -> None:
+    try:
+        with gzip.open(path) as unpacked:
+            found = hashlib.file_digest(unpacked, "sha256").hexdigest()
+    except (OSError, EOFError, zlib.error) as error:
+        raise OSError(f"what came cannot be unpacked ({error})") from None
+    if found != sha256:
+        raise OSError("what came is not the published file (its SHA-256 sum differs)")

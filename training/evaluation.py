@@ -15,7 +15,7 @@ from torch import nn
 
 from tailorbird import bins
 from training.datasets import Labels
-from training.loop import EVALUATION_BATCH
+from training.loop import EVALUATION_BATCH, as_tensor
 from training.splits import Split
 
 Floats = NDArray[np.float32]
@@ -89,18 +89,23 @@ def logits(network: nn.Module, split: Split) -> Floats:
     device = next(network.parameters()).device
     network.eval()
     with torch.inference_mode():
-        batches = [network(batch.to(device)).cpu() for batch in torch.tensor(split.images).split(EVALUATION_BATCH)]
+        batches = [network(batch.to(device)).cpu() for batch in as_tensor(split.images).split(EVALUATION_BATCH)]
     return torch.cat(batches).numpy()
 
 
 def temperature(logits: Floats, labels: Labels) -> float:
-    """The T that minimises the cross entropy of softmax(logits / T) (Guo et al. 2017); 1 where there are no images."""
+    """The T that minimises the cross entropy of softmax(logits / T) (Guo et al. 2017); 1 where there are no images.
+
+    A share of the labels, as of one image more, is taken for any class: else a split without an error would pass for
+    certainty, with the least T that is allowed.
+    """
     if not len(labels):
         return 1.0
-    rows = np.arange(len(labels))
+    rows, unsure = np.arange(len(labels)), 1 / (len(labels) + 1)
 
     def cross_entropy(log_t: float) -> float:
-        return float(-log_softmax(logits / math.exp(log_t), axis=1)[rows, labels].mean())
+        losses = -log_softmax(logits / math.exp(log_t), axis=1)
+        return float((1 - unsure) * losses[rows, labels].mean() + unsure * losses.mean())
 
     found = minimize_scalar(cross_entropy, bounds=(math.log(0.05), math.log(20)), method="bounded")
     return math.exp(found.x)

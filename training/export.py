@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from training.evaluation import Evaluation, Floats
-from training.loop import EVALUATION_BATCH
+from training.loop import EVALUATION_BATCH, as_tensor
 from training.splits import Split
 
 OPSET = 17
@@ -77,7 +77,7 @@ def parity(network: nn.Module, temperature: float, exported: Evaluation, split: 
     """Compare an export's probabilities on the whole split with those of the network it was made from."""
     served = Served(network, temperature)
     with torch.inference_mode():
-        batches = torch.tensor(split.images).split(EVALUATION_BATCH)
+        batches = as_tensor(split.images).split(EVALUATION_BATCH)
         expected: Floats = torch.cat([served(batch)[1] for batch in batches]).numpy()
     return Parity(
         agreement=float((expected.argmax(1) == exported.predicted).mean()),

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tailorbird.errors import InvalidInput, TailorbirdError
 from training import models
 from training.config import CnnConfig, Device, Objective, OptimizerConfig, RunConfig
+from training.datasets import Images
 from training.splits import Split, Splits
 
 EVALUATION_BATCH = 2048
@@ -61,14 +62,13 @@ class Run:
     ) -> None:
         """Prepare the weights; `on_batch` is told after each batch how many images it had.
 
-        Without a validation split nothing is chosen: the best epoch is the last one.
+        Where the objective is of validation and there is none, nothing is chosen: the best epoch is the last one.
         """
         self.config = config
         self.device = choose_device(config.device)
         self.objective = objective or Objective()
         self._chooses = not self.objective.metric.startswith("val_") or len(splits.validation) > 0
         self._on_batch = on_batch
-        torch.set_num_threads(threads(config))
         torch.manual_seed(config.seed)
         self.network = network(config, splits).to(self.device)
         self._optimizer = _optimizer(self.network, config.optimizer)
@@ -76,7 +76,7 @@ class Run:
         self._validation = _Resident(splits.validation, self.device)
         steps = config.epochs * math.ceil(len(splits.train) / config.batch_size)
         self._schedule = _schedule(self._optimizer, config, steps)
-        self._order = torch.Generator().manual_seed(config.seed)
+        self._random = torch.Generator().manual_seed(config.seed)
         self.epochs: list[Epoch] = []
         self._best: Epoch | None = None
         self.best_state: dict[str, Tensor] = {}
@@ -97,14 +97,10 @@ class Run:
         start = time.perf_counter()
         lr = self._optimizer.param_groups[0]["lr"]
         train_loss, train_accuracy = self._train_epoch()
-        if not math.isfinite(train_loss):
-            raise Diverged(
-                f"the loss is {train_loss} in epoch {len(self.epochs) + 1} at lr {self.config.optimizer.lr:g}; "
-                f"lower optimizer.lr"
-            )
         val_loss, val_accuracy = measure(self.network, self._validation)
         seconds = time.perf_counter() - start
         made = Epoch(len(self.epochs) + 1, train_loss, train_accuracy, val_loss, val_accuracy, lr, seconds)
+        self._check_finite(made)
         self.epochs.append(made)
         if self._is_best(made):
             self._best = made
@@ -113,20 +109,32 @@ class Run:
             }
         return made
 
+    def _check_finite(self, made: Epoch) -> None:
+        losses = (made.train_loss, made.val_loss) if len(self._validation.labels) else (made.train_loss,)
+        weights = self.network.state_dict().values()  # the last batch can spoil them after its loss was measured
+        if not (all(map(math.isfinite, losses)) and all(bool(tensor.isfinite().all()) for tensor in weights)):
+            raise Diverged(
+                f"the loss is no number any more in epoch {made.epoch} at lr {self.config.optimizer.lr:g} "
+                f"(train {made.train_loss:g}, validation {made.val_loss:g}); lower optimizer.lr"
+            )
+
     def _is_best(self, made: Epoch) -> bool:
         if self._best is None or not self._chooses:
             return True
         return self.objective.score(asdict(made)) > self.objective.score(asdict(self._best))
 
     def _train_epoch(self) -> tuple[float, float]:
+        # threads and the seed of dropout are the whole process's: another run may have set them in between
+        torch.set_num_threads(threads(self.config))
+        torch.manual_seed(int(torch.randint(2**62, (), generator=self._random)))
         self.network.train()
         count = len(self._train.labels)
-        order = torch.randperm(count, generator=self._order).to(self.device)
+        order = torch.randperm(count, generator=self._random).to(self.device)
         loss_sum = torch.zeros((), device=self.device)
         correct = torch.zeros((), dtype=torch.int64, device=self.device)
         for chosen in order.split(self.config.batch_size):
             labels = self._train.labels[chosen]
-            logits = self.network(self._train.images[chosen])
+            logits = self.network(self._train.images.index_select(0, chosen))  # [chosen] would copy byte by byte
             loss = nn.functional.cross_entropy(logits, labels)
             self._optimizer.zero_grad()
             loss.backward()
@@ -142,10 +150,8 @@ class _Resident:
     """A split whose images and labels lie on the device for the whole run."""
 
     def __init__(self, split: Split, device: torch.device) -> None:
-        with warnings.catch_warnings():  # arrays from Ray's object store are read-only, and we only read them
-            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-            self.images = torch.from_numpy(split.images).to(device)
-            self.labels = torch.from_numpy(split.labels).to(device)
+        self.images = as_tensor(split.images).to(device)
+        self.labels = as_tensor(split.labels).to(device)
 
 
 def network(config: RunConfig, splits: Splits) -> nn.Sequential:
@@ -193,11 +199,19 @@ def threads(config: RunConfig) -> int:
     return (os.cpu_count() or 1) if isinstance(config.model, CnnConfig) else 1
 
 
-def _moments(images: np.ndarray) -> tuple[list[float], list[float]]:
-    flat = images.reshape(-1, images.shape[3] if images.ndim == 4 else 1)
+def as_tensor(array: NDArray[Any]) -> Tensor:
+    """The array's own memory as a tensor, not to be written to."""
+    with warnings.catch_warnings():  # arrays from Ray's object store are read-only, and we only read them
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
+
+
+def _moments(images: Images) -> tuple[list[float], list[float]]:
+    pixels = as_tensor(images)
+    channels = [pixels] if pixels.dim() == 3 else pixels.unbind(3)
     # sums of a histogram are exact, and never make a float copy of the data set
-    values = np.arange(256) / 255
-    shares = [np.bincount(flat[:, channel], minlength=256) / len(flat) for channel in range(flat.shape[1])]
+    values = torch.arange(256, dtype=torch.float64) / 255
+    shares = [torch.bincount(channel.flatten(), minlength=256).double() / channel.numel() for channel in channels]
     means = [float(share @ values) for share in shares]
     variances = [float(share @ (values - mean) ** 2) for share, mean in zip(shares, means, strict=True)]
     return means, [max(math.sqrt(variance), 1e-6) for variance in variances]

@@ -10,19 +10,22 @@ from training.config import CnnConfig, LinearConfig, MlpConfig
 
 
 class Normalize(nn.Module):
-    """uint8 pixels [N, H, W] or [N, H, W, C] to float [N, C, H, W] with mean 0 and deviation 1 per channel."""
+    """uint8 pixels [N, H, W] or [N, H, W, C] to float [N, C, H, W] with mean 0 and deviation 1 per channel.
+
+    `mean` and `deviation` are given on the scale of 0 to 1.
+    """
 
     mean: Tensor
     deviation: Tensor
 
     def __init__(self, mean: Sequence[float], deviation: Sequence[float]) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
-        self.register_buffer("deviation", torch.tensor(deviation).view(1, -1, 1, 1))
+        self.register_buffer("mean", 255 * torch.tensor(mean).view(1, -1, 1, 1))
+        self.register_buffer("deviation", 255 * torch.tensor(deviation).view(1, -1, 1, 1))
 
     def forward(self, pixels: Tensor) -> Tensor:
         channels_first = pixels.unsqueeze(1) if pixels.dim() == 3 else pixels.permute(0, 3, 1, 2)
-        return (channels_first.to(torch.float32) / 255 - self.mean) / self.deviation
+        return (channels_first.to(torch.float32) - self.mean) / self.deviation
 
 
 def build(
@@ -65,14 +68,13 @@ def _cnn(config: CnnConfig, shape: Sequence[int], channels: int, classes: int) -
             f"accepted: at most {smallest.bit_length() - 1}",
         )
     layers: list[nn.Module] = []
-    for width in widths(config):
+    for block, width in enumerate(widths(config), 1):
+        pool, norm = nn.MaxPool2d(2), nn.BatchNorm2d(width)
+        # pooled first, there is a quarter to normalise; but a last batch of one image has nothing to normalise in 1x1
+        middle = [pool, norm] if smallest >> block > 1 else [norm, pool]
         layers += [
-            nn.Conv2d(channels, width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            *_dropout(config.dropout),
-        ]
+            nn.Conv2d(channels, width, 3, padding=1, bias=False), *middle, nn.ReLU(), *_dropout(config.dropout)
+        ]  # fmt: skip
         channels = width
     cells = (shape[0] >> config.depth) * (shape[1] >> config.depth)
     return [*layers, nn.Flatten(), nn.Linear(channels * cells, classes)]

@@ -47,11 +47,14 @@ class Splits:
 
 
 def split(dataset: Dataset, config: DataConfig) -> Splits:
-    """Deal a data set; raises InvalidInput where the sizes leave nothing to train on."""
+    """Deal a data set; raises InvalidInput where the sizes leave nothing to train on.
+
+    What judges is dealt first: another size of validation neither changes nor leaks the held-out and test images.
+    """
     ids = content_ids(dataset.images)
-    sizes = {"validation": config.validation, "holdout": config.holdout}
+    sizes = {"holdout": config.holdout, "validation": config.validation}
     if dataset.test is None:
-        sizes["test"] = config.test
+        sizes = {"test": config.test, **sizes}
     counts = {name: _count(size, len(ids)) for name, size in sizes.items()}
     _check_room(counts, dataset)
     dealt = _deal(ids, dataset.labels, counts, config.split_seed)
@@ -69,7 +72,9 @@ def content_ids(images: Images) -> NDArray[np.uint8]:
 
 
 def _count(size: float, total: int) -> int:
-    return size if isinstance(size, int) else round(size * total)
+    if isinstance(size, int):
+        return size
+    return max(1, round(size * total)) if size else 0
 
 
 def _check_room(counts: dict[str, int], dataset: Dataset) -> None:
@@ -88,28 +93,39 @@ def _deal(ids: NDArray[np.uint8], labels: Labels, counts: dict[str, int], seed: 
     groups: dict[bytes, list[int]] = {}
     for position, identity in enumerate(map(bytes, ids)):
         groups.setdefault(identity, []).append(position)
-    key = seed.to_bytes(8, "big", signed=False)
+    key = seed.to_bytes(8, "big")
     ranked = sorted(groups, key=lambda identity: hashlib.blake2b(identity, key=key, digest_size=16).digest())
-    quotas = {name: _quotas(labels, count) for name, count in counts.items()}
-    parts: dict[str, list[int]] = {name: [] for name in (*counts, "train")}
+    classes = labels.tolist()
+    quotas = _quotas(Counter(classes), counts)
+    parts: dict[str, list[int]] = {name: [] for name in counts}
     for identity in ranked:
-        members = groups[identity]
-        label = int(labels[members[0]])
-        part = next((name for name in counts if quotas[name][label] >= len(members)), "train")
-        parts[part] += members
-        if part != "train":
-            quotas[part][label] -= len(members)
-    return {name: np.sort(np.asarray(members, np.int64)) for name, members in parts.items()}
+        wanted = [classes[member] for member in groups[identity]]  # copies may lie in several classes
+        fits = (name for name in quotas if all(quotas[name][label] >= wanted.count(label) for label in wanted))
+        if part := next(fits, None):
+            parts[part] += groups[identity]
+            quotas[part].subtract(wanted)
+            if not any(quotas[part].values()):
+                del quotas[part]
+    dealt = {name: np.sort(np.asarray(members, np.int64)) for name, members in parts.items()}
+    return dealt | {"train": np.setdiff1d(np.arange(len(ids)), np.concatenate([*dealt.values()]))}
 
 
-def _quotas(labels: Labels, count: int) -> Counter[int]:
-    """How many images of each class make `count` in proportion (largest remainders)."""
-    present = Counter(labels.tolist())
-    exact = {label: count * number / len(labels) for label, number in present.items()}
-    quotas = Counter({label: int(share) for label, share in exact.items()})
-    by_remainder = sorted(exact, key=lambda label: (int(exact[label]) - exact[label], label))
-    quotas.update(by_remainder[: count - quotas.total()])
+def _quotas(present: Counter[int], counts: dict[str, int]) -> dict[str, Counter[int]]:
+    """How many images of each class make each part, in proportion to what the parts before it left."""
+    quotas = {}
+    for name, count in counts.items():
+        quotas[name] = _shares(present, count)
+        present = present - quotas[name]
     return quotas
+
+
+def _shares(present: Counter[int], count: int) -> Counter[int]:
+    """`count` in proportion to what is present, by largest remainders."""
+    exact = {label: count * number / present.total() for label, number in present.items()}
+    shares = Counter({label: int(share) for label, share in exact.items()})
+    by_remainder = sorted(exact, key=lambda label: (int(exact[label]) - exact[label], label))
+    shares.update(by_remainder[: count - shares.total()])
+    return shares
 
 
 def _take(images: Images, labels: Labels, ids: NDArray[np.uint8], chosen: NDArray[np.int64]) -> Split:

@@ -4,6 +4,7 @@ import logging
 import os
 import secrets
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from tailorbird.errors import Unavailable
 
 LOCAL = "local"
 STORE_BYTES = 512 * 2**20
+LONGEST_FOLDER = 20
+CONNECT_SECONDS = 10
 
 # Read by Ray's processes when they start, so they must stand before ray.init.
 _ENVIRONMENT = {
@@ -31,28 +34,47 @@ _ENVIRONMENT = {
 def connected(address: str | None) -> Iterator[Path]:
     """Connect to `address`, else to RAY_ADDRESS, else start Ray here; yields a temporary folder for Tune's files.
 
-    A Ray that was started here is stopped again, and its files are removed.
+    A Ray that was started here is stopped again, and its files are removed. Raises Unavailable where a cluster does
+    not answer.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    address = address or os.environ.get("RAY_ADDRESS") or LOCAL
-    folder = Path(tempfile.mkdtemp(prefix="tailorbird-"))
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are told by the table and the ledger
+    folder = Path(tempfile.mkdtemp(prefix="tailorbird-", dir=_short_folder()))
     try:
-        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are told by the table and the ledger
-        if address == LOCAL:
-            _ensure_token()
-            ray.init(
-                address=LOCAL, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
-                object_store_memory=STORE_BYTES, _temp_dir=str(folder),
-            )  # fmt: skip
-        else:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        _connect(address or os.environ.get("RAY_ADDRESS") or LOCAL, folder)
         yield folder / "tune"
-    except ConnectionError as error:
-        raise Unavailable(f"the Ray cluster at {address} does not answer: {error}") from None
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _connect(address: str, folder: Path) -> None:
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address == LOCAL:
+        _ensure_token()
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "torch")  # a folder that torch makes unasked
+        ray.init(LOCAL, include_dashboard=False, object_store_memory=STORE_BYTES, _temp_dir=str(folder), **quiet)
+        return
+    _check_answers(address)
+    ray.init(address, **quiet)
+
+
+def _check_answers(address: str) -> None:
+    """Ask the port first: Ray itself would try for minutes, and say little."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not port.isdecimal():
+        return  # `auto`, say, which Ray resolves by itself
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise Unavailable(f"the Ray cluster at {address} does not answer: {error}") from None
+
+
+def _short_folder() -> str:
+    # Ray puts sockets below its folder, and the path of a socket has at most 107 bytes (unix(7))
+    usual = tempfile.gettempdir()
+    return usual if len(usual) <= LONGEST_FOLDER else "/tmp"  # noqa: S108 (mkdtemp makes a private one in it)
 
 
 def _ensure_token() -> None:

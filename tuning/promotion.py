@@ -1,5 +1,6 @@
 """From the ledger's best trial to a version of the registry, and to its alias."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from registry import aliases, versions
@@ -9,44 +10,42 @@ from registry.versions import Version
 from tailorbird import __version__
 from tailorbird.errors import Conflict, Refused
 from training import candidate
+from training.candidate import Candidate
 from training.config import RunConfig
 from training.loop import Epoch
 from training.splits import Splits
 from tuning.outcome import Promotion, Ranked
-from tuning.spec import SweepSpec
+from tuning.spec import Promote
 
 
-def register_best(
-    registry: Registry,
-    spec: SweepSpec,
-    sweep: str,
-    best: Ranked,
-    splits: Splits,
-    data_digest: str,
-    champion: int | None,
-    who: str,
-) -> Promotion:
-    """Measure and export the best trial, register it, and move the alias if it is still where it was at the start."""
-    if spec.promote is None:
-        raise ValueError("this spec promotes nothing")
+def measure(registry: Registry, best: Ranked, splits: Splits) -> Candidate:
+    """Measure, export and draw the best trial's best epoch."""
     weights = registry.blobs.get(best.best.checkpoint or "")
     epochs = [_epoch(report) for report in best.trial.reports]
-    made = candidate.make(RunConfig.model_validate(best.trial.config), splits, weights, epochs, best.best.epoch)
-    lineage: dict[str, Any] = {
+    return candidate.make(RunConfig.model_validate(best.trial.config), splits, weights, epochs, best.best.epoch)
+
+
+def enter(
+    registry: Registry, made: Candidate, to: Promote, lineage: Mapping[str, Any], champion: int | None, who: str
+) -> Promotion:
+    """Register a candidate, and move the alias if it is still where it was at the start and the gates pass."""
+    version = versions.register(registry, to.model, made.files, made.parity.record(), lineage, who)
+    return Promotion(version, to.alias, _promote(registry, version, to.alias, champion, who))
+
+
+def lineage(best: Ranked, sweep: str, data: Mapping[str, Any], champion: int | None) -> dict[str, Any]:
+    """Where a version came from; with `config.yaml` it is enough to make it again."""
+    return {
         "sweep": sweep,
         "trial": best.trial.number,
         "epoch": best.best.epoch,
-        "data": {**spec.data.model_dump(), "sha256": data_digest},
+        "data": dict(data),
         "champion": champion,
         "code": __version__,
     }
-    version = versions.register(registry, spec.promote.model, made.files, made.parity.record(), lineage, who)
-    return Promotion(version, spec.promote.alias, _promote(registry, spec.promote.alias, version, sweep, champion, who))
 
 
-def _promote(
-    registry: Registry, alias: str, version: Version, sweep: str, champion: int | None, who: str
-) -> str | None:
+def _promote(registry: Registry, version: Version, alias: str, champion: int | None, who: str) -> str | None:
     try:
         aliases.promote(
             registry,
@@ -54,7 +53,7 @@ def _promote(
             version.number,
             alias=alias,
             expected=champion,
-            why=f"best of sweep {sweep}",
+            why=f"best of sweep {version.lineage['sweep']}",
             who=who,
         )
     except (Conflict, Refused) as error:

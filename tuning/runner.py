@@ -1,7 +1,6 @@
 """Running a sweep: trials on Ray Tune, every report in the ledger, the best into the registry."""
 
 import secrets
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from tuning import cluster, outcome, promotion, writer
 from tuning.outcome import Outcome
 from tuning.progress import LiveTable
 from tuning.spec import SweepSpec
+from tuning.stop import Stop
 from tuning.trial import Trial
 
 
@@ -33,22 +33,27 @@ def run(spec: SweepSpec, settings: Settings, console: Console, who: str, address
     dataset = datasets.load(spec.data.name, settings.data, settings.download_timeout)
     dealt = splits.split(dataset, spec.data)
     sweep = f"{spec.name}-{secrets.token_hex(3)}"
-    with Registry(settings) as registry, _terminable(), cluster.connected(address) as folder:
+    stop = Stop()
+    # caught twice: Ray sets a handler of its own for SIGTERM when it starts, which aborts the process
+    with Registry(settings) as registry, stop.caught(), cluster.connected(address) as folder, stop.caught():
         champion = aliases.current(registry, spec.promote.model, spec.promote.alias) if spec.promote else None
         book = writer.start(settings, sweep)
-        configs = [{"number": n, "run": one.model_dump(mode="json")} for n, one in enumerate(spec.configs, 1)]
-        ray.get(book.begin.remote(spec.model_dump(mode="json"), [one["run"] for one in configs], champion, who))
+        configs = [one.model_dump(mode="json") for one in spec.configs]
+        ray.get(book.begin.remote(spec.model_dump(mode="json", exclude_none=True), configs, champion, who))
         with _closed(book, registry, sweep) as closing:
-            _search(spec, configs, dealt.without_verdicts(), book, folder, console)
+            with stop.searching():
+                _search(spec, configs, dealt.without_verdicts(), book, folder, console)
             ranked = outcome.rank(ledger.trials(registry, sweep), spec.objective)
             if not ranked:
                 raise TailorbirdError(f"no trial of {sweep} succeeded: {_first_problem(registry, sweep)}")
-            promoted = None
-            if spec.promote:
-                console.print(f"measuring and exporting trial {ranked[0].trial.number}", highlight=False)
-                promoted = promotion.register_best(
-                    registry, spec, sweep, ranked[0], dealt, dataset.digest(), champion, who
-                )
+            if not spec.promote:
+                return Outcome(sweep, ranked, None)
+            console.print(f"measuring and exporting trial {ranked[0].trial.number}", highlight=False)
+            made = promotion.measure(registry, ranked[0], dealt)
+            data = {**spec.data.model_dump(), "sha256": dataset.digest()}
+            lineage = promotion.lineage(ranked[0], sweep, data, champion)
+            with stop.committing():
+                promoted = promotion.enter(registry, made, spec.promote, lineage, champion, who)
                 closing.registered = promoted.version.number
     return Outcome(sweep, ranked, promoted)
 
@@ -90,7 +95,7 @@ def _search(
     with LiveTable(spec, console) as table:
         tune.Tuner(
             tune.with_resources(trainable, {"cpu": spec.resources.cpus, "gpu": gpus}),
-            param_space={"trial": tune.grid_search(configs)},
+            param_space={"trial": tune.grid_search([{"number": n, "run": one} for n, one in enumerate(configs, 1)])},
             tune_config=tune.TuneConfig(
                 scheduler=_scheduler(spec),
                 reuse_actors=True,
@@ -147,20 +152,6 @@ def _closed(book: Any, registry: Registry, sweep: str) -> Iterator[_Closing]:
         end("failed", str(error))
         raise
     end("finished")
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM, which `ray job stop` and Kubernetes send, end a sweep as Ctrl-C does."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _first_problem(registry: Registry, sweep: str) -> str:

@@ -22,7 +22,7 @@ class Domain(Config):
 
     @model_validator(mode="after")
     def _one_kind(self) -> "Domain":
-        if len(self.model_fields_set) != 1:
+        if [self.choice, self.uniform, self.loguniform].count(None) != 2:
             raise ValueError("must have exactly one of choice, uniform, loguniform")
         bounds = self.uniform or self.loguniform
         if bounds and bounds[0] >= bounds[1]:

@@ -63,7 +63,8 @@ class SweepSpec(Config):
     @cached_property
     def configs(self) -> list[RunConfig]:
         """The run config of each trial, in order; raises InvalidInput where one of them is not valid."""
-        base = {"data": self.data.model_dump(), **self.run}
+        # a trial has as many threads as it is given CPUs, and its config says so
+        base = {"data": self.data.model_dump(), "threads": max(1, int(self.resources.cpus)), **self.run}
         if self.runs is not None:
             return [_checked(_merge(base, one), f"runs.{index}") for index, one in enumerate(self.runs)]
         domains = self.space or {}

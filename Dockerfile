@@ -1,0 +1,75 @@
+# Two images of one distribution: `train` (torch and Ray, no BentoML) and `serve` (ONNX Runtime and BentoML, no torch).
+#
+#   docker build --target serve --tag tailorbird-serve .
+#
+# Both run as a numeric user, without capabilities and with a read-only root where only /tmp can be written.
+# pip's index settings enter as build arguments; one that holds CPU wheels of torch keeps gigabytes of CUDA out of `train`:
+#
+#   docker build --target train --build-arg PIP_EXTRA_INDEX_URL=… --tag tailorbird-train .
+
+# The dependencies alone, read out of pyproject.toml: no other change in it, and none of the code, installs them anew.
+FROM python:3.11-slim-bookworm AS requirements
+WORKDIR /src
+COPY pyproject.toml ./
+RUN python -c "import pathlib, tomllib; \
+project = tomllib.loads(pathlib.Path('pyproject.toml').read_text())['project']; \
+[pathlib.Path(f'{extra}.txt').write_text('\n'.join(project['dependencies'] + project['optional-dependencies'][extra])) \
+ for extra in ('train', 'serve')]"
+
+FROM python:3.11-slim-bookworm AS build
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+WORKDIR /src
+RUN python -m venv --without-pip /opt/tailorbird
+COPY constraints.txt ./
+
+FROM build AS train-packages
+COPY --from=requirements /src/train.txt ./
+RUN pip --python /opt/tailorbird/bin/python install -c constraints.txt -r train.txt
+
+FROM build AS serve-packages
+COPY --from=requirements /src/serve.txt ./
+RUN pip --python /opt/tailorbird/bin/python install -c constraints.txt -r serve.txt
+
+# The same virtual environment with our own code alone, to be laid over the packages.
+FROM build AS code
+RUN pip install -c constraints.txt hatchling
+COPY . .
+RUN pip wheel --no-build-isolation --no-deps --wheel-dir /dist . \
+ && pip --python /opt/tailorbird/bin/python install --no-deps --no-index /dist/*.whl
+
+FROM python:3.11-slim-bookworm AS base
+RUN useradd --uid 10001 --user-group --no-log-init --no-create-home --home-dir /tmp tailorbird \
+ && install --directory --owner=tailorbird --group=tailorbird /var/lib/tailorbird
+ENV HOME=/tmp \
+    PATH=/opt/tailorbird/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    TAILORBIRD_HOME=/var/lib/tailorbird
+WORKDIR /var/lib/tailorbird
+USER 10001:10001
+LABEL org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.licenses="MIT"
+
+# Ray's nodes on Kubernetes run this too. Their probes are HTTP from KubeRay 1.6 on; older ones would need wget here.
+FROM base AS train
+LABEL org.opencontainers.image.title="Tailorbird training" \
+      org.opencontainers.image.description="Hyperparameter sweeps of image classifiers on Ray"
+ENV RAY_USAGE_STATS_ENABLED=0
+COPY --from=train-packages /opt/tailorbird /opt/tailorbird
+COPY --from=code /opt/tailorbird /opt/tailorbird
+CMD ["tailorbird", "--help"]
+
+FROM base AS serve
+LABEL org.opencontainers.image.title="Tailorbird serving" \
+      org.opencontainers.image.description="The HTTP endpoint of a model in a Tailorbird registry"
+ENV BENTOML_DO_NOT_TRACK=True \
+    HOST=0.0.0.0 \
+    PORT=3000
+COPY --from=serve-packages /opt/tailorbird /opt/tailorbird
+COPY --from=code /opt/tailorbird /opt/tailorbird
+EXPOSE 3000
+# http.client goes past a proxy that the environment names.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s \
+  CMD ["python", "-c", "import http.client, os, sys; c = http.client.HTTPConnection(os.environ['HOST'], os.environ['PORT'], timeout=4); c.request('GET', '/readyz'); sys.exit(c.getresponse().status != 200)"]
+CMD ["tailorbird", "serve"]

@@ -1,0 +1,55 @@
+# Needs only make and Python 3.11 or newer with pip. Where packages come from (index, wheels, proxy) is the user's own
+# configuration of pip: nothing here overrides it.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check check-long constraints clean
+.NOTPARALLEL:
+
+help: ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 14
+
+demo: .venv/ready-demo ## the main job on real data: sweep, promote, serve, predict
+	$(BIN)/tailorbird demo
+
+test: .venv/ready-dev ## the tests
+	$(BIN)/python -m pytest
+
+check: .venv/ready-dev ## style, types, and which room may import which
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/hadolint Dockerfile
+
+check-long: .venv/ready-dev ## the tests that take minutes
+	$(BIN)/python -m pytest -m long
+
+constraints: ## renew constraints.txt with the newest versions that pyproject.toml allows
+	$(PYTHON) -m venv --clear build/resolved
+	build/resolved/bin/pip install '.[train,serve,dev]'
+	{ echo '# Every version of a tested installation (Python 3.11, Linux); renewed by `make constraints`.'; \
+	  build/resolved/bin/pip freeze --all --exclude pip --exclude tailorbird | sed -E 's/\+.*//; /^nvidia-ml-py=/!{/^(cuda|nvidia|triton)/d}'; \
+	} >build/constraints.txt
+	mv build/constraints.txt constraints.txt
+	rm -r build/resolved
+
+clean: ## remove all that make and the tools made, .venv too
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+# An interrupted set-up leaves .venv/unfinished behind, or no pip that works; the next one begins anew, because pip takes
+# a package that was written by half for a whole one. PYTHON is asked only when .venv is made.
+.venv/ready-demo: EXTRAS := train,serve
+.venv/ready-dev: EXTRAS := train,serve,dev
+.venv/ready-demo .venv/ready-dev: pyproject.toml constraints.txt
+	@if [ -e .venv/unfinished ] || ! $(BIN)/pip --version >/dev/null 2>&1; then \
+	  $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo 'Tailorbird needs Python 3.11 or newer, and $(PYTHON) is not: name one, as in make PYTHON=python3.12' >&2; exit 1; }; \
+	  $(PYTHON) -m venv --clear .venv; \
+	fi
+	@touch .venv/unfinished
+	$(BIN)/pip install -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch .venv/ready-demo $@ # what the tests need includes what the demo needs
+	@rm .venv/unfinished

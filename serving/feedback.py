@@ -1,0 +1,132 @@
+"""`/feedback`: each label is judged, kept, and then counted."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from registry import schema, versions
+from registry.core import Registry
+from registry.feedback import Feedback, Outcome
+from registry.names import Reference
+from serving import bodies
+from serving.commits import Commits
+from serving.metrics import Metrics, shown
+from serving.model import Model
+from serving.problems import Problem
+from serving.receipts import BadReceipt, Receipt, Receipts
+from tailorbird import bins
+from tailorbird.errors import NotFound
+
+MOST_LABELS = 1_000
+"""Labels of one request: judging that many takes the event loop some 5 ms."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """An accepted receipt with its label, and the classes that its version knows."""
+
+    receipt: Receipt
+    label: str
+    classes: Sequence[str]
+
+    @property
+    def predicted(self) -> str:
+        return self.classes[self.receipt.class_index]
+
+    @property
+    def confidence_bin(self) -> str:
+        return bins.LABELS[self.receipt.confidence_bin]
+
+
+class Labels:
+    """Takes the labels that come back for the predictions of one model, whichever of its versions made them."""
+
+    def __init__(self, registry: Registry, model: Model, receipts: Receipts, metrics: Metrics) -> None:
+        self._registry = registry
+        self._model = model.version.model
+        self._receipts = receipts
+        self._metrics = metrics
+        self._commits = Commits(registry)
+        self._classes: dict[int, Sequence[str]] = {model.version.number: model.signature.classes}
+
+    async def take(self, labels: Sequence[tuple[str, str]]) -> dict[str, Any]:
+        """The answer for pairs of receipt and label; raises Unavailable where they cannot be kept."""
+        judged: list[Judged] = []
+        reasons: list[dict[str, Any]] = []
+        for index, (receipt, label) in enumerate(labels):
+            try:
+                judged.append(await self._judge(receipt, label))
+            except BadReceipt as error:
+                reasons.append({"index": index, "reason": error.reason, "detail": str(error)})
+        outcomes = await self._commits.record([self._row(one) for one in judged]) if judged else []
+        self._count(judged, outcomes, [reason["reason"] for reason in reasons])
+        counts = Counter(outcomes)
+        return {
+            **{outcome: counts[outcome] for outcome in ("accepted", "duplicate", "conflict")},
+            "rejected": len(reasons),
+            "reasons": reasons,
+        }
+
+    async def _judge(self, text: str, label: str) -> Judged:
+        receipt = self._receipts.read(text)
+        classes = self._classes.get(receipt.version)
+        if classes is None:
+            classes = await asyncio.to_thread(self._classes_of, receipt.version)
+            self._classes[receipt.version] = classes
+        if label not in classes:
+            raise BadReceipt("label", f"{bodies.shown(label)} is no class of {self._model}:{receipt.version}")
+        return Judged(receipt, label, classes)
+
+    def _classes_of(self, number: int) -> Sequence[str]:
+        try:
+            version = versions.resolve(self._registry, Reference(self._model, number))
+        except NotFound:
+            raise BadReceipt("version", f"{self._model}:{number} is no longer in the registry") from None
+        return tuple(versions.signature(self._registry, version)["classes"])
+
+    def _row(self, judged: Judged) -> Feedback:
+        receipt = judged.receipt
+        return Feedback(
+            receipt=receipt.id,
+            model=self._model,
+            version=receipt.version,
+            predicted=judged.predicted,
+            confidence_bin=judged.confidence_bin,
+            label=judged.label,
+            predicted_at=schema.timestamp(datetime.fromtimestamp(receipt.time, UTC)),
+        )
+
+    def _count(self, judged: Sequence[Judged], outcomes: Sequence[Outcome], rejected: Sequence[str]) -> None:
+        for one, outcome in zip(judged, outcomes, strict=True):
+            if outcome != "accepted":
+                self._metrics.feedback_rejected.labels(outcome).inc()
+                continue
+            predicted = shown(one.classes, one.receipt.class_index)
+            self._metrics.feedback.labels(
+                self._model,
+                one.receipt.version,
+                predicted,
+                one.confidence_bin,
+                "correct" if one.predicted == one.label else "incorrect",
+            ).inc()
+        for reason in rejected:
+            self._metrics.feedback_rejected.labels(reason).inc()
+
+
+def parse(body: bytes) -> list[tuple[str, str]]:
+    """The pairs of `{"labels": [{"receipt", "label"}, …]}`; raises Problem 400 or 422."""
+    labels = bodies.parse(body, "labels")
+    if len(labels) > MOST_LABELS:
+        raise Problem(422, f"labels is {bodies.shown(labels)}; accepted: {MOST_LABELS} in one request")
+    return [_pair(label, f"labels[{index}]") for index, label in enumerate(labels)]
+
+
+def _pair(value: Any, name: str) -> tuple[str, str]:
+    receipt, label = bodies.members(value, name, "receipt", "label")
+    for key, text in (("receipt", receipt), ("label", label)):
+        if not isinstance(text, str):
+            raise Problem(422, f"{name}.{key} is {bodies.shown(text)}; accepted: a string")
+    return receipt, label

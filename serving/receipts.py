@@ -1,0 +1,122 @@
+"""Receipts: a short signed token in every prediction, with which a true label comes back.
+
+36 bytes, so that base64url needs no padding and has one spelling: key id (2), version (4), class (2), confidence bin
+(1), time in seconds (4), nonce (11), and 96 bits of HMAC-SHA256 over all of that and the model's name. A receipt made
+for one model is worthless for another, and nobody without the key can make or change one.
+"""
+
+import base64
+import hmac
+import os
+import re
+import secrets
+import struct
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tailorbird.errors import InvalidInput
+from tailorbird.settings import PREFIX, Settings, writable
+
+_HEAD = struct.Struct(">2sIHBI11s")
+_SPELLING = re.compile(r"[A-Za-z0-9_-]{48}", re.ASCII)
+MAC_BYTES = 12
+KEY_BYTES = 32
+MOST_CLASSES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a receipt says of its prediction; `id` is unique to it, `time` in seconds since 1970."""
+
+    id: str
+    version: int
+    class_index: int
+    confidence_bin: int
+    time: int
+
+
+class BadReceipt(Exception):
+    """A receipt that is not accepted; `reason` is the word that metrics count it under."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class Receipts:
+    """Makes and reads the receipts of one model."""
+
+    def __init__(self, key: bytes, model: str, lifetime_days: float) -> None:
+        self._key = key
+        self._key_id = hmac.digest(key, b"tailorbird receipt key", "sha256")[:2]
+        self._model = model.encode()
+        self._lifetime = lifetime_days * 86_400
+
+    def make(self, version: int, class_index: int, confidence_bin: int) -> str:
+        head = _HEAD.pack(self._key_id, version, class_index, confidence_bin, int(time.time()), os.urandom(11))
+        return base64.urlsafe_b64encode(head + self._mac(head)).decode()
+
+    def read(self, text: str) -> Receipt:
+        """What the receipt says; raises BadReceipt with the reason malformed, key, signature or expired."""
+        if not _SPELLING.fullmatch(text):
+            raise BadReceipt("malformed", "a receipt has 48 characters of A-Z, a-z, 0-9, '-' and '_'")
+        data = base64.urlsafe_b64decode(text)
+        head, mac = data[: _HEAD.size], data[_HEAD.size :]
+        key_id, version, class_index, confidence_bin, moment, nonce = _HEAD.unpack(head)
+        if key_id != self._key_id:
+            raise BadReceipt("key", "the receipt was signed with another key")
+        if not hmac.compare_digest(mac, self._mac(head)):
+            raise BadReceipt("signature", "the receipt was not made here for this model")
+        if time.time() - moment > self._lifetime:
+            raise BadReceipt("expired", f"the receipt is older than {self._lifetime / 86_400:g} days")
+        return Receipt(nonce.hex(), version, class_index, confidence_bin, moment)
+
+    def _mac(self, head: bytes) -> bytes:
+        return hmac.digest(self._key, head + self._model, "sha256")[:MAC_BYTES]
+
+
+def key(settings: Settings) -> bytes:
+    """The key of the receipts: that of the settings, else the one in HOME, made there on first use.
+
+    Raises InvalidInput where there is none and none can be made.
+    """
+    if settings.receipt_key is not None:
+        return settings.receipt_key.get_secret_value().encode()
+    path = settings.home / "receipt.key"
+    if not writable(settings.home):
+        raise _must_be_given(f"{settings.home} is read-only")
+    try:
+        if not path.exists():
+            _make(path)
+        found = path.read_bytes()
+    except OSError as error:
+        raise _must_be_given(f"{path} cannot be used ({error.strerror})") from None
+    if len(found) != KEY_BYTES:
+        raise _must_be_given(f"{path} has {len(found)} bytes instead of {KEY_BYTES}")
+    return found
+
+
+def _make(path: Path) -> None:
+    # linked to its name when it is whole: another process never reads half a key, and the first one stays
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(prefix=".receipt-", dir=path.parent)  # O_EXCL, mode 0600
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    finally:
+        Path(temporary).unlink()
+
+
+def _must_be_given(why: str) -> InvalidInput:
+    return InvalidInput(
+        f"{PREFIX}RECEIPT_KEY",
+        f"must be given, for {why}; accepted: 16 characters or more, the same for every replica, "
+        f"such as `python3 -c 'import secrets; print(secrets.token_urlsafe(32))'` prints",
+    )

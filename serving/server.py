@@ -1,0 +1,112 @@
+"""`tailorbird serve`: everything is checked, then BentoML's server runs until a signal stops it."""
+
+import errno
+import os
+import socket
+import tempfile
+
+from pydantic import SecretStr
+
+from registry.core import Registry
+from registry.names import Reference
+from registry.versions import Version
+from serving import model as models
+from serving import receipts, signals
+from serving.announcement import Announcement
+from tailorbird.errors import InvalidInput, Unavailable
+from tailorbird.settings import PREFIX, Settings
+
+STOP_SECONDS = 20
+"""What requests in flight may still take; Kubernetes kills after 30."""
+
+
+def serve(settings: Settings, model: str, host: str, port: int, workers: int) -> None:
+    """Answer HTTP with `model`, `NAME[@ALIAS|:N]`, until SIGTERM or Ctrl-C, which end the requests in flight first.
+
+    Raises InvalidInput, Corrupt or Unavailable before any worker starts where workers could not do their work, and
+    Unavailable where they do not get ready.
+    """
+    reference = Reference.parse(model)
+    if workers < 1:
+        raise InvalidInput("workers", f"{workers} is not accepted; accepted: 1 or more")
+    address = _check_address(host, port)
+    version = _check_model(settings, reference)
+    with signals.kept(), tempfile.TemporaryDirectory(prefix="tailorbird-serve-") as home:
+        os.environ.update(_environment(settings, reference, home))
+        announcement = Announcement(str(version), host, address, port)
+        announcement.start()
+        _run_bentoml(address, port, workers, home)
+    if announcement.problem:
+        raise Unavailable(announcement.problem)
+
+
+def _check_address(host: str, port: int) -> str:
+    """The IP address of `host`; raises InvalidInput where nothing can listen there."""
+    if not 1 <= port <= 65_535:
+        raise InvalidInput("port", f"{port} is not accepted; accepted: 1 to 65535")
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except socket.gaierror as error:
+        raise InvalidInput("host", f"{host!r} is not known: {error.strerror}") from None
+    try:
+        with socket.socket(family, kind, protocol) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(place)
+    except OSError as error:
+        raise _not_free(host, port, error) from None
+    return str(place[0])
+
+
+def _not_free(host: str, port: int, error: OSError) -> InvalidInput:
+    match error.errno:
+        case errno.EADDRINUSE:
+            return InvalidInput("port", f"{port} is taken at {host}; accepted: one that nothing listens at")
+        case errno.EACCES:
+            return InvalidInput("port", f"{port} is only for root; accepted: 1024 to 65535")
+    return InvalidInput("host", f"{host!r} cannot be listened at: {error.strerror}")
+
+
+def _check_model(settings: Settings, reference: Reference) -> Version:
+    receipts.key(settings)
+    with Registry(settings) as registry:
+        return models.load(registry, reference, settings.cache).version
+
+
+def _environment(settings: Settings, reference: Reference, home: str) -> dict[str, str]:
+    """What workers are told: just the settings that were checked, and a BentoML folder that no other server has."""
+    given = {name: value for name, value in settings if value is not None}
+    given |= {
+        "model": reference,
+        "database_url": f"sqlite:///{settings.database}",
+        "storage_url": settings.storage,
+        "data_dir": settings.data,
+        "cache_dir": settings.cache,
+    }
+    ours = {f"{PREFIX}{name.upper()}": _text(value) for name, value in given.items()}
+    theirs = {"BENTOML_HOME": home, "BENTOML_DO_NOT_TRACK": "True", "BENTOML_QUIET": "True", "TMPDIR": home}
+    return ours | theirs
+
+
+def _text(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+
+def _run_bentoml(address: str, port: int, workers: int, home: str) -> None:
+    # imported here, because BentoML reads its settings from the environment; workers run in `home`, because Python
+    # would take a folder `registry` or `serving` where the user stands for ours
+    from _bentoml_impl.server import serve_http
+
+    from serving.service import Service
+
+    Service.config["workers"] = workers
+    Service.inject_config()
+    try:
+        serve_http(
+            "serving.service:Service",
+            working_dir=home,
+            host=address,
+            port=port,
+            timeout_graceful_shutdown=STOP_SECONDS,
+        )
+    except OSError as error:  # another process took the port since it was checked
+        raise _not_free(address, port, error) from None

@@ -1,0 +1,28 @@
+"""What holds for every test: with TAILORBIRD_TEST_NO_SKIPS=1, as in CI, a skipped test is a failure."""
+
+import os
+from collections.abc import Generator
+
+import pytest
+
+NO_SKIPS = os.environ.get("TAILORBIRD_TEST_NO_SKIPS") == "1"
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    return fail_if_skipped(report)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    return fail_if_skipped(report)
+
+
+def fail_if_skipped(report):
+    # an expected failure is reported as a skip too, and is none
+    if NO_SKIPS and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"{report.longrepr[2]} (TAILORBIRD_TEST_NO_SKIPS=1 allows no skips)"
+    return report

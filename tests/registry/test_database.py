@@ -1,0 +1,392 @@
+import errno
+import os
+import resource
+import shutil
+import sqlite3
+import tempfile
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from registry import database, schema
+from registry.database import Database
+from tailorbird.errors import Unavailable
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "home" / "tailorbird.db"
+
+
+def add_model(connection, name="fashion"):
+    connection.execute(schema.models.insert().values(name=name, last_number=0, created=schema.now()))
+
+
+def models(opened):
+    with opened.reading() as connection:
+        return list(connection.scalars(sa.select(schema.models.c.name)))
+
+
+def filled(path):
+    with closing(Database(path)) as opened, opened.atomic() as connection:
+        add_model(connection)
+
+
+def as_of_revision(path, revision):
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = ?", [revision])
+
+
+def revision_of(path):
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("SELECT version_num FROM alembic_version").fetchone()[0]
+
+
+# --- opening
+
+
+def test_a_new_database_is_made_with_its_folder(path):
+    with closing(Database(path)) as opened:
+        assert not opened.read_only and models(opened) == []
+
+
+@pytest.mark.parametrize("name", ["with space.db", "50%.db", "what?mode=ro.db", "a#b.db", "ünï.db"])
+def test_a_path_may_hold_what_a_url_may_not(tmp_path, name):
+    filled(tmp_path / name)
+    assert (tmp_path / name).is_file()
+
+
+def test_an_existing_database_is_opened_for_writing_and_keeps_its_rows(path):
+    filled(path)
+    with closing(Database(path)) as opened, closing(Database(path)) as beside:
+        assert not opened.read_only and not beside.read_only
+        with beside.atomic() as connection:
+            add_model(connection, "letters")
+        assert models(opened) == ["fashion", "letters"]
+
+
+def test_commits_are_flushed_and_foreign_keys_hold(path):
+    with closing(Database(path)) as opened, opened.reading() as connection:
+        pragmas = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        }
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+
+
+def test_many_processes_may_open_a_new_database_at_once(tmp_path, race):
+    for attempt in range(5):
+        path = tmp_path / str(attempt) / "tailorbird.db"
+
+        def opened(number, path=path):
+            with closing(Database(path)) as mine:
+                with mine.atomic() as connection:
+                    add_model(connection, f"model{number}")
+                return len(models(mine))
+
+        came = race(opened, 4)
+        assert sorted(came, key=str)[-1] == 4, came
+        assert all(isinstance(one, int) for one in came), came
+
+
+def test_a_new_database_that_another_process_makes_just_now_is_waited_for(path):
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")  # a lock that SQLite's own timeout does not wait for when it turns to WAL
+        timer = threading.Timer(0.3, other.rollback)
+        timer.start()
+        Database(path).close()
+        timer.join()
+
+
+@pytest.mark.parametrize(
+    "content", [b"this is no database, it is a poem\n" * 100, b"SQLite format 3\0" + b"\xff" * 4080]
+)
+def test_a_file_that_is_no_database_is_unavailable_and_left_alone(path, content):
+    path.parent.mkdir()
+    path.write_bytes(content)
+    with pytest.raises(Unavailable, match=r"home/tailorbird\.db cannot be used"):
+        Database(path)
+    assert path.read_bytes() == content
+
+
+def test_a_folder_in_its_place_is_unavailable(path):
+    path.mkdir(parents=True)
+    with pytest.raises(Unavailable, match="unable to open"):
+        Database(path)
+
+
+def test_a_file_in_the_place_of_its_folder_is_unavailable(path):
+    path.parent.write_text("")
+    with pytest.raises(Unavailable, match=r"the folder .*/home of the database cannot be made"):
+        Database(path)
+
+
+# --- migrating
+
+
+def test_a_newer_schema_is_refused_and_left_alone(path):
+    filled(path)
+    as_of_revision(path, "0002")
+    with pytest.raises(Unavailable, match=f"has schema 0002, newer than the {schema.REVISION} of this release"):
+        Database(path)
+    assert revision_of(path) == "0002"
+
+
+def test_a_database_that_is_refused_is_not_held_open(path):
+    filled(path)
+    as_of_revision(path, "0002")
+    with pytest.raises(Unavailable):
+        Database(path)
+    assert not [one for one in Path("/proc/self/fd").iterdir() if one.is_symlink() and str(path) in str(one.readlink())]
+
+
+@pytest.fixture
+def older(path, monkeypatch):
+    """A database of the release before one that has a revision 9999."""
+    filled(path)
+
+    def upgrade(connection):
+        connection.execute(sa.text("ALTER TABLE models ADD COLUMN motto TEXT"))
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+
+    monkeypatch.setattr(database, "REVISION", "9999")
+    monkeypatch.setattr(database, "_upgrade", upgrade)
+    return path
+
+
+def columns(path):
+    with closing(sqlite3.connect(path)) as connection:
+        return [row[1] for row in connection.execute("PRAGMA table_info(models)")]
+
+
+def test_an_older_schema_is_migrated_after_a_backup(older):
+    with closing(Database(older)) as opened:
+        assert models(opened) == ["fashion"]
+    backup = older.with_name("tailorbird.db.0001.backup")
+    assert revision_of(older) == "9999" and "motto" in columns(older)
+    assert revision_of(backup) == "0001" and "motto" not in columns(backup)
+    with closing(sqlite3.connect(backup)) as connection:
+        assert connection.execute("SELECT name FROM models").fetchall() == [("fashion",)]
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_the_backup_holds_what_was_only_in_the_log(older):
+    with closing(sqlite3.connect(older, isolation_level=None)) as other:
+        other.execute("UPDATE models SET name = 'unmerged'")
+        assert older.with_name("tailorbird.db-wal").stat().st_size > 0
+        Database(older).close()
+    with closing(sqlite3.connect(older.with_name("tailorbird.db.0001.backup"))) as connection:
+        assert connection.execute("SELECT name FROM models").fetchall() == [("unmerged",)]
+
+
+def test_of_many_that_find_an_older_schema_one_migrates_it_and_its_backup_stays(older, race):
+    came = race(lambda _: Database(older).close(), 4)
+    assert came == [None] * 4
+    assert columns(older).count("motto") == 1
+    assert revision_of(older.with_name("tailorbird.db.0001.backup")) == "0001"
+
+
+def test_a_migration_that_fails_leaves_the_database_and_its_backup(older, monkeypatch):
+    def half(connection):
+        connection.execute(sa.text("ALTER TABLE models ADD COLUMN motto TEXT"))
+        connection.execute(sa.text("ALTER TABLE no_such ADD COLUMN motto TEXT"))
+
+    monkeypatch.setattr(database, "_upgrade", half)
+    with pytest.raises(Unavailable, match="no such table"):
+        Database(older)
+    assert revision_of(older) == "0001" and "motto" not in columns(older)
+    assert sorted(one.name for one in older.parent.iterdir()) == ["tailorbird.db", "tailorbird.db.0001.backup"]
+
+
+@pytest.mark.parametrize("call", ["mkdir", "replace", "fsync"])
+def test_no_backup_no_migration(older, monkeypatch, call):
+    def fail(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(Unavailable, match=r"tailorbird\.db\.0001\.backup cannot be written: No space left on device"):
+        Database(older)
+    monkeypatch.undo()
+    assert revision_of(older) == "0001" and "motto" not in columns(older)
+    assert not [one for one in older.parent.iterdir() if one.is_dir()]
+
+
+def test_a_first_opening_that_dies_at_any_point_leaves_a_database_that_opens(path, deaths):
+    def opening(step):
+        shutil.rmtree(path.parent, ignore_errors=True)
+        Database(path).close()
+
+    def opens(_):
+        with closing(Database(path)) as opened, opened.atomic() as connection:
+            add_model(connection)
+
+    assert deaths(opening, opens) > 20
+
+
+# --- writing and reading
+
+
+def test_an_error_inside_leaves_no_trace(path):
+    with closing(Database(path)) as opened:
+        with pytest.raises(KeyError), opened.atomic() as connection:
+            add_model(connection)
+            raise KeyError
+        assert models(opened) == []
+
+
+def test_a_reader_waits_for_no_writer_and_sees_what_was_committed(path):
+    with closing(Database(path)) as opened:
+        with opened.atomic() as connection:
+            add_model(connection)
+            started = time.monotonic()
+            assert models(opened) == []
+            assert time.monotonic() - started < 5
+        assert models(opened) == ["fashion"]
+
+
+def test_a_writer_waits_for_no_reader_and_the_reader_keeps_its_moment(path):
+    with closing(Database(path)) as opened, opened.reading() as reader:
+        assert reader.scalar(sa.select(sa.func.count()).select_from(schema.models)) == 0
+        with opened.atomic() as connection:
+            add_model(connection)
+        assert reader.scalar(sa.select(sa.func.count()).select_from(schema.models)) == 0
+        assert models(opened) == ["fashion"]
+
+
+def test_a_second_writer_waits_for_the_first(path, monkeypatch):
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
+    with closing(Database(path)) as opened, opened.atomic() as connection:
+        add_model(connection)
+        with pytest.raises(Unavailable, match="database is locked"), opened.atomic():
+            pytest.fail("two writers at once")
+
+
+def test_more_readers_at_once_than_a_pool_holds(path):
+    with closing(Database(path)) as opened:
+        readers = [opened.reading() for _ in range(40)]
+        for reader in readers:
+            reader.__enter__()
+        for reader in readers:
+            reader.__exit__(None, None, None)
+
+
+def test_a_defect_of_ours_is_not_called_unavailable(path):
+    with closing(Database(path)) as opened:
+        with pytest.raises(sa.exc.IntegrityError), opened.atomic() as connection:
+            add_model(connection)
+            add_model(connection)
+        with pytest.raises(sa.exc.ProgrammingError), opened.reading() as connection:
+            connection.exec_driver_sql("SELECT ?")
+
+
+def test_a_page_that_is_damaged_is_unavailable(path):
+    filled(path)
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (path.stat().st_size - 4096))
+    with pytest.raises(Unavailable, match=r"tailorbird\.db cannot be used: database disk image is malformed"):
+        models(Database(path))
+
+
+def test_a_full_disk_is_unavailable_and_what_was_there_stays(path, race):
+    filled(path)
+
+    def write(_):
+        with closing(Database(path)) as opened:
+            with opened.atomic() as connection:  # the log is there, and cannot grow
+                add_model(connection, "before")
+            log = path.with_name("tailorbird.db-wal").stat().st_size
+            resource.setrlimit(resource.RLIMIT_FSIZE, (log, log))
+            try:
+                with opened.atomic() as connection:
+                    for n in range(1000):
+                        add_model(connection, f"model{n}")
+            except Unavailable as error:
+                return str(error), models(opened)
+
+    [(told, left)] = race(write, 1)
+    assert told.startswith(f"the database {path} cannot be used: ")
+    assert left == ["before", "fashion"]
+    with closing(Database(path)) as opened:
+        assert models(opened) == ["before", "fashion"]
+
+
+# --- reading alone
+
+
+@pytest.fixture
+def read_only(monkeypatch):
+    monkeypatch.setattr(database, "writable", lambda _: False)
+
+
+def test_a_read_only_database_is_read_and_nothing_is_made_beside_it(path, monkeypatch):
+    filled(path)
+    before = path.read_bytes()
+    monkeypatch.setattr(database, "writable", lambda _: False)
+    with closing(Database(path)) as opened:
+        assert opened.read_only and models(opened) == ["fashion"]
+        with pytest.raises(Unavailable, match=r"tailorbird\.db is read-only here"), opened.atomic():
+            pytest.fail("written to")
+        assert [one.name for one in path.parent.iterdir()] == ["tailorbird.db"]
+    assert path.read_bytes() == before
+
+
+def test_a_read_only_folder_without_a_database_is_refused(path, read_only):
+    with pytest.raises(Unavailable, match=r"there is no database to read at .*/home/tailorbird\.db"):
+        Database(path)
+    assert not path.parent.exists()
+
+
+def test_a_read_only_database_beside_unmerged_writes_is_refused(path, monkeypatch):
+    with closing(Database(path)) as writer:
+        with writer.atomic() as connection:
+            add_model(connection)
+        with monkeypatch.context() as patched, pytest.raises(Unavailable) as refused:
+            patched.setattr(database, "writable", lambda _: False)
+            Database(path)
+    assert "tailorbird.db-wal holds writes that are not in it yet" in str(refused.value)
+    path.with_name("tailorbird.db-wal").touch()  # empty, it holds nothing back
+    monkeypatch.setattr(database, "writable", lambda _: False)
+    with closing(Database(path)) as opened:
+        assert models(opened) == ["fashion"]
+
+
+@pytest.mark.parametrize("revision", ["0000", "9999"])
+def test_a_read_only_database_of_another_schema_is_refused(path, monkeypatch, revision):
+    filled(path)
+    as_of_revision(path, revision)
+    monkeypatch.setattr(database, "writable", lambda _: False)
+    with pytest.raises(Unavailable, match=f"has schema {revision}, (older|newer) than the 0001 of this release"):
+        Database(path)
+
+
+def test_an_empty_read_only_file_is_refused(path, read_only):
+    path.parent.mkdir()
+    path.touch()
+    with pytest.raises(Unavailable, match="has schema none, older than"):
+        Database(path)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="becomes another user")
+@pytest.mark.parametrize(("file_mode", "folder_mode"), [(0o644, 0o555), (0o444, 0o777), (0o444, 0o555)])
+def test_permissions_decide_what_is_read_only(race, file_mode, folder_mode):
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / "home" / "tailorbird.db"
+        filled(path)
+        Path(temporary).chmod(0o755)
+        path.chmod(file_mode)
+        path.parent.chmod(folder_mode)
+
+        def open_as_nobody(_):
+            os.setuid(NOBODY)
+            with closing(Database(path)) as opened:
+                return opened.read_only, models(opened)
+
+        assert race(open_as_nobody, 1) == [(True, ["fashion"])]

@@ -1,0 +1,166 @@
+import json
+import math
+
+import pytest
+import sqlalchemy as sa
+
+from registry import ledger
+from registry.core import Registry
+from registry.ledger import Report, Trial
+from tailorbird.errors import NotFound
+
+SWEEP = "fashion-1a2b3c"
+CONFIGS = [{"lr": 0.1}, {"lr": 0.01}, {"lr": 0.001}]
+ENDS = ["finished", "stopped", "interrupted", "failed"]
+
+
+@pytest.fixture
+def sweep(registry):
+    ledger.begin(registry, SWEEP, {"name": "fashion"}, CONFIGS, champion=4, who="ada")
+    return SWEEP
+
+
+def statuses(registry, sweep=SWEEP):
+    return [trial.status for trial in ledger.trials(registry, sweep)]
+
+
+# --- beginning
+
+
+def test_a_sweep_begins_with_all_its_trials_pending(registry, sweep):
+    begun = ledger.sweep(registry, sweep)
+    assert (begun.id, begun.spec, begun.champion, begun.who) == (sweep, {"name": "fashion"}, 4, "ada")
+    assert (begun.status, begun.registered, begun.problem, begun.ended) == ("running", None, None, None)
+    assert ledger.trials(registry, sweep) == [Trial(n, config) for n, config in enumerate(CONFIGS, 1)]
+    assert json.loads(json.dumps(begun.record())) == begun.record()
+
+
+def test_a_sweep_begins_whole_or_not_at_all(registry, sweep):
+    with pytest.raises(sa.exc.IntegrityError):
+        ledger.begin(registry, sweep, {}, [{}], champion=None, who="grace")
+    assert ledger.sweep(registry, sweep).who == "ada" and len(ledger.trials(registry, sweep)) == 3
+    with pytest.raises(sa.exc.StatementError, match="not JSON serializable"):
+        ledger.begin(registry, "other", {}, [{"lr": 0.1}, {"lr": object()}], champion=None, who="ada")
+    assert [one.id for one in ledger.sweeps(registry)] == [sweep]
+
+
+def test_a_sweep_may_have_no_trials(registry):
+    ledger.begin(registry, "empty", {}, [], champion=None, who="ada")
+    assert ledger.trials(registry, "empty") == []
+
+
+def test_sweeps_are_listed_newest_first_and_keep_their_trials_apart(registry, sweep):
+    ledger.begin(registry, "letters-1", {}, [{}], champion=None, who="grace")
+    assert [one.id for one in ledger.sweeps(registry)] == ["letters-1", sweep]
+    ledger.report(registry, "letters-1", 1, Report(1, {"val_loss": 1.0}))
+    assert [trial.reports for trial in ledger.trials(registry, sweep)] == [[], [], []]
+
+
+def test_a_sweep_that_is_not_there_is_not_found(registry):
+    with pytest.raises(NotFound, match=r"^sweep: there is no sweep 'nothing'; `tailorbird sweeps list` shows"):
+        ledger.sweep(registry, "nothing")
+    assert ledger.trials(registry, "nothing") == [] and ledger.sweeps(registry) == []
+
+
+# --- reporting
+
+
+def test_reports_come_back_by_epoch_with_their_checkpoint(registry, sweep):
+    second = Report(2, {"val_loss": 0.25, "val_accuracy": 0.5}, checkpoint="ab" * 32)
+    first = Report(1, {"val_loss": 0.5, "val_accuracy": 0.25})
+    for made in (second, first):
+        ledger.report(registry, sweep, 2, made)
+    assert [trial.reports for trial in ledger.trials(registry, sweep)] == [[], [first, second], []]
+
+
+def test_a_report_of_the_same_epoch_changes_nothing(registry, sweep):
+    first = Report(1, {"val_loss": 0.5}, checkpoint="ab" * 32)
+    ledger.report(registry, sweep, 1, first)
+    ledger.report(registry, sweep, 1, first)
+    ledger.report(registry, sweep, 1, Report(1, {"val_loss": 0.125}, checkpoint="cd" * 32))
+    assert ledger.trials(registry, sweep)[0].reports == [first]
+
+
+def test_a_report_that_is_no_number_is_kept_as_it_is(registry, sweep):
+    ledger.report(registry, sweep, 1, Report(1, {"val_loss": math.nan, "train_loss": math.inf}))
+    [report] = ledger.trials(registry, sweep)[0].reports
+    assert math.isnan(report.metrics["val_loss"]) and report.metrics["train_loss"] == math.inf
+
+
+def test_metrics_come_back_to_the_last_bit(registry, sweep):
+    metrics = {"val_loss": 0.1 + 0.2, "lr": 5e-324, "train_loss": 1.7976931348623157e308}
+    ledger.report(registry, sweep, 1, Report(1, metrics))
+    assert ledger.trials(registry, sweep)[0].reports[0].metrics == metrics
+
+
+@pytest.mark.parametrize(("of", "trial"), [(SWEEP, 9), ("nothing", 1)])
+def test_a_report_of_a_trial_that_is_not_there_is_a_defect(registry, sweep, of, trial):
+    with pytest.raises(sa.exc.IntegrityError):
+        ledger.report(registry, of, trial, Report(1, {}))
+
+
+def test_an_acknowledged_report_is_never_lost(settings, deaths):
+    """Promise 3: killed at every step, what was acknowledged is there, once, with its metrics."""
+    with Registry(settings) as registry:
+        ledger.begin(registry, SWEEP, {}, CONFIGS, champion=None, who="ada")
+
+    def report(step):
+        made = Report(step, {"val_loss": 1 / step})
+        with Registry(settings) as registry:
+            ledger.report(registry, SWEEP, 1, made)
+        return made
+
+    kept = []
+
+    def there(acknowledged):
+        with Registry(settings) as registry:
+            reports = ledger.trials(registry, SWEEP)[0].reports
+        assert reports[: len(kept)] == kept and len(reports) - len(kept) in (0, 1)
+        assert acknowledged is None or reports[-1] == acknowledged
+        kept[:] = reports
+
+    assert deaths(report, there) > 4
+
+
+# --- ending
+
+
+@pytest.mark.parametrize("status", ENDS)
+def test_a_trial_that_has_ended_stays_as_it_ended(registry, sweep, status):
+    ledger.set_trial(registry, sweep, 2, "running")
+    ledger.set_trial(registry, sweep, 2, status, problem="because")
+    for later in ("pending", "running", *ENDS):
+        ledger.set_trial(registry, sweep, 2, later, problem="other")
+    assert statuses(registry) == ["pending", status, "pending"]
+    assert ledger.trials(registry, sweep)[1].problem == "because"
+
+
+def test_a_trial_may_end_without_having_run(registry, sweep):
+    ledger.set_trial(registry, sweep, 1, "failed", problem="no memory")
+    assert statuses(registry) == ["failed", "pending", "pending"]
+
+
+def test_a_report_that_comes_after_the_end_is_kept(registry, sweep):
+    ledger.set_trial(registry, sweep, 1, "stopped")
+    ledger.report(registry, sweep, 1, Report(1, {"val_loss": 1.0}))
+    assert len(ledger.trials(registry, sweep)[0].reports) == 1 and statuses(registry)[0] == "stopped"
+
+
+@pytest.mark.parametrize("status", ["finished", "interrupted", "failed"])
+def test_a_sweep_ends_once_and_interrupts_what_still_runs(registry, sweep, status):
+    ledger.set_trial(registry, sweep, 1, "finished")
+    ledger.set_trial(registry, sweep, 2, "running")
+    ledger.end(registry, sweep, status, registered=5, problem="because")
+    ended = ledger.sweep(registry, sweep)
+    assert (ended.status, ended.registered, ended.problem) == (status, 5, "because")
+    assert ended.ended >= ended.created
+    assert statuses(registry) == ["finished", "interrupted", "pending"]
+    ledger.end(registry, sweep, "finished", registered=6)
+    assert ledger.sweep(registry, sweep) == ended
+
+
+def test_the_end_of_a_sweep_leaves_others_alone(registry, sweep):
+    ledger.begin(registry, "letters-1", {}, [{}], champion=None, who="grace")
+    ledger.set_trial(registry, "letters-1", 1, "running")
+    ledger.end(registry, sweep, "finished")
+    assert ledger.sweep(registry, "letters-1").status == "running" and statuses(registry, "letters-1") == ["running"]

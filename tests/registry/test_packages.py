@@ -1,0 +1,273 @@
+import errno
+import itertools
+import json
+import os
+import shutil
+
+import pytest
+
+from registry import packages
+from registry.blobs import BlobStore
+from tailorbird.errors import Corrupt, InvalidInput, NotFound, Unavailable
+
+ABOUT = {"model": "fashion", "created": "2026-01-02T03:04:05.000000Z"}
+
+
+@pytest.fixture
+def store(tmp_path):
+    return BlobStore(tmp_path / "storage")
+
+
+@pytest.fixture
+def digest(store, package_files):
+    return packages.put(store, package_files(), ABOUT)
+
+
+def blob(store, digest, name):
+    if name == packages.MANIFEST:
+        return store.path(digest)
+    return store.path(packages.manifest(store, digest)["files"][name]["sha256"])
+
+
+# --- in the store
+
+
+def test_what_is_put_is_in_the_manifest_and_in_the_store(store, package_files):
+    files = package_files()
+    digest = packages.put(store, files, ABOUT)
+    manifest = packages.manifest(store, digest)
+    assert {key: manifest[key] for key in ABOUT} == ABOUT
+    assert {name: entry["size"] for name, entry in manifest["files"].items()} == {n: len(d) for n, d in files.items()}
+    assert {name: packages.file(store, digest, name) for name in files} == files
+    assert list(packages.problems(store, digest)) == []
+
+
+def test_equal_packages_have_equal_digests_whatever_their_order(store, package_files):
+    files = package_files()
+    backwards = dict(reversed(files.items()))
+    assert packages.put(store, files, ABOUT) == packages.put(store, backwards, dict(reversed(ABOUT.items())))
+
+
+def test_optional_files_may_be_there(store, package_files):
+    digest = packages.put(store, package_files(**{"model.int8.onnx": b"small"}), ABOUT)
+    assert packages.file(store, digest, "model.int8.onnx") == b"small"
+
+
+def test_an_optional_file_that_is_not_there_is_not_found(store, digest):
+    with pytest.raises(NotFound, match=r"^model\.int8\.onnx: is not in this package, which has baseline\.json, "):
+        packages.file(store, digest, "model.int8.onnx")
+
+
+@pytest.mark.parametrize("name", sorted(packages.REQUIRED))
+def test_a_package_without_a_required_file_is_refused_by_its_name(store, package_files, name):
+    files = package_files()
+    del files[name]
+    with pytest.raises(InvalidInput, match=rf"misses \['{name}'\], has unknown nothing"):
+        packages.put(store, files, ABOUT)
+    assert not store.folder.exists()
+
+
+@pytest.mark.parametrize("name", ["model.pkl", "../model.onnx", "/etc/passwd", "manifest.json", ""])
+def test_a_package_with_an_unknown_file_is_refused_by_its_name(store, package_files, name):
+    with pytest.raises(InvalidInput) as refused:
+        packages.put(store, package_files(**{name: b"code"}), ABOUT)
+    assert f"misses nothing, has unknown ['{name}']" in str(refused.value)
+    assert not store.folder.exists()
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "checkpoint.safetensors", "baseline.json", packages.MANIFEST])
+@pytest.mark.parametrize("how", ["flipped", "cut", "deleted"])
+def test_damage_is_told_by_the_files_name_and_the_file_is_not_given_out(store, digest, flip, name, how):
+    {"flipped": flip, "cut": cut, "deleted": os.unlink}[how](blob(store, digest, name))
+    [problem] = packages.problems(store, digest)
+    assert problem.startswith(f"{name}: ")
+    with pytest.raises(Corrupt, match=f"^{name}: "):
+        packages.file(store, digest, "model.onnx" if name == packages.MANIFEST else name)
+
+
+def test_every_damaged_file_is_told(store, digest, flip):
+    flip(blob(store, digest, "model.onnx"))
+    blob(store, digest, "curves.png").unlink()  # which is the blob of all that nobody looks at
+    told = sorted(problem.split(":")[0] for problem in packages.problems(store, digest))
+    assert told == sorted({*packages.REQUIRED} - {"checkpoint.safetensors", "signature.json", "baseline.json"})
+
+
+def test_the_manifest_of_another_package_in_its_place_is_told(store, digest, package_files):
+    other = packages.put(store, package_files(weights=b"other"), ABOUT)
+    shutil.copy(store.path(other), store.path(digest))
+    [problem] = packages.problems(store, digest)
+    assert problem.startswith("manifest.json: ") and "does not match" in problem
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff\xfe", b"poem", b"[]", b"3", b"{}", b'{"files": []}', b'{"files": {"../../evil": {"sha256": ""}}}',
+     b'{"files": {"..": {"sha256": "ab"}}}', b'{"files": {"": {"sha256": "ab"}}}', b'{"files": {"model.onnx": {}}}',
+     b'{"files": {"model.onnx": {"sha256": "/etc/passwd"}}}', b'{"files": {"model.onnx": {"sha256": null}}}'],
+)  # fmt: skip
+def test_a_blob_that_is_no_manifest_is_corrupt_where_one_is_named(store, content, tmp_path):
+    digest = store.put(content)
+    [problem] = packages.problems(store, digest)
+    assert problem.startswith("manifest.json: ")
+    with pytest.raises(Corrupt):
+        packages.write(store, digest, tmp_path / "out" / "package")
+    assert not (tmp_path / "out").exists()
+
+
+def test_json_without_a_number_is_not_stored():
+    with pytest.raises(ValueError, match="JSON"):
+        packages.encode({"accuracy": float("nan")})
+
+
+# --- as a folder
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_folder_holds_the_files_and_the_manifest_and_reads_back(store, package_files, tmp_path):
+    files = package_files()
+    digest = packages.put(store, files, ABOUT)
+    folder = packages.write(store, digest, tmp_path / "deep" / "er" / "package")
+    assert contents(folder) == {**files, packages.MANIFEST: store.get(digest)}
+    assert packages.read(folder, digest) == packages.manifest(store, digest)
+    assert folder.stat().st_mode & 0o777 == 0o755
+    assert [path.name for path in folder.parent.iterdir()] == ["package"]
+
+
+def test_a_folder_that_is_there_is_not_touched(store, digest, tmp_path):
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "mine").write_text("mine")
+    with pytest.raises(Unavailable, match="package cannot be written: Directory not empty"):
+        packages.write(store, digest, tmp_path / "package")
+    assert contents(tmp_path / "package") == {"mine": b"mine"}
+
+
+def test_a_write_that_dies_at_any_point_leaves_the_folder_whole_or_absent(store, digest, tmp_path, deaths):
+    folder = tmp_path / "out" / "package"
+
+    def whole_or_absent(acknowledged):
+        if acknowledged or folder.exists():
+            packages.read(folder, digest)
+        shutil.rmtree(folder.parent, ignore_errors=True)
+
+    died = deaths(lambda _: packages.write(store, digest, folder), whole_or_absent)
+    assert died > 3 * len(packages.REQUIRED)
+
+
+def test_a_full_disk_leaves_no_folder(store, digest, tmp_path, monkeypatch):
+    calls = itertools.count(1)
+    fsync = os.fsync
+
+    def full(descriptor):
+        if next(calls) > 5:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(Unavailable, match=r"/package cannot be written: No space left on device"):
+        packages.write(store, digest, tmp_path / "out" / "package")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_damaged_package_is_not_written_at_all(store, digest, flip, tmp_path):
+    flip(blob(store, digest, "model.onnx"))
+    with pytest.raises(Corrupt, match=r"^model\.onnx: "):
+        packages.write(store, digest, tmp_path / "out" / "package")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "curves.json", packages.MANIFEST])
+@pytest.mark.parametrize("how", ["flipped", "cut", "deleted"])
+def test_a_damaged_folder_is_refused_by_its_file(store, digest, flip, tmp_path, name, how):
+    folder = packages.write(store, digest, tmp_path / "package")
+    {"flipped": flip, "cut": cut, "deleted": os.unlink}[how](folder / name)
+    with pytest.raises(Corrupt, match=str(folder / name)):
+        packages.read(folder, digest)
+
+
+def test_a_whole_folder_of_another_package_is_refused(store, digest, package_files, tmp_path):
+    other = packages.put(store, package_files(weights=b"other"), ABOUT)
+    folder = packages.write(store, other, tmp_path / "package")
+    with pytest.raises(Corrupt, match=r"manifest\.json is not the manifest that the registry names"):
+        packages.read(folder, digest)
+
+
+# --- in a cache
+
+
+def test_fetch_writes_once_and_then_needs_no_store(store, digest, tmp_path):
+    folder = packages.fetch(store, digest, tmp_path / "cache")
+    assert folder == tmp_path / "cache" / "packages" / digest
+    before = folder.stat().st_ino
+    shutil.rmtree(store.folder)
+    assert packages.fetch(store, digest, tmp_path / "cache").stat().st_ino == before
+
+
+@pytest.mark.parametrize("name", ["model.onnx", packages.MANIFEST])
+@pytest.mark.parametrize("how", ["flipped", "cut", "deleted"])
+def test_fetch_mends_what_is_damaged(store, digest, flip, tmp_path, name, how):
+    folder = packages.fetch(store, digest, tmp_path / "cache")
+    {"flipped": flip, "cut": cut, "deleted": os.unlink}[how](folder / name)
+    packages.read(packages.fetch(store, digest, tmp_path / "cache"), digest)
+    assert [path.name for path in folder.parent.iterdir()] == [digest]
+
+
+def test_fetch_of_a_damaged_package_leaves_no_folder(store, digest, flip, tmp_path):
+    flip(blob(store, digest, "model.onnx"))
+    with pytest.raises(Corrupt, match=r"^model\.onnx: "):
+        packages.fetch(store, digest, tmp_path / "cache")
+    assert list((tmp_path / "cache" / "packages").iterdir()) == []
+
+
+def test_what_lies_in_the_cache_stays_where_no_better_is_to_be_had(store, digest, tmp_path):
+    folder = packages.fetch(store, digest, tmp_path / "cache")
+    cut(folder / "curves.png")
+    before = contents(folder)
+    store.path(digest).unlink()
+    with pytest.raises(Corrupt):
+        packages.fetch(store, digest, tmp_path / "cache")
+    assert contents(folder) == before
+
+
+def test_a_cache_that_cannot_be_made_is_unavailable(store, digest, tmp_path):
+    (tmp_path / "cache").touch()
+    with pytest.raises(Unavailable, match=r"cache/packages cannot be written: "):
+        packages.fetch(store, digest, tmp_path / "cache")
+
+
+def test_a_fetch_that_dies_at_any_point_is_made_good_by_the_next(store, digest, tmp_path, deaths):
+    cache = tmp_path / "cache"
+
+    def made_good(_):
+        packages.read(packages.fetch(store, digest, cache), digest)
+        assert [path.name for path in (cache / "packages").iterdir()] == [digest]
+        shutil.rmtree(cache)
+
+    assert deaths(lambda _: packages.fetch(store, digest, cache), made_good) > 3 * len(packages.REQUIRED)
+
+
+def test_many_that_fetch_at_once_take_nothing_from_each_other(store, digest, tmp_path, race):
+    """A reader that has its folder keeps it: nobody who came later removes it or puts another in its place."""
+    cache = tmp_path / "cache"
+
+    def fetch(_):
+        folder = packages.fetch(store, digest, cache)
+        inode = folder.stat().st_ino
+        for _ in range(50):
+            packages.read(folder, digest)
+            assert folder.stat().st_ino == inode
+        return inode
+
+    for damage in (shutil.rmtree, lambda folder: cut(folder / "model.onnx")):
+        if (cache / "packages" / digest).exists():
+            damage(cache / "packages" / digest)
+        came = race(fetch, 6)
+        assert len(set(came)) == 1 and isinstance(came[0], int), came
+    assert [path.name for path in (cache / "packages").iterdir()] == [digest]
+    assert json.loads((cache / "packages" / digest / packages.MANIFEST).read_bytes())["model"] == "fashion"

@@ -1,0 +1,57 @@
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from registry import database, schema
+
+
+def described(connection):
+    """Everything that a database says of its tables, names of constraints included."""
+    found = sa.inspect(connection)
+    return {
+        table: {
+            "columns": [{**column, "type": str(column["type"])} for column in found.get_columns(table)],
+            "primary key": found.get_pk_constraint(table),
+            "foreign keys": sorted(found.get_foreign_keys(table), key=str),
+            "indexes": sorted(found.get_indexes(table), key=str),
+            "unique": found.get_unique_constraints(table),
+        }
+        for table in found.get_table_names()
+        if table != "alembic_version"
+    }
+
+
+def test_the_migrations_make_the_tables_that_the_code_has(registry):
+    with registry.reading() as connection:
+        options = {"compare_type": True, "compare_server_default": True}
+        assert compare_metadata(MigrationContext.configure(connection, opts=options), schema.metadata) == []
+        migrated = described(connection)
+    with sa.create_engine("sqlite://").begin() as connection:
+        schema.metadata.create_all(connection)
+        assert migrated == described(connection)
+
+
+def test_the_newest_migration_is_the_one_that_the_code_expects(registry):
+    script = ScriptDirectory(str(Path(database.__file__).parent / "migrations"))
+    assert script.get_heads() == [schema.REVISION]
+    with registry.reading() as connection:
+        assert connection.scalar(sa.text("SELECT version_num FROM alembic_version")) == schema.REVISION
+
+
+def test_the_text_order_of_times_is_their_order():
+    moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    texts = [schema.timestamp(moment + timedelta(microseconds=n)) for n in (0, 1, 10, 999_999, 1_000_000)]
+    assert texts == sorted(texts)
+    assert texts[0] == "2026-01-02T03:04:05.000000Z"
+    assert schema.timestamp(moment.astimezone(timezone(timedelta(hours=5)))) == texts[0]
+
+
+def test_now_is_now_and_fits_its_column():
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", schema.now())
+    assert len(schema.now()) == schema.versions.c.created.type.length
+    assert schema.timestamp(datetime.now(UTC) - timedelta(minutes=1)) < schema.now()

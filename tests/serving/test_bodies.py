@@ -1,0 +1,76 @@
+import asyncio
+
+import pytest
+from starlette.requests import Request
+
+from serving import bodies
+from serving.problems import Problem
+
+
+def request(*chunks: bytes, **headers: str) -> Request:
+    messages = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
+    messages.append({"type": "http.request", "body": b""})
+    waiting = iter(messages)
+
+    async def receive():
+        return next(waiting)
+
+    names = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
+    return Request({"type": "http", "method": "POST", "headers": list(names.items())}, receive)
+
+
+def test_reads_up_to_the_limit():
+    assert asyncio.run(bodies.read(request(b"abc", b"de"), 5)) == b"abcde"
+
+
+@pytest.mark.parametrize("sent", [request(b"abc", b"def"), request(content_length="6")])
+def test_refuses_what_is_over_the_limit(sent):
+    with pytest.raises(Problem, match="over the limit of 5 bytes") as caught:
+        asyncio.run(bodies.read(sent, 5))
+    assert caught.value.status == 413
+
+
+@pytest.mark.parametrize("given", ["application/json", "Application/JSON; charset=utf-8"])
+def test_media_type_without_parameters(given):
+    assert bodies.media_type(request(content_type=given), "image/png", bodies.JSON) == bodies.JSON
+
+
+@pytest.mark.parametrize(
+    ("headers", "told"), [({}, "there is no Content-Type"), ({"content_type": "text/csv"}, "'text/csv' is not")]
+)
+def test_other_media_types(headers, told):
+    with pytest.raises(Problem, match=f"{told}.*accepted: image/png, application/json") as caught:
+        bodies.media_type(request(**headers), "image/png", bodies.JSON)
+    assert caught.value.status == 415
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b'{"a": NaN}', b'{"a": [1]} x', b"[" * 5000])
+def test_malformed_json(body):
+    with pytest.raises(Problem, match="the body is not JSON") as caught:
+        bodies.parse(body, "a")
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"[1]", "the body is a list of 1; accepted: an object with a"),
+        (b"{}", "the body has no a; accepted"),
+        (b'{"a": [1], "b": 2}', "the body has an unknown key 'b'"),
+        (b'{"a": []}', "a is an empty list"),
+        (b'{"a": {}}', "a is an object"),
+        (b'{"a": null}', "a is null"),
+        (b'{"a": false}', "a is false"),
+        (b'{"a": "' + b"x" * 9999 + b'"}', "a is 'xxx"),
+    ],
+)
+def test_another_form(body, told):
+    with pytest.raises(Problem) as caught:
+        bodies.parse(body, "a")
+    assert caught.value.status == 422
+    assert caught.value.detail.startswith(told)
+    assert len(caught.value.detail) < 120
+
+
+def test_the_list_of_the_field():
+    assert bodies.parse(b'{"a": [1, 2]}', "a") == [1, 2]

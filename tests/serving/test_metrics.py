@@ -1,0 +1,62 @@
+from dataclasses import replace
+
+from registry.versions import Version
+from serving.metrics import OTHER, Metrics, VersionMetrics, shown
+
+VERSION = Version("demo", 7, "0" * 64, {}, {}, "tester", "2026-01-01T00:00:00.000000Z")
+MANY = [f"class {index}" for index in range(150)]
+
+
+def value(metrics, name, **labels):
+    return metrics.registry.get_sample_value(f"tailorbird_{name}", {key: str(label) for key, label in labels.items()})
+
+
+def test_classes_beyond_a_hundred_share_a_label():
+    assert shown(MANY, 99) == "class 99"
+    assert shown(MANY, 100) == shown(MANY, 149) == OTHER
+
+
+def test_predictions_are_counted_by_class_and_bin():
+    metrics = Metrics()
+    bound = VersionMetrics(metrics, VERSION, MANY)
+    for index in (3, 3, 100, 149):
+        bound.predicted(index, 11)
+    labels = {"model": "demo", "version": 7, "confidence_bin": "0.999"}
+    assert value(metrics, "predictions_total", predicted_class="class 3", **labels) == 2
+    assert value(metrics, "predictions_total", predicted_class=OTHER, **labels) == 2
+    assert value(metrics, "predictions_total", predicted_class="class 4", **labels) == 0
+    assert "class 100" not in metrics.render().decode()
+
+
+def test_what_is_published():
+    metrics = Metrics()
+    bins = {
+        "class 0": {"0.9": {"count": 8, "correct": 6}, "0.95": {"count": 0, "correct": 0}},
+        "class 100": {"0": {"count": 1, "correct": 1}},
+        "class 149": {"0": {"count": 3, "correct": 0}},
+    }
+    metrics.publish(VERSION, "champion", {"accuracy": 0.8, "bins": bins}, MANY)
+    of = {"model": "demo", "version": 7}
+    assert value(metrics, "model_info", alias="champion", **of) == 1
+    assert value(metrics, "baseline_accuracy_ratio", **of) == 0.8
+    ratio = "baseline_bin_accuracy_ratio"
+    assert value(metrics, ratio, predicted_class="class 0", confidence_bin="0.9", **of) == 0.75
+    assert value(metrics, ratio, predicted_class="class 0", confidence_bin="0.95", **of) is None
+    assert value(metrics, ratio, predicted_class=OTHER, confidence_bin="0", **of) == 0.25
+
+
+def test_two_versions_beside_each_other():
+    metrics = Metrics()
+    for number in (7, 8):
+        VersionMetrics(metrics, replace(VERSION, number=number), MANY[:2]).predicted(0, 0)
+    for number in (7, 8):
+        labels = {"model": "demo", "version": number, "predicted_class": "class 0", "confidence_bin": "0"}
+        assert value(metrics, "predictions_total", **labels) == 1
+
+
+def test_requests_are_timed_by_route_and_code():
+    metrics = Metrics()
+    for seconds in (0.001, 0.002):
+        metrics.answered("/predict", 200, seconds)
+    assert value(metrics, "request_duration_seconds_count", route="/predict", code=200) == 2
+    assert value(metrics, "request_duration_seconds_sum", route="/predict", code=200) == 0.003

@@ -1,0 +1,168 @@
+import os
+import re
+import shutil
+import signal
+import socket
+import time
+from urllib.parse import urlsplit
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+
+from serving import receipts
+from serving.server import serve
+from tailorbird.errors import Corrupt, InvalidInput, NotFound
+from tailorbird.settings import Settings
+
+IMAGES = {"inputs": np.zeros((3, 28, 28), int).tolist()}
+
+
+def value(client, name) -> float:
+    return float(re.search(rf"^tailorbird_{re.escape(name)} (\S+)$", client.get("/metrics").text, re.M)[1])
+
+
+def test_metrics_are_those_of_all_workers(server, client):
+    """Each connection may go to another worker; whichever is asked must know of all requests."""
+    name = 'request_duration_seconds_count{code="200",route="/livez"}'
+    client.get("/livez")
+    before = value(client, name)
+    for _ in range(40):
+        server.client.get("/livez")
+    assert {value(server.client, name) for _ in range(10)} == {before + 40}
+
+
+def children(server) -> list[psutil.Process]:
+    found = psutil.Process(server.process.pid).children(recursive=True)
+    assert found
+    return found
+
+
+def check_nothing_left(server, processes):
+    assert not psutil.wait_procs(processes, timeout=5)[1]
+    assert list(server.temporary.iterdir()) == []
+    with pytest.raises(httpx.ConnectError):
+        server.client.get("/livez")
+
+
+def test_sigterm_lets_requests_in_flight_end_and_leaves_nothing(start, settings):
+    own = start(settings).wait()
+    processes = children(own)
+    body = httpx.Request("POST", own.url, json=IMAGES).read()
+    head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    address = urlsplit(own.url)
+    with socket.create_connection((address.hostname, address.port)) as connection:
+        connection.sendall(head.encode() + body[:100])
+        time.sleep(0.3)
+        own.process.send_signal(signal.SIGTERM)
+        time.sleep(0.7)
+        connection.sendall(body[100:])
+        assert connection.recv(100).startswith(b"HTTP/1.1 200 OK")
+    assert own.process.wait(30) == 0
+    check_nothing_left(own, processes)
+
+
+def test_ctrl_c_ends_a_second_server_beside_the_first(start, settings, client):
+    count = 'request_duration_seconds_count{code="200",route="/livez"}'
+    baseline = 'baseline_accuracy_ratio{model="demo",version="1"}'
+    client.get("/livez")
+    before = value(client, count)
+    own = start(settings, TAILORBIRD_API_TOKEN="a secret token").wait()
+    processes = children(own)
+    token = {"Authorization": "Bearer a secret token"}
+    assert own.client.post("/predict", json=IMAGES).status_code == 401
+    assert own.client.post("/predict", json=IMAGES, headers=token).status_code == 200
+    assert own.client.post("/predict", json=[], headers=token).status_code == 422
+    assert value(client, count) == before  # the first one's files are its own
+    assert value(client, baseline) == 0.875
+    processes[-1].kill()  # a worker, which leaves its temporary files to us
+    assert own.stop(signal.SIGINT) == 0
+    assert own.output() == f"serving demo:1 at {own.url} (Ctrl-C stops)\n"
+    check_nothing_left(own, processes)
+
+
+def test_a_signal_during_the_start(start, settings):
+    own = start(settings)
+    while not list(own.temporary.iterdir()):
+        time.sleep(0.01)
+    time.sleep(0.3)
+    processes = psutil.Process(own.process.pid).children(recursive=True)
+    assert own.stop() == 0
+    assert own.output() == ""
+    check_nothing_left(own, processes)
+
+
+def test_workers_do_not_outlive_a_server_that_is_killed(start, settings):
+    own = start(settings).wait()
+    processes = children(own)
+    own.process.kill()
+    own.process.wait()
+    assert not psutil.wait_procs(processes, timeout=10)[1]
+
+
+@pytest.fixture
+def read_only_home(tmp_path, register, toy):
+    """A registry in a folder that cannot be written; for root, once it is without the right to write anywhere."""
+    home = tmp_path / "home"
+    register(Settings(_env_file=None, home=home), "demo", toy.files())
+    for path in (home, *home.rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    yield Settings(_env_file=None, home=home)
+    for path in (home, *home.rglob("*")):
+        path.chmod(0o755)
+
+
+WITHOUT_RIGHTS = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+
+
+def test_a_read_only_registry_is_served_without_feedback(start, read_only_home):
+    own = start(read_only_home, before=WITHOUT_RIGHTS, TAILORBIRD_RECEIPT_KEY="sixteen letters!").wait()
+    answer = own.client.post("/predict", json=IMAGES)
+    assert answer.status_code == 200
+    labels = [{"receipt": answer.json()["predictions"][0]["receipt"], "label": "one"}]
+    refused = own.client.post("/feedback", json={"labels": labels})
+    assert refused.status_code == 503
+    assert refused.headers["retry-after"]
+    assert refused.json()["detail"].startswith("labels cannot be kept: the registry is read-only here")
+    assert own.stop() == 0
+
+
+def test_a_read_only_home_needs_a_key(settings, free_port, monkeypatch):
+    monkeypatch.setattr(receipts, "writable", lambda _: False)
+    with pytest.raises(InvalidInput, match="TAILORBIRD_RECEIPT_KEY: must be given"):
+        serve(settings, "demo", "127.0.0.1", free_port(), 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "told"),
+    [
+        ({"port": 0}, InvalidInput, "port: 0 is not accepted; accepted: 1 to 65535"),
+        ({"port": 65_536}, InvalidInput, "port: 65536"),
+        ({"host": "256.1.1.1"}, InvalidInput, "host: '256.1.1.1' is not known"),
+        ({"host": "192.0.2.1"}, InvalidInput, "host: '192.0.2.1' cannot be listened at"),
+        ({"workers": 0}, InvalidInput, "workers: 0 is not accepted"),
+        ({"model": "A B"}, InvalidInput, "model: 'A B' is not a name"),
+        ({"model": "nobody"}, NotFound, "model: there is no model 'nobody'"),
+        ({"model": "demo:9"}, NotFound, "demo has the aliases champion"),
+    ],
+)
+def test_refuses_before_it_starts(settings, free_port, arguments, error, told):
+    with pytest.raises(error) as caught:
+        serve(settings, **{"model": "demo", "host": "127.0.0.1", "port": free_port(), "workers": 1} | arguments)
+    assert told in str(caught.value)
+
+
+def test_a_port_that_is_taken(settings, server):
+    port = urlsplit(server.url).port
+    with pytest.raises(InvalidInput, match=f"port: {port} is taken at localhost"):
+        serve(settings, "demo", "localhost", port, 1)
+
+
+def test_a_package_that_does_not_verify(settings, tmp_path, free_port):
+    home = shutil.copytree(settings.home, tmp_path / "home")
+    shutil.rmtree(home / "cache", ignore_errors=True)
+    for blob in (home / "storage").rglob("blobs/*/*"):
+        blob.write_bytes(blob.read_bytes()[:-1])
+    with pytest.raises(Corrupt):
+        serve(Settings(_env_file=None, home=home), "demo", "127.0.0.1", free_port(), 1)

@@ -1,0 +1,182 @@
+import getpass
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from tailorbird import settings
+from tailorbird.errors import InvalidInput
+from tailorbird.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch, tmp_path):
+    for name in os.environ:
+        if name.startswith(settings.PREFIX):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def put(monkeypatch):
+    return lambda **variables: [monkeypatch.setenv(settings.PREFIX + name, value) for name, value in variables.items()]
+
+
+# --- paths
+
+
+def test_by_default_everything_lies_in_the_users_home(tmp_path):
+    found, home = settings.load(), tmp_path / "user" / ".tailorbird"
+    assert found.home == home
+    assert (found.database, found.storage) == (home / "tailorbird.db", home / "storage")
+    assert (found.data, found.cache) == (home / "data", home / "cache")
+    assert not home.exists()
+
+
+def test_everything_follows_home(put, tmp_path):
+    put(HOME="/srv/birds")
+    found = settings.load()
+    assert [found.database, found.storage, found.data, found.cache] == [
+        Path("/srv/birds") / name for name in ("tailorbird.db", "storage", "data", "cache")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [("rel", "rel"), (".", "."), ("./a/b", "a/b"), ("~/birds", "user/birds"), ("~", "user"), ("/abs", "/abs")],
+)
+def test_relative_paths_are_made_absolute_when_settings_are_read(put, tmp_path, monkeypatch, given, made):
+    put(HOME=given, DATABASE_URL=f"sqlite:///{given}/x.db", STORAGE_URL=given, DATA_DIR=given, CACHE_DIR=given)
+    found = settings.load()
+    monkeypatch.chdir("/")
+    expected = tmp_path / made
+    assert [found.home, found.storage, found.data, found.cache] == [expected] * 4
+    assert found.database == expected / "x.db"
+
+
+def test_a_database_and_a_store_apart_from_home(put):
+    put(DATABASE_URL="sqlite:////var/lib/x.db", STORAGE_URL="/mnt/store")
+    found = settings.load()
+    assert (found.database, found.storage) == (Path("/var/lib/x.db"), Path("/mnt/store"))
+
+
+def test_a_cache_where_home_is_read_only_is_temporary(put, monkeypatch):
+    monkeypatch.setattr(settings, "writable", lambda _: False)
+    assert settings.load().cache == Path("/tmp") / f"tailorbird-cache-{os.getuid()}"
+    put(CACHE_DIR="mine")
+    assert settings.load().cache == Path("mine").absolute()
+
+
+# --- where they come from
+
+
+def test_the_environment_comes_before_the_env_file(put, tmp_path):
+    (tmp_path / ".env").write_text("TAILORBIRD_MODEL=filed\nTAILORBIRD_MAX_PIXELS=7\nOTHER=x\nTAILORBIRD_NOTHING=x\n")
+    put(MODEL="given", NOTHING="x", PORT="tcp://10.0.0.1:3000")
+    found = settings.load()
+    assert (found.model, found.max_pixels) == ("given", 7)
+
+
+def test_an_empty_variable_is_an_unset_one(put):
+    put(MODEL="", HOME="", MAX_PIXELS="", RECEIPT_KEY="")
+    assert settings.load() == Settings(_env_file=None)
+
+
+def test_an_env_file_that_cannot_be_read_is_told(tmp_path):
+    (tmp_path / ".env").write_bytes(b"TAILORBIRD_MODEL=caf\xe9\n")
+    with pytest.raises(InvalidInput, match=r"/\.env: cannot be read: 'utf-8' codec"):
+        settings.load()
+
+
+def test_a_folder_that_is_called_env_is_none_of_ours(tmp_path):
+    (tmp_path / ".env").mkdir()
+    assert settings.load().model == "demo"
+
+
+def test_settings_do_not_change():
+    with pytest.raises(ValidationError):
+        settings.load().model = "other"
+
+
+# --- what is refused
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("DATABASE_URL", "postgresql+psycopg://u:secret@h/db", "must be sqlite:///PATH, the database this release"),
+        ("DATABASE_URL", "tailorbird.db", "must be sqlite:///PATH"),
+        ("DATABASE_URL", "sqlite://", "must be sqlite:///PATH"),
+        ("DATABASE_URL", "sqlite:///", "must be sqlite:///PATH"),
+        ("DATABASE_URL", "sqlite:///:memory:", "must be sqlite:///PATH"),
+        ("STORAGE_URL", "s3://bucket/prefix", "must be a folder, the store this release"),
+        ("HOME", "~nobody-here/x", "~nobody-here/x begins with a home folder that is not known here"),
+        ("STORAGE_URL", "~nobody-here/x", "~nobody-here/x begins with a home folder"),
+        ("MAX_PIXELS", "many", "must be a valid integer, not 'many'"),
+        ("MAX_PIXELS", "0", "must be greater than or equal to 1, not '0'"),
+        ("MAX_BODY_BYTES", "1023", "must be greater than or equal to 1024, not '1023'"),
+        ("RECEIPT_DAYS", "0", "must be greater than 0, not '0'"),
+        ("RECEIPT_DAYS", "nan", "must be a finite number, not 'nan'"),
+        ("RECEIPT_DAYS", "inf", "must be a finite number, not 'inf'"),
+        ("RECEIPT_DAYS", "1e9", "must be less than or equal to 36500, not '1e9'"),
+        ("DOWNLOAD_TIMEOUT", "-1", "must be greater than 0, not '-1'"),
+        ("RECEIPT_KEY", "hunter2", "must have at least 16 characters"),
+        ("API_TOKEN", "hunter2", "must have at least 8 characters"),
+    ],
+)
+def test_a_wrong_value_is_told_by_its_variable(put, name, value, problem):
+    put(**{name: value})
+    with pytest.raises(InvalidInput) as refused:
+        settings.load()
+    assert refused.value.field == f"TAILORBIRD_{name}" and refused.value.problem.startswith(problem)
+    assert "hunter2" not in str(refused.value) and "secret" not in str(refused.value)
+
+
+def test_secrets_are_shown_nowhere(put):
+    put(RECEIPT_KEY="a key of 16 characters", API_TOKEN="a token of 8")
+    found = settings.load()
+    assert found.receipt_key.get_secret_value() == "a key of 16 characters"
+    assert "a key" not in repr(found) + str(found) and "a token" not in repr(found) + str(found)
+
+
+# --- who may write, and who it is
+
+
+def test_what_is_there_and_what_could_be_made_is_writable(tmp_path):
+    (tmp_path / "file").touch(mode=0o644)
+    for path in (tmp_path, tmp_path / "file", tmp_path / "new", tmp_path / "deep" / "er" / "new"):
+        assert settings.writable(path), path
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="becomes another user")
+def test_permissions_decide_what_is_writable(tmp_path):
+    tmp_path = Path(tmp_path)
+    for parent in (tmp_path, *tmp_path.parents):
+        if parent != Path("/tmp") and parent.is_relative_to("/tmp"):
+            parent.chmod(0o755)
+    closed, hidden, file = tmp_path / "closed", tmp_path / "hidden", tmp_path / "file"
+    closed.mkdir(mode=0o755)
+    hidden.mkdir(mode=0o700)
+    file.touch(mode=0o644)
+    child = os.fork()
+    if child == 0:
+        os.setuid(65534)
+        wrong = [path for path in (closed, closed / "new", hidden / "in" / "it", file) if settings.writable(path)]
+        os._exit(len(wrong))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_who_does_a_thing_is_the_user_unless_told(monkeypatch):
+    monkeypatch.setattr(getpass, "getuser", lambda: "ada")
+    assert settings.who() == "ada" and settings.who("grace") == "grace"
+
+
+@pytest.mark.parametrize("error", [KeyError, OSError])
+def test_a_user_without_a_name_is_a_number(monkeypatch, error):
+    def nobody():
+        raise error
+
+    monkeypatch.setattr(getpass, "getuser", nobody)
+    assert settings.who() == f"uid {os.getuid()}"

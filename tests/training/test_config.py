@@ -1,0 +1,322 @@
+import copy
+import math
+import os
+import subprocess
+import sys
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from tailorbird.errors import InvalidInput, NotFound
+from training import config
+from training.config import DataConfig, Objective, RunConfig
+
+BASE = {"data": {"name": "digits"}, "model": {"family": "mlp"}}
+
+
+def parsed(changes):
+    given = BASE
+    for path, value in changes.items():
+        given = config.assign(given, path, value)
+    return config.parse(RunConfig, given)
+
+
+def leaves(value, path=""):
+    if not isinstance(value, dict):
+        return {path: value}
+    return {leaf: found for key, inner in value.items() for leaf, found in leaves(inner, f"{path}.{key}").items()}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epoch": 5}, "epoch: is not a known key"),
+        ({"model.widht": 5}, "model.widht: is not a known key"),
+        ({"optimizer.betas": [0.9, 0.99]}, "optimizer.betas: is not a known key"),
+        ({"data.folder": "/"}, "data.folder: is not a known key"),
+        ({"model": {"family": "linear", "depth": 2}}, "model.depth: is not a known key"),
+        ({"model.family": "transformer"}, "model.family: must be one of 'linear', 'mlp', 'cnn', not 'transformer'"),
+        ({"model": {"depth": 2}}, "model.family: is missing"),
+        ({"model": "mlp"}, "model: must be keys with values, not 'mlp'"),
+        ({"data": {}}, "data.name: is missing"),
+        ({"data.name": "imagenet"}, "data.name: must be 'digits', 'fashion_mnist' or 'mnist', not 'imagenet'"),
+        ({"data.validation": -1}, "data.validation: must be a count of images, or a fraction below 1, not -1"),
+        ({"data.validation": 1.0}, "data.validation: must be a count of images, or a fraction below 1, not 1.0"),
+        ({"data.validation": True}, "data.validation: must be a valid integer or a valid number, not True"),
+        ({"data.holdout": math.nan}, "data.holdout: must be a valid integer or a finite number, not nan"),
+        ({"data.holdout": "5000"}, "data.holdout: must be a valid integer or a valid number, not '5000'"),
+        ({"data.test": 0}, "data.test: must be above 0: what is registered is measured on it"),
+        ({"data.split_seed": -1}, "data.split_seed: must be greater than or equal to 0, not -1"),
+        ({"data.split_seed": 2**63}, "data.split_seed: must be less than 9223372036854775808, not 9223372036854775808"),
+        ({"optimizer.name": "lion"}, "optimizer.name: must be 'adam', 'adamw' or 'sgd', not 'lion'"),
+        ({"optimizer.lr": 0}, "optimizer.lr: must be greater than 0, not 0"),
+        ({"optimizer.lr": -1e-3}, "optimizer.lr: must be greater than 0, not -0.001"),
+        ({"optimizer.lr": 101}, "optimizer.lr: must be less than or equal to 100, not 101"),
+        ({"optimizer.lr": math.nan}, "optimizer.lr: must be a finite number, not nan"),
+        ({"optimizer.lr": math.inf}, "optimizer.lr: must be a finite number, not inf"),
+        ({"optimizer.lr": "0.1"}, "optimizer.lr: must be a valid number, not '0.1'"),
+        ({"optimizer.lr": True}, "optimizer.lr: must be a valid number, not True"),
+        ({"optimizer.lr": None}, "optimizer.lr: must be a valid number, not None"),
+        ({"optimizer.weight_decay": -0.1}, "optimizer.weight_decay: must be greater than or equal to 0, not -0.1"),
+        ({"optimizer": {"name": "sgd", "momentum": 1}}, "optimizer.momentum: must be less than 1, not 1"),
+        ({"optimizer.momentum": 0.9}, "optimizer: momentum is of sgd alone, not of adam"),
+        ({"schedule.name": "cosine"}, "schedule.name: must be 'constant' or 'one_cycle', not 'cosine'"),
+        ({"schedule.warmup": 0}, "schedule.warmup: must be greater than 0, not 0"),
+        ({"schedule.warmup": 1}, "schedule.warmup: must be less than 1, not 1"),
+        ({"model.depth": 0}, "model.depth: must be greater than or equal to 1, not 0"),
+        ({"model.depth": 65}, "model.depth: must be less than or equal to 64, not 65"),
+        ({"model.depth": 2.0}, "model.depth: must be a valid integer, not 2.0"),
+        ({"model.depth": "2"}, "model.depth: must be a valid integer, not '2'"),
+        ({"model.depth": True}, "model.depth: must be a valid integer, not True"),
+        ({"model": {"family": "cnn", "depth": 9}}, "model.depth: must be less than or equal to 8, not 9"),
+        ({"model.width": 0}, "model.width: must be greater than or equal to 1 or a valid list, not 0"),
+        ({"model.width": []}, "model.width: must be a valid integer, not []; list should have at least 1 item, not 0"),
+        ({"model.width": [64, 0]}, "model.width.1: must be greater than or equal to 1, not 0"),
+        ({"model.width": True}, "model.width: must be a valid integer or a valid list, not True"),
+        ({"model.width": [64, 32], "model.depth": 3}, "model: depth 3 contradicts the 2 widths; leave one out"),
+        ({"model.dropout": 1}, "model.dropout: must be less than 1, not 1"),
+        ({"model.dropout": -0.1}, "model.dropout: must be greater than or equal to 0, not -0.1"),
+        ({"model.dropout": math.nan}, "model.dropout: must be a finite number, not nan"),
+        ({"model.dropout": "0.5"}, "model.dropout: must be a valid number, not '0.5'"),
+        ({"batch_size": 0}, "batch_size: must be greater than or equal to 1, not 0"),
+        ({"batch_size": "64"}, "batch_size: must be a valid integer, not '64'"),
+        ({"epochs": 0}, "epochs: must be greater than or equal to 1, not 0"),
+        ({"epochs": True}, "epochs: must be a valid integer, not True"),
+        ({"epochs": 1.0}, "epochs: must be a valid integer, not 1.0"),
+        ({"epochs": 100_001}, "epochs: must be less than or equal to 100000, not 100001"),
+        ({"seed": -1}, "seed: must be greater than or equal to 0, not -1"),
+        ({"seed": "1"}, "seed: must be a valid integer, not '1'"),
+        ({"seed": True}, "seed: must be a valid integer, not True"),
+        ({"device": "tpu"}, "device: must be 'auto', 'cpu', 'cuda' or 'mps', not 'tpu'"),
+        ({"threads": -1}, "threads: must be greater than or equal to 0, not -1"),
+        ({"epochs": 0, "seed": -1}, "epochs: must be greater than or equal to 1, not 0 (and 1 more)"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else ",".join(f"{key}={one}" for key, one in value.items()),
+)
+def test_what_is_not_accepted_is_told_by_its_key_and_what_would_be(changes, message):
+    with pytest.raises(InvalidInput) as refused:
+        parsed(changes)
+    assert str(refused.value) == message
+
+
+def test_the_path_of_a_key_begins_with_where_the_config_lies():
+    with pytest.raises(InvalidInput) as refused:
+        config.parse(RunConfig, {**BASE, "epochs": 0}, prefix="runs.3: ")
+    assert refused.value.field == "runs.3: epochs"
+
+
+def test_whole_numbers_do_for_real_ones():
+    made = parsed({"optimizer.lr": 1, "model.dropout": 0, "optimizer.weight_decay": 0, "data.validation": 0})
+    assert (made.optimizer.lr, made.model.dropout, made.data.validation) == (1.0, 0.0, 0)
+
+
+@pytest.mark.parametrize("family", ["mlp", "cnn"])
+def test_a_list_of_widths_fixes_depth(family):
+    assert parsed({"model": {"family": family, "width": [64, 32, 16]}}).model.depth == 3
+    assert parsed({"model": {"family": family, "width": [64, 32, 16], "depth": 3}}).model.width == [64, 32, 16]
+    assert parsed({"model": {"family": family, "width": 16}}).model.depth == 2
+
+
+def test_a_config_is_frozen():
+    made = parsed({})
+    for owner, name in ((made, "epochs"), (made.model, "depth"), (made.optimizer, "lr"), (made.data, "name")):
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(owner, name, getattr(owner, name))
+
+
+CONFIGS = st.fixed_dictionaries(
+    {
+        "data": st.fixed_dictionaries(
+            {"name": st.sampled_from(["digits", "fashion_mnist", "mnist"])},
+            optional={
+                "validation": st.integers(0, 10**6) | st.floats(0, 1, exclude_max=True),
+                "test": st.floats(0.01, 0.99),
+                "split_seed": st.integers(0, 2**63 - 1),
+            },
+        ),
+        "model": st.just({"family": "linear"})
+        | st.fixed_dictionaries(
+            {"family": st.sampled_from(["mlp", "cnn"]), "depth": st.integers(1, 8), "width": st.integers(1, 65536)},
+            optional={"dropout": st.floats(0, 1, exclude_max=True)},
+        )
+        | st.fixed_dictionaries(
+            {
+                "family": st.sampled_from(["mlp", "cnn"]),
+                "width": st.lists(st.integers(1, 65536), min_size=1, max_size=8),
+            }
+        ),
+    },
+    optional={
+        "optimizer": st.fixed_dictionaries(
+            {"name": st.just("sgd"), "lr": st.floats(0, 100, exclude_min=True), "momentum": st.floats(0, 0.99)}
+        ),
+        "schedule": st.fixed_dictionaries({"name": st.just("one_cycle"), "warmup": st.floats(0.01, 0.99)}),
+        "batch_size": st.integers(1, 10**9),
+        "epochs": st.integers(1, 100_000),
+        "seed": st.integers(0, 2**63 - 1),
+        "device": st.sampled_from(["auto", "cpu", "cuda", "mps"]),
+        "threads": st.integers(0, 1000),
+    },
+)
+
+
+@given(CONFIGS)
+def test_a_config_survives_yaml(given):
+    made = config.parse(RunConfig, given)
+    again = config.parse(RunConfig, yaml.safe_load(yaml.safe_dump(made.model_dump(mode="json"))))
+    assert again == made
+    assert config.digest(again) == config.digest(made)
+
+
+ANOTHER = {
+    ".data.name": "mnist",
+    ".data.validation": 0.2,
+    ".data.holdout": 0.2,
+    ".data.test": 0.1,
+    ".data.split_seed": 1,
+    ".model.family": "cnn",
+    ".model.depth": 3,
+    ".model.width": 129,
+    ".model.dropout": 0.5,
+    ".optimizer.name": "adamw",
+    ".optimizer.lr": 0.1,
+    ".optimizer.weight_decay": 0.1,
+    ".optimizer.momentum": 0.1,
+    ".schedule.name": "one_cycle",
+    ".schedule.warmup": 0.2,
+    ".batch_size": 65,
+    ".epochs": 6,
+    ".seed": 1,
+    ".device": "cpu",
+    ".threads": 1,
+}
+
+
+def test_the_digest_changes_with_every_key():
+    base = {"optimizer": {"name": "sgd"}, "model.width": 128}
+    assert leaves(parsed(base).model_dump()).keys() == ANOTHER.keys()
+    digests = {config.digest(parsed({**base, path[1:]: value})) for path, value in ANOTHER.items()}
+    assert len(digests | {config.digest(parsed(base))}) == len(ANOTHER) + 1
+
+
+def test_the_digest_is_that_of_what_is_meant_and_not_of_how_it_is_written():
+    written_out = config.parse(RunConfig, dict(reversed(parsed({}).model_dump().items())))
+    assert config.digest(written_out) == config.digest(parsed({})) == config.digest(parsed({"epochs": 5}))
+
+
+def test_the_digest_is_the_same_in_another_process():
+    code = f"from training import config; print(config.digest(config.parse(config.RunConfig, {BASE})))"
+    environment = {**os.environ, "PYTHONHASHSEED": "7"}
+    told = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
+    assert told.stdout.decode().strip() == config.digest(parsed({}))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-3", 0.001),
+        ("1E3", 1000.0),
+        ("-2e+3", -2000.0),
+        ("1.e2", 100.0),
+        ("1.5e-3", 0.0015),
+        ("0.5", 0.5),
+        ("7", 7),
+        ("true", True),
+        ("[64, 32]", [64, 32]),
+        ("{family: cnn}", {"family": "cnn"}),
+        ("e3", "e3"),
+        ("1e", "1e"),
+        ("1e-3x", "1e-3x"),
+        ("one_cycle", "one_cycle"),
+        ("a=b", "a=b"),
+        ("", None),
+    ],
+)
+def test_a_value_of_the_command_line_is_read_as_yaml(text, value):
+    found = config.override({}, [f"key={text}"])["key"]
+    assert found == value and type(found) is type(value)
+
+
+def test_assignments_reach_below_and_leave_the_rest_and_what_was_given_as_it_is():
+    given = {"model": {"family": "mlp", "depth": 2}, "epochs": 5}
+    before = copy.deepcopy(given)
+    changed = config.override(given, ["model.depth=3", "optimizer.lr=1e-2", "epochs=1", "epochs=2"])
+    assert changed == {"model": {"family": "mlp", "depth": 3}, "optimizer": {"lr": 0.01}, "epochs": 2}
+    assert given == before
+
+
+@pytest.mark.parametrize(
+    ("assignment", "field", "problem"),
+    [
+        ("epochs", "--set", "'epochs' is not KEY=VALUE, as in optimizer.lr=0.01"),
+        ("=5", "--set", "is not KEY=VALUE"),
+        (".epochs=5", "--set", "is not KEY=VALUE"),
+        ("epochs.=5", "--set", "is not KEY=VALUE"),
+        ("model..depth=5", "--set", "is not KEY=VALUE"),
+        ("epochs=[", "--set", r"the value of epochs is not YAML: '\['"),
+        ("epochs=2026-13-01", "--set", "the value of epochs is not YAML: '2026-13-01'"),
+        ("data.name.first=5", "data.name.first", "name holds 'digits' and has no keys below it"),
+    ],
+)
+def test_an_assignment_that_says_nothing_is_refused(assignment, field, problem):
+    with pytest.raises(InvalidInput, match=problem) as refused:
+        config.override(BASE, [assignment])
+    assert refused.value.field == field
+
+
+def test_a_file_is_read(tmp_path):
+    file = tmp_path / "run.yaml"
+    file.write_text("data: {name: digits}\nmodel: {family: mlp}\noptimizer: {lr: 3e-4}\n")
+    assert config.parse(RunConfig, config.read(file)).optimizer.lr == 3e-4
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"epochs: [1, 2", "is not YAML: while parsing a flow sequence"),
+        (b"epochs: 5\n\tseed: 1", "is not YAML"),
+        (b"!!python/object/apply:os.system [true]", "is not YAML: could not determine a constructor"),
+        (b"\xff\xfe\x00\x01epochs: 5", "is not YAML"),
+        (b"\x80epochs: 5", "is not YAML"),
+        (b"day: 2026-13-01", "is not YAML: month must be in 1..12"),
+        (b"[" * 10_000, "is not YAML"),
+        (b"- epochs", "must hold keys and values, as in `epochs: 5`"),
+        (b"epochs", "must hold keys and values"),
+        (b"", "must hold keys and values"),
+    ],
+    ids=range(10),
+)
+def test_a_file_that_is_no_yaml_mapping_is_refused_by_name_in_one_line(tmp_path, content, problem):
+    file = tmp_path / "run.yaml"
+    file.write_bytes(content)
+    with pytest.raises(InvalidInput, match=problem) as refused:
+        config.read(file)
+    assert refused.value.field == str(file)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_file_that_is_not_there_or_is_a_folder_is_refused_by_name(tmp_path):
+    with pytest.raises(NotFound, match=f"{tmp_path}/run.yaml: there is no such file"):
+        config.read(tmp_path / "run.yaml")
+    with pytest.raises(InvalidInput, match=f"{tmp_path}: cannot be read: Is a directory"):
+        config.read(tmp_path)
+
+
+@pytest.mark.parametrize(("metric", "mode"), [("val_accuracy", "min"), ("val_loss", "max"), ("train_loss", "max")])
+def test_an_objective_of_the_wrong_direction_is_refused(metric, mode):
+    with pytest.raises(InvalidInput, match=f"mode of {metric} must be"):
+        config.parse(Objective, {"metric": metric, "mode": mode})
+
+
+def test_a_score_is_larger_where_the_metric_is_better():
+    metrics = {"val_accuracy": 0.9, "val_loss": 0.3}
+    assert Objective().score(metrics) == 0.9
+    assert Objective(metric="val_loss", mode="min").score(metrics) == -0.3
+
+
+def test_sizes_are_counts_or_fractions():
+    sizes = DataConfig(name="digits", validation=5000, holdout=0.25)
+    assert type(sizes.validation) is int and sizes.holdout == 0.25

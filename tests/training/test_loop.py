@@ -1,0 +1,365 @@
+import itertools
+import math
+import os
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tailorbird.errors import InvalidInput
+from training import loop, splits
+from training.config import DataConfig, Objective
+from training.loop import Diverged, Run
+from training.splits import Split
+
+MLP = {"family": "mlp", "width": [24, 16]}
+DROPOUT = {**MLP, "dropout": 0.3}
+CNN = {"family": "cnn", "depth": 2, "width": 6, "dropout": 0.2}
+
+
+@pytest.fixture(scope="module")
+def few(blobs):
+    """200 images, of which 40 are validated on: an epoch takes milliseconds, and classes overlap."""
+    return splits.split(blobs(images=200, noise=150), DataConfig(name="digits", validation=40, holdout=0, test=1))
+
+
+def trained(config, parts, *arguments, **named):
+    run = Run(config, parts, *arguments, **named)
+    for _ in run:
+        pass
+    return run
+
+
+def weights(run):
+    return torch.cat([tensor.double().flatten() for tensor in run.network.state_dict().values()])
+
+
+@pytest.mark.parametrize("model", [DROPOUT, CNN], ids=["mlp", "cnn"])
+def test_the_same_config_gives_the_same_weights_bit_for_bit_whatever_else_the_process_does(run_config, few, model):
+    config = run_config(model=model, epochs=3, batch_size=32, threads=1)
+    first = trained(config, few)
+    trained(run_config(model=DROPOUT, epochs=1, seed=5), few)
+    torch.set_num_threads(2)
+    torch.rand(7)
+    second = trained(config, few)
+    assert torch.equal(weights(first), weights(second))
+    assert [one.metrics() | {"seconds": 0} for one in first.epochs] == [
+        one.metrics() | {"seconds": 0} for one in second.epochs
+    ]
+
+
+def test_runs_that_take_turns_do_not_disturb_each_other(run_config, few):
+    configs = [run_config(model=DROPOUT, epochs=3, batch_size=32, seed=seed) for seed in (1, 2)]
+    alone = [weights(trained(config, few)) for config in configs]
+    together = [Run(config, few) for config in configs]
+    for _ in range(3):
+        for run in together:
+            run.step()
+    assert all(torch.equal(one, weights(run)) for one, run in zip(alone, together, strict=True))
+
+
+@pytest.mark.parametrize("key", ["seed", "batch_size", "optimizer", "schedule", "model"])
+def test_another_config_gives_other_weights(run_config, few, key):
+    other = {
+        "seed": 1,
+        "batch_size": 31,
+        "optimizer": {"lr": 2e-3},
+        "schedule": {"name": "one_cycle"},
+        "model": {**DROPOUT, "dropout": 0.31},
+    }
+    base = {"model": DROPOUT, "epochs": 1, "batch_size": 32}
+    assert not torch.equal(
+        weights(trained(run_config(**base), few)), weights(trained(run_config(**base | {key: other[key]}), few))
+    )
+
+
+def test_the_first_weights_and_the_batches_of_each_epoch_are_decided_by_the_seed(run_config, few):
+    seen = {}
+    for seed in (0, 1):
+        run = Run(run_config(epochs=2, batch_size=7, seed=seed), few)
+        first = weights(run)
+        batches = recorded(run)
+        run.step(), run.step()
+        seen[seed] = first, [tuple(map(bytes, splits.content_ids(batch.numpy()))) for batch in batches]
+    assert not torch.equal(seen[0][0], seen[1][0])
+    steps = math.ceil(len(few.train) / 7)
+    epochs = [list(itertools.chain(*batches[at : at + steps])) for _, batches in seen.values() for at in (0, steps)]
+    for order in epochs:
+        assert sorted(order) == sorted(map(bytes, few.train.ids))
+    assert len(set(map(tuple, epochs))) == 4
+    assert [len(batch) for batch in seen[0][1][:steps]] == [7] * (steps - 1) + [len(few.train) % 7]
+
+
+def recorded(run):
+    """The pixels of every batch that the network will be trained on, in order."""
+    batches = []
+
+    def record(network, inputs):
+        if network.training:
+            batches.append(inputs[0].clone())
+
+    run.network.register_forward_pre_hook(record)
+    return batches
+
+
+def one_cycle(step, steps, top, warmup):
+    """As PyTorch documents it: from top/25 by a cosine up to top, then down to top/25/10,000."""
+    turn = warmup * steps - 1
+    start, end, share = (
+        (top / 25, top, step / turn) if step <= turn else (top, top / 25e4, (step - turn) / (steps - 1 - turn))
+    )
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
+
+
+PLAIN = {
+    "adam": lambda weights, o: torch.optim.Adam(weights, o.lr, weight_decay=o.weight_decay, foreach=False),
+    "adamw": lambda weights, o: torch.optim.AdamW(weights, o.lr, weight_decay=o.weight_decay, foreach=False),
+    "sgd": lambda weights, o: torch.optim.SGD(
+        weights, o.lr, momentum=o.momentum, weight_decay=o.weight_decay, foreach=False
+    ),
+}
+
+
+@pytest.mark.parametrize("schedule", ["constant", "one_cycle"])
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        {"name": "adam", "lr": 2e-3, "weight_decay": 1e-3},
+        {"name": "adamw", "lr": 2e-3, "weight_decay": 0.1},
+        {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 1e-3},
+    ],
+    ids=lambda optimizer: optimizer["name"],
+)
+def test_the_loop_is_the_plain_loop_of_pytorch(run_config, few, optimizer, schedule):
+    run = Run(run_config(model=MLP, epochs=3, batch_size=32, optimizer=optimizer, schedule={"name": schedule}), few)
+    state = [tensor.clone() for tensor in run.network.parameters()]
+    batches = recorded(run)
+    epochs = list(run)
+
+    layers = [nn.Linear(64, 24), nn.Linear(24, 16), nn.Linear(16, 3)]
+    plain = nn.Sequential(nn.Flatten(), layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])
+    with torch.no_grad():
+        for parameter, first in zip(plain.parameters(), state, strict=True):
+            parameter.copy_(first)
+    known = dict(zip(map(bytes, few.train.ids), few.train.labels.tolist(), strict=True))
+    mean, deviation = (float(x) for x in (few.train.images.mean() / 255, few.train.images.std() / 255))
+    stepper = PLAIN[optimizer["name"]](plain.parameters(), run.config.optimizer)
+    losses, correct = [], []
+    for step, batch in enumerate(batches):
+        if schedule == "one_cycle":
+            stepper.param_groups[0]["lr"] = one_cycle(step, len(batches), optimizer["lr"], 0.3)
+        labels = torch.tensor([known[one] for one in map(bytes, splits.content_ids(batch.numpy()))])
+        logits = plain((batch.float() / 255 - mean) / deviation)
+        loss = nn.functional.cross_entropy(logits, labels)
+        stepper.zero_grad()
+        loss.backward()
+        stepper.step()
+        losses += [loss.item()] * len(batch)
+        correct += (logits.argmax(1) == labels).tolist()
+
+    for ours, theirs in zip(run.network.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
+    size, steps = len(few.train), len(batches) // 3
+    for number, epoch in enumerate(epochs):
+        assert epoch.train_loss == pytest.approx(np.mean(losses[number * size : (number + 1) * size]), abs=1e-6)
+        assert epoch.train_accuracy == pytest.approx(np.mean(correct[number * size : (number + 1) * size]))
+        expected = (
+            one_cycle(number * steps, len(batches), optimizer["lr"], 0.3)
+            if schedule == "one_cycle"
+            else optimizer["lr"]
+        )
+        assert epoch.lr == pytest.approx(expected)
+    assert [epoch.epoch for epoch in epochs] == [1, 2, 3]
+
+
+def scores(state, run, parts):
+    """Loss and accuracy on validation, by hand in numpy from a linear network's weights."""
+    state = {name: tensor.double().numpy() for name, tensor in state.items()}
+    images = (parts.validation.images - state["0.mean"].item()) / state["0.deviation"].item()
+    logits = images.reshape(len(images), -1) @ state["2.weight"].T + state["2.bias"]
+    chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    labels = parts.validation.labels
+    return -np.log(chances[np.arange(len(labels)), labels]).mean(), (logits.argmax(1) == labels).mean()
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [Objective(), Objective(metric="val_loss", mode="min"), Objective(metric="train_loss", mode="min")],
+    ids=lambda one: one.metric,
+)
+def test_the_weights_of_the_best_epoch_are_kept_and_measured_as_they_are(run_config, few, objective):
+    run = Run(run_config(epochs=12, batch_size=16, optimizer={"lr": 0.02}), few, objective)
+    states = []
+    for epoch in run:
+        states.append({name: tensor.clone() for name, tensor in run.network.state_dict().items()})
+        assert (epoch.val_loss, epoch.val_accuracy) == pytest.approx(scores(states[-1], run, few), abs=1e-5)
+        values = [objective.score(one.metrics()) for one in run.epochs]
+        best = values.index(max(values))  # of equals the first
+        assert run.best is run.epochs[best]
+        assert all(torch.equal(run.best_state[name], tensor) for name, tensor in states[best].items())
+    if objective.metric.startswith("val_"):
+        assert run.best.epoch not in (1, 12), "this test needs a run that gets worse again"
+
+
+def test_dropout_is_off_and_batch_norm_still_where_it_is_measured(run_config, few):
+    run = trained(run_config(model=CNN, epochs=2, batch_size=16, threads=1), few)
+    network = loop.network(run.config, few).eval()
+    network.load_state_dict(run.best_state)
+    logits = network(torch.from_numpy(few.validation.images))
+    labels = torch.from_numpy(few.validation.labels)
+    assert run.best.val_loss == pytest.approx(nn.functional.cross_entropy(logits, labels).item(), abs=1e-6)
+
+
+def test_without_validation_the_last_epoch_is_kept_and_nothing_is_told_of_it(run_config, few):
+    run = trained(run_config(epochs=5, batch_size=16, optimizer={"lr": 0.1}), replace(few, validation=nothing_of(few)))
+    assert run.best is run.epochs[-1]
+    assert all(torch.equal(tensor, run.network.state_dict()[name]) for name, tensor in run.best_state.items())
+    assert math.isnan(run.best.val_loss) and math.isnan(run.best.val_accuracy)
+    assert run.best.metrics().keys() == {"train_loss", "train_accuracy", "lr", "seconds"}
+
+
+def nothing_of(parts):
+    return Split(parts.train.images[:0], parts.train.labels[:0], parts.train.ids[:0])
+
+
+def test_without_validation_training_may_still_be_chosen_on(run_config, few):
+    config = run_config(epochs=8, batch_size=16, optimizer={"name": "sgd", "lr": 8.0})
+    run = trained(config, replace(few, validation=nothing_of(few)), Objective(metric="train_accuracy"))
+    values = [epoch.train_accuracy for epoch in run.epochs]
+    assert run.best.epoch == values.index(max(values)) + 1 < 8
+
+
+def test_there_is_no_best_before_the_first_step(run_config, few):
+    run = Run(run_config(), few)
+    with pytest.raises(RuntimeError, match="has not made a step"):
+        _ = run.best
+
+
+def test_a_run_goes_on_where_it_was_left(run_config, few):
+    run = Run(run_config(epochs=4), few)
+    run.step()
+    assert next(iter(run)).epoch == 2
+    assert [epoch.epoch for epoch in run] == [3, 4]
+    assert list(run) == []
+
+
+def test_a_run_that_diverges_says_in_which_epoch_at_which_lr(run_config, few):
+    config = run_config(
+        model={"family": "mlp", "depth": 6}, optimizer={"name": "sgd", "lr": 100.0, "momentum": 0.9}, epochs=3
+    )
+    with pytest.raises(Diverged, match=r"in epoch 1 at lr 100 \(train .*, validation nan\); lower optimizer\.lr"):
+        trained(config, few)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("validated", [True, False])
+def test_what_the_last_batch_spoils_is_noticed(run_config, few, validated, value):
+    """Its own loss was measured before it did; the weights would be kept as the best."""
+    parts = few if validated else replace(few, validation=nothing_of(few))
+    left = [len(few.train)]
+
+    def spoil(images):
+        left[0] -= images
+        if not left[0]:
+            run.network[2].weight.data[0, 0] = value
+
+    run = Run(run_config(epochs=1), parts, on_batch=spoil)
+    with pytest.raises(Diverged, match="in epoch 1"):
+        run.step()
+    assert run.epochs == [] and run.best_state == {}
+
+
+def test_each_batch_is_told(run_config, few):
+    told = []
+    trained(run_config(epochs=2, batch_size=48), few, on_batch=told.append)
+    assert told == [48, 48, 48, 15] * 2
+
+
+@pytest.fixture
+def devices(monkeypatch):
+    def set_available(*names):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: "cuda" in names)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: "mps" in names)
+
+    return set_available
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted", "chosen"),
+    [
+        ([], "auto", "cpu"),
+        (["mps"], "auto", "mps"),
+        (["cuda", "mps"], "auto", "cuda"),
+        (["cuda", "mps"], "mps", "mps"),
+        (["cuda", "mps"], "cpu", "cpu"),
+    ],
+)
+def test_the_best_device_is_chosen_unless_one_is_asked_for(devices, there, wanted, chosen):
+    devices(*there)
+    assert loop.choose_device(wanted) == torch.device(chosen)
+
+
+@pytest.mark.parametrize(("there", "accepted"), [([], "auto, cpu"), (["mps"], "auto, mps, cpu")])
+def test_a_device_that_is_not_here_is_refused(devices, run_config, few, there, accepted):
+    devices(*there)
+    with pytest.raises(InvalidInput, match=f"^device: cuda is not available here; accepted: {accepted}$"):
+        Run(run_config(device="cuda"), few)
+
+
+@pytest.mark.parametrize(("model", "asked", "used"), [(MLP, 0, 1), (MLP, 2, 2), (CNN, 0, os.cpu_count()), (CNN, 1, 1)])
+def test_an_mlp_takes_one_thread_unless_told_otherwise(run_config, few, model, asked, used):
+    Run(run_config(model=model, threads=asked), few).step()
+    try:
+        assert torch.get_num_threads() == used
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_read_only_arrays_are_trained_on_without_a_warning_and_stay_as_they_are(run_config, few):
+    parts = {}
+    for name in ("train", "validation"):
+        part = getattr(few, name)
+        parts[name] = replace(part, images=part.images.copy(), labels=part.labels.copy())
+        parts[name].images.setflags(write=False)
+        parts[name].labels.setflags(write=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run = trained(run_config(epochs=1), replace(few, **parts))
+    assert torch.equal(weights(run), weights(trained(run_config(epochs=1), few)))
+    assert (parts["train"].images == few.train.images).all()
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (8, 8, 3)])
+def test_a_network_normalises_by_the_moments_of_the_training_images_alone(run_config, blobs, shape):
+    parts = splits.split(blobs(shape=shape, images=90), DataConfig(name="digits"))
+    state = loop.network(run_config(), parts).state_dict()
+    axes = (0, 1, 2)
+    images = parts.train.images.astype(np.float64)
+    np.testing.assert_allclose(state["0.mean"].flatten(), np.atleast_1d(images.mean(axes)), rtol=1e-6)
+    np.testing.assert_allclose(state["0.deviation"].flatten(), np.atleast_1d(images.std(axes)), rtol=1e-6)
+
+
+def test_images_of_one_colour_are_no_division_by_zero(run_config, few):
+    flat = replace(few, train=replace(few.train, images=np.full_like(few.train.images, 77)))
+    assert loop.network(run_config(), flat)(torch.full((2, 8, 8), 77, dtype=torch.uint8)).isfinite().all()
+
+
+@pytest.mark.parametrize(("name", "mean", "deviation"), [("fashion_mnist", 0.2860, 0.3530), ("mnist", 0.1307, 0.3081)])
+def test_the_published_sets_are_normalised_by_the_known_figures(published, run_config, name, mean, deviation):
+    whole = splits.split(published(name), DataConfig(name=name, validation=0, holdout=0))
+    state = loop.network(run_config(), whole).state_dict()
+    assert state["0.mean"].item() / 255 == pytest.approx(mean, abs=1e-4)
+    assert state["0.deviation"].item() / 255 == pytest.approx(deviation, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("model", "least"),
+    [({"family": "linear"}, 0.93), (MLP, 0.93), ({"family": "cnn", "width": 8}, 0.93)],
+    ids=["linear", "mlp", "cnn"],
+)
+def test_each_family_learns_digits(run_config, digit_splits, model, least):
+    run = trained(run_config(model=model, epochs=6, optimizer={"lr": 5e-3}, threads=1), digit_splits)
+    assert run.best.val_accuracy > least

@@ -1,0 +1,186 @@
+import hashlib
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tailorbird.errors import InvalidInput
+from training import splits
+from training.config import DataConfig
+from training.datasets import Dataset
+
+PARTS = ("train", "validation", "holdout", "test")
+
+
+def dataset(images, labels, test=None):
+    """A data set in which image number n is one and the same wherever n stands."""
+    pixels = np.asarray(images, ">u4").view(np.uint8).reshape(-1, 2, 2)
+    return Dataset("made", tuple("abc"), pixels, np.asarray(labels, np.int64), test)
+
+
+def dealt(made, **sizes):
+    return splits.split(made, DataConfig(name="digits", **sizes))
+
+
+def contents(part):
+    """What lies in a part, in whatever order: (id, label) with how often."""
+    return Counter(zip(map(bytes, part.ids), part.labels.tolist(), strict=True))
+
+
+@st.composite
+def cases(draw, most_copies=4):
+    """A data set, with copies of images within and across its classes, and sizes that leave something to train on."""
+    count = draw(st.integers(8, 60))
+    distinct = range(max(1, count // most_copies)) if most_copies > 1 else None
+    images = draw(st.lists(st.sampled_from(distinct), min_size=count, max_size=count)) if distinct else range(count)
+    labels = draw(st.lists(st.integers(0, 2), min_size=count, max_size=count))
+    room = count - 3
+    sizes = {}
+    for name in ("test", "holdout", "validation"):
+        sizes[name] = draw(st.integers(1 if name == "test" else 0, max(1, room - 2)))
+        room -= sizes[name]
+        if room < 0:
+            sizes[name] += room
+            room = 0
+    return dataset(images, labels), {**sizes, "split_seed": draw(st.integers(0, 2**63 - 1))}
+
+
+@given(cases() | cases(most_copies=1))
+def test_the_parts_are_a_partition_and_copies_go_together(case):
+    made, sizes = case
+    parts = [getattr(dealt(made, **sizes), name) for name in PARTS]
+    everything = Counter(zip(map(bytes, splits.content_ids(made.images)), made.labels.tolist(), strict=True))
+    assert sum(map(contents, parts), Counter()) == everything
+    places = [set(map(bytes, part.ids)) for part in parts]
+    assert len(set().union(*places)) == sum(map(len, places))
+    for part, name in zip(parts, PARTS, strict=True):
+        assert (splits.content_ids(part.images) == part.ids).all()
+        assert name == "train" or len(part) <= sizes[name]
+
+
+@given(cases(), st.randoms(use_true_random=False))
+def test_the_order_of_the_file_does_not_matter(case, random):
+    made, sizes = case
+    order = list(range(len(made.labels)))
+    random.shuffle(order)
+    before, after = (
+        dealt(made, **sizes),
+        dealt(replace(made, images=made.images[order], labels=made.labels[order]), **sizes),
+    )
+    for name in PARTS:
+        assert contents(getattr(before, name)) == contents(getattr(after, name))
+
+
+@given(cases(), st.integers(0, 5))
+def test_what_judges_does_not_depend_on_how_many_are_validated_on(case, validation):
+    made, sizes = case
+    others = {**sizes, "validation": min(validation, sizes["validation"])}
+    before, after = dealt(made, **sizes), dealt(made, **others)
+    assert contents(before.holdout) == contents(after.holdout)
+    assert contents(before.test) == contents(after.test)
+
+
+@given(cases(most_copies=1))
+@example((dataset(range(12), [0, 1, 2] * 4), {"test": 4, "holdout": 4, "validation": 1, "split_seed": 0}))
+def test_without_copies_counts_are_exact_and_each_class_has_its_share_of_what_was_left(case):
+    made, sizes = case
+    parts = dealt(made, **sizes)
+    left = Counter(made.labels.tolist())
+    for name in ("test", "holdout", "validation"):
+        part = getattr(parts, name)
+        assert len(part) == sizes[name]
+        taken = Counter(part.labels.tolist())
+        for label, number in left.items():
+            assert abs(taken[label] - sizes[name] * number / left.total()) < 1
+        left -= taken
+    assert Counter(parts.train.labels.tolist()) == left
+
+
+@given(cases())
+def test_a_published_test_split_stays_what_it_is(case):
+    made, sizes = case
+    test = dataset(range(1000, 1005), [2, 1, 0, 1, 2])
+    parts = dealt(replace(made, test=(test.images, test.labels)), **{**sizes, "test": 0.9})
+    assert (parts.test.images == test.images).all() and parts.test.labels.tolist() == [2, 1, 0, 1, 2]
+    assert len(parts.train) + len(parts.validation) + len(parts.holdout) == len(made.labels)
+
+
+def test_the_seed_decides_which_image_is_where():
+    made = dataset(range(2000), [0, 1] * 1000)
+    holdouts = [contents(dealt(made, holdout=500, split_seed=seed).holdout) for seed in (0, 1, 0, 2**63 - 1)]
+    assert holdouts[0] == holdouts[2]
+    for one, other in ((0, 1), (0, 3), (1, 3)):
+        assert 90 < len(holdouts[one] & holdouts[other]) < 160  # 125 are expected by chance
+
+
+def test_copies_across_classes_count_for_each_of_them():
+    made = dataset([0, 0, *range(1, 19)], [0, 1, *[0, 1] * 9])
+    for seed in range(20):
+        parts = dealt(made, test=4, holdout=0, validation=0, split_seed=seed)
+        assert Counter(parts.test.labels.tolist()) == {0: 2, 1: 2}
+
+
+def test_more_copies_than_a_part_has_room_for_are_trained_on():
+    parts = dealt(dataset([7] * 30 + list(range(10, 20)), [0] * 40), test=4, holdout=4, validation=0)
+    assert (len(parts.test), len(parts.holdout), len(parts.train)) == (4, 4, 32)
+
+
+def test_sizes_may_be_fractions_and_none_above_zero_is_nothing():
+    made = dataset(range(40), [0, 1] * 20)
+    parts = dealt(made, validation=0.1, holdout=0.25, test=0.5)
+    assert [len(getattr(parts, name)) for name in PARTS] == [6, 4, 10, 20]
+    parts = dealt(made, validation=0.0, holdout=1e-9, test=1)
+    assert [len(getattr(parts, name)) for name in PARTS] == [38, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "field", "accepted"),
+    [
+        ({"validation": 60, "holdout": 10, "test": 1}, "data.validation", 37),
+        ({"validation": 10, "holdout": 60, "test": 1}, "data.holdout", 37),
+        ({"validation": 0.3, "holdout": 0.3, "test": 0.35}, "data.test", 37),
+        ({"validation": 10**30, "holdout": 0, "test": 1}, "data.validation", 37),
+        ({"validation": 18, "holdout": 19, "test": 1}, "data.holdout", 37),
+    ],
+)
+def test_more_held_out_than_there_is_is_refused_by_the_largest_part(sizes, field, accepted):
+    with pytest.raises(InvalidInput, match=f"accepted: together at most {accepted}") as refused:
+        dealt(dataset(range(40), [0, 1] * 20), **sizes)
+    assert refused.value.field == field
+    assert "fewer than 3 of the 40 images of made" in str(refused.value)
+
+
+def test_as_much_as_is_accepted_can_be_held_out():
+    parts = dealt(dataset(range(40), [0, 1] * 20), validation=18, holdout=18, test=1)
+    assert len(parts.train) == 3
+
+
+def test_trials_see_nothing_that_judges(digit_splits):
+    seen = digit_splits.without_verdicts()
+    assert seen.train is digit_splits.train and seen.validation is digit_splits.validation
+    for part in (seen.holdout, seen.test):
+        assert len(part) == 0 and part.images.shape == (0, 8, 8) and part.ids.shape == (0, splits.ID_BYTES)
+
+
+def test_an_id_is_that_of_the_pixels_and_of_nothing_else():
+    pixels = np.arange(32, dtype=np.uint8).reshape(2, 4, 4)
+    expected = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in pixels]
+    assert list(map(bytes, splits.content_ids(pixels))) == expected
+    assert list(map(bytes, splits.content_ids(np.asfortranarray(pixels)))) == expected
+
+
+def test_digits_lie_where_they_always_lay(digit_splits):
+    """Where another rule deals them otherwise, a retraining learns what the champion is judged on."""
+    assert [len(getattr(digit_splits, name)) for name in PARTS] == [1078, 180, 180, 359]
+    found = hashlib.sha256(b"".join(sorted(map(bytes, digit_splits.holdout.ids)))).hexdigest()
+    assert found == "4e224f7ff6d3b534811c37a7dd5669b636e98713f125898d251051d226594ce7"
+
+
+def test_fashion_is_dealt_evenly(published):
+    parts = dealt(published("fashion_mnist"), validation=5000, holdout=5000)
+    assert [len(getattr(parts, name)) for name in PARTS] == [50_000, 5000, 5000, 10_000]
+    for name, each in zip(PARTS, (5000, 500, 500, 1000), strict=True):
+        assert np.bincount(getattr(parts, name).labels).tolist() == [each] * 10

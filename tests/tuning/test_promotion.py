@@ -1,0 +1,98 @@
+import copy
+
+import pytest
+
+from registry import aliases, versions
+from registry.core import Registry
+from registry.ledger import Report, Trial
+from training import checkpoint, datasets, splits
+from training.loop import Run
+from tuning import promotion
+from tuning import spec as specs
+from tuning.outcome import Ranked
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A run on the digits, with what a trial's worker would have sent of it."""
+    spec = specs.parse(
+        {
+            "name": "tiny",
+            "data": {"name": "digits", "validation": 0.2, "holdout": 0.2},
+            "runs": [{"model": {"family": "mlp", "width": 32}, "optimizer": {"lr": 5e-3}, "epochs": 4}],
+            "promote": {"model": "tiny"},
+        }
+    )
+    dealt = splits.split(datasets.load("digits", None), spec.data)
+    run = Run(spec.configs[0], dealt)
+    epochs = list(run)
+    return spec, dealt, run, epochs
+
+
+@pytest.fixture
+def registry(settings):
+    with Registry(settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+def register_best(trained, registry):
+    def register(champion=None):
+        spec, dealt, run, epochs = trained
+        digest = registry.blobs.put(checkpoint.encode(run.best_state))
+        reports = [Report(one.epoch, one.metrics(), digest if one is run.best else None) for one in epochs]
+        trial = Trial(1, run.config.model_dump(mode="json"), "finished", None, reports)
+        best = Ranked(trial, reports[run.best.epoch - 1])
+        lineage = promotion.lineage(best, "tiny-1", {"sha256": "sum"}, champion)
+        made = promotion.measure(registry, best, dealt)
+        return promotion.enter(registry, made, spec.promote, lineage, champion, "ada")
+
+    return register
+
+
+def test_the_best_becomes_a_version_and_the_champion(register_best, registry):
+    made = register_best()
+    assert made.obstacle is None
+    assert aliases.current(registry, "tiny") == made.version.number == 1
+    assert versions.verify(registry, versions.resolve(registry, "tiny")) == []
+    assert made.version.evidence["accuracy"] > 0.8
+    assert made.version.evidence["parity"]["samples"] == made.version.evidence["samples"]
+    assert made.version.lineage["sweep"] == "tiny-1"
+    assert made.version.lineage["data"]["sha256"] == "sum"
+
+
+def test_an_alias_that_moved_during_the_sweep_is_left_where_it_is(register_best, registry):
+    register_best()
+    made = register_best(champion=None)  # this sweep began before there was one
+    assert made.version.number == 2
+    assert "someone else moved it first" in made.obstacle
+    assert aliases.current(registry, "tiny") == 1
+
+
+def test_a_candidate_under_the_champion_is_registered_and_not_promoted(register_best, registry, monkeypatch):
+    register_best()
+    monkeypatch.setattr(promotion.candidate.checkpoint, "restore", _restore_zeros)
+    made = register_best(champion=1)
+    assert made.version.number == 2
+    assert "points under the champion's" in made.obstacle
+    assert aliases.current(registry, "tiny") == 1
+
+
+def test_a_broken_export_is_registered_and_not_promoted(register_best, registry, monkeypatch):
+    whole = promotion.candidate.export.to_onnx
+    monkeypatch.setattr(promotion.candidate.export, "to_onnx", lambda network, *rest: whole(_shaken(network), *rest))
+    made = register_best()
+    assert "the export" in made.obstacle
+    assert aliases.current(registry, "tiny") is None
+
+
+def _restore_zeros(network, data):
+    for parameter in network.parameters():
+        parameter.data.zero_()
+
+
+def _shaken(network):
+    broken = copy.deepcopy(network)
+    for parameter in broken.parameters():
+        parameter.data.mul_(1.1)
+    return broken

@@ -1,0 +1,162 @@
+import copy
+from importlib import resources
+
+import pytest
+import yaml
+
+from tailorbird.errors import InvalidInput
+from training.config import assign
+from tuning import spec as specs
+
+
+@pytest.mark.parametrize("path", sorted((resources.files("tuning") / "specs").iterdir()), ids=lambda path: path.name)
+def test_a_shipped_spec_is_valid(path):
+    spec = specs.read(path, [])
+    assert spec.configs
+    assert spec.promote
+
+
+def test_trials_are_whole_configs_of_the_fixed_part_and_the_point(given):
+    spec = specs.parse(given)
+    assert len(spec.configs) == 4
+    for one in spec.configs:
+        assert one.data.name == "digits"
+        assert one.batch_size == 64
+        assert one.model.depth in (1, 2)
+        assert 1e-3 <= one.optimizer.lr <= 1e-2
+        assert one.threads == 1
+    assert len({one.optimizer.lr for one in spec.configs}) == 4
+
+
+def test_the_same_spec_gives_the_same_trials(given):
+    assert specs.parse(given).configs == specs.parse(copy.deepcopy(given)).configs
+    assert specs.parse(given).configs != specs.parse({**given, "seed": 1}).configs
+
+
+def test_runs_are_merged_over_the_fixed_part(given):
+    del given["space"], given["trials"]
+    given["runs"] = [{"model": {"width": 8}}, {"model": {"family": "linear"}, "epochs": 2}]
+    spec = specs.parse(given)
+    assert [one.model.family for one in spec.configs] == ["mlp", "linear"]
+    assert spec.configs[0].model.width == 8
+    assert spec.configs[1].epochs == 2
+    assert spec.varied == {"model.width": "width", "model.family": "family", "epochs": "epochs"}
+
+
+def test_a_grid_lays_out_every_combination(given):
+    del given["trials"]
+    given |= {"search": "grid"}
+    given["space"]["optimizer.lr"] = {"choice": [1e-3, 1e-2]}
+    assert len(specs.parse(given).configs) == 16
+
+
+def test_short_names_of_what_varies_are_kept_apart(given):
+    given["run"]["schedule"] = {"name": "one_cycle"}
+    given["space"]["optimizer.name"] = {"choice": ["adam", "sgd"]}
+    given["space"]["schedule.name"] = {"choice": ["constant", "one_cycle"]}
+    names = specs.parse(given).varied
+    assert names["optimizer.name"] == "optimizer.name"
+    assert names["model.depth"] == "depth"
+
+
+def test_what_the_ledger_keeps_reads_back_as_the_same_spec(given):
+    spec = specs.parse(given)
+    again = specs.parse(spec.model_dump(mode="json", exclude_none=True))
+    assert again == spec
+    assert again.configs == spec.configs
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "field", "sentence"),
+    [
+        ("name", "../tiny", "name", "is not a name"),
+        ("data.name", "imagenet", "data.name", "'digits', 'fashion_mnist' or 'mnist'"),
+        ("data.validation", -1, "data.validation", "a count of images, or a fraction below 1"),
+        ("data.holdout", 1.5, "data.holdout", "a count of images, or a fraction below 1"),
+        ("run.model.family", "transformer", "run.model.family", "'linear', 'mlp', 'cnn'"),
+        ("run.optimizer.lr", 0, None, ""),
+        ("run.data", {}, "run.data", "top of the spec"),
+        ("run.typo", 1, "run.typo", "is not a known key"),
+        ("run.batch_size", "64", "run.batch_size", "integer"),
+        ("trials", 0, "trials", "greater than or equal to 1"),
+        ("trials", "many", "trials", "integer"),
+        ("trials", None, "", "trials is missing"),
+        ("search", "annealing", "search", "'random' or 'grid'"),
+        ("scheduler", "fair", "scheduler", "'none' or 'asha'"),
+        ("seed", -1, "seed", "greater than or equal to 0"),
+        ("objective", {"metric": "f1"}, "objective.metric", "val_accuracy"),
+        ("objective", {"metric": "val_loss", "mode": "max"}, "objective", "must be 'min'"),
+        ("promote", {"model": "Über"}, "promote.model", "is not a name"),
+        ("promote", {"model": "tiny", "alias": "a b"}, "promote.alias", "is not a name"),
+        ("resources", {"cpus": 0}, "resources.cpus", "greater than 0"),
+        ("typo", 1, "typo", "is not a known key"),
+    ],
+)
+def test_a_wrong_key_is_named(given, path, value, field, sentence):
+    with_lr_in_run = path == "run.optimizer.lr"
+    if with_lr_in_run:
+        del given["space"]["optimizer.lr"]
+        field, sentence = "run.optimizer.lr", "greater than 0"
+    with pytest.raises(InvalidInput) as caught:
+        specs.parse(assign(given, path, value))
+    assert sentence in str(caught.value)
+    assert caught.value.field == (field or "value")
+
+
+@pytest.mark.parametrize(
+    ("key", "domain", "sentence"),
+    [
+        ("optimizer.lr", {"uniform": [0, 1]}, "greater than 0"),
+        ("optimizer.lr", {"choice": [1e-3, -1]}, "greater than 0"),
+        ("model.depth", {"choice": [0, 1]}, "greater than or equal to 1"),
+        ("model.dropout", {"uniform": [0, 1]}, "less than 1"),
+        ("model.width", {"choice": []}, "at least 1 item"),
+        ("model.width", {"uniform": [8, 64]}, "integer"),
+        ("model.typo", {"choice": [1]}, "is not a known key"),
+        ("epochs", {"choice": [1, "two"]}, "integer"),
+        ("epochs", [1, 2], "keys with values"),
+        ("data.name", {"choice": ["digits"]}, "share their data"),
+    ],
+)
+def test_a_wrong_domain_is_named_with_its_key(given, key, domain, sentence):
+    given["space"][key] = domain
+    with pytest.raises(InvalidInput, match=sentence) as caught:
+        specs.parse(given)
+    assert caught.value.field.startswith(f"space.{key}")
+
+
+def test_a_grid_over_a_range_is_refused(given):
+    del given["trials"]
+    with pytest.raises(InvalidInput, match=r"space\.optimizer\.lr: a grid needs a choice"):
+        specs.parse({**given, "search": "grid"})
+
+
+def test_a_run_that_is_not_valid_is_named(given):
+    del given["space"], given["trials"]
+    with pytest.raises(InvalidInput, match=r"runs\.1: epochs: .*greater than or equal to 1"):
+        specs.parse({**given, "runs": [{"epochs": 1}, {"epochs": 0}]})
+
+
+def test_either_space_or_runs(given):
+    with pytest.raises(InvalidInput, match="either space or runs"):
+        specs.parse({**given, "runs": [{}]})
+    del given["space"]
+    with pytest.raises(InvalidInput, match="either space or runs"):
+        specs.parse(given)
+
+
+def test_promotion_needs_images_to_judge_on(given):
+    given["data"]["holdout"] = 0
+    with pytest.raises(InvalidInput, match=r"data\.holdout above 0"):
+        specs.parse(given)
+    del given["promote"]
+    assert specs.parse(given)
+
+
+def test_words_of_the_command_line_change_keys_of_space_too(given, tmp_path):
+    path = tmp_path / "spec.yaml"
+    path.write_text(yaml.safe_dump(given))
+    words = ["trials=2", "run.batch_size=32", "space.model.depth={choice: [3]}", "space.optimizer.lr={choice: [1e-3]}"]
+    spec = specs.read(path, words)
+    assert len(spec.configs) == 2
+    assert {(one.batch_size, one.model.depth, one.optimizer.lr) for one in spec.configs} == {(32, 3, 1e-3)}

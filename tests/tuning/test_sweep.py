@@ -1,0 +1,235 @@
+"""Whole sweeps as a user starts them: processes of their own, a real Ray, a real registry."""
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from registry import aliases, ledger, versions
+from registry.core import Registry
+from tuning.outcome import rank
+
+SCRIPT = "tuning/sweep.py"
+DIVERGING = {"optimizer": {"name": "sgd", "lr": 100.0, "weight_decay": 100.0}, "schedule": {"name": "constant"}}
+
+
+@pytest.fixture
+def spec_file(tmp_path, given):
+    def write(**changes):
+        path = tmp_path / "spec.yaml"
+        path.write_text(yaml.safe_dump({**given, **changes}))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def scratch():
+    """A folder for temporary files, with a path short enough for Ray's sockets."""
+    folder = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def ended(process, timeout=120):
+    out, err = process.communicate(timeout=timeout)
+    return process.returncode, out, err
+
+
+def test_a_sweep_ends_as_a_promoted_version_with_everything_in_the_ledger(start, spec_file, settings, scratch):
+    status, out, err = ended(start(SCRIPT, spec_file(scheduler="asha"), "--json", TMPDIR=str(scratch)))
+    assert status == 0, err
+    told = json.loads(out)
+    assert told["promoted"]
+    with Registry(settings) as registry:
+        champion = versions.resolve(registry, "tiny")
+        assert versions.verify(registry, champion) == []
+        assert str(champion) == told["registered"] == "tiny:1"
+        (sweep,) = ledger.sweeps(registry)
+        trials = ledger.trials(registry, sweep.id)
+        assert (sweep.status, sweep.registered) == ("finished", 1)
+        assert champion.lineage["trial"] == rank(trials, _objective())[0].trial.number
+    assert [trial.number for trial in trials] == [1, 2, 3, 4]
+    for trial in trials:
+        assert trial.status in ("finished", "stopped")
+        assert [report.epoch for report in trial.reports] == list(range(1, len(trial.reports) + 1))
+        assert (len(trial.reports) == trial.config["epochs"]) == (trial.status == "finished")
+        assert trial.reports[0].checkpoint
+    assert list(scratch.iterdir()) == []
+    assert "trial 4/4" in err  # no terminal: a line for each trial, on standard error beside the JSON
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_sweep_registers_nothing_and_leaves_nothing_running(start, spec_file, settings, number, scratch):
+    spec = spec_file(trials=200)
+    process = start(SCRIPT, spec, TMPDIR=str(scratch))
+    family = _wait_for_reports(process, settings)
+    process.send_signal(number)
+    status, _, err = ended(process)
+    assert status == 130
+    assert "was interrupted and registered nothing" in err
+    assert "Traceback" not in err
+    _, alive = psutil.wait_procs(family, timeout=15)
+    assert alive == []
+    assert list(scratch.iterdir()) == []
+    with Registry(settings) as registry:
+        (sweep,) = ledger.sweeps(registry)
+        trials = ledger.trials(registry, sweep.id)
+        assert sweep.status == "interrupted"
+        assert sweep.ended
+        assert versions.list_all(registry) == []
+    assert {trial.status for trial in trials} <= {"finished", "interrupted", "pending"}
+    whole = [trial for trial in trials if trial.status == "finished"]
+    assert whole
+    assert all(len(trial.reports) == trial.config["epochs"] for trial in whole)
+
+
+def test_a_trial_that_fails_is_told_and_the_others_go_on(start, spec_file, settings, given):
+    runs = [DIVERGING, {"epochs": 2}]
+    del given["space"], given["trials"]
+    status, out, err = ended(start(SCRIPT, spec_file(runs=runs), "--set", "run.model.width=32"))
+    assert status == 0, err
+    assert "trial 1/2 failed" in out
+    assert "registered tiny:1" in out
+    with Registry(settings) as registry:
+        failed, whole = ledger.trials(registry, ledger.sweeps(registry)[0].id)
+        assert aliases.current(registry, "tiny") == 1
+    assert (failed.status, whole.status) == ("failed", "finished")
+    assert "lower optimizer.lr" in failed.problem
+
+
+def test_a_sweep_without_a_single_good_trial_fails_in_one_sentence(start, spec_file, settings, given):
+    del given["space"], given["trials"]
+    runs = [DIVERGING]
+    status, _, err = ended(start(SCRIPT, spec_file(runs=runs)))
+    assert status == 1
+    assert "Traceback" not in err
+    assert "lower optimizer.lr" in err.splitlines()[-1]
+    with Registry(settings) as registry:
+        assert ledger.sweeps(registry)[0].status == "failed"
+        assert versions.list_all(registry) == []
+
+
+def test_a_wrong_spec_is_refused_before_anything_starts(start, spec_file, tmp_path):
+    status, out, err = ended(start(SCRIPT, spec_file(), "--set", "space.optimizer.lr={choice: [0]}"))
+    assert (status, out) == (2, "")
+    assert err == "error: space.optimizer.lr: must be greater than 0, not 0\n"
+    status, _, err = ended(start(SCRIPT, spec_file(), "--set", "data.holdout=5000"))
+    assert status == 2
+    assert err.startswith("error: data.holdout: ")
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_dry_run_shows_the_trials_and_starts_nothing(start, spec_file, tmp_path):
+    status, out, err = ended(start("-m", "tailorbird", "sweep", spec_file(), "--dry-run"))
+    assert (status, err) == (0, "")
+    assert "4 trials on digits" in out
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_cluster_that_does_not_answer_is_told(start, spec_file):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    status, _, err = ended(start(SCRIPT, spec_file(), "--address", address))
+    assert status == 1
+    assert f"the Ray cluster at {address} does not answer" in err
+    assert "Traceback" not in err
+
+
+def test_ray_job_submit_ends_succeeded_with_a_version_more(spec_file, settings, tmp_path):
+    """As on any Ray cluster: a head with a token, a job with a copied working directory and its own settings."""
+    root = Path(__file__).resolve().parents[2]
+    binaries = Path(sys.executable).parent
+    gcs, dashboard, agent = _free_ports(3)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "TAILORBIRD_"))} | {
+        "PATH": f"{binaries}:{os.environ['PATH']}", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }  # fmt: skip
+    work = _copied(root, tmp_path / "work", spec_file())
+    head = subprocess.Popen(
+        [binaries / "ray", "start", "--head", "--block", "--port", str(gcs), "--dashboard-port", str(dashboard),
+         "--dashboard-agent-listen-port", str(agent), "--num-cpus", "2", "--temp-dir", f"/tmp/tbr-{os.getpid()}",
+         "--object-store-memory", str(2**28), "--disable-usage-stats"],
+        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    family = []
+    try:
+        _wait_for_port(dashboard, head)
+        runtime = {"env_vars": {"TAILORBIRD_HOME": str(settings.home)}}
+        submitted = subprocess.run(
+            [binaries / "ray", "job", "submit", "--address", f"http://127.0.0.1:{dashboard}", "--working-dir", work,
+             "--runtime-env-json", json.dumps(runtime), "--", "python", "tuning/sweep.py", "spec.yaml"],
+            env=environment, capture_output=True, text=True, timeout=200,
+        )  # fmt: skip
+        assert submitted.returncode == 0, submitted.stdout + submitted.stderr
+        assert "succeeded" in submitted.stdout.lower() + submitted.stderr.lower()
+    finally:
+        family = psutil.Process(head.pid).children(recursive=True) if head.poll() is None else []
+        head.terminate()
+        head.wait(30)
+        _, alive = psutil.wait_procs(family, timeout=20)
+        for process in alive:
+            process.kill()
+    with Registry(settings) as registry:
+        assert str(versions.resolve(registry, "tiny@champion")) == "tiny:1"
+
+
+def _objective():
+    from training.config import Objective
+
+    return Objective()
+
+
+def _wait_for_reports(process, settings):
+    """Wait until a trial has finished; returns every process that the sweep has started."""
+    end = time.monotonic() + 90
+    while time.monotonic() < end:
+        assert process.poll() is None, process.communicate()
+        if settings.database.exists():
+            with Registry(settings) as registry:
+                for sweep in ledger.sweeps(registry):
+                    if any(trial.status == "finished" for trial in ledger.trials(registry, sweep.id)):
+                        return psutil.Process(process.pid).children(recursive=True)
+        time.sleep(0.3)
+    raise AssertionError("no trial finished in time")
+
+
+def _free_ports(count):
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+def _wait_for_port(port, process):
+    end = time.monotonic() + 90
+    while time.monotonic() < end:
+        assert process.poll() is None, "the head ended by itself"
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.3)
+    raise AssertionError("the dashboard did not come up")
+
+
+def _copied(root, folder, spec):
+    for name in ("tailorbird", "training", "tuning", "registry"):
+        shutil.copytree(root / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(spec, folder / "spec.yaml")
+    return folder
