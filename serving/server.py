@@ -31,7 +31,7 @@ def serve(settings: Settings, model: str, host: str, port: int, workers: int) ->
         raise InvalidInput("workers", f"{workers} is not accepted; accepted: 1 or more")
     address = _check_address(host, port)
     version = _check_model(settings, reference)
-    with signals.kept(), tempfile.TemporaryDirectory(prefix="tailorbird-serve-") as home:
+    with signals.repeated(), tempfile.TemporaryDirectory(prefix="tailorbird-serve-") as home:
         os.environ.update(_environment(settings, reference, home))
         announcement = Announcement(str(version), host, address, port)
         announcement.start()

@@ -1,40 +1,49 @@
-"""Signals during the start of BentoML's server, which listens for them only late in it."""
+"""Signals that stop a server, until they do.
+
+BentoML's process manager listens for signals only late in its start, and drops one that comes while it starts workers
+or looks after them: sent once, it would be lost, and the server would stay.
+"""
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
-RETRY_SECONDS = 0.05
+REPEAT_SECONDS = 0.5
 
 
 @contextmanager
-def kept() -> Iterator[None]:
-    """Within, SIGTERM and SIGINT are noted, and handed to whoever sets a handler for them, now or later.
+def repeated() -> Iterator[None]:
+    """Within, SIGTERM and SIGINT do nothing by themselves, and after the first one SIGTERM comes again and again.
 
-    Nothing is raised out of a handler: an exception there may come up in a callback that swallows it, and the server
-    would start all the same.
+    So a handler that somebody sets hears of a signal that came before it was set. Only the main thread can enter.
     """
-    came, over = threading.Event(), threading.Event()
+    over = threading.Event()
+    heard, wakeup = socket.socketpair()
+    wakeup.setblocking(False)
 
-    def note(_: int, __: FrameType | None) -> None:
-        came.set()
+    def repeat() -> None:
+        while received := heard.recv(1):
+            if received[0] in STOPPING:
+                break
+        while received and not over.wait(REPEAT_SECONDS):
+            os.kill(os.getpid(), signal.SIGTERM)
 
-    def hand_on() -> None:
-        came.wait()
-        while signal.getsignal(signal.SIGTERM) is note:
-            if over.wait(RETRY_SECONDS):
-                return
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    before = {number: signal.signal(number, note) for number in STOPPING}
-    threading.Thread(target=hand_on, daemon=True).start()
+    # the interpreter writes each signal there, whichever handler is set
+    wakeup_before = signal.set_wakeup_fd(wakeup.fileno(), warn_on_full_buffer=False)
+    handlers_before = {number: signal.signal(number, lambda *_: None) for number in STOPPING}
+    repeating = threading.Thread(target=repeat, daemon=True)
+    repeating.start()
     try:
         yield
     finally:
         over.set()
-        for number, handler in before.items():
+        signal.set_wakeup_fd(wakeup_before)
+        wakeup.close()
+        repeating.join()
+        heard.close()
+        for number, handler in handlers_before.items():
             signal.signal(number, handler)

@@ -39,7 +39,7 @@ class Settings(BaseSettings):
     receipt_days: float = Field(30, gt=0, le=36_500, description="how long after its prediction a label is accepted")
     api_token: SecretStr | None = Field(None, description="bearer token that requests must carry")
     max_body_bytes: int = Field(16 * 2**20, ge=1024, description="largest request body that serving reads")
-    max_pixels: int = Field(50_000_000, ge=1, description="largest image, width times height, that serving decodes")
+    max_pixels: int = Field(16_000_000, ge=1, description="largest image, width times height, that serving decodes")
     download_timeout: float = Field(5, gt=0, description="seconds to wait for a data set's server to answer")
 
     @field_validator("home", "data_dir", "cache_dir")

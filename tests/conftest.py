@@ -3,7 +3,11 @@
 import os
 from collections.abc import Generator
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("busy machine", deadline=None)
+hypothesis.settings.load_profile("busy machine")
 
 NO_SKIPS = os.environ.get("TAILORBIRD_TEST_NO_SKIPS") == "1"
 

@@ -9,16 +9,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import hypothesis
 import pytest
 import sqlalchemy as sa
 
 from registry import packages, versions
 from registry.core import Registry
 from tailorbird.settings import PREFIX, Settings
-
-hypothesis.settings.register_profile("busy machine", deadline=None)
-hypothesis.settings.load_profile("busy machine")
 
 # A fork inherits what a test has patched; a test closes its own registry before it forks.
 PROCESSES = multiprocessing.get_context("fork")
