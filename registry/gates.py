@@ -20,6 +20,12 @@ class Verdict:
         return asdict(self)
 
 
+def told(parity: Mapping[str, Any]) -> str:
+    """Parity as people read it."""
+    agreement, difference = _number(parity["agreement"]), _number(parity["max_difference"])
+    return f"export agrees with torch on {agreement:.2%} of labels, probabilities within {difference:.0e}"
+
+
 def judge(candidate: Mapping[str, Any], champion: Mapping[str, Any] | None) -> Verdict:
     """Judge a candidate's evidence against that of the version that holds the alias now, if one does."""
     reasons = list(filter(None, (_parity(candidate["parity"]), _accuracy(candidate, champion))))

@@ -7,6 +7,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from registry import gates
 from tuning.outcome import Outcome, Ranked
 from tuning.spec import SweepSpec
 
@@ -35,8 +36,7 @@ def show_outcome(outcome: Outcome, spec: SweepSpec, console: Console) -> None:
     version, evidence = outcome.promotion.version, outcome.promotion.version.evidence
     console.print(
         f"registered {version}: held-out accuracy {evidence['accuracy']:.2%} ± {evidence['standard_error']:.2%}, "
-        f"test accuracy {evidence['test']['accuracy']:.2%}, "
-        f"export differs from torch by {evidence['parity']['max_difference']:.0e}",
+        f"test accuracy {evidence['test']['accuracy']:.2%}, " + gates.told(evidence["parity"]),
         highlight=False,
     )
     if outcome.promotion.obstacle:

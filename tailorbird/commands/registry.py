@@ -177,13 +177,14 @@ def _print(found: "Version", files: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    evidence, parity = found.evidence, found.evidence["parity"]
-    test = evidence["test"]
+    from registry import gates
+
+    evidence, test = found.evidence, found.evidence["test"]
     rows = {
         "aliases": ", ".join(found.aliases) or "-",
         "held-out": f"{evidence['accuracy']:.2%} ± {evidence['standard_error']:.2%} of {evidence['samples']} images",
         "test": f"{test['accuracy']:.2%} of {test['samples']} images",
-        "parity": f"{parity['agreement']:.2%} of labels agree, probabilities differ by {parity['max_difference']:.0e}",
+        "parity": gates.told(evidence["parity"]),
         "registered": f"{found.created[:19]} UTC by {found.who}",
         **{key: str(value) for key, value in found.lineage.items()},
         "manifest": found.manifest,

@@ -93,14 +93,6 @@ def test_a_signal_during_the_start(start, settings):
     check_nothing_left(own, processes)
 
 
-def test_workers_do_not_outlive_a_server_that_is_killed(start, settings):
-    own = start(settings).wait()
-    processes = children(own)
-    own.process.kill()
-    own.process.wait()
-    assert not psutil.wait_procs(processes, timeout=10)[1]
-
-
 @pytest.fixture
 def read_only_home(tmp_path, register, toy):
     """A registry in a folder that cannot be written; for root, once it is without the right to write anywhere."""

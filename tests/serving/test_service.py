@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tailorbird.settings import Settings
@@ -21,14 +22,18 @@ def bentoml(start):
     return run
 
 
-def test_serves(bentoml, settings):
+def test_serves_until_its_parent_is_killed(bentoml, settings):
     own = bentoml(settings).wait()
     answer = own.client.post("/predict", json={"inputs": [[[0] * 28] * 28]})
     assert answer.json()["model"] == "demo"
     assert own.client.get("/healthz").status_code == 200
     assert own.client.get("/schema.json").json()["name"] == "tailorbird"
     assert "tailorbird_predictions_total{" in own.client.get("/metrics").text
-    assert own.stop() == 0
+    workers = psutil.Process(own.process.pid).children(recursive=True)
+    own.process.kill()  # a server that ends like this cannot stop its workers
+    own.process.wait()
+    assert workers
+    assert not psutil.wait_procs(workers, timeout=10)[1]
 
 
 def test_a_worker_without_a_model_stays_and_says_why(bentoml, tmp_path):

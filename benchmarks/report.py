@@ -1,0 +1,54 @@
+"""How a benchmark tells what it measured: a table for people, and JSON for machines."""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+
+def arguments(about: str) -> argparse.Namespace:
+    """`--quick` for tests of the benchmark itself, `--json FILE` for machines."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="too short to say anything; for tests of the benchmark")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
+    return parser.parse_args()
+
+
+def machine() -> str:
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        model = names[0] if names else model
+    return f"{model}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+
+
+def figure(values: Sequence[float], unit: str) -> dict[str, Any]:
+    """The median of several runs with the least and the greatest."""
+    return {"value": statistics.median(values), "unit": unit, "low": min(values), "high": max(values)}
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float], against: str) -> dict[str, Any]:
+    """The ratio of runs that were made in turn, pair by pair."""
+    pairs = [a / b for a, b in zip(ours, theirs, strict=True)]
+    return {"value": statistics.median(pairs), "low": min(pairs), "high": max(pairs), "against": against}
+
+
+def tell(
+    benchmark: str, runs: int, figures: dict[str, dict[str, Any]], ratios: dict[str, dict[str, Any]], to: Path | None
+) -> None:
+    """Print the table, and write the JSON where it is asked for."""
+    print(f"\n{benchmark} on {machine()}; medians of {runs} runs in turn (least to greatest)\n")
+    for name, one in figures.items():
+        print(f"  {name:44} {one['value']:10,.2f} {one['unit']:11} ({one['low']:,.2f} to {one['high']:,.2f})")
+    for name, one in ratios.items():
+        print(f"  {name:44} {one['value']:10,.2f} x          ({one['low']:.2f} to {one['high']:.2f}) {one['against']}")
+    if to:
+        date = datetime.now(UTC).isoformat(timespec="seconds")
+        record = {"benchmark": benchmark, "machine": machine(), "date": date, "runs": runs}
+        to.write_text(json.dumps({**record, "figures": figures, "ratios": ratios}, indent=1))

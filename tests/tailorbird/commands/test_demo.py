@@ -1,0 +1,63 @@
+"""The demo as a user starts it, on real data and, with nothing to be downloaded, on the digits."""
+
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+import psutil
+import pytest
+
+from registry import versions
+from registry.core import Registry
+from tailorbird.settings import PREFIX, Settings
+
+NOWHERE = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "no_proxy": "127.0.0.1"}
+
+
+@pytest.fixture
+def scratch():
+    folder = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.timeout(400)
+def test_without_data_the_demo_runs_on_digits_to_the_end_and_leaves_nothing(tailorbird, tmp_path, scratch):
+    before = {process.pid for process in psutil.process_iter()}
+    told = tailorbird("demo", timeout=300, TMPDIR=str(scratch), **NOWHERE)
+    assert told.returncode == 0, told.stderr
+    assert "cannot be downloaded" in told.stdout
+    assert "runs on the digits that scikit-learn carries" in told.stdout
+    assert "every file verified" in told.stdout
+    assert len(re.findall(r"^ *test \d+ ", told.stdout, re.MULTILINE)) == 10
+    assert "10 true labels accepted as feedback" in told.stdout
+    with Registry(Settings(home=tmp_path / "home", _env_file=None)) as registry:
+        champion = versions.resolve(registry, "demo-digits@champion")
+    assert champion.evidence["test"]["accuracy"] >= 0.95
+    assert list(scratch.iterdir()) == []
+    left = [one for one in psutil.process_iter() if one.pid not in before and _is_ours(one)]
+    assert left == []
+    assert not (tmp_path / "home" / "tailorbird.db-wal").exists()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+def test_the_demo_on_fashion_mnist_beats_the_notes(tailorbird, tmp_path):
+    data = os.environ.get(PREFIX + "DATA_DIR")
+    if not data or not (Path(data) / "FashionMNIST").exists():
+        pytest.skip("needs Fashion-MNIST: set TAILORBIRD_DATA_DIR")
+    told = tailorbird("demo", timeout=1100, **{PREFIX + "DATA_DIR": data})
+    assert told.returncode == 0, told.stderr
+    with Registry(Settings(home=tmp_path / "home", _env_file=None)) as registry:
+        champion = versions.resolve(registry, "demo@champion")
+    assert champion.evidence["test"]["accuracy"] >= 0.895
+
+
+def _is_ours(process):
+    try:
+        command = " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+    return any(word in command for word in ("raylet", "gcs_server", "ray::", "bentoml", "tailorbird serve"))

@@ -1,0 +1,50 @@
+import json
+
+import pytest
+
+from registry import ledger
+from registry.core import Registry
+from registry.ledger import Report
+from tailorbird.settings import Settings
+from tuning import spec as specs
+
+
+@pytest.fixture
+def swept(tmp_path):
+    """A sweep in the ledger with one trial that failed and one that was interrupted."""
+    spec = specs.parse(
+        {
+            "name": "tiny",
+            "data": {"name": "digits"},
+            "run": {"model": {"family": "mlp"}},
+            "space": {"model.width": {"choice": [8, 16]}},
+            "search": "grid",
+        }
+    )
+    with Registry(Settings(home=tmp_path / "home", _env_file=None)) as registry:
+        configs = [one.model_dump(mode="json") for one in spec.configs]
+        ledger.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), configs, None, "ada")
+        ledger.set_trial(registry, "tiny-1", 1, "failed", "the loss is nan")
+        ledger.set_trial(registry, "tiny-1", 2, "running")
+        metrics = {"val_accuracy": 0.875, "val_loss": 0.5, "train_accuracy": 0.9, "train_loss": 0.4}
+        ledger.report(registry, "tiny-1", 2, Report(1, metrics))
+        ledger.end(registry, "tiny-1", "interrupted")
+
+
+def test_sweeps_are_listed_and_shown(tailorbird, swept):
+    (listed,) = json.loads(tailorbird("sweeps", "list", "--json").stdout)
+    assert (listed["id"], listed["status"], listed["registered"]) == ("tiny-1", "interrupted", None)
+    assert "tiny-1" in tailorbird("sweeps", "list").stdout
+    shown = tailorbird("sweeps", "show", "tiny-1").stdout
+    assert "tiny-1: interrupted" in shown
+    assert "0.8750" in shown
+    assert "trial 1: the loss is nan" in shown
+    trials = json.loads(tailorbird("sweeps", "show", "tiny-1", "--json").stdout)["trials"]
+    assert [one["status"] for one in trials] == ["failed", "interrupted"]
+    assert trials[1]["reports"][0]["metrics"]["val_accuracy"] == 0.875
+
+
+def test_a_sweep_that_is_not_there(tailorbird):
+    told = tailorbird("sweeps", "show", "nothing")
+    assert told.returncode == 2
+    assert told.stderr == "error: sweep: there is no sweep 'nothing'; `tailorbird sweeps list` shows those there are\n"

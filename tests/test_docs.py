@@ -1,0 +1,72 @@
+"""The documents name what there is, and nothing that is not."""
+
+import re
+from importlib import resources
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+
+from serving.routes import Routes
+from tailorbird.cli import app
+from tailorbird.settings import PREFIX, Settings
+from training.config import CnnConfig, DataConfig, LinearConfig, MlpConfig, OptimizerConfig, RunConfig, ScheduleConfig
+from tuning.spec import SweepSpec
+
+ROOT = Path(__file__).resolve().parent.parent
+REFERENCE = (ROOT / "docs" / "reference.md").read_text()
+README = (ROOT / "README.md").read_text()
+
+
+def commands():
+    root = typer.main.get_command(app)
+    for name, command in root.commands.items():
+        yield from (f"{name} {inner}" for inner in command.commands) if hasattr(command, "commands") else [name]
+
+
+def rows(heading):
+    section = REFERENCE.split(f"## {heading}\n")[1].split("\n## ")[0]
+    cells = [re.split(r"(?<!\\)\|", line)[1] for line in section.splitlines() if line.startswith("| ")][1:]
+    return {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
+
+
+def test_every_command_is_documented_and_no_other():
+    documented = {" ".join(re.findall(r"[a-z]+", row.removeprefix("tailorbird "))[:2]) for row in rows("Commands")}
+    known = set(commands())
+    assert {one for one in known if not any(row.startswith(one) for row in documented)} == set()
+    assert {row for row in documented if not any(row.startswith(one) for one in known)} == set()
+
+
+def test_every_setting_is_documented_and_no_other():
+    assert rows("Settings") == {PREFIX + name.upper() for name in Settings.model_fields}
+
+
+def test_every_key_of_a_run_is_documented_and_no_other():
+    nested = {"data": [DataConfig], "model": [LinearConfig, MlpConfig, CnnConfig], "optimizer": [OptimizerConfig]}
+    nested["schedule"] = [ScheduleConfig]
+    known = set(RunConfig.model_fields) - nested.keys()
+    known |= {f"{key}.{name}" for key, kinds in nested.items() for kind in kinds for name in kind.model_fields}
+    assert rows("Run config") == known
+
+
+def test_every_key_of_a_spec_is_documented_and_no_other():
+    assert rows("Sweep spec") == set(SweepSpec.model_fields)
+
+
+def test_every_route_is_documented_and_no_other():
+    assert {row.split()[1] for row in rows("HTTP")} == {route.path for route in Routes(None).table()}
+
+
+def test_the_spec_in_the_readme_is_the_one_that_is_shipped():
+    (shown,) = re.findall(r"```yaml\n(name: .*?)```", README, re.DOTALL)
+    shipped = (resources.files("tuning") / "specs" / "fashion-mlp.yaml").read_text()
+    assert yaml.safe_load(shown) == yaml.safe_load(shipped)
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.name
+)
+def test_links_within_the_repository_lead_somewhere(path):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text()):
+        assert (path.parent / target).exists(), target
