@@ -1,5 +1,6 @@
 import getpass
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,7 @@ def test_a_database_and_a_store_apart_from_home(put):
 
 def test_a_cache_where_home_is_read_only_is_temporary(put, monkeypatch):
     monkeypatch.setattr(settings, "writable", lambda _: False)
-    assert settings.load().cache == Path("/tmp") / f"tailorbird-cache-{os.getuid()}"
+    assert settings.load().cache == Path(tempfile.gettempdir()) / f"tailorbird-cache-{os.getuid()}"
     put(CACHE_DIR="mine")
     assert settings.load().cache == Path("mine").absolute()
 
