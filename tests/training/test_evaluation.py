@@ -74,9 +74,9 @@ def test_bins_count_every_image_once_where_its_class_and_confidence_say(one):
 def test_calibration_error_by_hand():
     confidences = [0.55, 0.57, 0.91, 0.95, 0.98, 1.0]  # of 15 bins two in the 9th, one in the 14th, three in the 15th
     probabilities = np.array([[c, 1 - c] for c in confidences], np.float32)
-    one = Evaluation(probabilities, np.array([0, 1, 1, 0, 0, 1]))
+    one = Evaluation(probabilities, np.array([0, 1, 0, 0, 0, 1]))
     ninth = abs((0.55 + 0.57) / 2 - 1 / 2) * 2 / 6
-    fourteenth = 0.91 / 6
+    fourteenth = abs(0.91 - 1) / 6
     last = abs((0.95 + 0.98 + 1.0) / 3 - 2 / 3) * 3 / 6
     assert one.calibration_error() == pytest.approx(ninth + fourteenth + last, abs=1e-6)
 

@@ -1,0 +1,30 @@
+import socket
+import tempfile
+
+import pytest
+
+from tailorbird.errors import Unavailable
+from tuning import cluster
+
+
+@pytest.mark.parametrize("form", ["127.0.0.1:{}", "ray://127.0.0.1:{}", "localhost:{}"])
+def test_an_address_where_nothing_answers_is_told_at_once(form):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = form.format(probe.getsockname()[1])
+        with pytest.raises(Unavailable, match="does not answer"), cluster.connected(address):
+            pytest.fail("connected to nothing")
+
+
+def test_an_address_that_is_none_is_told():
+    with pytest.raises(Unavailable, match="does not answer"), cluster.connected("127.0.0.1:99999"):
+        pytest.fail("connected to nothing")
+
+
+def test_sockets_fit_below_a_long_temporary_folder(monkeypatch, tmp_path):
+    longest = tmp_path / ("x" * 80)
+    longest.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(longest))
+    assert len(cluster._short_folder()) <= cluster.LONGEST_FOLDER
+    monkeypatch.setattr(tempfile, "tempdir", "/var/tmp")
+    assert cluster._short_folder() == "/var/tmp"
