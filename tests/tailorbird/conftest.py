@@ -3,22 +3,52 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from tailorbird import cli
 from tailorbird.settings import PREFIX
 
 
 @pytest.fixture
-def tailorbird(tmp_path):
-    """Runs `tailorbird …` in its own process and returns what came of it."""
+def tailorbird(tmp_path, monkeypatch, capsys):
+    """Runs `tailorbird …` in this process, where what it imports is imported already; returns what came of it."""
+    for name in os.environ:
+        if name.startswith(PREFIX):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
 
-    def run(*words, timeout=120, **environment):
+    def run(*words, **environment):
+        for name, value in {PREFIX + "HOME": str(tmp_path / "home"), "COLUMNS": "160", **environment}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", ["tailorbird", *map(str, words)])
+        capsys.readouterr()
+        try:
+            cli.main()
+            status = 0
+        except SystemExit as end:
+            status = end.code or 0
+        told = capsys.readouterr()
+        return SimpleNamespace(returncode=status, stdout=told.out, stderr=told.err)
+
+    return run
+
+
+@pytest.fixture
+def tailorbird_process(tmp_path):
+    """Runs `tailorbird …` in a process of its own."""
+
+    def run(*words, timeout, **environment):
         clean = {k: v for k, v in os.environ.items() if not k.startswith((PREFIX, "RAY_"))}
         clean |= {PREFIX + "HOME": str(tmp_path / "home"), "COLUMNS": "160", **environment}
         return subprocess.run(
             [sys.executable, "-m", "tailorbird", *map(str, words)],
-            cwd=tmp_path, env=clean, capture_output=True, text=True, timeout=timeout,
-        )  # fmt: skip
+            cwd=tmp_path,
+            env=clean,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
 
     return run

@@ -24,9 +24,8 @@ def scratch():
 
 
 @pytest.mark.timeout(400)
-def test_without_data_the_demo_runs_on_digits_to_the_end_and_leaves_nothing(tailorbird, tmp_path, scratch):
-    before = {process.pid for process in psutil.process_iter()}
-    told = tailorbird("demo", timeout=300, TMPDIR=str(scratch), **NOWHERE)
+def test_without_data_the_demo_runs_on_digits_to_the_end_and_leaves_nothing(tailorbird_process, tmp_path, scratch):
+    told = tailorbird_process("demo", timeout=300, TMPDIR=str(scratch), **NOWHERE)
     assert told.returncode == 0, told.stderr
     assert "cannot be downloaded" in told.stdout
     assert "runs on the digits that scikit-learn carries" in told.stdout
@@ -37,27 +36,25 @@ def test_without_data_the_demo_runs_on_digits_to_the_end_and_leaves_nothing(tail
         champion = versions.resolve(registry, "demo-digits@champion")
     assert champion.evidence["test"]["accuracy"] >= 0.95
     assert list(scratch.iterdir()) == []
-    left = [one for one in psutil.process_iter() if one.pid not in before and _is_ours(one)]
-    assert left == []
+    assert [one for one in psutil.process_iter() if _is_of(one, tmp_path / "home")] == []
     assert not (tmp_path / "home" / "tailorbird.db-wal").exists()
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
-def test_the_demo_on_fashion_mnist_beats_the_notes(tailorbird, tmp_path):
+def test_the_demo_on_fashion_mnist_beats_the_notes(tailorbird_process, tmp_path):
     data = os.environ.get(PREFIX + "DATA_DIR")
     if not data or not (Path(data) / "FashionMNIST").exists():
         pytest.skip("needs Fashion-MNIST: set TAILORBIRD_DATA_DIR")
-    told = tailorbird("demo", timeout=1100, **{PREFIX + "DATA_DIR": data})
+    told = tailorbird_process("demo", timeout=1100, **{PREFIX + "DATA_DIR": data})
     assert told.returncode == 0, told.stderr
     with Registry(Settings(home=tmp_path / "home", _env_file=None)) as registry:
         champion = versions.resolve(registry, "demo@champion")
     assert champion.evidence["test"]["accuracy"] >= 0.895
 
 
-def _is_ours(process):
+def _is_of(process, home):
     try:
-        command = " ".join(process.cmdline())
+        return process.environ().get(PREFIX + "HOME") == str(home)
     except psutil.Error:
         return False
-    return any(word in command for word in ("raylet", "gcs_server", "ray::", "bentoml", "tailorbird serve"))
