@@ -36,6 +36,7 @@ from training.loop import Run
 from training.splits import Splits
 
 CONNECTIONS = 64
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -119,7 +120,7 @@ def _server(command: list[str], port: int, ready: str, environment: dict[str, st
         end = time.monotonic() + 60
         while True:
             try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}{ready}", timeout=1).close()
+                DIRECT.open(f"http://127.0.0.1:{port}{ready}", timeout=1).close()
                 break
             except OSError:
                 if time.monotonic() > end or process.poll() is not None:

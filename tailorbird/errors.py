@@ -16,10 +16,11 @@ Anything else that escapes is a defect of ours and keeps its traceback.
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
 
 
 class TailorbirdError(Exception):
@@ -42,7 +43,7 @@ class InvalidInput(TailorbirdError):
         return f"{self.field}: {self.problem}"
 
     @classmethod
-    def from_validation(cls, error: ValidationError, given: Any, prefix: str = "") -> "InvalidInput":
+    def from_validation(cls, error: "ValidationError", given: Any, prefix: str = "") -> "InvalidInput":
         """The first problem that pydantic found, as one sentence with the full path of its key.
 
         A value that no branch of a union accepts is one problem: the branch that came furthest tells it, or all
@@ -113,7 +114,7 @@ def _version(number: int | None) -> str:
     return "unset" if number is None else f"version {number}"
 
 
-def _path(error: ErrorDetails, given: Any) -> tuple[str, ...]:
+def _path(error: "ErrorDetails", given: Any) -> tuple[str, ...]:
     # pydantic puts the branch of a union into the path too; the user never wrote that key
     path = []
     for step in error["loc"]:
@@ -128,7 +129,7 @@ def _path(error: ErrorDetails, given: Any) -> tuple[str, ...]:
     return tuple(path)
 
 
-def _sentence(errors: list[ErrorDetails]) -> str:
+def _sentence(errors: list["ErrorDetails"]) -> str:
     """What is wrong with one value; each error is that of another branch of a union."""
     musts, others = [], []
     for error in errors:
@@ -142,14 +143,14 @@ def _sentence(errors: list[ErrorDetails]) -> str:
     return "; ".join(dict.fromkeys(others))
 
 
-def _accepted(error: ErrorDetails) -> str | None:
+def _accepted(error: "ErrorDetails") -> str | None:
     if error["type"] in ("model_type", "model_attributes_type", "dict_type"):
         return "keys with values"
     before, should_be, accepted = error["msg"].partition("Input should be ")
     return accepted.partition(", unable to ")[0] if should_be and not before else None
 
 
-def _problem(error: ErrorDetails) -> str:
+def _problem(error: "ErrorDetails") -> str:
     match error["type"]:
         case "missing" | "union_tag_not_found":
             return "is missing"

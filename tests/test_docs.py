@@ -70,3 +70,10 @@ def test_the_spec_in_the_readme_is_the_one_that_is_shipped():
 def test_links_within_the_repository_lead_somewhere(path):
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text()):
         assert (path.parent / target).exists(), target
+
+
+def test_the_picture_is_of_the_demo_that_is_shipped():
+    shown = re.findall(r"after&#160;\d+/(\d+)&#160;epochs", (ROOT / "docs" / "images" / "demo.svg").read_text())
+    spec = yaml.safe_load((resources.files("tuning") / "specs" / "demo.yaml").read_text())
+    assert len(shown) == spec["trials"]
+    assert {int(epochs) for epochs in shown} <= set(spec["space"]["epochs"]["choice"])

@@ -42,11 +42,20 @@ def connected(address: str | None) -> Iterator[Path]:
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are told by the table and the ledger
     folder = Path(tempfile.mkdtemp(prefix="tailorbird-", dir=_short_folder()))
     try:
-        _connect(address or os.environ.get("RAY_ADDRESS") or LOCAL, folder)
+        _connect(_resolved(address), folder)
         yield folder / "tune"
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_own(address: str | None) -> bool:
+    """Whether `connected(address)` starts Ray here."""
+    return _resolved(address) == LOCAL
+
+
+def _resolved(address: str | None) -> str:
+    return address or os.environ.get("RAY_ADDRESS") or LOCAL
 
 
 def _connect(address: str, folder: Path) -> None:

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import ray
+import torch
 from ray import tune
 from rich.console import Console
 
 from registry import aliases, ledger
 from registry.core import Registry
-from tailorbird.errors import Interrupted, TailorbirdError
+from tailorbird.errors import Interrupted, InvalidInput, TailorbirdError, Unavailable
 from tailorbird.settings import Settings
-from training import datasets, splits
+from training import datasets, models, splits
+from training.datasets import Dataset
 from training.splits import Splits
 from tuning import cluster, outcome, promotion, writer
 from tuning.outcome import Outcome
@@ -32,14 +34,17 @@ def run(spec: SweepSpec, settings: Settings, console: Console, who: str, address
     """
     dataset = datasets.load(spec.data.name, settings.data, settings.download_timeout)
     dealt = splits.split(dataset, spec.data)
+    _check_models(spec, dataset)
+    _check_writable(settings)
     sweep = f"{spec.name}-{secrets.token_hex(3)}"
     stop = Stop()
     # caught twice: Ray sets a handler of its own for SIGTERM when it starts, which aborts the process
     with Registry(settings) as registry, stop.caught(), cluster.connected(address) as folder, stop.caught():
+        _check_room(spec, console, own=cluster.is_own(address))
         champion = aliases.current(registry, spec.promote.model, spec.promote.alias) if spec.promote else None
         book = writer.start(settings, sweep)
         configs = [one.model_dump(mode="json") for one in spec.configs]
-        ray.get(book.begin.remote(spec.model_dump(mode="json", exclude_none=True), configs, champion, who))
+        _answer(book.begin.remote(spec.model_dump(mode="json", exclude_none=True), configs, champion, who))
         with _closed(book, registry, sweep) as closing:
             with stop.searching():
                 _search(spec, configs, dealt.without_verdicts(), book, folder, console)
@@ -80,7 +85,7 @@ class _Follower(tune.Callback):  # type: ignore[misc]
 
     def _end(self, trial: Any, status: str, problem: str | None) -> None:
         number = trial.config["trial"]["number"]
-        ray.get(self._book.set_trial.remote(number, status, problem))
+        _answer(self._book.set_trial.remote(number, status, problem))
         self._table.end(number, status)
 
 
@@ -125,6 +130,44 @@ def _scheduler(spec: SweepSpec) -> tune.schedulers.TrialScheduler | None:
     )
 
 
+def _check_models(spec: SweepSpec, dataset: Dataset) -> None:
+    """Build every model without its weights: what does not fit the images is refused before Ray starts."""
+    for one in spec.configs:
+        try:
+            with torch.device("meta"):
+                models.build(one.model, dataset.shape, len(dataset.classes), [0.0], [1.0])
+        except InvalidInput as error:
+            place = "space" if error.field in (spec.space or {}) else "runs" if spec.runs else "run"
+            raise InvalidInput(f"{place}.{error.field}", error.problem) from None
+
+
+def _check_writable(settings: Settings) -> None:
+    with Registry(settings) as registry:
+        if registry.database.read_only:
+            raise Unavailable(f"the database {settings.database} is read-only, and a sweep is recorded in it")
+
+
+def _check_room(spec: SweepSpec, console: Console, own: bool) -> None:
+    """Say so where no node has room for a trial; a cluster of the user's own may still grow."""
+    there = ray.cluster_resources()
+    for name, wanted in (("CPU", spec.resources.cpus), ("GPU", spec.resources.gpus or 0)):
+        if wanted > there.get(name, 0):
+            what = f"a trial wants {wanted:g} {name}s, and the Ray cluster has {there.get(name, 0):g} in all"
+            if own:
+                raise InvalidInput(f"resources.{name.lower()}s", what)
+            console.print(f"{what}: it waits until a node with more joins", style="yellow", highlight=False)
+
+
+def _answer(future: Any) -> None:
+    """Wait for the writer; what went wrong there is told as if it had gone wrong here."""
+    try:
+        ray.get(future)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, TailorbirdError):
+            raise error.cause from None
+        raise
+
+
 @dataclass
 class _Closing:
     registered: int | None = None
@@ -136,7 +179,7 @@ def _closed(book: Any, registry: Registry, sweep: str) -> Iterator[_Closing]:
 
     def end(status: str, problem: str | None = None) -> None:
         try:
-            ray.get(book.end.remote(status, closing.registered, problem))
+            _answer(book.end.remote(status, closing.registered, problem))
         except ray.exceptions.RayError:  # the writer is dead, so we may write in its place
             ledger.end(registry, sweep, status, registered=closing.registered, problem=problem)
 

@@ -1,5 +1,6 @@
 """The sweep spec: a YAML file that describes a search, checked whole before anything is started."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
@@ -11,9 +12,11 @@ from pydantic import Field, model_validator
 from registry import names
 from tailorbird.errors import InvalidInput
 from training import config
-from training.config import Config, DataConfig, Objective, PositiveInt, RunConfig
+from training.config import Config, DataConfig, Objective, RunConfig
 from tuning import space
 from tuning.space import Domain
+
+MOST_TRIALS = 100_000
 
 
 class Promote(Config):
@@ -38,7 +41,7 @@ class SweepSpec(Config):
     run: dict[str, Any] = Field(default_factory=dict)
     space: Annotated[dict[str, Domain], Field(min_length=1)] | None = None
     runs: Annotated[list[dict[str, Any]], Field(min_length=1)] | None = None
-    trials: PositiveInt | None = None
+    trials: Annotated[int, Field(strict=True, ge=1, le=MOST_TRIALS)] | None = None
     search: Literal["random", "grid"] = "random"
     scheduler: Literal["none", "asha"] = "none"
     seed: int = Field(0, ge=0)
@@ -49,15 +52,15 @@ class SweepSpec(Config):
     @model_validator(mode="after")
     def _consistent(self) -> "SweepSpec":
         if (self.space is None) == (self.runs is None):
-            raise ValueError("must have either space or runs")
+            raise InvalidInput("space", "must be given, or runs in its place, and not both")
         if self.space is not None and self.search == "random" and self.trials is None:
-            raise ValueError("trials is missing: how many points of the space to try")
+            raise InvalidInput("trials", "is missing: how many points of the space to try")
         if self.trials is not None and (self.runs is not None or self.search == "grid"):
-            raise ValueError("trials is of random search alone; runs and grids have as many as they list")
+            raise InvalidInput("trials", "is of random search alone; runs and grids have as many as they list")
         if self.promote and not self.data.holdout:
-            raise ValueError("promote needs data.holdout above 0, the images that a candidate is judged on")
+            raise InvalidInput("promote", "needs data.holdout above 0, the images that a candidate is judged on")
         if self.objective.metric.startswith("val_") and not self.data.validation:
-            raise ValueError(f"objective {self.objective.metric} needs data.validation above 0")
+            raise InvalidInput("objective.metric", f"{self.objective.metric} needs data.validation above 0")
         return self
 
     @cached_property
@@ -85,6 +88,11 @@ class SweepSpec(Config):
 
     def _check_domains(self, base: Mapping[str, Any], domains: Mapping[str, Domain]) -> None:
         """Name the domain, not a trial, where a value is at fault; what lies in no domain stands in `run`."""
+        if self.search == "grid" and math.prod(len(domain.choice or []) for domain in domains.values()) > MOST_TRIALS:
+            raise InvalidInput("space", f"a grid of more than {MOST_TRIALS:,} points is not accepted")
+        for key in domains:
+            if lookup(self.run, key) is not None:
+                raise InvalidInput(f"run.{key}", "stands in space too; leave one out")
         firsts = _at(base, {key: domain.extremes()[0] for key, domain in domains.items()})
         for key, domain in domains.items():
             if self.search == "grid" and not domain.choice:

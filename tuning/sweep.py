@@ -13,7 +13,6 @@ import typer
 if __name__ == "__main__":  # as a script, Python looks for modules beside this file, not in the project
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from tailorbird import settings
 from tailorbird.errors import told
 
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC.yaml", help="The sweep spec.", show_default=False)]
@@ -40,6 +39,7 @@ def sweep(
     """
     from rich.console import Console
 
+    from tailorbird import settings
     from tuning import spec as specs
     from tuning import summary
 

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from tailorbird import settings
 from tailorbird.commands.options import AsJson, print_json
 
 
@@ -21,6 +20,7 @@ def data(
     from rich.console import Console
     from rich.table import Table
 
+    from tailorbird import settings
     from training import config, datasets, plots
 
     wanted = config.parse(config.DataConfig, {"name": name})

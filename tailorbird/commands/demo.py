@@ -15,18 +15,18 @@ from contextlib import contextmanager
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from tailorbird import settings
 from tailorbird.errors import Unavailable
-from tailorbird.settings import Settings
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from tailorbird.settings import Settings
     from training.datasets import Dataset
     from tuning.spec import SweepSpec
 
 IMAGES = 10
 START_SECONDS = 60
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy does not know this machine
 
 
 def demo() -> None:
@@ -38,6 +38,7 @@ def demo() -> None:
     """
     from rich.console import Console
 
+    from tailorbird import settings
     from tuning import runner, summary
 
     here, console = settings.load(), Console()
@@ -58,7 +59,7 @@ def demo() -> None:
     )
 
 
-def _choose(here: Settings, console: "Console") -> tuple["SweepSpec", "Dataset"]:
+def _choose(here: "Settings", console: "Console") -> tuple["SweepSpec", "Dataset"]:
     from training import datasets
     from tuning import spec as specs
 
@@ -74,7 +75,7 @@ def _choose(here: Settings, console: "Console") -> tuple["SweepSpec", "Dataset"]
         return specs.read(path, []), dataset
 
 
-def _verify(here: Settings, model: str, console: "Console") -> None:
+def _verify(here: "Settings", model: str, console: "Console") -> None:
     from registry import versions
     from registry.core import Registry
 
@@ -84,7 +85,7 @@ def _verify(here: Settings, model: str, console: "Console") -> None:
     console.print(f"{champion} is {model}@champion: {'; '.join(problems) or 'every file verified'}", highlight=False)
 
 
-def _ask(here: Settings, spec: "SweepSpec", dataset: "Dataset", model: str, console: "Console") -> None:
+def _ask(here: "Settings", spec: "SweepSpec", dataset: "Dataset", model: str, console: "Console") -> None:
     """Send ten test images, one of each class as far as there are, then their true labels."""
     from rich import box
     from rich.table import Table
@@ -139,19 +140,19 @@ def _wait(server: subprocess.Popen[str], url: str) -> None:
         if server.poll() is not None:
             raise Unavailable(f"the server did not start: {server.communicate()[1].strip().removeprefix('error: ')}")
         try:
-            urllib.request.urlopen(f"{url}/readyz", timeout=1).close()  # noqa: S310
+            DIRECT.open(f"{url}/readyz", timeout=1).close()
             return
         except OSError:
             time.sleep(0.1)
     raise Unavailable(f"the server was not ready within {START_SECONDS} s")
 
 
-def _post(here: Settings, url: str, body: bytes, kind: str) -> Any:
+def _post(here: "Settings", url: str, body: bytes, kind: str) -> Any:
     headers = {"Content-Type": kind}
     if here.api_token:
         headers["Authorization"] = f"Bearer {here.api_token.get_secret_value()}"
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=10) as answer:  # noqa: S310
+        with DIRECT.open(urllib.request.Request(url, body, headers), timeout=10) as answer:  # noqa: S310
             return json.load(answer)
     except urllib.error.HTTPError as error:
         raise Unavailable(f"{url} answered {error.code}: {error.read().decode(errors='replace')}") from None

@@ -6,13 +6,16 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from typing import TYPE_CHECKING
 
 import typer
 
-from tailorbird import __version__, settings
+from tailorbird import __version__
 from tailorbird.commands.options import AsJson, print_json
 from tailorbird.errors import TailorbirdError
-from tailorbird.settings import PREFIX, Settings
+
+if TYPE_CHECKING:
+    from tailorbird.settings import Settings
 
 NEEDED = {
     "train": ("torch", "torchvision", "ray", "onnx", "onnxruntime", "scikit-learn"),
@@ -39,6 +42,8 @@ def doctor(as_json: AsJson = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from tailorbird import settings
+
     here = settings.load()
     findings = [finding for check in CHECKS for finding in check(here)]
     if as_json:
@@ -53,7 +58,7 @@ def doctor(as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-def _versions(_: Settings) -> Iterator[Finding]:
+def _versions(_: "Settings") -> Iterator[Finding]:
     yield Finding("tailorbird", "ok", f"{__version__} on Python {sys.version.split()[0]}")
     for extra, names in NEEDED.items():
         missing = [name for name in names if not _installed(name)]
@@ -64,7 +69,9 @@ def _versions(_: Settings) -> Iterator[Finding]:
             yield Finding(extra, "ok", ", ".join(f"{name} {metadata.version(name)}" for name in names))
 
 
-def _environment(here: Settings) -> Iterator[Finding]:
+def _environment(here: "Settings") -> Iterator[Finding]:
+    from tailorbird.settings import PREFIX, Settings
+
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     for name in sorted(os.environ.keys() - known):
         if name.startswith(PREFIX):
@@ -76,9 +83,10 @@ def _environment(here: Settings) -> Iterator[Finding]:
     yield Finding("disk", state, f"{free / 2**30:.1f} GiB free for {here.home}", mend)
 
 
-def _registry(here: Settings) -> Iterator[Finding]:
+def _registry(here: "Settings") -> Iterator[Finding]:
     from registry import versions
     from registry.core import Registry
+    from tailorbird import settings
 
     try:
         with Registry(here) as registry:
@@ -94,7 +102,7 @@ def _registry(here: Settings) -> Iterator[Finding]:
         yield Finding("storage", "ok", str(here.storage))
 
 
-def _data(here: Settings) -> Iterator[Finding]:
+def _data(here: "Settings") -> Iterator[Finding]:
     if not _installed("torch"):
         return
     from training.datasets import SOURCES
@@ -106,7 +114,7 @@ def _data(here: Settings) -> Iterator[Finding]:
             yield Finding("data", "ok", f"{name} below {here.data}")
 
 
-def _ray(_: Settings) -> Iterator[Finding]:
+def _ray(_: "Settings") -> Iterator[Finding]:
     address = os.environ.get("RAY_ADDRESS")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield Finding("ray", "ok", f"cluster at {address}" if address else f"a local one for each sweep, on {cores} cores")
@@ -119,4 +127,4 @@ def _installed(name: str) -> bool:
         return False
 
 
-CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (_versions, _environment, _registry, _data, _ray)
+CHECKS: tuple[Callable[["Settings"], Iterator[Finding]], ...] = (_versions, _environment, _registry, _data, _ray)

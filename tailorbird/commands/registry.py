@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tailorbird import settings
 from tailorbird.commands.options import AsJson, Who, print_json
 from tailorbird.errors import Corrupt, InvalidInput
 
@@ -131,6 +130,7 @@ def promote(
     """
     from registry import aliases
     from registry.names import Reference
+    from tailorbird import settings
 
     wanted = Reference.parse(version)
     if wanted.number is None:
@@ -168,6 +168,7 @@ def export(version: Ref, path: Annotated[Path, typer.Argument(help="The folder t
 
 def _open() -> "Registry":
     from registry.core import Registry
+    from tailorbird import settings
 
     return Registry(settings.load())
 

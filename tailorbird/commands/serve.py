@@ -4,8 +4,6 @@ from typing import Annotated
 
 import typer
 
-from tailorbird import settings
-
 
 def serve(
     model: Annotated[
@@ -20,6 +18,7 @@ def serve(
     Example: tailorbird serve demo@champion --port 3000
     """
     from serving import server
+    from tailorbird import settings
 
     here = settings.load()
     server.serve(here, model or here.model, host, port, workers)

@@ -4,7 +4,6 @@ from typing import Annotated, Any
 
 import typer
 
-from tailorbird import settings
 from tailorbird.commands.options import AsJson, print_json
 
 app = typer.Typer(help="Look at the ledger of sweeps.", no_args_is_help=True)
@@ -22,6 +21,7 @@ def list_sweeps(as_json: AsJson = False) -> None:
 
     from registry import ledger
     from registry.core import Registry
+    from tailorbird import settings
 
     with Registry(settings.load()) as registry:
         found = ledger.sweeps(registry)
@@ -47,6 +47,7 @@ def show(
 
     from registry import ledger
     from registry.core import Registry
+    from tailorbird import settings
 
     with Registry(settings.load()) as registry:
         found = ledger.sweep(registry, sweep)

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tailorbird import settings
 from tailorbird.commands.options import AsJson, print_json
 from tailorbird.errors import Unavailable
 
@@ -30,21 +29,22 @@ def train(
     """
     from rich.console import Console
 
+    from tailorbird import settings
     from training import candidate, checkpoint, datasets, splits
     from training import config as configs
 
     here = settings.load()
     checked = configs.parse(configs.RunConfig, configs.override(configs.read(config), assignments or []))
     folder = (out or here.home / "runs" / f"{config.stem}-{configs.digest(checked)[:8]}").absolute()
-    _make(folder)
     dataset = datasets.load(checked.data.name, here.data, here.download_timeout)
     dealt = splits.split(dataset, checked.data)
     console = Console(stderr=as_json)
     candidate.check(dealt)
+    _make(folder)
     run = _with_bar(checked, dealt, console)
     made = candidate.make(checked, dealt, checkpoint.encode(run.best_state), run.epochs, run.best.epoch)
     for name, data in made.files.items():
-        (folder / name).write_bytes(data)
+        _write(folder / name, data)
     if as_json:
         print_json(_record(run, made, folder))
     else:
@@ -56,6 +56,15 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Unavailable(f"{folder} cannot be made: {error.strerror}; --out names another folder") from None
+
+
+def _write(path: Path, data: bytes) -> None:
+    from registry.blobs import write_flushed
+
+    try:
+        write_flushed(path, data)
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _with_bar(config: "RunConfig", dealt: "Splits", console: Any) -> "Run":

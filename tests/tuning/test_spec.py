@@ -51,7 +51,7 @@ def test_a_grid_lays_out_every_combination(given):
 
 
 def test_short_names_of_what_varies_are_kept_apart(given):
-    given["run"]["schedule"] = {"name": "one_cycle"}
+    del given["run"]["schedule"]
     given["space"]["optimizer.name"] = {"choice": ["adam", "sgd"]}
     given["space"]["schedule.name"] = {"choice": ["constant", "one_cycle"]}
     names = specs.parse(given).varied
@@ -79,8 +79,11 @@ def test_what_the_ledger_keeps_reads_back_as_the_same_spec(given):
         ("run.typo", 1, "run.typo", "is not a known key"),
         ("run.batch_size", "64", "run.batch_size", "integer"),
         ("trials", 0, "trials", "greater than or equal to 1"),
+        ("trials", 10**11, "trials", "less than or equal to 100000"),
+        ("run.epochs", 3, "run.epochs", "stands in space too"),
+        ("run.optimizer", {"lr": 0.1}, "run.optimizer.lr", "stands in space too"),
         ("trials", "many", "trials", "integer"),
-        ("trials", None, "", "trials is missing"),
+        ("trials", None, "trials", "is missing"),
         ("search", "annealing", "search", "'random' or 'grid'"),
         ("scheduler", "fair", "scheduler", "'none' or 'asha'"),
         ("seed", -1, "seed", "greater than or equal to 0"),
@@ -138,10 +141,10 @@ def test_a_run_that_is_not_valid_is_named(given):
 
 
 def test_either_space_or_runs(given):
-    with pytest.raises(InvalidInput, match="either space or runs"):
+    with pytest.raises(InvalidInput, match="space: must be given, or runs"):
         specs.parse({**given, "runs": [{}]})
     del given["space"]
-    with pytest.raises(InvalidInput, match="either space or runs"):
+    with pytest.raises(InvalidInput, match="space: must be given, or runs"):
         specs.parse(given)
 
 
@@ -160,3 +163,10 @@ def test_words_of_the_command_line_change_keys_of_space_too(given, tmp_path):
     spec = specs.read(path, words)
     assert len(spec.configs) == 2
     assert {(one.batch_size, one.model.depth, one.optimizer.lr) for one in spec.configs} == {(32, 3, 1e-3)}
+
+
+def test_a_grid_without_end_is_refused(given):
+    del given["trials"]
+    given["space"] = {f"model.{n}": {"choice": list(range(100))} for n in range(6)}
+    with pytest.raises(InvalidInput, match="space: a grid of more than 100,000 points"):
+        specs.parse({**given, "search": "grid"})

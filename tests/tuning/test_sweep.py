@@ -128,7 +128,17 @@ def test_a_wrong_spec_is_refused_before_anything_starts(start, spec_file, tmp_pa
     status, _, err = ended(start(SCRIPT, spec_file(), "--set", "data.holdout=5000"))
     assert status == 2
     assert err.startswith("error: data.holdout: ")
+    words = ("--set", "run.model.family=cnn", "--set", "space.model.depth={choice: [1, 4]}")
+    status, _, err = ended(start(SCRIPT, spec_file(), *words))
+    assert status == 2
+    assert err.startswith("error: space.model.depth: 4 blocks halve 8x8 pixels to nothing")
     assert not (tmp_path / "home").exists()
+
+
+def test_a_trial_that_fits_no_node_is_refused(start, spec_file):
+    status, _, err = ended(start(SCRIPT, spec_file(), "--set", "resources.cpus=4000"))
+    assert status == 2
+    assert err.startswith("error: resources.cpus: a trial wants 4000 CPUs, and the Ray cluster has ")
 
 
 def test_a_dry_run_shows_the_trials_and_starts_nothing(start, spec_file, tmp_path):

@@ -13,7 +13,7 @@ from registry import versions
 from registry.core import Registry
 from tailorbird.settings import PREFIX, Settings
 
-NOWHERE = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "no_proxy": "127.0.0.1"}
+NOWHERE = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "no_proxy": ""}
 
 
 @pytest.fixture
