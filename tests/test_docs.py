@@ -77,3 +77,9 @@ def test_the_picture_is_of_the_demo_that_is_shipped():
     spec = yaml.safe_load((resources.files("tuning") / "specs" / "demo.yaml").read_text())
     assert len(shown) == spec["trials"]
     assert {int(epochs) for epochs in shown} <= set(spec["space"]["epochs"]["choice"])
+
+
+def test_every_benchmark_is_named_in_the_readme():
+    scripts = [path.stem for path in (ROOT / "benchmarks").glob("*.py") if "__main__" in path.read_text()]
+    assert scripts
+    assert all(f"python -m benchmarks.{name}" in README for name in scripts)
