@@ -46,6 +46,17 @@ def build(
     return nn.Sequential(Normalize(mean, deviation), *layers)
 
 
+def check(config: LinearConfig | MlpConfig | CnnConfig, shape: Sequence[int]) -> None:
+    """Raise InvalidInput where a model does not fit images of `shape` ([H, W] or [H, W, C])."""
+    smallest = min(shape[0], shape[1])
+    if isinstance(config, CnnConfig) and smallest >> config.depth < 1:
+        raise InvalidInput(
+            "model.depth",
+            f"{config.depth} blocks halve {shape[0]}x{shape[1]} pixels to nothing; "
+            f"accepted: at most {smallest.bit_length() - 1}",
+        )
+
+
 def widths(config: MlpConfig | CnnConfig) -> list[int]:
     """The width of each hidden layer or block."""
     return config.width if isinstance(config.width, list) else [config.width] * config.depth
@@ -60,13 +71,8 @@ def _mlp(config: MlpConfig, inputs: int, classes: int) -> list[nn.Module]:
 
 
 def _cnn(config: CnnConfig, shape: Sequence[int], channels: int, classes: int) -> list[nn.Module]:
+    check(config, shape)
     smallest = min(shape[0], shape[1])
-    if smallest >> config.depth < 1:
-        raise InvalidInput(
-            "model.depth",
-            f"{config.depth} blocks halve {shape[0]}x{shape[1]} pixels to nothing; "
-            f"accepted: at most {smallest.bit_length() - 1}",
-        )
     layers: list[nn.Module] = []
     for block, width in enumerate(widths(config), 1):
         pool, norm = nn.MaxPool2d(2), nn.BatchNorm2d(width)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import ray
-import torch
 from ray import tune
 from rich.console import Console
 
@@ -131,11 +130,10 @@ def _scheduler(spec: SweepSpec) -> tune.schedulers.TrialScheduler | None:
 
 
 def _check_models(spec: SweepSpec, dataset: Dataset) -> None:
-    """Build every model without its weights: what does not fit the images is refused before Ray starts."""
+    """Refuse what does not fit the images before Ray starts."""
     for one in spec.configs:
         try:
-            with torch.device("meta"):
-                models.build(one.model, dataset.shape, len(dataset.classes), [0.0], [1.0])
+            models.check(one.model, dataset.shape)
         except InvalidInput as error:
             place = "space" if error.field in (spec.space or {}) else "runs" if spec.runs else "run"
             raise InvalidInput(f"{place}.{error.field}", error.problem) from None
