@@ -13,7 +13,8 @@ WORKDIR /src
 COPY pyproject.toml ./
 RUN python -c "import pathlib, tomllib; \
 project = tomllib.loads(pathlib.Path('pyproject.toml').read_text())['project']; \
-[pathlib.Path(f'{extra}.txt').write_text('\n'.join(project['dependencies'] + project['optional-dependencies'][extra])) \
+extras = project['optional-dependencies']; \
+[pathlib.Path(f'{extra}.txt').write_text('\n'.join(project['dependencies'] + extras[extra] + extras['postgres'] + extras['s3'])) \
  for extra in ('train', 'serve')]"
 
 FROM python:3.11-slim-bookworm AS build

@@ -29,7 +29,7 @@ check-long: .venv/ready-dev ## the tests that take minutes
 
 constraints: ## renew constraints.txt with the newest versions that pyproject.toml allows
 	$(PYTHON) -m venv --clear build/resolved
-	build/resolved/bin/pip install '.[train,serve,dev]'
+	build/resolved/bin/pip install '.[train,serve,postgres,s3,dev]'
 	{ echo '# Every version of a tested installation (Python 3.11, Linux); renewed by `make constraints`.'; \
 	  build/resolved/bin/pip freeze --all --exclude pip --exclude tailorbird | sed -E 's/\+.*//; /^nvidia-ml-py=/!{/^(cuda|nvidia|triton)/d}'; \
 	} >build/constraints.txt
@@ -42,7 +42,7 @@ clean: ## remove all that make and the tools made, .venv too
 # An interrupted set-up leaves .venv/unfinished behind, or no pip that works; the next one begins anew, because pip takes
 # a package that was written by half for a whole one. PYTHON is asked only when .venv is made.
 .venv/ready-demo: EXTRAS := train,serve
-.venv/ready-dev: EXTRAS := train,serve,dev
+.venv/ready-dev: EXTRAS := train,serve,postgres,s3,dev
 .venv/ready-demo .venv/ready-dev: pyproject.toml constraints.txt
 	@if [ -e .venv/unfinished ] || ! $(BIN)/pip --version >/dev/null 2>&1; then \
 	  $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 
-def arguments(about: str) -> argparse.Namespace:
-    """`--quick` for tests of the benchmark itself, `--json FILE` for machines."""
+def arguments(about: str, **paths: str) -> argparse.Namespace:
+    """`--quick` for tests of the benchmark itself, `--json FILE` for machines; `paths` are more options."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="too short to say anything; for tests of the benchmark")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
+    for name, meaning in paths.items():
+        parser.add_argument(f"--{name}", type=Path, help=meaning)
     return parser.parse_args()
 
 

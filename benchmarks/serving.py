@@ -85,7 +85,8 @@ def _tailorbird(folder: Path) -> Iterator[int]:
     made = candidate.make(config, dealt, checkpoint.encode(list(run) and run.best_state), run.epochs, 1)
     (folder / "model.onnx").write_bytes(made.files["model.onnx"])
     with Registry(settings) as registry:
-        versions.register(registry, "bench", made.files, made.parity.record(), {}, "benchmark")
+        measured = {"parity": made.parity.record(), "latency": made.latency.record()}
+        versions.register(registry, "bench", made.files, measured, {}, "benchmark")
         aliases.promote(registry, "bench", 1, why="to be measured", who="benchmark")
     port = _free_port()
     command = ["-m", "tailorbird", "serve", "bench", "--port", str(port)]

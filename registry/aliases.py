@@ -1,33 +1,36 @@
-"""Aliases: movable names of versions, moved by compare-and-set, with a history that is only appended to."""
+"""Aliases: movable names of versions, moved by compare-and-set."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from registry import gates, names, schema
+from registry import evidence, gates, history, names, schema, versions, webhooks
 from registry.core import Registry
-from registry.names import CHAMPION
+from registry.evidence import Evidence
+from registry.gates import Verdict
+from registry.history import Move
+from registry.names import CHAMPION, Reference
+from registry.versions import Version
 from tailorbird.errors import Conflict, InvalidInput, NotFound, Refused
+
+if TYPE_CHECKING:
+    from registry.policy import Policy
 
 ANY = -1
 """Expected number of a promotion that takes the alias wherever it is; None expects it to be unset."""
 
 
 @dataclass(frozen=True)
-class Move:
-    """One line of the history."""
+class Hold:
+    """Since when and why only people move a model's aliases, or do no longer."""
 
-    id: int
     model: str
-    alias: str
-    from_number: int | None
-    to_number: int
-    verdict: dict[str, Any]
-    forced: bool
+    held: bool
     why: str
     who: str
-    moved: str
+    since: str
 
     def record(self) -> dict[str, Any]:
         return asdict(self)
@@ -35,7 +38,7 @@ class Move:
 
 def current(registry: Registry, model: str, alias: str = CHAMPION) -> int | None:
     """The number an alias points to, or None where it is unset."""
-    with registry.reading() as connection:
+    with registry.asking() as connection:
         return _current(connection, names.check("model", model), names.check("alias", alias))
 
 
@@ -49,66 +52,255 @@ def promote(
     alias: str = CHAMPION,
     expected: int | None = ANY,
     force: bool = False,
+    automatic: bool = False,
 ) -> Move:
     """Point `alias` at version `number` if it is where `expected` says and the gates pass.
 
-    The alias, the line of history and the verdict commit together. Raises Conflict where the alias is elsewhere,
-    Refused where a gate fails and `force` is not set, NotFound for a version that is not there.
+    Alias, verdict and the line of history commit together; the verdict of a refusal is kept too. `force` moves it
+    against the verdict, though never to a version that does not verify. `automatic` says that no person asks: a hold
+    stops it. Raises Conflict where the alias is elsewhere, Refused, and NotFound for a version that is not there.
     """
-    names.check("model", model)
+    from registry import policy  # and pydantic with it, half as long to import as all the rest
+
     names.check("alias", alias)
-    if not why.strip():
-        raise InvalidInput("why", "is empty; accepted: a sentence that the history will keep")
-    with registry.atomic() as connection:
-        before = _current(connection, model, alias)
-        if expected != ANY and before != expected:
-            raise Conflict(model, alias, expected, before)
-        candidate = _evidence(connection, model, number)
-        if candidate is None:
-            raise NotFound(
-                "version", f"there is no {model}:{number}; `tailorbird registry list {model}` shows those there are"
-            )
-        champion = None if before is None else _evidence(connection, model, before)
-        verdict = gates.judge(candidate, champion)
-        if not verdict.passed and not force:
-            raise Refused(f"{model}:{number} as {alias}", verdict.reasons)
-        _point(connection, model, alias, number, first=before is None)
-        move: dict[str, Any] = {
-            "model": model,
-            "alias": alias,
-            "from_number": before,
-            "to_number": number,
-            "verdict": verdict.record(),
-            "forced": not verdict.passed,
-            "why": why,
-            "who": who,
-            "moved": schema.now(),
-        }
-        logged = connection.execute(schema.moves.insert().values(**move).returning(schema.moves.c.id)).scalar_one()
-    return Move(id=logged, **move)
+    asked = _Asked(names.check("model", model), alias, "promote", why, who, automatic)
+    rules = policy.load(registry.settings.gates).of(model, alias)
+    while True:
+        with registry.reading() as connection:
+            candidate = versions.find(connection, Reference(model, number=number))
+            holder = _current(connection, model, alias)
+            if expected not in (ANY, holder):
+                raise Conflict(model, alias, expected, holder)
+            other = None if holder in (None, number) else versions.find(connection, Reference(model, number=holder))
+        verdict = _judge(registry, candidate, other, rules)
+        made = _decide(registry, asked, candidate, holder, verdict, rules.record(), force=force)
+        if made is not None:
+            return made
 
 
-def history(registry: Registry, model: str) -> list[Move]:
-    """Every move of a model's aliases, newest first."""
-    query = sa.select(schema.moves).filter_by(model=names.check("model", model)).order_by(schema.moves.c.id.desc())
+def rollback(
+    registry: Registry,
+    model: str,
+    *,
+    why: str,
+    who: str,
+    alias: str = CHAMPION,
+    to: int | None = None,
+    automatic: bool = False,
+) -> Move:
+    """Point `alias` at the version it had before this one, or at `to`, which it has had before.
+
+    Raises Refused where there is none, or where it does not verify.
+    """
+    asked = _Asked(names.check("model", model), names.check("alias", alias), "rollback", why, who, automatic)
+    while True:
+        with registry.reading() as connection:
+            holder = _current(connection, model, alias)
+            before = history.earlier(connection, model, alias)
+        target = _target(registry, asked, before, to)
+        verdict = gates.verify(_evidence(registry, target))
+        made = _decide(registry, asked, target, holder, verdict, {})
+        if made is not None:
+            return made
+
+
+def hold(registry: Registry, model: str, *, held: bool, why: str, who: str) -> Hold:
+    """Stop automatic moves of a model's aliases, or (`held=False`) let them go on."""
+    names.check_text("why", why)
+    names.check_text("who", who, names.WHO)
+    row = Hold(names.check("model", model), held, why, who, schema.now())
+    with registry.atomic(model) as connection:
+        if connection.scalar(sa.select(schema.models.c.name).filter_by(name=model)) is None:
+            raise NotFound("model", f"there is no model {model!r}; `tailorbird registry list` shows those there are")
+        connection.execute(schema.holds.insert().values(**row.record()))
+    return row
+
+
+def held(registry: Registry, model: str) -> Hold | None:
+    """The hold on a model, if there is one."""
     with registry.reading() as connection:
-        moves = [Move(**row._mapping) for row in connection.execute(query)]
-        known = connection.scalar(sa.select(schema.models.c.name).filter_by(name=model))
-    if known is None:
-        raise NotFound("model", f"there is no model {model!r}; `tailorbird registry list` shows those there are")
-    return moves
+        return _held(connection, names.check("model", model))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A move as it is asked for."""
+
+    model: str
+    alias: str
+    kind: str
+    why: str
+    who: str
+    automatic: bool
+
+    def __post_init__(self) -> None:
+        names.check_text("why", self.why)
+        names.check_text("who", self.who, names.WHO)
+
+
+def _judge(registry: Registry, candidate: Version, holder: Version | None, rules: "Policy") -> Verdict:
+    """The verdict on a candidate beside the version that holds the alias, if another one does.
+
+    All of the candidate is verified; of the other, the files that are evidence.
+    """
+    mine = _evidence(registry, candidate)
+    theirs = evidence.of(registry.blobs, holder, []) if holder else None
+    return gates.judge(mine, theirs, rules, _judged_before(registry, candidate, gates.split(mine)))
+
+
+def _evidence(registry: Registry, version: Version) -> Evidence:
+    return evidence.of(registry.blobs, version, versions.verify(registry, version))
+
+
+def _decide(
+    registry: Registry,
+    asked: _Asked,
+    version: Version,
+    holder: int | None,
+    verdict: Verdict,
+    rules: dict[str, Any],
+    *,
+    force: bool = False,
+) -> Move | None:
+    """Store the verdict, and move the alias if it may be; None where it is not any more where it was judged at."""
+    may, record = verdict.passed or (force and verdict.intact), verdict.record()
+    with registry.atomic(asked.model) as connection:
+        if _current(connection, asked.model, asked.alias) != holder:
+            return None
+        if asked.automatic:
+            _refuse_held(connection, asked, version)
+        if versions.gone(connection, version.model, version.number):
+            raise NotFound("version", f"there is no {version}: it was deleted just now")
+        judged = _store(connection, asked, version, holder, record, rules)
+        if may:
+            moved = _move(connection, asked, version, holder, record, judged)
+            if registry.settings.webhooks:
+                webhooks.enqueue(connection, registry.settings, moved.record())
+    if not may:
+        raise Refused(f"{version} as {asked.alias}", verdict.reasons)
+    return moved
+
+
+def _target(registry: Registry, asked: _Asked, before: list[int], to: int | None) -> Version:
+    name = f"{asked.model}@{asked.alias}"
+    if not before:
+        history.moves(registry, asked.model, limit=1)  # NotFound where there is no such model
+    if to is None and not before:
+        raise Refused(f"rolling back {name}", ["it had no version before this one"])
+    if to is not None and to not in before:
+        had = ", ".join(map(str, before)) or "none"
+        raise InvalidInput("to", f"{name} was not at version {to} before this one; accepted: where it was: {had}")
+    return versions.resolve(registry, Reference(asked.model, number=before[0] if to is None else to))
+
+
+def _refuse_held(connection: sa.Connection, asked: _Asked, version: Version) -> None:
+    found = _held(connection, asked.model)
+    if found is not None:
+        raise Refused(
+            f"{version} as {asked.alias}",
+            [f"{found.who} holds {asked.model} since {found.since[:19]} UTC ({found.why}): only people move it"],
+        )
+
+
+def _store(
+    connection: sa.Connection,
+    asked: _Asked,
+    version: Version,
+    holder: int | None,
+    verdict: dict[str, Any],
+    rules: dict[str, Any],
+) -> int:
+    row = {
+        "model": version.model,
+        "number": version.number,
+        "alias": asked.alias,
+        "holder": holder,
+        "policy": rules,
+        "who": asked.who,
+        "judged": schema.now(),
+        **{key: verdict[key] for key in ("passed", "split", "gates")},
+    }
+    number: int = connection.execute(_numbered(schema.verdicts), row).scalar_one()
+    return number
+
+
+def _move(
+    connection: sa.Connection,
+    asked: _Asked,
+    version: Version,
+    holder: int | None,
+    verdict: dict[str, Any],
+    judged: int,
+) -> Move:
+    place = {"model": asked.model, "alias": asked.alias}
+    if holder is None:
+        connection.execute(schema.aliases.insert(), {**place, "number": version.number})
+    else:
+        connection.execute(
+            _pointed_elsewhere(), {"of_model": asked.model, "of_alias": asked.alias, "number": version.number}
+        )
+    row: dict[str, Any] = {
+        **place,
+        "kind": asked.kind,
+        "from_number": holder,
+        "to_number": version.number,
+        "forced": not verdict["passed"],
+        "why": asked.why,
+        "who": asked.who,
+        "moved": schema.now(),
+    }
+    number = connection.execute(_numbered(schema.moves), {**row, "verdict": judged}).scalar_one()
+    return Move(id=number, gates=verdict["gates"], **row)
+
+
+def _judged_before(registry: Registry, candidate: Version, split: str | None) -> int:
+    """How many other versions the same held-out images have judged."""
+    if split is None:
+        return 0
+    named = {"split": split, "model": candidate.model, "number": candidate.number}
+    with registry.asking() as connection:
+        return connection.scalar(_judged_by(), named) or 0
 
 
 def _current(connection: sa.Connection, model: str, alias: str) -> int | None:
-    return connection.scalar(sa.select(schema.aliases.c.number).filter_by(model=model, alias=alias))
+    number: int | None = connection.scalar(_pointed(), {"of_model": model, "of_alias": alias})
+    return number
 
 
-def _evidence(connection: sa.Connection, model: str, number: int) -> dict[str, Any] | None:
-    return connection.scalar(sa.select(schema.versions.c.evidence).filter_by(model=model, number=number))
+def _held(connection: sa.Connection, model: str) -> Hold | None:
+    hold = schema.holds.c
+    query = sa.select(hold.model, hold.held, hold.why, hold.who, hold.since).filter_by(model=model)
+    row = connection.execute(query.order_by(hold.id.desc()).limit(1)).first()
+    return Hold(**row._mapping) if row is not None and row.held else None
 
 
-def _point(connection: sa.Connection, model: str, alias: str, number: int, *, first: bool) -> None:
-    if first:
-        connection.execute(schema.aliases.insert().values(model=model, alias=alias, number=number))
-    else:
-        connection.execute(schema.aliases.update().filter_by(model=model, alias=alias).values(number=number))
+# Statements are made once: to make one takes SQLAlchemy longer than SQLite to answer it.
+
+
+@cache
+def _numbered(table: sa.Table) -> sa.Executable:
+    """Adds a row, and returns the number that it got."""
+    return table.insert().returning(table.c.id)
+
+
+@cache
+def _pointed() -> sa.Select[Any]:
+    alias = schema.aliases.c
+    return sa.select(alias.number).where(
+        alias.model == sa.bindparam("of_model"), alias.alias == sa.bindparam("of_alias")
+    )
+
+
+@cache
+def _pointed_elsewhere() -> sa.Update:
+    alias = schema.aliases
+    mine = [alias.c.model == sa.bindparam("of_model"), alias.c.alias == sa.bindparam("of_alias")]
+    return alias.update().where(*mine).values(number=sa.bindparam("number"))
+
+
+@cache
+def _judged_by() -> sa.Select[Any]:
+    verdict = schema.verdicts.c
+    other = sa.or_(verdict.model != sa.bindparam("model"), verdict.number != sa.bindparam("number"))
+    judged = sa.select(verdict.model, verdict.number).where(verdict.split == sa.bindparam("split"), other).distinct()
+    return sa.select(sa.func.count()).select_from(judged.subquery())

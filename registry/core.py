@@ -1,27 +1,37 @@
 """A handle on the registry: its database and its blobs."""
 
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from registry.blobs import BlobStore
-from registry.database import Database
-from tailorbird.settings import Settings
+from registry.blobs import open_store
+from registry.database import open_database
+
+if TYPE_CHECKING:
+    from tailorbird.settings import Settings
+
+BLOBS = "blobs"
+"""Lock of whoever deletes blobs; `blobs?` is held by those who write rows that name some."""
 
 
 class Registry:
     """What `versions`, `aliases`, `ledger` and `feedback` work on."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.database = Database(settings.database)
-        self.blobs = BlobStore(settings.storage)
+    def __init__(self, settings: "Settings") -> None:
+        self.settings = settings
+        self.database = open_database(settings.database)
+        self.blobs = open_store(settings.storage)
 
-    def atomic(self) -> AbstractContextManager[sa.Connection]:
-        """The one way to write to the database."""
-        return self.database.atomic()
+    def atomic(self, *locks: str) -> AbstractContextManager[sa.Connection]:
+        """The one way to write to the database; see `Database.atomic`."""
+        return self.database.atomic(*locks)
 
     def reading(self) -> AbstractContextManager[sa.Connection]:
         return self.database.reading()
+
+    def asking(self) -> AbstractContextManager[sa.Connection]:
+        return self.database.asking()
 
     def close(self) -> None:
         self.database.close()

@@ -1,160 +1,168 @@
-"""The SQLite database: opened, migrated, and written to in one way, `with database.atomic():`."""
+"""The database: SQLite or PostgreSQL behind one way to write, `with database.atomic():`, and one to read."""
 
-import os
-import sqlite3
-import tempfile
-import time
+import json
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
-from registry.blobs import flush, make_folder
 from registry.schema import REVISION
 from tailorbird.errors import Unavailable
-from tailorbird.settings import writable
-
-BUSY_SECONDS = 30
 
 
-class Database:
-    """One SQLite file in WAL mode whose commits are flushed; immutable where its folder cannot be written."""
+class Database(ABC):
+    """What holds for every database; `name` is how messages call it, without a password."""
 
-    def __init__(self, path: Path) -> None:
-        """Open, or make, the database at `path`, and bring its schema up to date.
+    read_only = False
 
-        Raises Unavailable where it cannot be opened, is newer than this release, or is read-only while it is older
-        or a log of unmerged writes lies beside it.
-        """
-        self.path = path
-        self.read_only = not (writable(path.parent) and writable(path))
-        if self.read_only:
-            self._refuse_unmerged_log()
-        else:
-            try:
-                make_folder(path.parent)
-            except OSError as error:
-                raise Unavailable(
-                    f"the folder {path.parent} of the database cannot be made: {error.strerror}"
-                ) from None
-        self._engine = sa.create_engine("sqlite://", creator=self._connect, poolclass=sa.QueuePool, max_overflow=-1)
-        try:
-            self._migrate()
-        except BaseException:
-            self.close()
-            raise
+    def __init__(self, name: str, engine: sa.Engine) -> None:
+        self.name = name
+        self._engine = engine
 
     @contextmanager
-    def atomic(self) -> Iterator[sa.Connection]:
-        """A transaction that takes the write lock at once; commits at the end, or leaves no trace."""
+    def atomic(self, *locks: str) -> Iterator[sa.Connection]:
+        """A transaction that commits at the end, or leaves no trace.
+
+        Of the writers that name the same lock, one is inside at a time. A name that ends in `?` shares its lock with
+        the others that do, and keeps out those who name it without.
+        """
         if self.read_only:
-            raise Unavailable(f"the database {self.path} is read-only here")
+            raise Unavailable(f"the database {self.name} is read-only here")
         with self._told(), self._engine.begin() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            self._begin(connection)
+            self.lock(connection, *locks)
             yield connection
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A snapshot: all that is read is of one moment, no writer waits for it, and it waits for none."""
         with self._told(), self._engine.connect() as connection:
-            connection.exec_driver_sql("BEGIN")
-            yield connection
+            yield self._snapshot(connection)
+
+    @contextmanager
+    def asking(self) -> Iterator[sa.Connection]:
+        """For one statement, or some that need not agree: each is a snapshot by itself, and spared begin and end."""
+        with self._told(), self._engine.connect() as connection:
+            yield self._alone(connection)
+
+    def check(self) -> None:
+        """Raise Unavailable where the schema is not this release's and cannot be made so here."""
+        with self.reading() as connection:
+            revision = self._revision(connection)
+        if revision != REVISION:
+            self._outdated(revision)
+
+    def migrate(self) -> str | None:
+        """Bring the schema up to date; returns the revision that it had, None where there was nothing.
+
+        Raises Unavailable where the schema is newer than this release's.
+        """
+        with self.atomic("schema") as connection:
+            before = self._revision(connection)
+            if before != REVISION:
+                if before is not None:
+                    self._back_up(before)
+                _upgrade(connection)
+        return before
 
     def close(self) -> None:
         self._engine.dispose()
+
+    @abstractmethod
+    def lock(self, connection: sa.Connection, *locks: str) -> None:
+        """Wait, within `atomic`, until the named locks are had, which they are for as long as the transaction lasts."""
+
+    @abstractmethod
+    def _begin(self, connection: sa.Connection) -> None:
+        """Begin a transaction that writes."""
+
+    @abstractmethod
+    def _snapshot(self, connection: sa.Connection) -> sa.Connection:
+        """The connection, all of whose reads are of one moment."""
+
+    def _alone(self, connection: sa.Connection) -> sa.Connection:
+        """The connection, whose statements are no transaction."""
+        return connection
+
+    @abstractmethod
+    def _outdated(self, revision: str | None) -> None:
+        """Migrate an older schema, or raise Unavailable that says how to."""
+
+    @abstractmethod
+    def _back_up(self, revision: str) -> None:
+        """Keep what is there before a migration, where that is not the work of whoever runs the database."""
+
+    @abstractmethod
+    def _problem(self, cause: BaseException) -> str | None:
+        """What a driver's error says, where the database cannot be used; None where the error is a defect of ours."""
 
     @contextmanager
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
-            cause = getattr(error, "orig", error)
-            # full, locked for too long and gone are OperationalError, a damaged file is DatabaseError itself;
-            # the others (a constraint, a misused parameter) are defects of ours and keep their traceback
-            if type(cause) not in (sqlite3.OperationalError, sqlite3.DatabaseError):
+        except Exception as error:
+            problem = self._problem(getattr(error, "orig", error))
+            if problem is None:
                 raise
-            raise Unavailable(f"the database {self.path} cannot be used: {cause}") from None
+            raise Unavailable(f"the database {self.name} cannot be used: {problem}") from None
 
-    def _connect(self) -> sqlite3.Connection:
-        mode = "mode=ro&immutable=1" if self.read_only else "mode=rwc"
-        uri = f"{self.path.absolute().as_uri()}?{mode}"
-        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
-        try:
-            if not self.read_only:
-                _use_wal(connection)
-                connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _refuse_unmerged_log(self) -> None:
-        log = self.path.with_name(self.path.name + "-wal")
-        if not os.access(self.path, os.R_OK):
-            raise Unavailable(f"there is no database to read at {self.path}, and none can be made in this folder")
-        if log.exists() and log.stat().st_size > 0:
-            raise Unavailable(
-                f"the database {self.path} is read-only and {log.name} holds writes that are not in it yet: "
-                f"close whatever writes to it, or open it once where it can be written"
-            )
-
-    def _migrate(self) -> None:
-        with self.reading() as connection:
-            revision = _revision(connection)
-        if revision == REVISION:
-            return
+    def _revision(self, connection: sa.Connection) -> str | None:
+        if not sa.inspect(connection).has_table("alembic_version"):
+            return None
+        revision: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
         if revision is not None and revision > REVISION:
             raise Unavailable(
-                f"the database {self.path} has schema {revision}, newer than the {REVISION} of this release: "
+                f"the database {self.name} has schema {revision}, newer than the {REVISION} of this release: "
                 f"use a newer tailorbird"
             )
-        if self.read_only:
-            raise Unavailable(
-                f"the database {self.path} has schema {revision or 'none'}, older than the {REVISION} of this release, "
-                f"and is read-only: open it once where it can be written"
-            )
-        with self.atomic() as connection:
-            revision = _revision(connection)
-            if revision == REVISION:  # another process was first; a backup now would replace its backup
-                return
-            if revision is not None:
-                self._back_up(revision)
-            _upgrade(connection)
-
-    def _back_up(self, revision: str) -> None:
-        copy = self.path.with_name(f"{self.path.name}.{revision}.backup")
-        try:
-            with tempfile.TemporaryDirectory(prefix=".", dir=copy.parent) as folder:
-                partial = Path(folder) / copy.name
-                with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(partial)) as target:
-                    source.backup(target)
-                partial.replace(copy)
-            flush(copy.parent)
-        except OSError as error:
-            raise Unavailable(f"{copy} cannot be written: {error.strerror}") from None
+        return revision
 
 
-def _use_wal(connection: sqlite3.Connection) -> None:
-    # on a new database that another process opens too, SQLite asks for this lock once, whatever the timeout
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return
+def connect(url: str) -> Database:
+    """The database at `sqlite:///PATH` or `postgresql+psycopg://…`, whatever its schema."""
+    from tailorbird.settings import SQLITE
+
+    if url.startswith(SQLITE):
+        from registry.sqlite import Sqlite
+
+        return Sqlite(Path(url.removeprefix(SQLITE)))
+    from registry.postgres import Postgres
+
+    return Postgres(url)
 
 
-def _revision(connection: sa.Connection) -> str | None:
-    if not sa.inspect(connection).has_table("alembic_version"):
-        return None
-    revision: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
-    return revision
+def open_database(url: str) -> Database:
+    """The same with this release's schema: SQLite migrates itself, PostgreSQL by `tailorbird registry migrate`.
+
+    Raises Unavailable where it cannot be opened, or its schema is another.
+    """
+    database = connect(url)
+    try:
+        database.check()
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def encode(value: Any) -> str:
+    """JSON of a column; what is not a number is null, since PostgreSQL takes no NaN."""
+    try:
+        return json.dumps(value, allow_nan=False)
+    except ValueError:
+        return json.dumps(_without_nan(value), allow_nan=False)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _upgrade(connection: sa.Connection) -> None:

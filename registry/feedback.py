@@ -32,7 +32,7 @@ def record(registry: Registry, labels: Sequence[Feedback]) -> list[Outcome]:
     table = schema.feedback
     outcomes: list[Outcome] = []
     received = schema.now()
-    with registry.atomic() as connection:
+    with registry.atomic("feedback") as connection:
         known: dict[str, str] = {}
         for start in range(0, len(labels), CHUNK):
             receipts = [one.receipt for one in labels[start : start + CHUNK]]

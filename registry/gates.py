@@ -1,23 +1,66 @@
-"""Gates: pure functions of evidence that say whether a candidate may take an alias."""
+"""Gates: pure functions of evidence that say whether a candidate may take an alias, and by how much it failed."""
+
+from __future__ import annotations  # policies are pydantic's, which takes half as long to import as all the rest
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-LEAST_AGREEMENT = 0.999
-LARGEST_DIFFERENCE = 1e-3
+from registry.evidence import LATENCY, PARITY, Evidence
+
+if TYPE_CHECKING:
+    from registry.paired import Paired, Shared
+    from registry.policy import Accuracy, Calibration, Champion, Latency, Limits, Parity, Policy, Recall, Size
+
+LEAST_SHARED = 0.5
+"""Of the smaller held-out split, without which two versions were judged on different images."""
+SIGNIFICANT = 0.05
+"""A p value under it is proof enough."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One gate's answer; `message` says by how much, `measured` and `allowed` are what it compared."""
+
+    name: str
+    passed: bool
+    message: str
+    measured: dict[str, Any]
+    allowed: Any
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer, and by how much each gate failed."""
+    """The answer of every gate that was asked; `split` names the held-out images that it rests on."""
 
-    passed: bool
-    reasons: list[str]
+    gates: list[Gate]
+    split: str | None
+    judged_before: int
+
+    @property
+    def passed(self) -> bool:
+        return all(gate.passed for gate in self.gates)
+
+    @property
+    def intact(self) -> bool:
+        """Whether the candidate verifies: without that, nothing moves an alias to it."""
+        return self.gates[0].passed
+
+    @property
+    def reasons(self) -> list[str]:
+        """What the gates that failed say."""
+        return [gate.message for gate in self.gates if not gate.passed]
 
     def record(self) -> dict[str, Any]:
-        return asdict(self)
+        """The verdict as JSON keeps it, with None for what is not finite."""
+        return {
+            "passed": self.passed,
+            "reasons": self.reasons,
+            "gates": [_finite(vars(gate)) for gate in self.gates],
+            "split": self.split,
+            "judged_before": self.judged_before,
+        }
 
 
 def told(parity: Mapping[str, Any]) -> str:
@@ -26,35 +69,261 @@ def told(parity: Mapping[str, Any]) -> str:
     return f"export agrees with torch on {agreement:.2%} of labels, probabilities within {difference:.0e}"
 
 
-def judge(candidate: Mapping[str, Any], champion: Mapping[str, Any] | None) -> Verdict:
-    """Judge a candidate's evidence against that of the version that holds the alias now, if one does."""
-    reasons = list(filter(None, (_parity(candidate["parity"]), _accuracy(candidate, champion))))
-    return Verdict(not reasons, reasons)
+def split(candidate: Evidence) -> str | None:
+    """The held-out split that judges a candidate, None where it is not known."""
+    return candidate.heldout.split if candidate.heldout else None
 
 
-def _parity(parity: Mapping[str, float | None]) -> str | None:
-    # written as «not at least» so that NaN fails
-    samples, agreement, difference = (_number(parity[key]) for key in ("samples", "agreement", "max_difference"))
-    if not samples > 0:
-        return "the export was not compared with torch on any image"
-    if not agreement >= LEAST_AGREEMENT:
-        return f"the export agrees with torch on {agreement:.3%} of labels, at least {LEAST_AGREEMENT:.1%} needed"
-    if not difference <= LARGEST_DIFFERENCE:
-        return (
-            f"the export's probabilities differ from torch's by {difference:.1e}, "
-            f"at most {LARGEST_DIFFERENCE:.0e} allowed"
+def judge(candidate: Evidence, holder: Evidence | None, policy: Policy, judged_before: int = 0) -> Verdict:
+    """Judge a candidate beside the version that holds the alias now, if one does.
+
+    `judged_before` is how many candidates the same held-out split has judged already. Nothing else is asked of a
+    candidate that does not verify: what is damaged proves nothing.
+    """
+    gates = [_integrity(candidate)]
+    if gates[0].passed:
+        gates += _alone(candidate, policy)
+        gates += _beside(candidate, holder, policy, judged_before) if holder else []
+    return Verdict(gates, split(candidate), judged_before)
+
+
+def verify(candidate: Evidence) -> Verdict:
+    """The verdict of integrity alone: what has held the alias before was judged then."""
+    return Verdict([_integrity(candidate)], split(candidate), 0)
+
+
+def _alone(candidate: Evidence, policy: Policy) -> Iterator[Gate]:
+    if policy.parity:
+        yield _parity(candidate, policy.parity)
+    if policy.accuracy:
+        yield _accuracy(candidate, policy.accuracy)
+    if policy.calibration:
+        yield _calibration(candidate, policy.calibration)
+    if policy.latency:
+        yield _latency(candidate, policy.latency)
+    if policy.size:
+        yield _size(candidate, policy.size)
+
+
+def _beside(candidate: Evidence, holder: Evidence, policy: Policy, judged_before: int) -> Iterator[Gate]:
+    from registry import paired  # and numpy with it, which nothing but a judgement needs
+
+    shared = paired.shared(candidate, holder)
+    if policy.classes:
+        yield _classes(candidate, holder, policy.classes)
+    if policy.champion:
+        if shared is None:
+            yield _unpaired(candidate, holder, policy.champion)
+        else:
+            yield _paired(shared, holder, policy.champion, judged_before)
+    if policy.recall:
+        yield _recall(candidate, holder, shared, policy.recall)
+
+
+def _gate(name: str, failed: str, fine: str, measured: Mapping[str, Any], allowed: Limits | str) -> Gate:
+    """The answer of a gate that passes where `failed` is empty."""
+    limits = allowed if isinstance(allowed, str) else allowed.model_dump()
+    return Gate(name, not failed, failed or fine, dict(measured), limits)
+
+
+def _integrity(candidate: Evidence) -> Gate:
+    problems = list(candidate.problems)
+    failed = f"{candidate} does not verify: {'; '.join(problems)}" if problems else ""
+    return _gate("integrity", failed, "every file is what was registered", {"problems": problems}, "no problem")
+
+
+# Limits are tested as «not at least» and «not at most», so that NaN fails.
+
+
+def _parity(candidate: Evidence, allowed: Parity) -> Gate:
+    measured = {key: _number(candidate.parity.get(key)) for key in PARITY}
+    agreement, difference = measured["agreement"], measured["max_difference"]
+    failed = ""
+    if not measured["samples"] > 0:
+        failed = "the export was not compared with torch on any image"
+    elif not agreement >= allowed.agreement:
+        failed = (
+            f"the export agrees with torch on {agreement:.3%} of labels, at least {_percent(allowed.agreement)} needed"
         )
-    return None
+    elif not difference <= allowed.max_difference:
+        failed = (
+            f"the export's probabilities differ from torch's by {difference:.3g}, "
+            f"at most {allowed.max_difference:.3g} allowed"
+        )
+    return _gate("parity", failed, told(measured), measured, allowed)
 
 
-def _accuracy(candidate: Mapping[str, Any], champion: Mapping[str, Any] | None) -> str | None:
-    if champion is None or candidate["accuracy"] >= champion["accuracy"]:
-        return None
-    return (
-        f"held-out accuracy {candidate['accuracy']:.2%} is {100 * (champion['accuracy'] - candidate['accuracy']):.2f} "
-        f"points under the champion's {champion['accuracy']:.2%}"
+def _accuracy(candidate: Evidence, allowed: Accuracy) -> Gate:
+    accuracy, (name, share) = _number(candidate.accuracy), _commonest(candidate)
+    short = [] if math.isfinite(accuracy) else ["not known"]
+    if allowed.at_least is not None and not accuracy >= allowed.at_least:
+        short.append(f"{_points(allowed.at_least - accuracy)} under the {_percent(allowed.at_least)} that is needed")
+    if share is not None and not accuracy > share:
+        short.append(f"{_points(share - accuracy)} under that of always saying {name!r}, and must be above it")
+    fine = f"held-out accuracy {accuracy:.2%}"
+    failed = f"{fine} is {' and '.join(short)}" if short else ""
+    measured = {"accuracy": accuracy, "samples": candidate.samples, "commonest": share}
+    return _gate("accuracy", failed, fine, measured, allowed)
+
+
+def _calibration(candidate: Evidence, allowed: Calibration) -> Gate:
+    error, limit = candidate.calibration_error, allowed.at_most
+    if error is None:
+        return _gate("calibration", "", "the calibration error was not measured", {}, allowed)
+    fine = f"calibration error {error:.3f}"
+    failed = "" if error <= limit else f"{fine} is {error - limit:.3g} over the {limit:g} that is allowed"
+    return _gate("calibration", failed, fine, {"calibration_error": error}, allowed)
+
+
+def _latency(candidate: Evidence, allowed: Latency) -> Gate:
+    if candidate.latency is None:
+        return _gate("latency", "", "the latency was not measured", {}, allowed)
+    measured = {key: _number(candidate.latency.get(key)) for key in LATENCY}
+    failed = "; ".join(
+        f"one image takes {measured[key]:.3g} ms ({key.removesuffix('_ms')}), "
+        f"{measured[key] - limit:.3g} ms over the {limit:g} ms that are allowed"
+        for key, limit in allowed.model_dump().items()
+        if limit is not None and not measured[key] <= limit
     )
+    fine = f"one image takes {measured['p50_ms']:.3g} ms (p50), {measured['p99_ms']:.3g} ms (p99)"
+    return _gate("latency", failed, fine, measured, allowed)
+
+
+def _size(candidate: Evidence, allowed: Size) -> Gate:
+    megabytes, limit = _number(candidate.size) / 1e6, allowed.megabytes
+    fine = f"model.onnx has {megabytes:.3g} MB"
+    failed = "" if megabytes <= limit else f"{fine}, {megabytes - limit:.3g} MB over the {limit:g} MB that are allowed"
+    return _gate("size", failed, fine, {"bytes": candidate.size}, allowed)
+
+
+def _classes(candidate: Evidence, holder: Evidence, allowed: str) -> Gate:
+    ours, theirs = candidate.classes, holder.classes
+    if holder.problems:
+        return _gate("classes", "", f"not compared: {holder} does not verify", {}, allowed)
+    new, gone = ([name for name in one if name not in other] for one, other in ((ours, theirs), (theirs, ours)))
+    moved = [name for place, name in enumerate(ours) if name in theirs and theirs.index(name) != place]
+    changes = [
+        f"{len(names)} {what} ({', '.join(names[:5])}{', …' if len(names) > 5 else ''})"
+        for what, names in (("new", new), ("gone", gone), ("in another place", moved))
+        if names
+    ]
+    failed = f"the classes are not those of {holder}: {' and '.join(changes)}" if changes else ""
+    measured = {"new": new, "gone": gone, "moved": moved}
+    return _gate("classes", failed, f"the {len(ours)} classes of {holder}", measured, allowed)
+
+
+def _unpaired(candidate: Evidence, holder: Evidence, allowed: Champion) -> Gate:
+    ours, theirs = _number(candidate.accuracy), _number(holder.accuracy)
+    passed = ours > theirs if allowed.require == "better" else ours >= theirs
+    why = f"{holder} does not verify" if holder.problems else "neither package knows its images' true classes"
+    told = (
+        f"held-out accuracy {ours:.2%} is {_points(abs(ours - theirs))} {'over' if ours >= theirs else 'under'} "
+        f"{holder}'s {theirs:.2%}, not compared image by image since {why}"
+    )
+    failed = "" if passed else f"{told}; {'more' if allowed.require == 'better' else 'no less'} is needed"
+    return _gate("champion", failed, told, {"accuracy": ours, "holder": theirs}, allowed)
+
+
+def _paired(shared: Shared, holder: Evidence, allowed: Champion, judged_before: int) -> Gate:
+    if strangers := _strangers(holder, shared):
+        return _gate("champion", strangers, "", _overlap(shared), allowed)
+    pair = shared.overall()
+    (low, high), p = pair.interval(), pair.p_better()
+    told = (
+        f"{_compared(holder, pair)}: {100 * pair.difference:+.2f} points ({100 * low:+.2f} to {100 * high:+.2f}, each "
+        f"end 95% sure; {pair.gained} images gained, {pair.lost} lost); {_worn(judged_before)}"
+    )
+    failed = ""
+    if allowed.require == "better" and not p < SIGNIFICANT:
+        failed = f"not proved better, p {p:.2g} and under {SIGNIFICANT:g} is needed: {told}"
+    elif allowed.require == "not_worse" and pair.lost and not low >= -allowed.margin:
+        surer = "; more held-out images would tell more surely" if pair.difference >= -allowed.margin else ""
+        failed = f"it may be {_points(-low)} worse, {_points(allowed.margin)} are allowed: {told}{surer}"
+    measured = {
+        **_overlap(shared),
+        "accuracy": pair.accuracies[0],
+        "holder": pair.accuracies[1],
+        "gained": pair.gained,
+        "lost": pair.lost,
+        "difference": pair.difference,
+        "interval": [low, high],
+        "p_better": p,
+        "judged_before": judged_before,
+    }
+    return _gate("champion", failed, told, measured, allowed)
+
+
+def _recall(candidate: Evidence, holder: Evidence, shared: Shared | None, allowed: Recall) -> Gate:
+    if shared is None:
+        return _gate("recall", "", f"not compared image by image with {holder}", {}, allowed)
+    if strangers := _strangers(holder, shared):
+        return _gate("recall", strangers, "", _overlap(shared), allowed)
+    pairs = {name: shared.of_class(index) for index, name in enumerate(candidate.classes)}
+    fallen = {name: pair for name, pair in pairs.items() if pair.images and -pair.difference > allowed.margin}
+    proven = {name: pair for name, pair in fallen.items() if pair.p_worse() < SIGNIFICANT}
+    failed = "; ".join(
+        f"recall of {name!r} falls by {_points(-pair.difference)}, {_points(allowed.margin)} are allowed: "
+        f"{_compared(holder, pair)}, p {pair.p_worse():.2g}"
+        for name, pair in sorted(proven.items(), key=lambda one: one[1].difference)
+    )
+    fine = f"no class's recall falls by more than {_points(allowed.margin)} beyond chance"
+    measured = {name: _class_record(pair) for name, pair in fallen.items()}
+    return _gate("recall", failed, fine, measured, allowed)
+
+
+def _class_record(pair: Paired) -> dict[str, float]:
+    ours, theirs = pair.accuracies
+    return {"images": pair.images, "recall": ours, "holder": theirs, "p_worse": pair.p_worse()}
+
+
+def _strangers(holder: Evidence, shared: Shared) -> str:
+    """Why two versions cannot be compared, where too few of their images are the same."""
+    needed = max(1, math.ceil(LEAST_SHARED * shared.of))
+    if len(shared) >= needed:
+        return ""
+    return (
+        f"judged on other images than {holder}: {len(shared)} of {shared.of} held-out images are the same with the "
+        f"same true class, {needed} are needed; train with the data and the split_seed of {holder}, or force it"
+    )
+
+
+def _overlap(shared: Shared) -> dict[str, int]:
+    return {"images": len(shared), "of": shared.of}
+
+
+def _compared(holder: Evidence, pair: Paired) -> str:
+    ours, theirs = pair.accuracies
+    return f"right on {ours:.2%} of {pair.images} images, {holder} on {theirs:.2%}"
+
+
+def _worn(judged_before: int) -> str:
+    """How worn a held-out split is: of many candidates one passes by luck."""
+    times = {0: "no candidate", 1: "1 candidate"}.get(judged_before, f"{judged_before} candidates")
+    return f"this held-out split has judged {times} before"
+
+
+def _commonest(candidate: Evidence) -> tuple[str, float | None]:
+    """The class that most held-out images are of, and the share that it has; None where that is not known."""
+    counts = [sum(row) for row in candidate.confusion or ()]
+    if not sum(counts):
+        return "", None
+    most = max(range(len(counts)), key=counts.__getitem__)
+    return candidate.classes[most], counts[most] / sum(counts)
 
 
 def _number(stored: float | None) -> float:
     return math.nan if stored is None else stored  # JSON has no NaN
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.6g}%"
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:.2f} points"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -4,6 +4,7 @@ A sweep is running, then finished, interrupted or failed. A trial is pending, th
 (by the scheduler), interrupted or failed. Reports are idempotent by (trial, epoch).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -11,8 +12,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from registry import schema
-from registry.core import Registry
-from tailorbird.errors import NotFound
+from registry.core import BLOBS, Registry
+from tailorbird.errors import NotFound, Unavailable
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def begin(
     who: str,
 ) -> None:
     """Enter a sweep and all its trials, numbered from 1, as pending."""
-    with registry.atomic() as connection:
+    with registry.atomic(sweep) as connection:
         connection.execute(
             schema.sweeps.insert().values(
                 id=sweep, spec=dict(spec), status="running", champion=champion, who=who, created=schema.now()
@@ -77,8 +78,10 @@ def begin(
 
 
 def report(registry: Registry, sweep: str, trial: int, made: Report) -> None:
-    """Enter a report; the same epoch again changes nothing."""
-    with registry.atomic() as connection:
+    """Enter a report; the same epoch again changes nothing. Raises Unavailable where its checkpoint is not stored."""
+    with registry.atomic(sweep, BLOBS + "?") as connection:
+        if made.checkpoint is not None and not registry.blobs.holds(made.checkpoint):
+            raise Unavailable(f"{registry.blobs.place(made.checkpoint)}, a checkpoint of {sweep}, is gone")
         known = connection.scalar(
             sa.select(schema.reports.c.epoch).filter_by(sweep=sweep, trial=trial, epoch=made.epoch)
         )
@@ -89,12 +92,12 @@ def report(registry: Registry, sweep: str, trial: int, made: Report) -> None:
 
 def set_trial(registry: Registry, sweep: str, trial: int, status: str, problem: str | None = None) -> None:
     """Change a trial's status; one that has ended stays as it ended."""
-    with registry.atomic() as connection:
+    with registry.atomic(sweep) as connection:
         connection.execute(
             schema.trials.update()
             .filter_by(sweep=sweep, number=trial)
             .where(schema.trials.c.status.in_(("pending", "running")))
-            .values(status=status, problem=problem)
+            .values(status=status, problem=_text(problem))
         )
 
 
@@ -102,11 +105,11 @@ def end(
     registry: Registry, sweep: str, status: str, *, registered: int | None = None, problem: str | None = None
 ) -> None:
     """Close a sweep that is running; trials that were still running are interrupted."""
-    with registry.atomic() as connection:
+    with registry.atomic(sweep) as connection:
         connection.execute(
             schema.sweeps.update()
             .filter_by(id=sweep, status="running")
-            .values(status=status, registered=registered, problem=problem, ended=schema.now())
+            .values(status=status, registered=registered, problem=_text(problem), ended=schema.now())
         )
         connection.execute(schema.trials.update().filter_by(sweep=sweep, status="running").values(status="interrupted"))
 
@@ -132,8 +135,17 @@ def trials(registry: Registry, sweep_id: str) -> list[Trial]:
     with registry.reading() as connection:
         reported: dict[int, list[Report]] = {}
         for row in connection.execute(sa.select(schema.reports).filter_by(sweep=sweep_id).order_by("trial", "epoch")):
-            reported.setdefault(row.trial, []).append(Report(row.epoch, row.metrics, row.checkpoint))
+            reported.setdefault(row.trial, []).append(Report(row.epoch, _metrics(row.metrics), row.checkpoint))
         return [
             Trial(row.number, row.config, row.status, row.problem, reported.get(row.number, []))
             for row in connection.execute(sa.select(schema.trials).filter_by(sweep=sweep_id).order_by("number"))
         ]
+
+
+def _metrics(stored: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: math.nan if value is None else value for name, value in stored.items()}  # JSON has no NaN
+
+
+def _text(problem: str | None) -> str | None:
+    """What went wrong, in any words, with a mark for what no database takes."""
+    return None if problem is None else problem.encode(errors="replace").decode().replace("\0", "?")

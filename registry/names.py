@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from tailorbird.errors import InvalidInput
 
 CHAMPION = "champion"
+WHO, TEXT = 128, 10_000
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?", re.ASCII)
 ACCEPTED = "1 to 64 of a-z, 0-9, '.', '_' and '-', with a letter or digit at both ends"
 
@@ -16,6 +17,21 @@ def check(field: str, name: str) -> str:
         shown = name if len(name) <= 64 else name[:61] + "..."
         raise InvalidInput(field, f"{shown!r} is not a name; accepted: {ACCEPTED}")
     return name
+
+
+def check_text(field: str, text: str, most: int = TEXT) -> str:
+    """Return `text` where a record can keep it, else raise InvalidInput."""
+    if not text.strip():
+        raise InvalidInput(field, "is empty; accepted: a text that the records will keep")
+    if len(text) > most:
+        raise InvalidInput(field, f"has {len(text):,} characters; accepted: at most {most:,}")
+    if "\0" in text:
+        raise InvalidInput(field, "holds a NUL character, which no database keeps")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput(field, "is not valid Unicode") from None
+    return text
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,14 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 from registry import names
-from registry.blobs import BlobStore, flush, make_folder, write_flushed
-from tailorbird.errors import Corrupt, InvalidInput, NotFound, Unavailable
+from registry.blobs import BlobStore
+from registry.files import flush, make_folder, told, write_chunks
+from tailorbird.errors import Corrupt, InvalidInput, NotFound
 
 MANIFEST = "manifest.json"
 REQUIRED = frozenset(
@@ -44,14 +46,18 @@ def put(blobs: BlobStore, files: Mapping[str, bytes], about: Mapping[str, Any]) 
         raise InvalidInput(
             "package", f"misses {sorted(missing) or 'nothing'}, has unknown {sorted(unknown) or 'nothing'}"
         )
-    sums = {name: {"sha256": blobs.put(data), "size": len(data)} for name, data in sorted(files.items())}
-    return blobs.put(encode({**about, "files": sums}))
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    sums = {name: {"sha256": digests[name], "size": len(data)} for name, data in files.items()}
+    described = encode({**about, "files": sums})
+    digest = hashlib.sha256(described).hexdigest()
+    blobs.write({**{digests[name]: data for name, data in files.items()}, digest: described})
+    return digest
 
 
 def manifest(blobs: BlobStore, digest: str) -> dict[str, Any]:
     """The manifest stored under `digest`; raises Corrupt where it is not whole."""
     try:
-        return _parse(blobs.get(digest), blobs.path(digest))
+        return _parse(blobs.get(digest), blobs.place(digest))
     except Corrupt as error:
         raise Corrupt(f"{MANIFEST}: {error}") from None
 
@@ -61,7 +67,17 @@ def file(blobs: BlobStore, digest: str, name: str) -> bytes:
     files = manifest(blobs, digest)["files"]
     if name not in files:
         raise NotFound(name, f"is not in this package, which has {', '.join(files)}")
-    return _get(blobs, name, files[name])
+    with named(name):
+        return blobs.get(files[name]["sha256"])
+
+
+def held(blobs: BlobStore, digest: str) -> bool:
+    """Whether the manifest and every file it names are in the store, without reading the files."""
+    try:
+        files = manifest(blobs, digest)["files"]
+    except Corrupt:
+        return False
+    return blobs.holds(*{entry["sha256"] for entry in files.values()})
 
 
 def problems(blobs: BlobStore, digest: str) -> Iterator[str]:
@@ -73,25 +89,33 @@ def problems(blobs: BlobStore, digest: str) -> Iterator[str]:
         return
     for name, entry in files.items():
         try:
-            _get(blobs, name, entry)
+            with named(name):
+                blobs.verify(entry["sha256"])
         except Corrupt as error:
             yield str(error)
 
 
 def write(blobs: BlobStore, digest: str, folder: Path) -> Path:
     """Write a package out as `folder`, which must not exist; it appears whole or not at all."""
-    return _place(_contents(blobs, digest), folder)
+    with _written(blobs, digest, folder) as whole:
+        _place(whole, folder)
+    return folder
 
 
 def read(folder: Path, digest: str) -> dict[str, Any]:
     """The manifest of a package folder, after every file was compared with it; raises Corrupt that names the file."""
-    data = _bytes(folder, MANIFEST)
+    path = folder / MANIFEST
+    with _opened(path) as file:
+        data = file.read()
     if hashlib.sha256(data).hexdigest() != digest:
-        raise Corrupt(f"{folder / MANIFEST} is not the manifest that the registry names")
-    found = _parse(data, folder / MANIFEST)
+        raise Corrupt(f"{path} is not the manifest that the registry names")
+    found = _parse(data, str(path))
     for name, entry in found["files"].items():
-        if hashlib.sha256(_bytes(folder, name)).hexdigest() != entry["sha256"]:
-            raise Corrupt(f"{folder / name} does not match its SHA-256 sum")
+        with _opened(folder / name) as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != entry["sha256"]:
+                raise Corrupt(f"{folder / name} does not match its SHA-256 sum")
+    for extra in sorted({path.name for path in folder.iterdir()} - found["files"].keys() - {MANIFEST}):
+        raise Corrupt(f"{folder / extra} is not in the manifest of its package")
     return found
 
 
@@ -105,10 +129,10 @@ def fetch(blobs: BlobStore, digest: str, cache: Path) -> Path:
             try:
                 read(folder, digest)  # another process may have been first, and may be loading it now
             except Corrupt:
-                files = _contents(blobs, digest)  # what lies there stays where this is not to be had
-                for left in (folder, *folder.parent.glob(f".{digest}-*")):  # damaged, or by a process that died here
-                    shutil.rmtree(left, ignore_errors=True)
-                _place(files, folder)
+                with _written(blobs, digest, folder) as whole:  # what lies there stays where this is not to be had
+                    for left in {folder, *folder.parent.glob(f".{digest}-*")} - {whole}:  # by a process that died here
+                        shutil.rmtree(left, ignore_errors=True)
+                    _place(whole, folder)
     return folder
 
 
@@ -117,7 +141,7 @@ def encode(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, indent=1, allow_nan=False).encode()
 
 
-def _parse(data: bytes, where: Path) -> dict[str, Any]:
+def _parse(data: bytes, where: str) -> dict[str, Any]:
     try:
         found = dict(json.loads(data))
         for name, entry in found["files"].items():
@@ -128,44 +152,44 @@ def _parse(data: bytes, where: Path) -> dict[str, Any]:
     return found
 
 
-def _get(blobs: BlobStore, name: str, entry: Mapping[str, Any]) -> bytes:
+@contextmanager
+def named(name: str) -> Iterator[None]:
+    """Put the name of the file before what is wrong with its blob."""
     try:
-        return blobs.get(entry["sha256"])
+        yield
     except Corrupt as error:
         raise Corrupt(f"{name}: {error}") from None
 
 
-def _contents(blobs: BlobStore, digest: str) -> dict[str, bytes]:
-    """Every file of a stored package, verified, and the manifest last."""
-    files = manifest(blobs, digest)["files"]
-    return {name: _get(blobs, name, entry) for name, entry in files.items()} | {MANIFEST: blobs.get(digest)}
-
-
-def _place(files: Mapping[str, bytes], folder: Path) -> Path:
-    try:
+@contextmanager
+def _written(blobs: BlobStore, digest: str, folder: Path) -> Iterator[Path]:
+    """A hidden folder beside `folder` with a stored package in it, verified; removed unless it is renamed."""
+    files = {name: entry["sha256"] for name, entry in manifest(blobs, digest)["files"].items()}
+    with told(folder):
         make_folder(folder.parent)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        hidden = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
-            for name, data in files.items():
-                write_flushed(temporary / name, data)
-            temporary.chmod(0o755)
-            temporary.rename(folder)
-            flush(folder.parent)
+            for name, sha256 in (*files.items(), (MANIFEST, digest)):
+                with named(name):
+                    write_chunks(hidden / name, blobs.chunks(sha256))
+            hidden.chmod(0o755)
+            flush(hidden)
+            yield hidden
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    except OSError as error:
-        raise Unavailable(f"{folder} cannot be written: {error.strerror}") from None
-    return folder
+            shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _place(whole: Path, folder: Path) -> None:
+    whole.replace(folder)
+    flush(folder.parent)
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Let one process at a time in; the lock ends with the process, however that ends."""
-    try:
+    with told(folder):
         make_folder(folder)
         descriptor = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise Unavailable(f"{folder} cannot be written: {error.strerror}") from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -173,8 +197,10 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _bytes(folder: Path, name: str) -> bytes:
+@contextmanager
+def _opened(path: Path) -> Iterator[BufferedReader]:
     try:
-        return (folder / name).read_bytes()
+        with path.open("rb") as file:
+            yield file
     except OSError as error:
-        raise Corrupt(f"{folder / name} cannot be read: {error.strerror}") from None
+        raise Corrupt(f"{path} cannot be read: {error.strerror}") from None

@@ -1,10 +1,14 @@
-"""The tables. A change here needs a migration in `registry/migrations/versions` and a new REVISION."""
+"""The tables. A change here needs a migration in `registry/migrations/versions` and a new REVISION.
+
+Rows of `versions`, `verdicts`, `moves`, `holds` and `deletions` are only ever added: triggers of the migrations keep
+them.
+"""
 
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-REVISION = "0001"
+REVISION = "0002"
 
 metadata = sa.MetaData(
     naming_convention={
@@ -34,6 +38,29 @@ versions = sa.Table(
     sa.Column("lineage", sa.JSON, nullable=False),
     sa.Column("who", sa.String(128), nullable=False),
     sa.Column("created", sa.String(27), nullable=False),
+    sa.Column("signature", sa.String(88)),  # Ed25519 over model and manifest, in base64
+    sa.Index(None, "created", "model", "number"),
+)
+
+deletions = sa.Table(
+    "deletions",
+    metadata,
+    sa.Column("model", sa.String(64), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("who", sa.String(128), nullable=False),
+    sa.Column("deleted", sa.String(27), nullable=False),
+    sa.ForeignKeyConstraint(["model", "number"], ["versions.model", "versions.number"]),
+)
+
+tags = sa.Table(
+    "tags",
+    metadata,
+    sa.Column("model", sa.String(64), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("key", sa.String(64), primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+    sa.ForeignKeyConstraint(["model", "number"], ["versions.model", "versions.number"]),
 )
 
 aliases = sa.Table(
@@ -45,21 +72,68 @@ aliases = sa.Table(
     sa.ForeignKeyConstraint(["model", "number"], ["versions.model", "versions.number"]),
 )
 
+verdicts = sa.Table(
+    "verdicts",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("model", sa.String(64), nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("alias", sa.String(64), nullable=False),
+    sa.Column("holder", sa.Integer),  # the version that held the alias, which the candidate was compared with
+    sa.Column("passed", sa.Boolean, nullable=False),
+    sa.Column("split", sa.String(64)),  # digest of the held-out images: how often they have judged is counted
+    sa.Column("policy", sa.JSON, nullable=False),
+    sa.Column("gates", sa.JSON, nullable=False),
+    sa.Column("who", sa.String(128), nullable=False),
+    sa.Column("judged", sa.String(27), nullable=False),
+    sa.ForeignKeyConstraint(["model", "number"], ["versions.model", "versions.number"]),
+    sa.Index(None, "model", "number"),
+    sa.Index(None, "split"),
+)
+
 moves = sa.Table(
     "moves",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("model", sa.String(64), nullable=False),
     sa.Column("alias", sa.String(64), nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),  # promote or rollback
     sa.Column("from_number", sa.Integer),
     sa.Column("to_number", sa.Integer, nullable=False),
-    sa.Column("verdict", sa.JSON, nullable=False),
+    sa.Column("verdict", sa.ForeignKey("verdicts.id"), nullable=False),
     sa.Column("forced", sa.Boolean, nullable=False),
     sa.Column("why", sa.Text, nullable=False),
     sa.Column("who", sa.String(128), nullable=False),
     sa.Column("moved", sa.String(27), nullable=False),
     sa.ForeignKeyConstraint(["model", "to_number"], ["versions.model", "versions.number"]),
     sa.Index(None, "model", "id"),
+)
+
+holds = sa.Table(
+    "holds",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("model", sa.ForeignKey("models.name"), nullable=False),
+    sa.Column("held", sa.Boolean, nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("who", sa.String(128), nullable=False),
+    sa.Column("since", sa.String(27), nullable=False),
+    sa.Index(None, "model", "id"),
+)
+
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("move", sa.ForeignKey("moves.id"), nullable=False),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("created", sa.String(27), nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("next_attempt", sa.String(27)),  # none where it was delivered or given up
+    sa.Column("delivered", sa.String(27)),
+    sa.Column("problem", sa.Text),
+    sa.Index(None, "next_attempt"),
 )
 
 sweeps = sa.Table(

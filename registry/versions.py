@@ -1,17 +1,22 @@
 """Versions: immutable, numbered packages of a named model."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 
-from registry import names, packages, schema
-from registry.core import Registry
+from registry import evidence, history, names, packages, schema, signing
+from registry.core import BLOBS, Registry
 from registry.names import Reference
-from tailorbird.errors import InvalidInput, NotFound
+from tailorbird.errors import Corrupt, NotFound, Refused, Unavailable
+
+PAGE = 100
+ORDER = ("created", "model", "number")
+"""Of versions of several models."""
+ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,7 @@ class Version:
     lineage: dict[str, Any]
     who: str
     created: str
+    signature: str | None = None
     aliases: tuple[str, ...] = field(default=())
 
     def __str__(self) -> str:
@@ -39,68 +45,83 @@ def register(
     registry: Registry,
     model: str,
     files: Mapping[str, bytes],
-    parity: Mapping[str, float],
+    measured: Mapping[str, Any],
     lineage: Mapping[str, Any],
     who: str,
 ) -> Version:
     """Store a package and make it the next version of `model`.
 
-    `parity` is what the export measured against torch on the held-out split: `agreement` of labels (0 to 1),
-    `max_difference` of probabilities and `samples`. The row is written last: a version that can be seen is whole.
+    `measured` is what is known of the export besides the files: `parity`, how it compares with torch on the held-out
+    split (`agreement` of labels from 0 to 1, `max_difference` of probabilities, `samples`), and `latency`.
+    The row is written last, by a transaction that saw every file: a version that can be seen is whole.
     Raises InvalidInput for files that are not a package.
     """
     names.check("model", model)
+    names.check_text("who", who, names.WHO)
     about = _storable(
         {
             "model": model,
             "created": schema.now(),
-            "evidence": _evidence(files, parity),
+            "evidence": evidence.gathered(files, measured),
             "lineage": dict(lineage),
         }
     )
-    digest = packages.put(registry.blobs, files, about)
-    row: dict[str, Any] = {**about, "manifest": digest, "who": who}
-    with registry.atomic() as connection:
-        number = _next_number(connection, model)
-        connection.execute(schema.versions.insert().values(number=number, **row))
-    return Version(number=number, **row)
+    for _ in range(ATTEMPTS):
+        digest = packages.put(registry.blobs, files, about)
+        key = registry.settings.signing_key
+        signature = None if key is None else signing.sign(key, digest, model)
+        row: dict[str, Any] = {**about, "manifest": digest, "who": who, "signature": signature}
+        with registry.atomic(BLOBS + "?") as connection:
+            if packages.held(registry.blobs, digest):  # else a collection came between
+                registry.database.lock(connection, model)  # not before: a slow store would keep others of it waiting
+                number = _next_number(connection, model)
+                connection.execute(schema.versions.insert(), {"number": number, **row})
+                return Version(number=number, **row)
+    raise Unavailable(f"files of {model} vanish from {registry.blobs.place(digest)} as soon as they are stored")
 
 
 def resolve(registry: Registry, reference: str | Reference) -> Version:
     """The version that `NAME`, `NAME@ALIAS` or `NAME:N` names; raises NotFound that says what there is."""
     wanted = Reference.parse(reference) if isinstance(reference, str) else reference
-    with registry.reading() as connection:
-        number = wanted.number
-        if number is None:
-            number = connection.scalar(
-                sa.select(schema.aliases.c.number).filter_by(model=wanted.model, alias=wanted.alias)
-            )
-        found = connection.execute(sa.select(schema.versions).filter_by(model=wanted.model, number=number)).first()
-        if found is None:
-            raise NotFound("model", _what_there_is(connection, wanted))
-        pointing = connection.scalars(
-            sa.select(schema.aliases.c.alias).filter_by(model=wanted.model, number=number).order_by("alias")
-        )
-        return Version(**found._mapping, aliases=tuple(pointing))
+    with registry.asking() as connection:
+        return find(connection, wanted)
 
 
-def list_all(registry: Registry, model: str | None = None) -> list[Version]:
-    """All versions, or those of one model, newest first within each model."""
-    query = sa.select(schema.versions).order_by(schema.versions.c.model, schema.versions.c.number.desc())
+def find(connection: sa.Connection, wanted: Reference) -> Version:
+    """The same within a transaction."""
+    named = {"wanted": wanted.model, "alias": wanted.alias, "number": wanted.number}
+    found = connection.execute(_named(wanted.number is None), named).first()
+    if found is None:
+        raise NotFound("model", _what_there_is(connection, wanted))
+    return _version(found)
+
+
+def page(
+    registry: Registry, model: str | None = None, *, limit: int = PAGE, before: Version | None = None
+) -> list[Version]:
+    """At most `limit` versions of all models, or of one, newest first; those after `before` where that is given."""
+    bounds: dict[str, Any] = {"limit": limit}
     if model is not None:
-        query = query.filter_by(model=names.check("model", model))
-    with registry.reading() as connection:
-        pointing: dict[tuple[str, int], list[str]] = {}
-        for row in connection.execute(sa.select(schema.aliases).order_by("alias")):
-            pointing.setdefault((row.model, row.number), []).append(row.alias)
-        found = connection.execute(query).all()
-    if model is not None and not found:
-        raise NotFound("model", f"there is no model {model!r}; `tailorbird registry list` shows those there are")
-    return [Version(**row._mapping, aliases=tuple(pointing.get((row.model, row.number), ()))) for row in found]
+        bounds["wanted"] = names.check("model", model)
+    if before is not None:
+        bounds |= {f"last_{name}": getattr(before, name) for name in ORDER}
+    with registry.asking() as connection:
+        found = connection.execute(_page(model is not None, before is not None), bounds).all()
+        if model is not None and not found and before is None:
+            _check_model(connection, model)
+    return [_version(one) for one in found]
+
+
+def every(registry: Registry, model: str | None = None) -> Iterator[Version]:
+    """All versions, or those of one model, newest first."""
+    found = page(registry, model)
+    while found:
+        yield from found
+        found = page(registry, model, before=found[-1])
 
 
 def verify(registry: Registry, version: Version) -> list[str]:
-    """What is wrong with a version: files against sums, manifest against row; empty where it verifies."""
+    """What is wrong with a version: files against sums, manifest against row, signature against key; else empty."""
     found = list(packages.problems(registry.blobs, version.manifest))
     if not found:
         about = packages.manifest(registry.blobs, version.manifest)
@@ -109,6 +130,11 @@ def verify(registry: Registry, version: Version) -> list[str]:
             for key in ("model", "created", "evidence", "lineage")
             if about.get(key) != getattr(version, key)
         ]
+    if registry.settings.public_key is not None:
+        try:
+            signing.check(registry.settings.public_key, version)
+        except Corrupt as error:
+            found.append(str(error))
     return found
 
 
@@ -117,23 +143,113 @@ def signature(registry: Registry, version: Version) -> dict[str, Any]:
     return dict(json.loads(packages.file(registry.blobs, version.manifest, "signature.json")))
 
 
-def export(registry: Registry, version: Version, folder: Path) -> Path:
-    """Write the version's package out as a folder that must not exist yet."""
-    if folder.exists():
-        raise InvalidInput("path", f"{folder} exists already; accepted: a folder that is to be made")
-    return packages.write(registry.blobs, version.manifest, folder.absolute())
+def delete(registry: Registry, model: str, number: int, *, why: str, who: str) -> None:
+    """Take a version out of sight for good; its number is not used again, its files go with the next collection.
+
+    Raises Refused where an alias points to it or could be rolled back to it.
+    """
+    names.check_text("why", why)
+    names.check_text("who", who, names.WHO)
+    version = resolve(registry, Reference(names.check("model", model), number=number))
+    with registry.atomic(model) as connection:
+        needed = history.needed(connection, model).get(number)
+        if needed:
+            raise Refused(f"deleting {version}", [needed])
+        if gone(connection, model, number):  # another process was first
+            raise NotFound("version", f"there is no {version}")
+        row = {"model": model, "number": number, "why": why, "who": who, "deleted": schema.now()}
+        connection.execute(schema.deletions.insert().values(**row))
 
 
-def _evidence(files: Mapping[str, bytes], parity: Mapping[str, float]) -> dict[str, Any]:
-    try:
-        baseline = json.loads(files.get("baseline.json", b""))
-        kept = {key: baseline.get(key) for key in ("accuracy", "standard_error", "samples", "test")}
-        sound = 0 <= kept["accuracy"] <= 1
-    except (ValueError, AttributeError, TypeError):
-        sound = False
-    if not sound:
-        raise InvalidInput("package", "baseline.json must hold an accuracy from 0 to 1")
-    return {**kept, "parity": dict(parity)}
+def gone(connection: sa.Connection, model: str, number: int) -> bool:
+    """Whether a version was deleted."""
+    return connection.scalar(_deleted(), {"model": model, "number": number}) is not None
+
+
+def tag(registry: Registry, version: Version, changes: Mapping[str, str]) -> dict[str, str]:
+    """Set tags of a version, and remove those that are set to nothing; returns all that it has then."""
+    for key, value in changes.items():
+        names.check("tag", key)
+        if value:
+            names.check_text(f"tag {key}", value)
+    table = schema.tags
+    mine: dict[str, Any] = {"model": version.model, "number": version.number}
+    with registry.atomic(version.model) as connection:
+        if gone(connection, version.model, version.number):
+            raise NotFound("version", f"there is no {version}")
+        for key, value in changes.items():
+            connection.execute(table.delete().filter_by(**mine, key=key))
+            if value:
+                connection.execute(table.insert().values(**mine, key=key, value=value))
+    return tags(registry, version)
+
+
+def tags(registry: Registry, version: Version) -> dict[str, str]:
+    """The tags of a version, by key."""
+    table = schema.tags.c
+    query = sa.select(table.key, table.value).filter_by(model=version.model, number=version.number).order_by(table.key)
+    with registry.reading() as connection:
+        return {row.key: row.value for row in connection.execute(query)}
+
+
+# Queries are made once: to make one takes SQLAlchemy longer than SQLite to answer it.
+
+
+@cache
+def _named(by_alias: bool) -> sa.Select[Any]:
+    """The version that the parameters `wanted` and `alias`, or `wanted` and `number`, name."""
+    row, alias = schema.versions.c, schema.aliases.c
+    wanted = sa.bindparam("wanted", type_=row.model.type)
+    mine = _visible().where(row.model == wanted)
+    if not by_alias:
+        return mine.where(row.number == sa.bindparam("number"))
+    # not `alias.model == row.model`, by which PostgreSQL would look the alias up for each version of the model
+    pointed = sa.select(alias.number).where(alias.model == wanted, alias.alias == sa.bindparam("alias"))
+    return mine.where(row.number == pointed.scalar_subquery())
+
+
+@cache
+def _deleted() -> sa.Select[Any]:
+    row = schema.deletions.c
+    return sa.select(row.number).where(row.model == sa.bindparam("model"), row.number == sa.bindparam("number"))
+
+
+@cache
+def _counted_up() -> sa.Executable:
+    model = schema.models
+    counted = model.update().where(model.c.name == sa.bindparam("wanted")).values(last_number=model.c.last_number + 1)
+    return counted.returning(model.c.last_number)
+
+
+@cache
+def _page(of_one: bool, continued: bool) -> sa.Select[Any]:
+    """At most `limit` versions, of the model `wanted` or of all, after the one whose columns are `last_…`."""
+    row = schema.versions.c
+    order = [row.number] if of_one else [row[name] for name in ORDER]
+    query = _visible().order_by(*(column.desc() for column in order)).limit(sa.bindparam("limit", type_=sa.Integer))
+    if of_one:
+        query = query.where(row.model == sa.bindparam("wanted"))
+    if continued:
+        last = [sa.bindparam(f"last_{column.name}", type_=column.type) for column in order]
+        query = query.where(sa.tuple_(*order) < sa.tuple_(*last))
+    return query
+
+
+def _visible() -> sa.Select[Any]:
+    """Versions that were not deleted, column by column as `Version` has them, with the aliases that point to them."""
+    row, alias, deletion = schema.versions.c, schema.aliases.alias().c, schema.deletions.c
+    pointing = sa.select(sa.func.aggregate_strings(alias.alias, " ")).where(
+        alias.model == row.model, alias.number == row.number
+    )
+    deleted = sa.exists().where(deletion.model == row.model, deletion.number == row.number)
+    columns = [row[name] for name in Version.__annotations__ if name != "aliases"]
+    return sa.select(*columns, pointing.scalar_subquery().label("aliases")).where(~deleted)
+
+
+def _version(row: sa.Row[Any]) -> Version:
+    columns: list[Any] = list(row)
+    columns[-1] = tuple(sorted((columns[-1] or "").split()))
+    return Version(*columns)
 
 
 def _storable(value: dict[str, Any]) -> dict[str, Any]:
@@ -142,25 +258,28 @@ def _storable(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _next_number(connection: sa.Connection, model: str) -> int:
-    models = schema.models
-    number = connection.scalar(
-        models.update()
-        .filter_by(name=model)
-        .values(last_number=models.c.last_number + 1)
-        .returning(models.c.last_number)
-    )
+    number = connection.scalar(_counted_up(), {"wanted": model})
     if number is None:
-        connection.execute(models.insert().values(name=model, last_number=1, created=schema.now()))
+        connection.execute(schema.models.insert(), {"name": model, "last_number": 1, "created": schema.now()})
         return 1
     return int(number)
 
 
+def _check_model(connection: sa.Connection, model: str) -> None:
+    if connection.scalar(sa.select(schema.models.c.name).filter_by(name=model)) is None:
+        raise NotFound("model", f"there is no model {model!r}; `tailorbird registry list` shows those there are")
+
+
 def _what_there_is(connection: sa.Connection, wanted: Reference) -> str:
-    numbers = connection.scalars(
-        sa.select(schema.versions.c.number).filter_by(model=wanted.model).order_by(sa.desc("number")).limit(5)
-    ).all()
+    row = schema.versions.c
+    numbers = [
+        one.number
+        for one in connection.execute(_visible().where(row.model == wanted.model).order_by(row.number.desc()).limit(5))
+    ]
     if not numbers:
         known = connection.scalars(sa.select(schema.models.c.name).order_by("name").limit(10)).all()
+        if wanted.model in known:
+            return f"there is no {wanted}; all versions of {wanted.model} are deleted"
         there = f"registered are: {', '.join(known)}" if known else "the registry is empty; `tailorbird demo` fills it"
         return f"there is no model {wanted.model!r}; {there}"
     pointing = connection.scalars(sa.select(schema.aliases.c.alias).filter_by(model=wanted.model)).all()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from registry import packages, versions
+from registry import packages, signing, versions
 from registry.core import Registry
 from registry.names import Reference
 from registry.versions import Version
@@ -28,9 +28,12 @@ class Model:
 def load(registry: Registry, reference: Reference, cache: Path) -> Model:
     """Fetch, verify, open and warm up what `reference` names.
 
-    Raises NotFound where there is none, Corrupt where its package does not verify or does not do what it says.
+    Raises NotFound where there is none, Corrupt where its package does not verify or does not do what it says, or
+    where there is a public key that did not sign it.
     """
     version = versions.resolve(registry, reference)
+    if (key := registry.settings.public_key) is not None:
+        signing.check(key, version)
     folder = packages.fetch(registry.blobs, version.manifest, cache)
     about = signature.parse((folder / "signature.json").read_bytes())
     return Model(

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tailorbird.errors import InvalidInput
-from tailorbird.settings import PREFIX, Settings, writable
+from tailorbird.settings import PREFIX, SQLITE, Settings, writable
 
 _HEAD = struct.Struct(">2sIHBI11s")
 _SPELLING = re.compile(r"[A-Za-z0-9_-]{48}", re.ASCII)
@@ -84,6 +84,8 @@ def key(settings: Settings) -> bytes:
     """
     if settings.receipt_key is not None:
         return settings.receipt_key.get_secret_value().encode()
+    if not settings.database.startswith(SQLITE):
+        raise _must_be_given("replicas that share a database must share it too")
     path = settings.home / "receipt.key"
     if not writable(settings.home):
         raise _must_be_given(f"{settings.home} is read-only")
@@ -117,6 +119,6 @@ def _make(path: Path) -> None:
 def _must_be_given(why: str) -> InvalidInput:
     return InvalidInput(
         f"{PREFIX}RECEIPT_KEY",
-        f"must be given, for {why}; accepted: 16 characters or more, the same for every replica, "
+        f"must be given: {why}; accepted: 16 characters or more, the same for every replica, "
         f"such as `python3 -c 'import secrets; print(secrets.token_urlsafe(32))'` prints",
     )

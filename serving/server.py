@@ -77,7 +77,7 @@ def _environment(settings: Settings, reference: Reference, home: str) -> dict[st
     given = {name: value for name, value in settings if value is not None}
     given |= {
         "model": reference,
-        "database_url": f"sqlite:///{settings.database}",
+        "database_url": settings.database,
         "storage_url": settings.storage,
         "data_dir": settings.data,
         "cache_dir": settings.cache,
@@ -88,6 +88,8 @@ def _environment(settings: Settings, reference: Reference, home: str) -> dict[st
 
 
 def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return " ".join(value)
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 

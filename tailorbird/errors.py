@@ -165,6 +165,11 @@ def _problem(error: "ErrorDetails") -> str:
     return f"{problem[0].lower()}{problem[1:]}{shown}"
 
 
+def _printable(text: str) -> str:
+    # it may hold the names of a stranger's package, and a terminal obeys control characters
+    return "".join(one if one.isprintable() or one == "\n" else "\ufffd" for one in text)
+
+
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
@@ -176,7 +181,7 @@ def told() -> Iterator[None]:
     try:
         yield
     except TailorbirdError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_printable(str(error))}", file=sys.stderr)
         sys.exit(error.exit_status)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

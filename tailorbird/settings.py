@@ -2,18 +2,23 @@
 
 import getpass
 import os
+import re
 import tempfile
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tailorbird.errors import InvalidInput
 
 PREFIX = "TAILORBIRD_"
 SQLITE = "sqlite:///"
-LEAST_CHARACTERS = {"receipt_key": 16, "api_token": 8}
+POSTGRESQL = "postgresql+psycopg://"
+S3 = "s3://"
+LEAST_CHARACTERS = {"receipt_key": 16, "api_token": 8, "webhook_key": 16}
 
 
 class Settings(BaseSettings):
@@ -30,8 +35,12 @@ class Settings(BaseSettings):
     )
 
     home: Path = Field(Path("~/.tailorbird"), description="folder of everything embedded")
-    database_url: str = Field("", description="registry, ledger and feedback; default: tailorbird.db in HOME")
-    storage_url: str = Field("", description="folder of packages and checkpoints; default: storage in HOME")
+    database_url: str = Field(
+        "",
+        repr=False,  # it may hold a password
+        description="registry, ledger and feedback; default: tailorbird.db in HOME",
+    )
+    storage_url: str = Field("", description="packages and checkpoints; default: storage in HOME")
     data_dir: Path | None = Field(None, description="data sets; default: data in HOME")
     cache_dir: Path | None = Field(None, description="verified packages that serving fetched; default: cache in HOME")
     model: str = Field("demo", description="NAME[@ALIAS|:N] that a container serves")
@@ -41,28 +50,67 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(16 * 2**20, ge=1024, description="largest request body that serving reads")
     max_pixels: int = Field(16_000_000, ge=1, description="largest image, width times height, that serving decodes")
     download_timeout: float = Field(5, gt=0, description="seconds to wait for a data set's server to answer")
+    gates: Path | None = Field(None, description="YAML file of what the gates of each alias allow")
+    webhooks: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        repr=False,  # paths of webhooks are often secret
+        description="URLs that are told of moves of aliases, with spaces or commas between",
+    )
+    webhook_key: SecretStr | None = Field(None, description="key that signs what webhooks are sent")
+    webhook_private: bool = Field(False, description="whether webhooks may lead to addresses that are not public")
+    signing_key: Path | None = Field(None, description="PEM file of the Ed25519 key that signs new versions")
+    public_key: Path | None = Field(None, description="PEM file of the Ed25519 key that served versions must verify by")
 
-    @field_validator("home", "data_dir", "cache_dir")
+    @field_validator("home", "data_dir", "cache_dir", "gates", "signing_key", "public_key")
     @classmethod
-    def _known_folder(cls, path: Path | None) -> Path | None:
+    def _known_path(cls, path: Path | None) -> Path | None:
         return None if path is None else _absolute(path)
 
     @field_validator("database_url")
     @classmethod
     def _known_database(cls, url: str) -> str:
+        scheme, _, rest = url.partition("://")
+        if scheme in ("postgresql", "postgres", "postgresql+psycopg") and rest:
+            return POSTGRESQL + rest
         path = url.removeprefix(SQLITE)
-        if url and (path in (url, "", ":memory:")):
-            raise ValueError(f"must be {SQLITE}PATH, the database this release keeps its registry in")
+        if url and path in (url, "", ":memory:"):
+            # without the URL itself: it may hold a password
+            raise ValueError(f"must be {SQLITE}PATH or {POSTGRESQL}USER@HOST/NAME")
         return f"{SQLITE}{_absolute(Path(path))}" if url else url
 
     @field_validator("storage_url")
     @classmethod
     def _known_storage(cls, url: str) -> str:
+        if url.startswith(S3):
+            bucket, _, prefix = url.removeprefix(S3).partition("/")
+            if not bucket:
+                raise ValueError(f"must be a folder or {S3}BUCKET/PREFIX")
+            return f"{S3}{bucket}/{prefix.strip('/')}".rstrip("/")
         if "://" in url:
-            raise ValueError("must be a folder, the store this release keeps its files in")
+            raise ValueError(f"must be a folder or {S3}BUCKET/PREFIX")
         return str(_absolute(Path(url))) if url else url
 
-    @field_validator("receipt_key", "api_token")
+    @field_validator("webhooks", mode="before")
+    @classmethod
+    def _separate_urls(cls, given: object) -> object:
+        return re.findall(r"[^\s,]+", given) if isinstance(given, str) else given
+
+    @field_validator("webhooks")
+    @classmethod
+    def _known_webhooks(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        for place, url in enumerate(urls, 1):
+            if problem := _webhook_problem(url):
+                raise ValueError(f"URL {place} {problem}")  # without the URL itself: it may hold a secret
+        return tuple(dict.fromkeys(urls))
+
+    @field_validator("webhook_key")
+    @classmethod
+    def _signed_webhooks(cls, key: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if key is None and info.data.get("webhooks"):
+            raise ValueError("is missing, and signs what webhooks are sent; `openssl rand -hex 32` makes one")
+        return key
+
+    @field_validator("receipt_key", "api_token", "webhook_key")
     @classmethod
     def _long_enough(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         # not by `min_length`, whose message would hold the secret
@@ -72,13 +120,14 @@ class Settings(BaseSettings):
         return secret
 
     @cached_property
-    def database(self) -> Path:
-        """The SQLite file."""
-        return Path(self.database_url.removeprefix(SQLITE)) if self.database_url else self.home / "tailorbird.db"
+    def database(self) -> str:
+        """The URL of the database, `sqlite:///PATH` or `postgresql+psycopg://…`; it may hold a password."""
+        return self.database_url or f"{SQLITE}{self.home / 'tailorbird.db'}"
 
     @cached_property
-    def storage(self) -> Path:
-        return Path(self.storage_url) if self.storage_url else self.home / "storage"
+    def storage(self) -> str:
+        """The folder of packages and checkpoints, or `s3://BUCKET/PREFIX`."""
+        return self.storage_url or str(self.home / "storage")
 
     @cached_property
     def data(self) -> Path:
@@ -109,6 +158,23 @@ def load() -> Settings:
         raise InvalidInput(invalid.field.upper(), invalid.problem) from None
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(str(Path(".env").absolute()), f"cannot be read: {error}") from None
+
+
+def _webhook_problem(url: str) -> str | None:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return "is not a URL: its host or port is wrong"
+    if parts.scheme not in ("http", "https"):
+        return "must begin with https:// or http://"
+    if "@" in parts.netloc:
+        return "must not hold a user or password: webhooks are signed with TAILORBIRD_WEBHOOK_KEY instead"
+    if not host or port == 0:
+        return "must name a host, and a port from 1 to 65535 if any"
+    if not (url.isascii() and url.isprintable()):
+        return "must be ASCII; accepted: a host in its xn-- form, a path with %XX"
+    return None
 
 
 def _absolute(path: Path) -> Path:

@@ -12,6 +12,26 @@ hypothesis.settings.load_profile("busy machine")
 NO_SKIPS = os.environ.get("TAILORBIRD_TEST_NO_SKIPS") == "1"
 
 
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server of the tests' own: `tests.postgres.Server`."""
+    from tests import postgres as postgresql
+
+    if postgresql.binaries() is None:
+        pytest.skip("needs PostgreSQL: initdb and pg_ctl")
+    with postgresql.server() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def s3():
+    """The URL of a server that speaks S3, for `tests.s3.use`."""
+    from tests import s3 as s3_server
+
+    with s3_server.server() as url:
+        yield url
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import typer
 import yaml
+from pydantic import BaseModel
 
+from registry.policy import Policy
 from serving.routes import Routes
 from tailorbird.cli import app
 from tailorbird.settings import PREFIX, Settings
@@ -52,6 +54,13 @@ def test_every_key_of_a_run_is_documented_and_no_other():
 
 def test_every_key_of_a_spec_is_documented_and_no_other():
     assert rows("Sweep spec") == set(SweepSpec.model_fields)
+
+
+def test_every_gate_is_documented_with_its_keys_and_no_other():
+    assert rows("Gates") == set(Policy.model_fields)
+    keys = {key for _, limits in Policy() if isinstance(limits, BaseModel) for key, _ in limits}
+    told = REFERENCE.split("## Gates\n")[1].split("\n## ")[0]
+    assert {key for key in keys if f"`{key}`" not in told} == set()
 
 
 def test_every_route_is_documented_and_no_other():

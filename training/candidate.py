@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import yaml
+from torch import nn
 
 from tailorbird.errors import InvalidInput
 from training import checkpoint, evaluation, export, loop, plots
 from training.config import RunConfig
 from training.evaluation import Evaluation
-from training.export import Parity
+from training.export import Latency, Parity
 from training.loop import Epoch
 from training.splits import Split, Splits
 
@@ -28,6 +29,7 @@ class Candidate:
 
     files: dict[str, bytes]
     parity: Parity
+    latency: Latency
     holdout: Evaluation
     test: Evaluation
     temperature: float
@@ -45,11 +47,7 @@ def make(config: RunConfig, splits: Splits, weights: bytes, epochs: Sequence[Epo
     This is the one place where test is measured. What is measured is the export, since that is what is served.
     """
     check(splits)
-    network = loop.network(config, splits)
-    checkpoint.restore(network, weights)
-    temperature = evaluation.temperature(evaluation.logits(network, splits.validation), splits.validation.labels)
-    shape = splits.train.images.shape[1:]
-    model = export.to_onnx(network, shape, temperature)
+    network, temperature, model = exported(config, splits, weights)
     holdout, test = export.evaluate(model, splits.holdout), export.evaluate(model, splits.test)
     title = f"held-out accuracy {holdout.accuracy:.2%} of {len(holdout.labels)} images"
     files = {
@@ -64,7 +62,22 @@ def make(config: RunConfig, splits: Splits, weights: bytes, epochs: Sequence[Epo
         "curves.png": plots.curves(epochs, best),
         "confusion.png": plots.confusion(holdout.confusion(), splits.classes, title),
     }
-    return Candidate(files, export.parity(network, temperature, holdout, splits.holdout), holdout, test, temperature)
+    return Candidate(
+        files=files,
+        parity=export.parity(network, temperature, holdout, splits.holdout),
+        latency=export.latency(model, splits.holdout),
+        holdout=holdout,
+        test=test,
+        temperature=temperature,
+    )
+
+
+def exported(config: RunConfig, splits: Splits, weights: bytes) -> tuple[nn.Module, float, bytes]:
+    """The network of these weights, its temperature, and both as ONNX."""
+    network = loop.network(config, splits)
+    checkpoint.restore(network, weights)
+    temperature = evaluation.temperature(evaluation.logits(network, splits.validation), splits.validation.labels)
+    return network, temperature, export.to_onnx(network, splits.train.images.shape[1:], temperature)
 
 
 def signature(splits: Splits, temperature: float) -> dict[str, Any]:
@@ -81,11 +94,15 @@ def signature(splits: Splits, temperature: float) -> dict[str, Any]:
 
 
 def heldout(split: Split, evaluated: Evaluation) -> bytes:
-    """`heldout.npy`: a record for each held-out image, its `id` (16 bytes) and its `probabilities` (float32)."""
+    """`heldout.npy`: a record for each held-out image.
+
+    It has the image's `id` (16 bytes), its `label` (int32, the index of its true class) and its `probabilities`
+    (float32).
+    """
     classes = evaluated.probabilities.shape[1]
-    kind = np.dtype([("id", "u1", (split.ids.shape[1],)), ("probabilities", "<f4", (classes,))])
+    kind = np.dtype([("id", "u1", (split.ids.shape[1],)), ("label", "<i4"), ("probabilities", "<f4", (classes,))])
     records = np.empty(len(split), kind)
-    records["id"], records["probabilities"] = split.ids, evaluated.probabilities
+    records["id"], records["label"], records["probabilities"] = split.ids, split.labels, evaluated.probabilities
     buffer = io.BytesIO()
     np.save(buffer, records, allow_pickle=False)
     return buffer.getvalue()

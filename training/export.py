@@ -3,6 +3,7 @@
 import copy
 import io
 import os
+import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,6 +19,10 @@ from training.loop import EVALUATION_BATCH, as_tensor
 from training.splits import Split
 
 OPSET = 17
+THREADS = 1
+"""Of ONNX Runtime, for whatever is measured of an export."""
+LATENCY_RUNS, LATENCY_SECONDS = 200, 1.0
+WARM_UP_RUNS, WARM_UP_SECONDS = 20, 0.2
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,19 @@ class Parity:
     agreement: float
     max_difference: float
     samples: int
+
+    def record(self) -> dict[str, float]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds that an export takes for one image: the median and the 99th percentile of so many runs."""
+
+    p50_ms: float
+    p99_ms: float
+    runs: int
+    threads: int
 
     def record(self) -> dict[str, float]:
         return asdict(self)
@@ -86,11 +104,34 @@ def parity(network: nn.Module, temperature: float, exported: Evaluation, split: 
     )
 
 
+def latency(model: bytes, split: Split) -> Latency:
+    """Time an export on single images of a split, on one CPU thread: 200 runs after a warm-up, at most a second."""
+    session = _session(model)
+    _timed(session, split, WARM_UP_RUNS, WARM_UP_SECONDS)
+    taken = _timed(session, split, LATENCY_RUNS, LATENCY_SECONDS)
+    p50, p99 = np.percentile(taken, (50, 99)).tolist()
+    return Latency(p50_ms=p50, p99_ms=p99, runs=len(taken), threads=THREADS)
+
+
+def _timed(session: Any, split: Split, runs: int, seconds: float) -> list[float]:
+    """Milliseconds of each run, one at the least."""
+    taken: list[float] = []
+    end = time.perf_counter() + seconds
+    while True:
+        place = len(taken) % len(split)
+        image = split.images[place : place + 1]
+        start = time.perf_counter()
+        session.run(["probabilities"], {"pixels": image})
+        taken.append(1000 * (time.perf_counter() - start))
+        if len(taken) == runs or time.perf_counter() >= end:
+            return taken
+
+
 def _session(model: bytes) -> Any:
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at import, which else makes a device id in HOME
     import onnxruntime as ort
 
     options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads = options.inter_op_num_threads = THREADS
     options.log_severity_level = 3  # errors alone
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from registry import aliases, versions
+from registry import aliases, versions, webhooks
 from registry.core import Registry
 from registry.ledger import Report
 from registry.versions import Version
 from tailorbird import __version__
-from tailorbird.errors import Conflict, Refused
+from tailorbird.errors import Conflict, Corrupt, Refused, Unavailable
 from training import candidate
 from training.candidate import Candidate
 from training.config import RunConfig
@@ -29,7 +29,8 @@ def enter(
     registry: Registry, made: Candidate, to: Promote, lineage: Mapping[str, Any], champion: int | None, who: str
 ) -> Promotion:
     """Register a candidate, and move the alias if it is still where it was at the start and the gates pass."""
-    version = versions.register(registry, to.model, made.files, made.parity.record(), lineage, who)
+    measured = {"parity": made.parity.record(), "latency": made.latency.record()}
+    version = versions.register(registry, to.model, made.files, measured, lineage, who)
     return Promotion(version, to.alias, _promote(registry, version, to.alias, champion, who))
 
 
@@ -55,9 +56,11 @@ def _promote(registry: Registry, version: Version, alias: str, champion: int | N
             expected=champion,
             why=f"best of sweep {version.lineage['sweep']}",
             who=who,
+            automatic=True,
         )
-    except (Conflict, Refused) as error:
+    except (Conflict, Corrupt, Refused, Unavailable) as error:  # the version is registered all the same
         return str(error)
+    webhooks.deliver(registry)
     return None
 
 

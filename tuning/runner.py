@@ -11,7 +11,7 @@ import ray
 from ray import tune
 from rich.console import Console
 
-from registry import aliases, ledger
+from registry import aliases, ledger, policy, signing
 from registry.core import Registry
 from tailorbird.errors import Interrupted, InvalidInput, TailorbirdError, Unavailable
 from tailorbird.settings import Settings
@@ -34,7 +34,7 @@ def run(spec: SweepSpec, settings: Settings, console: Console, who: str, address
     dataset = datasets.load(spec.data.name, settings.data, settings.download_timeout)
     dealt = splits.split(dataset, spec.data)
     _check_models(spec, dataset)
-    _check_writable(settings)
+    _check_registry(settings)
     sweep = f"{spec.name}-{secrets.token_hex(3)}"
     stop = Stop()
     # caught twice: Ray sets a handler of its own for SIGTERM when it starts, which aborts the process
@@ -139,10 +139,14 @@ def _check_models(spec: SweepSpec, dataset: Dataset) -> None:
             raise InvalidInput(f"{place}.{error.field}", error.problem) from None
 
 
-def _check_writable(settings: Settings) -> None:
+def _check_registry(settings: Settings) -> None:
+    """Refuse before hours of training what would fail after them."""
+    policy.load(settings.gates)
+    if settings.signing_key is not None:
+        signing.private_key(settings.signing_key)
     with Registry(settings) as registry:
         if registry.database.read_only:
-            raise Unavailable(f"the database {settings.database} is read-only, and a sweep is recorded in it")
+            raise Unavailable(f"the database {registry.database.name} is read-only, and a sweep is recorded in it")
 
 
 def _check_room(spec: SweepSpec, console: Console, own: bool) -> None:

@@ -84,22 +84,25 @@ def _environment(here: "Settings") -> Iterator[Finding]:
 
 
 def _registry(here: "Settings") -> Iterator[Finding]:
-    from registry import versions
     from registry.core import Registry
-    from tailorbird import settings
 
     try:
         with Registry(here) as registry:
-            found = versions.list_all(registry)
             access = ", read-only" if registry.database.read_only else ""
+            yield Finding("database", "ok", f"{registry.database.name}{access}")
+            try:
+                next(registry.blobs.listing(), None)
+            except TailorbirdError as error:
+                yield Finding("storage", "error", str(error), "set TAILORBIRD_STORAGE_URL")
+                return
+            read_only = registry.blobs.read_only
     except TailorbirdError as error:
         yield Finding("database", "error", str(error), "set TAILORBIRD_HOME or TAILORBIRD_DATABASE_URL")
         return
-    yield Finding("database", "ok", f"{here.database}, {len(found)} versions{access}")
-    if not settings.writable(here.storage):
+    if read_only:
         yield Finding("storage", "warning", f"{here.storage} cannot be written", "set TAILORBIRD_STORAGE_URL to train")
     else:
-        yield Finding("storage", "ok", str(here.storage))
+        yield Finding("storage", "ok", here.storage)
 
 
 def _data(here: "Settings") -> Iterator[Finding]:

@@ -1,14 +1,29 @@
 """Options that several commands share, and how records are printed."""
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+if TYPE_CHECKING:
+    from registry.core import Registry
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Ref = Annotated[str, typer.Argument(metavar="NAME[:N|@ALIAS]", help="A version.", show_default=False)]
+Model = Annotated[str, typer.Argument(metavar="NAME", help="A model.", show_default=False)]
+Alias = Annotated[str, typer.Option(help="The alias.")]
+Why = Annotated[str, typer.Option(help="A sentence for the history.", show_default=False)]
 Who = Annotated[str | None, typer.Option(help="Who is to stand in the records; default: the user's name.")]
 
 
 def print_json(value: Any) -> None:
     """Records for machines; lists are arrays."""
     typer.echo(json.dumps(value, indent=2))
+
+
+def open_registry() -> "Registry":
+    """The registry that the settings name."""
+    from registry.core import Registry
+    from tailorbird import settings
+
+    return Registry(settings.load())

@@ -1,5 +1,6 @@
 """`tailorbird train CONFIG.yaml`: one run."""
 
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +10,8 @@ from tailorbird.commands.options import AsJson, print_json
 from tailorbird.errors import Unavailable
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from training.candidate import Candidate
     from training.config import RunConfig
     from training.loop import Run
@@ -29,6 +32,7 @@ def train(
     """
     from rich.console import Console
 
+    from registry.files import write_flushed
     from tailorbird import settings
     from training import candidate, checkpoint, datasets, splits
     from training import config as configs
@@ -41,10 +45,10 @@ def train(
     console = Console(stderr=as_json)
     candidate.check(dealt)
     _make(folder)
-    run = _with_bar(checked, dealt, console)
+    run = with_bar(checked, dealt, console, checked.epochs)
     made = candidate.make(checked, dealt, checkpoint.encode(run.best_state), run.epochs, run.best.epoch)
     for name, data in made.files.items():
-        _write(folder / name, data)
+        write_flushed(folder / name, data)
     if as_json:
         print_json(_record(run, made, folder))
     else:
@@ -58,25 +62,17 @@ def _make(folder: Path) -> None:
         raise Unavailable(f"{folder} cannot be made: {error.strerror}; --out names another folder") from None
 
 
-def _write(path: Path, data: bytes) -> None:
-    from registry.blobs import write_flushed
-
-    try:
-        write_flushed(path, data)
-    except OSError as error:
-        raise Unavailable(f"{path} cannot be written: {error.strerror}") from None
-
-
-def _with_bar(config: "RunConfig", dealt: "Splits", console: Any) -> "Run":
+def with_bar(config: "RunConfig", dealt: "Splits", console: "Console", epochs: int) -> "Run":
+    """Train so many epochs of a run, with a progress bar where somebody looks on."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     from training.loop import Run
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left"))
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("training", total=config.epochs * len(dealt.train))
+        task = bar.add_task("training", total=epochs * len(dealt.train))
         run = Run(config, dealt, on_batch=lambda images: bar.advance(task, images))
-        for epoch in run:
+        for epoch in islice(run, epochs):
             figures = "  ".join(f"{name} {value:.4f}" for name, value in epoch.metrics().items() if "_" in name)
             bar.console.print(f"epoch {epoch.epoch}/{config.epochs}  {figures}  {epoch.seconds:.1f} s", highlight=False)
     return run

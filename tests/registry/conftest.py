@@ -1,5 +1,6 @@
 """What the registry's tests share: an empty registry, small packages, and processes that race or die."""
 
+import io
 import itertools
 import json
 import multiprocessing
@@ -9,17 +10,19 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 
 from registry import packages, versions
 from registry.core import Registry
 from tailorbird.settings import PREFIX, Settings
+from tests import s3, stores
 
 # A fork inherits what a test has patched; a test closes its own registry before it forks.
 PROCESSES = multiprocessing.get_context("fork")
 
-EXACT = {"agreement": 1.0, "max_difference": 3e-7, "samples": 100}
+EXACT = {"agreement": 1.0, "max_difference": 3e-7, "samples": 1000}
 
 
 @pytest.fixture(autouse=True)
@@ -29,8 +32,28 @@ def no_settings_from_outside(monkeypatch):
             monkeypatch.delenv(name)
 
 
+@pytest.fixture(params=["embedded", "cluster"])
+def make_settings(request, tmp_path):
+    """Settings of a new and empty registry at every call: SQLite and a folder; then PostgreSQL and S3."""
+    if request.param == "embedded":
+        return lambda name="home": Settings(home=tmp_path / name, _env_file=None)
+    server, bucket = request.getfixturevalue("postgres"), stores.storage("s3", request)
+
+    def make(name="home"):
+        return Settings(
+            home=tmp_path / name, database_url=server.database(), storage_url=f"{bucket}/{name}", _env_file=None
+        )
+
+    return make
+
+
 @pytest.fixture
-def settings(tmp_path):
+def settings(make_settings):
+    return make_settings()
+
+
+@pytest.fixture
+def embedded(tmp_path):
     return Settings(home=tmp_path / "home", _env_file=None)
 
 
@@ -40,19 +63,49 @@ def registry(settings):
         yield opened
 
 
+@pytest.fixture
+def local(embedded):
+    """An embedded registry, for what is refused before any backend is asked."""
+    with Registry(embedded) as opened:
+        yield opened
+
+
+def heldout(right, samples):
+    """`heldout.npy` of a model that is right on the first `right` of `samples` images of two classes in turn."""
+    kind = np.dtype([("id", "u1", (16,)), ("label", "<i4"), ("probabilities", "<f4", (2,))])
+    records = np.zeros(samples, kind)
+    records["id"] = np.arange(samples * 16).astype("<u4").view("u1").reshape(samples, 64)[:, :16]
+    records["label"] = np.arange(samples) % 2
+    answers = np.where(np.arange(samples) < right, records["label"], 1 - records["label"])
+    records["probabilities"] = np.where(answers[:, None] == [0, 1], 0.95, 0.05)
+    buffer = io.BytesIO()
+    np.save(buffer, records, allow_pickle=False)
+    confusion = np.bincount(records["label"] * 2 + answers, minlength=4).reshape(2, 2)
+    return buffer.getvalue(), confusion.tolist()
+
+
 @pytest.fixture(scope="session")
 def package_files():
     """Makes the files of a package. They are small, and those that no test looks at are one and the same blob."""
 
-    def make(accuracy=0.9, weights=b"weights", **more):
+    def make(accuracy=0.9, weights=b"weights", samples=1000, **more):
         signature = {"kind": "image", "shape": [28, 28], "dtype": "uint8", "classes": ["cat", "dog"]}
-        baseline = {"accuracy": accuracy, "standard_error": 0.01, "samples": 100, "test": {"accuracy": 0.8}}
+        judged, confusion = heldout(round(accuracy * samples), samples)
+        baseline = {
+            "accuracy": accuracy,
+            "standard_error": 0.01,
+            "samples": samples,
+            "calibration_error": 0.02,
+            "confusion": confusion,
+            "test": {"accuracy": 0.8, "samples": 50},
+        }
         return {
             **dict.fromkeys(packages.REQUIRED, b"the same in every package"),
             "model.onnx": b"a model with " + weights,
             "checkpoint.safetensors": weights,
             "signature.json": json.dumps(signature).encode(),
             "baseline.json": json.dumps(baseline).encode(),
+            "heldout.npy": judged,
             **more,
         }
 
@@ -65,32 +118,63 @@ def register(package_files):
 
     def add(registry, model="fashion", *, accuracy=0.9, weights=b"weights", **parity):
         files = package_files(accuracy, weights)
-        return versions.register(registry, model, files, {**EXACT, **parity}, {"sweep": "fashion-1"}, who="ada")
+        measured = {"parity": {**EXACT, **parity}}
+        return versions.register(registry, model, files, measured, {"sweep": "fashion-1"}, who="ada")
 
     return add
 
 
 @pytest.fixture(scope="session")
-def deaths():
-    """Runs an action again and again, killed with SIGKILL at its 1st, 2nd, … step, until it gets through.
+def unlock():
+    """Lets rows of a table be changed that are only ever added, as nobody can who has not the database in hand."""
 
-    Steps are the openings of files to write, flushes, changes of names, and statements and commits of the database.
-    After each death, and at the end, `check` gets what was acknowledged: None, or what the action returned. Returns
-    how often it died.
+    def drop(registry, table: str) -> None:
+        with registry.atomic() as connection:
+            if connection.dialect.name == "sqlite":
+                for change in ("update", "delete"):
+                    connection.exec_driver_sql(f"DROP TRIGGER keep_{table}_{change}")
+            else:
+                connection.exec_driver_sql(f"DROP TRIGGER keep_{table} ON {table}")
+
+    return drop
+
+
+@pytest.fixture(scope="session")
+def die():
+    """Runs an action in a process that is killed with SIGKILL at a step; returns whether it was, and what came of it.
+
+    Steps are the openings of files to write, flushes, changes of names, what comes before and after each request to
+    S3, and statements and commits of the database.
     """
 
-    def run(action: Callable[[int], object], check: Callable[[object], None]) -> int:
-        for step in itertools.count(1):
-            reader, writer = PROCESSES.Pipe(duplex=False)
-            process = PROCESSES.Process(target=_act, args=(action, step, writer))
-            process.start()
-            writer.close()
-            process.join()
-            assert process.exitcode in (0, -signal.SIGKILL), "the action failed by itself"
-            with reader:
-                check(reader.recv() if process.exitcode == 0 else None)
-            if process.exitcode == 0:
-                return step - 1
+    def run(action: Callable[[], object], step: int) -> tuple[bool, object]:
+        reader, writer = PROCESSES.Pipe(duplex=False)
+        process = PROCESSES.Process(target=_act, args=(action, step, writer))
+        process.start()
+        writer.close()
+        process.join()
+        assert process.exitcode in (0, -signal.SIGKILL), "the action failed by itself"
+        with reader:
+            return (False, reader.recv()) if process.exitcode == 0 else (True, None)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def deaths(die):
+    """Runs an action again and again, killed at its 1st, 2nd, … step (see `die`), until it gets through.
+
+    The action gets the number of the step. After each death, and at the end, `check` gets what was acknowledged: None,
+    or what the action returned. Of the steps only each `every`-th is taken. Returns how often it died.
+    """
+
+    def run(action: Callable[[int], object], check: Callable[[object], None], every: int = 1) -> int:
+        for died in itertools.count():
+            step = 1 + died * every
+            killed, came = die(lambda step=step: action(step), step)
+            check(came)
+            if not killed:
+                return died
         raise AssertionError
 
     return run
@@ -114,10 +198,12 @@ def _act(action, fatal, writer):
 
     os.fsync = fsync
     sys.addaudithook(audit)
+    if "botocore" in sys.modules:  # a parent that has a bucket has loaded it
+        s3.watch(step)
     for event in ("before_cursor_execute", "commit"):
         sa.event.listen(sa.Engine, event, step)
     sa.event.listen(sa.pool.Pool, "reset", step)  # right after a commit
-    writer.send(action(fatal))
+    writer.send(action())
 
 
 @pytest.fixture(scope="session")
@@ -156,3 +242,27 @@ def flip():
         path.write_bytes(data)
 
     return damage
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """What this process flushes, names and makes, in order, by path."""
+    seen = []
+    flush, replace, mkdir = os.fsync, os.replace, os.mkdir
+
+    def fsync(descriptor):
+        seen.append(("flush", str(Path(f"/proc/self/fd/{descriptor}").readlink())))
+        flush(descriptor)
+
+    def renamed(source, target):
+        seen.append(("name", str(source), str(target)))
+        replace(source, target)
+
+    def made(path, *arguments):
+        mkdir(path, *arguments)
+        seen.append(("make", str(path)))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", renamed)
+    monkeypatch.setattr(os, "mkdir", made)
+    return seen

@@ -1,25 +1,31 @@
 import itertools
 import json
-import os
 import shutil
-import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import Phase
-from hypothesis import settings as profile
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+import sqlalchemy as sa
 
-from registry import aliases, schema, versions
-from registry.aliases import ANY, Move
+from registry import aliases, history, names, schema, versions
 from registry.core import Registry
+from registry.history import Move
 from tailorbird.errors import Conflict, InvalidInput, NotFound, Refused
-from tailorbird.settings import Settings
+from tailorbird.settings import SQLITE, Settings
+from tests import stores
 
 
 def promote(registry, number, **more):
     return aliases.promote(registry, "fashion", number, **{"why": "better", "who": "ada", **more})
+
+
+def rollback(registry, **more):
+    return aliases.rollback(registry, "fashion", **{"why": "it errs", "who": "ada", **more})
+
+
+def verdicts(registry):
+    """Every stored verdict, oldest first."""
+    with registry.reading() as connection:
+        return [*connection.execute(sa.select(schema.verdicts).order_by("id")).mappings()]
 
 
 # --- one after another
@@ -31,10 +37,15 @@ def test_a_promotion_moves_the_alias_and_writes_what_why_and_who(registry, regis
     first = promote(registry, 1, why="the first")
     second = promote(registry, 2, who="grace", expected=1)
     assert aliases.current(registry, "fashion") == 2
-    assert aliases.history(registry, "fashion") == [second, first]
+    assert history.moves(registry, "fashion") == [second, first]
     assert (second.alias, second.from_number, second.to_number) == ("champion", 1, 2)
     assert (second.why, second.who, second.forced) == ("better", "grace", False)
-    assert second.verdict == {"passed": True, "reasons": []}
+    assert {first.kind, second.kind} == {"promote"} and second.reasons == []
+    assert [gate["name"] for gate in first.gates] == [
+        "integrity", "parity", "accuracy", "calibration", "latency", "size",
+    ]  # fmt: skip
+    assert {"champion", "recall", "classes"} < {gate["name"] for gate in second.gates}
+    assert all(gate["passed"] for gate in (*first.gates, *second.gates))
     assert (first.from_number, first.to_number, first.why) == (None, 1, "the first")
     assert first.moved < second.moved
     assert json.loads(json.dumps(first.record())) == first.record()
@@ -48,7 +59,7 @@ def test_aliases_of_a_model_move_apart(registry, register):
     promote(registry, 3)
     assert (aliases.current(registry, "fashion"), aliases.current(registry, "fashion", "challenger")) == (3, 2)
     assert aliases.current(registry, "fashion", "other") is None
-    assert [move.from_number for move in aliases.history(registry, "fashion")] == [1, None, None]
+    assert [move.from_number for move in history.moves(registry, "fashion")] == [1, None, None]
 
 
 def test_an_alias_is_of_its_model(registry, register):
@@ -56,7 +67,7 @@ def test_an_alias_is_of_its_model(registry, register):
     register(registry, "letters")
     promote(registry, 1)
     assert aliases.current(registry, "letters") is None
-    assert aliases.history(registry, "letters") == []
+    assert history.moves(registry, "letters") == []
 
 
 @pytest.mark.parametrize("expected", [None, 2, 7])
@@ -67,7 +78,7 @@ def test_an_alias_that_is_elsewhere_is_a_conflict_that_names_where(registry, reg
     with pytest.raises(Conflict, match=r"fashion@champion is version 1, not (unset|version \d) as expected") as lost:
         promote(registry, 2, expected=expected)
     assert (lost.value.expected, lost.value.actual) == (expected, 1)
-    assert aliases.current(registry, "fashion") == 1 and len(aliases.history(registry, "fashion")) == 1
+    assert aliases.current(registry, "fashion") == 1 and len(history.moves(registry, "fashion")) == 1
 
 
 def test_an_unset_alias_is_a_conflict_for_who_expects_a_version(registry, register):
@@ -80,33 +91,70 @@ def test_an_unset_alias_is_a_conflict_for_who_expects_a_version(registry, regist
 @pytest.mark.parametrize("number", [0, 2, -1])
 def test_a_version_that_is_not_there_is_not_found(registry, register, number):
     register(registry)
-    with pytest.raises(NotFound, match=rf"there is no fashion:{number}; `tailorbird registry list fashion` shows"):
+    with pytest.raises(NotFound, match=rf"there is no fashion:{number}; fashion has the aliases \(none\)"):
         promote(registry, number)
 
 
 def test_a_model_that_is_not_there_is_not_found(registry):
     with pytest.raises(NotFound):
         promote(registry, 1)
-    with pytest.raises(NotFound, match="there is no model 'fashion'; `tailorbird registry list` shows"):
-        aliases.history(registry, "fashion")
+    for look in (
+        lambda: history.moves(registry, "fashion"),
+        lambda: rollback(registry),
+        lambda: rollback(registry, to=1),
+    ):
+        with pytest.raises(NotFound, match="there is no model 'fashion'; `tailorbird registry list` shows"):
+            look()
     assert aliases.current(registry, "fashion") is None
 
 
-@pytest.mark.parametrize("why", ["", " ", "\n\t"])
-def test_a_promotion_has_a_reason(registry, register, why):
+TEXTS = [
+    ("", "is empty; accepted: a text that the records will keep"),
+    (" \n\t", "is empty"),
+    ("a\0b", "holds a NUL character, which no database keeps"),
+    ("half of \ud83d", "is not valid Unicode"),
+]
+
+
+@pytest.mark.parametrize(("field", "most"), [("why", "10,000"), ("who", "128")])
+@pytest.mark.parametrize(("text", "problem"), [*TEXTS, ("a" * 10_001, "has 10,001 characters; accepted: at most ")])
+def test_what_moves_an_alias_has_a_reason_and_a_name(local, register, field, most, text, problem):
+    for number in (1, 2):
+        register(local)
+        promote(local, number)
+    said = {"why": "better", "who": "ada", field: text}
+    problem += most if text.startswith("a" * 99) else ""
+    for act in (
+        lambda: promote(local, 1, **said),
+        lambda: promote(local, 1, force=True, **said),
+        lambda: aliases.rollback(local, "fashion", **said),
+        lambda: aliases.hold(local, "fashion", held=True, **said),
+    ):
+        with pytest.raises(InvalidInput, match=f"^{field}: {problem}"):
+            act()
+    assert len(history.moves(local, "fashion")) == 2 == len(verdicts(local))
+    assert aliases.held(local, "fashion") is None
+
+
+def test_the_longest_texts_are_kept(registry, register):
     register(registry)
-    with pytest.raises(InvalidInput, match=r"^why: is empty"):
-        promote(registry, 1, why=why)
+    longest = {"why": "𝄞" * names.TEXT, "who": "é" * names.WHO}
+    assert promote(registry, 1, **longest) == history.moves(registry, "fashion")[0]
+    assert aliases.hold(registry, "fashion", held=True, **longest) == aliases.held(registry, "fashion")
 
 
 @pytest.mark.parametrize("name", ["", "../champion", "a:b", "Champion"])
-def test_aliases_and_models_have_names(registry, name):
+def test_aliases_and_models_have_names(local, name):
     for call in (
-        lambda: promote(registry, 1, alias=name),
-        lambda: aliases.promote(registry, name, 1, why="better", who="ada"),
-        lambda: aliases.current(registry, "fashion", name),
-        lambda: aliases.current(registry, name),
-        lambda: aliases.history(registry, name),
+        lambda: promote(local, 1, alias=name),
+        lambda: aliases.promote(local, name, 1, why="better", who="ada"),
+        lambda: aliases.current(local, "fashion", name),
+        lambda: aliases.current(local, name),
+        lambda: rollback(local, alias=name),
+        lambda: aliases.rollback(local, name, why="better", who="ada"),
+        lambda: aliases.hold(local, name, held=True, why="better", who="ada"),
+        lambda: aliases.held(local, name),
+        lambda: history.moves(local, name),
     ):
         with pytest.raises(InvalidInput, match="is not a name"):
             call()
@@ -115,9 +163,9 @@ def test_aliases_and_models_have_names(registry, name):
 # --- refused and forced
 
 PARITY_FAILS = [
-    ({"agreement": 0.99}, "the export agrees with torch on 99.000% of labels"),
+    ({"agreement": 0.99}, "the export agrees with torch on 99.000% of labels, at least 99.9% needed"),
     ({"agreement": float("nan")}, "the export agrees with torch on nan% of labels"),
-    ({"max_difference": 0.5}, "the export's probabilities differ from torch's by 5.0e-01"),
+    ({"max_difference": 0.5}, "the export's probabilities differ from torch's by 0.5, at most 0.001 allowed"),
     ({"max_difference": float("nan")}, "the export's probabilities differ from torch's by nan"),
     ({"max_difference": float("inf")}, "the export's probabilities differ from torch's by nan"),
     ({"samples": 0}, "the export was not compared with torch on any image"),
@@ -125,21 +173,117 @@ PARITY_FAILS = [
 
 
 @pytest.mark.parametrize(("parity", "reason"), PARITY_FAILS)
-def test_a_version_whose_parity_fails_is_refused_even_as_the_first(registry, register, parity, reason):
-    register(registry, **parity)
+def test_a_version_whose_parity_fails_is_refused_even_as_the_first(local, register, parity, reason):
+    register(local, **parity)
     with pytest.raises(Refused) as refused:
-        promote(registry, 1)
+        promote(local, 1)
     assert str(refused.value).startswith(f"fashion:1 as champion was refused: {reason}")
-    assert aliases.current(registry, "fashion") is None and aliases.history(registry, "fashion") == []
+    assert aliases.current(local, "fashion") is None and history.moves(local, "fashion") == []
 
 
 def test_a_version_under_the_champion_is_refused(registry, register):
     register(registry, accuracy=0.9)
-    register(registry, accuracy=0.89)
+    register(registry, accuracy=0.88)
     promote(registry, 1)
-    with pytest.raises(Refused, match=r"held-out accuracy 89\.00% is 1\.00 points under the champion's 90\.00%"):
+    with pytest.raises(
+        Refused, match=r"may be \d\.\d\d points worse, 1\.00 points are allowed: right on 88\.00% of 1000"
+    ):
         promote(registry, 2)
-    assert aliases.current(registry, "fashion") == 1 and len(aliases.history(registry, "fashion")) == 1
+    assert aliases.current(registry, "fashion") == 1 and len(history.moves(registry, "fashion")) == 1
+
+
+def test_the_verdict_of_a_refusal_is_kept(registry, register):
+    register(registry, accuracy=0.9)
+    register(registry, accuracy=0.8, agreement=0.5)
+    promote(registry, 1)
+    with pytest.raises(Refused) as refused:
+        promote(registry, 2, who="grace")
+    first, second = verdicts(registry)
+    assert (first["passed"], first["holder"], first["number"], first["who"]) == (True, None, 1, "ada")
+    assert (second["passed"], second["holder"], second["number"], second["who"]) == (False, 1, 2, "grace")
+    assert (second["model"], second["alias"]) == ("fashion", "champion")
+    assert second["policy"]["parity"] == {"agreement": 0.999, "max_difference": 0.001}
+    failed = [gate for gate in second["gates"] if not gate["passed"]]
+    assert [gate["message"] for gate in failed] == refused.value.reasons
+    assert [gate["name"] for gate in failed] == ["parity", "champion", "recall"]
+    assert failed[0]["measured"]["agreement"] == 0.5
+    assert first["split"] == second["split"] and len(first["split"]) == 64
+    assert first["judged"] < second["judged"]
+    assert aliases.current(registry, "fashion") == 1 and len(history.moves(registry, "fashion")) == 1
+
+
+def test_a_conflict_has_no_verdict(registry, register):
+    register(registry)
+    with pytest.raises(Conflict):
+        promote(registry, 1, expected=1)
+    assert verdicts(registry) == []
+
+
+def test_how_often_the_held_out_images_have_judged_other_versions_is_told(registry, register):
+    def judged_before(move):
+        return {gate["name"]: gate["measured"] for gate in move.gates}["champion"]["judged_before"]
+
+    for _ in range(3):
+        register(registry)
+    register(registry, "letters")
+    promote(registry, 1)
+    assert judged_before(promote(registry, 2)) == 1
+    aliases.promote(registry, "letters", 1, why="the same images", who="ada")
+    assert judged_before(promote(registry, 1)) == 2
+    last = promote(registry, 3)
+    assert judged_before(last) == 3
+    told = {gate["name"]: gate["message"] for gate in last.gates}["champion"]
+    assert "this held-out split has judged 3 candidates before" in told
+
+
+def test_another_split_has_judged_nothing(registry, register, package_files):
+    register(registry)
+    promote(registry, 1)
+    files = package_files(0.95, samples=940)  # the champion was right on the first 900 of these
+    measured = {"parity": {"agreement": 1.0, "max_difference": 0.0, "samples": 940}}
+    versions.register(registry, "fashion", files, measured, {}, who="ada")
+    move = promote(registry, 2, force=True)
+    assert {gate["name"]: gate["measured"] for gate in move.gates}["champion"]["judged_before"] == 0
+    assert len({verdict["split"] for verdict in verdicts(registry)}) == 2
+
+
+POLICY = """
+default: {accuracy: {at_least: 0.95}}
+challenger: {accuracy: {at_least: 0.5}, champion: null, recall: null}
+fashion@canary: {accuracy: {at_least: 0.85}}
+"""
+
+
+def test_a_policy_file_says_what_each_alias_takes(settings, register, tmp_path):
+    gates = tmp_path / "gates.yaml"
+    gates.write_text(POLICY)
+    with Registry(settings.model_copy(update={"gates": gates})) as registry:
+        register(registry, accuracy=0.9)
+        register(registry, accuracy=0.8)
+        register(registry, "letters", accuracy=0.9)
+        with pytest.raises(Refused, match=r"held-out accuracy 90\.00% is 5\.00 points under the 95% that is needed"):
+            promote(registry, 1)
+        assert promote(registry, 1, alias="canary").reasons == []
+        with pytest.raises(Refused, match="letters:1 as canary was refused"):
+            aliases.promote(registry, "letters", 1, alias="canary", why="first", who="ada")
+        promote(registry, 1, alias="challenger")
+        worse = promote(registry, 2, alias="challenger")
+        assert {"champion", "recall"}.isdisjoint(gate["name"] for gate in worse.gates)
+        assert [verdict["policy"]["accuracy"]["at_least"] for verdict in verdicts(registry)] == [
+            0.95, 0.85, 0.95, 0.5, 0.5,
+        ]  # fmt: skip
+
+
+def test_a_policy_that_cannot_be_read_moves_nothing(embedded, register, tmp_path):
+    gates = tmp_path / "gates.yaml"
+    with Registry(embedded.model_copy(update={"gates": gates})) as local:
+        register(local)
+        with pytest.raises(NotFound, match="there is no such policy file"):
+            promote(local, 1)
+        gates.write_text("champion: {acuracy: {}}")
+        with pytest.raises(InvalidInput, match=r"champion\.acuracy: is not a known key"):
+            promote(local, 1, force=True)
+        assert history.moves(local, "fashion") == [] == verdicts(local)
 
 
 def test_the_conflict_is_told_before_the_refusal(registry, register):
@@ -155,9 +299,31 @@ def test_a_forced_promotion_is_written_as_forced_with_its_verdict(registry, regi
     register(registry, accuracy=0.8, agreement=0.5)
     promote(registry, 1)
     move = promote(registry, 2, force=True, why="the old one leaks")
-    assert move.forced and not move.verdict["passed"] and len(move.verdict["reasons"]) == 2
-    assert aliases.history(registry, "fashion")[0] == move
+    assert move.forced and len(move.reasons) == 3 and "agrees with torch on 50.000%" in move.reasons[0]
+    assert history.moves(registry, "fashion")[0] == move
     assert move.why == "the old one leaks" and aliases.current(registry, "fashion") == 2
+    assert [verdict["passed"] for verdict in verdicts(registry)] == [True, False]
+
+
+@pytest.mark.parametrize("how", ["flipped", "deleted"])
+def test_force_never_takes_a_version_that_does_not_verify(registry, register, how):
+    version = register(registry)
+    stores.damage(registry.blobs, version.manifest, how)
+    with pytest.raises(Refused, match=r"^fashion:1 as champion was refused: fashion:1 does not verify: manifest\.json"):
+        promote(registry, 1, force=True)
+    [verdict] = verdicts(registry)
+    assert not verdict["passed"] and [gate["name"] for gate in verdict["gates"]] == ["integrity"]
+    assert aliases.current(registry, "fashion") is None and history.moves(registry, "fashion") == []
+
+
+def test_a_damaged_champion_can_be_replaced(registry, register):
+    champion = register(registry)
+    register(registry, weights=b"others")
+    promote(registry, 1)
+    stores.damage(registry.blobs, champion.manifest, "cut")
+    move = promote(registry, 2)
+    assert move.to_number == 2 and not move.forced
+    assert any("not compared image by image since fashion:1 does not verify" in gate["message"] for gate in move.gates)
 
 
 def test_force_that_was_not_needed_is_not_written_as_forced(registry, register):
@@ -173,30 +339,223 @@ def test_force_is_no_way_round_a_conflict(registry, register):
         promote(registry, 2, expected=2, force=True)
 
 
+# --- rolled back
+
+
+def test_a_rollback_goes_back_step_by_step_until_there_is_none(registry, register):
+    for number in (1, 2, 3):
+        register(registry)
+        promote(registry, number)
+    move = rollback(registry, why="mistakes shirts for coats", who="grace")
+    assert (move.kind, move.from_number, move.to_number, move.forced) == ("rollback", 3, 2, False)
+    assert (move.why, move.who) == ("mistakes shirts for coats", "grace")
+    assert history.moves(registry, "fashion")[0] == move
+    assert rollback(registry).to_number == 1 == aliases.current(registry, "fashion")
+    with pytest.raises(Refused, match="rolling back fashion@champion was refused: it had no version before this one"):
+        rollback(registry)
+    assert aliases.current(registry, "fashion") == 1 and len(history.moves(registry, "fashion")) == 5
+
+
+def test_a_rollback_has_a_verdict_of_integrity_alone(registry, register):
+    register(registry, accuracy=0.8)
+    register(registry, accuracy=0.9)
+    for number in (1, 2):
+        promote(registry, number)
+    assert [gate["name"] for gate in rollback(registry).gates] == ["integrity"]
+    verdict = verdicts(registry)[-1]
+    assert (verdict["passed"], verdict["number"], verdict["holder"], verdict["policy"]) == (True, 1, 2, {})
+
+
+def test_what_was_rolled_back_from_is_not_gone_back_to(registry, register):
+    for _ in range(4):
+        register(registry)
+    for number in (1, 2, 3):
+        promote(registry, number)
+    rollback(registry)
+    promote(registry, 4)
+    assert [rollback(registry).to_number, rollback(registry).to_number] == [2, 1]
+    assert promote(registry, 3).to_number == 3
+    assert rollback(registry).to_number == 1
+
+
+def test_a_version_that_was_promoted_again_is_gone_back_to_once(registry, register):
+    for _ in range(3):
+        register(registry)
+    for number in (1, 2, 3, 2, 2):
+        promote(registry, number)
+    assert [rollback(registry).to_number, rollback(registry).to_number] == [3, 1]
+    with pytest.raises(Refused):
+        rollback(registry)
+
+
+def test_a_rollback_goes_to_any_earlier_version_that_is_named(registry, register):
+    for number in (1, 2, 3, 4):
+        register(registry)
+        promote(registry, number)
+    assert rollback(registry, to=2).to_number == 2
+    assert rollback(registry).to_number == 1
+
+
+def test_a_rollback_goes_nowhere_where_the_alias_was_not_before(registry, register):
+    for _ in range(4):
+        register(registry)
+    promote(registry, 1)
+    promote(registry, 3)
+    promote(registry, 2, alias="challenger")
+    for to in (0, 2, 3, 4, 9):
+        with pytest.raises(InvalidInput, match=rf"^to: fashion@champion was not at version {to} .* where it was: 1$"):
+            rollback(registry, to=to)
+    assert aliases.current(registry, "fashion") == 3 and len(verdicts(registry)) == 3
+
+
+def test_an_alias_that_is_unset_is_not_rolled_back(registry, register):
+    register(registry)
+    with pytest.raises(Refused, match="it had no version before this one"):
+        rollback(registry)
+    with pytest.raises(InvalidInput, match="accepted: where it was: none"):
+        rollback(registry, to=1)
+
+
+@pytest.mark.parametrize("how", ["flipped", "deleted"])
+def test_a_rollback_to_what_does_not_verify_is_refused_and_its_verdict_kept(registry, register, how):
+    made = [register(registry, weights=b"%d" % n) for n in range(3)]
+    for version in made:
+        promote(registry, version.number)
+    stores.damage(registry.blobs, made[1].manifest, how)
+    with pytest.raises(Refused, match=r"^fashion:2 as champion was refused: fashion:2 does not verify: manifest\.json"):
+        rollback(registry)
+    assert aliases.current(registry, "fashion") == 3 and len(history.moves(registry, "fashion")) == 3
+    assert not verdicts(registry)[-1]["passed"] and len(verdicts(registry)) == 4
+    assert rollback(registry, to=1).to_number == 1
+
+
+def test_versions_that_were_deleted_are_not_rolled_back_to(registry, register, monkeypatch):
+    monkeypatch.setattr(history, "WINDOW", 1)
+    for number in (1, 2, 3):
+        register(registry)
+        promote(registry, number)
+    versions.delete(registry, "fashion", 1, why="old", who="ada")
+    with pytest.raises(InvalidInput, match=r"where it was: 2$"):
+        rollback(registry, to=1)
+    assert rollback(registry).to_number == 2
+    with pytest.raises(Refused, match="it had no version before this one"):
+        rollback(registry)
+
+
+# --- held
+
+
+def test_a_hold_stops_automatic_moves_and_says_who_and_why(registry, register):
+    for number in (1, 2):
+        register(registry)
+        promote(registry, number)
+    register(registry)
+    held = aliases.hold(registry, "fashion", held=True, why="audit until Friday", who="grace")
+    assert aliases.held(registry, "fashion") == held
+    assert (held.model, held.held, held.why, held.who) == ("fashion", True, "audit until Friday", "grace")
+    assert json.loads(json.dumps(held.record())) == held.record()
+    told = rf"grace holds fashion since {held.since[:19]} UTC \(audit until Friday\): only people move it"
+    with pytest.raises(Refused, match=f"^fashion:3 as champion was refused: {told}$"):
+        promote(registry, 3, automatic=True)
+    with pytest.raises(Refused, match=f"^fashion:1 as champion was refused: {told}$"):
+        rollback(registry, automatic=True)
+    with pytest.raises(Refused, match=told):
+        promote(registry, 3, automatic=True, force=True, alias="challenger")
+    assert aliases.current(registry, "fashion") == 2 and len(history.moves(registry, "fashion")) == 2
+
+
+def test_people_move_what_is_held(registry, register):
+    for number in (1, 2):
+        register(registry)
+        promote(registry, number)
+    aliases.hold(registry, "fashion", held=True, why="audit", who="grace")
+    assert rollback(registry).to_number == 1
+    assert promote(registry, 2).to_number == 2
+
+
+def test_what_is_released_moves_by_itself_again(registry, register):
+    register(registry)
+    for held, why in ((True, "one"), (True, "two"), (False, "done")):
+        made = aliases.hold(registry, "fashion", held=held, why=why, who="grace")
+        assert aliases.held(registry, "fashion") == (made if held else None)
+    assert promote(registry, 1, automatic=True).to_number == 1
+    with registry.reading() as connection:
+        rows = connection.execute(sa.select(schema.holds.c.held, schema.holds.c.why).order_by("id")).all()
+    assert rows == [(True, "one"), (True, "two"), (False, "done")]
+
+
+def test_a_hold_is_of_its_model(registry, register):
+    register(registry, "fashion")
+    register(registry, "letters")
+    aliases.hold(registry, "letters", held=True, why="audit", who="grace")
+    assert aliases.held(registry, "fashion") is None
+    assert promote(registry, 1, automatic=True).to_number == 1
+
+
+def test_a_model_that_is_not_there_is_not_held(registry):
+    with pytest.raises(NotFound, match="there is no model 'fashion'"):
+        aliases.hold(registry, "fashion", held=True, why="audit", who="grace")
+    assert aliases.held(registry, "fashion") is None
+
+
 # --- at once, and cut off
 
 
-def test_of_many_that_race_one_wins_and_the_others_are_told_who(settings, register, race):
-    """Promise 2, eight processes and one alias."""
+@pytest.mark.parametrize("racers", [6, pytest.param(50, marks=pytest.mark.long)])
+def test_of_many_that_race_one_wins_and_the_others_are_told_who(settings, register, race, racers):
+    """Promise 2: many processes and one alias."""
     with Registry(settings) as registry:
-        for _ in range(9):
+        for _ in range(3):
             register(registry)
-        promote(registry, 9)
+        promote(registry, 3)
 
     def run(n):
         with Registry(settings) as registry:
-            return promote(registry, n + 1, expected=9, who=f"racer {n + 1}")
+            return promote(registry, n % 2 + 1, expected=3, who=f"racer {n}")
 
-    came = race(run, 8)
+    came = race(run, racers)
     [won] = [one for one in came if isinstance(one, Move)]
     lost = [one for one in came if isinstance(one, Conflict)]
-    assert len(lost) == 7, came
+    assert len(lost) == racers - 1, came
     for conflict in lost:
         assert conflict.actual == won.to_number
-        assert f"fashion@champion is version {won.to_number}, not version 9 as expected" in str(conflict)
+        assert f"fashion@champion is version {won.to_number}, not version 3 as expected" in str(conflict)
     with Registry(settings) as registry:
         assert aliases.current(registry, "fashion") == won.to_number
-        assert aliases.history(registry, "fashion")[0] == won and len(aliases.history(registry, "fashion")) == 2
+        assert history.moves(registry, "fashion")[0] == won and len(history.moves(registry, "fashion")) == 2
+        assert len(verdicts(registry)) == 2
+
+
+def test_of_many_that_move_it_wherever_it_is_all_do_one_after_another(settings, register, race):
+    with Registry(settings) as registry:
+        for _ in range(4):
+            register(registry)
+
+    def run(n):
+        with Registry(settings) as registry:
+            return promote(registry, n + 1)
+
+    came = race(run, 4)
+    assert all(isinstance(one, Move) for one in came), came
+    with Registry(settings) as registry:
+        assert sorted(move.to_number for move in whole(registry)) == [1, 2, 3, 4]
+
+
+def test_of_many_that_roll_back_each_goes_one_step(settings, register, race):
+    with Registry(settings) as registry:
+        for number in range(1, 4):
+            register(registry)
+            promote(registry, number)
+
+    def run(_):
+        with Registry(settings) as registry:
+            return rollback(registry)
+
+    came = race(run, 3)
+    moved = [one.to_number for one in came if isinstance(one, Move)]
+    assert sorted(moved) == [1, 2] and sum(isinstance(one, Refused) for one in came) == 1, came
+    with Registry(settings) as registry:
+        whole(registry)
 
 
 def test_of_many_that_race_for_an_unset_alias_one_wins(settings, register, race):
@@ -210,47 +569,109 @@ def test_of_many_that_race_for_an_unset_alias_one_wins(settings, register, race)
     came = race(run, 4)
     assert sorted(type(one).__name__ for one in came) == ["Conflict", "Conflict", "Conflict", "Move"], came
     with Registry(settings) as registry:
-        assert len(aliases.history(registry, "fashion")) == 1
+        assert len(history.moves(registry, "fashion")) == 1
+
+
+def meanwhile(monkeypatch, act):
+    """Let `act` happen once, while a version is judged."""
+    verify, acts = versions.verify, [act]
+
+    def then(*arguments):
+        found = verify(*arguments)
+        while acts:
+            acts.pop()()
+        return found
+
+    monkeypatch.setattr(versions, "verify", then)
+
+
+def test_a_version_that_is_deleted_while_it_is_judged_is_not_promoted(settings, register, monkeypatch):
+    with Registry(settings) as registry, Registry(settings) as other:
+        register(registry)
+        meanwhile(monkeypatch, lambda: versions.delete(other, "fashion", 1, why="old", who="grace"))
+        with pytest.raises(NotFound, match="there is no fashion:1: it was deleted just now"):
+            promote(registry, 1)
+        assert aliases.current(registry, "fashion") is None and verdicts(registry) == []
+
+
+def test_an_alias_that_moves_while_a_version_is_judged_is_judged_beside_again(settings, register, monkeypatch):
+    with Registry(settings) as registry, Registry(settings) as other:
+        register(registry, accuracy=0.95)
+        register(registry, accuracy=0.8)
+        meanwhile(monkeypatch, lambda: promote(other, 1))
+        with pytest.raises(Refused, match="fashion:2 as champion was refused: "):
+            promote(registry, 2)
+        assert [(row["number"], row["holder"]) for row in verdicts(registry)] == [(1, None), (2, 1)]
+
+
+def test_an_alias_that_moves_while_a_version_is_judged_is_a_conflict(settings, register, monkeypatch):
+    with Registry(settings) as registry, Registry(settings) as other:
+        register(registry)
+        register(registry)
+        meanwhile(monkeypatch, lambda: promote(other, 1))
+        with pytest.raises(Conflict, match="is version 1, not unset as expected"):
+            promote(registry, 2, expected=None)
+        assert len(history.moves(registry, "fashion")) == 1
+
+
+def test_a_rollback_goes_back_from_where_the_alias_is_then(settings, register, monkeypatch):
+    with Registry(settings) as registry, Registry(settings) as other:
+        for number in (1, 2):
+            register(registry)
+            promote(registry, number)
+        register(registry)
+        meanwhile(monkeypatch, lambda: promote(other, 3))
+        assert rollback(registry).to_number == 2
 
 
 def whole(registry):
-    """The alias is where the last line of history says, and every line has its verdict; returns the history."""
-    history = aliases.history(registry, "fashion")
-    assert aliases.current(registry, "fashion") == (history[0].to_number if history else None)
-    for later, earlier in itertools.pairwise(history):
+    """The alias is where the last line of history says, and every line has its verdict; returns the log."""
+    log = history.moves(registry, "fashion")
+    assert aliases.current(registry, "fashion") == (log[0].to_number if log else None)
+    for later, earlier in itertools.pairwise(log):
         assert later.from_number == earlier.to_number
-    assert all(move.verdict == {"passed": True, "reasons": []} for move in history)
-    return history
+    assert all(move.gates and not move.reasons for move in log)
+    assert len(verdicts(registry)) == len(log)
+    return log
 
 
-def test_a_promotion_that_dies_at_any_point_moved_all_or_nothing(settings, register, deaths):
+@pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.long), 9])
+@pytest.mark.parametrize("verb", ["promote", "rollback"])
+def test_a_move_that_dies_at_any_point_moved_all_or_nothing(settings, register, deaths, verb, every):
     with Registry(settings) as registry:
-        register(registry)
-        register(registry)
+        for number in (1, 2):
+            register(registry)
+            promote(registry, number)
 
     def move(step):
         with Registry(settings) as registry:
-            return promote(registry, 1 + step % 2, why=f"step {step}")
+            if verb == "promote":
+                return promote(registry, 1 + step % 2, why=f"step {step}")
+            return rollback(registry, why=f"step {step}")
 
     seen = []
 
     def all_or_nothing(acknowledged):
         with Registry(settings) as registry:
-            history = whole(registry)
-        assert len(history) - len(seen) in (0, 1)
-        assert acknowledged is None or history[0] == acknowledged
-        seen[:] = history
+            log = whole(registry)
+            moved = log[0].why.startswith("step")
+            if verb == "rollback" and moved:
+                promote(registry, 2)
+        assert len(log) - len(seen) in (0, 1) or not seen
+        assert acknowledged is None or log[0] == acknowledged
+        seen[:] = log if verb == "promote" or not moved else [None, *log]
 
-    assert deaths(move, all_or_nothing) > 5
+    assert deaths(move, all_or_nothing, every) * every > 5
 
 
-def test_a_promotion_whose_log_is_cut_anywhere_moved_all_or_nothing(settings, register, tmp_path):
-    with Registry(settings) as registry:
+def test_a_promotion_whose_log_is_cut_anywhere_moved_all_or_nothing(embedded, register, tmp_path):
+    database = Path(embedded.database.removeprefix(SQLITE))
+    with Registry(embedded) as registry:
         register(registry)
-    with Registry(settings) as registry:
+    with Registry(embedded) as registry:
         promote(registry, 1)
-        log = settings.database.with_name("tailorbird.db-wal").read_bytes()
-        base = settings.database.read_bytes()
+        log = database.with_name("tailorbird.db-wal").read_bytes()
+        base = database.read_bytes()
     outcomes = set()
     cuts = {*range(0, len(log), 1031), len(log)}
     for cut in cuts:
@@ -258,97 +679,7 @@ def test_a_promotion_whose_log_is_cut_anywhere_moved_all_or_nothing(settings, re
         home.mkdir()
         (home / "tailorbird.db").write_bytes(base)
         (home / "tailorbird.db-wal").write_bytes(log[:cut])
-        with Registry(Settings(home=home, storage_url=str(settings.storage), _env_file=None)) as registry:
+        with Registry(Settings(home=home, storage_url=embedded.storage, _env_file=None)) as registry:
             outcomes.add(len(whole(registry)))
         shutil.rmtree(home)
     assert outcomes == {0, 1}
-
-
-# --- any sequence
-
-
-class AnySequence(RuleBasedStateMachine):
-    """Registrations and promotions in any order, against a model in memory."""
-
-    models = st.sampled_from(["fashion", "letters"])
-    names = st.sampled_from(["champion", "challenger"])
-
-    def __init__(self, package_files):
-        super().__init__()
-        self.package_files = package_files
-        self.home = Path(tempfile.mkdtemp())
-        self.registry = Registry(Settings(home=self.home, _env_file=None))
-        self.versions = {"fashion": [], "letters": []}  # accuracy and soundness of each, by number from 1
-        self.history = {"fashion": [], "letters": []}
-
-    def teardown(self):
-        self.registry.close()
-        shutil.rmtree(self.home)
-
-    @rule(model=models, accuracy=st.sampled_from([0.75, 1.0]), sound=st.sampled_from([True, True, False]))
-    def add(self, model, accuracy, sound):
-        parity = {"agreement": 1.0 if sound else 0.5, "max_difference": 0.0, "samples": 10}
-        version = versions.register(self.registry, model, self.package_files(accuracy), parity, {}, who="ada")
-        self.versions[model].append((accuracy, sound))
-        assert version.number == len(self.versions[model])
-
-    @rule(
-        model=models,
-        alias=names,
-        number=st.integers(1, 4),
-        expected=st.sampled_from([ANY, ANY, ANY, None, 1, 2]),
-        force=st.booleans(),
-    )
-    def move(self, model, alias, number, expected, force):
-        before = self.where(model, alias)
-        known = number <= len(self.versions[model])
-        conflict = expected not in (ANY, before)
-        passes = known and self.passes(model, number, before)
-        try:
-            made = aliases.promote(
-                self.registry, model, number, alias=alias, expected=expected, force=force, why="because", who="ada"
-            )
-        except Conflict as error:
-            assert conflict and error.actual == before
-        except NotFound:
-            assert not conflict and not known
-        except Refused:
-            assert not conflict and known and not passes and not force
-        else:
-            assert not conflict and known and (passes or force)
-            assert made.forced == (not passes) and made.from_number == before
-            self.history[model].append(made)
-
-    def where(self, model, alias):
-        return next((move.to_number for move in reversed(self.history[model]) if move.alias == alias), None)
-
-    def passes(self, model, number, champion):
-        accuracy, sound = self.versions[model][number - 1]
-        return sound and (champion is None or accuracy >= self.versions[model][champion - 1][0])
-
-    @invariant()
-    def the_registry_is_as_the_model_says(self):
-        for model, known in self.versions.items():
-            if not known:
-                continue
-            assert [v.number for v in versions.list_all(self.registry, model)] == [*range(len(known), 0, -1)]
-            assert aliases.history(self.registry, model) == self.history[model][::-1]
-            for alias in ("champion", "challenger"):
-                assert aliases.current(self.registry, model, alias) == self.where(model, alias)
-                chain = [move for move in self.history[model] if move.alias == alias]
-                assert [move.from_number for move in chain] == [None, *(move.to_number for move in chain)][: len(chain)]
-        with self.registry.reading() as connection:
-            assert connection.execute(schema.aliases.select().order_by("model", "alias")).all() == [
-                (model, alias, where)
-                for model in ("fashion", "letters")
-                for alias in ("challenger", "champion")
-                if (where := self.where(model, alias)) is not None
-            ]
-
-
-def test_any_sequence_of_registrations_and_promotions(package_files, monkeypatch):
-    monkeypatch.setattr(os, "fsync", lambda _: None)  # nobody cuts the power here
-    run_state_machine_as_test(
-        lambda: AnySequence(package_files),
-        settings=profile(max_examples=10, stateful_step_count=20, phases=[Phase.reuse, Phase.generate]),
-    )

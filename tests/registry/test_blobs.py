@@ -1,8 +1,9 @@
-import errno
 import hashlib
-import os
-import resource
-from pathlib import Path
+import subprocess
+import sys
+import time
+import tracemalloc
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -10,185 +11,136 @@ from hypothesis import settings as profile
 from hypothesis import strategies as st
 
 from registry import blobs
-from registry.blobs import BlobStore
-from tailorbird.errors import Corrupt, Unavailable
+from registry.blobs import Blob
+from registry.folder import FolderStore
+from tailorbird.errors import Corrupt
+from tests import stores
+
+NOBODYS = hashlib.sha256(b"never stored").hexdigest()
 
 
-@pytest.fixture
-def store(tmp_path):
-    return BlobStore(tmp_path / "storage")
+@pytest.fixture(params=stores.KINDS)
+def store(request):
+    return blobs.open_store(stores.storage(request.param, request))
 
 
-def files(folder):
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+def digests(store):
+    return [blob.digest for blob in store.listing()]
 
 
-@profile(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@profile(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
 @given(st.lists(st.binary(max_size=100), max_size=5))
 def test_what_is_put_is_got_under_its_sum(store, contents):
     for data in contents:
         digest = store.put(data)
         assert digest == hashlib.sha256(data).hexdigest()
         assert store.get(digest) == data
-        assert store.path(digest) == store.folder / digest[:2] / digest
+        assert store.holds(digest)
+        assert digest in store.place(digest)
 
 
-def test_the_same_bytes_are_written_once(store):
-    path = store.path(store.put(b"data"))
-    before = path.stat()
-    assert store.put(b"data") == path.name
-    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-    assert files(store.folder) == [path]
+@profile(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
+@given(st.lists(st.sampled_from([b"", b"a", b"b", b"c" * 1000]), max_size=6))
+def test_many_are_put_as_one_by_one(store, contents):
+    assert store.put_all(contents) == [hashlib.sha256(data).hexdigest() for data in contents]
+    assert [store.get(hashlib.sha256(data).hexdigest()) for data in contents] == contents
 
 
-def test_others_may_read_a_blob(store):
-    assert store.path(store.put(b"data")).stat().st_mode & 0o777 == 0o644
+def test_a_listing_has_every_blob_once_with_its_size_and_when_it_was_put(store):
+    before = datetime.now(UTC) - timedelta(seconds=1)  # S3 counts in whole seconds
+    contents = {hashlib.sha256(bytes(n)).hexdigest(): n for n in range(40)}
+    store.put_all([bytes(n) for n in range(40)] * 2)
+    found = list(store.listing())
+    assert [(blob.digest, blob.size) for blob in found] == sorted(contents.items())
+    assert all(before <= blob.modified <= datetime.now(UTC) for blob in found)
 
 
-def damaged(path, how):
-    data = path.read_bytes()
-    if how == "flipped":
-        path.write_bytes(bytes([data[0] ^ 1]) + data[1:])
-    elif how == "cut":
-        path.write_bytes(data[:-1])
-    elif how == "emptied":
-        path.write_bytes(b"")
-    else:
-        path.unlink()
+def test_a_new_store_is_empty_and_holds_nothing(store):
+    assert digests(store) == [] == list(store.leftovers())
+    assert not store.holds(NOBODYS)
+    store.delete([NOBODYS])
 
 
-@pytest.mark.parametrize("how", ["flipped", "cut", "emptied", "deleted"])
+def test_holds_asks_for_every_one(store):
+    one, two = store.put_all([b"one", b"two"])
+    assert store.holds(one, two)
+    assert store.holds()
+    assert not store.holds(one, NOBODYS, two)
+
+
+def test_what_is_deleted_is_gone_and_nothing_else(store):
+    kept, *gone = store.put_all([b"%d" % n for n in range(5)])
+    store.delete([*gone, NOBODYS])
+    assert digests(store) == [kept]
+    with pytest.raises(Corrupt, match=rf"^{store.place(gone[0])} is missing$"):
+        store.get(gone[0])
+
+
+def test_what_is_put_again_is_young_again(store):
+    digest = store.put(b"data")
+    [first] = store.listing()
+    time.sleep(0.1 if isinstance(store, FolderStore) else 1.01)  # S3 counts in whole seconds
+    assert store.put(b"data") == digest
+    [second] = store.listing()
+    assert second == Blob(digest, 4, second.modified)
+    assert second.modified > first.modified
+
+
+def test_what_is_deleted_can_be_put_again(store):
+    digest = store.put(b"data")
+    store.delete([digest])
+    assert store.put(b"data") == digest
+    assert store.get(digest) == b"data"
+
+
+@pytest.mark.parametrize("how", stores.HOW)
 def test_a_damaged_blob_is_refused_by_name_and_mended_by_putting_it_again(store, how):
     digest = store.put(b"some data")
-    damaged(store.path(digest), how)
-    with pytest.raises(Corrupt, match=str(store.path(digest))):
-        store.get(digest)
+    stores.damage(store, digest, how)
+    for look in (store.get, store.verify, lambda digest: list(store.chunks(digest))):
+        with pytest.raises(Corrupt) as told:
+            look(digest)
+        problem = "is missing" if how == "deleted" else "does not match its SHA-256 sum"
+        assert str(told.value) == f"{store.place(digest)} {problem}"
+    assert store.holds(digest) == (how != "deleted")
     assert store.put(b"some data") == digest
+    store.verify(digest)
     assert store.get(digest) == b"some data"
 
 
-def test_a_blob_that_cannot_be_read_is_unavailable_and_not_corrupt(store):
-    digest = store.put(b"data")
-    store.path(digest).unlink()
-    store.path(digest).mkdir()
-    with pytest.raises(Unavailable, match=f"{digest} cannot be read: Is a directory"):
-        store.get(digest)
+def test_one_damaged_blob_among_many_is_mended(store):
+    contents = [b"%d" % n for n in range(4)]
+    damaged = store.put_all(contents)[2]
+    stores.damage(store, damaged, "flipped")
+    for digest in store.put_all(contents):
+        store.verify(digest)
 
 
-@pytest.mark.parametrize("call", ["fsync", "replace", "mkdir"])
-def test_a_write_that_fails_is_unavailable_and_leaves_nothing(store, monkeypatch, call):
-    before = store.put(b"before")
-    data = next(bytes([n]) for n in range(256) if hashlib.sha256(bytes([n])).hexdigest()[:2] != before[:2])
-
-    def fail(*_, **__):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, call, fail)
-    digest = hashlib.sha256(data).hexdigest()
-    with pytest.raises(Unavailable, match=f"{digest} cannot be written: No space left on device"):
-        store.put(data)
-    monkeypatch.undo()
-    assert files(store.folder) == [store.path(before)]
-    assert store.get(store.put(data)) == data
-
-
-def test_a_full_disk_is_unavailable_and_leaves_nothing(store, race):
-    before = store.put(b"before")
-
-    def put(_):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-        try:
-            store.put(bytes(1001))
-        except Unavailable as error:
-            return str(error)
-
-    [told] = race(put, 1)
-    assert told == f"{store.path(hashlib.sha256(bytes(1001)).hexdigest())} cannot be written: File too large"
-    assert files(store.folder) == [store.path(before)]
-
-
-def test_a_store_whose_folder_is_a_file_is_unavailable(tmp_path):
-    (tmp_path / "storage").touch()
-    with pytest.raises(Unavailable, match=r"storage/blobs/.* cannot be written: "):
-        BlobStore(tmp_path / "storage").put(b"data")
+def test_a_blob_is_verified_piece_by_piece(store):
+    data = bytes(range(256)) * 4 * 4096 * 8 + b"end"  # 32 MiB and an end
+    digest = store.put(data)
+    tracemalloc.start()
+    store.verify(digest)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < len(data) / 4
+    pieces = list(store.chunks(digest))
+    assert b"".join(pieces) == data
+    assert max(map(len, pieces)) <= blobs.CHUNK
 
 
 def test_many_may_put_the_same_bytes_at_once(store, race):
     data = bytes(100_000)
-    assert len(set(race(lambda _: store.put(data), 8))) == 1
-    assert [path.read_bytes() for path in files(store.folder)] == [data]
+    assert race(lambda _: store.put(data), 4) == [hashlib.sha256(data).hexdigest()] * 4
+    assert [store.get(digest) for digest in digests(store)] == [data]
+    assert list(store.leftovers()) == []
 
 
-def test_a_put_that_dies_at_any_point_leaves_the_blob_whole_or_absent(store, deaths):
-    def visible(acknowledged):
-        for path in files(store.folder):
-            if not path.name.startswith("."):
-                assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
-        if acknowledged:
-            assert store.get(acknowledged)
-
-    assert deaths(lambda step: store.put(b"data %d" % step), visible) > 4
-
-
-@pytest.fixture
-def steps(monkeypatch):
-    """What was flushed and named, in order, by path."""
-    seen = []
-    flush, replace, mkdir = os.fsync, os.replace, os.mkdir
-
-    def fsync(descriptor):
-        seen.append(("flush", str(Path(f"/proc/self/fd/{descriptor}").readlink())))
-        flush(descriptor)
-
-    def renamed(source, target):
-        seen.append(("name", str(source), str(target)))
-        replace(source, target)
-
-    def made(path, *arguments):
-        mkdir(path, *arguments)
-        seen.append(("make", str(path)))
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    monkeypatch.setattr(os, "replace", renamed)
-    monkeypatch.setattr(os, "mkdir", made)
-    return seen
-
-
-def test_a_blob_is_on_the_disk_before_it_has_its_name_and_its_name_before_put_returns(store, steps):
-    path = store.path(store.put(b"data"))
-    named = next(n for n, step in enumerate(steps) if step[0] == "name")
-    _, temporary, target = steps[named]
-    assert target == str(path) and ("flush", temporary) in steps[:named]
-    assert ("flush", str(path.parent)) in steps[named:]
-
-
-def test_every_folder_that_is_made_is_flushed_into_the_one_above(store, steps):
-    store.put(b"data")
-    made = [step[1] for step in steps if step[0] == "make"]
-    assert made[:2] == [str(store.folder.parent), str(store.folder)] and len(made) == 3
-    for folder in made:
-        assert ("flush", str(Path(folder).parent)) in steps[steps.index(("make", folder)) :]
-
-
-def test_a_name_that_another_process_gave_and_did_not_flush_is_flushed(store, steps):
-    path = store.path(store.put(b"data"))
-    steps.clear()
-    store.put(b"data")
-    assert ("flush", str(path.parent)) in steps and ("flush", str(store.folder)) in steps
-
-
-def test_write_flushed_replaces_a_file_whole(tmp_path):
-    path = tmp_path / "file"
-    path.write_bytes(b"old and long")
-    with path.open("rb") as reader:
-        blobs.write_flushed(path, b"new")
-        assert reader.read() == b"old and long"  # who had it open reads on
-    assert path.read_bytes() == b"new"
-    assert files(tmp_path) == [path]
-
-
-def test_a_file_that_is_written_flushed_is_on_the_disk_with_its_name(tmp_path, steps):
-    blobs.write_flushed(tmp_path / "file", b"data")
-    [(_, temporary, target)] = [step for step in steps if step[0] == "name"]
-    assert target == str(tmp_path / "file")
-    assert steps == [("flush", temporary), ("name", temporary, target), ("flush", str(tmp_path))]
+@pytest.mark.parametrize("storage", ["folder", "s3://bucket/prefix"])
+def test_a_store_is_opened_without_making_or_asking_anything(storage, tmp_path):
+    code = (
+        "import sys; from registry.blobs import open_store; open_store(sys.argv[1]); "
+        "assert not {'boto3', 'botocore', 'concurrent.futures.process'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code, str(storage)], check=True)
+    assert list(tmp_path.iterdir()) == []

@@ -1,27 +1,48 @@
-import errno
+"""What holds for both databases."""
+
+import math
 import os
-import resource
-import shutil
-import sqlite3
-import tempfile
+import signal
 import threading
 import time
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from registry import database, schema
-from registry.database import Database
+from registry import schema
+from registry.database import connect, encode, open_database
 from tailorbird.errors import Unavailable
+from tailorbird.settings import POSTGRESQL, SQLITE
 
-NOBODY = 65534
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def kind(request):
+    return request.param
 
 
 @pytest.fixture
-def path(tmp_path):
-    return tmp_path / "home" / "tailorbird.db"
+def empty(kind, tmp_path, request):
+    """The URL of a database in which nothing is yet."""
+    if kind == "sqlite":
+        return f"{SQLITE}{tmp_path}/home/tailorbird.db"
+    return request.getfixturevalue("postgres").empty()
+
+
+@pytest.fixture
+def url(kind, tmp_path, request):
+    """The URL of a database with this release's tables."""
+    if kind == "postgresql":
+        return request.getfixturevalue("postgres").database()
+    url = f"{SQLITE}{tmp_path}/home/tailorbird.db"
+    open_database(url).close()
+    return url
+
+
+@pytest.fixture
+def database(url):
+    with closing(open_database(url)) as opened:
+        yield opened
 
 
 def add_model(connection, name="fashion"):
@@ -30,363 +51,262 @@ def add_model(connection, name="fashion"):
 
 def models(opened):
     with opened.reading() as connection:
-        return list(connection.scalars(sa.select(schema.models.c.name)))
+        return sorted(connection.scalars(sa.select(schema.models.c.name)))
 
 
-def filled(path):
-    with closing(Database(path)) as opened, opened.atomic() as connection:
-        add_model(connection)
+def set_revision(opened, revision):
+    with opened.atomic() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
 
 
-def as_of_revision(path, revision):
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("UPDATE alembic_version SET version_num = ?", [revision])
+def revision(opened):
+    with opened.reading() as connection:
+        return connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
 
 
-def revision_of(path):
-    with closing(sqlite3.connect(path)) as connection:
-        return connection.execute("SELECT version_num FROM alembic_version").fetchone()[0]
+# --- opening and migrating
 
 
-# --- opening
+def test_what_was_written_is_there_when_it_is_opened_again(url):
+    for name in ("fashion", "letters"):
+        with closing(open_database(url)) as opened, opened.atomic() as connection:
+            add_model(connection, name)
+    with closing(open_database(url)) as opened, closing(open_database(url)) as beside:
+        assert models(opened) == models(beside) == ["fashion", "letters"]
+        assert not opened.read_only
 
 
-def test_a_new_database_is_made_with_its_folder(path):
-    with closing(Database(path)) as opened:
-        assert not opened.read_only and models(opened) == []
-
-
-@pytest.mark.parametrize("name", ["with space.db", "50%.db", "what?mode=ro.db", "a#b.db", "ünï.db"])
-def test_a_path_may_hold_what_a_url_may_not(tmp_path, name):
-    filled(tmp_path / name)
-    assert (tmp_path / name).is_file()
-
-
-def test_an_existing_database_is_opened_for_writing_and_keeps_its_rows(path):
-    filled(path)
-    with closing(Database(path)) as opened, closing(Database(path)) as beside:
-        assert not opened.read_only and not beside.read_only
-        with beside.atomic() as connection:
-            add_model(connection, "letters")
-        assert models(opened) == ["fashion", "letters"]
-
-
-def test_commits_are_flushed_and_foreign_keys_hold(path):
-    with closing(Database(path)) as opened, opened.reading() as connection:
-        pragmas = {
-            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
-            for name in ("journal_mode", "synchronous", "foreign_keys")
-        }
-    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
-
-
-def test_many_processes_may_open_a_new_database_at_once(tmp_path, race):
-    for attempt in range(5):
-        path = tmp_path / str(attempt) / "tailorbird.db"
-
-        def opened(number, path=path):
-            with closing(Database(path)) as mine:
-                with mine.atomic() as connection:
-                    add_model(connection, f"model{number}")
-                return len(models(mine))
-
-        came = race(opened, 4)
-        assert sorted(came, key=str)[-1] == 4, came
-        assert all(isinstance(one, int) for one in came), came
-
-
-def test_a_new_database_that_another_process_makes_just_now_is_waited_for(path):
-    path.parent.mkdir()
-    with closing(sqlite3.connect(path, check_same_thread=False)) as other:
-        other.execute("BEGIN IMMEDIATE")  # a lock that SQLite's own timeout does not wait for when it turns to WAL
-        timer = threading.Timer(0.3, other.rollback)
-        timer.start()
-        Database(path).close()
-        timer.join()
-
-
-@pytest.mark.parametrize(
-    "content", [b"this is no database, it is a poem\n" * 100, b"SQLite format 3\0" + b"\xff" * 4080]
-)
-def test_a_file_that_is_no_database_is_unavailable_and_left_alone(path, content):
-    path.parent.mkdir()
-    path.write_bytes(content)
-    with pytest.raises(Unavailable, match=r"home/tailorbird\.db cannot be used"):
-        Database(path)
-    assert path.read_bytes() == content
-
-
-def test_a_folder_in_its_place_is_unavailable(path):
-    path.mkdir(parents=True)
-    with pytest.raises(Unavailable, match="unable to open"):
-        Database(path)
-
-
-def test_a_file_in_the_place_of_its_folder_is_unavailable(path):
-    path.parent.write_text("")
-    with pytest.raises(Unavailable, match=r"the folder .*/home of the database cannot be made"):
-        Database(path)
-
-
-# --- migrating
-
-
-def test_a_newer_schema_is_refused_and_left_alone(path):
-    filled(path)
-    as_of_revision(path, "0002")
-    with pytest.raises(Unavailable, match=f"has schema 0002, newer than the {schema.REVISION} of this release"):
-        Database(path)
-    assert revision_of(path) == "0002"
-
-
-def test_a_database_that_is_refused_is_not_held_open(path):
-    filled(path)
-    as_of_revision(path, "0002")
-    with pytest.raises(Unavailable):
-        Database(path)
-    assert not [one for one in Path("/proc/self/fd").iterdir() if one.is_symlink() and str(path) in str(one.readlink())]
-
-
-@pytest.fixture
-def older(path, monkeypatch):
-    """A database of the release before one that has a revision 9999."""
-    filled(path)
-
-    def upgrade(connection):
-        connection.execute(sa.text("ALTER TABLE models ADD COLUMN motto TEXT"))
-        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
-
-    monkeypatch.setattr(database, "REVISION", "9999")
-    monkeypatch.setattr(database, "_upgrade", upgrade)
-    return path
-
-
-def columns(path):
-    with closing(sqlite3.connect(path)) as connection:
-        return [row[1] for row in connection.execute("PRAGMA table_info(models)")]
-
-
-def test_an_older_schema_is_migrated_after_a_backup(older):
-    with closing(Database(older)) as opened:
-        assert models(opened) == ["fashion"]
-    backup = older.with_name("tailorbird.db.0001.backup")
-    assert revision_of(older) == "9999" and "motto" in columns(older)
-    assert revision_of(backup) == "0001" and "motto" not in columns(backup)
-    with closing(sqlite3.connect(backup)) as connection:
-        assert connection.execute("SELECT name FROM models").fetchall() == [("fashion",)]
-        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-
-
-def test_the_backup_holds_what_was_only_in_the_log(older):
-    with closing(sqlite3.connect(older, isolation_level=None)) as other:
-        other.execute("UPDATE models SET name = 'unmerged'")
-        assert older.with_name("tailorbird.db-wal").stat().st_size > 0
-        Database(older).close()
-    with closing(sqlite3.connect(older.with_name("tailorbird.db.0001.backup"))) as connection:
-        assert connection.execute("SELECT name FROM models").fetchall() == [("unmerged",)]
-
-
-def test_of_many_that_find_an_older_schema_one_migrates_it_and_its_backup_stays(older, race):
-    came = race(lambda _: Database(older).close(), 4)
-    assert came == [None] * 4
-    assert columns(older).count("motto") == 1
-    assert revision_of(older.with_name("tailorbird.db.0001.backup")) == "0001"
-
-
-def test_a_migration_that_fails_leaves_the_database_and_its_backup(older, monkeypatch):
-    def half(connection):
-        connection.execute(sa.text("ALTER TABLE models ADD COLUMN motto TEXT"))
-        connection.execute(sa.text("ALTER TABLE no_such ADD COLUMN motto TEXT"))
-
-    monkeypatch.setattr(database, "_upgrade", half)
-    with pytest.raises(Unavailable, match="no such table"):
-        Database(older)
-    assert revision_of(older) == "0001" and "motto" not in columns(older)
-    assert sorted(one.name for one in older.parent.iterdir()) == ["tailorbird.db", "tailorbird.db.0001.backup"]
-
-
-@pytest.mark.parametrize("call", ["mkdir", "replace", "fsync"])
-def test_no_backup_no_migration(older, monkeypatch, call):
-    def fail(*_, **__):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, call, fail)
-    with pytest.raises(Unavailable, match=r"tailorbird\.db\.0001\.backup cannot be written: No space left on device"):
-        Database(older)
-    monkeypatch.undo()
-    assert revision_of(older) == "0001" and "motto" not in columns(older)
-    assert not [one for one in older.parent.iterdir() if one.is_dir()]
-
-
-def test_a_first_opening_that_dies_at_any_point_leaves_a_database_that_opens(path, deaths):
-    def opening(step):
-        shutil.rmtree(path.parent, ignore_errors=True)
-        Database(path).close()
-
-    def opens(_):
-        with closing(Database(path)) as opened, opened.atomic() as connection:
+def test_migrating_says_what_there_was_and_does_nothing_twice(empty):
+    with closing(connect(empty)) as opened:
+        assert opened.migrate() is None
+        with opened.atomic() as connection:
             add_model(connection)
+        assert opened.migrate() == opened.migrate() == schema.REVISION
+        assert models(opened) == ["fashion"]
 
-    assert deaths(opening, opens) > 20
+
+def test_of_many_that_migrate_at_once_one_does(empty, race):
+    def migrate(_):
+        with closing(connect(empty)) as opened:
+            return opened.migrate()
+
+    assert sorted(race(migrate, 4), key=str) == [schema.REVISION] * 3 + [None]
+
+
+def test_a_newer_schema_is_refused_and_left_alone(database, url):
+    set_revision(database, "0003")
+    told = (
+        f"^the database .* has schema 0003, newer than the {schema.REVISION} of this release: use a newer tailorbird$"
+    )
+    with pytest.raises(Unavailable, match=told):
+        open_database(url)
+    with pytest.raises(Unavailable, match=told):
+        database.migrate()
+    assert revision(database) == "0003"
+
+
+def test_a_migration_that_fails_or_dies_leaves_nothing(empty, monkeypatch, race):
+    from registry import database as module
+
+    upgrade = module._upgrade
+
+    def fail(connection):
+        upgrade(connection)
+        raise KeyError
+
+    def die(connection):
+        upgrade(connection)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with closing(connect(empty)) as opened:
+        monkeypatch.setattr(module, "_upgrade", fail)
+        with pytest.raises(KeyError):
+            opened.migrate()
+    monkeypatch.setattr(module, "_upgrade", die)
+    child = os.fork()
+    if child == 0:
+        connect(empty).migrate()
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    monkeypatch.undo()
+    with closing(connect(empty)) as opened:
+        assert opened.migrate() is None
 
 
 # --- writing and reading
 
 
-def test_an_error_inside_leaves_no_trace(path):
-    with closing(Database(path)) as opened:
-        with pytest.raises(KeyError), opened.atomic() as connection:
-            add_model(connection)
-            raise KeyError
-        assert models(opened) == []
-
-
-def test_a_reader_waits_for_no_writer_and_sees_what_was_committed(path):
-    with closing(Database(path)) as opened:
-        with opened.atomic() as connection:
-            add_model(connection)
-            started = time.monotonic()
-            assert models(opened) == []
-            assert time.monotonic() - started < 5
-        assert models(opened) == ["fashion"]
-
-
-def test_a_writer_waits_for_no_reader_and_the_reader_keeps_its_moment(path):
-    with closing(Database(path)) as opened, opened.reading() as reader:
-        assert reader.scalar(sa.select(sa.func.count()).select_from(schema.models)) == 0
-        with opened.atomic() as connection:
-            add_model(connection)
-        assert reader.scalar(sa.select(sa.func.count()).select_from(schema.models)) == 0
-        assert models(opened) == ["fashion"]
-
-
-def test_a_second_writer_waits_for_the_first(path, monkeypatch):
-    monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
-    with closing(Database(path)) as opened, opened.atomic() as connection:
+def test_an_error_inside_leaves_no_trace(database):
+    with pytest.raises(KeyError), database.atomic("fashion") as connection:
         add_model(connection)
-        with pytest.raises(Unavailable, match="database is locked"), opened.atomic():
-            pytest.fail("two writers at once")
+        raise KeyError
+    assert models(database) == []
 
 
-def test_more_readers_at_once_than_a_pool_holds(path):
-    with closing(Database(path)) as opened:
-        readers = [opened.reading() for _ in range(40)]
-        for reader in readers:
-            reader.__enter__()
-        for reader in readers:
-            reader.__exit__(None, None, None)
+def test_a_statement_that_fails_takes_all_of_its_transaction_with_it(database):
+    with pytest.raises(sa.exc.IntegrityError), database.atomic() as connection:
+        add_model(connection)
+        add_model(connection, "letters")
+        add_model(connection)
+    assert models(database) == []
 
 
-def test_a_defect_of_ours_is_not_called_unavailable(path):
-    with closing(Database(path)) as opened:
-        with pytest.raises(sa.exc.IntegrityError), opened.atomic() as connection:
+def test_a_reader_waits_for_no_writer_and_sees_what_was_committed(database):
+    with database.atomic("fashion") as connection:
+        add_model(connection)
+        started = time.monotonic()
+        assert models(database) == []
+        assert time.monotonic() - started < 5
+    assert models(database) == ["fashion"]
+
+
+def test_a_writer_waits_for_no_reader_and_the_reader_keeps_its_moment(database):
+    with database.reading() as reader:
+        count = sa.select(sa.func.count()).select_from(schema.models)
+        assert reader.scalar(count) == 0
+        with database.atomic() as connection:
             add_model(connection)
+        assert reader.scalar(count) == 0
+        assert models(database) == ["fashion"]
+
+
+def test_more_readers_at_once_than_a_pool_holds(database):
+    readers = [database.reading() for _ in range(40)]
+    connections = [reader.__enter__() for reader in readers]
+    assert {connection.scalar(sa.text("SELECT 1")) for connection in connections} == {1}
+    for reader in readers:
+        reader.__exit__(None, None, None)
+
+
+def test_a_defect_of_ours_is_not_called_unavailable(database):
+    with pytest.raises(sa.exc.IntegrityError), database.atomic() as connection:
+        connection.execute(schema.aliases.insert().values(model="nothing", alias="champion", number=1))
+    for statement in ("SELECT nothing FROM models", "SELEKT"):
+        with pytest.raises(sa.exc.DBAPIError) as defect, database.reading() as connection:
+            connection.exec_driver_sql(statement)
+        assert defect.traceback[-1].path.suffix == ".py" and not isinstance(defect.value, Unavailable)
+    with pytest.raises(ZeroDivisionError), database.atomic():
+        1 / 0  # noqa: B018
+
+
+def test_a_client_that_is_killed_inside_leaves_no_trace_and_no_lock(url):
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with open_database(url).atomic("fashion") as connection:
             add_model(connection)
-        with pytest.raises(sa.exc.ProgrammingError), opened.reading() as connection:
-            connection.exec_driver_sql("SELECT ?")
+            os.write(writer, b".")
+            time.sleep(60)
+    os.read(reader, 1)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    started = time.monotonic()
+    with closing(open_database(url)) as opened:
+        with opened.atomic("fashion") as connection:
+            add_model(connection, "letters")
+        assert models(opened) == ["letters"]
+    assert time.monotonic() - started < 5
 
 
-def test_a_page_that_is_damaged_is_unavailable(path):
-    filled(path)
-    with path.open("r+b") as file:
-        file.seek(4096)
-        file.write(b"\xff" * (path.stat().st_size - 4096))
-    with pytest.raises(Unavailable, match=r"tailorbird\.db cannot be used: database disk image is malformed"):
-        models(Database(path))
+# --- locks
 
 
-def test_a_full_disk_is_unavailable_and_what_was_there_stays(path, race):
-    filled(path)
+def enters(database, lock, seconds=0.3):
+    """Whether another writer with this lock comes in while the test is inside."""
+    came = threading.Event()
 
-    def write(_):
-        with closing(Database(path)) as opened:
-            with opened.atomic() as connection:  # the log is there, and cannot grow
-                add_model(connection, "before")
-            log = path.with_name("tailorbird.db-wal").stat().st_size
-            resource.setrlimit(resource.RLIMIT_FSIZE, (log, log))
-            try:
-                with opened.atomic() as connection:
-                    for n in range(1000):
-                        add_model(connection, f"model{n}")
-            except Unavailable as error:
-                return str(error), models(opened)
+    def write():
+        with database.atomic(*lock):
+            came.set()
 
-    [(told, left)] = race(write, 1)
-    assert told.startswith(f"the database {path} cannot be used: ")
-    assert left == ["before", "fashion"]
-    with closing(Database(path)) as opened:
-        assert models(opened) == ["before", "fashion"]
+    other = threading.Thread(target=write)
+    other.start()
+    entered = came.wait(seconds)
+    return entered, other
 
 
-# --- reading alone
+@pytest.mark.parametrize(
+    ("mine", "theirs", "together"),
+    [
+        (["a"], ["a"], False),
+        (["a"], ["b"], True),
+        (["a"], [], True),
+        (["a", "x?"], ["b", "x?"], True),
+        (["a", "x?"], ["x"], False),
+        (["x"], ["a", "x?"], False),
+        (["a?"], ["a?"], True),
+        (["a", "b"], ["c", "b"], False),
+    ],
+)
+def test_writers_wait_for_those_who_name_the_same_lock(database, kind, mine, theirs, together):
+    with database.atomic(*mine):
+        entered, other = enters(database, theirs, 3 if together and kind == "postgresql" else 0.3)
+    assert entered == (together and kind == "postgresql")  # SQLite has one writer, whatever its lock is called
+    other.join(10)
+    assert not other.is_alive()
 
 
-@pytest.fixture
-def read_only(monkeypatch):
-    monkeypatch.setattr(database, "writable", lambda _: False)
+def test_writers_that_name_locks_in_any_order_never_wait_for_each_other_in_a_ring(url, race):
+    orders = [["x?", "x0"], ["x0", "x"], ["x", "x0", "a"], ["a", "x?"]]
+
+    def write(number):
+        with closing(open_database(url)) as opened:
+            for _ in range(25):
+                with opened.atomic(*orders[number]) as connection:
+                    add_model(connection, f"{number}-{time.monotonic_ns()}")
+        return number
+
+    assert sorted(race(write, 4), key=str) == [0, 1, 2, 3]
+    with closing(open_database(url)) as opened:
+        assert len(models(opened)) == 100
 
 
-def test_a_read_only_database_is_read_and_nothing_is_made_beside_it(path, monkeypatch):
-    filled(path)
-    before = path.read_bytes()
-    monkeypatch.setattr(database, "writable", lambda _: False)
-    with closing(Database(path)) as opened:
-        assert opened.read_only and models(opened) == ["fashion"]
-        with pytest.raises(Unavailable, match=r"tailorbird\.db is read-only here"), opened.atomic():
-            pytest.fail("written to")
-        assert [one.name for one in path.parent.iterdir()] == ["tailorbird.db"]
-    assert path.read_bytes() == before
+def test_no_update_is_lost(url, race):
+    with closing(open_database(url)) as opened, opened.atomic() as connection:
+        add_model(connection)
+
+    def count(_):
+        with closing(open_database(url)) as opened:
+            for _ in range(25):
+                with opened.atomic("fashion") as connection:
+                    last = connection.scalar(sa.select(schema.models.c.last_number))
+                    connection.execute(schema.models.update().values(last_number=last + 1))
+
+    assert race(count, 4) == [None] * 4
+    with closing(open_database(url)) as opened, opened.reading() as connection:
+        assert connection.scalar(sa.select(schema.models.c.last_number)) == 100
 
 
-def test_a_read_only_folder_without_a_database_is_refused(path, read_only):
-    with pytest.raises(Unavailable, match=r"there is no database to read at .*/home/tailorbird\.db"):
-        Database(path)
-    assert not path.parent.exists()
+# --- values
 
 
-def test_a_read_only_database_beside_unmerged_writes_is_refused(path, monkeypatch):
-    with closing(Database(path)) as writer:
-        with writer.atomic() as connection:
-            add_model(connection)
-        with monkeypatch.context() as patched, pytest.raises(Unavailable) as refused:
-            patched.setattr(database, "writable", lambda _: False)
-            Database(path)
-    assert "tailorbird.db-wal holds writes that are not in it yet" in str(refused.value)
-    path.with_name("tailorbird.db-wal").touch()  # empty, it holds nothing back
-    monkeypatch.setattr(database, "writable", lambda _: False)
-    with closing(Database(path)) as opened:
-        assert models(opened) == ["fashion"]
+def test_json_comes_back_as_it_was_but_for_what_is_no_number(database):
+    spec = {
+        "text": "ä 字 \U0001f600 \x00 ' \" % :name",
+        "least": 5e-324,
+        "sum": 0.1 + 0.2,
+        "long": 2**70,
+        "none": None,
+        "list": [1, [True, {}]],
+    }
+    odd = {"nan": math.nan, "list": [math.inf, (-math.inf, 1.5)]}
+    with database.atomic() as connection:
+        row = {"id": "s", "status": "running", "who": "ada", "created": schema.now()}
+        connection.execute(schema.sweeps.insert().values(**row, spec={**spec, "odd": odd}))
+    with database.reading() as connection:
+        found = connection.scalar(sa.select(schema.sweeps.c.spec))
+    assert found == {**spec, "odd": {"nan": None, "list": [None, [None, 1.5]]}}
 
 
-@pytest.mark.parametrize("revision", ["0000", "9999"])
-def test_a_read_only_database_of_another_schema_is_refused(path, monkeypatch, revision):
-    filled(path)
-    as_of_revision(path, revision)
-    monkeypatch.setattr(database, "writable", lambda _: False)
-    with pytest.raises(Unavailable, match=f"has schema {revision}, (older|newer) than the 0001 of this release"):
-        Database(path)
+def test_encode_leaves_what_it_is_given_as_it_is():
+    given = {"a": [math.nan, {"b": math.inf}]}
+    assert encode(given) == '{"a": [null, {"b": null}]}'
+    assert math.isnan(given["a"][0]) and given["a"][1] == {"b": math.inf}
+    with pytest.raises(TypeError):
+        encode(object())
 
 
-def test_an_empty_read_only_file_is_refused(path, read_only):
-    path.parent.mkdir()
-    path.touch()
-    with pytest.raises(Unavailable, match="has schema none, older than"):
-        Database(path)
-
-
-@pytest.mark.skipif(os.getuid() != 0, reason="becomes another user")
-@pytest.mark.parametrize(("file_mode", "folder_mode"), [(0o644, 0o555), (0o444, 0o777), (0o444, 0o555)])
-def test_permissions_decide_what_is_read_only(race, file_mode, folder_mode):
-    with tempfile.TemporaryDirectory() as temporary:
-        path = Path(temporary) / "home" / "tailorbird.db"
-        filled(path)
-        Path(temporary).chmod(0o755)
-        path.chmod(file_mode)
-        path.parent.chmod(folder_mode)
-
-        def open_as_nobody(_):
-            os.setuid(NOBODY)
-            with closing(Database(path)) as opened:
-                return opened.read_only, models(opened)
-
-        assert race(open_as_nobody, 1) == [(True, ["fashion"])]
+def test_what_a_url_names_is_what_is_opened(kind, url):
+    with closing(open_database(url)) as opened:
+        assert type(opened).__module__ == ("registry.sqlite" if kind == "sqlite" else "registry.postgres")
+        assert url.startswith(SQLITE if kind == "sqlite" else POSTGRESQL)
+        assert opened.name == (url.removeprefix(SQLITE) if kind == "sqlite" else f"127.0.0.1/{url.rpartition('/')[2]}")

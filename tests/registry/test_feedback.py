@@ -65,7 +65,8 @@ def usual_limit():
     """What SQLite allows by default; Debian's allows more."""
 
     def limit(connection, *_):
-        connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 32_766)
+        if isinstance(connection, sqlite3.Connection):
+            connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 32_766)
 
     sa.event.listen(sa.pool.Pool, "checkout", limit)
     yield
@@ -85,10 +86,10 @@ def test_a_batch_is_recorded_whole_or_not_at_all(registry):
     assert len(rows(registry)) == 1
 
 
-def test_a_registry_that_is_read_only_takes_no_labels(settings, monkeypatch):
-    Registry(settings).close()
-    monkeypatch.setattr("registry.database.writable", lambda _: False)
-    with Registry(settings) as registry, pytest.raises(Unavailable, match="read-only"):
+def test_a_registry_that_is_read_only_takes_no_labels(embedded, monkeypatch):
+    Registry(embedded).close()
+    monkeypatch.setattr("registry.sqlite.writable", lambda _: False)
+    with Registry(embedded) as registry, pytest.raises(Unavailable, match="read-only"):
         record(registry, [CAT])
 
 

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from registry import ledger
 from registry.core import Registry
 from registry.ledger import Report, Trial
-from tailorbird.errors import NotFound
+from tailorbird.errors import NotFound, Unavailable
 
 SWEEP = "fashion-1a2b3c"
 CONFIGS = [{"lr": 0.1}, {"lr": 0.01}, {"lr": 0.001}]
@@ -39,7 +39,7 @@ def test_a_sweep_begins_whole_or_not_at_all(registry, sweep):
     with pytest.raises(sa.exc.IntegrityError):
         ledger.begin(registry, sweep, {}, [{}], champion=None, who="grace")
     assert ledger.sweep(registry, sweep).who == "ada" and len(ledger.trials(registry, sweep)) == 3
-    with pytest.raises(sa.exc.StatementError, match="not JSON serializable"):
+    with pytest.raises((sa.exc.StatementError, TypeError), match="not JSON serializable"):
         ledger.begin(registry, "other", {}, [{"lr": 0.1}, {"lr": object()}], champion=None, who="ada")
     assert [one.id for one in ledger.sweeps(registry)] == [sweep]
 
@@ -66,7 +66,7 @@ def test_a_sweep_that_is_not_there_is_not_found(registry):
 
 
 def test_reports_come_back_by_epoch_with_their_checkpoint(registry, sweep):
-    second = Report(2, {"val_loss": 0.25, "val_accuracy": 0.5}, checkpoint="ab" * 32)
+    second = Report(2, {"val_loss": 0.25, "val_accuracy": 0.5}, checkpoint=registry.blobs.put(b"weights"))
     first = Report(1, {"val_loss": 0.5, "val_accuracy": 0.25})
     for made in (second, first):
         ledger.report(registry, sweep, 2, made)
@@ -74,17 +74,24 @@ def test_reports_come_back_by_epoch_with_their_checkpoint(registry, sweep):
 
 
 def test_a_report_of_the_same_epoch_changes_nothing(registry, sweep):
-    first = Report(1, {"val_loss": 0.5}, checkpoint="ab" * 32)
+    first = Report(1, {"val_loss": 0.5}, checkpoint=registry.blobs.put(b"weights"))
     ledger.report(registry, sweep, 1, first)
     ledger.report(registry, sweep, 1, first)
-    ledger.report(registry, sweep, 1, Report(1, {"val_loss": 0.125}, checkpoint="cd" * 32))
+    ledger.report(registry, sweep, 1, Report(1, {"val_loss": 0.125}, checkpoint=registry.blobs.put(b"others")))
     assert ledger.trials(registry, sweep)[0].reports == [first]
 
 
-def test_a_report_that_is_no_number_is_kept_as_it_is(registry, sweep):
-    ledger.report(registry, sweep, 1, Report(1, {"val_loss": math.nan, "train_loss": math.inf}))
+def test_a_report_whose_checkpoint_is_not_stored_is_not_entered(registry, sweep):
+    with pytest.raises(Unavailable, match=rf"{'ab' * 32}, a checkpoint of {SWEEP}, is gone$"):
+        ledger.report(registry, sweep, 1, Report(1, {"val_loss": 0.5}, checkpoint="ab" * 32))
+    assert ledger.trials(registry, sweep)[0].reports == []
+
+
+def test_a_metric_that_is_no_number_comes_back_as_none(registry, sweep):
+    ledger.report(registry, sweep, 1, Report(1, {"val_loss": math.nan, "train_loss": -math.inf, "lr": 0.5}))
     [report] = ledger.trials(registry, sweep)[0].reports
-    assert math.isnan(report.metrics["val_loss"]) and report.metrics["train_loss"] == math.inf
+    assert math.isnan(report.metrics["val_loss"]) and math.isnan(report.metrics["train_loss"])
+    assert report.metrics["lr"] == 0.5
 
 
 def test_metrics_come_back_to_the_last_bit(registry, sweep):
@@ -164,3 +171,28 @@ def test_the_end_of_a_sweep_leaves_others_alone(registry, sweep):
     ledger.set_trial(registry, "letters-1", 1, "running")
     ledger.end(registry, sweep, "finished")
     assert ledger.sweep(registry, "letters-1").status == "running" and statuses(registry, "letters-1") == ["running"]
+
+
+@pytest.mark.parametrize(
+    ("problem", "kept"),
+    [("cut\0off", "cut?off"), ("half \ud800 a pair", "half ? a pair"), ("ä 字 \n'\"", "ä 字 \n'\"")],
+)
+def test_a_problem_may_hold_what_no_database_takes(registry, sweep, problem, kept):
+    ledger.set_trial(registry, sweep, 1, "failed", problem=problem)
+    ledger.end(registry, sweep, "failed", problem=problem)
+    assert ledger.trials(registry, sweep)[0].problem == ledger.sweep(registry, sweep).problem == kept
+
+
+def test_many_processes_write_one_ledger(settings, race):
+    with Registry(settings) as registry:
+        ledger.begin(registry, SWEEP, {}, CONFIGS, champion=None, who="ada")
+
+    def report(n):
+        with Registry(settings) as registry:
+            for epoch in range(1, 6):
+                ledger.report(registry, SWEEP, 1 + n % 2, Report(epoch, {"writer": n}))
+
+    assert race(report, 4) == [None] * 4
+    with Registry(settings) as registry:
+        first, second, _ = ledger.trials(registry, SWEEP)
+    assert [report.epoch for report in first.reports] == [report.epoch for report in second.reports] == [1, 2, 3, 4, 5]

@@ -3,19 +3,27 @@ import itertools
 import json
 import os
 import shutil
+import tracemalloc
+from pathlib import Path
 
 import pytest
 
 from registry import packages
-from registry.blobs import BlobStore
+from registry.blobs import open_store
 from tailorbird.errors import Corrupt, InvalidInput, NotFound, Unavailable
+from tests import stores
 
 ABOUT = {"model": "fashion", "created": "2026-01-02T03:04:05.000000Z"}
 
 
 @pytest.fixture
 def store(tmp_path):
-    return BlobStore(tmp_path / "storage")
+    return open_store(str(tmp_path / "storage"))
+
+
+@pytest.fixture(params=stores.KINDS)
+def any_store(request):
+    return open_store(stores.storage(request.param, request))
 
 
 @pytest.fixture
@@ -24,22 +32,20 @@ def digest(store, package_files):
 
 
 def blob(store, digest, name):
-    if name == packages.MANIFEST:
-        return store.path(digest)
-    return store.path(packages.manifest(store, digest)["files"][name]["sha256"])
+    return digest if name == packages.MANIFEST else packages.manifest(store, digest)["files"][name]["sha256"]
 
 
 # --- in the store
 
 
-def test_what_is_put_is_in_the_manifest_and_in_the_store(store, package_files):
+def test_what_is_put_is_in_the_manifest_and_in_the_store(any_store, package_files):
     files = package_files()
-    digest = packages.put(store, files, ABOUT)
-    manifest = packages.manifest(store, digest)
+    digest = packages.put(any_store, files, ABOUT)
+    manifest = packages.manifest(any_store, digest)
     assert {key: manifest[key] for key in ABOUT} == ABOUT
     assert {name: entry["size"] for name, entry in manifest["files"].items()} == {n: len(d) for n, d in files.items()}
-    assert {name: packages.file(store, digest, name) for name in files} == files
-    assert list(packages.problems(store, digest)) == []
+    assert {name: packages.file(any_store, digest, name) for name in files} == files
+    assert list(packages.problems(any_store, digest)) == []
 
 
 def test_equal_packages_have_equal_digests_whatever_their_order(store, package_files):
@@ -79,28 +85,57 @@ def cut(path):
     path.write_bytes(path.read_bytes()[:-1])
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "checkpoint.safetensors", "baseline.json", packages.MANIFEST])
+@pytest.mark.parametrize("name", ["model.onnx", "checkpoint.safetensors", packages.MANIFEST])
 @pytest.mark.parametrize("how", ["flipped", "cut", "deleted"])
-def test_damage_is_told_by_the_files_name_and_the_file_is_not_given_out(store, digest, flip, name, how):
-    {"flipped": flip, "cut": cut, "deleted": os.unlink}[how](blob(store, digest, name))
-    [problem] = packages.problems(store, digest)
-    assert problem.startswith(f"{name}: ")
+def test_damage_is_told_by_the_files_name_and_the_file_is_not_given_out(any_store, package_files, name, how):
+    digest = packages.put(any_store, package_files(), ABOUT)
+    stores.damage(any_store, blob(any_store, digest, name), how)
+    [problem] = packages.problems(any_store, digest)
+    assert problem.startswith(f"{name}: {any_store.place('')[:5]}")
     with pytest.raises(Corrupt, match=f"^{name}: "):
-        packages.file(store, digest, "model.onnx" if name == packages.MANIFEST else name)
+        packages.file(any_store, digest, "model.onnx" if name == packages.MANIFEST else name)
 
 
-def test_every_damaged_file_is_told(store, digest, flip):
-    flip(blob(store, digest, "model.onnx"))
-    blob(store, digest, "curves.png").unlink()  # which is the blob of all that nobody looks at
-    told = sorted(problem.split(":")[0] for problem in packages.problems(store, digest))
-    assert told == sorted({*packages.REQUIRED} - {"checkpoint.safetensors", "signature.json", "baseline.json"})
+def test_every_damaged_file_is_told(store, digest):
+    files = packages.manifest(store, digest)["files"]
+    shared = files["curves.png"]  # the blob of all that nobody looks at
+    stores.damage(store, files["model.onnx"]["sha256"], "flipped")
+    stores.damage(store, shared["sha256"], "deleted")
+    told = [problem.split(":")[0] for problem in packages.problems(store, digest)]
+    assert sorted(told) == sorted(["model.onnx", *(name for name in files if files[name] == shared)])
+    assert len(told) > 3
 
 
-def test_the_manifest_of_another_package_in_its_place_is_told(store, digest, package_files):
-    other = packages.put(store, package_files(weights=b"other"), ABOUT)
-    shutil.copy(store.path(other), store.path(digest))
-    [problem] = packages.problems(store, digest)
+def test_a_store_that_is_not_there_is_no_damage(store, digest):
+    shutil.rmtree(store.folder)
+    with pytest.raises(Unavailable, match="there is no folder"):
+        list(packages.problems(store, digest))
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "curves.png", packages.MANIFEST])
+@pytest.mark.parametrize("how", ["none", "deleted"])
+def test_a_package_is_held_where_every_file_is_there(any_store, package_files, name, how):
+    digest = packages.put(any_store, package_files(), ABOUT)
+    if how == "deleted":
+        stores.damage(any_store, blob(any_store, digest, name), how)
+    assert packages.held(any_store, digest) == (how == "none")
+
+
+def test_the_manifest_of_another_package_in_its_place_is_told(any_store, package_files):
+    digest = packages.put(any_store, package_files(), ABOUT)
+    other = packages.put(any_store, package_files(weights=b"other"), ABOUT)
+    stores.overwrite(any_store, digest, any_store.get(other))
+    [problem] = packages.problems(any_store, digest)
     assert problem.startswith("manifest.json: ") and "does not match" in problem
+
+
+def test_a_file_is_verified_without_being_held_whole(store, package_files):
+    digest = packages.put(store, package_files(weights=bytes(32 * 2**20)), ABOUT)
+    tracemalloc.start()
+    assert list(packages.problems(store, digest)) == []
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 8 * 2**20
 
 
 @pytest.mark.parametrize(
@@ -130,14 +165,33 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_a_folder_holds_the_files_and_the_manifest_and_reads_back(store, package_files, tmp_path):
+def test_a_folder_holds_the_files_and_the_manifest_and_reads_back(any_store, package_files, tmp_path):
     files = package_files()
-    digest = packages.put(store, files, ABOUT)
-    folder = packages.write(store, digest, tmp_path / "deep" / "er" / "package")
-    assert contents(folder) == {**files, packages.MANIFEST: store.get(digest)}
-    assert packages.read(folder, digest) == packages.manifest(store, digest)
+    digest = packages.put(any_store, files, ABOUT)
+    folder = packages.write(any_store, digest, tmp_path / "deep" / "er" / "package")
+    assert contents(folder) == {**files, packages.MANIFEST: any_store.get(digest)}
+    assert packages.read(folder, digest) == packages.manifest(any_store, digest)
     assert folder.stat().st_mode & 0o777 == 0o755
     assert [path.name for path in folder.parent.iterdir()] == ["package"]
+
+
+def test_a_package_is_written_and_read_without_being_held_whole(store, package_files, tmp_path):
+    digest = packages.put(store, package_files(weights=bytes(32 * 2**20)), ABOUT)
+    tracemalloc.start()
+    packages.read(packages.write(store, digest, tmp_path / "package"), digest)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 8 * 2**20
+
+
+def test_a_folder_is_on_the_disk_with_all_that_is_in_it_before_it_has_its_name(store, digest, tmp_path, steps):
+    folder = packages.write(store, digest, tmp_path / "package")
+    [named] = [n for n, step in enumerate(steps) if step[0] == "name" and step[2] == str(folder)]
+    hidden = steps[named][1]
+    written = [step[1] for step in steps[:named] if step[0] == "flush" and step[1].startswith(hidden)]
+    assert {Path(path).name for path in written[:-1]} == {path.name for path in folder.iterdir()}
+    assert written[-2:] == [f"{hidden}/{packages.MANIFEST}", hidden]
+    assert steps[named + 1 :] == [("flush", str(tmp_path))]
 
 
 def test_a_folder_that_is_there_is_not_touched(store, digest, tmp_path):
@@ -157,7 +211,7 @@ def test_a_write_that_dies_at_any_point_leaves_the_folder_whole_or_absent(store,
         shutil.rmtree(folder.parent, ignore_errors=True)
 
     died = deaths(lambda _: packages.write(store, digest, folder), whole_or_absent)
-    assert died > 3 * len(packages.REQUIRED)
+    assert died > 2 * len(packages.REQUIRED)
 
 
 def test_a_full_disk_leaves_no_folder(store, digest, tmp_path, monkeypatch):
@@ -175,11 +229,12 @@ def test_a_full_disk_leaves_no_folder(store, digest, tmp_path, monkeypatch):
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_damaged_package_is_not_written_at_all(store, digest, flip, tmp_path):
-    flip(blob(store, digest, "model.onnx"))
+@pytest.mark.parametrize("how", stores.HOW)
+def test_a_damaged_package_is_not_written_at_all(store, digest, tmp_path, how):
+    stores.damage(store, blob(store, digest, "model.onnx"), how)
     with pytest.raises(Corrupt, match=r"^model\.onnx: "):
         packages.write(store, digest, tmp_path / "out" / "package")
-    assert not (tmp_path / "out").exists()
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "curves.json", packages.MANIFEST])
@@ -189,6 +244,15 @@ def test_a_damaged_folder_is_refused_by_its_file(store, digest, flip, tmp_path, 
     {"flipped": flip, "cut": cut, "deleted": os.unlink}[how](folder / name)
     with pytest.raises(Corrupt, match=str(folder / name)):
         packages.read(folder, digest)
+
+
+@pytest.mark.parametrize("name", ["extra.py", ".hidden", "model.int8.onnx"])
+def test_a_folder_with_a_file_more_is_refused_by_it_and_mended_in_a_cache(store, digest, tmp_path, name):
+    folder = packages.fetch(store, digest, tmp_path)
+    (folder / name).write_bytes(b"more")
+    with pytest.raises(Corrupt, match=f"^{folder / name} is not in the manifest of its package$"):
+        packages.read(folder, digest)
+    assert not (packages.fetch(store, digest, tmp_path) / name).exists()
 
 
 def test_a_whole_folder_of_another_package_is_refused(store, digest, package_files, tmp_path):
@@ -201,12 +265,13 @@ def test_a_whole_folder_of_another_package_is_refused(store, digest, package_fil
 # --- in a cache
 
 
-def test_fetch_writes_once_and_then_needs_no_store(store, digest, tmp_path):
-    folder = packages.fetch(store, digest, tmp_path / "cache")
+def test_fetch_writes_once_and_then_needs_no_store(any_store, package_files, tmp_path):
+    digest = packages.put(any_store, package_files(), ABOUT)
+    folder = packages.fetch(any_store, digest, tmp_path / "cache")
     assert folder == tmp_path / "cache" / "packages" / digest
     before = folder.stat().st_ino
-    shutil.rmtree(store.folder)
-    assert packages.fetch(store, digest, tmp_path / "cache").stat().st_ino == before
+    any_store.delete([blob.digest for blob in any_store.listing()])
+    assert packages.fetch(any_store, digest, tmp_path / "cache").stat().st_ino == before
 
 
 @pytest.mark.parametrize("name", ["model.onnx", packages.MANIFEST])
@@ -218,8 +283,8 @@ def test_fetch_mends_what_is_damaged(store, digest, flip, tmp_path, name, how):
     assert [path.name for path in folder.parent.iterdir()] == [digest]
 
 
-def test_fetch_of_a_damaged_package_leaves_no_folder(store, digest, flip, tmp_path):
-    flip(blob(store, digest, "model.onnx"))
+def test_fetch_of_a_damaged_package_leaves_no_folder(store, digest, tmp_path):
+    stores.damage(store, blob(store, digest, "model.onnx"), "flipped")
     with pytest.raises(Corrupt, match=r"^model\.onnx: "):
         packages.fetch(store, digest, tmp_path / "cache")
     assert list((tmp_path / "cache" / "packages").iterdir()) == []
@@ -249,7 +314,7 @@ def test_a_fetch_that_dies_at_any_point_is_made_good_by_the_next(store, digest, 
         assert [path.name for path in (cache / "packages").iterdir()] == [digest]
         shutil.rmtree(cache)
 
-    assert deaths(lambda _: packages.fetch(store, digest, cache), made_good) > 3 * len(packages.REQUIRED)
+    assert deaths(lambda _: packages.fetch(store, digest, cache), made_good) > 2 * len(packages.REQUIRED)
 
 
 def test_many_that_fetch_at_once_take_nothing_from_each_other(store, digest, tmp_path, race):

@@ -1,13 +1,17 @@
 import re
+import secrets
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from registry import database, schema
+from registry import aliases, database, schema, versions
+
+KEPT = ("versions", "deletions", "verdicts", "moves", "holds")
 
 
 def described(connection):
@@ -26,14 +30,55 @@ def described(connection):
     }
 
 
+def made_from_the_code(connection):
+    """The same of tables that are made without migrations, beside those of the registry."""
+    if connection.dialect.name == "sqlite":
+        with sa.create_engine("sqlite://").begin() as other:
+            schema.metadata.create_all(other)
+            return described(other)
+    name = f"made_{secrets.token_hex(6)}"
+    connection.execute(sa.schema.CreateSchema(name))
+    connection.execute(sa.text(f"SET LOCAL search_path = {name}"))
+    schema.metadata.create_all(connection)
+    return described(connection)
+
+
 def test_the_migrations_make_the_tables_that_the_code_has(registry):
-    with registry.reading() as connection:
+    with registry.atomic() as connection:
         options = {"compare_type": True, "compare_server_default": True}
         assert compare_metadata(MigrationContext.configure(connection, opts=options), schema.metadata) == []
         migrated = described(connection)
-    with sa.create_engine("sqlite://").begin() as connection:
-        schema.metadata.create_all(connection)
-        assert migrated == described(connection)
+        assert migrated == made_from_the_code(connection)
+        assert migrated.keys() == schema.metadata.tables.keys()
+
+
+@pytest.fixture
+def filled(registry, register):
+    """A registry with a row in every table that is only added to."""
+    for accuracy in (0.9, 0.95):
+        register(registry, accuracy=accuracy)
+    aliases.promote(registry, "fashion", 1, why="first", who="ada")
+    versions.delete(registry, "fashion", 2, why="not needed", who="ada")
+    aliases.hold(registry, "fashion", held=True, why="a look", who="ada")
+    return registry
+
+
+def contents(registry, table):
+    with registry.reading() as connection:
+        return connection.execute(sa.select(schema.metadata.tables[table])).all()
+
+
+@pytest.mark.parametrize("change", ["UPDATE {} SET who = 'eve'", "DELETE FROM {}", "TRUNCATE {} CASCADE"])
+def test_rows_that_are_only_added_cannot_be_changed(filled, change):
+    with filled.reading() as connection:
+        if connection.dialect.name == "sqlite" and change.startswith("TRUNCATE"):
+            return  # which SQLite does not have
+    for table in KEPT:
+        before = contents(filled, table)
+        assert before
+        with pytest.raises(sa.exc.DBAPIError, match=r"rows of [a-z]+ are only added"), filled.atomic() as connection:
+            connection.execute(sa.text(change.format(table)))
+        assert contents(filled, table) == before
 
 
 def test_the_newest_migration_is_the_one_that_the_code_expects(registry):

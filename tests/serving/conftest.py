@@ -1,5 +1,6 @@
 """A real package, a real registry, and real servers in processes of their own."""
 
+import io
 import json
 import os
 import signal
@@ -114,13 +115,21 @@ class Toy:
             "model.onnx": self.onnx(),
             "signature.json": json.dumps(signature).encode(),
             "baseline.json": json.dumps(baseline).encode(),
+            "heldout.npy": self.heldout(),
         }
+
+    def heldout(self) -> bytes:
+        """One image, which says nothing: no test here looks at it."""
+        kind = [("id", "u1", (16,)), ("label", "<i4"), ("probabilities", "<f4", (len(self.classes),))]
+        buffer = io.BytesIO()
+        np.save(buffer, np.zeros(1, kind), allow_pickle=False)
+        return buffer.getvalue()
 
 
 def _register(settings: Settings, name: str, files: dict[str, bytes], alias: str | None = "champion") -> Version:
     with Registry(settings) as registry:
         parity = {"agreement": 1.0, "max_difference": 1e-7, "samples": 800}
-        version = versions.register(registry, name, files, parity, {"sweep": "by hand"}, "tester")
+        version = versions.register(registry, name, files, {"parity": parity}, {"sweep": "by hand"}, "tester")
         if alias:
             aliases.promote(registry, name, version.number, why="a test", who="tester", alias=alias)
     return version

@@ -1,5 +1,8 @@
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from registry import versions
 from registry.core import Registry
 from registry.names import Reference
 from serving import model
@@ -51,3 +54,32 @@ def test_a_table_is_not_served(toy, register, tmp_path):
     register(settings, "demo", files | {"signature.json": files["signature.json"].replace(b"image", b"table")})
     with Registry(settings) as registry, pytest.raises(InvalidInput, match="takes table"):
         load(registry, settings, "demo")
+
+
+def key_pair(folder):
+    key = Ed25519PrivateKey.generate()
+    pem, bare = serialization.Encoding.PEM, serialization.NoEncryption()
+    private, public = folder / "private.pem", folder / "public.pem"
+    private.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, bare))
+    public.write_bytes(key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo))
+    return private, public
+
+
+def test_with_a_public_key_only_what_it_signed_is_served(toy, tmp_path):
+    private, public = key_pair(tmp_path)
+    for signing_key in (private, None):
+        with Registry(Settings(_env_file=None, home=tmp_path, signing_key=signing_key)) as registry:
+            parity = {"agreement": 1.0, "max_difference": 1e-7, "samples": 800}
+            versions.register(registry, "demo", toy.files(), {"parity": parity}, {}, "tester")
+            assert load(registry, registry.settings, f"demo:{1 if signing_key else 2}").version.model == "demo"
+    settings = Settings(_env_file=None, home=tmp_path, public_key=public)
+    with Registry(settings) as registry:
+        assert load(registry, settings, "demo:1").version.signature
+        with pytest.raises(Corrupt, match=r"^demo:2 is not signed"):
+            load(registry, settings, "demo:2")
+    key_pair(tmp_path)
+    with (
+        Registry(settings) as registry,
+        pytest.raises(Corrupt, match=r"^demo:1 has a signature that .* does not verify"),
+    ):
+        load(registry, settings, "demo:1")

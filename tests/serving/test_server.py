@@ -11,8 +11,11 @@ import numpy as np
 import psutil
 import pytest
 
+from registry.names import Reference
 from serving import receipts
+from serving import server as servers
 from serving.server import serve
+from tailorbird import settings as known
 from tailorbird.errors import Corrupt, InvalidInput, NotFound
 from tailorbird.settings import Settings
 
@@ -158,3 +161,27 @@ def test_a_package_that_does_not_verify(settings, tmp_path, free_port):
         blob.write_bytes(blob.read_bytes()[:-1])
     with pytest.raises(Corrupt):
         serve(Settings(_env_file=None, home=home), "demo", "127.0.0.1", free_port(), 1)
+
+
+@pytest.mark.parametrize("database", ["", "postgresql+psycopg://ada:word@db.example/birds"])
+def test_workers_are_told_the_settings_that_were_checked(tmp_path, monkeypatch, database):
+    given = Settings(
+        _env_file=None,
+        home=tmp_path,
+        database_url=database,
+        api_token="a token of 8",
+        webhooks=["https://a.example/x", "https://b.example"],
+        webhook_key="a key of 16 characters",
+        webhook_private=True,
+        public_key=tmp_path / "public.pem",
+    )
+    for name, value in servers._environment(given, Reference.parse("demo:2"), str(tmp_path)).items():
+        monkeypatch.setenv(name, value)
+    told = known.load()
+    assert told.model_dump() == given.model_dump() | {
+        "model": "demo:2",
+        "database_url": given.database,
+        "storage_url": given.storage,
+        "data_dir": given.data,
+        "cache_dir": given.cache,
+    }

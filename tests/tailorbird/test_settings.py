@@ -10,6 +10,8 @@ from tailorbird import settings
 from tailorbird.errors import InvalidInput
 from tailorbird.settings import Settings
 
+KEY = "0123456789abcdef"
+
 
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch, tmp_path):
@@ -31,7 +33,7 @@ def put(monkeypatch):
 def test_by_default_everything_lies_in_the_users_home(tmp_path):
     found, home = settings.load(), tmp_path / "user" / ".tailorbird"
     assert found.home == home
-    assert (found.database, found.storage) == (home / "tailorbird.db", home / "storage")
+    assert (found.database, found.storage) == (f"sqlite:///{home}/tailorbird.db", str(home / "storage"))
     assert (found.data, found.cache) == (home / "data", home / "cache")
     assert not home.exists()
 
@@ -39,9 +41,8 @@ def test_by_default_everything_lies_in_the_users_home(tmp_path):
 def test_everything_follows_home(put, tmp_path):
     put(HOME="/srv/birds")
     found = settings.load()
-    assert [found.database, found.storage, found.data, found.cache] == [
-        Path("/srv/birds") / name for name in ("tailorbird.db", "storage", "data", "cache")
-    ]
+    assert (found.database, found.storage) == ("sqlite:////srv/birds/tailorbird.db", "/srv/birds/storage")
+    assert (found.data, found.cache) == (Path("/srv/birds/data"), Path("/srv/birds/cache"))
 
 
 @pytest.mark.parametrize(
@@ -50,17 +51,33 @@ def test_everything_follows_home(put, tmp_path):
 )
 def test_relative_paths_are_made_absolute_when_settings_are_read(put, tmp_path, monkeypatch, given, made):
     put(HOME=given, DATABASE_URL=f"sqlite:///{given}/x.db", STORAGE_URL=given, DATA_DIR=given, CACHE_DIR=given)
+    put(SIGNING_KEY=given, PUBLIC_KEY=given)
     found = settings.load()
     monkeypatch.chdir("/")
     expected = tmp_path / made
-    assert [found.home, found.storage, found.data, found.cache] == [expected] * 4
-    assert found.database == expected / "x.db"
+    assert [found.home, found.data, found.cache, found.signing_key, found.public_key] == [expected] * 5
+    assert (found.database, found.storage) == (f"sqlite:///{expected}/x.db", str(expected))
 
 
 def test_a_database_and_a_store_apart_from_home(put):
     put(DATABASE_URL="sqlite:////var/lib/x.db", STORAGE_URL="/mnt/store")
     found = settings.load()
-    assert (found.database, found.storage) == (Path("/var/lib/x.db"), Path("/mnt/store"))
+    assert (found.database, found.storage) == ("sqlite:////var/lib/x.db", "/mnt/store")
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
+def test_a_database_that_several_machines_share(put, scheme):
+    put(DATABASE_URL=f"{scheme}://ada:secret@db.example/birds?sslmode=require")
+    assert settings.load().database == "postgresql+psycopg://ada:secret@db.example/birds?sslmode=require"
+
+
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [("s3://nest", "s3://nest"), ("s3://nest/", "s3://nest"), ("s3://nest/a/b/", "s3://nest/a/b")],
+)
+def test_a_store_that_several_machines_share(put, given, made):
+    put(STORAGE_URL=given)
+    assert settings.load().storage == made
 
 
 def test_a_cache_where_home_is_read_only_is_temporary(put, monkeypatch):
@@ -107,12 +124,14 @@ def test_settings_do_not_change():
 @pytest.mark.parametrize(
     ("name", "value", "problem"),
     [
-        ("DATABASE_URL", "postgresql+psycopg://u:secret@h/db", "must be sqlite:///PATH, the database this release"),
+        ("DATABASE_URL", "mysql://u:secret@h/db", "must be sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME"),
+        ("DATABASE_URL", "postgresql://", "must be sqlite:///PATH or"),
         ("DATABASE_URL", "tailorbird.db", "must be sqlite:///PATH"),
         ("DATABASE_URL", "sqlite://", "must be sqlite:///PATH"),
         ("DATABASE_URL", "sqlite:///", "must be sqlite:///PATH"),
         ("DATABASE_URL", "sqlite:///:memory:", "must be sqlite:///PATH"),
-        ("STORAGE_URL", "s3://bucket/prefix", "must be a folder, the store this release"),
+        ("STORAGE_URL", "gs://bucket/prefix", "must be a folder or s3://BUCKET/PREFIX"),
+        ("STORAGE_URL", "s3:///prefix", "must be a folder or s3://BUCKET/PREFIX"),
         ("HOME", "~nobody-here/x", "~nobody-here/x begins with a home folder that is not known here"),
         ("STORAGE_URL", "~nobody-here/x", "~nobody-here/x begins with a home folder"),
         ("MAX_PIXELS", "many", "must be a valid integer, not 'many'"),
@@ -125,6 +144,9 @@ def test_settings_do_not_change():
         ("DOWNLOAD_TIMEOUT", "-1", "must be greater than 0, not '-1'"),
         ("RECEIPT_KEY", "hunter2", "must have at least 16 characters"),
         ("API_TOKEN", "hunter2", "must have at least 8 characters"),
+        ("WEBHOOK_KEY", "hunter2", "must have at least 16 characters"),
+        ("WEBHOOK_PRIVATE", "perhaps", "must be a valid boolean"),
+        ("PUBLIC_KEY", "~nobody-here/x", "~nobody-here/x begins with a home folder"),
     ],
 )
 def test_a_wrong_value_is_told_by_its_variable(put, name, value, problem):
@@ -136,10 +158,78 @@ def test_a_wrong_value_is_told_by_its_variable(put, name, value, problem):
 
 
 def test_secrets_are_shown_nowhere(put):
-    put(RECEIPT_KEY="a key of 16 characters", API_TOKEN="a token of 8")
+    put(RECEIPT_KEY="a key of 16 characters", API_TOKEN="a token of 8", WEBHOOK_KEY=KEY, WEBHOOKS="https://h/secret")
+    put(DATABASE_URL="postgresql://ada:hunter2@db.example/birds")
     found = settings.load()
     assert found.receipt_key.get_secret_value() == "a key of 16 characters"
-    assert "a key" not in repr(found) + str(found) and "a token" not in repr(found) + str(found)
+    for secret in ("a key", "a token", KEY, "https://h/secret", "hunter2"):
+        assert secret not in repr(found) + str(found)
+
+
+# --- webhooks
+
+
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        ("https://a.example/x?y=[1]", ["https://a.example/x?y=[1]"]),
+        ("https://a.example,http://b.example:81", ["https://a.example", "http://b.example:81"]),
+        (" https://a.example ,\n\thttp://[::1]/ , ", ["https://a.example", "http://[::1]/"]),
+        ("https://a.example https://b.example https://a.example", ["https://a.example", "https://b.example"]),
+        (" , ", []),
+        ("", []),
+    ],
+)
+def test_webhooks_are_urls_with_spaces_or_commas_between(put, given, made):
+    put(WEBHOOKS=given, WEBHOOK_KEY=KEY)
+    assert settings.load().webhooks == tuple(made)
+
+
+def test_webhooks_from_an_env_file_and_from_code(tmp_path):
+    (tmp_path / ".env").write_text(
+        f"TAILORBIRD_WEBHOOKS=https://a.example,https://b.example\nTAILORBIRD_WEBHOOK_KEY={KEY}\n"
+    )
+    urls = ("https://a.example", "https://b.example")
+    assert settings.load().webhooks == Settings(_env_file=None, webhooks=urls, webhook_key=KEY).webhooks == urls
+
+
+def test_by_default_there_are_no_webhooks_and_they_may_not_lead_inside(put):
+    assert (settings.load().webhooks, settings.load().webhook_key, settings.load().webhook_private) == ((), None, False)
+    put(WEBHOOK_PRIVATE="true")
+    assert settings.load().webhook_private is True
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("a.example/secret", "must begin with https:// or http://"),
+        ("ftp://a.example/secret", "must begin with https:// or http://"),
+        ("file:///secret", "must begin with https:// or http://"),
+        ("https://ada:secret@a.example/", "must not hold a user or password"),
+        ("https://secret@a.example/", "must not hold a user or password"),
+        ("https://@a.example/secret", "must not hold a user or password"),
+        ("https:///secret", "must name a host"),
+        ("https://:81/secret", "must name a host"),
+        ("https://a.example:0/secret", "must name a host, and a port from 1 to 65535"),
+        ("https://a.example:99999/secret", "is not a URL"),
+        ("https://a.example:secret/", "is not a URL"),
+        ("https://[::1/secret", "is not a URL"),
+        ("https://secret.exämple/", "must be ASCII"),
+        ("https://a.example/secret\x01", "must be ASCII"),
+    ],
+)
+def test_a_webhook_that_is_not_accepted_is_told_by_its_place(put, url, problem):
+    put(WEBHOOKS=f"https://good.example/secret, {url}", WEBHOOK_KEY=KEY)
+    with pytest.raises(InvalidInput) as refused:
+        settings.load()
+    assert refused.value.field == "TAILORBIRD_WEBHOOKS" and refused.value.problem.startswith(f"URL 2 {problem}")
+    assert "secret" not in str(refused.value)
+
+
+def test_webhooks_need_a_key(put):
+    put(WEBHOOKS="https://a.example")
+    with pytest.raises(InvalidInput, match=r"^TAILORBIRD_WEBHOOK_KEY: is missing, and signs what webhooks are sent"):
+        settings.load()
 
 
 # --- who may write, and who it is

@@ -10,7 +10,7 @@ import pytest
 import safetensors.numpy
 import yaml
 
-from registry import packages
+from registry import evidence, packages
 from tailorbird.errors import Corrupt, InvalidInput
 from training import candidate, checkpoint, config, evaluation, export, loop
 from training.config import RunConfig
@@ -78,10 +78,11 @@ def test_the_baseline_is_of_the_held_out_split_and_adds_up(made, digit_splits):
     assert 0.9 < made.test.accuracy < 1 and made.test.accuracy != made.holdout.accuracy
 
 
-def test_heldout_pairs_ids_with_probabilities_without_a_pickle(made, digit_splits):
+def test_heldout_pairs_ids_with_true_classes_and_probabilities_without_a_pickle(made, digit_splits):
     records = np.load(io.BytesIO(made.files["heldout.npy"]), allow_pickle=False)
-    assert records.dtype.names == ("id", "probabilities") and len(records) == 180
+    assert records.dtype.names == ("id", "label", "probabilities") and len(records) == 180
     assert (records["id"] == digit_splits.holdout.ids).all()
+    assert (records["label"] == digit_splits.holdout.labels).all() and records["label"].dtype == np.dtype("<i4")
     answered = export.evaluate(made.files["model.onnx"], digit_splits.holdout)
     np.testing.assert_array_equal(records["probabilities"], answered.probabilities)
     np.testing.assert_allclose(records["probabilities"].sum(1), 1, atol=1e-5)
@@ -118,6 +119,15 @@ def test_curves_tell_every_epoch(made, trained):
 
 def test_the_export_is_on_a_par(made):
     assert made.parity.agreement == 1.0 and made.parity.max_difference < 1e-5 and made.parity.samples == 180
+
+
+def test_what_a_run_leaves_behind_is_evidence_that_the_gates_understand(made):
+    held = evidence.heldout(made.files["heldout.npy"], 10)
+    assert len(held) == 180 and (held.probabilities.argmax(1) == held.labels).mean() == made.holdout.accuracy
+    measured = {"parity": made.parity.record(), "latency": made.latency.record()}
+    kept = evidence.gathered(made.files, measured)
+    assert kept["calibration_error"] == made.holdout.calibration_error() > 0
+    assert {name: kept[name] for name in measured} == measured
 
 
 def test_without_validation_no_number_is_missing_from_json(trained, digit_splits):

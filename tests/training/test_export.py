@@ -10,7 +10,9 @@ from onnx import numpy_helper
 from scipy.special import softmax
 from torch import nn
 
-from registry import gates
+from registry import evidence, gates
+from registry.evidence import Evidence
+from registry.policy import Policy
 from training import export, loop, splits
 from training.config import DataConfig
 from training.export import Parity
@@ -81,8 +83,11 @@ def measured(network, exported, split) -> Parity:
 
 
 def refused(parity):
-    evidence = {"parity": parity.record(), "accuracy": 1.0}
-    return [reason for reason in gates.judge(evidence, None).reasons if "export" in reason]
+    known = evidence.gathered({"baseline.json": b'{"accuracy": 0.9}'}, {"parity": parity.record()})
+    found = Evidence("digits", 1, 0.9, 180, None, known["parity"], None, 1, tuple("0123456789"), None, None)
+    verdict = gates.judge(found, None, Policy())
+    assert {gate.name for gate in verdict.gates if not gate.passed} <= {"parity"}
+    return verdict.reasons
 
 
 def test_an_export_is_on_a_par_with_torch_on_every_held_out_image(network, exported, digit_splits):
@@ -147,3 +152,56 @@ def test_parity_notices_an_export_that_answers_nothing(network, exported, digit_
     wrong = altered(exported, lambda name, value: value * np.nan if "weight" in name else value)
     parity = measured(network, wrong, digit_splits.holdout)
     assert np.isnan(parity.max_difference) and refused(parity)
+
+
+def test_latency_is_that_of_one_image_on_one_thread(exported, digit_splits):
+    taken = export.latency(exported, digit_splits.holdout)
+    assert 0 < taken.p50_ms <= taken.p99_ms < 1000
+    assert taken.record() == {"p50_ms": taken.p50_ms, "p99_ms": taken.p99_ms, "runs": 200, "threads": 1}
+
+
+class Slow:
+    """A session that takes so many milliseconds for each image, by a clock of its own."""
+
+    def __init__(self, milliseconds):
+        self.milliseconds, self.now, self.seen = iter(milliseconds), 0.0, []
+
+    def run(self, outputs, inputs):
+        self.seen.append(inputs["pixels"])
+        self.now += next(self.milliseconds) / 1000
+
+
+@pytest.fixture
+def timed(monkeypatch, digit_splits):
+    """Measures a session whose runs take as many milliseconds as are given."""
+
+    def measure(milliseconds, images=180):
+        session, held = Slow(milliseconds), digit_splits.holdout
+        monkeypatch.setattr(export, "_session", lambda _: session)
+        monkeypatch.setattr(export.time, "perf_counter", lambda: session.now)
+        split = replace(held, images=held.images[:images], labels=held.labels[:images], ids=held.ids[:images])
+        return export.latency(b"", split), session
+
+    return measure
+
+
+def test_the_warm_up_does_not_count_and_percentiles_are_of_the_rest(timed):
+    taken, session = timed([50] * 4 + [1] * 190 + [3] * 10)  # the warm-up ends after 0.2 s
+    assert (taken.p50_ms, taken.p99_ms, taken.runs) == (pytest.approx(1), pytest.approx(3), 200)
+    assert len(session.seen) == 204
+    quick, session = timed([0.1] * 20 + [1] * 200)  # or after 20 runs
+    assert quick.p99_ms == pytest.approx(1) and len(session.seen) == 220
+
+
+def test_a_slow_export_is_measured_for_a_second_and_once_at_the_least(timed):
+    taken, session = timed([300] * 5)
+    assert (taken.p50_ms, taken.runs, len(session.seen)) == (pytest.approx(300), 4, 5)
+    taken, session = timed([5000] * 2)
+    assert (taken.p99_ms, taken.runs) == (pytest.approx(5000), 1)
+
+
+def test_latency_is_measured_on_single_images_in_turn(timed, digit_splits):
+    _, session = timed([1] * 220, images=3)
+    assert all(image.shape == (1, 8, 8) and image.dtype == np.uint8 for image in session.seen)
+    for place, image in enumerate(session.seen[20:]):
+        np.testing.assert_array_equal(image[0], digit_splits.holdout.images[place % 3])

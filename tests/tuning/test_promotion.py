@@ -57,6 +57,7 @@ def test_the_best_becomes_a_version_and_the_champion(register_best, registry):
     assert versions.verify(registry, versions.resolve(registry, "tiny")) == []
     assert made.version.evidence["accuracy"] > 0.8
     assert made.version.evidence["parity"]["samples"] == made.version.evidence["samples"]
+    assert made.version.evidence["latency"]["p50_ms"] > 0 and made.version.evidence["calibration_error"] > 0
     assert made.version.lineage["sweep"] == "tiny-1"
     assert made.version.lineage["data"]["sha256"] == "sum"
 
@@ -74,7 +75,8 @@ def test_a_candidate_under_the_champion_is_registered_and_not_promoted(register_
     monkeypatch.setattr(promotion.candidate.checkpoint, "restore", _restore_zeros)
     made = register_best(champion=1)
     assert made.version.number == 2
-    assert "points under the champion's" in made.obstacle
+    assert "it may be" in made.obstacle and "points worse" in made.obstacle and "tiny:1 on" in made.obstacle
+    assert "under that of always saying" in made.obstacle
     assert aliases.current(registry, "tiny") == 1
 
 

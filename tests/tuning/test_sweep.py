@@ -18,6 +18,8 @@ import yaml
 
 from registry import aliases, ledger, versions
 from registry.core import Registry
+from tailorbird.settings import Settings
+from tests import stores
 from tuning.outcome import rank
 
 SCRIPT = "tuning/sweep.py"
@@ -70,6 +72,22 @@ def test_a_sweep_ends_as_a_promoted_version_with_everything_in_the_ledger(start,
     assert "trial 4/4" in err  # no terminal: a line for each trial, on standard error beside the JSON
 
 
+def test_a_sweep_on_postgresql_and_s3_keeps_nothing_on_its_own_machine(
+    start, spec_file, settings, postgres, request, tmp_path
+):
+    where = {"TAILORBIRD_DATABASE_URL": postgres.database(), "TAILORBIRD_STORAGE_URL": stores.storage("s3", request)}
+    status, out, err = ended(start(SCRIPT, spec_file(trials=2), "--json", **where))
+    assert status == 0, err
+    shared = {"database_url": where["TAILORBIRD_DATABASE_URL"], "storage_url": where["TAILORBIRD_STORAGE_URL"]}
+    with Registry(Settings(home=settings.home, **shared, _env_file=None)) as registry:
+        champion = versions.resolve(registry, "tiny")
+        assert versions.verify(registry, champion) == []
+        assert json.loads(out)["registered"] == "tiny:1"
+        trials = ledger.trials(registry, champion.lineage["sweep"])
+        assert all(registry.blobs.holds(report.checkpoint) for report in trials[0].reports if report.checkpoint)
+    assert not settings.home.exists()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_sweep_registers_nothing_and_leaves_nothing_running(start, spec_file, settings, number, scratch):
     spec = spec_file(trials=200)
@@ -88,7 +106,7 @@ def test_an_interrupted_sweep_registers_nothing_and_leaves_nothing_running(start
         trials = ledger.trials(registry, sweep.id)
         assert sweep.status == "interrupted"
         assert sweep.ended
-        assert versions.list_all(registry) == []
+        assert versions.page(registry) == []
     assert {trial.status for trial in trials} <= {"finished", "interrupted", "pending"}
     whole = [trial for trial in trials if trial.status == "finished"]
     assert whole
@@ -118,7 +136,7 @@ def test_a_sweep_without_a_single_good_trial_fails_in_one_sentence(start, spec_f
     assert "lower optimizer.lr" in err.splitlines()[-1]
     with Registry(settings) as registry:
         assert ledger.sweeps(registry)[0].status == "failed"
-        assert versions.list_all(registry) == []
+        assert versions.page(registry) == []
 
 
 def test_a_wrong_spec_is_refused_before_anything_starts(start, spec_file, tmp_path):
@@ -207,7 +225,7 @@ def _wait_for_reports(process, settings):
     end = time.monotonic() + 90
     while time.monotonic() < end:
         assert process.poll() is None, process.communicate()
-        if settings.database.exists():
+        if (settings.home / "tailorbird.db").exists():
             with Registry(settings) as registry:
                 for sweep in ledger.sweeps(registry):
                     if any(trial.status == "finished" for trial in ledger.trials(registry, sweep.id)):

@@ -1,0 +1,60 @@
+"""Our side of the registry benchmark: a registry in a process of its own."""
+
+import sys
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from benchmarks.workers import answer
+from registry import aliases, evidence, gates, versions
+from registry.core import Registry
+from registry.evidence import Evidence
+from registry.policy import Policy
+from tailorbird.settings import Settings
+
+MEASURED = {"parity": {"agreement": 1.0, "max_difference": 3e-7, "samples": 5000}}
+
+
+class Ours:
+    """What is asked of the models `bench`, which has a champion, and `listed`, which has many versions."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+
+    def register(self, folder: str) -> None:
+        files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+        versions.register(self.registry, "bench", files, MEASURED, {"sweep": "bench-1"}, "benchmark")
+
+    def promote(self, number: int) -> None:
+        aliases.promote(self.registry, "bench", number, why="to be measured", who="benchmark")
+
+    def resolve(self, _: Any) -> None:
+        versions.resolve(self.registry, "bench@champion")
+
+    def list(self, model: str | None) -> None:
+        assert len(versions.page(self.registry, model)) == versions.PAGE
+
+    def verify(self, number: int) -> None:
+        assert not versions.verify(self.registry, versions.resolve(self.registry, f"bench:{number}"))
+
+    def judge(self, _: Any) -> None:
+        """The part of a promotion that is arithmetic alone."""
+        assert gates.judge(*self._pair, Policy()).passed
+
+    @cached_property
+    def _pair(self) -> tuple[Evidence, Evidence]:
+        found = [versions.resolve(self.registry, f"bench:{number}") for number in (1, 2)]
+        first, second = (evidence.of(self.registry.blobs, version, []) for version in found)
+        return first, second
+
+
+def main() -> None:
+    """`python -m benchmarks.registry_ours HOME DATABASE_URL`; answers on standard input."""
+    home, url = sys.argv[1:]
+    with Registry(Settings(home=Path(home), database_url=url, _env_file=None)) as registry:
+        ours = Ours(registry)
+        answer({name: getattr(ours, name) for name in ("register", "promote", "resolve", "list", "verify", "judge")})
+
+
+if __name__ == "__main__":
+    main()

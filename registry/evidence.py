@@ -1,0 +1,237 @@
+"""Evidence: what was measured of a version, as it is kept with its row, and as the gates look at it."""
+
+import hashlib
+import io
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from registry import packages
+from registry.blobs import BlobStore
+from tailorbird.errors import Corrupt, InvalidInput
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from registry.versions import Version
+
+ID_BYTES = 16
+CLASS_NAME = 256
+"""How long one may be: feedback keeps it in a column of its own."""
+PARITY = ("agreement", "max_difference", "samples")
+LATENCY = ("p50_ms", "p99_ms", "runs", "threads")
+_KEPT = ("accuracy", "standard_error", "samples", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Heldout:
+    """`heldout.npy`: the held-out images by id [N, 16], a version's probabilities [N, classes], true classes [N].
+
+    Packages of the first release do not know the true classes.
+    """
+
+    ids: "NDArray[np.uint8]"
+    probabilities: "NDArray[np.float32]"
+    labels: "NDArray[np.int32] | None"
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def split(self) -> str:
+        """What names these images, in whatever order they are: SHA-256 over the sorted ids."""
+        import numpy as np
+
+        halves = np.ascontiguousarray(self.ids).view(">u8")
+        return hashlib.sha256(self.ids[np.lexsort((halves[:, 1], halves[:, 0]))].tobytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that gates look at of one version; `size` is that of the model that is served, in bytes.
+
+    Of a damaged package, whose `problems` say what is wrong, it holds what stands in the version's row and no more.
+    """
+
+    model: str
+    number: int
+    accuracy: float | None
+    samples: int | None
+    calibration_error: float | None
+    parity: Mapping[str, float | None]
+    latency: Mapping[str, float] | None
+    size: int | None
+    classes: tuple[str, ...]
+    confusion: Sequence[Sequence[int]] | None
+    heldout: Heldout | None
+    problems: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.model}:{self.number}"
+
+
+def gathered(files: Mapping[str, bytes], measured: Mapping[str, Any]) -> dict[str, Any]:
+    """What the row and the manifest of a version keep of its measurements.
+
+    `measured` holds what no file of the package does: `parity`, how the export compares with torch on the held-out
+    split (`agreement` of labels from 0 to 1, `max_difference` of probabilities, `samples`), and, where it was taken,
+    `latency` of one image (`p50_ms`, `p99_ms`, `runs`, `threads`). Raises InvalidInput for what is none of this.
+    """
+    if unknown := measured.keys() - {"parity", "latency"}:
+        raise InvalidInput("package", f"was measured by {', '.join(sorted(unknown))}; known are parity and latency")
+    evidence = {**_baseline(files), "parity": _figures("parity", measured.get("parity"), PARITY)}
+    if measured.get("latency") is not None:
+        evidence["latency"] = _figures("latency", measured["latency"], LATENCY)
+    try:
+        _classes(files.get("signature.json", b""))
+    except Corrupt as error:
+        raise InvalidInput("package", str(error)) from None
+    return evidence
+
+
+def of(blobs: BlobStore, version: "Version", problems: Iterable[str]) -> Evidence:
+    """The evidence of a stored version; `problems` is what a check of its files against their sums found.
+
+    A file that cannot be read for what it should be is one problem more: nothing is raised for it, so that a damaged
+    candidate gets its verdict, and a damaged champion can be replaced.
+    """
+    found = list(problems)
+    read: dict[str, Any] = {"size": None, "classes": (), "confusion": None, "heldout": None}
+    if not found:
+        try:
+            read = _read(blobs, version.manifest)
+        except Corrupt as error:
+            found.append(str(error))
+    kept = version.evidence
+    return Evidence(
+        model=version.model,
+        number=version.number,
+        accuracy=kept.get("accuracy"),
+        samples=kept.get("samples"),
+        calibration_error=kept.get("calibration_error"),
+        parity=kept.get("parity") or {},
+        latency=kept.get("latency"),
+        problems=tuple(found),
+        **read,
+    )
+
+
+def heldout(data: bytes, classes: int) -> Heldout:
+    """Read `heldout.npy` of a model of so many classes; raises Corrupt where it is anything else."""
+    import numpy as np
+
+    try:
+        records = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+    except Exception as error:  # whatever numpy's parser makes of bytes that are no array of plain numbers
+        raise Corrupt(f"heldout.npy: is not an array without objects: {' '.join(str(error).split())[:200]}") from None
+    fields: list[Any] = [("id", "u1", (ID_BYTES,)), ("label", "<i4"), ("probabilities", "<f4", (classes,))]
+    known = (np.dtype(fields), np.dtype([fields[0], fields[2]]))
+    if records.ndim != 1 or not any(records.dtype == one for one in known):
+        raise Corrupt(
+            f"heldout.npy: must have records of id (u1[{ID_BYTES}]), label (<i4) and probabilities (<f4[{classes}]), "
+            f"not {str(records.dtype)[:200]}"
+        )
+    labels = records["label"] if records.dtype == known[0] else None
+    if not len(records):
+        raise Corrupt("heldout.npy: holds no image")
+    if labels is not None and not (labels.min() >= 0 and labels.max() < classes):
+        raise Corrupt(f"heldout.npy: holds labels from {labels.min()} to {labels.max()}, not from 0 to {classes - 1}")
+    return Heldout(np.ascontiguousarray(records["id"]), records["probabilities"], labels)
+
+
+def _baseline(files: Mapping[str, bytes]) -> dict[str, Any]:
+    try:
+        baseline = json.loads(files.get("baseline.json", b""))
+        kept = {key: baseline.get(key) for key in _KEPT}
+        sound = all(0 <= one["accuracy"] <= 1 for one in (kept, kept["test"])) and kept["standard_error"] >= 0
+    except (ValueError, AttributeError, TypeError, LookupError, RecursionError):
+        sound = False
+    if not sound:
+        raise InvalidInput(
+            "package", "baseline.json must hold an accuracy from 0 to 1, its standard error, and that of test"
+        )
+    error = baseline.get("calibration_error")
+    if error is None:
+        return kept
+    if not (_is_number(error) and 0 <= error <= 1):
+        raise InvalidInput("package", f"baseline.json must hold a calibration_error from 0 to 1, not {error!r}")
+    return {**kept, "calibration_error": error}
+
+
+def _figures(name: str, given: Any, keys: Sequence[str]) -> dict[str, Any]:
+    """Figures as JSON keeps them: None stands for one that is not finite, which no gate lets through."""
+    if not isinstance(given, Mapping) or given.keys() != set(keys):
+        raise InvalidInput("package", f"its {name} must have {', '.join(keys)}, not {given!r}")
+    for key, value in given.items():
+        if value is not None and (not _is_number(value) or value < 0):
+            raise InvalidInput("package", f"its {name} has {value!r} for {key}, not a number from 0")
+    return {key: value if value is not None and math.isfinite(value) else None for key, value in given.items()}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _read(blobs: BlobStore, manifest: str) -> dict[str, Any]:
+    files = packages.manifest(blobs, manifest)["files"]
+
+    def contents(name: str) -> bytes:
+        try:
+            return blobs.get(files[name]["sha256"])
+        except KeyError:
+            raise Corrupt(f"{name}: is not in the package") from None
+        except Corrupt as error:
+            raise Corrupt(f"{name}: {error}") from None
+
+    size = files.get("model.onnx", {}).get("size")
+    if not isinstance(size, int):
+        raise Corrupt(f"{packages.MANIFEST}: does not say how large model.onnx is")
+    classes = _classes(contents("signature.json"))
+    return {
+        "size": size,
+        "classes": classes,
+        "confusion": _confusion(contents("baseline.json"), len(classes)),
+        "heldout": heldout(contents("heldout.npy"), len(classes)),
+    }
+
+
+def _classes(data: bytes) -> tuple[str, ...]:
+    classes = _json("signature.json", data).get("classes")
+    if not (isinstance(classes, list) and len(classes) > 1 and all(isinstance(name, str) for name in classes)):
+        raise Corrupt("signature.json: must hold the names of two classes or more")
+    if len(set(classes)) < len(classes):
+        raise Corrupt("signature.json: names a class twice")
+    for name in classes:
+        if not (0 < len(name) <= CLASS_NAME and name.isprintable()):
+            raise Corrupt(
+                f"signature.json: {name[:60]!r} is no name of a class: 1 to {CLASS_NAME} printable characters"
+            )
+    return tuple(classes)
+
+
+def _confusion(data: bytes, classes: int) -> list[list[int]] | None:
+    rows = _json("baseline.json", data).get("confusion")
+    if rows is None:
+        return None
+    if not (
+        isinstance(rows, list)
+        and len(rows) == classes
+        and all(isinstance(row, list) and len(row) == classes for row in rows)
+        and all(isinstance(count, int) and count >= 0 for row in rows for count in row)
+    ):
+        raise Corrupt(f"baseline.json: its confusion must be {classes} rows of {classes} counts")
+    return rows
+
+
+def _json(name: str, data: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise Corrupt(f"{name}: is not a JSON object")
+    return found

@@ -1,0 +1,114 @@
+"""Garbage collection: deletes the blobs that no version and no sweep needs any more."""
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from registry import packages, schema
+from registry.core import BLOBS, Registry
+from tailorbird.errors import Corrupt
+
+AGE = timedelta(days=1)
+"""Spared are younger blobs, whose rows may come yet, and versions deleted since, which may be being read."""
+
+BATCH = 1_000
+"""So many are deleted well within a minute, after which PostgreSQL ends an idle transaction, and the lock with it."""
+
+
+@dataclass(frozen=True)
+class Collected:
+    """How many blobs were deleted, or would be, with their bytes, and how many stay."""
+
+    deleted: int
+    bytes: int
+    kept: int
+
+    def record(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def collect(registry: Registry, *, age: timedelta = AGE, dry_run: bool = False) -> Collected:
+    """Delete blobs older than `age` that are not needed, and what killed writers left.
+
+    Needed are the packages of versions that are not deleted, or were within `age`; every checkpoint of a sweep that can
+    go on, and of a finished one the last of each trial. Rows that name blobs are written by transactions that saw
+    them, which wait while these are deleted. Raises Corrupt, and deletes nothing, where a manifest cannot be read.
+    """
+    before = datetime.now(UTC) - age
+    with registry.reading() as connection:
+        manifests = connection.scalars(_manifests(before)).all()
+    packaged = {manifest: _package(registry, manifest) for manifest in manifests}  # too slow for within a transaction
+    with registry.reading() as connection:
+        needed = _needed(registry, connection, before, packaged)
+    found = list(registry.blobs.listing())
+    old = [blob for blob in found if blob.digest not in needed and blob.modified < before]
+    gone = dict[str, int]()
+    for start in range(0, len(old), BATCH):
+        batch = {blob.digest: blob.size for blob in old[start : start + BATCH]}
+        if not dry_run:
+            batch = _delete(registry, batch, before, packaged)
+        gone |= batch
+    if not dry_run:
+        registry.blobs.discard(one for one in registry.blobs.leftovers() if one.modified < before)
+    return Collected(len(gone), sum(gone.values()), len(found) - len(gone))
+
+
+def _delete(
+    registry: Registry, batch: dict[str, int], before: datetime, packaged: dict[str, frozenset[str]]
+) -> dict[str, int]:
+    """Delete those that are still not needed, while nobody can write a row that names one."""
+    with registry.atomic(BLOBS) as connection:
+        needed = _needed(registry, connection, before, packaged)
+        gone = {digest: size for digest, size in batch.items() if digest not in needed}
+        registry.blobs.delete(gone)
+    return gone
+
+
+def _needed(
+    registry: Registry, connection: sa.Connection, before: datetime, packaged: dict[str, frozenset[str]]
+) -> set[str]:
+    """The digests that must stay; `packaged` keeps what is in a package, which never changes, from call to call."""
+    needed: set[str] = set(connection.scalars(_checkpoints()))
+    for manifest in connection.scalars(_manifests(before)):
+        if manifest not in packaged:
+            packaged[manifest] = _package(registry, manifest)
+        needed |= packaged[manifest]
+    return needed
+
+
+def _package(registry: Registry, manifest: str) -> frozenset[str]:
+    try:
+        files = packages.manifest(registry.blobs, manifest)["files"]
+    except Corrupt as error:
+        raise Corrupt(
+            f"{error}, so what belongs to it is not known and nothing is deleted; delete its version"
+        ) from None
+    return frozenset({manifest, *(entry["sha256"] for entry in files.values())})
+
+
+def _manifests(before: datetime) -> sa.Select[Any]:
+    version, deletion = schema.versions.c, schema.deletions.c
+    gone = sa.exists().where(
+        deletion.model == version.model,
+        deletion.number == version.number,
+        deletion.deleted < schema.timestamp(before),
+    )
+    return sa.select(version.manifest).where(~gone)
+
+
+def _checkpoints() -> sa.Select[Any]:
+    report, sweep = schema.reports.c, schema.sweeps.c
+    later = schema.reports.alias().c
+    superseded = sa.exists().where(
+        later.sweep == report.sweep,
+        later.trial == report.trial,
+        later.epoch > report.epoch,
+        later.checkpoint.is_not(None),
+    )
+    return (
+        sa.select(report.checkpoint)
+        .join(schema.sweeps, sweep.id == report.sweep)
+        .where(report.checkpoint.is_not(None), sa.or_(sweep.status != "finished", ~superseded))
+    )

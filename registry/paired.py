@@ -1,0 +1,178 @@
+"""Two versions judged on the same images: who was right where the other was wrong, and what that proves."""
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from registry.evidence import Evidence, Heldout
+
+CONFIDENCE = 0.95
+"""Of each end of an interval by itself, so that both together have 90%."""
+SURE = NormalDist().inv_cdf(CONFIDENCE)
+PRECISION = 1e-8
+
+
+@dataclass(frozen=True)
+class Paired:
+    """How many images both versions got right, the candidate alone, the other alone, and neither."""
+
+    both: int
+    gained: int
+    lost: int
+    neither: int
+
+    @property
+    def images(self) -> int:
+        return self.both + self.gained + self.lost + self.neither
+
+    @property
+    def accuracies(self) -> tuple[float, float]:
+        """The candidate's and the other's."""
+        return (self.both + self.gained) / self.images, (self.both + self.lost) / self.images
+
+    @property
+    def difference(self) -> float:
+        """The candidate's accuracy minus the other's."""
+        return (self.gained - self.lost) / self.images
+
+    def p_better(self) -> float:
+        """How likely so many were gained by chance, were both equally good: exact McNemar, one-sided."""
+        return _chance(self.gained, self.gained + self.lost, 0.5)
+
+    def p_worse(self) -> float:
+        """How likely so many were lost by chance, were both equally good."""
+        return _chance(self.lost, self.gained + self.lost, 0.5)
+
+    def interval(self) -> tuple[float, float]:
+        """Ends of the difference in accuracy, each of them 95% sure: the paired score interval (Tango 1998)."""
+        mirrored = Paired(self.both, self.lost, self.gained, self.neither)
+        return self._least_difference(), -mirrored._least_difference()
+
+    def _least_difference(self) -> float:
+        low, high = -1.0, self.difference
+        while high - low > PRECISION:
+            middle = (low + high) / 2
+            if self._score(middle) > SURE:
+                low = middle
+            else:
+                high = middle
+        return low
+
+    def _score(self, true: float) -> float:
+        """How many standard errors above a `true` difference what was seen is."""
+        n, gained, lost = self.images, self.gained, self.lost
+        a, b, c = 2 * n, (2 * n - gained + lost) * true - gained - lost, -lost * true * (1 - true)
+        losing = (math.sqrt(b * b - 4 * a * c) - b) / (
+            2 * a
+        )  # the likeliest chance of a loss, were the difference true
+        variance = 2 * losing + true * (1 - true)
+        return (gained - lost - n * true) / math.sqrt(n * variance) if variance > 0 else math.inf
+
+
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """The images that two versions were both judged on, with the index of their true class among the candidate's.
+
+    `of` is how many images the smaller of the two splits has.
+    """
+
+    truth: NDArray[Any]
+    candidate_right: NDArray[np.bool_]
+    other_right: NDArray[np.bool_]
+    of: int
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    def overall(self) -> Paired:
+        return self._paired(np.ones(len(self), np.bool_))
+
+    def of_class(self, index: int) -> Paired:
+        """The images of one true class: the difference in accuracy is that in recall."""
+        return self._paired(self.truth == index)
+
+    def _paired(self, chosen: NDArray[np.bool_]) -> Paired:
+        ours, theirs = self.candidate_right[chosen], self.other_right[chosen]
+        counts = np.bincount(2 * ours + theirs, minlength=4).tolist()
+        return Paired(both=counts[3], gained=counts[2], lost=counts[1], neither=counts[0])
+
+
+def shared(candidate: Evidence, other: Evidence) -> Shared | None:
+    """Join two held-out splits by image; None where neither version knows the true classes of its images.
+
+    An image is shared where both have it with the same true class; one that stands in a split twice counts twice.
+    Classes are compared by name. Where one of the two does not know the true classes, the other's hold for both.
+    """
+    ours, theirs = candidate.heldout, other.heldout
+    if ours is None or theirs is None:
+        return None
+    names = {name: index for index, name in enumerate(dict.fromkeys((*candidate.classes, *other.classes)))}
+    translation = np.array([names[name] for name in other.classes])
+    our_labels = ours.labels
+    their_labels = None if theirs.labels is None else translation[theirs.labels]
+    if our_labels is not None and their_labels is not None:
+        here, there = _join(_keys(ours, our_labels), _keys(theirs, their_labels))
+    else:
+        here, there = _join(ours.ids, theirs.ids)
+    if our_labels is not None:
+        truth = our_labels[here]
+    elif their_labels is not None:
+        truth = their_labels[there]
+    else:
+        return None
+    answers, their_answers = ours.probabilities[here], theirs.probabilities[there]
+    return Shared(
+        truth,
+        _known(answers) & (answers.argmax(1) == truth),
+        _known(their_answers) & (translation[their_answers.argmax(1)] == truth),
+        min(len(ours), len(theirs)),
+    )
+
+
+def _known(probabilities: NDArray[Any]) -> NDArray[np.bool_]:
+    # argmax takes NaN for the largest: a model that answers nothing would be right now and then
+    return np.asarray(np.isfinite(probabilities).all(1))
+
+
+def _keys(judged: Heldout, labels: NDArray[Any]) -> NDArray[np.uint8]:
+    """An image's id and true class as bytes, a row for each."""
+    return np.hstack([judged.ids, labels.astype("<i4").reshape(-1, 1).view("u1")])
+
+
+def _join(ours: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The places of equal rows in both, each row taken once."""
+    if np.array_equal(ours, theirs):  # the usual case, without sorting out thousands of rows
+        return (every := np.arange(len(ours))), every
+    waiting = defaultdict(list)
+    for place, row in enumerate(_rows(theirs)):
+        waiting[row].append(place)
+    pairs = [(place, found.pop()) for place, row in enumerate(_rows(ours)) if (found := waiting.get(row))]
+    here, there = np.array(pairs, np.intp).reshape(-1, 2).T
+    return here, there
+
+
+def _rows(matrix: NDArray[np.uint8]) -> list[bytes]:
+    return np.ascontiguousarray(matrix).view(f"V{matrix.shape[1]}").ravel().tolist()
+
+
+def _chance(least: int, trials: int, p: float) -> float:
+    """How likely `trials` of chance p bring `least` successes or more."""
+    return _upper_tail(_log_choose(trials), least, p)
+
+
+def _upper_tail(log_choose: NDArray[np.float64], least: int, p: float) -> float:
+    trials = len(log_choose) - 1
+    counts = np.arange(least, trials + 1)
+    logs = log_choose[least:] + counts * math.log(p) + (trials - counts) * math.log1p(-p)
+    return min(1.0, float(np.exp(logs).sum()))
+
+
+def _log_choose(n: int) -> NDArray[np.float64]:
+    """Logarithms of the binomial coefficients, which themselves overflow."""
+    factorials = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, n + 1)))))
+    return np.asarray(factorials[-1] - factorials - factorials[::-1])

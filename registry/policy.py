@@ -1,0 +1,154 @@
+"""The policy: what each gate allows, for each alias, from a YAML file over defaults that suit most."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from registry.names import Reference
+from tailorbird.errors import InvalidInput, NotFound
+
+EVERY = "default"
+"""The section that holds for every alias."""
+
+
+def _no_switch(value: Any) -> Any:
+    if isinstance(value, bool):  # pydantic would take it for 1 or 0
+        raise ValueError(f"must be a number, not {value}")
+    return value
+
+
+Share = Annotated[float, BeforeValidator(_no_switch), Field(ge=0, le=1)]
+Positive = Annotated[float, BeforeValidator(_no_switch), Field(gt=0)]
+
+
+class Limits(BaseModel):
+    """What one gate allows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Parity(Limits):
+    """How far the export may be from torch on the held-out split."""
+
+    agreement: Share = 0.999
+    max_difference: Share = 1e-3
+
+
+class Accuracy(Limits):
+    """A floor under the held-out accuracy, besides that of a model which always says the commonest class."""
+
+    at_least: Share | None = None
+
+
+class Champion(Limits):
+    """How the candidate must compare with the version that holds the alias, on the images that both were judged on."""
+
+    require: Literal["not_worse", "better"] = "not_worse"
+    margin: Share = Field(0.01, description="of accuracy, that a candidate which is not worse may lose, 95% sure")
+
+
+class Recall(Limits):
+    """How much of a single class's recall may be lost."""
+
+    margin: Share = 0.05
+
+
+class Calibration(Limits):
+    """The expected calibration error on the held-out split, where it is known."""
+
+    at_most: Share = 0.1
+
+
+class Latency(Limits):
+    """Milliseconds for one image on one CPU thread, where they were measured."""
+
+    p50_ms: Positive | None = 100
+    p99_ms: Positive | None = None
+
+
+class Size(Limits):
+    """Megabytes (10^6 bytes) of the model that is served."""
+
+    megabytes: Positive = 500
+
+
+class Policy(Limits):
+    """What the gates of one alias allow; None switches one off."""
+
+    integrity: Literal["always"] = "always"
+    parity: Parity | None = Parity()
+    accuracy: Accuracy | None = Accuracy()
+    champion: Champion | None = Champion()
+    recall: Recall | None = Recall()
+    calibration: Calibration | None = Calibration()
+    latency: Latency | None = Latency()
+    size: Size | None = Size()
+    classes: Literal["same"] | None = "same"
+
+    def record(self) -> dict[str, Any]:
+        """The policy as JSON keeps it beside a verdict."""
+        return self.model_dump(mode="json")
+
+
+@dataclass(frozen=True)
+class Policies:
+    """The sections of a policy file, by `default`, ALIAS and MODEL@ALIAS."""
+
+    sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def of(self, model: str, alias: str) -> Policy:
+        """The defaults, changed by what the file says of every alias, then of this one, then of this model's."""
+        merged: dict[str, Any] = {}
+        for name in (EVERY, alias, f"{model}@{alias}"):
+            merged = _merged(merged, self.sections.get(name, {}))
+        return Policy.model_validate(merged)
+
+
+def load(path: Path | None) -> Policies:
+    """Read a policy file, or take the defaults; raises InvalidInput with the path of the first wrong key."""
+    if path is None:
+        return Policies()
+    sections = _read(path)
+    for name, section in sections.items():
+        _check_name(path, name)
+        try:
+            Policy.model_validate(section)
+        except ValidationError as error:
+            raise InvalidInput.from_validation(error, section, f"{path}: {name}.") from None
+    return Policies(sections)
+
+
+def _read(path: Path) -> dict[Any, Any]:
+    import yaml
+
+    try:
+        found = yaml.safe_load(path.read_bytes())
+    except FileNotFoundError:
+        raise NotFound(str(path), "there is no such policy file") from None
+    except OSError as error:
+        raise InvalidInput(str(path), f"cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InvalidInput(str(path), f"is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(found, dict):
+        raise InvalidInput(str(path), "must hold gates by alias, as in `champion: {accuracy: {at_least: 0.9}}`")
+    return found
+
+
+def _check_name(path: Path, name: Any) -> None:
+    try:
+        sound = isinstance(name, str) and Reference.parse(name).number is None
+    except InvalidInput:
+        sound = False
+    if not sound:
+        raise InvalidInput(str(path), f"{str(name)[:80]!r} is no section; accepted: {EVERY}, ALIAS and MODEL@ALIAS")
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        merged[key] = _merged(under, value) if isinstance(under, Mapping) and isinstance(value, Mapping) else value
+    return merged

@@ -1,0 +1,91 @@
+"""Ed25519 signatures of manifests: who can write to database and store still cannot make a version that is served."""
+
+import base64
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tailorbird.errors import Corrupt, InvalidInput
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+    from registry.versions import Version
+
+
+def sign(key_path: Path, manifest_digest: str, model: str) -> str:
+    """The signature, in base64, of a model's manifest; raises InvalidInput where the key file is not usable."""
+    return base64.b64encode(private_key(key_path).sign(_message(manifest_digest, model))).decode()
+
+
+def check(public_key_path: Path, version: "Version") -> None:
+    """Raise Corrupt unless the version was signed with the private key that belongs to this public one."""
+    from cryptography.exceptions import InvalidSignature
+
+    key = public_key(public_key_path)
+    if version.signature is None:
+        raise Corrupt(f"{version} is not signed, and {public_key_path} lets only signed versions through")
+    try:
+        key.verify(base64.b64decode(version.signature, validate=True), _message(version.manifest, version.model))
+    except (InvalidSignature, ValueError):
+        raise Corrupt(
+            f"{version} has a signature that {public_key_path} does not verify: another key made it, or it is that of "
+            f"another manifest or model"
+        ) from None
+
+
+def private_key(path: Path) -> "Ed25519PrivateKey":
+    """The key in a PEM file as `openssl genpkey -algorithm ed25519` writes it, without a passphrase."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    data = _read("SIGNING_KEY", path)
+    try:
+        key = serialization.load_pem_private_key(data, password=None)
+    except TypeError:
+        raise _refused("SIGNING_KEY", path, "has a passphrase, which nobody is there to type") from None
+    except ValueError:
+        key = None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise _refused("SIGNING_KEY", path, "is not an Ed25519 private key in PEM")
+    return key
+
+
+def public_key(path: Path) -> "Ed25519PublicKey":
+    """The key in a PEM file as `openssl pkey -pubout` writes it."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    data = _read("PUBLIC_KEY", path)
+    try:
+        key = serialization.load_pem_public_key(data)
+    except ValueError:
+        key = None
+    if not isinstance(key, Ed25519PublicKey):
+        raise _refused("PUBLIC_KEY", path, "is not an Ed25519 public key in PEM")
+    return key
+
+
+def _message(manifest_digest: str, model: str) -> bytes:
+    # the first words keep a signature from being taken for one of something else by the same key
+    return f"tailorbird manifest v1\0{model}\0{manifest_digest}".encode()
+
+
+def _read(setting: str, path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _problem(setting, f"{path} cannot be read: {error.strerror}") from None
+
+
+def _refused(setting: str, path: Path, problem: str) -> InvalidInput:
+    makes = {
+        "SIGNING_KEY": "openssl genpkey -algorithm ed25519 -out PRIVATE.pem",
+        "PUBLIC_KEY": "openssl pkey -in PRIVATE.pem -pubout -out PUBLIC.pem",
+    }
+    return _problem(setting, f"{path} {problem}; `{makes[setting]}` makes one")
+
+
+def _problem(setting: str, problem: str) -> InvalidInput:
+    from tailorbird.settings import PREFIX
+
+    return InvalidInput(PREFIX + setting, problem)

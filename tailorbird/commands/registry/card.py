@@ -1,0 +1,36 @@
+"""`tailorbird registry card`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tailorbird.commands.options import Ref, open_registry
+
+
+def card(
+    version: Ref,
+    path: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="PATH",
+            help="A .html, or a .md beside which its pictures go; default: print it.",
+            show_default=False,
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there already.")] = False,
+) -> None:
+    """A model card: what a version is, how to use it, what it scores, where it fails and how it was made.
+
+    Example: tailorbird registry card demo@champion demo.html
+    """
+    from registry import card as cards
+    from registry import facts, versions
+
+    with open_registry() as registry:
+        found = facts.gather(registry, versions.resolve(registry, version))
+    if path is None:
+        typer.echo(cards.markdown(found, pictures=False), nl=False)
+        return
+    for written in cards.write(found, path, overwrite=force):
+        typer.echo(f"wrote {written}")

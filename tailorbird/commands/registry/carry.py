@@ -1,0 +1,56 @@
+"""`tailorbird registry export · import`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tailorbird.commands.options import AsJson, Ref, Who, open_registry, print_json
+from tailorbird.errors import InvalidInput
+
+
+def export(
+    version: Ref,
+    path: Annotated[Path, typer.Argument(help="The folder or archive to make.", show_default=False)],
+    archive: Annotated[bool, typer.Option("--archive", help="One file: .tar, .tar.gz or .tgz.")] = False,
+    oci: Annotated[bool, typer.Option("--oci", help="An OCI image layout, for container registries.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a version's package out as a folder, an archive, or an OCI image layout.
+
+    Example: tailorbird registry export demo:1 demo-1.tar.gz --archive
+    """
+    from registry import carrying, versions
+
+    if archive and oci:
+        raise InvalidInput("--oci", "excludes --archive; give one of them, or none for a folder")
+    form: carrying.Form = "archive" if archive else "oci" if oci else "folder"
+    with open_registry() as registry:
+        found = versions.resolve(registry, version)
+        made = carrying.export(registry, found, path, form)
+    if as_json:
+        print_json({"version": str(found), "path": str(made), "form": form, "manifest": found.manifest})
+    else:
+        typer.echo(f"exported to {made}")
+
+
+def import_version(
+    path: Annotated[Path, typer.Argument(help="What `export` wrote, in any form.", show_default=False)],
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="The model to add it to; default: its own.")] = None,
+    who: Who = None,
+    as_json: AsJson = False,
+) -> None:
+    """Verify an exported package and make it the next version of its model here.
+
+    Example: tailorbird registry import demo-1.tar.gz
+    """
+    from registry import carrying
+    from tailorbird import settings
+
+    with open_registry() as registry:
+        made = carrying.import_version(registry, path, settings.who(who), model)
+    if as_json:
+        print_json(made.record())
+    else:
+        origin = made.lineage["origin"]
+        typer.echo(f"{made} is the package {origin['manifest'][:12]} of {origin['model']}")

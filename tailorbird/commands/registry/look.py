@@ -1,0 +1,166 @@
+"""`tailorbird registry list · show · history · verify`."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tailorbird.commands.options import AsJson, Model, Ref, open_registry, print_json
+from tailorbird.errors import Corrupt, InvalidInput
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from registry.facts import Event
+    from registry.versions import Version
+
+Limit = Annotated[int, typer.Option(min=1, max=1_000_000, help="How many at most.")]
+
+
+def list_versions(
+    model: Annotated[str | None, typer.Argument(metavar="NAME", help="One model; default: all.")] = None,
+    limit: Limit = 100,
+    before: Annotated[str | None, typer.Option(metavar="NAME:N", help="Go on after this version.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Versions with their accuracy and aliases, newest first.
+
+    Example: tailorbird registry list demo
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from registry import versions
+
+    with open_registry() as registry:
+        last = None if before is None else versions.resolve(registry, before)
+        found = versions.page(registry, model, limit=limit + 1, before=last)
+    more, found = found[limit:], found[:limit]
+    if as_json:
+        print_json([one.record() for one in found])
+        return
+    table = Table("version", "aliases", "held-out", "test", "registered (UTC)", "who", box=box.SIMPLE)
+    for one in found:
+        held, test = one.evidence["accuracy"], one.evidence["test"]["accuracy"]
+        _add(table, str(one), ", ".join(one.aliases), f"{held:.2%}", f"{test:.2%}", one.created[:19], one.who)
+    Console().print(table)
+    if more:
+        typer.echo(f"there are more: tailorbird registry list {model or ''} --before {found[-1]}".replace("  ", " "))
+
+
+def show(version: Ref, as_json: AsJson = False) -> None:
+    """One version: what was measured of it, where it came from, and its files.
+
+    Example: tailorbird registry show demo@champion
+    """
+    from registry import facts, packages, versions
+
+    with open_registry() as registry:
+        found = versions.resolve(registry, version)
+        tags = versions.tags(registry, found)
+        events = facts.events(registry, found)
+        files = packages.manifest(registry.blobs, found.manifest)["files"]
+    if as_json:
+        print_json(found.record() | {"tags": tags, "events": [asdict(one) for one in events], "files": files})
+    else:
+        _print(found, tags, events, files)
+
+
+def history(
+    model: Model,
+    limit: Limit = 100,
+    as_json: AsJson = False,
+) -> None:
+    """The moves of a model's aliases, newest first.
+
+    Example: tailorbird registry history demo
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from registry import aliases
+    from registry import history as log
+    from registry.document import clean
+
+    with open_registry() as registry:
+        moves = log.moves(registry, model, limit=limit)
+        hold = aliases.held(registry, model)
+    if as_json:
+        print_json([one.record() for one in moves])
+        return
+    table = Table("when (UTC)", "alias", "from", "to", "who", "why", box=box.SIMPLE)
+    for one in moves:
+        notes = [kind for kind in (one.kind,) if kind != "promote"]
+        notes += [f"forced: {'; '.join(one.reasons)}"] if one.forced else []
+        why = f"{one.why} ({'; '.join(notes)})" if notes else one.why
+        _add(table, one.moved[:19], one.alias, str(one.from_number or "-"), str(one.to_number), one.who, why)
+    Console().print(table)
+    if hold is not None:
+        typer.echo(clean(f"on hold since {hold.since[:19]} UTC by {hold.who}: {hold.why}"))
+
+
+def verify(
+    version: Annotated[str | None, typer.Argument(metavar="NAME:N", help="A version.", show_default=False)] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Verify every version.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare every file of a version with the sum it was stored under; exit status 1 where one differs.
+
+    Example: tailorbird registry verify --all
+    """
+    from registry import versions
+
+    if everything == (version is not None):
+        raise InvalidInput("NAME:N", "give one version, or --all")
+    found: dict[str, list[str]] = {}
+    with open_registry() as registry:
+        for one in versions.every(registry) if version is None else [versions.resolve(registry, version)]:
+            found[str(one)] = versions.verify(registry, one)
+            if not as_json:
+                typer.echo(f"{one}: {'; '.join(found[str(one)]) or 'verified'}")
+    if as_json:
+        print_json([{"version": name, "problems": problems} for name, problems in found.items()])
+    if damaged := [name for name, problems in found.items() if problems]:
+        raise Corrupt(f"{len(damaged)} of {len(found)} versions do not verify: {', '.join(damaged)}")
+
+
+def _print(found: "Version", tags: dict[str, str], events: "tuple[Event, ...]", files: dict[str, Any]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from registry import gates
+
+    evidence, test = found.evidence, found.evidence["test"]
+    rows = {
+        "aliases": ", ".join(found.aliases) or "-",
+        "tags": ", ".join(f"{key}={value}" for key, value in tags.items()) or "-",
+        "held-out": f"{evidence['accuracy']:.2%} ± {evidence['standard_error']:.2%} of {evidence['samples']} images",
+        "test": f"{test['accuracy']:.2%} of {test['samples']} images",
+        "parity": gates.told(evidence["parity"]),
+        "registered": f"{found.created[:19]} UTC by {found.who}",
+        "judged": "\n".join(_told(one) for one in events) or "-",
+        **{key: str(value) for key, value in found.lineage.items()},
+        "manifest": found.manifest + ("" if found.signature is None else ", signed"),
+        "files": "\n".join(f"{name} ({entry['size']:,} bytes)" for name, entry in files.items()),
+    }
+    table = Table("", "", box=box.SIMPLE, show_header=False, title=str(found))
+    table.columns[1].overflow = "fold"
+    for key, value in rows.items():
+        _add(table, key, value)
+    Console().print(table)
+
+
+def _add(table: "Table", *cells: str) -> None:
+    from rich.text import Text
+
+    from registry.document import clean
+
+    # what people wrote may look like markup
+    table.add_row(*(Text("\n".join(map(clean, cell.splitlines()))) for cell in cells))
+
+
+def _told(event: "Event") -> str:
+    return f"{event.when[:19]} UTC {event.alias}: {'; '.join((event.what, *event.reasons))}"

@@ -1,0 +1,55 @@
+"""`tailorbird registry reproduce`."""
+
+from typing import TYPE_CHECKING
+
+from tailorbird.commands.options import AsJson, Ref, open_registry, print_json
+from tailorbird.errors import TailorbirdError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tailorbird.reproduction import Reproduction
+
+
+def reproduce(version: Ref, as_json: AsJson = False) -> None:
+    """Train a version again from its lineage, and compare; exit status 1 where something else comes out.
+
+    Example: tailorbird registry reproduce demo:1
+    """
+    from rich.console import Console
+
+    from registry import versions
+    from tailorbird import reproduction
+    from tailorbird.commands.train import with_bar
+    from training import checkpoint
+
+    console = Console(stderr=as_json)
+    with open_registry() as registry:
+        made = reproduction.plan(registry, versions.resolve(registry, version), registry.settings)
+        run = with_bar(made.config, made.splits, console, made.epoch)
+        found = reproduction.compare(registry, made, checkpoint.encode(run.network.state_dict()))
+    if as_json:
+        print_json(found.record())
+    else:
+        _show(found, console)
+    if found.problems:
+        raise TailorbirdError(f"{found.version} was not reproduced: {'; '.join(found.problems)}")
+
+
+def _show(found: "Reproduction", console: "Console") -> None:
+    from registry.document import clean
+
+    weights = "the same bit for bit" if found.weights_equal else f"differ by up to {found.weights_difference:.2g}"
+    lines = [
+        f"weights of epoch {found.epoch}: {weights}",
+        f"model.onnx: {'the same byte for byte' if found.export_equal else 'another file'}",
+        f"probabilities of {found.samples:,} held-out images: differ by {found.mean_difference:.2g} on average, "
+        f"{found.max_difference:.2g} at most; {found.agreement:.2%} get the same label",
+        f"held-out accuracy: registered {found.registered_accuracy:.2%}, stored model {found.served_accuracy:.2%}, "
+        f"retrained {found.retrained_accuracy:.2%}",
+        *(f"environment: {line}" for line in found.environment or ["the same"]),
+    ]
+    if not found.problems:
+        lines.append(f"{found.version} is reproduced {'bit for bit' if found.weights_equal else 'within bounds'}")
+    for line in lines:
+        console.print(clean(line), highlight=False, soft_wrap=True, markup=False)

@@ -1,0 +1,176 @@
+"""Whatever is cut at whichever step, the registry's promises hold afterwards."""
+
+import itertools
+import multiprocessing
+import signal
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from registry import aliases, carrying, garbage, history, schema, versions
+from registry.core import Registry
+from tailorbird.errors import TailorbirdError
+from tests import steps
+
+PROCESSES = multiprocessing.get_context("fork")
+WHO = {"why": "because", "who": "ada"}
+NOW = timedelta(0)
+
+
+class Actions:
+    """What is cut. `arrange` makes room for an action and `act` does it; both get the number of the step."""
+
+    def __init__(self, register, package: Path) -> None:
+        self.add = register
+        self.package = package
+
+    def arrange_register(self, registry, n):
+        pass
+
+    def act_register(self, registry, n):
+        self.add(registry, weights=b"cut at %d" % n)
+
+    def arrange_promote(self, registry, n):
+        pass
+
+    def act_promote(self, registry, n):
+        aliases.promote(registry, "fashion", 2 + n % 2, **WHO)
+
+    def arrange_rollback(self, registry, n):
+        for number in (1, 2):
+            aliases.promote(registry, "fashion", number, **WHO)
+
+    def act_rollback(self, registry, n):
+        aliases.rollback(registry, "fashion", **WHO)
+
+    def arrange_delete(self, registry, n):
+        self.add(registry, weights=b"to delete %d" % n)
+
+    def act_delete(self, registry, n):
+        versions.delete(registry, "fashion", newest(registry), **WHO)
+
+    def arrange_import(self, registry, n):
+        pass
+
+    def act_import(self, registry, n):
+        carrying.import_version(registry, self.package, "ada", "carried")
+
+    def arrange_gc(self, registry, n):
+        self.add(registry, weights=b"garbage %d" % n)
+        versions.delete(registry, "fashion", newest(registry), **WHO)
+
+    def act_gc(self, registry, n):
+        garbage.collect(registry, age=NOW)
+
+
+ACTIONS = ("register", "promote", "rollback", "delete", "import", "gc")
+
+
+@pytest.fixture
+def actions(settings, register, tmp_path):
+    """A registry with a champion that could be rolled back, and a package to import."""
+    with Registry(settings) as registry:
+        for n in range(3):
+            register(registry, weights=b"version %d" % n)
+        for number in (1, 2):
+            aliases.promote(registry, "fashion", number, **WHO)
+        package = carrying.export(registry, versions.resolve(registry, "fashion:1"), tmp_path / "package")
+    return Actions(register, package)
+
+
+def newest(registry):
+    return versions.page(registry, "fashion", limit=1)[0].number
+
+
+def numbers(registry):
+    return {str(version) for version in versions.every(registry)}
+
+
+def promises_hold(registry):
+    """Promises 1, 2 and 7, read from the registry as it is; returns what can be seen of it."""
+    seen = list(versions.every(registry))
+    for version in seen:
+        assert versions.verify(registry, version) == [], version
+    for model in {version.model for version in seen}:
+        log = history.moves(registry, model, limit=10_000)
+        for alias in {move.alias for move in log}:
+            mine = [move for move in log if move.alias == alias]
+            assert aliases.current(registry, model, alias) == mine[0].to_number
+            for later, earlier in itertools.pairwise(mine):
+                assert later.from_number == earlier.to_number
+            assert mine[-1].from_number is None
+        with registry.reading() as connection:
+            needed = set(history.needed(connection, model))
+        assert needed <= {version.number for version in seen if version.model == model}
+        assert all(move.gates for move in log)
+    with registry.reading() as connection:
+        judged = connection.scalars(sa.select(schema.verdicts.c.id)).all()
+        named = connection.scalars(sa.select(schema.moves.c.verdict)).all()
+        last = dict(connection.execute(sa.select(schema.models.c.name, schema.models.c.last_number)).all())
+    assert len(named) == len(set(named)) and set(named) <= set(judged)
+    for version in seen:
+        assert version.number <= last[version.model]
+    return {str(version) for version in seen}, {
+        (model, move.id) for model in last for move in history.moves(registry, model, limit=10_000)
+    }
+
+
+def run(action, settings, n, cut, below):
+    """The action in a process of its own; returns whether it was cut, and the error that it ended with."""
+    reader, writer = PROCESSES.Pipe(duplex=False)
+    process = PROCESSES.Process(target=_run, args=(action, settings, n, cut, below, writer))
+    process.start()
+    writer.close()
+    process.join()
+    with reader:
+        if process.exitcode == -signal.SIGKILL:
+            return True, None
+        assert process.exitcode == 0, "the action failed by itself"
+        return reader.recv()
+
+
+def _run(action, settings, n, cut, below, writer):
+    was_cut = cut(n, below) or (lambda: False)
+    error = None
+    try:
+        with Registry(settings) as registry:
+            action(registry, n)
+    except TailorbirdError as told:
+        error = str(told)
+    writer.send((was_cut(), error))
+
+
+@pytest.fixture(params=["some", pytest.param("all", marks=[pytest.mark.long, pytest.mark.timeout(3600)])])
+def every(request, settings):
+    """How many steps from one that is cut to the next."""
+    if request.param == "all":
+        return 1
+    return 13 if settings.database_url == "" else 61  # a server takes longer
+
+
+@pytest.mark.parametrize("cut", [steps.kill_at, steps.fail_at], ids=["killed", "failed"])
+@pytest.mark.parametrize("name", ACTIONS)
+def test_what_is_cut_at_any_step_keeps_every_promise(settings, actions, tmp_path, name, cut, every):
+    arrange, act = getattr(actions, f"arrange_{name}"), getattr(actions, f"act_{name}")
+    cuts = 0
+    for n in itertools.count(1, every):
+        with Registry(settings) as registry:
+            arrange(registry, n)
+            before = promises_hold(registry)
+        was_cut, error = run(act, settings, n, cut, tmp_path)
+        with Registry(settings) as registry:
+            after = promises_hold(registry)
+        if error is not None:
+            assert was_cut, error
+            assert len(after[0] ^ before[0]) + len(after[1] ^ before[1]) <= 1
+        if not was_cut:
+            break
+        cuts += 1
+    assert cuts >= (1 if every > 1 else 20)
+    with Registry(settings) as registry:  # and nothing is in the way of those who come after
+        for other in ACTIONS:
+            getattr(actions, f"arrange_{other}")(registry, 0)
+            getattr(actions, f"act_{other}")(registry, 0)
+        promises_hold(registry)

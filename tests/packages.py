@@ -1,0 +1,78 @@
+"""Whole packages for tests that read them as people do: small, and every file is what its name says."""
+
+import io
+import json
+
+import numpy as np
+import yaml
+from PIL import Image
+
+from registry import packages, versions
+
+CLASSES = ("cat", "dog", "owl")
+CONFIG = {"model": {"family": "mlp", "depth": 2}, "optimizer": {"lr": 0.01}, "epochs": 2}
+DATA = {"name": "pets", "sha256": "ab" * 32, "validation": 0.1, "split_seed": 0}
+MEASURED = {
+    "parity": {"agreement": 1.0, "max_difference": 3e-7, "samples": 60},
+    "latency": {"p50_ms": 0.5, "p99_ms": 1.25, "runs": 100, "threads": 1},
+}
+
+
+def heldout(answers, labels, classes=CLASSES, *, labelled=True, first=0):
+    """`heldout.npy` of as many images as there are answers; the first image has the id `first`."""
+    fields = [("id", "u1", (16,)), ("label", "<i4"), ("probabilities", "<f4", (len(classes),))]
+    records = np.zeros(len(answers), fields if labelled else [fields[0], fields[2]])
+    records["id"][:, :4] = np.arange(first, first + len(answers), dtype="<u4").view("u1").reshape(-1, 4)
+    records["probabilities"] = 0.1 / (len(classes) - 1)
+    records["probabilities"][np.arange(len(answers)), answers] = 0.9
+    if labelled:
+        records["label"] = labels
+    buffer = io.BytesIO()
+    np.save(buffer, records, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def files(
+    classes=CLASSES, confusion=((18, 2, 0), (1, 19, 0), (3, 4, 13)), *, bins=None, first=0, labelled=True, **more
+):
+    """A package with this confusion on the held-out images; `more` replaces whole files, named with `_` for `.`."""
+    cells = [(row, column) for row, counts in enumerate(confusion) for column, n in enumerate(counts) for _ in range(n)]
+    labels, answers = (np.array(part) for part in zip(*cells, strict=True))
+    accuracy = float((labels == answers).mean())
+    baseline = {
+        "accuracy": accuracy,
+        "standard_error": 0.05,
+        "samples": len(cells),
+        "calibration_error": 0.02,
+        "confusion": confusion,
+        "bins": {classes[0]: {"0.9": {"count": 40, "correct": 36}}} if bins is None else bins,
+        "test": {"accuracy": accuracy, "samples": 200},
+    }
+    signature = {
+        "kind": "image", "shape": [28, 28], "dtype": "uint8", "classes": classes, "columns": None,
+        "objective": "multiclass", "temperature": 1.5,
+    }  # fmt: skip
+    curves = [{"epoch": epoch, "train_loss": 1 / epoch, "val_accuracy": 0.4 * epoch} for epoch in (1, 2)]
+    made = {
+        **dict.fromkeys(packages.REQUIRED, b"x"),
+        "signature.json": json.dumps(signature).encode(),
+        "baseline.json": json.dumps(baseline).encode(),
+        "heldout.npy": heldout(answers, labels, classes, first=first, labelled=labelled),
+        "config.yaml": yaml.safe_dump(CONFIG, sort_keys=False).encode(),
+        "environment.txt": b"python==3.11.7\nmachine: Linux-6\ntorch==2.13.0\n",
+        "curves.json": json.dumps(curves).encode(),
+        "curves.png": picture("red"),
+        "confusion.png": picture("blue"),
+    }
+    return made | {name.replace("_", "."): data for name, data in more.items()}
+
+
+def picture(color):
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 4), color).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def register(registry, model="pets", *, measured=MEASURED, lineage=None, **made):
+    known = {"sweep": "pets-1", "trial": 3, "epoch": 2, "data": DATA, "champion": None, "code": "0.1.0"}
+    return versions.register(registry, model, files(**made), measured, {**known, **(lineage or {})}, who="ada")

@@ -1,0 +1,49 @@
+import pytest
+
+from registry.core import Registry
+from tailorbird.settings import Settings
+from tests import packages
+
+
+@pytest.fixture
+def registered(tmp_path):
+    with Registry(Settings(home=tmp_path / "home", _env_file=None)) as registry:
+        packages.register(registry, classes=("\x1b[31mcat", "dog", "owl"), bins={})
+        packages.register(registry)
+
+
+def test_a_card_is_printed_without_pictures_that_nobody_has(tailorbird, registered):
+    told = tailorbird("registry", "card", "pets:1")
+    assert told.returncode == 0
+    assert told.stdout.startswith("# pets:1\n\nA classifier of images into 3 classes")
+    assert told.stdout.endswith("```\n") and "![" not in told.stdout
+    assert "\x1b" not in told.stdout and "\ufffd\\[31mcat" in told.stdout
+
+
+def test_a_card_is_written_as_markdown_or_html(tailorbird, registered, tmp_path):
+    told = tailorbird("registry", "card", "pets:2", "cards/pets.md")
+    assert told.returncode == 0
+    assert told.stdout == "".join(
+        f"wrote cards/{name}\n" for name in ("pets-2-confusion.png", "pets-2-curves.png", "pets.md")
+    )
+    assert tailorbird("registry", "card", "pets:2", "pets.html").stdout == "wrote pets.html\n"
+    assert (tmp_path / "pets.html").read_text().startswith("<!doctype html>")
+    refused = tailorbird("registry", "card", "pets:1", "pets.html")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "pets.html exists already and holds something else; --force overwrites it" in refused.stderr
+    assert tailorbird("registry", "card", "pets:1", "pets.html", "--force").returncode == 0
+    assert "<h1>pets:1</h1>" in (tmp_path / "pets.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["pets:2", "card.pdf"], "error: path: card.pdf is neither Markdown nor HTML"),
+        (["pets:9"], "error: model: there is no pets:9"),
+        (["pets@nobody", "x.html"], "error: model: there is no pets@nobody"),
+    ],
+)
+def test_wrong_input_is_one_sentence(tailorbird, registered, words, sentence):
+    told = tailorbird("registry", "card", *words)
+    assert told.returncode == 2
+    assert told.stderr.startswith(sentence) and told.stderr.count("\n") == 1

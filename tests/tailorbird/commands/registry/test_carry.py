@@ -1,0 +1,83 @@
+import json
+
+import pytest
+
+from registry import packages as stored
+from registry import versions
+from registry.core import Registry
+from tailorbird.settings import PREFIX, Settings
+from tests import packages
+
+
+@pytest.fixture
+def home(tmp_path):
+    return Settings(home=tmp_path / "home", _env_file=None)
+
+
+@pytest.fixture
+def registered(home):
+    """pets:1"""
+    with Registry(home) as registry:
+        return packages.register(registry)
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    return {PREFIX + "HOME": str(tmp_path / "elsewhere")}
+
+
+@pytest.mark.parametrize(
+    ("words", "name"), [([], "out"), (["--archive"], "out.tar"), (["--archive"], "out.tgz"), (["--oci"], "out")]
+)
+def test_a_version_is_carried(tailorbird, registered, elsewhere, tmp_path, words, name):
+    told = tailorbird("registry", "export", "pets:1", name, *words)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert told.stdout == f"exported to {tmp_path / name}\n"
+    told = tailorbird("registry", "import", name, "--who", "bob", **elsewhere)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert told.stdout == f"pets:1 is the package {registered.manifest[:12]} of pets\n"
+    told = tailorbird("registry", "import", name, "--model", "owls", "--json", **elsewhere)
+    assert (json.loads(told.stdout)["model"], json.loads(told.stdout)["number"]) == ("owls", 1)
+    assert json.loads(told.stdout)["lineage"]["origin"]["manifest"] == registered.manifest
+    assert tailorbird("registry", "verify", "--all", **elsewhere).stdout.count("verified") == 2
+    shown = tailorbird("registry", "show", "pets:1", **elsewhere)
+    assert shown.returncode == 0 and "by bob" in shown.stdout
+
+
+def test_a_folder_is_a_package(tailorbird, registered, tmp_path):
+    told = tailorbird("registry", "export", "pets:1", "out", "--json")
+    assert json.loads(told.stdout) == {
+        "version": "pets:1", "path": str(tmp_path / "out"), "form": "folder", "manifest": registered.manifest,
+    }  # fmt: skip
+    assert stored.read(tmp_path / "out", registered.manifest)["model"] == "pets"
+
+
+def test_what_was_carried_has_a_card(tailorbird, registered, elsewhere):
+    tailorbird("registry", "export", "pets:1", "out")
+    tailorbird("registry", "import", "out", **elsewhere)
+    told = tailorbird("registry", "card", "pets:1", **elsewhere)
+    assert told.returncode == 0 and registered.manifest in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["export", "pets:1", "there"], "error: path: {}/there exists already; accepted: a path that is to be made"),
+        (["export", "pets:1", "x.zip", "--archive"], "error: path: {}/x.zip must end in .tar, .tar.gz or .tgz"),
+        (["export", "pets:1", "x.tar", "--archive", "--oci"], "error: --oci: excludes --archive; give one of them"),
+        (["export", "pets:9", "x"], "error: model: there is no pets:9"),
+        (["import", "nothing"], "error: nothing: there is no such file or folder"),
+        (["import", "there"], "error: there: is no package; accepted: a folder, archive or OCI layout that "),
+        (["import", "out", "--model", "../x"], "error: model: '../x' is not a name"),
+        (["import", "out", "--who", " "], "error: who: is empty"),
+    ],
+)
+def test_wrong_input_is_one_sentence(tailorbird, registered, home, tmp_path, words, sentence):
+    (tmp_path / "there").mkdir()
+    tailorbird("registry", "export", "pets:1", "out")
+    told = tailorbird("registry", *words)
+    assert told.returncode == 2
+    assert told.stderr.startswith(sentence.format(tmp_path))
+    assert told.stderr.count("\n") == 1
+    with Registry(home) as registry:
+        assert [str(one) for one in versions.every(registry)] == ["pets:1"]

@@ -1,0 +1,73 @@
+import json
+import re
+
+import pytest
+import yaml
+
+from registry.core import Registry
+from tailorbird.settings import Settings
+from tests import packages
+
+BETTER = ((19, 1, 0), (1, 19, 0), (0, 1, 19))
+
+
+@pytest.fixture
+def registered(tmp_path):
+    """pets:1; pets:2, which is better; pets:3 without labels and latency; birds:1 of classes with evil names."""
+    with Registry(Settings(home=tmp_path / "home", _env_file=None)) as registry:
+        packages.register(registry)
+        config = yaml.safe_dump({**packages.CONFIG, "optimizer": {"lr": 0.02}, "seed": 1}).encode()
+        packages.register(registry, confusion=BETTER, config_yaml=config)
+        packages.register(registry, measured={"parity": packages.MEASURED["parity"]}, first=100)
+        evil = ("[/red]", "\x1b[31mcrow", "owl")
+        packages.register(registry, "birds", classes=evil, bins={}, first=100)
+
+
+def told(tailorbird, *words):
+    found = tailorbird("registry", "diff", *words)
+    assert (found.returncode, found.stderr) == (0, "")
+    return re.sub(r"[ \n]+", " ", found.stdout)
+
+
+def test_tables_show_what_differs(tailorbird, registered):
+    text = told(tailorbird, "pets:1", "pets:2")
+    assert "config pets:1 pets:2" in text and "optimizer.lr 0.01 0.02 seed - 1" in text
+    assert "data: the same in both" in text and "environment: the same in both" in text
+    assert "held-out accuracy 83.33% 95.00% +11.67 points" in text
+    assert "held-out images 60 60 0" in text
+    assert "export: largest difference 3.0e-07 3.0e-07 0" in text
+    assert "latency, median 0.500 ms 0.500 ms 0" in text
+    assert re.search(r"config.yaml \d\d \d\d \+8 ", text)
+    assert "recall by class pets:1 pets:2 difference" in text and "owl 65.00% 95.00% +30.00 points" in text
+    assert "dog 76.00% 90.48% +14.48 points" in text
+    assert "Of 60 held-out images that both were judged on (of 60), both got 50 right, pets:1 alone 0" in text
+    assert "pets:2 alone 7, neither 3. The difference in accuracy is +11.67 points, from +" in text
+    assert "p = 0.0078 (exact McNemar, one-sided)" in text
+    assert "classes" not in text
+
+
+def test_what_one_does_not_have_is_a_dash(tailorbird, registered):
+    text = told(tailorbird, "pets:1", "pets:3")
+    assert "latency, median 0.500 ms - -" in text
+    assert "held-out images: they were judged on different images" in text
+
+
+def test_names_of_others_do_not_command_the_terminal(tailorbird, registered):
+    text = told(tailorbird, "pets:1", "birds:1")
+    assert "pets:1 alone has the classes cat, dog; birds:1 alone has the classes [/red], \ufffd[31mcrow" in text
+    assert "[/red] - 90.00% -" in text and "\x1b" not in text
+
+
+def test_json_has_every_part(tailorbird, registered):
+    found = json.loads(tailorbird("registry", "diff", "pets:1", "pets:2", "--json").stdout)
+    assert found.keys() == {
+        "a", "b", "config", "environment", "data", "classes", "metrics", "by_class", "sizes", "images",
+    }  # fmt: skip
+    assert found["config"]["optimizer.lr"] == {"a": 0.01, "b": 0.02, "difference": 0.01}
+    assert found["images"]["only_b"] == 7
+
+
+def test_an_unknown_version_is_one_sentence(tailorbird, registered):
+    found = tailorbird("registry", "diff", "pets:1", "pets:8")
+    assert found.returncode == 2
+    assert found.stderr.startswith("error: model: there is no pets:8") and found.stderr.count("\n") == 1

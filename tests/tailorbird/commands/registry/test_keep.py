@@ -1,0 +1,80 @@
+import json
+
+import pytest
+
+from registry.core import Registry
+from tests import packages
+
+
+def test_tags_are_set_changed_and_removed(tailorbird, pets):
+    told = tailorbird("registry", "tag", "pets:1", "camera=north", "note=a = b")
+    assert (told.returncode, told.stdout) == (0, "pets:1 has camera=north, note=a = b\n")
+    tags = json.loads(tailorbird("registry", "tag", "pets:1", "camera=", "--json").stdout)
+    assert tags == {"note": "a = b"}
+    assert tailorbird("registry", "tag", "pets:1", "note=").stdout == "pets:1 has no tags\n"
+
+
+def test_a_version_is_deleted_and_its_space_freed(tailorbird, pets, home):
+    tailorbird("registry", "promote", "pets:1", "--why", "first")
+    kept = tailorbird("registry", "delete", "pets:1")
+    assert (kept.returncode, kept.stderr) == (
+        1, "error: deleting pets:1 was refused: pets@champion points to it\n",
+    )  # fmt: skip
+    told = tailorbird("registry", "delete", "pets:2", "--why", "too old", "--who", "ada")
+    assert told.stdout == "pets:2 is deleted; `tailorbird registry gc` frees its space a day from now\n"
+    assert tailorbird("registry", "show", "pets:2").returncode == 2
+    young = tailorbird("registry", "gc")
+    assert young.stdout == "0 files (0.0 MB) were deleted, 13 stay\n"
+    would = tailorbird("registry", "gc", "--hours", "0", "--dry-run")
+    assert would.stdout == "3 files (0.0 MB) would be deleted, 10 stay\n"
+    found = json.loads(tailorbird("registry", "gc", "--hours", "0", "--json").stdout)
+    assert (found["deleted"], found["kept"]) == (3, 10)
+    assert tailorbird("registry", "verify", "--all").stdout == "pets:1: verified\n"
+    with Registry(home) as registry:
+        assert packages.register(registry).number == 3
+
+
+@pytest.mark.parametrize("hours", ["nan", "-1", "1e12", "inf", "x"])
+def test_hours_are_a_number_that_a_clock_can_go_back(tailorbird, pets, hours):
+    told = tailorbird("registry", "gc", "--hours", hours)
+    assert told.returncode == 2 and "Traceback" not in told.stderr and "--hours" in told.stderr
+
+
+def test_a_database_is_migrated_once(tailorbird, tmp_path):
+    path = tmp_path / "home" / "tailorbird.db"
+    told = tailorbird("registry", "migrate")
+    assert told.stdout == f"the database {path} has schema 0002 now, was empty\n"
+    assert tailorbird("registry", "migrate").stdout == f"the database {path} has schema 0002 already\n"
+
+
+def test_a_server_is_migrated_by_this_command_alone(tailorbird, postgres):
+    postgres.execute("CREATE DATABASE unmigrated")
+    url = postgres.url("unmigrated")
+    told = tailorbird("registry", "list", TAILORBIRD_DATABASE_URL=url)
+    assert told.returncode == 1 and "`tailorbird registry migrate` brings it up to date" in told.stderr
+    told = tailorbird("registry", "migrate", TAILORBIRD_DATABASE_URL=url)
+    assert told.stdout == "the database 127.0.0.1/unmigrated has schema 0002 now, was empty\n"
+    assert tailorbird("registry", "list", TAILORBIRD_DATABASE_URL=url).returncode == 0
+
+
+def test_webhooks_that_are_due_are_told_of(tailorbird, pets):
+    assert tailorbird("registry", "notify").stdout == "nothing is due\n"
+    assert json.loads(tailorbird("registry", "notify", "--json").stdout) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["tag", "pets:1", "camera"], "error: KEY=VALUE: 'camera' has no '='; accepted: camera=north"),
+        (["tag", "pets:1", "Camera=x"], "error: tag: 'Camera' is not a name"),
+        (["tag", "pets:9", "a=b"], "error: model: there is no pets:9"),
+        (["delete", "pets"], "error: NAME:N: 'pets' names no number; accepted: pets:1, pets:2, …"),
+        (["delete", "pets:9"], "error: model: there is no pets:9"),
+        (["delete", "pets:2", "--why", ""], "error: why: is empty"),
+    ],
+)
+def test_wrong_input_is_one_sentence(tailorbird, pets, words, sentence):
+    told = tailorbird("registry", *words)
+    assert told.returncode == 2
+    assert told.stderr.startswith(sentence)
+    assert told.stderr.count("\n") == 1

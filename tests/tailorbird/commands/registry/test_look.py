@@ -1,0 +1,116 @@
+import json
+
+import pytest
+
+from registry import packages, versions
+from registry.core import Registry
+from tests import stores
+
+
+def test_versions_are_listed_newest_first(tailorbird, pets):
+    tailorbird("registry", "promote", "pets:1", "--why", "first")
+    listed = json.loads(tailorbird("registry", "list", "pets", "--json").stdout)
+    assert [(one["model"], one["number"], one["aliases"]) for one in listed] == [
+        ("pets", 2, []), ("pets", 1, ["champion"]),
+    ]  # fmt: skip
+    told = tailorbird("registry", "list").stdout
+    assert told.index("pets:2") < told.index("pets:1") and "champion" in told and "83.33%" in told
+    assert "there are more" not in told
+
+
+def test_a_list_goes_on_where_it_says(tailorbird, pets):
+    for words in (["pets"], []):
+        told = tailorbird("registry", "list", *words, "--limit", "1").stdout
+        assert "pets:2" in told and "pets:1" not in told
+        more = told.splitlines()[-1]
+        assert more.startswith("there are more: tailorbird registry list ") and more.endswith("--before pets:2")
+        rest = tailorbird(*more.partition("tailorbird ")[2].split()).stdout
+        assert "pets:1" in rest and "pets:2" not in rest and "there are more" not in rest
+    assert len(json.loads(tailorbird("registry", "list", "--limit", "1", "--json").stdout)) == 1
+
+
+def test_a_version_is_shown_with_its_tags_and_files(tailorbird, pets, home):
+    tailorbird("registry", "tag", "pets:1", "camera=north")
+    told = tailorbird("registry", "show", "pets:1", COLUMNS="80").stdout
+    with Registry(home) as registry:
+        version = versions.resolve(registry, "pets:1")
+        files = packages.manifest(registry.blobs, version.manifest)["files"]
+    assert "83.33% ± 5.00% of 60 images" in told and "83.33% of 200 images" in told and "camera=north" in told
+    assert version.manifest in told.replace("\n", "").replace(" ", "")
+    assert all(f"{name} ({entry['size']:,} bytes)" in told for name, entry in files.items())
+    shown = json.loads(tailorbird("registry", "show", "pets:1", "--json").stdout)
+    assert shown["tags"] == {"camera": "north"} and shown["files"] == files and shown["number"] == 1
+
+
+def test_history_says_what_was_forced_and_rolled_back_and_held(tailorbird, pets):
+    tailorbird("registry", "promote", "pets:1", "--why", "first", "--who", "ada")
+    tailorbird("registry", "promote", "pets:2", "--why", "a try", "--force")
+    tailorbird("registry", "rollback", "pets", "--why", "it errs")
+    tailorbird("registry", "hold", "pets", "--why", "audit", "--who", "grace")
+    told = tailorbird("registry", "history", "pets", COLUMNS="400").stdout
+    lines = [line.split() for line in told.splitlines() if "champion" in line]
+    assert [line[1:4] for line in lines] == [["champion", "2", "1"], ["champion", "1", "2"], ["champion", "-", "1"]]
+    assert "it errs (rollback)" in told and "a try (forced: it may be " in told
+    assert "UTC by grace: audit" in told.splitlines()[-1] and told.splitlines()[-1].startswith("on hold since 20")
+    moves = json.loads(tailorbird("registry", "history", "pets", "--json", "--limit", "2").stdout)
+    assert [(one["kind"], one["from_number"], one["to_number"], one["forced"]) for one in moves] == [
+        ("rollback", 2, 1, False), ("promote", 1, 2, True),
+    ]  # fmt: skip
+    tailorbird("registry", "hold", "pets", "--release", "--why", "done")
+    assert "on hold" not in tailorbird("registry", "history", "pets").stdout
+
+
+def test_what_people_wrote_is_shown_as_they_wrote_it(tailorbird, pets):
+    """Neither markup nor a terminal's codes; a closing tag once ended `history` for good."""
+    odd = "[/b] [red]x :smile: \x1b[31m"
+    assert tailorbird("registry", "promote", "pets:1", "--why", odd, "--who", odd).returncode == 0
+    assert tailorbird("registry", "hold", "pets", "--why", odd).returncode == 0
+    assert tailorbird("registry", "tag", "pets:1", f"note={odd}").returncode == 0
+    for words in (["history", "pets"], ["list"], ["show", "pets"]):
+        told = tailorbird("registry", *words, COLUMNS="300")
+        assert (told.returncode, told.stderr) == (0, "") and "\x1b" not in told.stdout
+        assert words == ["list"] or "[/b] [red]x :smile: " in told.stdout
+
+
+def test_verify_names_the_damaged_file(tailorbird, pets, home):
+    assert tailorbird("registry", "verify", "--all").stdout == "pets:2: verified\npets:1: verified\n"
+    with Registry(home) as registry:
+        version = versions.resolve(registry, "pets:1")
+        digest = packages.manifest(registry.blobs, version.manifest)["files"]["baseline.json"]["sha256"]
+        stores.damage(registry.blobs, digest, "flipped")
+    told = tailorbird("registry", "verify", "--all")
+    assert told.returncode == 1
+    assert "pets:1: baseline.json" in told.stdout and "pets:2: verified" in told.stdout
+    assert told.stderr == "error: 1 of 2 versions do not verify: pets:1\n"
+    found = json.loads(tailorbird("registry", "verify", "--all", "--json").stdout)
+    assert [(one["version"], len(one["problems"])) for one in found] == [("pets:2", 0), ("pets:1", 1)]
+    assert tailorbird("registry", "verify", "pets:2").returncode == 0
+    exported = tailorbird("registry", "export", "pets:1", "out")
+    assert exported.returncode == 1 and "baseline.json" in exported.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["show", "nothing"], "error: model: there is no model 'nothing'; the registry is empty"),
+        (["show", "../x"], "error: model: '../x' is not a name; accepted: 1 to 64 of a-z"),
+        (["show", "pets:0"], "error: version: '0' is not a version number"),
+        (["list", "pets"], "error: model: there is no model 'pets'"),
+        (["list", "--before", "pets:1"], "error: model: there is no model 'pets'"),
+        (["history", "pets"], "error: model: there is no model 'pets'"),
+        (["verify"], "error: NAME:N: give one version, or --all"),
+        (["verify", "pets:1", "--all"], "error: NAME:N: give one version, or --all"),
+    ],
+)
+def test_wrong_input_is_one_sentence(tailorbird, words, sentence):
+    told = tailorbird("registry", *words)
+    assert told.returncode == 2
+    assert told.stderr.startswith(sentence)
+    assert told.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "1000001", "1" + 30 * "0", "x"])
+def test_a_limit_is_a_small_number(tailorbird, pets, limit):
+    for words in (["list"], ["history", "pets"]):
+        told = tailorbird("registry", *words, "--limit", limit)
+        assert told.returncode == 2 and "Traceback" not in told.stderr and "--limit" in told.stderr

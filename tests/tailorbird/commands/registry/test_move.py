@@ -1,0 +1,95 @@
+import json
+
+import pytest
+
+from registry import aliases, schema
+from registry.core import Registry
+
+
+def test_a_promotion_is_told_and_so_is_what_stops_one(tailorbird, pets):
+    told = tailorbird("registry", "promote", "pets:1", "--why", "first", "--who", "ada", "--expect", "0")
+    assert (told.returncode, told.stdout) == (0, "pets@champion is version 1 now, was unset\n")
+    refused = tailorbird("registry", "promote", "pets:2", "--why", "newer")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: pets:2 as champion was refused: it may be ")
+    assert "right on 50.00% of 60 images, pets:1 on 83.33%" in refused.stderr
+    conflict = tailorbird("registry", "promote", "pets:2", "--why", "newer", "--expect", "2")
+    assert conflict.returncode == 1
+    assert "pets@champion is version 1, not version 2 as expected" in conflict.stderr
+    forced = tailorbird("registry", "promote", "pets:2", "--why", "a try", "--force", "--expect", "1")
+    assert forced.stdout.startswith("pets@champion is version 2 now, was 1 (forced: it may be ")
+
+
+def test_a_promotion_as_json_is_its_line_of_history(tailorbird, pets):
+    told = json.loads(tailorbird("registry", "promote", "pets:1", "--why", "first", "--who", "ada", "--json").stdout)
+    assert (told["to_number"], told["from_number"], told["why"], told["who"]) == (1, None, "first", "ada")
+    assert [told] == json.loads(tailorbird("registry", "history", "pets", "--json").stdout)
+
+
+def test_other_aliases_move_too(tailorbird, pets):
+    told = tailorbird("registry", "promote", "pets:2", "--alias", "challenger", "--why", "to compare")
+    assert told.stdout == "pets@challenger is version 2 now, was unset\n"
+    assert tailorbird("registry", "show", "pets@challenger").returncode == 0
+    assert tailorbird("registry", "show", "pets").returncode == 2
+
+
+def test_a_rollback_goes_one_back_or_where_it_is_told(tailorbird, pets):
+    for number in (1, 2, 1):
+        tailorbird("registry", "promote", f"pets:{number}", "--why", "again", "--force")
+    back = tailorbird("registry", "rollback", "pets", "--why", "it errs")
+    assert (back.returncode, back.stdout) == (0, "pets@champion is version 2 now, was 1\n")
+    none = tailorbird("registry", "rollback", "pets", "--why", "it errs")
+    assert (none.returncode, none.stderr) == (
+        1, "error: rolling back pets@champion was refused: it had no version before this one\n",
+    )  # fmt: skip
+    tailorbird("registry", "promote", "pets:1", "--why", "again")
+    told = json.loads(tailorbird("registry", "rollback", "pets", "--to", "2", "--why", "it errs", "--json").stdout)
+    assert (told["kind"], told["from_number"], told["to_number"]) == ("rollback", 1, 2)
+
+
+def test_a_hold_is_set_and_released_and_stops_no_person(tailorbird, pets, home):
+    told = tailorbird("registry", "hold", "pets", "--why", "audit", "--who", "grace")
+    assert (told.returncode, told.stdout) == (0, "pets is on hold: only people move its aliases\n")
+    with Registry(home) as registry:
+        assert aliases.held(registry, "pets").who == "grace"
+    assert tailorbird("registry", "promote", "pets:1", "--why", "by hand").returncode == 0
+    released = json.loads(tailorbird("registry", "hold", "pets", "--release", "--why", "done", "--json").stdout)
+    assert (released["held"], released["why"]) == (False, "done")
+    assert tailorbird("registry", "hold", "pets", "--release", "--why", "x").stdout == "pets is not on hold any more\n"
+
+
+def test_a_policy_file_is_kept_to(tailorbird, pets, tmp_path):
+    gates = tmp_path / "gates.yaml"
+    gates.write_text("pets@champion: {accuracy: {at_least: 0.9}}")
+    refused = tailorbird("registry", "promote", "pets:1", "--why", "first", TAILORBIRD_GATES=str(gates))
+    assert refused.returncode == 1
+    assert "held-out accuracy 83.33% is 6.67 points under the 90% that is needed" in refused.stderr
+
+
+def test_a_webhook_that_cannot_be_told_does_not_undo_the_move(tailorbird, pets, home):
+    more = {"TAILORBIRD_WEBHOOKS": "http://127.0.0.1:9/secret", "TAILORBIRD_WEBHOOK_KEY": "0123456789abcdef"}
+    told = tailorbird("registry", "promote", "pets:1", "--why", "first", **more)
+    assert (told.returncode, told.stdout) == (0, "pets@champion is version 1 now, was unset\n")
+    assert "`tailorbird registry notify` tries again" in told.stderr and "secret" not in told.stderr
+    with Registry(home) as registry, registry.reading() as connection:
+        assert [row.attempts for row in connection.execute(schema.outbox.select())] == [1]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["promote", "pets", "--why", "x"], "error: NAME:N: 'pets' names no number; accepted: pets:1, pets:2, …"),
+        (["promote", "pets:1", "--why", " "], "error: why: is empty"),
+        (["promote", "pets:1", "--why", "x", "--alias", "A"], "error: alias: 'A' is not a name"),
+        (["promote", "pets:1", "--why", "x", "--who", "a" * 129], "error: who: has 129 characters"),
+        (["promote", "pets:1", "--why", "x"], "error: model: there is no model 'pets'; the registry is empty"),
+        (["rollback", "pets", "--why", "x"], "error: model: there is no model 'pets'"),
+        (["rollback", "pets:1", "--why", "x"], "error: model: 'pets:1' is not a name"),
+        (["hold", "pets", "--why", "x"], "error: model: there is no model 'pets'"),
+    ],
+)
+def test_wrong_input_is_one_sentence(tailorbird, words, sentence):
+    told = tailorbird("registry", *words)
+    assert told.returncode == 2
+    assert told.stderr.startswith(sentence)
+    assert told.stderr.count("\n") == 1

@@ -1,0 +1,220 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import yaml
+
+from registry import packages, versions
+from registry.core import Registry
+from tailorbird import reproduction
+from tailorbird.errors import Corrupt, InvalidInput
+from tailorbird.settings import Settings
+from training import candidate, checkpoint, datasets, splits
+from training.config import RunConfig
+from training.loop import Run
+
+CONFIG = RunConfig.model_validate(
+    {
+        "data": {"name": "digits", "validation": 0.2, "holdout": 0.2},
+        "model": {"family": "mlp", "depth": 1, "width": 32, "dropout": 0.1},
+        "optimizer": {"lr": 5e-3},
+        "schedule": {"name": "one_cycle"},
+        "epochs": 6,
+        "device": "cpu",
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return datasets.load("digits", None)
+
+
+@pytest.fixture(scope="module")
+def trained(digits):
+    """A candidate of epoch 4 of 6, as a sweep makes it, and its lineage."""
+    dealt = splits.split(digits, CONFIG.data)
+    run = Run(CONFIG, dealt.without_verdicts())
+    for _ in range(4):
+        run.step()
+    made = candidate.make(CONFIG, dealt, checkpoint.encode(run.network.state_dict()), run.epochs, 4)
+    data = {**CONFIG.data.model_dump(), "sha256": digits.digest()}
+    return made, {"sweep": "tiny-1", "trial": 1, "epoch": 4, "data": data, "champion": None, "code": "0.1.0"}
+
+
+@pytest.fixture
+def registry(tmp_path):
+    with Registry(Settings(home=tmp_path / "home", _env_file=None)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def register(registry, trained):
+    """Registers the candidate, with other files or lineage where they are given."""
+
+    def add(lineage=None, **files):
+        made, known = trained
+        changed = {**made.files, **{name.replace("_", "."): data for name, data in files.items()}}
+        measured = {"parity": made.parity.record()}
+        return versions.register(registry, "tiny", changed, measured, {**known, **(lineage or {})}, "ada")
+
+    return add
+
+
+def reproduce(registry, version):
+    made = reproduction.plan(registry, version, registry.settings)
+    run = Run(made.config, made.splits)
+    while len(run.epochs) < made.epoch:
+        run.step()
+    return reproduction.compare(registry, made, checkpoint.encode(run.network.state_dict()))
+
+
+def config(**changed):
+    return yaml.safe_dump({**CONFIG.model_dump(mode="json"), **changed}).encode()
+
+
+def test_on_the_same_machine_it_is_the_same_bit_for_bit(registry, register, trained):
+    found = reproduce(registry, register())
+    assert found.weights_equal and found.weights_difference == 0
+    assert found.export_equal
+    assert (found.mean_difference, found.max_difference, found.agreement) == (0, 0, 1)
+    assert found.registered_accuracy == found.served_accuracy == found.retrained_accuracy == trained[0].holdout.accuracy
+    assert found.standard_error == trained[0].holdout.standard_error
+    assert (found.version, found.epoch, found.samples, found.environment) == ("tiny:1", 4, 359, ())
+    assert found.problems == []
+    record = json.loads(json.dumps(found.record()))
+    assert record["reproduced"] == "bit for bit"
+    assert record["bounds"] == {"mean_difference": 0.025, "standard_errors": 2}
+
+
+@pytest.mark.parametrize("lie", [{"seed": 1}, {"optimizer": {"name": "sgd", "lr": 5e-3}}, {"epochs": 4}])
+def test_another_configuration_is_told_by_how_much_it_differs(registry, register, lie):
+    found = reproduce(registry, register(config_yaml=config(**lie)))
+    assert not found.weights_equal and found.weights_difference > 0.01
+    assert not found.export_equal
+    assert found.mean_difference > reproduction.MEAN_DIFFERENCE
+    [first, *_] = found.problems
+    assert first.startswith(f"probabilities differ by {found.mean_difference:.4f} on average over 359 held-out images ")
+    assert first.endswith("accepted are 0.025")
+    assert found.record()["reproduced"] == "no"
+
+
+def test_another_epoch_is_not_the_same(registry, register):
+    found = reproduce(registry, register({"epoch": 1}))
+    assert not found.weights_equal and found.problems
+
+
+def shaken(weights, by):
+    """Weights that differ as those of another processor do."""
+    network = Run(CONFIG, splits.split(datasets.load("digits", None), CONFIG.data)).network
+    checkpoint.restore(network, weights)
+    for parameter in network.parameters():
+        parameter.data.mul_(1 + by)
+    return checkpoint.encode(network.state_dict())
+
+
+def test_what_differs_a_little_is_within_bounds(registry, register, trained):
+    made = reproduction.plan(registry, register(), registry.settings)
+    found = reproduction.compare(registry, made, shaken(trained[0].files["checkpoint.safetensors"], 1e-6))
+    assert not found.weights_equal and 0 < found.weights_difference < 1e-4
+    assert 0 < found.mean_difference < found.max_difference < 1e-4
+    assert found.problems == []
+    assert found.record()["reproduced"] == "within bounds"
+
+
+def test_a_model_that_is_not_of_the_weights_is_found_out(registry, register, trained):
+    """Whoever puts another model into a package cannot hide behind honest weights."""
+    other = candidate.exported(
+        CONFIG,
+        splits.split(datasets.load("digits", None), CONFIG.data),
+        shaken(trained[0].files["checkpoint.safetensors"], -0.9),
+    )[2]
+    found = reproduce(registry, register(model_onnx=other))
+    assert found.weights_equal and not found.export_equal
+    assert found.problems
+    assert found.record()["reproduced"] == "no"
+
+
+def test_an_accuracy_that_was_not_measured_is_found_out(registry, register, trained):
+    baseline = json.loads(trained[0].files["baseline.json"])
+    found = reproduce(registry, register(baseline_json=json.dumps({**baseline, "accuracy": 0.999}).encode()))
+    assert found.weights_equal and found.export_equal and found.mean_difference == 0
+    assert [problem.split("'s")[0] for problem in found.problems] == ["the retrained model", "the stored model"]
+    assert f"points from the registered 99.90%; accepted are {200 * found.standard_error:.2f}" in found.problems[0]
+
+
+def test_a_model_that_cannot_be_run_is_one_sentence(registry, register):
+    with pytest.raises(Corrupt, match=r"^tiny:1 has a damaged package: model\.onnx: cannot be run: ") as told:
+        reproduce(registry, register(model_onnx=b"poem"))
+    assert str(told.value).isprintable()
+
+
+def test_where_the_environment_differs_is_told(registry, register, trained):
+    lines = trained[0].files["environment.txt"].decode().splitlines()
+    found = reproduce(registry, register(environment_txt="\n".join(["torch==1.0", *lines[:-1]]).encode()))
+    assert found.environment == ("-torch==1.0", f"+{lines[-1]}")
+
+
+# --- what cannot be reproduced
+
+
+@pytest.mark.parametrize("lost", ["epoch", "data"])
+def test_lineage_must_say_what_was_trained(registry, register, lost):
+    with pytest.raises(InvalidInput, match=r"^tiny:1: its lineage does not say of which epoch and data it is"):
+        reproduction.plan(registry, register({lost: None}), registry.settings)
+
+
+@pytest.mark.parametrize("epoch", [0, 7, -1])
+def test_the_epoch_must_be_one_of_the_run(registry, register, epoch):
+    with pytest.raises(InvalidInput, match=rf"^tiny:1: its lineage names epoch {epoch}, and its run has 6$"):
+        reproduction.plan(registry, register({"epoch": epoch}), registry.settings)
+
+
+def test_the_data_must_be_the_same(registry, register, trained):
+    data = {**trained[1]["data"], "sha256": "ab" * 32}
+    with pytest.raises(InvalidInput, match=r"^data: the data set digits here .* tiny:1 was trained on abababababab…"):
+        reproduction.plan(registry, register({"data": data}), registry.settings)
+
+
+@pytest.mark.parametrize("change", [{"split_seed": 1}, {"holdout": 0.1}, {"name": "mnist"}, {"unknown": 1}])
+def test_lineage_and_configuration_must_agree_on_the_split(registry, register, trained, change):
+    [key] = change
+    with pytest.raises(InvalidInput, match=rf"^tiny:1: its lineage and its config\.yaml differ in data\.{key}$"):
+        reproduction.plan(registry, register({"data": {**trained[1]["data"], **change}}), registry.settings)
+
+
+def test_a_configuration_of_another_release_is_one_sentence(registry, register):
+    with pytest.raises(InvalidInput, match=r"^config\.yaml: model\.family: "):
+        reproduction.plan(registry, register(config_yaml=config(model={"family": "magic"})), registry.settings)
+
+
+def test_a_damaged_version_is_not_trained(registry, register, flip_blob):
+    version = register()
+    flip_blob(registry, version, "heldout.npy")
+    with pytest.raises(Corrupt, match=r"heldout\.npy"):
+        reproduction.plan(registry, version, registry.settings)
+
+
+@pytest.fixture
+def flip_blob():
+    def damage(registry, version, name):
+        digest = packages.manifest(registry.blobs, version.manifest)["files"][name]["sha256"]
+        path = registry.blobs.path(digest)
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+
+    return damage
+
+
+def test_bounds_are_of_the_mean_and_of_standard_errors():
+    right = reproduction.Reproduction(
+        version="tiny:1", epoch=1, weights_equal=False, weights_difference=0.1, export_equal=False,
+        mean_difference=0.025, max_difference=1.0, agreement=0.9, registered_accuracy=0.5, served_accuracy=0.5,
+        retrained_accuracy=0.5 + 2 / 64, standard_error=1 / 64, samples=100, environment=(),
+    )  # fmt: skip
+    assert right.problems == []
+    assert len(replace(right, mean_difference=np.nextafter(0.025, 1)).problems) == 1
+    assert len(replace(right, retrained_accuracy=0.5 - 2 / 64 - 1e-9).problems) == 1
+    assert len(replace(right, served_accuracy=0.54).problems) == 1
