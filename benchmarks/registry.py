@@ -4,10 +4,10 @@
 
 Both sides run in processes of their own and are asked in turn: ours through `versions` and `aliases`, MLflow's through
 `MlflowClient` on the database itself, with its files in a local folder. A package is ten files, 1 MB together, of which
-`heldout.npy` judges 5,000 images of ten classes. To register is, with MLflow, `log_artifacts` of the folder into a run
-and `create_model_version`; to promote, `set_registered_model_alias`. Ours reads the candidate through, compares it with
-the champion image by image and writes verdict and history. All that ours has written is flushed to the disk when it
-returns; of MLflow's, what PostgreSQL holds.
+`heldout.npy` judges 5,000 images of ten classes. To register is, with MLflow, to begin a run, `log_artifacts` of the
+folder, `create_model_version` and to end the run: without it a version has no lineage. To promote is
+`set_registered_model_alias`, where ours reads the candidate through, compares it with the champion image by image and
+writes verdict and history. All that ours has written is flushed to the disk when it returns; of MLflow's, the rows.
 
 The first time, MLflow is installed into `build/mlflow`. Without PostgreSQL's programs that half is left out.
 """

@@ -18,17 +18,18 @@ class Theirs:
 
     def __init__(self, url: str, folder: Path, listed: int) -> None:
         self.client = MlflowClient(tracking_uri=url, registry_uri=url)
-        experiment = self.client.create_experiment("bench", artifact_location=folder.as_uri())
-        self.run = self.client.create_run(experiment).info
+        self.experiment = self.client.create_experiment("bench", artifact_location=folder.as_uri())
         self.client.create_registered_model("bench")
         self.client.create_registered_model("listed")
+        run = self.client.create_run(self.experiment).info
         for _ in range(listed):
-            self.client.create_model_version("listed", f"{self.run.artifact_uri}/listed", self.run.run_id)
+            self.client.create_model_version("listed", run.artifact_uri, run.run_id)
 
     def register(self, folder: str) -> None:
-        name = Path(folder).name
-        self.client.log_artifacts(self.run.run_id, folder, name)
-        self.client.create_model_version("bench", f"{self.run.artifact_uri}/{name}", self.run.run_id)
+        run = self.client.create_run(self.experiment).info
+        self.client.log_artifacts(run.run_id, folder)
+        self.client.create_model_version("bench", run.artifact_uri, run.run_id)
+        self.client.set_terminated(run.run_id)
 
     def promote(self, number: int) -> None:
         self.client.set_registered_model_alias("bench", "champion", str(number))

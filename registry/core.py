@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from registry.blobs import open_store
-from registry.database import open_database
+from registry.databases.database import open_database
+from registry.storage.blobs import open_store
 
 if TYPE_CHECKING:
     from tailorbird.settings import Settings

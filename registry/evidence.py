@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from registry import packages
-from registry.blobs import BlobStore
+from registry.storage.blobs import BlobStore
 from tailorbird.errors import Corrupt, InvalidInput
 
 if TYPE_CHECKING:

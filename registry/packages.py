@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from registry import names
-from registry.blobs import BlobStore
-from registry.files import flush, make_folder, told, write_chunks
+from registry.storage.blobs import BlobStore
+from registry.storage.files import flush, make_folder, told, write_chunks
 from tailorbird.errors import Corrupt, InvalidInput, NotFound
 
 MANIFEST = "manifest.json"

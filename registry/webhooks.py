@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from registry import schema
 from registry.core import Registry
-from registry.database import encode
+from registry.databases.database import encode
 from tailorbird import __version__
 from tailorbird.errors import Unavailable
 

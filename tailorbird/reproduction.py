@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from registry import contents, packages
+from registry import packages
+from registry.cards import contents
 from registry.core import Registry
 from registry.versions import Version
 from tailorbird.errors import Corrupt, InvalidInput

@@ -7,7 +7,8 @@ import json
 import tarfile
 from pathlib import Path
 
-from registry import oci, packages
+from registry import packages
+from registry.exchange import oci
 from registry.packages import MANIFEST
 
 FORMS = {"folder": "out", "archive": "out.tar", "oci": "layout"}

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from registry.blobs import BlobStore
-from registry.folder import FolderStore
+from registry.storage.blobs import BlobStore
+from registry.storage.folder import FolderStore
 from tests import s3
 
 KINDS = ("folder", "s3")

@@ -32,7 +32,7 @@ def train(
     """
     from rich.console import Console
 
-    from registry.files import write_flushed
+    from registry.storage.files import write_flushed
     from tailorbird import settings
     from training import candidate, checkpoint, datasets, splits
     from training import config as configs

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from registry import aliases, carrying, garbage, history, schema, versions
+from registry import aliases, garbage, history, schema, versions
 from registry.core import Registry
+from registry.exchange import carrying
 from tailorbird.errors import TailorbirdError
 from tests import steps
 

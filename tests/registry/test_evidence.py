@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry import blobs, evidence, gates, packages
+from registry import evidence, gates, packages
 from registry.policy import Policy
+from registry.storage import blobs
 from registry.versions import Version
 from tailorbird.errors import Corrupt, InvalidInput
 

@@ -88,7 +88,7 @@ def test_a_batch_is_recorded_whole_or_not_at_all(registry):
 
 def test_a_registry_that_is_read_only_takes_no_labels(embedded, monkeypatch):
     Registry(embedded).close()
-    monkeypatch.setattr("registry.sqlite.writable", lambda _: False)
+    monkeypatch.setattr("registry.databases.sqlite.writable", lambda _: False)
     with Registry(embedded) as registry, pytest.raises(Unavailable, match="read-only"):
         record(registry, [CAT])
 

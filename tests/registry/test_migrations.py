@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from registry import aliases, database, feedback, garbage, history, ledger, packages, schema, versions
+from registry import aliases, feedback, garbage, history, ledger, packages, schema, versions
 from registry.core import Registry
-from registry.database import connect, open_database
+from registry.databases import database
+from registry.databases.database import connect, open_database
 from registry.feedback import Feedback
 from registry.ledger import Report
 from tailorbird.errors import NotFound, Unavailable

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from registry import packages
-from registry.blobs import open_store
+from registry.storage.blobs import open_store
 from tailorbird.errors import Corrupt, InvalidInput, NotFound, Unavailable
 from tests import stores
 

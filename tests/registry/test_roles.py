@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from registry import aliases, feedback, garbage, history, ledger, schema, versions, webhooks
 from registry.core import Registry
-from registry.database import connect, open_database
+from registry.databases.database import connect, open_database
 from registry.feedback import Feedback
 from registry.ledger import Report
 from tailorbird.errors import Unavailable

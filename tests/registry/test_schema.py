@@ -9,7 +9,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from registry import aliases, database, schema, versions
+from registry import aliases, schema, versions
+from registry.databases import database
 
 KEPT = ("versions", "deletions", "verdicts", "moves", "holds")
 
@@ -82,7 +83,7 @@ def test_rows_that_are_only_added_cannot_be_changed(filled, change):
 
 
 def test_the_newest_migration_is_the_one_that_the_code_expects(registry):
-    script = ScriptDirectory(str(Path(database.__file__).parent / "migrations"))
+    script = ScriptDirectory(str(Path(database.__file__).parents[1] / "migrations"))
     assert script.get_heads() == [schema.REVISION]
     with registry.reading() as connection:
         assert connection.scalar(sa.text("SELECT version_num FROM alembic_version")) == schema.REVISION

@@ -24,8 +24,9 @@ def card(
 
     Example: tailorbird registry card demo@champion demo.html
     """
-    from registry import card as cards
-    from registry import facts, versions
+    from registry import versions
+    from registry.cards import card as cards
+    from registry.cards import facts
 
     with open_registry() as registry:
         found = facts.gather(registry, versions.resolve(registry, version))

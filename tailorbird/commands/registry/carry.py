@@ -20,7 +20,8 @@ def export(
 
     Example: tailorbird registry export demo:1 demo-1.tar.gz --archive
     """
-    from registry import carrying, versions
+    from registry import versions
+    from registry.exchange import carrying
 
     if archive and oci:
         raise InvalidInput("--oci", "excludes --archive; give one of them, or none for a folder")
@@ -44,7 +45,7 @@ def import_version(
 
     Example: tailorbird registry import demo-1.tar.gz
     """
-    from registry import carrying
+    from registry.exchange import carrying
     from tailorbird import settings
 
     with open_registry() as registry:

@@ -11,7 +11,7 @@ from tailorbird.commands.options import AsJson, open_registry, print_json
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from registry.diff import Diff, Pair
+    from registry.cards.diff import Diff, Pair
 
 SHARE = ("{:.2%}", "{:+.2f} points")
 COUNT = ("{:,.0f}", "{:+,.0f}")
@@ -41,8 +41,8 @@ def diff(
     """
     from rich.console import Console
 
-    from registry import diff as diffs
     from registry import versions
+    from registry.cards import diff as diffs
 
     with open_registry() as registry:
         found = diffs.between(registry, versions.resolve(registry, a), versions.resolve(registry, b))
@@ -81,7 +81,7 @@ def _table(
     from rich.table import Table
     from rich.text import Text
 
-    from registry.document import clean
+    from registry.cards.document import clean
 
     table = Table(box=box.SIMPLE, title=title, title_justify="left")
     for place, column in enumerate(columns):
@@ -104,7 +104,7 @@ def _plain(value: Any) -> str:
 
 
 def _classes(found: "Diff") -> str:
-    from registry.document import clean
+    from registry.cards.document import clean
 
     a, b = found.classes.a, found.classes.b
     only = {found.a: [name for name in a if name not in b], found.b: [name for name in b if name not in a]}

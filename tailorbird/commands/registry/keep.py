@@ -83,7 +83,8 @@ def migrate() -> None:
 
     Example: tailorbird registry migrate
     """
-    from registry import database, schema
+    from registry import schema
+    from registry.databases import database
     from tailorbird import settings
 
     opened = database.connect(settings.load().database)

@@ -11,7 +11,7 @@ from tailorbird.errors import Corrupt, InvalidInput
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from registry.facts import Event
+    from registry.cards.facts import Event
     from registry.versions import Version
 
 Limit = Annotated[int, typer.Option(min=1, max=1_000_000, help="How many at most.")]
@@ -54,7 +54,8 @@ def show(version: Ref, as_json: AsJson = False) -> None:
 
     Example: tailorbird registry show demo@champion
     """
-    from registry import facts, packages, versions
+    from registry import packages, versions
+    from registry.cards import facts
 
     with open_registry() as registry:
         found = versions.resolve(registry, version)
@@ -82,7 +83,7 @@ def history(
 
     from registry import aliases
     from registry import history as log
-    from registry.document import clean
+    from registry.cards.document import clean
 
     with open_registry() as registry:
         moves = log.moves(registry, model, limit=limit)
@@ -156,7 +157,7 @@ def _print(found: "Version", tags: dict[str, str], events: "tuple[Event, ...]", 
 def _add(table: "Table", *cells: str) -> None:
     from rich.text import Text
 
-    from registry.document import clean
+    from registry.cards.document import clean
 
     # what people wrote may look like markup
     table.add_row(*(Text("\n".join(map(clean, cell.splitlines()))) for cell in cells))

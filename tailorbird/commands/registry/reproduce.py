@@ -37,7 +37,7 @@ def reproduce(version: Ref, as_json: AsJson = False) -> None:
 
 
 def _show(found: "Reproduction", console: "Console") -> None:
-    from registry.document import clean
+    from registry.cards.document import clean
 
     weights = "the same bit for bit" if found.weights_equal else f"differ by up to {found.weights_difference:.2g}"
     lines = [

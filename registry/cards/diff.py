@@ -1,0 +1,164 @@
+"""The difference of two versions: what they were made of, what was measured of both, and who was right where."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from registry.cards import contents
+from registry.cards.contents import Contents, flatten, number
+from registry.core import Registry
+from registry.versions import Version
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The same thing of both versions; None where one does not have it."""
+
+    a: Any
+    b: Any
+
+    @property
+    def difference(self) -> float | None:
+        """b minus a, of numbers."""
+        a, b = number(self.a), number(self.b)
+        return None if a is None or b is None else b - a
+
+    def record(self) -> dict[str, Any]:
+        known = {} if self.difference is None else {"difference": self.difference}
+        return {"a": self.a, "b": self.b, **known}
+
+
+@dataclass(frozen=True)
+class Images:
+    """The held-out images that both versions were judged on, of `of` in the smaller split.
+
+    `difference` is that of the accuracies on them, b minus a, `interval` its ends, each of them 95% sure; `p` is how
+    likely the better of the two would be as much ahead by chance (exact McNemar, one-sided).
+    """
+
+    shared: int
+    of: int
+    both_right: int
+    only_a: int
+    only_b: int
+    both_wrong: int
+    difference: float
+    interval: tuple[float, float]
+    p: float
+
+
+@dataclass(frozen=True)
+class Diff:
+    """Of `config`, `environment` and `data` only what differs; of the rest everything.
+
+    `images` is a sentence where the two cannot be compared image by image.
+    """
+
+    a: str
+    b: str
+    config: dict[str, Pair]
+    environment: dict[str, Pair]
+    data: dict[str, Pair]
+    classes: Pair
+    metrics: dict[str, Pair]
+    by_class: dict[str, dict[str, Pair]]
+    sizes: dict[str, Pair]
+    images: Images | str
+
+    def record(self) -> dict[str, Any]:
+        parts = ("config", "environment", "data", "metrics", "sizes")
+        return {
+            "a": self.a,
+            "b": self.b,
+            **{part: _records(getattr(self, part)) for part in parts},
+            "classes": self.classes.record(),
+            "by_class": {name: _records(pairs) for name, pairs in self.by_class.items()},
+            "images": {"problem": self.images} if isinstance(self.images, str) else asdict(self.images),
+        }
+
+
+def between(registry: Registry, a: Version, b: Version) -> Diff:
+    """Compare two versions, of one model or of two; raises Corrupt where a file of theirs cannot be read."""
+    first, second = contents.read(registry, a), contents.read(registry, b)
+    return Diff(
+        a=str(a),
+        b=str(b),
+        config=_differing(_flat(first.config), _flat(second.config)),
+        environment=_differing(_environment(first), _environment(second)),
+        data=_differing(_flat(a.lineage.get("data")), _flat(b.lineage.get("data"))),
+        classes=Pair(list(first.classes), list(second.classes)),
+        metrics=_paired(dict(_metrics(a, first)), dict(_metrics(b, second))),
+        by_class=_by_class(first, second),
+        sizes=_paired(first.sizes, second.sizes),
+        images=_images(first, second),
+    )
+
+
+def _records(pairs: Mapping[str, Pair]) -> dict[str, Any]:
+    return {name: pair.record() for name, pair in pairs.items()}
+
+
+def _paired(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Pair]:
+    """In the order of a, then what b alone has."""
+    return {name: Pair(a.get(name), b.get(name)) for name in {**a, **b}}
+
+
+def _differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Pair]:
+    return {name: pair for name, pair in _paired(a, b).items() if pair.a != pair.b}
+
+
+def _flat(value: Any) -> dict[str, Any]:
+    return dict(flatten(value)) if isinstance(value, Mapping) else {}
+
+
+def _environment(found: Contents) -> dict[str, str]:
+    """Lines are `package==version` or `name: text`."""
+    lines = (line.replace(": ", "==", 1).partition("==") for line in found.environment.splitlines() if line.strip())
+    return {name: value for name, _, value in lines}
+
+
+def _metrics(version: Version, found: Contents) -> Iterator[tuple[str, float | None]]:
+    evidence = version.evidence
+    test, parity, latency = (evidence.get(part) or {} for part in ("test", "parity", "latency"))
+    yield "held_out_accuracy", number(evidence["accuracy"])
+    yield "held_out_standard_error", number(evidence.get("standard_error"))
+    yield "held_out_samples", number(evidence.get("samples"))
+    yield "test_accuracy", number(test.get("accuracy"))
+    yield "test_samples", number(test.get("samples"))
+    yield "calibration_error", found.calibration_error
+    yield "parity_agreement", number(parity.get("agreement"))
+    yield "parity_max_difference", number(parity.get("max_difference"))
+    yield "latency_p50_ms", number(latency.get("p50_ms"))
+    yield "latency_p99_ms", number(latency.get("p99_ms"))
+
+
+def _by_class(a: Contents, b: Contents) -> dict[str, dict[str, Pair]]:
+    of_a, of_b = ({one.name: one for one in found.by_class} for found in (a, b))
+    return {
+        name: {
+            part: Pair(*(getattr(of.get(name), part, None) for of in (of_a, of_b))) for part in ("recall", "precision")
+        }
+        for name in {**of_a, **of_b}
+    }
+
+
+def _images(a: Contents, b: Contents) -> Images | str:
+    from registry import paired
+
+    joined = paired.shared(b.evidence, a.evidence)
+    if joined is None:
+        return "neither package says which class its held-out images are of, as those of older releases do not"
+    if not len(joined):
+        return "they were judged on different images"
+    overall = joined.overall()
+    return Images(
+        shared=len(joined),
+        of=joined.of,
+        both_right=overall.both,
+        only_a=overall.lost,
+        only_b=overall.gained,
+        both_wrong=overall.neither,
+        difference=overall.difference,
+        interval=overall.interval(),
+        p=min(overall.p_better(), overall.p_worse()),
+    )

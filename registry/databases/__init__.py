@@ -1,0 +1,1 @@
+"""Where the rows lie: SQLite or PostgreSQL."""

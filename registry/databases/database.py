@@ -1,0 +1,175 @@
+"""The database: SQLite or PostgreSQL behind one way to write, `with database.atomic():`, and one to read."""
+
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from registry.schema import REVISION
+from tailorbird.errors import Unavailable
+
+
+class Database(ABC):
+    """What holds for every database; `name` is how messages call it, without a password."""
+
+    read_only = False
+
+    def __init__(self, name: str, engine: sa.Engine) -> None:
+        self.name = name
+        self._engine = engine
+
+    @contextmanager
+    def atomic(self, *locks: str) -> Iterator[sa.Connection]:
+        """A transaction that commits at the end, or leaves no trace.
+
+        Of the writers that name the same lock, one is inside at a time. A name that ends in `?` shares its lock with
+        the others that do, and keeps out those who name it without.
+        """
+        if self.read_only:
+            raise Unavailable(f"the database {self.name} is read-only here")
+        with self._told(), self._engine.begin() as connection:
+            self._begin(connection)
+            self.lock(connection, *locks)
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A snapshot: all that is read is of one moment, no writer waits for it, and it waits for none."""
+        with self._told(), self._engine.connect() as connection:
+            yield self._snapshot(connection)
+
+    @contextmanager
+    def asking(self) -> Iterator[sa.Connection]:
+        """For one statement, or some that need not agree: each is a snapshot by itself, and spared begin and end."""
+        with self._told(), self._engine.connect() as connection:
+            yield self._alone(connection)
+
+    def check(self) -> None:
+        """Raise Unavailable where the schema is not this release's and cannot be made so here."""
+        with self.reading() as connection:
+            revision = self._revision(connection)
+        if revision != REVISION:
+            self._outdated(revision)
+
+    def migrate(self) -> str | None:
+        """Bring the schema up to date; returns the revision that it had, None where there was nothing.
+
+        Raises Unavailable where the schema is newer than this release's.
+        """
+        with self.atomic("schema") as connection:
+            before = self._revision(connection)
+            if before != REVISION:
+                if before is not None:
+                    self._back_up(before)
+                _upgrade(connection)
+        return before
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    @abstractmethod
+    def lock(self, connection: sa.Connection, *locks: str) -> None:
+        """Wait, within `atomic`, until the named locks are had, which they are for as long as the transaction lasts."""
+
+    @abstractmethod
+    def _begin(self, connection: sa.Connection) -> None:
+        """Begin a transaction that writes."""
+
+    @abstractmethod
+    def _snapshot(self, connection: sa.Connection) -> sa.Connection:
+        """The connection, all of whose reads are of one moment."""
+
+    def _alone(self, connection: sa.Connection) -> sa.Connection:
+        """The connection, whose statements are no transaction."""
+        return connection
+
+    @abstractmethod
+    def _outdated(self, revision: str | None) -> None:
+        """Migrate an older schema, or raise Unavailable that says how to."""
+
+    @abstractmethod
+    def _back_up(self, revision: str) -> None:
+        """Keep what is there before a migration, where that is not the work of whoever runs the database."""
+
+    @abstractmethod
+    def _problem(self, cause: BaseException) -> str | None:
+        """What a driver's error says, where the database cannot be used; None where the error is a defect of ours."""
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            problem = self._problem(getattr(error, "orig", error))
+            if problem is None:
+                raise
+            raise Unavailable(f"the database {self.name} cannot be used: {problem}") from None
+
+    def _revision(self, connection: sa.Connection) -> str | None:
+        if not sa.inspect(connection).has_table("alembic_version"):
+            return None
+        revision: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+        if revision is not None and revision > REVISION:
+            raise Unavailable(
+                f"the database {self.name} has schema {revision}, newer than the {REVISION} of this release: "
+                f"use a newer tailorbird"
+            )
+        return revision
+
+
+def connect(url: str) -> Database:
+    """The database at `sqlite:///PATH` or `postgresql+psycopg://…`, whatever its schema."""
+    from tailorbird.settings import SQLITE
+
+    if url.startswith(SQLITE):
+        from registry.databases.sqlite import Sqlite
+
+        return Sqlite(Path(url.removeprefix(SQLITE)))
+    from registry.databases.postgres import Postgres
+
+    return Postgres(url)
+
+
+def open_database(url: str) -> Database:
+    """The same with this release's schema: SQLite migrates itself, PostgreSQL by `tailorbird registry migrate`.
+
+    Raises Unavailable where it cannot be opened, or its schema is another.
+    """
+    database = connect(url)
+    try:
+        database.check()
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def encode(value: Any) -> str:
+    """JSON of a column; what is not a number is null, since PostgreSQL takes no NaN."""
+    try:
+        return json.dumps(value, allow_nan=False)
+    except ValueError:
+        return json.dumps(_without_nan(value), allow_nan=False)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(Path(__file__).parents[1] / "migrations").replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    command.upgrade(config, "head")

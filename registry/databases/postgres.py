@@ -1,0 +1,120 @@
+"""A PostgreSQL database, for registries that several machines share."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from registry.databases.database import Database, encode
+from registry.schema import REVISION
+from tailorbird.errors import InvalidInput, Unavailable
+
+# A host that is gone, or a client that hangs with a lock in its hands, must not stop all others.
+CONNECTION = {
+    "application_name": "tailorbird",
+    "client_encoding": "utf8",
+    "connect_timeout": "5",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+}
+"""What libpq is told where the URL says nothing else; times are in seconds."""
+SESSION = """
+    SET lock_timeout = '30s';
+    SET idle_in_transaction_session_timeout = '60s'
+"""
+
+LOCK_NOT_AVAILABLE = "55P03"
+INSUFFICIENT_PRIVILEGE = "42501"
+UNUSABLE = ("25006", "25P03", "XX")  # a standby, a transaction that was idle for too long, damage
+
+
+class Postgres(Database):
+    """What waits for one writer at a time in SQLite does so here by named advisory locks."""
+
+    def __init__(self, url: str) -> None:
+        """Nothing is connected yet; raises InvalidInput where the URL is none, Unavailable without psycopg."""
+        try:
+            engine = _engine(url)
+        except ImportError:  # psycopg itself is missing, or the library that it needs
+            raise Unavailable("PostgreSQL needs psycopg: pip install 'tailorbird[postgres]'") from None
+        sa.event.listen(engine, "connect", _prepare)
+        known = engine.url
+        super().__init__(f"{known.host or 'here'}/{known.database or known.username or ''}", engine)
+
+    def _begin(self, connection: sa.Connection) -> None:
+        """It begins with its first statement."""
+
+    def lock(self, connection: sa.Connection, *locks: str) -> None:
+        for lock in sorted(locks, key=_name):  # all in one order, so that two never wait for each other
+            function = "pg_advisory_xact_lock_shared" if lock.endswith("?") else "pg_advisory_xact_lock"
+            connection.exec_driver_sql(f"SELECT {function}(hashtextextended(%s, 0))", ("tailorbird " + _name(lock),))
+
+    def _snapshot(self, connection: sa.Connection) -> sa.Connection:
+        return connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+    def _alone(self, connection: sa.Connection) -> sa.Connection:
+        return connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    def _outdated(self, revision: str | None) -> None:
+        raise Unavailable(
+            f"the database {self.name} has schema {revision or 'none'}, older than the {REVISION} of this release: "
+            f"`tailorbird registry migrate` brings it up to date, after a backup"
+        )
+
+    def _back_up(self, revision: str) -> None:
+        """PostgreSQL is backed up by `pg_dump`, by whoever runs it."""
+
+    def _problem(self, cause: BaseException) -> str | None:
+        import psycopg
+
+        if not isinstance(cause, psycopg.Error):
+            return None
+        state, said = cause.sqlstate or "", cause.diag.message_primary or _one_line(str(cause))
+        if state == LOCK_NOT_AVAILABLE:
+            return f"somebody else has had in hand for too long what this waits for ({said}); try again"
+        if state == INSUFFICIENT_PRIVILEGE:
+            return (
+                f"{said} (the role tailorbird_sweep registers versions, tailorbird_promoter and tailorbird_watch "
+                f"move aliases, tailorbird_serving records feedback, tailorbird_migrator migrates)"
+            )
+        return said if isinstance(cause, psycopg.OperationalError) or state.startswith(UNUSABLE) else None
+
+
+def _engine(url: str) -> sa.Engine:
+    """An engine that has not connected yet; no message holds the URL, because it may hold a password."""
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import make_conninfo, timeout_from_conninfo
+
+    try:
+        parsed = sa.make_url(url)
+        make_conninfo(**dict.fromkeys(parsed.query, ""))  # libpq knows which options there are
+        timeout_from_conninfo({name: str(value) for name, value in parsed.query.items()})
+        engine = sa.create_engine(
+            parsed,
+            max_overflow=-1,
+            pool_pre_ping=True,  # so that a restarted server is not noticed
+            json_serializer=encode,
+            connect_args={name: value for name, value in CONNECTION.items() if name not in parsed.query},
+        )
+    except ProgrammingError as error:
+        raise InvalidInput("TAILORBIRD_DATABASE_URL", f"is wrong after its ?: {_one_line(str(error))}") from None
+    except (sa.exc.ArgumentError, ValueError):
+        raise InvalidInput("TAILORBIRD_DATABASE_URL", "must be as postgresql+psycopg://USER@HOST:PORT/NAME") from None
+    if "@" in f"{parsed.host}{parsed.database}":  # the rest of a password, which messages would show as the host
+        raise InvalidInput("TAILORBIRD_DATABASE_URL", "has an @ too many; one in a password is written as %40")
+    return engine
+
+
+def _name(lock: str) -> str:
+    return lock.removesuffix("?")
+
+
+def _one_line(text: str) -> str:
+    """What libpq says, which it says once for each address and way that it tried."""
+    lines = (line.strip().removeprefix("connection failed: ") for line in text.splitlines())
+    return " ".join(dict.fromkeys(line for line in lines if line))
+
+
+def _prepare(connection: Any, _: object) -> None:
+    connection.execute(SESSION)
+    connection.commit()

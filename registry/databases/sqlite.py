@@ -1,0 +1,116 @@
+"""The embedded database: one SQLite file in WAL mode."""
+
+import os
+import sqlite3
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from registry.databases.database import Database, encode
+from registry.schema import REVISION
+from registry.storage.files import flush, make_folder
+from tailorbird.errors import Unavailable
+from tailorbird.settings import writable
+
+BUSY_SECONDS = 30
+
+
+class Sqlite(Database):
+    """A file whose commits are flushed; it migrates itself after a backup, and is immutable in a read-only folder."""
+
+    def __init__(self, path: Path) -> None:
+        """Open, or make, the file; raises Unavailable where a log of unmerged writes lies beside a read-only one."""
+        self.path = path
+        self.read_only = not (writable(path.parent) and writable(path))
+        if self.read_only:
+            self._refuse_unmerged_log()
+        else:
+            try:
+                make_folder(path.parent)
+            except OSError as error:
+                raise Unavailable(
+                    f"the folder {path.parent} of the database cannot be made: {error.strerror}"
+                ) from None
+        engine = sa.create_engine(
+            "sqlite://", creator=self._connect, poolclass=sa.QueuePool, max_overflow=-1, json_serializer=encode
+        )
+        super().__init__(str(path), engine)
+
+    def _connect(self) -> sqlite3.Connection:
+        mode = "mode=ro&immutable=1" if self.read_only else "mode=rwc"
+        uri = f"{self.path.absolute().as_uri()}?{mode}"
+        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
+        try:
+            if not self.read_only:
+                _use_wal(connection)
+                connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA recursive_triggers = ON")  # else REPLACE changes rows that triggers keep
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _begin(self, connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # the one write lock that there is, taken before anything is read
+
+    def lock(self, connection: sa.Connection, *locks: str) -> None:
+        """A transaction that writes is alone already."""
+
+    def _snapshot(self, connection: sa.Connection) -> sa.Connection:
+        connection.exec_driver_sql("BEGIN")
+        return connection
+
+    def _problem(self, cause: BaseException) -> str | None:
+        # full, locked for too long and gone are OperationalError, a damaged file is DatabaseError itself; the others
+        # (a constraint, a misused parameter) are defects of ours, and so is SQL that SQLite does not understand
+        known = type(cause) in (sqlite3.OperationalError, sqlite3.DatabaseError)
+        defect = getattr(cause, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_ERROR
+        return str(cause) if known and not defect else None
+
+    def _refuse_unmerged_log(self) -> None:
+        log = self.path.with_name(self.path.name + "-wal")
+        if not os.access(self.path, os.R_OK):
+            raise Unavailable(f"there is no database to read at {self.path}, and none can be made in this folder")
+        if log.exists() and log.stat().st_size > 0:
+            raise Unavailable(
+                f"the database {self.path} is read-only and {log.name} holds writes that are not in it yet: "
+                f"close whatever writes to it, or open it once where it can be written"
+            )
+
+    def _outdated(self, revision: str | None) -> None:
+        if self.read_only:
+            raise Unavailable(
+                f"the database {self.path} has schema {revision or 'none'}, older than the {REVISION} of this release, "
+                f"and is read-only: open it once where it can be written"
+            )
+        self.migrate()
+
+    def _back_up(self, revision: str) -> None:
+        copy = self.path.with_name(f"{self.path.name}.{revision}.backup")
+        try:
+            with tempfile.TemporaryDirectory(prefix=".", dir=copy.parent) as folder:
+                partial = Path(folder) / copy.name
+                with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(partial)) as target:
+                    source.backup(target)
+                partial.replace(copy)
+            flush(copy.parent)
+        except OSError as error:
+            raise Unavailable(f"{copy} cannot be written: {error.strerror}") from None
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    # on a new database that another process opens too, SQLite asks for this lock once, whatever the timeout
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return

@@ -1,0 +1,1 @@
+"""Versions on their way from one registry to another."""

@@ -1,0 +1,158 @@
+"""A package as one archive: an uncompressed or gzipped tar of its files, `manifest.json` first.
+
+Equal packages make equal archives: every entry is a plain file of nobody's, from 1970. An archive is read from its
+beginning to its end without going back, and only headers of plain files are understood: those that carry other
+headers' contents (long names, links, sparse files) are where readers of archives are led astray.
+"""
+
+import gzip
+import tarfile
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from registry import packages
+from registry.exchange import carried
+from registry.exchange.carried import Carried, Manifest, Readable
+from registry.packages import MANIFEST
+from registry.storage.blobs import BlobStore
+from registry.storage.files import write_chunks
+from tailorbird.errors import Corrupt, InvalidInput
+
+SUFFIXES = (".tar", ".tar.gz", ".tgz")
+GZIP = b"\x1f\x8b"
+LEVEL = 6  # of the same zlib, the same bytes
+KINDS = {
+    tarfile.SYMTYPE: "a link",
+    tarfile.LNKTYPE: "a link",
+    tarfile.DIRTYPE: "a folder",
+    tarfile.CHRTYPE: "a device",
+    tarfile.BLKTYPE: "a device",
+    tarfile.FIFOTYPE: "a pipe",
+}
+_END = bytes(tarfile.BLOCKSIZE)
+
+
+def check_suffix(path: Path) -> None:
+    """Raise InvalidInput where the name does not say which kind of archive is meant."""
+    if not path.name.endswith(SUFFIXES):
+        raise InvalidInput("path", f"{path} must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
+
+
+def write(blobs: BlobStore, digest: str, path: Path) -> None:
+    """Write a stored package as a new archive."""
+    packed = _packed(blobs, digest)
+    write_chunks(path, packed if path.name.endswith(".tar") else _gzipped(packed))
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file begins as an archive does."""
+    with carried.opened(path.resolve(), path.name) as file:
+        start = file.read(tarfile.BLOCKSIZE)
+    return bool(start.startswith(GZIP) or start[257:262] == b"ustar")
+
+
+def read(path: Path) -> Carried:
+    """Read an archive; raises Corrupt where it is anything but a whole package."""
+    with _unpacked(path) as stream:
+        manifest = carried.parse(_first(stream))
+        return Carried(manifest, _files(stream, manifest))
+
+
+def _packed(blobs: BlobStore, digest: str) -> Iterator[bytes]:
+    files = packages.manifest(blobs, digest)["files"]
+    about = blobs.get(digest)
+    yield from _entry(MANIFEST, len(about), [about])
+    for name, promised in files.items():
+        with packages.named(name):
+            yield from _entry(name, promised["size"], blobs.chunks(promised["sha256"]))
+    yield _END * 2
+
+
+def _entry(name: str, size: int, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    header = tarfile.TarInfo(name)
+    header.size = size
+    yield header.tobuf(tarfile.USTAR_FORMAT, "ascii", "strict")
+    written = 0
+    for chunk in chunks:
+        written += len(chunk)
+        yield chunk
+    if written != size:
+        raise Corrupt(f"has {written:,} bytes, and its {MANIFEST} promises {size:,}")
+    yield bytes(-size % tarfile.BLOCKSIZE)
+
+
+def _gzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    compressor = zlib.compressobj(LEVEL, wbits=16 + zlib.MAX_WBITS)
+    for chunk in chunks:
+        yield compressor.compress(chunk)
+    yield compressor.flush()
+
+
+@contextmanager
+def _unpacked(path: Path) -> Iterator[Readable]:
+    with path.open("rb") as file:
+        zipped = file.read(len(GZIP)) == GZIP
+        file.seek(0)
+        try:
+            yield gzip.GzipFile(fileobj=file) if zipped else file
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise Corrupt(f"its compression is damaged: {error}") from None
+
+
+def _first(stream: Readable) -> bytes:
+    header = _header(stream)
+    if header is None or header.name != MANIFEST:
+        begins = "is empty" if header is None else f"begins with {carried.shown(header.name)}"
+        raise Corrupt(f"it {begins}, not with {MANIFEST}: `tailorbird registry export --archive` writes that first")
+    carried.check_small(MANIFEST, header.size)
+    return _block(stream, MANIFEST, header.size)
+
+
+def _files(stream: Readable, manifest: Manifest) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    while header := _header(stream):
+        name = header.name
+        if name in files or name == MANIFEST:
+            raise Corrupt(f"{name} is in it twice")
+        promised = carried.promised(name, manifest.files)
+        if header.size != promised.size:
+            raise Corrupt(f"{name} has {header.size:,} bytes, and {promised.size:,} are promised")
+        files[name] = carried.take(stream, name, promised)
+        _padding(stream, name, promised.size)
+    carried.check_complete(files.keys(), manifest.files)
+    # one block of zeros was the end's first; reading on to the last byte also compares the sum of what was compressed
+    rest = stream.read(tarfile.RECORDSIZE + 1)
+    if not tarfile.BLOCKSIZE <= len(rest) <= tarfile.RECORDSIZE or any(rest):
+        raise Corrupt("it does not end where its last file does")
+    return files
+
+
+def _header(stream: Readable) -> tarfile.TarInfo | None:
+    """The next entry, which is a plain file; None at the end."""
+    block = _block(stream, "it", tarfile.BLOCKSIZE)
+    if block == _END:
+        return None
+    try:
+        header = tarfile.TarInfo.frombuf(block, "ascii", "strict")
+    except (tarfile.HeaderError, UnicodeDecodeError):
+        raise Corrupt("it has a damaged header, or is no archive") from None
+    if header.type != tarfile.REGTYPE:
+        kind = KINDS.get(header.type, "of a kind that no package holds")
+        raise Corrupt(f"{carried.shown(header.name)} is {kind}, not a plain file")
+    return header
+
+
+def _block(stream: Readable, name: str, size: int) -> bytes:
+    """Some bytes, and the zeros that fill their last block."""
+    data = stream.read(size)
+    if len(data) < size:
+        raise Corrupt(f"{name} ends after {len(data):,} of {size:,} bytes")
+    _padding(stream, name, size)
+    return data
+
+
+def _padding(stream: Readable, name: str, size: int) -> None:
+    if any(padding := stream.read(-size % tarfile.BLOCKSIZE)) or len(padding) != -size % tarfile.BLOCKSIZE:
+        raise Corrupt(f"{name} is not followed by zeros to the end of its block")

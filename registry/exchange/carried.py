@@ -1,0 +1,215 @@
+"""A package as it comes in from outside: everything is checked before the registry learns of it.
+
+Nothing that it says of itself is believed. No file is read beyond the size that the manifest promises, and that is
+bounded; bytes count when they have the manifest's SHA-256 sum. Whatever does not hold is Corrupt, in a sentence that
+names the entry.
+"""
+
+import hashlib
+import json
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping, Set
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+from typing import Any, Protocol
+
+from registry import names
+from registry.packages import MANIFEST, OPTIONAL, REQUIRED
+from registry.storage.blobs import CHUNK
+from tailorbird.errors import Corrupt, InvalidInput
+
+LARGEST_JSON = 2**20
+LARGEST = 2**30
+"""Bytes of all files of a package together: an import holds them in memory."""
+DEEPEST = 32
+_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+class Readable(Protocol):
+    """What pieces of at most so many bytes can be read from, none at the end."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Which bytes are promised: their SHA-256 sum in hexadecimal, and how many."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """`manifest.json`, understood: which files there are, and what is said of them. `digest` is its own sum."""
+
+    digest: str
+    model: str
+    created: str
+    evidence: dict[str, Any]
+    lineage: dict[str, Any]
+    files: dict[str, Entry]
+
+
+@dataclass(frozen=True, eq=False)
+class Carried:
+    """A whole package, every file as its manifest says; `number` is that of its version, where the form knows it."""
+
+    manifest: Manifest
+    files: dict[str, bytes]
+    number: int | None = None
+
+
+def parse(data: bytes) -> Manifest:
+    """Understand a manifest."""
+    found = json_object(MANIFEST, data)
+    model, created = found.get("model"), found.get("created")
+    if not (isinstance(model, str) and isinstance(created, str)):
+        raise Corrupt(f"{MANIFEST} does not say which model it is of and when it was made")
+    _check_plain({"created": created, "lineage": found.get("lineage"), "evidence": found.get("evidence")})
+    return Manifest(
+        digest=hashlib.sha256(data).hexdigest(),
+        model=_model(model),
+        created=created,
+        evidence=_mapping(MANIFEST, found, "evidence"),
+        lineage=_mapping(MANIFEST, found, "lineage"),
+        files=_entries(_mapping(MANIFEST, found, "files")),
+    )
+
+
+def promised(name: str, files: Mapping[str, Entry]) -> Entry:
+    """What the manifest promises of a file that was found."""
+    if name not in files:
+        raise Corrupt(f"{shown(name)} is not in its {MANIFEST}")
+    return files[name]
+
+
+def check_complete(found: Set[str], files: Mapping[str, Entry]) -> None:
+    """Refuse a package that misses a file of its manifest."""
+    for name in sorted(files.keys() - found):
+        raise Corrupt(f"{name} is missing")
+
+
+def take(stream: Readable, name: str, entry: Entry) -> bytes:
+    """The bytes of one file, none read beyond its size."""
+    taken, digest = bytearray(), hashlib.sha256()
+    while chunk := stream.read(min(CHUNK, entry.size - len(taken))):
+        taken += chunk
+        digest.update(chunk)
+    if len(taken) < entry.size:
+        raise Corrupt(f"{name} ends after {len(taken):,} of {entry.size:,} bytes")
+    if digest.hexdigest() != entry.sha256:
+        raise Corrupt(f"{name} does not match its SHA-256 sum")
+    return bytes(taken)
+
+
+def take_file(path: Path, name: str, entry: Entry) -> bytes:
+    """The same of a file in a folder, which must have this size."""
+    with opened(path, name) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size != entry.size:
+            raise Corrupt(f"{name} has {size:,} bytes, and {entry.size:,} are promised")
+        return take(stream, name, entry)
+
+
+def small_file(path: Path, name: str) -> bytes:
+    """A file that can be read without a promise of its size: some JSON."""
+    with opened(path, name) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        check_small(name, size)
+        return stream.read(size)
+
+
+def check_small(name: str, size: int) -> None:
+    """Refuse what is too large to be some JSON."""
+    if not 0 <= size <= LARGEST_JSON:
+        raise Corrupt(f"{name} has {size:,} bytes; accepted: at most {LARGEST_JSON:,}")
+
+
+def json_object(name: str, data: bytes) -> dict[str, Any]:
+    """A JSON object in a file."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise Corrupt(f"{name} is not a JSON object")
+    return found
+
+
+def entry(name: str, sha256: Any, size: Any) -> Entry:
+    """What is promised of a file."""
+    if not (isinstance(sha256, str) and _DIGEST.fullmatch(sha256)):
+        raise Corrupt(f"{name} is promised without a SHA-256 sum")
+    if not (isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= LARGEST):
+        raise Corrupt(f"{name} is promised without a size from 0 to {LARGEST:,} bytes")
+    return Entry(sha256, size)
+
+
+def shown(name: str) -> str:
+    """A name that somebody else chose, as messages show it."""
+    return repr(name if len(name) <= 64 else name[:61] + "...")
+
+
+@contextmanager
+def opened(path: Path, name: str) -> Iterator[FileIO]:
+    """A plain file: a link is not followed, and nothing waits for the other end of a pipe."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise Corrupt(f"{name} is missing") from None
+    except OSError as error:
+        problem = "is a link" if path.is_symlink() else f"cannot be read: {error.strerror}"
+        raise Corrupt(f"{name} {problem}") from None
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise Corrupt(f"{name} is not a plain file")
+        with FileIO(descriptor, closefd=False) as file:
+            yield file
+    finally:
+        os.close(descriptor)
+
+
+def _entries(files: Mapping[str, Any]) -> dict[str, Entry]:
+    for name in sorted(files.keys() - REQUIRED - OPTIONAL):
+        raise Corrupt(f"{MANIFEST} names {shown(name)}, which is no file of a package")
+    for name in sorted(REQUIRED - files.keys()):
+        raise Corrupt(f"{MANIFEST} does not name {name}, which every package has")
+    found = {}
+    for name, promised in files.items():
+        if not isinstance(promised, dict):
+            raise Corrupt(f"{name} is promised without a SHA-256 sum")
+        found[name] = entry(name, promised.get("sha256"), promised.get("size"))
+    total = sum(one.size for one in found.values())
+    if total > LARGEST:
+        raise Corrupt(f"its files have {total:,} bytes in all; accepted: at most {LARGEST:,}")
+    return found
+
+
+def _model(name: str) -> str:
+    try:
+        return names.check("model", name)
+    except InvalidInput as error:
+        raise Corrupt(f"{MANIFEST}: {error}") from None
+
+
+def _mapping(name: str, found: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = found.get(key)
+    if not isinstance(value, dict):
+        raise Corrupt(f"{name} has no {key}")
+    return value
+
+
+def _check_plain(value: Any, depth: int = DEEPEST) -> None:
+    """What goes into records is printed by people: no control characters, no broken Unicode, no endless nesting."""
+    if not depth:
+        raise Corrupt(f"{MANIFEST} is nested more than {DEEPEST} deep")
+    if isinstance(value, str) and not value.isprintable():
+        raise Corrupt(f"{MANIFEST} holds a text that cannot be printed: {shown(value)}")
+    inner = [*value.keys(), *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for one in inner:
+        _check_plain(one, depth - 1)

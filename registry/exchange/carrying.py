@@ -1,0 +1,140 @@
+"""Carrying versions from one registry to another: as a folder, as one archive, or as an OCI image layout."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from registry import evidence, packages, versions
+from registry.cards.contents import number
+from registry.core import Registry
+from registry.exchange import archives, carried, oci
+from registry.exchange.carried import Carried, Manifest
+from registry.packages import MANIFEST
+from registry.storage.files import flush, make_folder, told
+from registry.versions import Version
+from tailorbird.errors import Corrupt, InvalidInput
+
+Form = Literal["folder", "archive", "oci"]
+
+
+def export(registry: Registry, version: Version, path: Path, form: Form = "folder") -> Path:
+    """Write a version's package out as `path`, which must not exist yet; it appears whole or not at all.
+
+    A folder is the package as it is, an archive a tar of it (see `archives.SUFFIXES`), `oci` an image layout.
+    Raises Corrupt where the version is damaged, Unavailable where the path cannot be written.
+    """
+    path = path.absolute()
+    if form == "archive":
+        archives.check_suffix(path)
+    if os.path.lexists(path):
+        raise InvalidInput("path", f"{path} exists already; accepted: a path that is to be made")
+    if form == "folder":
+        return packages.write(registry.blobs, version.manifest, path)
+    with _making(path) as made:
+        if form == "archive":
+            archives.write(registry.blobs, version.manifest, made)
+        else:
+            oci.write(registry.blobs, version.manifest, version.number, made)
+    return path
+
+
+def import_version(registry: Registry, path: Path, who: str, model: str | None = None) -> Version:
+    """Make what `export` wrote in another registry the next version of its model, or of the one that is given.
+
+    It is read and verified as a whole before anything is written here. It gets a manifest of its own, and so the
+    signature of this registry's key, if any; where it comes from stands in its lineage as `origin`.
+    Raises InvalidInput that names the entry which is not what a package has there.
+    """
+    try:
+        found = _read(path)
+        measured = _measured(found)
+    except Corrupt as error:
+        raise InvalidInput(str(path), str(error)) from None
+    except OSError as error:
+        raise InvalidInput(str(path), f"cannot be read: {error.strerror}") from None
+    about = found.manifest
+    lineage = {**about.lineage, "origin": _origin(about, found.number)}
+    return versions.register(registry, model or about.model, found.files, measured, lineage, who)
+
+
+def _read(path: Path) -> Carried:
+    if path.is_dir():
+        if oci.is_layout(path):
+            return oci.read(path)
+        if os.path.lexists(path / MANIFEST):
+            return _read_folder(path)
+    elif not path.exists():
+        raise Corrupt("there is no such file or folder")
+    elif archives.is_archive(path):
+        return archives.read(path)
+    raise Corrupt("is no package; accepted: a folder, archive or OCI layout that `tailorbird registry export` wrote")
+
+
+def _read_folder(folder: Path) -> Carried:
+    manifest = carried.parse(carried.small_file(folder / MANIFEST, MANIFEST))
+    found = set()
+    for path in folder.iterdir():
+        if path.name != MANIFEST:
+            carried.promised(path.name, manifest.files)
+            found.add(path.name)
+    carried.check_complete(found, manifest.files)
+    files = {name: carried.take_file(folder / name, name, one) for name, one in manifest.files.items()}
+    return Carried(manifest, files)
+
+
+def _measured(found: Carried) -> dict[str, Any]:
+    """What only the manifest knows of the measurements; what the files know too must be what they say."""
+    said = found.manifest.evidence
+    measured: dict[str, Any] = {key: said[key] for key in ("parity", "latency") if key in said}
+    try:
+        gathered = evidence.gathered(found.files, measured)
+        figures = dict(_figures(gathered))
+    except (InvalidInput, OverflowError) as error:
+        raise Corrupt(f"what was measured of it is not understood: {str(error)[:200]}") from None
+    for name, value in figures.items():
+        if value is None:
+            raise Corrupt(f"baseline.json has no number for {name}")
+    for key, value in said.items():
+        if gathered.get(key) != value:
+            raise Corrupt(f"{MANIFEST} says {key} {_short(value)}, and baseline.json {_short(gathered.get(key))}")
+    return measured
+
+
+def _figures(gathered: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:
+    """What every record of a version shows."""
+    for name in ("accuracy", "standard_error", "samples"):
+        yield name, number(gathered[name])
+    test = gathered["test"]
+    for name in ("accuracy", "samples"):
+        yield f"test.{name}", number(test.get(name)) if isinstance(test, dict) else None
+
+
+def _origin(about: Manifest, number: int | None) -> dict[str, Any]:
+    origin: dict[str, Any] = {"model": about.model, "manifest": about.digest, "created": about.created}
+    if number is not None:
+        origin["number"] = number
+    if "origin" in about.lineage:  # it was carried before
+        origin["origin"] = about.lineage["origin"]
+    return origin
+
+
+def _short(value: Any) -> str:
+    return repr(value)[:64]
+
+
+@contextmanager
+def _making(path: Path) -> Iterator[Path]:
+    """A path in a hidden folder beside `path`: what is made there gets its name at the end."""
+    with told(path):
+        make_folder(path.parent)
+        hidden = Path(tempfile.mkdtemp(prefix=".export-", dir=path.parent))
+        try:
+            yield hidden / path.name
+            (hidden / path.name).rename(path)
+            flush(path.parent)
+        finally:
+            shutil.rmtree(hidden, ignore_errors=True)

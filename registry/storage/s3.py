@@ -1,0 +1,174 @@
+"""Blobs in a bucket of S3, or of a server that speaks it."""
+
+import base64
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http import HTTPStatus
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
+
+from registry.storage.blobs import CHUNK, Blob, BlobStore, Leftover
+from tailorbird.errors import Corrupt, Unavailable
+from tailorbird.settings import PREFIX, S3
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+    from mypy_boto3_s3.client import S3Client
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+THREADS = 8
+BATCH = 1000  # as many as one request may delete
+CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 4, 30, 3  # a dead endpoint is told after 15 seconds at most
+_KEY = re.compile(r"[0-9a-f]{2}/([0-9a-f]{64})", re.ASCII)
+
+
+class S3Store(BlobStore):
+    """Blobs as `PREFIX/blobs/ab/abcdef…`, reached with the usual AWS variables.
+
+    An object appears whole or not at all, and the server compares it with the SHA-256 that goes along. So a blob is put
+    without a condition: that replaces it with itself, or with what it should be, and makes it young.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.bucket, _, prefix = url.removeprefix(S3).partition("/")
+        self.prefix = f"{prefix}/blobs/" if prefix else "blobs/"
+        self._made: tuple[int, S3Client] | None = None
+
+    def key(self, digest: str) -> str:
+        return f"{self.prefix}{digest[:2]}/{digest}"
+
+    def place(self, digest: str) -> str:
+        return f"{S3}{self.bucket}/{self.key(digest)}"
+
+    def write(self, blobs: Mapping[str, bytes]) -> None:
+        self._at_once(self._put, blobs.items())
+
+    def holds(self, *digests: str) -> bool:
+        return all(self._at_once(self._holds, digests))
+
+    def listing(self) -> Iterator[Blob]:
+        pages = self._client().get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix)
+        with self._told(f"{S3}{self.bucket}/{self.prefix}", "listed"):
+            for page in pages:
+                for item in page.get("Contents", ()):
+                    if found := _KEY.fullmatch(item["Key"].removeprefix(self.prefix)):
+                        yield Blob(found[1], item["Size"], item["LastModified"])
+
+    def delete(self, digests: Iterable[str]) -> None:
+        client, remaining = self._client(), iter(digests)
+        while batch := list(islice(remaining, BATCH)):
+            objects: list[ObjectIdentifierTypeDef] = [{"Key": self.key(digest)} for digest in batch]
+            with self._told(self.place(batch[0]), "removed"):
+                answer = client.delete_objects(Bucket=self.bucket, Delete={"Objects": objects, "Quiet": True})
+            for error in answer.get("Errors", ()):
+                raise Unavailable(f"{S3}{self.bucket}/{error['Key']} cannot be removed: {error['Code']}")
+
+    def leftovers(self) -> Iterator[Leftover]:
+        return iter(())  # an upload that breaks off leaves nothing
+
+    def discard(self, leftovers: Iterable[Leftover]) -> None:
+        pass
+
+    def _read(self, digest: str) -> Iterator[bytes]:
+        client, place = self._client(), self.place(digest)
+        with self._told(place, "read"):
+            try:
+                answer = client.get_object(Bucket=self.bucket, Key=self.key(digest))
+            except client.exceptions.NoSuchKey:
+                raise Corrupt(f"{place} is missing") from None
+            yield from answer["Body"].iter_chunks(CHUNK)
+
+    def _put(self, blob: tuple[str, bytes]) -> None:
+        digest, data = blob
+        checksum = base64.b64encode(bytes.fromhex(digest)).decode()
+        with self._told(self.place(digest), "written"):
+            self._client().put_object(Bucket=self.bucket, Key=self.key(digest), Body=data, ChecksumSHA256=checksum)
+
+    def _holds(self, digest: str) -> bool:
+        client = self._client()
+        with self._told(self.place(digest), "read"):
+            try:
+                client.head_object(Bucket=self.bucket, Key=self.key(digest))
+            except client.exceptions.ClientError as error:
+                if _status(error) != HTTPStatus.NOT_FOUND:
+                    raise
+                client.head_bucket(Bucket=self.bucket)  # where that is missing, the answer was the same
+                return False
+        return True
+
+    def _at_once(self, do: Callable[[T], R], items: Iterable[T]) -> list[R]:
+        self._client()  # made here, not by each thread
+        with ThreadPoolExecutor(THREADS) as threads:
+            return list(threads.map(do, items))
+
+    def _client(self) -> "S3Client":
+        if self._made is None or self._made[0] != os.getpid():  # processes must not share a connection
+            self._made = os.getpid(), self._connect()
+        return self._made[1]
+
+    def _connect(self) -> "S3Client":
+        place = f"{S3}{self.bucket}"
+        try:
+            import boto3
+            from botocore.config import Config
+        except ImportError:
+            raise Unavailable(f"{place} needs boto3, which is not here: pip install 'tailorbird[s3]'") from None
+        config = Config(
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+            max_pool_connections=THREADS,
+            response_checksum_validation="when_required",  # `chunks` compares what is read with the digest
+        )
+        with self._told(place, "reached"):
+            region = os.environ.get("AWS_REGION") or None  # boto3 knows AWS_DEFAULT_REGION alone
+            return boto3.session.Session().client("s3", region_name=region, config=config)
+
+    @contextmanager
+    def _told(self, place: str, done: str) -> Iterator[None]:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            yield
+        except ClientError as error:
+            problem = self._refusal(error)
+        except (BotoCoreError, ValueError) as error:
+            problem = self._failure(error)
+        else:
+            return
+        raise Unavailable(f"{place} cannot be {done}: {problem}")
+
+    def _refusal(self, error: "ClientError") -> str:
+        """What the server answered. Its words are left out where they could repeat the credentials."""
+        code = error.response["Error"].get("Code", "")
+        if code == "NoSuchBucket" or _status(error) == HTTPStatus.NOT_FOUND:
+            return f"there is no bucket {self.bucket!r}; make it, or name another one in {PREFIX}STORAGE_URL"
+        if code == "ExpiredToken" or _status(error) in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            return f"the AWS credentials are wrong or do not allow it ({code})"
+        return f"{code}: {error.response['Error'].get('Message', '')}"
+
+    def _failure(self, error: Exception) -> str:
+        """Why there was no answer. URLs are left out, which could hold a password."""
+        from botocore import exceptions
+
+        match error:
+            case exceptions.NoCredentialsError() | exceptions.PartialCredentialsError():
+                return "there are no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+            case exceptions.ConnectionError() | exceptions.HTTPClientError() | exceptions.IncompleteReadError():
+                endpoint = urlsplit(self._client().meta.endpoint_url)
+                where = f"{endpoint.hostname}:{endpoint.port}" if endpoint.port else endpoint.hostname
+                return f"the connection to {where} fails ({type(error).__name__}); AWS_ENDPOINT_URL_S3 sets another one"
+            case exceptions.BotoCoreError() if not isinstance(error, exceptions.CredentialRetrievalError):
+                return " ".join(str(error).split())
+        return f"{type(error).__name__}; check the AWS_… variables"
+
+
+def _status(error: "ClientError") -> int:
+    return error.response["ResponseMetadata"]["HTTPStatusCode"]

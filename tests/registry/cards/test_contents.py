@@ -1,0 +1,108 @@
+import json
+
+import pytest
+
+from registry.cards import contents
+from registry.cards.contents import Bin
+from tailorbird.errors import Corrupt
+from tests import packages
+
+
+def read(registry, **made):
+    return contents.read(registry, packages.register(registry, **made))
+
+
+@pytest.fixture
+def settings(embedded):
+    return embedded
+
+
+def test_results_by_class_are_those_of_the_confusion(registry):
+    cat, dog, owl = read(registry, confusion=((18, 2, 0), (1, 19, 0), (3, 4, 13))).by_class
+    assert (cat.name, cat.support, cat.right, cat.predicted, cat.mistaken) == ("cat", 20, 18, 22, ("dog", 2))
+    assert (cat.recall, cat.precision) == (18 / 20, 18 / 22)
+    assert dog.mistaken == ("cat", 1)
+    assert (owl.mistaken, owl.recall, owl.precision) == (("dog", 4), 13 / 20, 1.0)
+
+
+def test_a_class_without_images_or_answers_has_no_figures(registry):
+    cat, dog, owl = read(registry, confusion=((5, 0, 0), (0, 0, 0), (2, 0, 0))).by_class
+    assert (dog.recall, dog.precision, dog.mistaken, cat.mistaken) == (None, None, None, None)
+    assert (owl.recall, owl.precision) == (0, None)
+
+
+def test_confidence_bins_are_summed_over_classes_in_order(registry):
+    counted = {
+        "dog": {"0.999": {"count": 3, "correct": 3}, "0": {"count": 2, "correct": 1}},
+        "cat": {"0.999": {"count": 4, "correct": 2}},
+    }
+    assert read(registry, bins=counted).bins == (Bin(0.0, 0.4, 2, 1), Bin(0.999, 1.0, 7, 5))
+
+
+def test_an_older_package_that_counted_less_is_read(registry):
+    baseline = json.dumps({"accuracy": 0.9, "standard_error": 0.1, "samples": 10, "test": {"accuracy": 0.8}}).encode()
+    found = read(registry, baseline_json=baseline)
+    assert (found.by_class, found.bins, found.calibration_error) == ((), (), None)
+
+
+def test_what_files_say(registry):
+    found = read(registry)
+    assert (found.classes, found.calibration_error, found.config) == (packages.CLASSES, 0.02, packages.CONFIG)
+    assert found.config_text.startswith("model:\n  family: mlp\n")
+    assert found.environment.startswith("python==3.11.7\n")
+    assert found.sizes["model.onnx"] == 1 and found.sizes["environment.txt"] == len(found.environment)
+
+
+@pytest.mark.parametrize(
+    ("signature", "told"),
+    [
+        ({"kind": "image", "shape": [28, 30]}, "grey images of 28 × 30 pixels"),
+        ({"kind": "image", "shape": [32, 32, 3]}, "colour images of 32 × 32 pixels"),
+        ({"kind": "table", "columns": ["age", "height"]}, "rows of age, height"),
+        ({"kind": "table", "columns": None}, "rows of numbers"),
+        ({"kind": "image", "shape": "wide"}, "grey images of ? × ? pixels"),
+    ],
+)
+def test_the_kind_of_input_in_words(registry, signature, told):
+    made = json.dumps({**signature, "classes": packages.CLASSES}).encode()
+    assert read(registry, signature_json=made).kind_of_input == told
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("config.yaml", b"just words"),
+        ("config.yaml", b"a: &a [*a]"),
+        ("config.yaml", b"a: &a {b: 1}\nc: *a"),
+        ("config.yaml", b"a: [1"),
+        ("config.yaml", b"\xff"),
+        ("environment.txt", b"\xff\xfe"),
+        ("baseline.json", b'{"accuracy": 1, "bins": [1]}'),
+        ("baseline.json", b'{"accuracy": 1, "bins": {"cat": {"0.123": {"count": 1, "correct": 1}}}}'),
+        ("baseline.json", b'{"accuracy": 1, "bins": {"cat": {"0.9": {"count": "many", "correct": 1}}}}'),
+        ("signature.json", b'{"classes": "cats"}'),
+        ("heldout.npy", b"no array"),
+    ],
+)
+def test_a_file_that_is_not_what_it_should_be_is_named(registry, name, data):
+    version = packages.register(registry, **{name.replace(".", "_"): data})
+    with pytest.raises(Corrupt, match=f"^{version} has a damaged package: {name}: "):
+        contents.read(registry, version)
+
+
+def test_a_config_runs_nothing(registry, tmp_path):
+    version = packages.register(registry, config_yaml=f"a: !!python/object/apply:os.mkdir [{tmp_path}/ran]".encode())
+    with pytest.raises(Corrupt, match=r"config\.yaml"):
+        contents.read(registry, version)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_numbers_are_numbers():
+    assert [contents.number(value) for value in (1, 0.5, True, None, "1", float("nan"), float("inf"), [1])] == [
+        1, 0.5, None, None, None, None, None, None,
+    ]  # fmt: skip
+
+
+def test_nested_keys_are_flattened():
+    nested = {"a": {"b": 1, "c": {"d": [1, 2]}}, "e": {}, "f": None}
+    assert dict(contents.flatten(nested)) == {"a.b": 1, "a.c.d": [1, 2], "e": {}, "f": None}

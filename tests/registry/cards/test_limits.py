@@ -1,0 +1,118 @@
+from dataclasses import replace
+
+import pytest
+
+from registry.cards import facts
+from registry.cards.contents import Bin
+from registry.cards.limits import limits
+from registry.core import Registry
+from tests import packages
+
+
+@pytest.fixture
+def found(embedded):
+    with Registry(embedded) as registry:
+        return facts.gather(registry, packages.register(registry))
+
+
+def told(found, **changes):
+    """All limits as one text, of a version whose contents are changed."""
+    return "\n".join(limits(replace(found, contents=replace(found.contents, **changes))))
+
+
+def with_evidence(found, **changes):
+    return replace(found, version=replace(found.version, evidence={**found.version.evidence, **changes}))
+
+
+def test_the_weakest_classes_come_first_with_what_they_are_taken_for(found):
+    first, second, third = limits(found)[:3]
+    assert first == (
+        "Of class owl, 13 of 20 held-out images are recognised (65.0%, 95% interval 43.3% to 81.9%); "
+        "4 are taken for dog."
+    )
+    assert (second[:12], third[:12]) == ("Of class cat", "Of class dog")
+
+
+def test_a_class_without_an_error_is_no_limit(found):
+    perfect = tuple(replace(one, right=one.support, mistaken=None) for one in found.contents.by_class)
+    assert "Of class" not in told(found, by_class=perfect)
+
+
+def test_classes_that_were_never_seen_or_answered(found):
+    cat, dog, owl = found.contents.by_class
+    dog = replace(dog, support=0, right=0, predicted=0, mistaken=None)
+    text = told(found, by_class=(cat, dog, replace(owl, predicted=0)))
+    assert "No held-out image was of dog: how such images are answered is not known." in text
+    assert "No held-out image was answered with owl." in text
+    many = tuple(replace(dog, name=f"c{index}") for index in range(12))
+    assert "of c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 and 2 others:" in told(found, by_class=many)
+
+
+def test_it_always_answers_one_of_its_classes(found):
+    assert "Every image gets one of these 3 classes, also one that shows none of them" in told(found)
+    assert "images of the data set pets alone" in told(found)
+    assert "brought to grey images of 28 × 28 pixels" in told(found)
+    table = told(found, signature={"kind": "table", "columns": ["a"]})
+    assert "Every row gets one" in table and "colour modes" not in table
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (None, "Calibration was not measured"),
+        (0.051, "off by 5.1 points on average (expected calibration error); on average it is overconfident"),
+        (0.05, None),
+    ],
+)
+def test_confidence_is_a_probability_only_where_it_was_shown(found, error, sentence):
+    text = told(found, calibration_error=error)
+    assert sentence in text if sentence else "probability:" not in text and "must not be read" not in text
+
+
+def test_the_side_to_which_confidence_is_off(found):
+    sure = with_evidence(found, accuracy=0.99)
+    assert "underconfident" in told(sure, calibration_error=0.2)
+
+
+def test_errors_of_which_it_was_sure(found):
+    bins = (Bin(0.98, 0.99, 50, 1), Bin(0.99, 0.995, 30, 29), Bin(0.999, 1.0, 70, 69))
+    assert "of the 100 held-out images that it answered with a confidence of 0.99 or more, 2 were" in told(
+        found, bins=bins
+    )
+    assert "sure of it" not in told(found, bins=(Bin(0.98, 0.99, 50, 1), Bin(0.99, 0.995, 30, 30)))
+
+
+def test_few_images_make_wide_intervals(found):
+    assert "for 3 of 3 classes the recall is known only to within" in told(found)
+    assert "(widest: owl, 20 images, 43.3% to 81.9%)" in told(found)
+    many = tuple(replace(one, support=1000, right=950) for one in found.contents.by_class)
+    assert "Few images" not in told(found, by_class=many)
+
+
+def test_a_test_accuracy_that_is_lower_by_more_than_chance(found):
+    worse = with_evidence(found, accuracy=0.9, samples=1000, test={"accuracy": 0.87, "samples": 1000})
+    assert "Test accuracy is 3.00 points under held-out accuracy" in told(worse)
+    same = with_evidence(found, accuracy=0.9, samples=1000, test={"accuracy": 0.88, "samples": 1000})
+    assert "Test accuracy" not in told(same)
+    unknown = with_evidence(found, accuracy=0.9, samples=1000, test={"accuracy": 0.5})
+    assert "Test accuracy" not in told(unknown)
+
+
+@pytest.mark.parametrize(
+    ("others", "sentence"), [(0, None), (1, "another version too"), (1200, "1,200 other versions")]
+)
+def test_how_worn_the_held_out_split_is(found, others, sentence):
+    text = told(replace(found, record=replace(found.record, judged_others=others)))
+    assert sentence in text if sentence else "have judged" not in text
+
+
+def test_what_nobody_measured_is_said(found):
+    assert "Latency" not in told(found) and "by class were" not in told(found)
+    assert "Latency was not measured" in told(with_evidence(found, latency=None))
+    assert "Results by class were not recorded." in told(found, by_class=())
+    assert limits(found)[-1].startswith("No figure here is broken down by anything but class")
+
+
+def test_nothing_is_claimed_of_data_that_was_not_recorded(found):
+    unknown = replace(found, version=replace(found.version, lineage={}))
+    assert "images of its training data alone" in told(unknown)
