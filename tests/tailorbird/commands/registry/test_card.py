@@ -8,7 +8,7 @@ from tests import packages
 @pytest.fixture
 def registered(tmp_path):
     with Registry(Settings(home=tmp_path / "home", _env_file=None)) as registry:
-        packages.register(registry, classes=("\x1b[31mcat", "dog", "owl"), bins={})
+        packages.register(registry, bins={}, environment_txt=b"torch==\x1b[31m2\n")
         packages.register(registry)
 
 
@@ -17,7 +17,7 @@ def test_a_card_is_printed_without_pictures_that_nobody_has(tailorbird, register
     assert told.returncode == 0
     assert told.stdout.startswith("# pets:1\n\nA classifier of images into 3 classes")
     assert told.stdout.endswith("```\n") and "![" not in told.stdout
-    assert "\x1b" not in told.stdout and "\ufffd\\[31mcat" in told.stdout
+    assert "\x1b" not in told.stdout and "torch==\ufffd[31m2" in told.stdout
 
 
 def test_a_card_is_written_as_markdown_or_html(tailorbird, registered, tmp_path):
