@@ -109,7 +109,7 @@ def hold(registry: Registry, model: str, *, held: bool, why: str, who: str) -> H
     names.check_text("why", why)
     names.check_text("who", who, names.WHO)
     row = Hold(names.check("model", model), held, why, who, schema.now())
-    with registry.atomic(model) as connection:
+    with registry.atomic(f"model:{model}") as connection:
         if connection.scalar(sa.select(schema.models.c.name).filter_by(name=model)) is None:
             raise NotFound("model", f"there is no model {model!r}; `tailorbird registry list` shows those there are")
         connection.execute(schema.holds.insert().values(**row.record()))
@@ -164,20 +164,19 @@ def _decide(
 ) -> Move | None:
     """Store the verdict, and move the alias if it may be; None where it is not any more where it was judged at."""
     may, record = verdict.passed or (force and verdict.intact), verdict.record()
-    with registry.atomic(asked.model) as connection:
+    with registry.atomic(f"model:{asked.model}") as connection:
         if _current(connection, asked.model, asked.alias) != holder:
             return None
-        if asked.automatic:
-            _refuse_held(connection, asked, version)
+        stopped = _stopped(connection, asked.model) if asked.automatic else []
         if versions.gone(connection, version.model, version.number):
             raise NotFound("version", f"there is no {version}: it was deleted just now")
         judged = _store(connection, asked, version, holder, record, rules)
-        if may:
+        if may and not stopped:
             moved = _move(connection, asked, version, holder, record, judged)
             if registry.settings.webhooks:
                 webhooks.enqueue(connection, registry.settings, moved.record())
-    if not may:
-        raise Refused(f"{version} as {asked.alias}", verdict.reasons)
+    if stopped or not may:
+        raise Refused(f"{version} as {asked.alias}", stopped or verdict.reasons)
     return moved
 
 
@@ -193,13 +192,12 @@ def _target(registry: Registry, asked: _Asked, before: list[int], to: int | None
     return versions.resolve(registry, Reference(asked.model, number=before[0] if to is None else to))
 
 
-def _refuse_held(connection: sa.Connection, asked: _Asked, version: Version) -> None:
-    found = _held(connection, asked.model)
-    if found is not None:
-        raise Refused(
-            f"{version} as {asked.alias}",
-            [f"{found.who} holds {asked.model} since {found.since[:19]} UTC ({found.why}): only people move it"],
-        )
+def _stopped(connection: sa.Connection, model: str) -> list[str]:
+    """Why nothing but people moves a model's aliases now, where that is so."""
+    found = _held(connection, model)
+    if found is None:
+        return []
+    return [f"{found.who} holds {model} since {found.since[:19]} UTC ({found.why}): only people move it"]
 
 
 def _store(

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from tailorbird.settings import Settings
 
 BLOBS = "blobs"
-"""Lock of whoever deletes blobs; `blobs?` is held by those who write rows that name some."""
+"""Lock of whoever deletes blobs; `blobs?` is held by those who write rows that name some.
+
+The others are `model:NAME`, `sweep:ID`, `feedback` and `schema`.
+"""
 
 
 class Registry:

@@ -8,10 +8,13 @@ import sqlalchemy as sa
 
 from registry import packages, schema
 from registry.core import BLOBS, Registry
-from tailorbird.errors import Corrupt
+from tailorbird.errors import Corrupt, Refused
 
 AGE = timedelta(days=1)
 """Spared are younger blobs, whose rows may come yet, and versions deleted since, which may be being read."""
+
+WRITING = timedelta(hours=1)
+"""For so long a file without a name is taken for one that somebody is writing, whatever age is asked for."""
 
 BATCH = 1_000
 """So many are deleted well within a minute, after which PostgreSQL ends an idle transaction, and the lock with it."""
@@ -34,7 +37,8 @@ def collect(registry: Registry, *, age: timedelta = AGE, dry_run: bool = False) 
 
     Needed are the packages of versions that are not deleted, or were within `age`; every checkpoint of a sweep that can
     go on, and of a finished one the last of each trial. Rows that name blobs are written by transactions that saw
-    them, which wait while these are deleted. Raises Corrupt, and deletes nothing, where a manifest cannot be read.
+    them, which wait while these are deleted. Raises Corrupt, and deletes nothing, where a manifest cannot be read, and
+    Refused where the database was never used, and so is not the store's.
     """
     before = datetime.now(UTC) - age
     with registry.reading() as connection:
@@ -43,6 +47,12 @@ def collect(registry: Registry, *, age: timedelta = AGE, dry_run: bool = False) 
     with registry.reading() as connection:
         needed = _needed(registry, connection, before, packaged)
     found = list(registry.blobs.listing())
+    if found and not _used(registry):
+        raise Refused(
+            "collecting garbage",
+            [f"the store has {len(found):,} files, and the database {registry.database.name} has never known a version "
+             f"or a sweep: it is not this store's, see TAILORBIRD_DATABASE_URL"],
+        )  # fmt: skip
     old = [blob for blob in found if blob.digest not in needed and blob.modified < before]
     gone = dict[str, int]()
     for start in range(0, len(old), BATCH):
@@ -51,8 +61,15 @@ def collect(registry: Registry, *, age: timedelta = AGE, dry_run: bool = False) 
             batch = _delete(registry, batch, before, packaged)
         gone |= batch
     if not dry_run:
-        registry.blobs.discard(one for one in registry.blobs.leftovers() if one.modified < before)
+        dead = min(before, datetime.now(UTC) - WRITING)
+        registry.blobs.discard(one for one in registry.blobs.leftovers() if one.modified < dead)
     return Collected(len(gone), sum(gone.values()), len(found) - len(gone))
+
+
+def _used(registry: Registry) -> bool:
+    """Whether the database has ever known a version or a sweep, without which it is hardly that of the store."""
+    with registry.reading() as connection:
+        return any(connection.scalar(sa.select(sa.exists(one.select()))) for one in (schema.models, schema.sweeps))
 
 
 def _delete(

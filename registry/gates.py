@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 LEAST_SHARED = 0.5
 """Of the smaller held-out split, without which two versions were judged on different images."""
+MOST_RELABELLED = 0.01
+"""Of the held-out images, which may have got another true class since; more is another truth."""
 SIGNIFICANT = 0.05
 """A p value under it is proof enough."""
 
@@ -169,15 +171,21 @@ def _accuracy(candidate: Evidence, allowed: Accuracy) -> Gate:
 def _calibration(candidate: Evidence, allowed: Calibration) -> Gate:
     error, limit = candidate.calibration_error, allowed.at_most
     if error is None:
-        return _gate("calibration", "", "the calibration error was not measured", {}, allowed)
+        return _unmeasured("calibration", "the calibration error", allowed)
     fine = f"calibration error {error:.3f}"
     failed = "" if error <= limit else f"{fine} is {error - limit:.3g} over the {limit:g} that is allowed"
     return _gate("calibration", failed, fine, {"calibration_error": error}, allowed)
 
 
+def _unmeasured(name: str, what: str, allowed: Calibration | Latency) -> Gate:
+    """A limit that somebody set is not got round by what was not measured; a default asks no more than can be known."""
+    wanted = f"{what} was not measured, and the policy sets a limit to it" if allowed.model_fields_set else ""
+    return _gate(name, wanted, f"{what} was not measured", {}, allowed)
+
+
 def _latency(candidate: Evidence, allowed: Latency) -> Gate:
     if candidate.latency is None:
-        return _gate("latency", "", "the latency was not measured", {}, allowed)
+        return _unmeasured("latency", "the latency", allowed)
     measured = {key: _number(candidate.latency.get(key)) for key in LATENCY}
     failed = "; ".join(
         f"one image takes {measured[key]:.3g} ms ({key.removesuffix('_ms')}), "
@@ -279,12 +287,17 @@ def _class_record(pair: Paired) -> dict[str, float]:
 def _strangers(holder: Evidence, shared: Shared) -> str:
     """Why two versions cannot be compared, where too few of their images are the same."""
     needed = max(1, math.ceil(LEAST_SHARED * shared.of))
-    if len(shared) >= needed:
-        return ""
-    return (
-        f"judged on other images than {holder}: {len(shared)} of {shared.of} held-out images are the same with the "
-        f"same true class, {needed} are needed; train with the data and the split_seed of {holder}, or force it"
-    )
+    if len(shared) < needed:
+        return (
+            f"judged on other images than {holder}: {len(shared)} of {shared.of} held-out images are the same with the "
+            f"same true class, {needed} are needed; train with the data and the split_seed of {holder}, or force it"
+        )
+    if shared.relabelled > MOST_RELABELLED * shared.of:
+        return (
+            f"{shared.relabelled} of {shared.of} held-out images have another true class than in {holder}, "
+            f"{MOST_RELABELLED:.0%} may: one of the two was judged by wrong labels; look which, or force it"
+        )
+    return ""
 
 
 def _overlap(shared: Shared) -> dict[str, int]:

@@ -63,7 +63,7 @@ def begin(
     who: str,
 ) -> None:
     """Enter a sweep and all its trials, numbered from 1, as pending."""
-    with registry.atomic(sweep) as connection:
+    with registry.atomic(f"sweep:{sweep}") as connection:
         connection.execute(
             schema.sweeps.insert().values(
                 id=sweep, spec=dict(spec), status="running", champion=champion, who=who, created=schema.now()
@@ -79,7 +79,7 @@ def begin(
 
 def report(registry: Registry, sweep: str, trial: int, made: Report) -> None:
     """Enter a report; the same epoch again changes nothing. Raises Unavailable where its checkpoint is not stored."""
-    with registry.atomic(sweep, BLOBS + "?") as connection:
+    with registry.atomic(f"sweep:{sweep}", BLOBS + "?") as connection:
         if made.checkpoint is not None and not registry.blobs.holds(made.checkpoint):
             raise Unavailable(f"{registry.blobs.place(made.checkpoint)}, a checkpoint of {sweep}, is gone")
         known = connection.scalar(
@@ -92,7 +92,7 @@ def report(registry: Registry, sweep: str, trial: int, made: Report) -> None:
 
 def set_trial(registry: Registry, sweep: str, trial: int, status: str, problem: str | None = None) -> None:
     """Change a trial's status; one that has ended stays as it ended."""
-    with registry.atomic(sweep) as connection:
+    with registry.atomic(f"sweep:{sweep}") as connection:
         connection.execute(
             schema.trials.update()
             .filter_by(sweep=sweep, number=trial)
@@ -105,7 +105,7 @@ def end(
     registry: Registry, sweep: str, status: str, *, registered: int | None = None, problem: str | None = None
 ) -> None:
     """Close a sweep that is running; trials that were still running are interrupted."""
-    with registry.atomic(sweep) as connection:
+    with registry.atomic(f"sweep:{sweep}") as connection:
         connection.execute(
             schema.sweeps.update()
             .filter_by(id=sweep, status="running")

@@ -78,13 +78,15 @@ class Paired:
 class Shared:
     """The images that two versions were both judged on, with the index of their true class among the candidate's.
 
-    `of` is how many images the smaller of the two splits has.
+    `of` is how many images the smaller of the two splits has, `relabelled` how many images that both have are of
+    another class to the other one; they are not shared.
     """
 
     truth: NDArray[Any]
     candidate_right: NDArray[np.bool_]
     other_right: NDArray[np.bool_]
     of: int
+    relabelled: int = 0
 
     def __len__(self) -> int:
         return len(self.truth)
@@ -117,8 +119,10 @@ def shared(candidate: Evidence, other: Evidence) -> Shared | None:
     their_labels = None if theirs.labels is None else translation[theirs.labels]
     if our_labels is not None and their_labels is not None:
         here, there = _join(_keys(ours, our_labels), _keys(theirs, their_labels))
+        relabelled = 0 if len(here) == len(ours) else len(_join(ours.ids, theirs.ids)[0]) - len(here)
     else:
         here, there = _join(ours.ids, theirs.ids)
+        relabelled = 0
     if our_labels is not None:
         truth = our_labels[here]
     elif their_labels is not None:
@@ -131,6 +135,7 @@ def shared(candidate: Evidence, other: Evidence) -> Shared | None:
         _known(answers) & (answers.argmax(1) == truth),
         _known(their_answers) & (translation[their_answers.argmax(1)] == truth),
         min(len(ours), len(theirs)),
+        relabelled,
     )
 
 

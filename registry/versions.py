@@ -73,7 +73,7 @@ def register(
         row: dict[str, Any] = {**about, "manifest": digest, "who": who, "signature": signature}
         with registry.atomic(BLOBS + "?") as connection:
             if packages.held(registry.blobs, digest):  # else a collection came between
-                registry.database.lock(connection, model)  # not before: a slow store would keep others of it waiting
+                registry.database.lock(connection, f"model:{model}")  # after a look into a store that may be slow
                 number = _next_number(connection, model)
                 connection.execute(schema.versions.insert(), {"number": number, **row})
                 return Version(number=number, **row)
@@ -124,18 +124,22 @@ def verify(registry: Registry, version: Version) -> list[str]:
     """What is wrong with a version: files against sums, manifest against row, signature against key; else empty."""
     found = list(packages.problems(registry.blobs, version.manifest))
     if not found:
-        about = packages.manifest(registry.blobs, version.manifest)
-        found = [
-            f"{packages.MANIFEST}: its {key} is not that of the version's row"
-            for key in ("model", "created", "evidence", "lineage")
-            if about.get(key) != getattr(version, key)
-        ]
+        found = _strange(packages.manifest(registry.blobs, version.manifest), version)
     if registry.settings.public_key is not None:
         try:
             signing.check(registry.settings.public_key, version)
         except Corrupt as error:
             found.append(str(error))
     return found
+
+
+def check(version: Version, manifest: Mapping[str, Any]) -> None:
+    """Raise Corrupt unless this is the manifest of what was registered as this version.
+
+    Whoever reads a package asks this: its files are compared with the manifest, and the manifest only with its digest.
+    """
+    for problem in _strange(manifest, version):
+        raise Corrupt(f"{version}: {problem}")
 
 
 def signature(registry: Registry, version: Version) -> dict[str, Any]:
@@ -151,7 +155,7 @@ def delete(registry: Registry, model: str, number: int, *, why: str, who: str) -
     names.check_text("why", why)
     names.check_text("who", who, names.WHO)
     version = resolve(registry, Reference(names.check("model", model), number=number))
-    with registry.atomic(model) as connection:
+    with registry.atomic(f"model:{model}") as connection:
         needed = history.needed(connection, model).get(number)
         if needed:
             raise Refused(f"deleting {version}", [needed])
@@ -174,7 +178,7 @@ def tag(registry: Registry, version: Version, changes: Mapping[str, str]) -> dic
             names.check_text(f"tag {key}", value)
     table = schema.tags
     mine: dict[str, Any] = {"model": version.model, "number": version.number}
-    with registry.atomic(version.model) as connection:
+    with registry.atomic(f"model:{version.model}") as connection:
         if gone(connection, version.model, version.number):
             raise NotFound("version", f"there is no {version}")
         for key, value in changes.items():
@@ -250,6 +254,14 @@ def _version(row: sa.Row[Any]) -> Version:
     columns: list[Any] = list(row)
     columns[-1] = tuple(sorted((columns[-1] or "").split()))
     return Version(*columns)
+
+
+def _strange(manifest: Mapping[str, Any], version: Version) -> list[str]:
+    return [
+        f"{packages.MANIFEST}: its {key} is not that of the version's row"
+        for key in ("model", "created", "evidence", "lineage")
+        if manifest.get(key) != getattr(version, key)
+    ]
 
 
 def _storable(value: dict[str, Any]) -> dict[str, Any]:

@@ -35,6 +35,7 @@ def load(registry: Registry, reference: Reference, cache: Path) -> Model:
     if (key := registry.settings.public_key) is not None:
         signing.check(key, version)
     folder = packages.fetch(registry.blobs, version.manifest, cache)
+    versions.check(version, json.loads((folder / packages.MANIFEST).read_bytes()))
     about = signature.parse((folder / "signature.json").read_bytes())
     return Model(
         version=version,

@@ -83,8 +83,9 @@ class Settings(BaseSettings):
     def _known_storage(cls, url: str) -> str:
         if url.startswith(S3):
             bucket, _, prefix = url.removeprefix(S3).partition("/")
-            if not bucket:
-                raise ValueError(f"must be a folder or {S3}BUCKET/PREFIX")
+            if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
+                # without the URL itself: it may hold a key
+                raise ValueError(f"must be a folder or {S3}BUCKET/PREFIX, with credentials in the usual AWS variables")
             return f"{S3}{bucket}/{prefix.strip('/')}".rstrip("/")
         if "://" in url:
             raise ValueError(f"must be a folder or {S3}BUCKET/PREFIX")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from registry import evidence, packages
+from registry import evidence, packages, versions
 from registry.core import Registry
 from registry.evidence import Evidence
 from registry.versions import Version
@@ -84,10 +84,10 @@ def read(registry: Registry, version: Version) -> Contents:
     found = evidence.of(registry.blobs, version, ())
     if found.problems:
         raise Corrupt(f"{version} has a damaged package: {found.problems[0]}")
+    manifest = packages.manifest(registry.blobs, version.manifest)
+    versions.check(version, manifest)
     return Contents(
-        sizes={
-            name: entry["size"] for name, entry in packages.manifest(registry.blobs, version.manifest)["files"].items()
-        },
+        sizes={name: entry["size"] for name, entry in manifest["files"].items()},
         signature=parsed(registry, version, "signature.json", json_object),
         evidence=found,
         by_class=_by_class(found),

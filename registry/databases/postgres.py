@@ -20,7 +20,7 @@ CONNECTION = {
 """What libpq is told where the URL says nothing else; times are in seconds."""
 SESSION = """
     SET lock_timeout = '30s';
-    SET idle_in_transaction_session_timeout = '60s'
+    SET idle_in_transaction_session_timeout = '300s'
 """
 
 LOCK_NOT_AVAILABLE = "55P03"

@@ -32,6 +32,7 @@ def export(registry: Registry, version: Version, path: Path, form: Form = "folde
         archives.check_suffix(path)
     if os.path.lexists(path):
         raise InvalidInput("path", f"{path} exists already; accepted: a path that is to be made")
+    versions.check(version, packages.manifest(registry.blobs, version.manifest))
     if form == "folder":
         return packages.write(registry.blobs, version.manifest, path)
     with _making(path) as made:

@@ -31,32 +31,34 @@ class Actions:
         pass
 
     def act_register(self, registry, n):
-        self.add(registry, weights=b"cut at %d" % n)
+        return "version", str(self.add(registry, weights=b"cut at %d" % n))
 
     def arrange_promote(self, registry, n):
         pass
 
     def act_promote(self, registry, n):
-        aliases.promote(registry, "fashion", 2 + n % 2, **WHO)
+        return "move", aliases.promote(registry, "fashion", 2 + n % 2, **WHO).id
 
     def arrange_rollback(self, registry, n):
         for number in (1, 2):
             aliases.promote(registry, "fashion", number, **WHO)
 
     def act_rollback(self, registry, n):
-        aliases.rollback(registry, "fashion", **WHO)
+        return "move", aliases.rollback(registry, "fashion", **WHO).id
 
     def arrange_delete(self, registry, n):
         self.add(registry, weights=b"to delete %d" % n)
 
     def act_delete(self, registry, n):
-        versions.delete(registry, "fashion", newest(registry), **WHO)
+        number = newest(registry)
+        versions.delete(registry, "fashion", number, **WHO)
+        return "deleted", f"fashion:{number}"
 
     def arrange_import(self, registry, n):
         pass
 
     def act_import(self, registry, n):
-        carrying.import_version(registry, self.package, "ada", "carried")
+        return "version", str(carrying.import_version(registry, self.package, "ada", "carried"))
 
     def arrange_gc(self, registry, n):
         self.add(registry, weights=b"garbage %d" % n)
@@ -64,6 +66,7 @@ class Actions:
 
     def act_gc(self, registry, n):
         garbage.collect(registry, age=NOW)
+        return "collected", None
 
 
 ACTIONS = ("register", "promote", "rollback", "delete", "import", "gc")
@@ -119,7 +122,7 @@ def promises_hold(registry):
 
 
 def run(action, settings, n, cut, below):
-    """The action in a process of its own; returns whether it was cut, and the error that it ended with."""
+    """The action in a process of its own; returns whether it was cut, its error, and what it acknowledged."""
     reader, writer = PROCESSES.Pipe(duplex=False)
     process = PROCESSES.Process(target=_run, args=(action, settings, n, cut, below, writer))
     process.start()
@@ -127,20 +130,20 @@ def run(action, settings, n, cut, below):
     process.join()
     with reader:
         if process.exitcode == -signal.SIGKILL:
-            return True, None
+            return True, None, None
         assert process.exitcode == 0, "the action failed by itself"
         return reader.recv()
 
 
 def _run(action, settings, n, cut, below, writer):
     was_cut = cut(n, below) or (lambda: False)
-    error = None
+    error = acknowledged = None
     try:
         with Registry(settings) as registry:
-            action(registry, n)
+            acknowledged = action(registry, n)
     except TailorbirdError as told:
         error = str(told)
-    writer.send((was_cut(), error))
+    writer.send((was_cut(), error, acknowledged))
 
 
 @pytest.fixture(params=["some", pytest.param("all", marks=[pytest.mark.long, pytest.mark.timeout(3600)])])
@@ -160,12 +163,16 @@ def test_what_is_cut_at_any_step_keeps_every_promise(settings, actions, tmp_path
         with Registry(settings) as registry:
             arrange(registry, n)
             before = promises_hold(registry)
-        was_cut, error = run(act, settings, n, cut, tmp_path)
+        was_cut, error, acknowledged = run(act, settings, n, cut, tmp_path)
         with Registry(settings) as registry:
             after = promises_hold(registry)
         if error is not None:
             assert was_cut, error
             assert len(after[0] ^ before[0]) + len(after[1] ^ before[1]) <= 1
+        if acknowledged is not None:
+            kind, what = acknowledged
+            assert (what in after[0]) == (kind == "version")
+            assert (what in {number for _, number in after[1]}) == (kind == "move")
         if not was_cut:
             break
         cuts += 1

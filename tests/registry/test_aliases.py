@@ -462,6 +462,9 @@ def test_a_hold_stops_automatic_moves_and_says_who_and_why(registry, register):
     with pytest.raises(Refused, match=told):
         promote(registry, 3, automatic=True, force=True, alias="challenger")
     assert aliases.current(registry, "fashion") == 2 and len(history.moves(registry, "fashion")) == 2
+    with registry.reading() as connection:
+        judged = connection.execute(sa.select(schema.verdicts.c.number).order_by("id")).scalars().all()
+    assert judged == [1, 2, 3, 1, 3], "verdicts are kept also where a hold stopped the move"
 
 
 def test_people_move_what_is_held(registry, register):

@@ -1,5 +1,7 @@
 import json
 import multiprocessing
+import os
+import time
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,7 +14,8 @@ from registry import aliases, garbage, ledger, packages, schema, versions
 from registry.core import Registry
 from registry.garbage import Collected
 from registry.ledger import Report
-from tailorbird.errors import Corrupt, NotFound, Unavailable
+from tailorbird.errors import Corrupt, NotFound, Refused, Unavailable
+from tailorbird.settings import Settings
 from tests import stores
 
 NONE = timedelta()
@@ -160,7 +163,26 @@ def test_what_killed_writers_left_goes_when_it_is_old_enough(local, register):
     garbage.collect(local, age=NONE, dry_run=True)
     assert [one.size for one in local.blobs.leftovers()] == [10]
     garbage.collect(local, age=NONE)
+    assert [one.size for one in local.blobs.leftovers()] == [10], "somebody may be writing it"
+    old = time.time() - garbage.WRITING.total_seconds() - 60
+    os.utime(folder / ".left", (old, old))
+    garbage.collect(local, age=NONE, dry_run=True)
+    assert [one.size for one in local.blobs.leftovers()] == [10]
+    garbage.collect(local, age=NONE)
     assert list(local.blobs.leftovers()) == [] and whole(local)
+
+
+def test_a_database_that_was_never_used_collects_nothing(make_settings, register):
+    settings = make_settings()
+    with Registry(settings) as registry:
+        register(registry)
+        before = listed(registry)
+        strange = Settings(home=settings.home / "other", storage_url=settings.storage, _env_file=None)
+        with Registry(strange) as other:
+            for dry_run in (True, False):
+                with pytest.raises(Refused, match=r"never known a version or a sweep: it is not this store's"):
+                    garbage.collect(other, age=NONE, dry_run=dry_run)
+        assert listed(registry) == before and whole(registry)
 
 
 # --- checkpoints
@@ -235,8 +257,15 @@ def between(monkeypatch, module, name, act, times=1):
     return calls
 
 
+def begin(registry):
+    """Let the database know a model: that of a store which has only files is taken for another's."""
+    with registry.atomic() as connection:
+        connection.execute(schema.models.insert().values(name="begun", last_number=0, created=schema.now()))
+
+
 def test_a_package_that_is_collected_before_its_row_is_stored_again(settings, register, monkeypatch):
     with Registry(settings) as registry, Registry(settings) as collector:
+        begin(registry)
         collected = []
         puts = between(
             monkeypatch, packages, "put", lambda: collected.append(garbage.collect(collector, age=NONE)), times=3
@@ -248,6 +277,7 @@ def test_a_package_that_is_collected_before_its_row_is_stored_again(settings, re
 
 def test_a_package_that_is_collected_again_and_again_is_given_up_with_a_sentence(settings, register, monkeypatch):
     with Registry(settings) as registry, Registry(settings) as collector:
+        begin(registry)
         with monkeypatch.context() as patch:
             between(patch, packages, "put", lambda: garbage.collect(collector, age=NONE), times=99)
             with pytest.raises(Unavailable, match=r"files of fashion vanish from .* as soon as they are stored"):
@@ -301,7 +331,8 @@ def test_nothing_is_deleted_where_a_manifest_breaks_after_the_listing(settings, 
 @pytest.mark.parametrize("turns", [5, pytest.param(50, marks=pytest.mark.long)])
 def test_of_what_many_register_while_another_collects_all_is_whole(settings, register, race, turns):
     """Four processes register the same packages and others as fast as they can, while a fifth deletes without mercy."""
-    Registry(settings).close()
+    with Registry(settings) as registry:
+        begin(registry)
     finished = multiprocessing.get_context("fork").Value("i", 0)
 
     def collect(registry):

@@ -398,3 +398,35 @@ def test_what_passes_is_within_every_limit(accuracy, agreement, difference, samp
     )  # fmt: skip
     assert verdict.passed == within == (not verdict.reasons)
     assert json.loads(json.dumps(verdict.record(), allow_nan=False)) == verdict.record()
+
+
+def test_a_candidate_that_brings_its_own_truth_is_not_compared():
+    """Right on 60% by the holder's labels and on all by its own: images of another class do not just drop out."""
+    held = heldout(range(400))
+    candidate = made(heldout=replace(held, labels=held.probabilities.argmax(1).astype(np.int32)), accuracy=1.0)
+    told = failed(gates.judge(candidate, HOLDER, Policy()))
+    assert told.keys() == {"champion", "recall"}
+    assert told["champion"].startswith("400 of 1000 held-out images have another true class than in fashion:1, 1% may")
+
+
+@pytest.mark.parametrize(("relabelled", "passed"), [(10, True), (11, False)])
+def test_a_few_labels_may_have_been_corrected(relabelled, passed):
+    held = heldout(())
+    corrected = held.labels.copy()
+    corrected[:relabelled] = 1
+    candidate = made(heldout=replace(held, labels=corrected))
+    assert gates.judge(candidate, HOLDER, Policy()).passed == passed
+
+
+@pytest.mark.parametrize(
+    ("unknown", "rules"),
+    [
+        ("calibration_error", Policy(calibration=Calibration(at_most=0.1))),
+        ("latency", Policy(latency=Latency(p99_ms=5))),
+    ],
+)
+def test_a_limit_that_was_set_is_not_got_round_by_what_was_not_measured(unknown, rules):
+    candidate = made(**{unknown: None})
+    assert gates.judge(candidate, None, Policy()).passed
+    [told] = gates.judge(candidate, None, rules).reasons
+    assert told.endswith("was not measured, and the policy sets a limit to it")

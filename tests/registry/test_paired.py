@@ -96,7 +96,7 @@ def test_one_image_more_that_is_gained_speaks_for_the_candidate(pair):
     images = pair.images + 2
     same = replace(pair, neither=pair.neither + 2)
     assert more.images == same.images == images
-    assert more.p_better() <= same.p_better() and more.p_worse() >= same.p_worse()
+    assert more.p_better() <= same.p_better() + 1e-12 and more.p_worse() >= same.p_worse() - 1e-12
     assert more.interval()[1] >= same.interval()[1] - 1e-7
     fewer = replace(same, lost=pair.lost + 1, neither=pair.neither + 1)
     assert fewer.interval()[0] <= same.interval()[0] + 1e-7

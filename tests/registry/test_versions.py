@@ -6,7 +6,9 @@ import pytest
 import sqlalchemy as sa
 
 from registry import aliases, history, names, packages, schema, versions
+from registry.cards import contents
 from registry.core import Registry
+from registry.exchange import carrying
 from registry.names import Reference
 from tailorbird.errors import Corrupt, InvalidInput, NotFound, Refused, Unavailable
 from tests import stores
@@ -180,6 +182,13 @@ def test_processes_may_register_at_once(settings, register, race):
     with Registry(settings) as registry:
         assert numbers(registry) == [*range(8, 0, -1)]
         assert all(versions.verify(registry, version) == [] for version in versions.every(registry))
+
+
+@pytest.mark.parametrize("model", ["blobs", "feedback", "schema"])
+def test_a_model_may_be_called_as_a_lock_is(registry, register, model):
+    with ThreadPoolExecutor(8) as threads:
+        made = list(threads.map(lambda n: register(registry, model, weights=b"%d" % n), range(16)))
+    assert sorted(version.number for version in made) == [*range(1, 17)]
 
 
 @pytest.mark.long
@@ -599,7 +608,7 @@ def test_a_row_that_was_changed_is_told_and_not_promoted(registry, register, unl
         promote(registry, 1, force=True)
 
 
-def test_manifests_that_are_swapped_between_rows_are_told(registry, register, unlock):
+def test_manifests_that_are_swapped_between_rows_are_told_and_not_loaded(registry, register, unlock, tmp_path):
     made = [register(registry), register(registry, weights=b"other", accuracy=0.8)]
     assert made[0].created != made[1].created
     unlock(registry, "versions")
@@ -613,6 +622,13 @@ def test_manifests_that_are_swapped_between_rows_are_told(registry, register, un
         ]
         with pytest.raises(Refused):
             promote(registry, number, force=True)
+        found = versions.resolve(registry, f"fashion:{number}")
+        told = r"fashion:\d: manifest.json: its created is not that of the version's row"
+        with pytest.raises(Corrupt, match=told):
+            contents.read(registry, found)
+        with pytest.raises(Corrupt, match=told):
+            carrying.export(registry, found, tmp_path / "x")
+    assert not (tmp_path / "x").exists()
 
 
 def test_a_manifest_with_the_bytes_of_anothers_is_told(registry, register):

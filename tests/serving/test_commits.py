@@ -20,9 +20,9 @@ class Slow(Registry):
     transactions = 0
 
     @contextmanager
-    def atomic(self):
+    def atomic(self, *locks):
         self.transactions += 1
-        with super().atomic() as connection:
+        with super().atomic(*locks) as connection:
             yield connection
             time.sleep(0.05)
 

@@ -42,6 +42,8 @@ def test_says_why_there_is_none(settings, model, told, caplog):
 
 def test_a_defect_stays_in_the_log(register, toy, tmp_path, caplog):
     own = Settings(_env_file=None, home=tmp_path)
-    register(own, "demo", toy.files() | {"baseline.json": b'{"accuracy": 1.0}'})
+    register(
+        own, "demo", toy.files() | {"baseline.json": b'{"accuracy": 1, "standard_error": 0, "test": {"accuracy": 1}}'}
+    )
     assert problem(opened(own)).endswith("loading it failed; the log says how")
     assert "KeyError: 'bins'" in caplog.text

@@ -2,7 +2,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from registry import versions
+from registry import schema, versions
 from registry.core import Registry
 from registry.names import Reference
 from serving import model
@@ -46,6 +46,19 @@ def test_a_damaged_package_is_never_served(toy, register, tmp_path):
             blob.write_bytes(blob.read_bytes().replace(b"MatMul", b"MatMux"))
     with Registry(settings) as registry, pytest.raises(Corrupt, match=r"model\.onnx"):
         load(registry, settings, "demo")
+
+
+def test_a_manifest_that_is_swapped_between_versions_is_never_served(toy, register, tmp_path):
+    settings = Settings(_env_file=None, home=tmp_path)
+    one, other = (register(settings, name, toy.files()) for name in ("demo", "other"))
+    with Registry(settings) as own:
+        with own.atomic() as connection:
+            connection.exec_driver_sql("DROP TRIGGER keep_versions_update")
+            for version, manifest in ((one, other.manifest), (other, one.manifest)):
+                connection.execute(schema.versions.update().filter_by(model=version.model).values(manifest=manifest))
+        for reference in ("demo:1", "other:1"):
+            with pytest.raises(Corrupt, match=r"manifest.json: its model is not that of the version's row"):
+                load(own, settings, reference)
 
 
 def test_a_table_is_not_served(toy, register, tmp_path):

@@ -132,6 +132,8 @@ def test_settings_do_not_change():
         ("DATABASE_URL", "sqlite:///:memory:", "must be sqlite:///PATH"),
         ("STORAGE_URL", "gs://bucket/prefix", "must be a folder or s3://BUCKET/PREFIX"),
         ("STORAGE_URL", "s3:///prefix", "must be a folder or s3://BUCKET/PREFIX"),
+        ("STORAGE_URL", "s3://key:secret@bucket/x", "must be a folder or s3://BUCKET/PREFIX, with credentials in"),
+        ("STORAGE_URL", "s3://Bucket_1", "must be a folder or s3://BUCKET/PREFIX"),
         ("HOME", "~nobody-here/x", "~nobody-here/x begins with a home folder that is not known here"),
         ("STORAGE_URL", "~nobody-here/x", "~nobody-here/x begins with a home folder"),
         ("MAX_PIXELS", "many", "must be a valid integer, not 'many'"),

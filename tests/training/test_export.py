@@ -83,7 +83,11 @@ def measured(network, exported, split) -> Parity:
 
 
 def refused(parity):
-    known = evidence.gathered({"baseline.json": b'{"accuracy": 0.9}'}, {"parity": parity.record()})
+    files = {
+        "baseline.json": b'{"accuracy": 0.9, "standard_error": 0.01, "test": {"accuracy": 0.9}}',
+        "signature.json": b'{"classes": ["even", "odd"]}',
+    }
+    known = evidence.gathered(files, {"parity": parity.record()})
     found = Evidence("digits", 1, 0.9, 180, None, known["parity"], None, 1, tuple("0123456789"), None, None)
     verdict = gates.judge(found, None, Policy())
     assert {gate.name for gate in verdict.gates if not gate.passed} <= {"parity"}

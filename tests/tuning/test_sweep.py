@@ -114,7 +114,7 @@ def test_an_interrupted_sweep_registers_nothing_and_leaves_nothing_running(start
 
 
 def test_a_trial_that_fails_is_told_and_the_others_go_on(start, spec_file, settings, given):
-    runs = [DIVERGING, {"epochs": 2}]
+    runs = [DIVERGING, {"epochs": 12}]
     del given["space"], given["trials"]
     status, out, err = ended(start(SCRIPT, spec_file(runs=runs), "--set", "run.model.width=32"))
     assert status == 0, err

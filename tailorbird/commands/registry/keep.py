@@ -19,6 +19,7 @@ def tag(
     Example: tailorbird registry tag demo:3 camera=north note="relabelled in May"
     """
     from registry import versions
+    from registry.cards.document import clean
 
     wanted = {}
     for change in changes:
@@ -32,7 +33,7 @@ def tag(
     if as_json:
         print_json(tags)
     else:
-        typer.echo(f"{found} has {', '.join(f'{key}={value}' for key, value in tags.items()) or 'no tags'}")
+        typer.echo(clean(f"{found} has {', '.join(f'{key}={value}' for key, value in tags.items()) or 'no tags'}"))
 
 
 def delete(
