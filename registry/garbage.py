@@ -99,10 +99,17 @@ def _package(registry: Registry, manifest: str) -> frozenset[str]:
     try:
         files = packages.manifest(registry.blobs, manifest)["files"]
     except Corrupt as error:
+        if not _visible(registry, manifest):  # deleted just now; perhaps another collection has been at it
+            return frozenset({manifest})
         raise Corrupt(
             f"{error}, so what belongs to it is not known and nothing is deleted; delete its version"
         ) from None
     return frozenset({manifest, *(entry["sha256"] for entry in files.values())})
+
+
+def _visible(registry: Registry, manifest: str) -> bool:
+    with registry.reading() as connection:
+        return manifest in connection.scalars(_manifests(datetime.max.replace(tzinfo=UTC))).all()
 
 
 def _manifests(before: datetime) -> sa.Select[Any]:

@@ -58,6 +58,24 @@ def moves(registry: Registry, model: str, *, limit: int = PAGE) -> list[Move]:
     return found
 
 
+@dataclass(frozen=True)
+class Deletion:
+    """Which version was deleted, when, by whom and why."""
+
+    number: int
+    deleted: str
+    who: str
+    why: str
+
+
+def deletions(registry: Registry, model: str, *, limit: int = PAGE) -> list[Deletion]:
+    """The last deletions of a model's versions, newest first."""
+    row = schema.deletions.c
+    query = sa.select(row.number, row.deleted, row.who, row.why).filter_by(model=names.check("model", model))
+    with registry.reading() as connection:
+        return [Deletion(**one._mapping) for one in connection.execute(query.order_by(row.deleted.desc()).limit(limit))]
+
+
 def earlier(connection: sa.Connection, model: str, alias: str) -> list[int]:
     """The versions that an alias could be rolled back to, the last one first."""
     move, deletion = schema.moves.c, schema.deletions.c

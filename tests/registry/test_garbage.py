@@ -142,6 +142,16 @@ def test_a_damaged_file_stops_nothing(registry, register):
     assert listed(registry) == before
 
 
+def test_a_deleted_version_whose_manifest_is_gone_stands_in_nobodys_way(registry, register):
+    """Two collections at once: the other one was asked to spare less, and has been at it."""
+    register(registry)
+    gone = register(registry, weights=b"other")
+    versions.delete(registry, "fashion", 2, why="old", who="ada")
+    registry.blobs.delete([gone.manifest])
+    assert garbage.collect(registry, age=HOUR).deleted == 0
+    assert garbage.collect(registry, age=NONE).deleted > 0 and whole(registry)
+
+
 def test_many_are_deleted_in_batches(registry, register, monkeypatch):
     register(registry)
     needed = listed(registry)

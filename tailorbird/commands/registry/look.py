@@ -87,6 +87,7 @@ def history(
 
     with open_registry() as registry:
         moves = log.moves(registry, model, limit=limit)
+        deletions = log.deletions(registry, model, limit=limit)
         hold = aliases.held(registry, model)
     if as_json:
         print_json([one.record() for one in moves])
@@ -98,6 +99,8 @@ def history(
         why = f"{one.why} ({'; '.join(notes)})" if notes else one.why
         _add(table, one.moved[:19], one.alias, str(one.from_number or "-"), str(one.to_number), one.who, why)
     Console().print(table)
+    for gone in deletions:
+        typer.echo(clean(f"{model}:{gone.number} was deleted {gone.deleted[:19]} UTC by {gone.who}: {gone.why}"))
     if hold is not None:
         typer.echo(clean(f"on hold since {hold.since[:19]} UTC by {hold.who}: {hold.why}"))
 

@@ -23,6 +23,8 @@ def test_a_version_is_deleted_and_its_space_freed(tailorbird, pets, home):
     told = tailorbird("registry", "delete", "pets:2", "--why", "too old", "--who", "ada")
     assert told.stdout == "pets:2 is deleted; `tailorbird registry gc` frees its space a day from now\n"
     assert tailorbird("registry", "show", "pets:2").returncode == 2
+    last = tailorbird("registry", "history", "pets").stdout.splitlines()[-1]
+    assert last.startswith("pets:2 was deleted 20") and last.endswith(" UTC by ada: too old")
     young = tailorbird("registry", "gc")
     assert young.stdout == "0 files (0.0 MB) were deleted, 13 stay\n"
     would = tailorbird("registry", "gc", "--hours", "0", "--dry-run")
