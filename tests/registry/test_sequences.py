@@ -75,11 +75,9 @@ class Books:
             return "NotFound"
         if expected not in (ANY, holder):
             return "Conflict"
-        if automatic and shelf.held():
-            return "Refused"
         passed = shelf.passes(number, holder)
         shelf.verdicts.append((number, alias, holder, passed))
-        if not (passed or force):
+        if not (passed or force) or (automatic and shelf.held()):
             return "Refused"
         shelf.stacks[alias] = [one for one in shelf.stacks[alias] if one != number] + [number]
         return self._moved(shelf, (alias, "promote", holder, number, not passed))
@@ -93,10 +91,10 @@ class Books:
             return "Refused"
         if to is not None and to not in before:
             return "InvalidInput"
-        if automatic and shelf.held():
-            return "Refused"
         target = to or before[0]
         shelf.verdicts.append((target, alias, holder, True))
+        if automatic and shelf.held():
+            return "Refused"
         del shelf.stacks[alias][shelf.stacks[alias].index(target) + 1 :]
         return self._moved(shelf, (alias, "rollback", holder, target, False))
 
