@@ -97,6 +97,8 @@ def rollback(
         with registry.reading() as connection:
             holder = _current(connection, model, alias)
             before = history.earlier(connection, model, alias)
+            if not before:
+                history.check_model(connection, model)
         target = _target(registry, asked, before, to)
         verdict = gates.verify(_evidence(registry, target))
         made = _decide(registry, asked, target, holder, verdict, {})
@@ -110,8 +112,7 @@ def hold(registry: Registry, model: str, *, held: bool, why: str, who: str) -> H
     names.check_text("who", who, names.WHO)
     row = Hold(names.check("model", model), held, why, who, schema.now())
     with registry.atomic(f"model:{model}") as connection:
-        if connection.scalar(sa.select(schema.models.c.name).filter_by(name=model)) is None:
-            raise NotFound("model", f"there is no model {model!r}; `tailorbird registry list` shows those there are")
+        history.check_model(connection, model)
         connection.execute(schema.holds.insert().values(**row.record()))
     return row
 
@@ -182,8 +183,6 @@ def _decide(
 
 def _target(registry: Registry, asked: _Asked, before: list[int], to: int | None) -> Version:
     name = f"{asked.model}@{asked.alias}"
-    if not before:
-        history.moves(registry, asked.model, limit=1)  # NotFound where there is no such model
     if to is None and not before:
         raise Refused(f"rolling back {name}", ["it had no version before this one"])
     if to is not None and to not in before:

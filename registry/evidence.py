@@ -24,6 +24,8 @@ CLASS_NAME = 256
 """How long one may be: feedback keeps it in a column of its own."""
 PARITY = ("agreement", "max_difference", "samples")
 LATENCY = ("p50_ms", "p99_ms", "runs", "threads")
+LARGEST = 2**53
+"""Of the whole numbers that every reader of JSON takes as they are."""
 _KEPT = ("accuracy", "standard_error", "samples", "test")
 
 
@@ -146,14 +148,15 @@ def heldout(data: bytes, classes: int) -> Heldout:
 def _baseline(files: Mapping[str, bytes]) -> dict[str, Any]:
     try:
         baseline = json.loads(files.get("baseline.json", b""))
-        kept = {key: baseline.get(key) for key in _KEPT}
-        sound = all(0 <= one["accuracy"] <= 1 for one in (kept, kept["test"])) and kept["standard_error"] >= 0
+        kept = {key: baseline[key] for key in _KEPT}
+        shares = [kept["accuracy"], kept["test"]["accuracy"]]
+        others = [kept["standard_error"], kept["samples"], kept["test"]["samples"]]
+        sound = all(_is_number(one) and 0 <= one <= LARGEST for one in (*shares, *others)) and max(shares) <= 1
     except (ValueError, AttributeError, TypeError, LookupError, RecursionError):
         sound = False
     if not sound:
-        raise InvalidInput(
-            "package", "baseline.json must hold an accuracy from 0 to 1, its standard error, and that of test"
-        )
+        wanted = "an accuracy from 0 to 1, its standard_error and samples, and a test with accuracy and samples"
+        raise InvalidInput("package", f"baseline.json must hold {wanted}")
     error = baseline.get("calibration_error")
     if error is None:
         return kept

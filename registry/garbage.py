@@ -17,7 +17,7 @@ WRITING = timedelta(hours=1)
 """For so long a file without a name is taken for one that somebody is writing, whatever age is asked for."""
 
 BATCH = 1_000
-"""So many are deleted well within a minute, after which PostgreSQL ends an idle transaction, and the lock with it."""
+"""So many are deleted well within the minutes after which PostgreSQL ends an idle transaction, and its lock with it."""
 
 
 @dataclass(frozen=True)

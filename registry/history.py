@@ -53,9 +53,15 @@ def moves(registry: Registry, model: str, *, limit: int = PAGE) -> list[Move]:
     )
     with registry.reading() as connection:
         found = [Move(**row._mapping) for row in connection.execute(query)]
-        if not found and connection.scalar(sa.select(schema.models.c.name).filter_by(name=model)) is None:
-            raise NotFound("model", f"there is no model {model!r}; `tailorbird registry list` shows those there are")
+        if not found:
+            check_model(connection, model)
     return found
+
+
+def check_model(connection: sa.Connection, model: str) -> None:
+    """Raise NotFound where nothing was ever registered as `model`."""
+    if connection.scalar(sa.select(schema.models.c.name).filter_by(name=model)) is None:
+        raise NotFound("model", f"there is no model {model!r}; `tailorbird registry list` shows those there are")
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ def page(
     with registry.asking() as connection:
         found = connection.execute(_page(model is not None, before is not None), bounds).all()
         if model is not None and not found and before is None:
-            _check_model(connection, model)
+            history.check_model(connection, model)
     return [_version(one) for one in found]
 
 
@@ -144,6 +144,7 @@ def check(version: Version, manifest: Mapping[str, Any]) -> None:
 
 def signature(registry: Registry, version: Version) -> dict[str, Any]:
     """What goes in and what comes out: `signature.json`."""
+    check(version, packages.manifest(registry.blobs, version.manifest))
     return dict(json.loads(packages.file(registry.blobs, version.manifest, "signature.json")))
 
 
@@ -275,11 +276,6 @@ def _next_number(connection: sa.Connection, model: str) -> int:
         connection.execute(schema.models.insert(), {"name": model, "last_number": 1, "created": schema.now()})
         return 1
     return int(number)
-
-
-def _check_model(connection: sa.Connection, model: str) -> None:
-    if connection.scalar(sa.select(schema.models.c.name).filter_by(name=model)) is None:
-        raise NotFound("model", f"there is no model {model!r}; `tailorbird registry list` shows those there are")
 
 
 def _what_there_is(connection: sa.Connection, wanted: Reference) -> str:

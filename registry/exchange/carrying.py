@@ -3,13 +3,12 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 from registry import evidence, packages, versions
-from registry.cards.contents import number
 from registry.core import Registry
 from registry.exchange import archives, carried, oci
 from registry.exchange.carried import Carried, Manifest
@@ -93,25 +92,12 @@ def _measured(found: Carried) -> dict[str, Any]:
     measured: dict[str, Any] = {key: said[key] for key in ("parity", "latency") if key in said}
     try:
         gathered = evidence.gathered(found.files, measured)
-        figures = dict(_figures(gathered))
     except (InvalidInput, OverflowError) as error:
         raise Corrupt(f"what was measured of it is not understood: {str(error)[:200]}") from None
-    for name, value in figures.items():
-        if value is None:
-            raise Corrupt(f"baseline.json has no number for {name}")
     for key, value in said.items():
         if gathered.get(key) != value:
             raise Corrupt(f"{MANIFEST} says {key} {_short(value)}, and baseline.json {_short(gathered.get(key))}")
     return measured
-
-
-def _figures(gathered: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:
-    """What every record of a version shows."""
-    for name in ("accuracy", "standard_error", "samples"):
-        yield name, number(gathered[name])
-    test = gathered["test"]
-    for name in ("accuracy", "samples"):
-        yield f"test.{name}", number(test.get(name)) if isinstance(test, dict) else None
 
 
 def _origin(about: Manifest, number: int | None) -> dict[str, Any]:

@@ -88,7 +88,8 @@ def test_a_figure_that_is_not_finite_is_kept_as_none(value):
     [None, b"", b"poem", b"\xff", b"[]", b"3", b"{}", b"[" * 9000, b'{"accuracy": null}', b'{"accuracy": "0.9"}',
      b'{"accuracy": NaN}', b'{"accuracy": 90.1}', b'{"accuracy": -0.1}',
      json.dumps({**BASELINE, "test": None}).encode(), json.dumps({**BASELINE, "test": {"accuracy": 2}}).encode(),
-     json.dumps({**BASELINE, "standard_error": None}).encode()],
+     json.dumps({**BASELINE, "standard_error": None}).encode(), json.dumps({**BASELINE, "samples": "40"}).encode(),
+     json.dumps({**BASELINE, "samples": 10**400}).encode(), json.dumps({**BASELINE, "test": {"accuracy": 1}}).encode()],
 )  # fmt: skip
 def test_a_package_without_a_sound_baseline_is_refused(baseline):
     files = {} if baseline is None else {"baseline.json": baseline}

@@ -1,4 +1,5 @@
 import copy
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -83,8 +84,9 @@ def measured(network, exported, split) -> Parity:
 
 
 def refused(parity):
+    test = {"accuracy": 0.9, "samples": 9}
     files = {
-        "baseline.json": b'{"accuracy": 0.9, "standard_error": 0.01, "test": {"accuracy": 0.9}}',
+        "baseline.json": json.dumps({"accuracy": 0.9, "standard_error": 0.01, "samples": 9, "test": test}).encode(),
         "signature.json": b'{"classes": ["even", "odd"]}',
     }
     known = evidence.gathered(files, {"parity": parity.record()})

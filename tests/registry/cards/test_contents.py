@@ -40,8 +40,8 @@ def test_confidence_bins_are_summed_over_classes_in_order(registry):
 
 
 def test_an_older_package_that_counted_less_is_read(registry):
-    baseline = json.dumps({"accuracy": 0.9, "standard_error": 0.1, "samples": 10, "test": {"accuracy": 0.8}}).encode()
-    found = read(registry, baseline_json=baseline)
+    counted = {"accuracy": 0.9, "standard_error": 0.1, "samples": 10, "test": {"accuracy": 0.8, "samples": 9}}
+    found = read(registry, baseline_json=json.dumps(counted).encode())
     assert (found.by_class, found.bins, found.calibration_error) == ((), (), None)
 
 
@@ -69,7 +69,8 @@ def test_the_kind_of_input_in_words(registry, signature, told):
 
 
 def baseline(bins):
-    return json.dumps({"accuracy": 1, "standard_error": 0, "test": {"accuracy": 1}, "bins": bins}).encode()
+    test = {"accuracy": 1, "samples": 9}
+    return json.dumps({"accuracy": 1, "standard_error": 0, "samples": 9, "test": test, "bins": bins}).encode()
 
 
 @pytest.mark.parametrize(
