@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check check-long constraints clean
+.PHONY: help demo test check check-long studies studies-quick constraints clean
 .NOTPARALLEL:
 
 help: ## list these targets
@@ -26,6 +26,13 @@ check: .venv/ready-dev ## style, types, and which room may import which
 
 check-long: .venv/ready-dev ## the tests that take minutes
 	$(BIN)/python -m pytest -m long
+	$(BIN)/python -m benchmarks.studies --quick
+
+studies: .venv/ready-demo ## every study that the ledger does not hold finished, and docs/studies.md: hours
+	$(BIN)/python -m benchmarks.studies
+
+studies-quick: .venv/ready-demo ## every study for an epoch or a few, to see that it runs: a quarter of an hour
+	$(BIN)/python -m benchmarks.studies --quick
 
 constraints: ## renew constraints.txt with the newest versions that pyproject.toml allows
 	$(PYTHON) -m venv --clear build/resolved

@@ -307,7 +307,6 @@ def _judged() -> dict[str, bytes]:
         "accuracy": float(np.mean(answers == records["label"])),
         "standard_error": 0.004,
         "samples": IMAGES,
-        "calibration_error": 0.02,
         "confusion": confusion.tolist(),
         "test": {"accuracy": 0.9, "samples": 10_000},
     }

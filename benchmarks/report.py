@@ -30,6 +30,14 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
 
 
+def flags() -> str:
+    """What of the processor bf16 rests on."""
+    cpuinfo = Path("/proc/cpuinfo")
+    known = set(cpuinfo.read_text().split()) if cpuinfo.exists() else set()
+    there = [name for name in ("amx_bf16", "amx_tile", "avx512_bf16", "avx512f", "avx2") if name in known]
+    return f"processor flags {', '.join(there)}" if there else "no flags for bf16"
+
+
 def figure(values: Sequence[float], unit: str) -> dict[str, Any]:
     """The median of several runs with the least and the greatest."""
     return {"value": statistics.median(values), "unit": unit, "low": min(values), "high": max(values)}

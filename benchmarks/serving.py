@@ -21,6 +21,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,6 @@ from tailorbird.settings import Settings
 from training import candidate, checkpoint, datasets, splits
 from training.config import RunConfig
 from training.loop import Run
-from training.splits import Splits
 
 CONNECTIONS = 64
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -79,8 +79,9 @@ def _tailorbird(folder: Path) -> Iterator[int]:
     config = RunConfig.model_validate(
         {"data": {"name": "digits"}, "model": {"family": "cnn", "depth": 3, "width": 24}, "epochs": 1}
     )
-    digits = splits.split(datasets.load("digits", folder), config.data)
-    dealt = Splits(digits.classes, *(_enlarged(one) for one in _parts(digits)))
+    digits = splits.split(datasets.load(config.data, folder, folder), config.data)
+    parts = {name: _enlarged(getattr(digits, name)) for name in ("train", "validation", "holdout", "test")}
+    dealt = replace(digits, **parts)
     run = Run(config, dealt)
     made = candidate.make(config, dealt, checkpoint.encode(list(run) and run.best_state), run.epochs, 1)
     (folder / "model.onnx").write_bytes(made.files["model.onnx"])
@@ -94,14 +95,10 @@ def _tailorbird(folder: Path) -> Iterator[int]:
         yield port
 
 
-def _parts(dealt: Splits) -> list[splits.Split]:
-    return [dealt.train, dealt.validation, dealt.holdout, dealt.test]
-
-
 def _enlarged(part: splits.Split) -> splits.Split:
     larger = np.zeros((len(part), 28, 28), np.uint8)
-    larger[:, 2:26, 2:26] = part.images.repeat(3, 1).repeat(3, 2)
-    return splits.Split(larger, part.labels, part.ids)
+    larger[:, 2:26, 2:26] = part.at(slice(None)).repeat(3, 1).repeat(3, 2)
+    return splits.Split(larger, np.arange(len(part)), part.targets, part.ids)
 
 
 @contextmanager

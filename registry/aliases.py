@@ -90,7 +90,8 @@ def rollback(
 ) -> Move:
     """Point `alias` at the version it had before this one, or at `to`, which it has had before.
 
-    Raises Refused where there is none, or where it does not verify.
+    Raises Refused where there is none, or where it does not verify. There is no way back to what it was rolled back
+    from, which somebody found wanting: that is promoted again, and so judged again.
     """
     asked = _Asked(names.check("model", model), names.check("alias", alias), "rollback", why, who, automatic)
     while True:
@@ -187,7 +188,11 @@ def _target(registry: Registry, asked: _Asked, before: list[int], to: int | None
         raise Refused(f"rolling back {name}", ["it had no version before this one"])
     if to is not None and to not in before:
         had = ", ".join(map(str, before)) or "none"
-        raise InvalidInput("to", f"{name} was not at version {to} before this one; accepted: where it was: {had}")
+        raise InvalidInput(
+            "to",
+            f"{name} has no way back to version {to}; accepted: {had}; "
+            f"any other, also one that it was rolled back from, is promoted with `tailorbird registry promote`",
+        )
     return versions.resolve(registry, Reference(asked.model, number=before[0] if to is None else to))
 
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from registry import packages
@@ -44,6 +45,13 @@ class Heldout:
         return len(self.ids)
 
     @cached_property
+    def finite(self) -> "NDArray[np.bool_]":
+        """Which images got an answer [N]: argmax takes NaN for the largest, and would be right now and then."""
+        import numpy as np
+
+        return np.asarray(np.isfinite(self.probabilities).all(1))
+
+    @cached_property
     def split(self) -> str:
         """What names these images, in whatever order they are: SHA-256 over the sorted ids."""
         import numpy as np
@@ -56,7 +64,7 @@ class Heldout:
 class Evidence:
     """All that gates look at of one version; `size` is that of the model that is served, in bytes.
 
-    Of a damaged package, whose `problems` say what is wrong, it holds what stands in the version's row and no more.
+    `problems` say what is wrong. Of a package that cannot be read, it holds what stands in the version's row alone.
     """
 
     model: str
@@ -98,17 +106,18 @@ def gathered(files: Mapping[str, bytes], measured: Mapping[str, Any]) -> dict[st
 def of(blobs: BlobStore, version: "Version", problems: Iterable[str]) -> Evidence:
     """The evidence of a stored version; `problems` is what a check of its files against their sums found.
 
-    A file that cannot be read for what it should be is one problem more: nothing is raised for it, so that a damaged
-    candidate gets its verdict, and a damaged champion can be replaced.
+    A file that cannot be read for what it should be is one problem more, and so is a figure that the package's own
+    answers deny: nothing is raised for it, so that a damaged candidate gets its verdict, and a damaged champion can be
+    replaced.
     """
-    found = list(problems)
-    read: dict[str, Any] = {"size": None, "classes": (), "confusion": None, "heldout": None}
+    found = tuple(problems)
+    read: dict[str, Any] = {"size": None, "classes": (), "confusion": None, "heldout": None, "problems": found}
+    kept = version.evidence
     if not found:
         try:
-            read = _read(blobs, version.manifest)
+            read = _read(blobs, version.manifest, kept)
         except Corrupt as error:
-            found.append(str(error))
-    kept = version.evidence
+            read["problems"] = (str(error),)
     return Evidence(
         model=version.model,
         number=version.number,
@@ -117,7 +126,6 @@ def of(blobs: BlobStore, version: "Version", problems: Iterable[str]) -> Evidenc
         calibration_error=kept.get("calibration_error"),
         parity=kept.get("parity") or {},
         latency=kept.get("latency"),
-        problems=tuple(found),
         **read,
     )
 
@@ -179,7 +187,9 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _read(blobs: BlobStore, manifest: str) -> dict[str, Any]:
+def _read(blobs: BlobStore, manifest: str, kept: Mapping[str, Any]) -> dict[str, Any]:
+    from registry import claims  # and numpy with it, which nothing but a judgement needs
+
     files = packages.manifest(blobs, manifest)["files"]
 
     def contents(name: str) -> bytes:
@@ -194,11 +204,16 @@ def _read(blobs: BlobStore, manifest: str) -> dict[str, Any]:
     if not isinstance(size, int):
         raise Corrupt(f"{packages.MANIFEST}: does not say how large model.onnx is")
     classes = _classes(contents("signature.json"))
+    baseline = _json("baseline.json", contents("baseline.json"))
+    confusion = _confusion(baseline, len(classes))
+    judged = heldout(contents("heldout.npy"), len(classes))
+    said = {"baseline.json": baseline, "the registry": kept}
     return {
         "size": size,
         "classes": classes,
-        "confusion": _confusion(contents("baseline.json"), len(classes)),
-        "heldout": heldout(contents("heldout.npy"), len(classes)),
+        "confusion": confusion,
+        "heldout": judged,
+        "problems": tuple(islice(claims.denied(judged, classes, confusion, said), 1)),
     }
 
 
@@ -216,8 +231,8 @@ def _classes(data: bytes) -> tuple[str, ...]:
     return tuple(classes)
 
 
-def _confusion(data: bytes, classes: int) -> list[list[int]] | None:
-    rows = _json("baseline.json", data).get("confusion")
+def _confusion(baseline: Mapping[str, Any], classes: int) -> list[list[int]] | None:
+    rows = baseline.get("confusion")
     if rows is None:
         return None
     if not (

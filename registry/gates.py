@@ -206,7 +206,7 @@ def _size(candidate: Evidence, allowed: Size) -> Gate:
 
 def _classes(candidate: Evidence, holder: Evidence, allowed: str) -> Gate:
     ours, theirs = candidate.classes, holder.classes
-    if holder.problems:
+    if not theirs:
         return _gate("classes", "", f"not compared: {holder} does not verify", {}, allowed)
     new, gone = ([name for name in one if name not in other] for one, other in ((ours, theirs), (theirs, ours)))
     moved = [name for place, name in enumerate(ours) if name in theirs and theirs.index(name) != place]
@@ -268,13 +268,12 @@ def _recall(candidate: Evidence, holder: Evidence, shared: Shared | None, allowe
         return _gate("recall", strangers, "", _overlap(shared), allowed)
     pairs = {name: shared.of_class(index) for index, name in enumerate(candidate.classes)}
     fallen = {name: pair for name, pair in pairs.items() if pair.images and -pair.difference > allowed.margin}
-    proven = {name: pair for name, pair in fallen.items() if pair.p_worse() < SIGNIFICANT}
     failed = "; ".join(
         f"recall of {name!r} falls by {_points(-pair.difference)}, {_points(allowed.margin)} are allowed: "
         f"{_compared(holder, pair)}, p {pair.p_worse():.2g}"
-        for name, pair in sorted(proven.items(), key=lambda one: one[1].difference)
+        for name, pair in sorted(fallen.items(), key=lambda one: one[1].difference)
     )
-    fine = f"no class's recall falls by more than {_points(allowed.margin)} beyond chance"
+    fine = f"no class's recall falls by more than {_points(allowed.margin)}"
     measured = {name: _class_record(pair) for name, pair in fallen.items()}
     return _gate("recall", failed, fine, measured, allowed)
 

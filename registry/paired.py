@@ -129,19 +129,14 @@ def shared(candidate: Evidence, other: Evidence) -> Shared | None:
         truth = their_labels[there]
     else:
         return None
-    answers, their_answers = ours.probabilities[here], theirs.probabilities[there]
+    answers, their_answers = ours.probabilities[here].argmax(1), theirs.probabilities[there].argmax(1)
     return Shared(
         truth,
-        _known(answers) & (answers.argmax(1) == truth),
-        _known(their_answers) & (translation[their_answers.argmax(1)] == truth),
+        ours.finite[here] & (answers == truth),
+        theirs.finite[there] & (translation[their_answers] == truth),
         min(len(ours), len(theirs)),
         relabelled,
     )
-
-
-def _known(probabilities: NDArray[Any]) -> NDArray[np.bool_]:
-    # argmax takes NaN for the largest: a model that answers nothing would be right now and then
-    return np.asarray(np.isfinite(probabilities).all(1))
 
 
 def _keys(judged: Heldout, labels: NDArray[Any]) -> NDArray[np.uint8]:

@@ -51,7 +51,7 @@ class Champion(Limits):
 
 
 class Recall(Limits):
-    """How much of a single class's recall may be lost."""
+    """How much of a single class's recall may be lost, whether that is proved or may be chance."""
 
     margin: Share = 0.05
 

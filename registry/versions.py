@@ -92,7 +92,7 @@ def find(connection: sa.Connection, wanted: Reference) -> Version:
     named = {"wanted": wanted.model, "alias": wanted.alias, "number": wanted.number}
     found = connection.execute(_named(wanted.number is None), named).first()
     if found is None:
-        raise NotFound("model", _what_there_is(connection, wanted))
+        raise _missing(connection, wanted)
     return _version(found)
 
 
@@ -278,8 +278,10 @@ def _next_number(connection: sa.Connection, model: str) -> int:
     return int(number)
 
 
-def _what_there_is(connection: sa.Connection, wanted: Reference) -> str:
+def _missing(connection: sa.Connection, wanted: Reference) -> NotFound:
+    """That a version is not there, by what of its name is wrong, with what there is."""
     row = schema.versions.c
+    part = "alias" if wanted.number is None else "version"
     numbers = [
         one.number
         for one in connection.execute(_visible().where(row.model == wanted.model).order_by(row.number.desc()).limit(5))
@@ -287,11 +289,12 @@ def _what_there_is(connection: sa.Connection, wanted: Reference) -> str:
     if not numbers:
         known = connection.scalars(sa.select(schema.models.c.name).order_by("name").limit(10)).all()
         if wanted.model in known:
-            return f"there is no {wanted}; all versions of {wanted.model} are deleted"
+            return NotFound(part, f"there is no {wanted}; all versions of {wanted.model} are deleted")
         there = f"registered are: {', '.join(known)}" if known else "the registry is empty; `tailorbird demo` fills it"
-        return f"there is no model {wanted.model!r}; {there}"
+        return NotFound("model", f"there is no model {wanted.model!r}; {there}")
     pointing = connection.scalars(sa.select(schema.aliases.c.alias).filter_by(model=wanted.model)).all()
-    return (
+    return NotFound(
+        part,
         f"there is no {wanted}; {wanted.model} has the aliases {', '.join(pointing) or '(none)'} "
-        f"and the versions {', '.join(map(str, numbers))}"
+        f"and the versions {', '.join(map(str, numbers))}",
     )

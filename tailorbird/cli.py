@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from tailorbird import __version__
-from tailorbird.commands import data, demo, doctor, registry, serve, sweeps, train
+from tailorbird.commands import data, demo, doctor, figure, registry, report, serve, sweeps, train
 from tailorbird.errors import told
 from tuning.sweep import sweep
 
@@ -16,7 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for command in (demo.demo, doctor.doctor, data.data, train.train, sweep, serve.serve):
+for command in (demo.demo, doctor.doctor, data.data, train.train, sweep, report.report, figure.figure, serve.serve):
     app.command()(command)
 app.add_typer(sweeps.app, name="sweeps")
 app.add_typer(registry.app, name="registry")

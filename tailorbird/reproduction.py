@@ -20,8 +20,8 @@ from tailorbird.settings import Settings
 from training import candidate, checkpoint, datasets, export, loop
 from training import config as configs
 from training import splits as dealing
-from training.config import RunConfig
-from training.evaluation import Evaluation
+from training.config import Objective, RunConfig
+from training.scores import Classification
 from training.splits import Splits
 
 MEAN_DIFFERENCE = 0.025
@@ -37,6 +37,7 @@ class Plan:
     version: Version
     config: RunConfig
     epoch: int
+    objective: Objective | None
     splits: Splits
     environment: str
 
@@ -97,9 +98,9 @@ def plan(registry: Registry, version: Version, settings: Settings) -> Plan:
     Raises InvalidInput where the lineage does not say enough, or the data set here is another one.
     """
     found = contents.read(registry, version)
-    config = configs.parse(RunConfig, found.config, "config.yaml: ")
+    config = configs.stored(found.config, "config.yaml: ")
     epoch, data = _lineage(version, config)
-    dataset = datasets.load(config.data.name, settings.data, settings.download_timeout)
+    dataset = datasets.load(config.data, settings.data, settings.cache, settings.download_timeout)
     digest = dataset.digest()
     if digest != data["sha256"]:
         raise InvalidInput(
@@ -109,7 +110,9 @@ def plan(registry: Registry, version: Version, settings: Settings) -> Plan:
         )
     dealt = dealing.split(dataset, config.data)
     candidate.check(dealt)
-    return Plan(version, config, epoch, dealt, found.environment)
+    said = version.lineage.get("objective")
+    objective = None if said is None else configs.parse(Objective, said, "objective.")
+    return Plan(version, config, epoch, objective, dealt, found.environment)
 
 
 def compare(registry: Registry, made: Plan, weights: bytes) -> Reproduction:
@@ -117,8 +120,8 @@ def compare(registry: Registry, made: Plan, weights: bytes) -> Reproduction:
     splits, manifest = made.splits, made.version.manifest
     stored = packages.file(registry.blobs, manifest, "checkpoint.safetensors")
     model = packages.file(registry.blobs, manifest, "model.onnx")
-    _, _, again = candidate.exported(made.config, splits, weights)
-    served, retrained = _evaluated(made, model), export.evaluate(again, splits.holdout)
+    _, again = candidate.exported(made.config, splits, weights)
+    served, retrained = _evaluated(made, model), export.evaluate(again, splits.holdout, splits.kind)
     if served.probabilities.shape != retrained.probabilities.shape:
         raise Corrupt(f"{made.version} has a damaged package: model.onnx: is of other classes than its data set")
     apart = np.abs(served.probabilities - retrained.probabilities).max(1)
@@ -147,15 +150,15 @@ def _lineage(version: Version, config: RunConfig) -> tuple[int, Mapping[str, Any
         raise InvalidInput(str(version), "its lineage does not say of which epoch and data it is; sweeps enter that")
     if not 1 <= epoch <= config.epochs:
         raise InvalidInput(str(version), f"its lineage names epoch {epoch}, and its run has {config.epochs}")
-    known = config.data.model_dump()
+    known = config.data.model_dump(mode="json")
     if other := [key for key, value in data.items() if key != "sha256" and known.get(key) != value]:
         raise InvalidInput(str(version), f"its lineage and its config.yaml differ in data.{other[0]}")
     return epoch, data
 
 
-def _evaluated(made: Plan, model: bytes) -> Evaluation:
+def _evaluated(made: Plan, model: bytes) -> Classification:
     try:
-        return export.evaluate(model, made.splits.holdout)
+        return export.evaluate(model, made.splits.holdout, made.splits.kind)
     except Exception as error:  # whatever ONNX Runtime makes of bytes that are no model, or one of other images
         reason = " ".join(str(error).split())[:200]
         raise Corrupt(f"{made.version} has a damaged package: model.onnx: cannot be run: {reason}") from None

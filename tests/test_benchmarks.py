@@ -1,15 +1,22 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from training.datasets import idx
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.mark.parametrize("name", ["registry", "serving"])
+@pytest.mark.parametrize("name", ["registry", "serving", "training"])
 def test_a_benchmark_measures_and_writes_its_figures(name, tmp_path):
+    if name == "training" and idx.SOURCES["fashion_mnist"].missing(
+        Path(os.environ.get("TAILORBIRD_DATA_DIR", "/nowhere"))
+    ):
+        pytest.skip("needs Fashion-MNIST: set TAILORBIRD_DATA_DIR to a folder with FashionMNIST/raw")
     command = [sys.executable, "-m", f"benchmarks.{name}", "--quick", "--json", str(tmp_path / "figures.json")]
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
     assert told.returncode == 0, told.stderr
@@ -23,4 +30,4 @@ def test_a_benchmark_measures_and_writes_its_figures(name, tmp_path):
 
 def test_every_benchmark_is_tested():
     scripts = {path.stem for path in (ROOT / "benchmarks").glob("*.py") if "report.tell(" in path.read_text()}
-    assert scripts == {"registry", "serving"}
+    assert scripts == {"registry", "serving", "training"}

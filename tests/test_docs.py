@@ -13,7 +13,20 @@ from registry.policy import Policy
 from serving.routes import Routes
 from tailorbird.cli import app
 from tailorbird.settings import PREFIX, Settings
-from training.config import CnnConfig, DataConfig, LinearConfig, MlpConfig, OptimizerConfig, RunConfig, ScheduleConfig
+from training.config import (
+    AugmentConfig,
+    CnnConfig,
+    CustomConfig,
+    DataConfig,
+    LinearConfig,
+    LossConfig,
+    MlpConfig,
+    OptimizerConfig,
+    ResnetConfig,
+    RunConfig,
+    ScheduleConfig,
+    VggConfig,
+)
 from tuning.spec import SweepSpec
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,8 +58,9 @@ def test_every_setting_is_documented_and_no_other():
 
 
 def test_every_key_of_a_run_is_documented_and_no_other():
-    nested = {"data": [DataConfig], "model": [LinearConfig, MlpConfig, CnnConfig], "optimizer": [OptimizerConfig]}
-    nested["schedule"] = [ScheduleConfig]
+    models = [LinearConfig, MlpConfig, CnnConfig, VggConfig, ResnetConfig, CustomConfig]
+    nested = {"data": [DataConfig], "model": models, "optimizer": [OptimizerConfig], "schedule": [ScheduleConfig]}
+    nested |= {"loss": [LossConfig], "augment": [AugmentConfig]}
     known = set(RunConfig.model_fields) - nested.keys()
     known |= {f"{key}.{name}" for key, kinds in nested.items() for kind in kinds for name in kind.model_fields}
     assert rows("Run config") == known

@@ -6,6 +6,7 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,26 @@ from torch import nn
 from tailorbird.errors import InvalidInput
 from training import checkpoint, evaluation, export, loop, plots
 from training.config import RunConfig
-from training.evaluation import Evaluation
-from training.export import Latency, Parity
+from training.export import Latency, Parity, Served
 from training.loop import Epoch
+from training.scores import THRESHOLD, Classification, Multilabel
 from training.splits import Split, Splits
 
 PACKAGES = ("torch", "torchvision", "ray", "onnx", "onnxruntime", "numpy", "safetensors", "scikit-learn", "tailorbird")
+REGISTERED = ("multiclass", "binary")
+CPUINFO = Path("/proc/cpuinfo")
+BF16_FLAGS = ("amx_bf16", "avx512_bf16")
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a run leaves behind that makes no package: files, and figures by split and name."""
+
+    files: dict[str, bytes]
+    figures: dict[str, dict[str, float]]
+
+    def record(self) -> dict[str, Any]:
+        return {"figures": self.figures}
 
 
 @dataclass(frozen=True)
@@ -30,15 +45,39 @@ class Candidate:
     files: dict[str, bytes]
     parity: Parity
     latency: Latency
-    holdout: Evaluation
-    test: Evaluation
+    holdout: Classification
+    test: Classification
     temperature: float
+
+    @property
+    def figures(self) -> dict[str, dict[str, float]]:
+        """By split and name."""
+        return {"holdout": self.holdout.figures(), "test": self.test.figures()}
+
+    def record(self) -> dict[str, Any]:
+        return {
+            "holdout_accuracy": self.holdout.accuracy,
+            "test_accuracy": self.test.accuracy,
+            "figures": self.figures,
+            "parity": self.parity.record(),
+        }
 
 
 def check(splits: Splits) -> None:
-    """Raise InvalidInput where a candidate of these splits could not be judged."""
+    """Raise InvalidInput where a candidate of these splits could not be registered or judged."""
+    if splits.kind not in REGISTERED:
+        raise InvalidInput("data", f"the registry takes multiclass and binary models; this one is {splits.kind}")
     if not len(splits.holdout):
         raise InvalidInput("data.holdout", "must be above 0: a candidate and its export are judged on these images")
+
+
+def obstacle(splits: Splits) -> str | None:
+    """Why there can be no candidate of these splits, if there cannot."""
+    try:
+        check(splits)
+    except InvalidInput as error:
+        return str(error)
+    return None
 
 
 def make(config: RunConfig, splits: Splits, weights: bytes, epochs: Sequence[Epoch], best: int) -> Candidate:
@@ -47,62 +86,88 @@ def make(config: RunConfig, splits: Splits, weights: bytes, epochs: Sequence[Epo
     This is the one place where test is measured. What is measured is the export, since that is what is served.
     """
     check(splits)
-    network, temperature, model = exported(config, splits, weights)
-    holdout, test = export.evaluate(model, splits.holdout), export.evaluate(model, splits.test)
-    title = f"held-out accuracy {holdout.accuracy:.2%} of {len(holdout.labels)} images"
+    served, model = exported(config, splits, weights)
+    holdout = export.evaluate(model, splits.holdout, splits.kind)
+    test = export.evaluate(model, splits.test, splits.kind)
     files = {
+        **_records(config, weights, epochs, best),
         "model.onnx": model,
-        "signature.json": _json(signature(splits, temperature)),
+        "signature.json": _json(signature(splits, served.temperature)),
         "baseline.json": _json(evaluation.baseline(holdout, test, splits.classes)),
         "heldout.npy": heldout(splits.holdout, holdout),
-        "config.yaml": yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False).encode(),
-        "checkpoint.safetensors": weights,
-        "environment.txt": environment().encode(),
-        "curves.json": _json([{"epoch": one.epoch, **one.metrics()} for one in epochs]),
-        "curves.png": plots.curves(epochs, best),
-        "confusion.png": plots.confusion(holdout.confusion(), splits.classes, title),
+        "confusion.png": _confusion("held-out", holdout, splits),
     }
     return Candidate(
         files=files,
-        parity=export.parity(network, temperature, holdout, splits.holdout),
+        parity=export.parity(served, holdout, splits.holdout),
         latency=export.latency(model, splits.holdout),
         holdout=holdout,
         test=test,
-        temperature=temperature,
+        temperature=served.temperature,
     )
 
 
-def exported(config: RunConfig, splits: Splits, weights: bytes) -> tuple[nn.Module, float, bytes]:
-    """The network of these weights, its temperature, and both as ONNX."""
+def results(config: RunConfig, splits: Splits, weights: bytes, epochs: Sequence[Epoch], best: int) -> Results:
+    """Measure the weights of epoch `best` of a run that is no candidate, on each split that was kept from training."""
+    network = restored(config, splits, weights)
+    temperature = evaluation.temperature(network, splits.validation, splits.kind)
+    parts = {"validation": splits.validation, "holdout": splits.holdout, "test": splits.test}
+    measured = {
+        name: evaluation.of(network, part, splits.kind, temperature) for name, part in parts.items() if len(part)
+    }
+    figures = {name: one.figures() for name, one in measured.items()}
+    files = {
+        **_records(config, weights, epochs, best),
+        "figures.json": _json({"kind": splits.kind, "temperature": temperature, **figures}),
+    }
+    match measured["test"]:
+        case Classification() as test:
+            files["confusion.png"] = _confusion("test", test, splits)
+        case Multilabel() as test:
+            title = f"test: precision and recall of {len(test)} examples"
+            files["thresholds.png"] = plots.precision_recall(
+                test.probabilities, test.truth, splits.classes, THRESHOLD, title
+            )
+    return Results(files, figures)
+
+
+def restored(config: RunConfig, splits: Splits, weights: bytes) -> nn.Module:
+    """The network of these weights."""
     network = loop.network(config, splits)
     checkpoint.restore(network, weights)
-    temperature = evaluation.temperature(evaluation.logits(network, splits.validation), splits.validation.labels)
-    return network, temperature, export.to_onnx(network, splits.train.images.shape[1:], temperature)
+    return network
+
+
+def exported(config: RunConfig, splits: Splits, weights: bytes) -> tuple[Served, bytes]:
+    """The network of these weights as it is served, with its temperature, and the same as ONNX."""
+    network = restored(config, splits, weights)
+    served = Served(network, splits.kind, evaluation.temperature(network, splits.validation, splits.kind))
+    return served, export.to_onnx(served, splits.train.shape)
 
 
 def signature(splits: Splits, temperature: float) -> dict[str, Any]:
     """`signature.json`: what goes in and what comes out."""
     return {
-        "kind": "image",
-        "shape": list(splits.train.images.shape[1:]),
-        "dtype": "uint8",
+        "kind": "table" if _is_table(splits) else "image",
+        "shape": list(splits.train.shape),
+        "dtype": str(splits.train.inputs.dtype),
         "classes": list(splits.classes),
-        "columns": None,
-        "objective": "multiclass",
+        "columns": list(splits.columns) if splits.columns is not None else None,
+        "objective": splits.kind,
         "temperature": temperature,
     }
 
 
-def heldout(split: Split, evaluated: Evaluation) -> bytes:
-    """`heldout.npy`: a record for each held-out image.
+def heldout(split: Split, evaluated: Classification) -> bytes:
+    """`heldout.npy`: a record for each held-out example.
 
-    It has the image's `id` (16 bytes), its `label` (int32, the index of its true class) and its `probabilities`
+    It has the example's `id` (16 bytes), its `label` (int32, the index of its true class) and its `probabilities`
     (float32).
     """
     classes = evaluated.probabilities.shape[1]
     kind = np.dtype([("id", "u1", (split.ids.shape[1],)), ("label", "<i4"), ("probabilities", "<f4", (classes,))])
     records = np.empty(len(split), kind)
-    records["id"], records["label"], records["probabilities"] = split.ids, split.labels, evaluated.probabilities
+    records["id"], records["label"], records["probabilities"] = split.ids, split.targets, evaluated.probabilities
     buffer = io.BytesIO()
     np.save(buffer, records, allow_pickle=False)
     return buffer.getvalue()
@@ -110,8 +175,42 @@ def heldout(split: Split, evaluated: Evaluation) -> bytes:
 
 def environment() -> str:
     """Python, machine and the packages that decide the weights, a line each."""
-    versions = [f"{name}=={metadata.version(name)}" for name in PACKAGES if _installed(name)]
-    return "\n".join([f"python=={platform.python_version()}", f"machine: {platform.platform()}", *versions]) + "\n"
+    lines = [f"python=={platform.python_version()}", f"machine: {platform.platform()}"]
+    if flags := cpu_flags():
+        lines.append(f"cpu flags: {' '.join(flags)}")
+    lines += [f"{name}=={metadata.version(name)}" for name in PACKAGES if _installed(name)]
+    return "\n".join(lines) + "\n"
+
+
+def cpu_flags() -> list[str]:
+    """Those that bf16 rests on; nothing where the system does not tell the processor's flags."""
+    try:
+        told = CPUINFO.read_text()
+    except OSError:
+        return []
+    here = next((line.split() for line in told.splitlines() if line.startswith("flags")), [])
+    return [flag for flag in BF16_FLAGS if flag in here]
+
+
+def _records(config: RunConfig, weights: bytes, epochs: Sequence[Epoch], best: int) -> dict[str, bytes]:
+    """What every run leaves behind."""
+    return {
+        "config.yaml": yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False).encode(),
+        "checkpoint.safetensors": weights,
+        "environment.txt": environment().encode(),
+        "curves.json": _json([{"epoch": one.epoch, **one.metrics()} for one in epochs]),
+        "curves.png": plots.curves(epochs, best),
+    }
+
+
+def _is_table(splits: Splits) -> bool:
+    return len(splits.train.shape) == 1
+
+
+def _confusion(name: str, evaluated: Classification, splits: Splits) -> bytes:
+    of = "rows" if _is_table(splits) else "images"
+    title = f"{name} accuracy {evaluated.accuracy:.2%} of {len(evaluated)} {of}"
+    return plots.confusion(evaluated.confusion(), splits.classes, title)
 
 
 def _installed(name: str) -> bool:

@@ -1,111 +1,83 @@
-"""What a trained model scores on a split: accuracy, confusion, calibration and confidence bins."""
+"""What a trained model scores on a split: its outputs, its temperature, and its scores by what it predicts."""
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
-from torch import nn
+from torch import Tensor, nn
 
-from tailorbird import bins
-from training.datasets import Labels
-from training.loop import EVALUATION_BATCH, as_tensor
+from training import calibration, objectives
+from training.arrays import as_tensor
+from training.config import Kind
+from training.datasets import Targets
+from training.loop import EVALUATION_BATCH
+from training.scores import Binary, Classification, Evaluation, Floats, Multilabel, Regression
 from training.splits import Split
 
-Floats = NDArray[np.float32]
-CALIBRATION_BINS = 15
+
+def of(network: nn.Module, split: Split, kind: Kind, temperature: float = 1.0) -> Evaluation:
+    """What a network scores on a split that is not empty, computed in batches where the network is, as fp32."""
+    return answered(logits(network, split), split.targets, kind, temperature)
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """Probabilities [N, classes] of a split's images beside their true labels [N]."""
-
-    probabilities: Floats
-    labels: Labels
-
-    @cached_property
-    def predicted(self) -> Labels:
-        return np.asarray(self.probabilities.argmax(1), np.int64)
-
-    @cached_property
-    def correct(self) -> NDArray[np.bool_]:
-        return np.asarray(self.predicted == self.labels)
-
-    @cached_property
-    def accuracy(self) -> float:
-        return float(self.correct.mean())
-
-    @property
-    def standard_error(self) -> float:
-        """Of the accuracy, binomial."""
-        return math.sqrt(self.accuracy * (1 - self.accuracy) / len(self.labels))
-
-    def confusion(self) -> NDArray[np.int64]:
-        """Counts [classes, classes]; rows are true classes, columns predicted ones."""
-        classes = self.probabilities.shape[1]
-        return np.bincount(self.labels * classes + self.predicted, minlength=classes**2).reshape(classes, classes)
-
-    def calibration_error(self) -> float:
-        """Expected calibration error over equal-width bins of confidence (Naeini et al. 2015)."""
-        confidences = self.probabilities.max(1)
-        places = np.minimum((confidences * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-        gaps = np.bincount(places, confidences - self.correct, CALIBRATION_BINS)
-        return float(np.abs(gaps).sum() / len(self.labels))
-
-    def bins(self, classes: Sequence[str]) -> dict[str, dict[str, dict[str, int]]]:
-        """For each predicted class and confidence bin that occurs, how many images and how many of them right."""
-        places = bins.indices(self.probabilities.max(1))
-        counted: dict[str, dict[str, dict[str, int]]] = {}
-        for index, name in enumerate(classes):
-            of_class = self.predicted == index
-            for place in np.unique(places[of_class]):
-                here = of_class & (places == place)
-                counts = {"count": int(here.sum()), "correct": int(self.correct[here].sum())}
-                counted.setdefault(name, {})[bins.LABELS[place]] = counts
-        return counted
+def answered(logits: Floats, targets: Targets, kind: Kind, temperature: float = 1.0) -> Evaluation:
+    """What outputs [N, outputs] score, their probabilities computed in double precision."""
+    precise = logits.astype(np.float64)
+    match kind:
+        case "regression":
+            return Regression(targets, logits)
+        case "multilabel":
+            return Multilabel(
+                targets, _probabilities(kind, precise, temperature), uncalibrated=_probabilities(kind, precise)
+            )
+        case _:
+            return classification(kind, targets, precise, _probabilities(kind, precise, temperature))
 
 
-def baseline(holdout: Evaluation, test: Evaluation, classes: Sequence[str]) -> dict[str, Any]:
+def classification(kind: Kind, targets: Targets, logits: Floats, probabilities: Floats) -> Classification:
+    """Of answers that an export gave: its outputs [N, outputs] and its calibrated probabilities [N, classes]."""
+    return (Binary if kind == "binary" else Classification)(targets, probabilities, _probabilities(kind, logits))
+
+
+def _probabilities(kind: Kind, logits: Floats, temperature: float = 1.0) -> Floats:
+    found: Floats = objectives.probabilities(kind, torch.from_numpy(logits), temperature).numpy()
+    return found
+
+
+def temperature(network: nn.Module, validation: Split, kind: Kind) -> float:
+    """The temperature of a network, fitted on validation; 1 where there is none."""
+    if not len(validation):
+        return 1.0
+    return calibration.temperature(logits(network, validation), validation.targets, kind)
+
+
+def logits(network: nn.Module, split: Split) -> Floats:
+    """The network's outputs [N, outputs] at rest for a split that is not empty, computed on the network's device."""
+    device = next(network.parameters()).device
+    training = network.training
+    network.eval()
+
+    def answers(batch: Tensor) -> Tensor:
+        found: Tensor = network(batch.to(device))
+        return found.float().cpu()
+
+    with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+        batches = [answers(as_tensor(batch)) for batch in split.batches(EVALUATION_BATCH)]
+    network.train(training)
+    return torch.cat(batches).numpy()
+
+
+def baseline(holdout: Classification, test: Classification, classes: Sequence[str]) -> dict[str, Any]:
     """`baseline.json`: everything is of the held-out split but for `test`."""
     return {
         "accuracy": holdout.accuracy,
         "standard_error": holdout.standard_error,
-        "samples": len(holdout.labels),
-        "calibration_error": holdout.calibration_error(),
+        "samples": len(holdout),
+        "nll": holdout.nll,
+        "nll_uncalibrated": holdout.nll_uncalibrated,
+        "calibration_error": holdout.calibration_error,
         "confusion": holdout.confusion().tolist(),
         "bins": holdout.bins(classes),
-        "test": {"accuracy": test.accuracy, "samples": len(test.labels)},
+        "test": {"accuracy": test.accuracy, "samples": len(test)},
     }
-
-
-def logits(network: nn.Module, split: Split) -> Floats:
-    """The network's logits [N, classes] for a split, computed on the device the network is on."""
-    device = next(network.parameters()).device
-    network.eval()
-    with torch.inference_mode():
-        batches = [network(batch.to(device)).cpu() for batch in as_tensor(split.images).split(EVALUATION_BATCH)]
-    return torch.cat(batches).numpy()
-
-
-def temperature(logits: Floats, labels: Labels) -> float:
-    """The T that minimises the cross entropy of softmax(logits / T) (Guo et al. 2017); 1 where there are no images.
-
-    A share of the labels, as of one image more, is taken for any class: else a split without an error would pass for
-    certainty, with the least T that is allowed.
-    """
-    if not len(labels):
-        return 1.0
-    rows, unsure = np.arange(len(labels)), 1 / (len(labels) + 1)
-
-    def cross_entropy(log_t: float) -> float:
-        losses = -log_softmax(logits / math.exp(log_t), axis=1)
-        return float((1 - unsure) * losses[rows, labels].mean() + unsure * losses.mean())
-
-    found = minimize_scalar(cross_entropy, bounds=(math.log(0.05), math.log(20)), method="bounded")
-    return math.exp(found.x)

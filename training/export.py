@@ -1,4 +1,4 @@
-"""ONNX export: uint8 pixels in, logits and calibrated probabilities out, in one file; and its parity with torch."""
+"""ONNX export: pixels or rows in, logits and calibrated probabilities out, in one file; and its parity with torch."""
 
 import copy
 import io
@@ -14,11 +14,17 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from training.evaluation import Evaluation, Floats
-from training.loop import EVALUATION_BATCH, as_tensor
+from tailorbird.errors import InvalidInput
+from training import evaluation, objectives
+from training.arrays import as_tensor
+from training.config import Kind
+from training.datasets import Inputs
+from training.loop import EVALUATION_BATCH
+from training.scores import Classification, Floats
 from training.splits import Split
 
 OPSET = 17
+OUTPUTS = ["logits", "probabilities"]
 THREADS = 1
 """Of ONNX Runtime, for whatever is measured of an export."""
 LATENCY_RUNS, LATENCY_SECONDS = 200, 1.0
@@ -27,7 +33,7 @@ WARM_UP_RUNS, WARM_UP_SECONDS = 20, 0.2
 
 @dataclass(frozen=True)
 class Parity:
-    """How an export compares with torch on real images."""
+    """How an export compares with torch on real examples."""
 
     agreement: float
     max_difference: float
@@ -39,7 +45,7 @@ class Parity:
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds that an export takes for one image: the median and the 99th percentile of so many runs."""
+    """Milliseconds that an export takes for one example: the median and the 99th percentile of so many runs."""
 
     p50_ms: float
     p99_ms: float
@@ -51,52 +57,61 @@ class Latency:
 
 
 class Served(nn.Module):
-    """A network as it is served: from pixels to logits and softmax(logits / temperature)."""
+    """A network as it is served, in fp32: from pixels or rows to its outputs and calibrated probabilities."""
 
-    def __init__(self, network: nn.Module, temperature: float) -> None:
+    def __init__(self, network: nn.Module, kind: Kind, temperature: float) -> None:
         super().__init__()
-        self.network = copy.deepcopy(network).cpu().eval()
+        self.network = copy.deepcopy(network).cpu().float()
+        self.kind = kind
         self.temperature = temperature
+        self.eval()  # the whole of it: an export brings its parts back to the mode that it found
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self.network(pixels)
-        return logits, torch.softmax(logits / self.temperature, dim=1)
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self.network(inputs)
+        return logits, objectives.probabilities(self.kind, logits, self.temperature)
 
 
-def to_onnx(network: nn.Module, shape: Sequence[int], temperature: float) -> bytes:
-    """Export a network for uint8 pixels [N, *shape] with N free."""
+def to_onnx(served: Served, shape: Sequence[int]) -> bytes:
+    """Export for N inputs of `shape`, N free: uint8 `pixels` of images, float32 `rows` of tables.
+
+    Raises InvalidInput where a layer of the user's own cannot be exported.
+    """
+    name, dtype = ("rows", torch.float32) if len(shape) == 1 else ("pixels", torch.uint8)
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", UserWarning)
-        torch.onnx.export(
-            Served(network, temperature),
-            (torch.zeros((1, *shape), dtype=torch.uint8),),
-            buffer,  # type: ignore[arg-type]  # its annotation forgets the buffers that it documents
-            input_names=["pixels"],
-            output_names=["logits", "probabilities"],
-            dynamic_axes={name: {0: "batch"} for name in ("pixels", "logits", "probabilities")},
-            opset_version=OPSET,
-            dynamo=False,  # ten times quicker here, and always one file
-        )
+        try:
+            torch.onnx.export(
+                served,
+                (torch.zeros((1, *shape), dtype=dtype),),
+                buffer,  # type: ignore[arg-type]  # its annotation forgets the buffers that it documents
+                input_names=[name],
+                output_names=OUTPUTS,
+                dynamic_axes={one: {0: "batch"} for one in (name, *OUTPUTS)},
+                opset_version=OPSET,
+                dynamo=False,  # ten times quicker here, and always one file
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            raise InvalidInput("model", f"cannot be exported to ONNX: {str(error).split(chr(10))[0]}") from None
     model = onnx.load_from_string(buffer.getvalue())
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString())
 
 
-def evaluate(model: bytes, split: Split) -> Evaluation:
+def evaluate(model: bytes, split: Split, kind: Kind) -> Classification:
     """Run an export over a split with ONNX Runtime, as it will be served."""
     session = _session(model)
-    batches = np.array_split(split.images, max(1, len(split) // EVALUATION_BATCH))
-    return Evaluation(np.concatenate([session.run(["probabilities"], {"pixels": b})[0] for b in batches]), split.labels)
+    answers = [session.run(OUTPUTS, _inputs(session, batch)) for batch in split.batches(EVALUATION_BATCH)]
+    logits, probabilities = (np.concatenate(parts) for parts in zip(*answers, strict=True))
+    return evaluation.classification(kind, split.targets, logits, probabilities)
 
 
-def parity(network: nn.Module, temperature: float, exported: Evaluation, split: Split) -> Parity:
+def parity(served: Served, exported: Classification, split: Split) -> Parity:
     """Compare an export's probabilities on the whole split with those of the network it was made from."""
-    served = Served(network, temperature)
     with torch.inference_mode():
-        batches = as_tensor(split.images).split(EVALUATION_BATCH)
-        expected: Floats = torch.cat([served(batch)[1] for batch in batches]).numpy()
+        answers = [served(as_tensor(batch))[1] for batch in split.batches(EVALUATION_BATCH)]
+    expected: Floats = torch.cat(answers).numpy()
     return Parity(
         agreement=float((expected.argmax(1) == exported.predicted).mean()),
         max_difference=float(np.abs(expected - exported.probabilities).max()),
@@ -105,7 +120,7 @@ def parity(network: nn.Module, temperature: float, exported: Evaluation, split: 
 
 
 def latency(model: bytes, split: Split) -> Latency:
-    """Time an export on single images of a split, on one CPU thread: 200 runs after a warm-up, at most a second."""
+    """Time an export on single examples of a split, on one CPU thread: 200 runs after a warm-up, at most a second."""
     session = _session(model)
     _timed(session, split, WARM_UP_RUNS, WARM_UP_SECONDS)
     taken = _timed(session, split, LATENCY_RUNS, LATENCY_SECONDS)
@@ -119,12 +134,16 @@ def _timed(session: Any, split: Split, runs: int, seconds: float) -> list[float]
     end = time.perf_counter() + seconds
     while True:
         place = len(taken) % len(split)
-        image = split.images[place : place + 1]
+        inputs = _inputs(session, split.at(slice(place, place + 1)))
         start = time.perf_counter()
-        session.run(["probabilities"], {"pixels": image})
+        session.run(["probabilities"], inputs)
         taken.append(1000 * (time.perf_counter() - start))
         if len(taken) == runs or time.perf_counter() >= end:
             return taken
+
+
+def _inputs(session: Any, batch: Inputs) -> dict[str, Inputs]:
+    return {session.get_inputs()[0].name: batch}
 
 
 def _session(model: bytes) -> Any:

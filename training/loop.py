@@ -1,28 +1,31 @@
-"""The loop: one run, epoch by epoch, over a data set that lies in one tensor.
+"""The loop: one run, epoch by epoch, over a data set that lies in one array.
 
 Batches are drawn by index from a shuffled order and normalised on the device, by the network itself; the optimiser is
-fused. The same config on the same processor gives the same weights, bit for bit.
+fused. The same config on the same processor gives the same weights, bit for bit, also where the run was interrupted:
+an epoch follows from the state after the one before.
 """
 
 import math
 import os
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tailorbird.errors import InvalidInput, TailorbirdError
-from training import models
-from training.config import CnnConfig, Device, Objective, OptimizerConfig, RunConfig
-from training.datasets import Images
+from training import models, normalization, objectives, optimization
+from training.arrays import as_tensor
+from training.augmentation import augment
+from training.config import Device, LossConfig, Objective, RunConfig
 from training.splits import Split, Splits
 
 EVALUATION_BATCH = 2048
+LOOK_EVERY = 256
+"""Steps after which a loss that is no number is noticed at the latest."""
 
 
 class Diverged(TailorbirdError):
@@ -31,10 +34,10 @@ class Diverged(TailorbirdError):
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch measured. Losses are means of the cross entropy in nats, accuracies shares of 1.
+    """What was measured after an epoch. Losses are means of the run's loss, accuracies shares of 1.
 
-    The train figures are running means over the epoch, with dropout on; the val figures are those of its end, and
-    NaN where there is no validation split.
+    The train figures are running means over the epoch, with dropout and augmentation on; the val figures are those of
+    its end. NaN stands for what there is not: a validation split, or accuracy where numbers are predicted.
     """
 
     epoch: int
@@ -60,125 +63,239 @@ class Run:
         objective: Objective | None = None,
         on_batch: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Prepare the weights; `on_batch` is told after each batch how many images it had.
+        """Prepare the weights; `on_batch` is told after each batch how many examples it had.
 
         Where the objective is of validation and there is none, nothing is chosen: the best epoch is the last one.
         """
         self.config = config
+        self.kind = splits.kind
         self.device = choose_device(config.device)
-        self.objective = objective or Objective()
+        self.objective = objective or usual(splits)
         self._chooses = not self.objective.metric.startswith("val_") or len(splits.validation) > 0
-        self._on_batch = on_batch
+        self.on_batch = on_batch
+        self._loss = objectives.loss(config.loss, splits.kind)
+        self._measured_loss = objectives.loss(LossConfig(name=config.loss.name), splits.kind)
         torch.manual_seed(config.seed)
         self.network = network(config, splits).to(self.device)
-        self._optimizer = _optimizer(self.network, config.optimizer)
-        self._train = _Resident(splits.train, self.device)
-        self._validation = _Resident(splits.validation, self.device)
-        steps = config.epochs * math.ceil(len(splits.train) / config.batch_size)
-        self._schedule = _schedule(self._optimizer, config, steps)
-        self._random = torch.Generator().manual_seed(config.seed)
+        self.averaged = _averaged(self.network, config.ema)
+        self.optimizer = optimization.optimizer(self.network, config.optimizer)
+        self._train = Resident(splits.train, self.device)
+        self._validation = Resident(splits.validation, self.device, self._train)
+        self._batch = len(splits.train) if config.batch_size == "full" else config.batch_size
+        self._steps = math.ceil(len(splits.train) / (self._batch * config.accumulate))  # of an epoch
+        self.random = torch.Generator().manual_seed(config.seed)
+        self.trained = 0
         self.epochs: list[Epoch] = []
-        self._best: Epoch | None = None
+        self._scores: list[float] = []
+        self._best = -1
         self.best_state: dict[str, Tensor] = {}
 
     def __iter__(self) -> Iterator[Epoch]:
-        while len(self.epochs) < self.config.epochs:
+        while not self.done:
             yield self.step()
+
+    @property
+    def examples(self) -> int:
+        """How many an epoch sees."""
+        return len(self._train)
+
+    @property
+    def done(self) -> bool:
+        """Whether every epoch is trained, or early stopping saw no better one for long enough."""
+        stopping = self.config.early_stopping
+        if stopping and optimization.waited(self._scores, stopping.least) >= stopping.patience:
+            return True
+        return self.trained >= self.config.epochs
 
     @property
     def best(self) -> Epoch:
         """The epoch that was kept; there is one after the first step."""
-        if self._best is None:
+        if not self.epochs:
             raise RuntimeError("the run has not made a step yet")
-        return self._best
+        return self.epochs[self._best]
 
     def step(self) -> Epoch:
-        """Train for one more epoch, measure it, and keep its weights if it is the best so far."""
+        """Train until the next measurement, measure, and keep the weights if they are the best so far."""
         start = time.perf_counter()
-        lr = self._optimizer.param_groups[0]["lr"]
-        train_loss, train_accuracy = self._train_epoch()
-        val_loss, val_accuracy = measure(self.network, self._validation)
-        seconds = time.perf_counter() - start
-        made = Epoch(len(self.epochs) + 1, train_loss, train_accuracy, val_loss, val_accuracy, lr, seconds)
+        lr = self._lr(self.trained * self._steps)
+        for _ in range(min(self.config.measure_every, self.config.epochs - self.trained)):
+            train_loss, train_accuracy = self._train_epoch()
+            self.trained += 1
+        val_loss, val_accuracy = self.measure(self._validation)
+        made = Epoch(self.trained, train_loss, train_accuracy, val_loss, val_accuracy, lr, time.perf_counter() - start)
         self._check_finite(made)
-        self.epochs.append(made)
-        if self._is_best(made):
-            self._best = made
-            self.best_state = {
-                name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()
-            }
+        self.enter(made)
+        if made is self.best:
+            self.best_state = {name: tensor.detach().cpu().clone() for name, tensor in self.kept.state_dict().items()}
         return made
 
-    def _check_finite(self, made: Epoch) -> None:
-        losses = (made.train_loss, made.val_loss) if len(self._validation.labels) else (made.train_loss,)
-        weights = self.network.state_dict().values()  # the last batch can spoil them after its loss was measured
-        if not (all(map(math.isfinite, losses)) and all(bool(tensor.isfinite().all()) for tensor in weights)):
-            raise Diverged(
-                f"the loss is no number any more in epoch {made.epoch} at lr {self.config.optimizer.lr:g} "
-                f"(train {made.train_loss:g}, validation {made.val_loss:g}); lower optimizer.lr"
-            )
+    def enter(self, made: Epoch) -> None:
+        """Count a measured epoch, which is the best one where it beats those before or nothing is chosen."""
+        self.epochs.append(made)
+        self.trained = made.epoch
+        if not self._chooses:
+            self._best = len(self.epochs) - 1
+            return
+        score = self.objective.score(asdict(made))
+        if score > max(self._scores, default=-math.inf):
+            self._best = len(self.epochs) - 1
+        self._scores.append(score)
 
-    def _is_best(self, made: Epoch) -> bool:
-        if self._best is None or not self._chooses:
-            return True
-        return self.objective.score(asdict(made)) > self.objective.score(asdict(self._best))
+    @property
+    def kept(self) -> nn.Module:
+        """The network that is measured and kept: the running mean of the weights, where there is one."""
+        kept: nn.Module = self.averaged.module if self.averaged else self.network
+        return kept
+
+    def finish(self) -> nn.Module:
+        """The network with the weights of the best epoch; the run cannot go on after it."""
+        self.kept.load_state_dict(self.best_state)
+        return self.kept
+
+    def score(self, split: Split) -> tuple[float, float]:
+        """Mean loss and accuracy on any split, by the weights as they are."""
+        return self.measure(Resident(split, self.device, self._train))
+
+    def measure(self, split: "Resident") -> tuple[float, float]:
+        """Mean loss, without label smoothing, and accuracy on a split; NaN where it is empty."""
+        if not len(split):
+            return math.nan, math.nan
+        self.kept.eval()
+        loss, right = 0.0, 0.0
+        with torch.inference_mode():
+            for chosen in torch.arange(len(split), device=self.device).split(EVALUATION_BATCH):
+                logits, targets = self.kept(split.inputs_at(split.places[chosen])), split.targets[chosen]
+                loss += self._measured_loss(logits, targets).item() * len(chosen)
+                answers = objectives.right(self.kind, logits, targets)
+                right += math.nan if answers is None else answers.double().sum().item()
+        return loss / len(split), right / len(split)
+
+    def _lr(self, step: int) -> float:
+        config = self.config
+        return optimization.lr(config.schedule, config.optimizer.lr, step, config.epochs * self._steps, self._scores)
 
     def _train_epoch(self) -> tuple[float, float]:
         # threads and the seed of dropout are the whole process's: another run may have set them in between
         torch.set_num_threads(threads(self.config))
-        torch.manual_seed(int(torch.randint(2**62, (), generator=self._random)))
+        torch.manual_seed(int(torch.randint(2**62, (), generator=self.random)))
         self.network.train()
-        count = len(self._train.labels)
-        order = torch.randperm(count, generator=self._random).to(self.device)
-        loss_sum = torch.zeros((), device=self.device)
-        correct = torch.zeros((), dtype=torch.int64, device=self.device)
-        for chosen in order.split(self.config.batch_size):
-            labels = self._train.labels[chosen]
-            logits = self.network(self._train.images.index_select(0, chosen))  # [chosen] would copy byte by byte
-            loss = nn.functional.cross_entropy(logits, labels)
-            self._optimizer.zero_grad()
-            loss.backward()
-            self._optimizer.step()
-            self._schedule.step()
-            loss_sum += loss.detach() * len(chosen)
-            correct += (logits.detach().argmax(1) == labels).sum()
-            self._on_batch(len(chosen))
-        return loss_sum.item() / count, correct.item() / count
+        count = len(self._train)
+        order = torch.randperm(count, generator=self.random).to(self.device)
+        places, targets = self._train.places[order], self._train.targets[order]
+        rates = [self._lr(self.trained * self._steps + step) for step in range(self._steps)]
+        tally = _Tally(self._steps, self.device)
+        group = self._batch * self.config.accumulate
+        for step, (there, wanted) in enumerate(zip(places.split(group), targets.split(group), strict=True)):
+            for parameters in self.optimizer.param_groups:
+                parameters["lr"] = rates[step]
+            self.optimizer.zero_grad()
+            try:
+                for chosen, batch in zip(there.split(self._batch), wanted.split(self._batch), strict=True):
+                    self._backward(chosen, batch, len(batch) / len(wanted), tally)
+                self.optimizer.step()
+            except RuntimeError as error:
+                raise _memory(error, self._batch) or error from None
+            if self.averaged:
+                self.averaged.update_parameters(self.network)
+            if tally.ends(step):
+                self._check_losses(tally, rates)
+        return tally.mean(self._batch * self.config.accumulate, count)
+
+    def _backward(self, chosen: Tensor, targets: Tensor, share: float, tally: "_Tally") -> None:
+        inputs = augment(self._train.inputs_at(chosen), self.config.augment)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            logits = self.network(inputs)
+        logits = logits.float()
+        loss = self._loss(logits, targets)
+        (loss if share == 1 else loss * share).backward()
+        tally.add(loss.detach(), objectives.right(self.kind, logits.detach(), targets), share)
+        self.on_batch(len(targets))
+
+    def _check_losses(self, tally: "_Tally", rates: list[float]) -> None:
+        if (step := tally.spoiled()) is None:
+            return
+        good = f"the last good weights are those of epoch {self.best.epoch}" if self.epochs else "no epoch was good"
+        raise Diverged(
+            f"the loss is no number any more in step {step + 1} of epoch {self.trained + 1}, at lr {rates[step]:g}; "
+            f"{good}; lower optimizer.lr"
+        )
+
+    def _check_finite(self, made: Epoch) -> None:
+        weights = self.kept.state_dict().values()  # the last step can spoil them after its loss was measured
+        sound = all(bool(tensor.isfinite().all()) for tensor in weights)
+        if not sound or (len(self._validation) and not math.isfinite(made.val_loss)):
+            raise Diverged(
+                f"the weights are no numbers any more after epoch {made.epoch}, at lr {made.lr:g} "
+                f"(train {made.train_loss:g}, validation {made.val_loss:g}); lower optimizer.lr"
+            )
 
 
-class _Resident:
-    """A split whose images and labels lie on the device for the whole run."""
+class _Tally:
+    """Losses and right answers of an epoch's steps, kept on the device so that no step waits for them."""
 
-    def __init__(self, split: Split, device: torch.device) -> None:
-        self.images = as_tensor(split.images).to(device)
-        self.labels = as_tensor(split.labels).to(device)
+    def __init__(self, steps: int, device: torch.device) -> None:
+        self._losses = torch.zeros(steps, device=device)
+        self._right: Tensor | None = None
+        self._step, self._checked = 0, 0
+
+    def add(self, loss: Tensor, right: Tensor | None, share: float) -> None:
+        self._losses[self._step] += loss * share
+        if right is not None:
+            total = right.sum()
+            self._right = total if self._right is None else self._right + total
+
+    def ends(self, step: int) -> bool:
+        """Whether it is time to look at what was counted."""
+        self._step = step + 1
+        return self._step - self._checked >= LOOK_EVERY or self._step == len(self._losses)
+
+    def spoiled(self) -> int | None:
+        """The first step since the last look whose loss is no number."""
+        finite = self._losses[self._checked : self._step].isfinite()
+        first, self._checked = self._checked, self._step
+        return None if finite.all() else first + int(finite.int().argmin())
+
+    def mean(self, batch: int, count: int) -> tuple[float, float]:
+        """Loss and accuracy over `count` examples, each step of so many, the last of the rest."""
+        sizes = torch.full((len(self._losses),), float(batch), device=self._losses.device)
+        sizes[-1] = count - batch * (len(self._losses) - 1)
+        right = math.nan if self._right is None else self._right.item() / count
+        return float((self._losses.double() * sizes).sum()) / count, right
+
+
+class Resident:
+    """A split whose inputs lie on the device for the whole run; on a CPU that is where they are already."""
+
+    def __init__(self, split: Split, device: torch.device, beside: "Resident | None" = None) -> None:
+        """`beside` is a split that is there already, perhaps of the same inputs."""
+        self._array = split.inputs
+        shared = beside is not None and beside._array is split.inputs
+        self._inputs: Tensor = beside._inputs if beside and shared else as_tensor(split.inputs).to(device)
+        self.places = as_tensor(split.places).to(device)
+        self.targets = as_tensor(split.targets).to(device)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def inputs_at(self, places: Tensor) -> Tensor:
+        return self._inputs.index_select(0, places)  # inputs[...] would copy byte by byte
 
 
 def network(config: RunConfig, splits: Splits) -> nn.Sequential:
-    """The network of a config with fresh weights, normalising by the mean and deviation of the training images."""
-    mean, deviation = _moments(splits.train.images)
-    shape = splits.train.images.shape[1:]
-    built = models.build(config.model, shape, len(splits.classes), mean, deviation)
-    if isinstance(config.model, CnnConfig):
+    """The network of a config with fresh weights, normalising by figures of the training examples."""
+    mean, deviation = normalization.moments(config, splits.train)
+    outputs = objectives.outputs(splits.kind, splits.classes)
+    built = models.build(config.model, splits.train.shape, outputs, models.Normalize(mean, deviation))
+    if models.convolves(config.model):
         built.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing from its stubs
     return built
 
 
-def measure(network: nn.Module, split: _Resident) -> tuple[float, float]:
-    """Mean cross entropy and accuracy on a split; NaN where it is empty."""
-    count = len(split.labels)
-    if not count:
-        return math.nan, math.nan
-    network.eval()
-    loss, correct = 0.0, 0
-    with torch.inference_mode():
-        for images, labels in zip(
-            split.images.split(EVALUATION_BATCH), split.labels.split(EVALUATION_BATCH), strict=True
-        ):
-            logits = network(images)
-            loss += nn.functional.cross_entropy(logits, labels, reduction="sum").item()
-            correct += int((logits.argmax(1) == labels).sum())
-    return loss / count, correct / count
+def usual(splits: Splits) -> Objective:
+    """By what the best epoch is chosen where nothing else is asked for."""
+    if splits.kind == "regression":
+        return Objective(metric="val_loss", mode="min")
+    return Objective()
 
 
 def choose_device(wanted: Device) -> torch.device:
@@ -196,42 +313,17 @@ def threads(config: RunConfig) -> int:
     """CPU threads of a run: small matrix products get slower by more than one."""
     if config.threads:
         return config.threads
-    return (os.cpu_count() or 1) if isinstance(config.model, CnnConfig) else 1
+    return (os.cpu_count() or 1) if models.convolves(config.model) else 1
 
 
-def as_tensor(array: NDArray[Any]) -> Tensor:
-    """The array's own memory as a tensor, not to be written to."""
-    with warnings.catch_warnings():  # arrays from Ray's object store are read-only, and we only read them
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(array)
+def _averaged(network: nn.Module, decay: float | None) -> Any:
+    if decay is None:
+        return None
+    return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
 
 
-def _moments(images: Images) -> tuple[list[float], list[float]]:
-    pixels = as_tensor(images)
-    channels = [pixels] if pixels.dim() == 3 else pixels.unbind(3)
-    # sums of a histogram are exact, and never make a float copy of the data set
-    values = torch.arange(256, dtype=torch.float64) / 255
-    shares = [torch.bincount(channel.flatten(), minlength=256).double() / channel.numel() for channel in channels]
-    means = [float(share @ values) for share in shares]
-    variances = [float(share @ (values - mean) ** 2) for share, mean in zip(shares, means, strict=True)]
-    return means, [max(math.sqrt(variance), 1e-6) for variance in variances]
-
-
-def _optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
-    parameters = network.parameters()
-    shared: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay, "fused": True}
-    match config.name:
-        case "adam":
-            return torch.optim.Adam(parameters, **shared)
-        case "adamw":
-            return torch.optim.AdamW(parameters, **shared)
-        case "sgd":
-            return torch.optim.SGD(parameters, momentum=config.momentum, **shared)
-
-
-def _schedule(optimizer: torch.optim.Optimizer, config: RunConfig, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
-    if config.schedule.name == "one_cycle":
-        return torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, config.optimizer.lr, steps, pct_start=config.schedule.warmup, cycle_momentum=False
-        )
-    return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1, total_iters=0)
+def _memory(error: RuntimeError, batch: int) -> InvalidInput | None:
+    """What to do about memory that is used up, which PyTorch tells by a class on a GPU and in words on a CPU."""
+    if not (isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)):
+        return None
+    return InvalidInput("batch_size", f"a batch of {batch} does not fit into memory; try {max(1, batch // 2)}")

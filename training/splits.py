@@ -6,69 +6,114 @@ file or the machine changes. Copies of one image go together, and each class is 
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tailorbird.errors import InvalidInput
-from training.config import DataConfig
-from training.datasets import Dataset, Images, Labels
+from training.config import DataConfig, Kind
+from training.datasets import Dataset, Inputs, Targets
+from training.datasets.dataset import BLOCK_BYTES, blocks
 
 ID_BYTES = 16
 
 
 @dataclass(frozen=True)
 class Split:
-    """Some images with their labels and ids; an id [16 bytes] is the hash of an image's pixels."""
+    """Some examples of a data set: those of `inputs` at `places` [N], with their targets [N, ...] and ids [N, 16].
 
-    images: Images
-    labels: Labels
+    `inputs` are shared by splits and may lie on disk, so they are never copied whole; an id is the hash of an example.
+    """
+
+    inputs: Inputs
+    places: NDArray[np.int64]
+    targets: Targets
     ids: NDArray[np.uint8]
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.places)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one example."""
+        return self.inputs.shape[1:]
+
+    def at(self, chosen: slice | NDArray[np.int64]) -> Inputs:
+        """The inputs of some of its examples, copied."""
+        return self.inputs[self.places[chosen]]
+
+    def batches(self, size: int) -> Iterator[Inputs]:
+        """All its inputs in order, so many at a time."""
+        for start in range(0, len(self), size):
+            yield self.at(slice(start, start + size))
+
+    def blocks(self) -> Iterator[Inputs]:
+        """All its inputs in order, a few megabytes at a time."""
+        return self.batches(max(1, BLOCK_BYTES // max(1, self.inputs[:1].nbytes)))
+
+    def only(self, chosen: slice | NDArray[np.int64]) -> "Split":
+        """A part of it."""
+        return Split(self.inputs, self.places[chosen], self.targets[chosen], self.ids[chosen])
 
 
 @dataclass(frozen=True)
 class Splits:
     """What a run sees of a data set."""
 
+    kind: Kind
     classes: tuple[str, ...]
+    columns: tuple[str, ...] | None
     train: Split
     validation: Split
     holdout: Split
     test: Split
 
     def without_verdicts(self) -> "Splits":
-        """What trials are given: the images that judge a candidate stay out of their reach."""
-        nothing = Split(self.train.images[:0], self.train.labels[:0], self.train.ids[:0])
+        """What trials are given: the examples that judge a candidate are none of theirs."""
+        nothing = self.train.only(slice(0))
         return replace(self, holdout=nothing, test=nothing)
 
 
 def split(dataset: Dataset, config: DataConfig) -> Splits:
     """Deal a data set; raises InvalidInput where the sizes leave nothing to train on.
 
-    What judges is dealt first: another size of validation neither changes nor leaks the held-out and test images.
+    What judges is dealt first: another size of validation neither changes nor leaks the held-out and test examples.
     """
-    ids = content_ids(dataset.images)
+    ids = content_ids(dataset.inputs)
     sizes = {"holdout": config.holdout, "validation": config.validation}
     if dataset.test is None:
         sizes = {"test": config.test, **sizes}
     counts = {name: _count(size, len(ids)) for name, size in sizes.items()}
     _check_room(counts, dataset)
-    dealt = _deal(ids, dataset.labels, counts, config.split_seed)
-    parts = {name: _take(dataset.images, dataset.labels, ids, dealt[name]) for name in dealt}
+    dealt = _deal(ids, _strata(dataset), counts, config.split_seed)
+    parts = {
+        name: Split(dataset.inputs, places, dataset.targets[places], ids[places]) for name, places in dealt.items()
+    }
     if dataset.test is not None:
-        images, labels = dataset.test
-        parts["test"] = Split(images, labels, content_ids(images))
-    return Splits(dataset.classes, **parts)
+        inputs, targets = dataset.test
+        parts["test"] = Split(inputs, np.arange(len(targets)), targets, content_ids(inputs))
+    return Splits(dataset.kind, dataset.classes, dataset.columns, **parts)
 
 
-def content_ids(images: Images) -> NDArray[np.uint8]:
-    """The id of each image [N, 16]: BLAKE2b of its pixels."""
-    joined = b"".join(hashlib.blake2b(image, digest_size=ID_BYTES).digest() for image in np.ascontiguousarray(images))
+def content_ids(inputs: Inputs) -> NDArray[np.uint8]:
+    """The id of each example [N, 16]: BLAKE2b of its pixels, or of its numbers."""
+    joined = bytearray()
+    for block in blocks(inputs):
+        for one in block:
+            joined += hashlib.blake2b(one, digest_size=ID_BYTES).digest()
     return np.frombuffer(joined, np.uint8).reshape(-1, ID_BYTES)
+
+
+def _strata(dataset: Dataset) -> NDArray[np.int64]:
+    """What each example is dealt in proportion by: its class, or its set of labels; numbers are one stratum."""
+    if dataset.kind == "regression":
+        return np.zeros(len(dataset.targets), np.int64)
+    if dataset.kind == "multilabel":
+        return np.unique(dataset.targets, axis=0, return_inverse=True)[1].reshape(-1)
+    return dataset.targets.astype(np.int64, copy=False)
 
 
 def _count(size: float, total: int) -> int:
@@ -78,7 +123,7 @@ def _count(size: float, total: int) -> int:
 
 
 def _check_room(counts: dict[str, int], dataset: Dataset) -> None:
-    total, least = len(dataset.labels), len(dataset.classes)
+    total, least = len(dataset.targets), len(dataset.classes)
     if total - sum(counts.values()) < least:
         wanted = ", ".join(f"data.{name} {count}" for name, count in counts.items())
         raise InvalidInput(
@@ -88,26 +133,39 @@ def _check_room(counts: dict[str, int], dataset: Dataset) -> None:
         )
 
 
-def _deal(ids: NDArray[np.uint8], labels: Labels, counts: dict[str, int], seed: int) -> dict[str, NDArray[np.int64]]:
-    """Indices of each part; groups of equal images are dealt whole, each class by its share."""
-    groups: dict[bytes, list[int]] = {}
-    for position, identity in enumerate(map(bytes, ids)):
-        groups.setdefault(identity, []).append(position)
-    key = seed.to_bytes(8, "big")
-    ranked = sorted(groups, key=lambda identity: hashlib.blake2b(identity, key=key, digest_size=16).digest())
-    classes = labels.tolist()
-    quotas = _quotas(Counter(classes), counts)
+def _deal(
+    ids: NDArray[np.uint8], strata: NDArray[np.int64], counts: dict[str, int], seed: int
+) -> dict[str, NDArray[np.int64]]:
+    """Indices of each part; groups of equal examples are dealt whole, each stratum by its share."""
+    quotas = {name: quota for name, quota in _quotas(Counter(strata.tolist()), counts).items() if any(quota.values())}
     parts: dict[str, list[int]] = {name: [] for name in counts}
-    for identity in ranked:
-        wanted = [classes[member] for member in groups[identity]]  # copies may lie in several classes
+    for group in _ranked(ids, seed):
+        if not quotas:
+            break
+        wanted = strata[group].tolist()  # copies may lie in several strata
         fits = (name for name in quotas if all(quotas[name][label] >= wanted.count(label) for label in wanted))
         if part := next(fits, None):
-            parts[part] += groups[identity]
+            parts[part] += group.tolist()
             quotas[part].subtract(wanted)
             if not any(quotas[part].values()):
                 del quotas[part]
     dealt = {name: np.sort(np.asarray(members, np.int64)) for name, members in parts.items()}
-    return dealt | {"train": np.setdiff1d(np.arange(len(ids)), np.concatenate([*dealt.values()]))}
+    train = np.ones(len(ids), bool)
+    train[np.concatenate([*dealt.values()])] = False
+    return dealt | {"train": np.flatnonzero(train)}
+
+
+def _ranked(ids: NDArray[np.uint8], seed: int) -> Iterator[NDArray[np.int64]]:
+    """Indices of examples, those of equal ones together, in an order that the seed and the ids decide."""
+    key = seed.to_bytes(8, "big")
+    keyed = bytearray()
+    for identity in ids:
+        keyed += hashlib.blake2b(identity, key=key, digest_size=16).digest()
+    high, low = np.frombuffer(keyed, ">u8").reshape(-1, 2).T
+    order = np.lexsort((low, high))
+    changes = (np.diff(high[order]) != 0) | (np.diff(low[order]) != 0)
+    for start, end in pairwise([0, *(np.flatnonzero(changes) + 1).tolist(), len(order)]):
+        yield order[start:end]
 
 
 def _quotas(present: Counter[int], counts: dict[str, int]) -> dict[str, Counter[int]]:
@@ -126,7 +184,3 @@ def _shares(present: Counter[int], count: int) -> Counter[int]:
     by_remainder = sorted(exact, key=lambda label: (int(exact[label]) - exact[label], label))
     shares.update(by_remainder[: count - shares.total()])
     return shares
-
-
-def _take(images: Images, labels: Labels, ids: NDArray[np.uint8], chosen: NDArray[np.int64]) -> Split:
-    return Split(images[chosen], labels[chosen], ids[chosen])

@@ -52,10 +52,12 @@ class Outcome:
 
 
 def rank(trials: Sequence[Trial], objective: Objective) -> list[Ranked]:
-    """Trials that ended well, best first by their best epoch; of equals the earlier."""
+    """Trials that ended well, best first by their best epoch; of equals, or where nothing is measured, the earlier."""
     ranked = []
     for trial in trials:
         kept = [report for report in trial.reports if report.checkpoint]
         if kept and trial.status in COUNTED:
             ranked.append(Ranked(trial, kept[-1]))  # a checkpoint is stored only where it beats those before it
+    if not all(objective.metric in one.best.metrics for one in ranked):  # a study without a validation split
+        return ranked
     return sorted(ranked, key=lambda one: -objective.score(one.best.metrics))

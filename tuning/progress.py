@@ -28,7 +28,7 @@ class LiveTable:
     """Rows of trials with a bar over all epochs; on something that is no terminal, a line for each ended trial."""
 
     def __init__(self, spec: SweepSpec, console: Console) -> None:
-        self._console, self._spec, self._metric = console, spec, spec.objective.metric
+        self._console, self._spec, self._metric = console, spec, spec.watched
         self._rows = {n: _Row(one.model_dump(), one.epochs) for n, one in enumerate(spec.configs, 1)}
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs"),
@@ -49,9 +49,9 @@ class LiveTable:
 
     def report(self, number: int, metrics: Mapping[str, Any]) -> None:
         """A trial ended an epoch."""
-        self._rows[number].metrics = dict(metrics)
-        self._rows[number].status = "running"
-        self._bar.advance(self._task)
+        row = self._rows[number]
+        self._bar.advance(self._task, metrics["epoch"] - row.metrics.get("epoch", 0))
+        row.metrics, row.status = dict(metrics), "running"
         self._show()
 
     def end(self, number: int, status: str) -> None:
@@ -65,7 +65,7 @@ class LiveTable:
         if not self._console.is_terminal:
             epoch = row.metrics.get("epoch", 0)
             reached = figure(row.metrics.get(self._metric))
-            values = zip(self._spec.varied.values(), cells(*self._spec.values(row.config)), strict=True)
+            values = zip(self._spec.titles, cells(*self._spec.told(number, row.config)), strict=True)
             what = ", ".join(f"{name} {value}" for name, value in values)
             self._console.print(
                 f"trial {number}/{len(self._rows)} {status} after {epoch}/{row.epochs} epochs: "
@@ -77,9 +77,7 @@ class LiveTable:
     def _show(self) -> None:
         if not self._live.is_started:
             return
-        table = Table(
-            "trial", "status", "epoch", self._metric, *self._spec.varied.values(), box=None, header_style="bold"
-        )
+        table = Table("trial", "status", "epoch", self._metric, *self._spec.titles, box=None, header_style="bold")
         shown = list(self._rows.items())
         if len(shown) > ROWS:  # those that move, then those that moved last
             shown = sorted(shown, key=lambda item: (item[1].status != "running", item[1].status == "pending", -item[0]))
@@ -87,5 +85,5 @@ class LiveTable:
             status = f"[{_MARKS[row.status]}]{row.status}[/]"
             epoch = f"{row.metrics.get('epoch', 0)}/{row.epochs}"
             reached = figure(row.metrics.get(self._metric))
-            table.add_row(str(number), status, epoch, reached, *cells(*self._spec.values(row.config)))
+            table.add_row(str(number), status, epoch, reached, *cells(*self._spec.told(number, row.config)))
         self._live.update(Group(table, self._bar))

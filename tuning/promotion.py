@@ -5,14 +5,12 @@ from typing import Any
 
 from registry import aliases, versions, webhooks
 from registry.core import Registry
-from registry.ledger import Report
 from registry.versions import Version
 from tailorbird import __version__
 from tailorbird.errors import Conflict, Corrupt, Refused, Unavailable
-from training import candidate
+from training import candidate, checkpoint
 from training.candidate import Candidate
-from training.config import RunConfig
-from training.loop import Epoch
+from training.config import Objective, RunConfig
 from training.splits import Splits
 from tuning.outcome import Promotion, Ranked
 from tuning.spec import Promote
@@ -21,7 +19,7 @@ from tuning.spec import Promote
 def measure(registry: Registry, best: Ranked, splits: Splits) -> Candidate:
     """Measure, export and draw the best trial's best epoch."""
     weights = registry.blobs.get(best.best.checkpoint or "")
-    epochs = [_epoch(report) for report in best.trial.reports]
+    epochs = [checkpoint.epoch(epoch=one.epoch, **one.metrics) for one in best.trial.reports]
     return candidate.make(RunConfig.model_validate(best.trial.config), splits, weights, epochs, best.best.epoch)
 
 
@@ -34,13 +32,16 @@ def enter(
     return Promotion(version, to.alias, _promote(registry, version, to.alias, champion, who))
 
 
-def lineage(best: Ranked, sweep: str, data: Mapping[str, Any], champion: int | None) -> dict[str, Any]:
+def lineage(
+    best: Ranked, sweep: str, data: Mapping[str, Any], champion: int | None, objective: Objective
+) -> dict[str, Any]:
     """Where a version came from; with `config.yaml` it is enough to make it again."""
     return {
         "sweep": sweep,
         "trial": best.trial.number,
         "epoch": best.best.epoch,
         "data": dict(data),
+        "objective": objective.model_dump(),
         "champion": champion,
         "code": __version__,
     }
@@ -62,8 +63,3 @@ def _promote(registry: Registry, version: Version, alias: str, champion: int | N
         return str(error)
     webhooks.deliver(registry)
     return None
-
-
-def _epoch(report: Report) -> Epoch:
-    nothing = {"val_loss": float("nan"), "val_accuracy": float("nan")}
-    return Epoch(epoch=report.epoch, **{**nothing, **report.metrics})

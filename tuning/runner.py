@@ -1,5 +1,6 @@
 """Running a sweep: trials on Ray Tune, every report in the ledger, the best into the registry."""
 
+import math
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +32,7 @@ def run(spec: SweepSpec, settings: Settings, console: Console, who: str, address
 
     Raises Interrupted on Ctrl-C or SIGTERM: the ledger keeps what was reported, and nothing is registered.
     """
-    dataset = datasets.load(spec.data.name, settings.data, settings.download_timeout)
+    dataset = datasets.load(spec.data, settings.data, settings.cache, settings.download_timeout)
     dealt = splits.split(dataset, spec.data)
     _check_models(spec, dataset)
     _check_registry(settings)
@@ -46,7 +47,7 @@ def run(spec: SweepSpec, settings: Settings, console: Console, who: str, address
         _answer(book.begin.remote(spec.model_dump(mode="json", exclude_none=True), configs, champion, who))
         with _closed(book, registry, sweep) as closing:
             with stop.searching():
-                _search(spec, configs, dealt.without_verdicts(), book, folder, console)
+                _search(spec, configs, dealt.without_verdicts() if spec.promote else dealt, book, folder, console)
             ranked = outcome.rank(ledger.trials(registry, sweep), spec.objective)
             if not ranked:
                 raise TailorbirdError(f"no trial of {sweep} succeeded: {_first_problem(registry, sweep)}")
@@ -54,8 +55,8 @@ def run(spec: SweepSpec, settings: Settings, console: Console, who: str, address
                 return Outcome(sweep, ranked, None)
             console.print(f"measuring and exporting trial {ranked[0].trial.number}", highlight=False)
             made = promotion.measure(registry, ranked[0], dealt)
-            data = {**spec.data.model_dump(), "sha256": dataset.digest()}
-            lineage = promotion.lineage(ranked[0], sweep, data, champion)
+            data = {**spec.data.model_dump(mode="json"), "sha256": dataset.digest()}
+            lineage = promotion.lineage(ranked[0], sweep, data, champion, spec.objective)
             with stop.committing():
                 promoted = promotion.enter(registry, made, spec.promote, lineage, champion, who)
                 closing.registered = promoted.version.number
@@ -75,8 +76,7 @@ class _Follower(tune.Callback):  # type: ignore[misc]
         self._table.report(trial.config["trial"]["number"], result)
 
     def on_trial_complete(self, *, trial: Any, **_: Any) -> None:
-        whole = trial.last_result["epoch"] == trial.config["trial"]["run"]["epochs"]
-        self._end(trial, "finished" if whole else "stopped", None)
+        self._end(trial, "finished" if trial.last_result["whole"] else "stopped", None)
 
     def on_trial_error(self, *, trial: Any, **_: Any) -> None:
         # the worker entered its reason if it could; this one is for a worker that died
@@ -119,7 +119,7 @@ def _search(
 def _scheduler(spec: SweepSpec) -> tune.schedulers.TrialScheduler | None:
     if spec.scheduler == "none":
         return None
-    longest = max(one.epochs for one in spec.configs)
+    longest = max(math.ceil(one.epochs / one.measure_every) for one in spec.configs)  # reports
     return tune.schedulers.ASHAScheduler(
         metric=spec.objective.metric,
         mode=spec.objective.mode,

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from registry import names
 from tailorbird.errors import InvalidInput
@@ -17,6 +17,12 @@ from tuning import space
 from tuning.space import Domain
 
 MOST_TRIALS = 100_000
+
+Metric = Literal[
+    "train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy", "test_nll", "test_rmse",
+    "fit_loss", "fit_accuracy",
+]  # fmt: skip
+"""What a study can be shown beside: of an epoch; of the test split; of the training split without dropout (fit)."""
 
 
 class Promote(Config):
@@ -33,14 +39,30 @@ class Resources(Config):
     gpus: float | None = Field(None, ge=0, description="default: 1 where the cluster has GPUs, else 0")
 
 
+class Listed(Config):
+    """One of explicit `runs`: parts of a RunConfig, with a name and the figures that it is shown beside."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str | None = None
+    reference: dict[Metric, float] | None = None
+
+    @property
+    def run(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
 class SweepSpec(Config):
-    """A search over run configs: a `space` that is sampled or laid out, or explicit `runs`."""
+    """A search over run configs: a `space` that is sampled or laid out, or explicit `runs`, each with some `seeds`."""
 
     name: str
     data: DataConfig
     run: dict[str, Any] = Field(default_factory=dict)
     space: Annotated[dict[str, Domain], Field(min_length=1)] | None = None
-    runs: Annotated[list[dict[str, Any]], Field(min_length=1)] | None = None
+    runs: Annotated[list[Listed], Field(min_length=1)] | None = None
+    seeds: Annotated[int, Field(strict=True, ge=1, le=1000)] = Field(1, description="runs of each config")
+    reference: dict[Metric, float] | None = Field(None, description="figures that the best trial is shown beside")
+    source: str | None = Field(None, description="where the figures of `reference` come from")
     trials: Annotated[int, Field(strict=True, ge=1, le=MOST_TRIALS)] | None = None
     search: Literal["random", "grid"] = "random"
     scheduler: Literal["none", "asha"] = "none"
@@ -59,7 +81,8 @@ class SweepSpec(Config):
             raise InvalidInput("trials", "is of random search alone; runs and grids have as many as they list")
         if self.promote and not self.data.holdout:
             raise InvalidInput("promote", "needs data.holdout above 0, the images that a candidate is judged on")
-        if self.objective.metric.startswith("val_") and not self.data.validation:
+        choosing = self.promote is not None or self.scheduler != "none"
+        if choosing and self.objective.metric.startswith("val_") and not self.data.validation:
             raise InvalidInput("objective.metric", f"{self.objective.metric} needs data.validation above 0")
         return self
 
@@ -68,8 +91,17 @@ class SweepSpec(Config):
         """The run config of each trial, in order; raises InvalidInput where one of them is not valid."""
         # a trial has as many threads as it is given CPUs, and its config says so
         base = {"data": self.data.model_dump(), "threads": max(1, int(self.resources.cpus)), **self.run}
+        return [
+            one.model_copy(update={"seed": one.seed + more}) for one in self._points(base) for more in range(self.seeds)
+        ]
+
+    def listed(self, number: int) -> Listed:
+        """What the spec says of a trial beside its config; trials are numbered from 1."""
+        return self.runs[(number - 1) // self.seeds] if self.runs else Listed()
+
+    def _points(self, base: Mapping[str, Any]) -> list[RunConfig]:
         if self.runs is not None:
-            return [_checked(_merge(base, one), f"runs.{index}") for index, one in enumerate(self.runs)]
+            return [_checked(_merge(base, one.run), f"runs.{index}") for index, one in enumerate(self.runs)]
         domains = self.space or {}
         self._check_domains(base, domains)
         points = space.grid(domains) if self.search == "grid" else space.samples(domains, self.trials or 0, self.seed)
@@ -78,13 +110,32 @@ class SweepSpec(Config):
     @cached_property
     def varied(self) -> dict[str, str]:
         """The dotted keys in which the trials differ, each with the shortest name that tells it from the others."""
-        keys = list(self.space or dict.fromkeys(key for one in self.runs or [] for key in _leaves(one)))
+        keys = list(self.space or dict.fromkeys(key for one in self.runs or [] for key in _leaves(one.run)))
         last = Counter(key.rpartition(".")[2] for key in keys)
         return {key: short if last[short := key.rpartition(".")[2]] == 1 else key for key in keys}
 
     def values(self, given: Mapping[str, Any]) -> list[Any]:
         """What a run config holds at the keys that vary; None where it has no such key."""
         return [lookup(given, key) for key in self.varied]
+
+    @property
+    def titles(self) -> list[str]:
+        """What the trials are told apart by: the names of the runs, where all have one, or the keys that vary."""
+        return ["run"] if self._named else list(self.varied.values())
+
+    def told(self, number: int, given: Mapping[str, Any]) -> list[Any]:
+        """What stands under the titles for a trial with this run config."""
+        return [self.listed(number).name] if self._named else self.values(given)
+
+    @property
+    def watched(self) -> str:
+        """The metric that is shown while trials run: without a validation split, what there is."""
+        unmeasured = self.objective.metric.startswith("val_") and not self.data.validation
+        return "train_loss" if unmeasured else self.objective.metric
+
+    @property
+    def _named(self) -> bool:
+        return self.runs is not None and all(one.name for one in self.runs)
 
     def _check_domains(self, base: Mapping[str, Any], domains: Mapping[str, Domain]) -> None:
         """Name the domain, not a trial, where a value is at fault; what lies in no domain stands in `run`."""

@@ -18,12 +18,12 @@ def show_trials(spec: SweepSpec, console: Console) -> None:
     """The trials that a spec would run."""
     table = Table(
         "trial",
-        *spec.varied.values(),
+        *spec.titles,
         title=f"{spec.name}: {len(spec.configs)} trials on {spec.data.name}",
         box=box.SIMPLE,
     )
     for number, config in enumerate(spec.configs, 1):
-        table.add_row(str(number), *cells(*spec.values(config.model_dump())))
+        table.add_row(str(number), *cells(*spec.told(number, config.model_dump())))
     console.print(table)
 
 

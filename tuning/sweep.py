@@ -49,12 +49,15 @@ def sweep(
         summary.show_trials(checked, console)
         return
     from tuning import runner
+    from tuning.report import terminal
 
     outcome = runner.run(checked, settings.load(), console, settings.who(who), address)
     if as_json:
         print(json.dumps(outcome.record(), indent=2))
-    else:
+    elif checked.promote:
         summary.show_outcome(outcome, checked, console)
+    else:
+        terminal.show(outcome, checked, console)
 
 
 if __name__ == "__main__":

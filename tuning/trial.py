@@ -1,5 +1,6 @@
 """A trial: one run on one worker, an epoch a step."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -8,7 +9,7 @@ from typing import Any
 import ray
 from ray import tune
 
-from training import checkpoint
+from training import checkpoint, evaluation
 from training.config import Objective, RunConfig
 from training.loop import Run
 from training.splits import Splits
@@ -33,10 +34,28 @@ class Trial(tune.Trainable):  # type: ignore[misc]
     def step(self) -> dict[str, Any]:
         with self._failing():
             made = self._run.step()
-        last = made.epoch == self._run.config.epochs
+        last = self._run.done
         weights = checkpoint.encode(self._run.best_state) if made is self._run.best else None
-        self._tell("report", self._number, made.epoch, made.metrics(), weights, last)
-        return {**asdict(made), "done": last}
+        metrics = made.metrics() | (self._final() if last else {})
+        self._tell("report", self._number, made.epoch, metrics, weights, last)
+        return {**asdict(made), "done": last, "whole": last}
+
+    def _final(self) -> dict[str, float]:
+        """What the kept weights reach on the test split, and on the training split without dropout.
+
+        Only the trials of a study are given a test split: one that promotes nothing.
+        """
+        splits = self._splits
+        if not len(splits.test):
+            return {}
+        with self._failing():
+            network = self._run.finish()
+            temperature = evaluation.temperature(network, splits.validation, splits.kind)
+            test = evaluation.of(network, splits.test, splits.kind, temperature).figures()
+            losses = {"test_loss": self._run.score(splits.test)[0]}
+            fit = dict(zip(("fit_loss", "fit_accuracy"), self._run.score(splits.train), strict=True))
+        figures = {f"test_{name}": value for name, value in test.items()} | losses | fit
+        return {name: value for name, value in figures.items() if not math.isnan(value)}
 
     @contextmanager
     def _failing(self) -> Iterator[None]:

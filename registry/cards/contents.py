@@ -81,11 +81,11 @@ class Contents:
 
 def read(registry: Registry, version: Version) -> Contents:
     """Read a version's package; raises Corrupt that names the file which is damaged or not understood."""
+    manifest = packages.manifest(registry.blobs, version.manifest)
+    versions.check(version, manifest)
     found = evidence.of(registry.blobs, version, ())
     if found.problems:
         raise Corrupt(f"{version} has a damaged package: {found.problems[0]}")
-    manifest = packages.manifest(registry.blobs, version.manifest)
-    versions.check(version, manifest)
     return Contents(
         sizes={name: entry["size"] for name, entry in manifest["files"].items()},
         signature=parsed(registry, version, "signature.json", json_object),
@@ -94,7 +94,7 @@ def read(registry: Registry, version: Version) -> Contents:
         bins=parsed(registry, version, "baseline.json", _bins),
         # the rows of versions that older releases registered do not have it, though their files do
         calibration_error=parsed(registry, version, "baseline.json", _calibration_error),
-        config=parsed(registry, version, "config.yaml", _yaml),
+        config=parsed(registry, version, "config.yaml", yaml_object),
         config_text=parsed(registry, version, "config.yaml", bytes.decode),
         environment=parsed(registry, version, "environment.txt", bytes.decode),
     )
@@ -102,13 +102,17 @@ def read(registry: Registry, version: Version) -> Contents:
 
 def parsed(registry: Registry, version: Version, name: str, parse: Callable[[bytes], T]) -> T:
     """One file of a version's package, parsed; what `parse` does not understand is Corrupt."""
+    return understood(str(version), name, packages.file(registry.blobs, version.manifest, name), parse)
+
+
+def understood(package: str, name: str, data: bytes, parse: Callable[[bytes], T]) -> T:
+    """The same for a file that was read already."""
     import yaml
 
-    data = packages.file(registry.blobs, version.manifest, name)
     try:
         return parse(data)
     except (*_MISREAD, yaml.YAMLError):
-        raise Corrupt(f"{version} has a damaged package: {name}: is not what stands under this name") from None
+        raise Corrupt(f"{package} has a damaged package: {name}: is not what stands under this name") from None
 
 
 def json_object(data: bytes) -> dict[str, Any]:
@@ -162,7 +166,8 @@ def _calibration_error(data: bytes) -> float | None:
     return number(json_object(data).get("calibration_error"))
 
 
-def _yaml(data: bytes) -> dict[str, Any]:
+def yaml_object(data: bytes) -> dict[str, Any]:
+    """A mapping without aliases."""
     import yaml
 
     # an alias could make a value that holds itself, or one that grows without bound when it is written out

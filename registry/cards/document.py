@@ -32,6 +32,7 @@ table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabul
 th, td { padding: .35rem .8rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top }
 th { color: var(--faint); font-weight: 600 }
 td { min-width: 3rem; max-width: 24rem; overflow-wrap: break-word }
+td:first-child:not(.n) { min-width: 11rem }
 .n { text-align: right; white-space: nowrap }
 code, pre { font: .85em/1.5 ui-monospace, monospace; background: var(--shade); border-radius: 6px }
 code { padding: .15em .35em }

@@ -158,15 +158,21 @@ class S3Store(BlobStore):
         """Why there was no answer. URLs are left out, which could hold a password."""
         from botocore import exceptions
 
+        variable = "AWS_ENDPOINT_URL_S3" if os.environ.get("AWS_ENDPOINT_URL_S3") else "AWS_ENDPOINT_URL"
+        no_url = f"{variable}, or endpoint_url in the AWS config file, must be a URL as https://HOST:PORT"
         match error:
             case exceptions.NoCredentialsError() | exceptions.PartialCredentialsError():
                 return "there are no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
             case exceptions.ConnectionError() | exceptions.HTTPClientError() | exceptions.IncompleteReadError():
                 endpoint = urlsplit(self._client().meta.endpoint_url)
                 where = f"{endpoint.hostname}:{endpoint.port}" if endpoint.port else endpoint.hostname
-                return f"the connection to {where} fails ({type(error).__name__}); AWS_ENDPOINT_URL_S3 sets another one"
+                return f"the connection to {where} fails ({type(error).__name__}); {variable} names the server"
+            case exceptions.EndpointProviderError():
+                return no_url
             case exceptions.BotoCoreError() if not isinstance(error, exceptions.CredentialRetrievalError):
                 return " ".join(str(error).split())
+            case ValueError():
+                return no_url
         return f"{type(error).__name__}; check the AWS_… variables"
 
 

@@ -1,53 +1,129 @@
-"""`tailorbird data NAME`: get a data set and describe it."""
+"""`tailorbird data NAME|PATH`: get a data set and describe it."""
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from tailorbird.commands.options import AsJson, print_json
+from tailorbird.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from training.datasets import Dataset
 
 
 def data(
-    name: Annotated[str, typer.Argument(help="digits, fashion_mnist or mnist.", show_default=False)],
-    out: Annotated[Path | None, typer.Option(help="Write a contact sheet (PNG) here.")] = None,
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|PATH",
+            help="A published set, package.module:name, or a folder or archive of images, or a CSV or Parquet table.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Write a contact sheet, of a table a scatter matrix (PNG), here.")
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="Column of a table that is predicted; several for several labels.")
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="SIDE|HEIGHTxWIDTH", help="Pixels that all images are brought to.")
+    ] = None,
+    colour: Annotated[
+        bool | None, typer.Option("--colour/--grey", help="Bring all images to colour, or to grey.")
+    ] = None,
+    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out images that cannot be read.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Get a data set, downloading what is missing, and describe it.
+    """Get a data set, downloading or decoding what is missing, and describe it.
 
     Example: tailorbird data fashion_mnist --out sheet.png
     """
     from rich.console import Console
-    from rich.table import Table
 
     from tailorbird import settings
-    from training import config, datasets, plots
+    from training import config, datasets
 
-    wanted = config.parse(config.DataConfig, {"name": name})
     here = settings.load()
-    dataset = datasets.load(wanted.name, here.data, here.download_timeout)
+    options = {"label": _labels(label), "size": _size(size), "colour": colour, "skip_broken": skip_broken}
+    given = {key: value for key, value in options.items() if value is not None}
+    wanted = config.parse(config.DataConfig, {**_source(name, here.data), **given})
+    dataset = datasets.load(wanted, here.data, here.cache, here.download_timeout)
     if out:
-        _write(out, plots.contact_sheet(dataset))
-    record = dataset.record()
+        _write(out, _picture(dataset))
     if as_json:
-        print_json(record)
-        return
-    table = Table("class", "train", "test", title=f"{dataset.name}: {record['shape']} {record['dtype']}")
-    for label, counts in record["counts"].items():
-        table.add_row(label, str(counts["train"]), str(counts["test"]))
-    table.add_row("all", str(record["train"]), str(record["test"]), style="bold")
-    console = Console()
+        print_json(dataset.record())
+    else:
+        _show(dataset, out, Console())
+
+
+def _source(name: str, folder: Path) -> dict[str, Any]:
+    """The keys of a data config that say where the data are: a name that is known goes before a path."""
+    from training.config import CODE, IMAGES, TABLE, Published
+    from training.datasets import table
+
+    if name in get_args(Published) or CODE.fullmatch(name):
+        return {"name": name}
+    path = next((one for one in (Path(name).expanduser().absolute(), folder / name) if one.exists()), None)
+    if path is None:
+        if re.fullmatch(r"\w+", name):
+            return {"name": name}  # which is refused with those that are known
+        raise InvalidInput("name", f"there is no file or folder {name!r}, neither here nor below {folder}")
+    tabular = path.suffix.lower() in table.SUFFIXES and path.is_file()
+    return {"name": TABLE if tabular else IMAGES, "path": str(path)}
+
+
+def _labels(given: list[str] | None) -> str | list[str] | None:
+    return given[0] if given and len(given) == 1 else given or None
+
+
+def _size(given: str | None) -> int | tuple[int, int] | None:
+    if given is None:
+        return None
+    if not (found := re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", given)):
+        raise InvalidInput("--size", f"must be SIDE or HEIGHTxWIDTH, as in 32 or 48x64, not {given!r}")
+    return (int(found[1]), int(found[2])) if found[2] else int(found[1])
+
+
+def _picture(dataset: "Dataset") -> bytes:
+    from training import plots
+
+    return plots.scatter_matrix(dataset) if dataset.columns else plots.contact_sheet(dataset)
+
+
+def _show(dataset: "Dataset", out: Path | None, console: "Console") -> None:
+    from rich.table import Table
+
+    record = dataset.record()
+    shape = "x".join(map(str, record["shape"])) if len(record["shape"]) > 1 else f"{record['shape'][0]} columns"
+    title = f"{dataset.name}: {shape} {record['dtype']}, {dataset.kind}"
+    if dataset.kind == "regression":
+        table = Table(dataset.classes[0], *record["values"], title=title)
+        for key in record["values"]["train"]:
+            table.add_row(key, *(f"{found[key]:.4g}" for found in record["values"].values()))
+    else:
+        table = Table("class" if dataset.kind != "multilabel" else "label", "train", "test", title=title)
+        for label, counts in record["counts"].items():
+            table.add_row(label, str(counts["train"]), str(counts["test"]))
+    table.add_row("all", *(str(record[part]) for part in ("train", "test")[: len(table.columns) - 1]), style="bold")
     console.print(table)
+    if dataset.columns:
+        console.print(f"columns: {', '.join(dataset.columns)}", highlight=False, soft_wrap=True)
+    for note in dataset.notes:
+        console.print(note, style="yellow", highlight=False, soft_wrap=True)
     console.print(f"SHA-256 {record['sha256']}", highlight=False, soft_wrap=True)
     if not dataset.test:
         console.print("no test split of its own: data.test sets one apart", highlight=False)
     if out:
-        console.print(f"contact sheet: {out}", highlight=False, soft_wrap=True)
+        kind = "scatter matrix" if dataset.columns else "contact sheet"
+        console.print(f"{kind}: {out}", highlight=False, soft_wrap=True)
 
 
 def _write(path: Path, picture: bytes) -> None:
-    from tailorbird.errors import InvalidInput
-
     try:
         path.write_bytes(picture)
     except OSError as error:

@@ -61,18 +61,23 @@ def demo() -> None:
 
 def _choose(here: "Settings", console: "Console") -> tuple["SweepSpec", "Dataset"]:
     from training import datasets
-    from tuning import spec as specs
 
-    folder = resources.files("tuning") / "specs"
+    spec = _spec("demo.yaml")
     try:
-        name, dataset = "demo.yaml", datasets.load("fashion_mnist", here.data, here.download_timeout)
+        return spec, datasets.load(spec.data, here.data, here.cache, here.download_timeout)
     except Unavailable as error:
         console.print(
             f"{error}\nso this demo runs on the digits that scikit-learn carries", style="yellow", soft_wrap=True
         )
-        name, dataset = "demo-digits.yaml", datasets.load("digits", here.data)
-    with resources.as_file(folder / name) as path:
-        return specs.read(path, []), dataset
+    spec = _spec("demo-digits.yaml")
+    return spec, datasets.load(spec.data, here.data, here.cache)
+
+
+def _spec(name: str) -> "SweepSpec":
+    from tuning import spec as specs
+
+    with resources.as_file(resources.files("tuning") / "specs" / name) as path:
+        return specs.read(path, [])
 
 
 def _verify(here: "Settings", model: str, console: "Console") -> None:
@@ -93,15 +98,15 @@ def _ask(here: "Settings", spec: "SweepSpec", dataset: "Dataset", model: str, co
     from training import splits
 
     test = splits.split(dataset, spec.data).test
-    chosen = [int((test.labels == index % len(dataset.classes)).argmax()) for index in range(IMAGES)]
+    chosen = [int((test.targets == index % len(dataset.classes)).argmax()) for index in range(IMAGES)]
     table = Table("image", "true", "predicted", "confidence", "ms", box=box.SIMPLE)
     labels, times = [], []
     with _serving(model) as url:
         console.print(f"serving {model} at {url}", highlight=False)
         for position in chosen:
-            true = dataset.classes[test.labels[position]]
+            true = dataset.classes[test.targets[position]]
             start = time.perf_counter()
-            answer = _post(here, f"{url}/predict", _png(test.images[position]), "image/png")
+            answer = _post(here, f"{url}/predict", _png(test.at(slice(position, position + 1))[0]), "image/png")
             times.append(1000 * (time.perf_counter() - start))
             found = answer["predictions"][0]
             mark = "" if found["label"] == true else " ✗"

@@ -108,13 +108,17 @@ def _registry(here: "Settings") -> Iterator[Finding]:
 def _data(here: "Settings") -> Iterator[Finding]:
     if not _installed("torch"):
         return
-    from training.datasets import SOURCES
+    from training.datasets import cifar, idx
 
-    for name, source in SOURCES.items():
+    for name, source in idx.SOURCES.items():
         if source.missing(here.data):
             yield Finding("data", "warning", f"{name} is not below {here.data}", f"tailorbird data {name} downloads it")
         else:
             yield Finding("data", "ok", f"{name} below {here.data}")
+    if place := cifar.place(here.data):
+        yield Finding("data", "ok", f"{cifar.NAME} at {place}")
+    else:
+        yield Finding("data", "warning", f"{cifar.NAME} {cifar.MISSING} {here.data}", cifar.MEND)
 
 
 def _ray(_: "Settings") -> Iterator[Finding]:

@@ -1,21 +1,27 @@
 """`tailorbird train CONFIG.yaml`: one run."""
 
-from itertools import islice
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tailorbird.commands.options import AsJson, print_json
-from tailorbird.errors import Unavailable
+from tailorbird.errors import Interrupted, InvalidInput, Unavailable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from training.candidate import Candidate
+    from training.candidate import Candidate, Results
     from training.config import RunConfig
     from training.loop import Run
     from training.splits import Splits
+
+INTERRUPTED = "interrupted.safetensors"
+KEEPING = 0.05
+"""The share of time that writing down what an interrupted run goes on from may take."""
+SPLITS = {"validation": "validation", "holdout": "held-out", "test": "test"}
 
 
 def train(
@@ -24,9 +30,12 @@ def train(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key, as in optimizer.lr=0.01.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the results; default: runs/NAME-DIGEST in HOME.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with this run, which was interrupted.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train one model; write curves, confusion matrix, checkpoint and ONNX export.
+    """Train one model; write curves, confusion matrix, checkpoint and, of what can be registered, the whole package.
+
+    An interrupted run goes on with --resume, and ends with the same weights as an unbroken one.
 
     Example: tailorbird train run.yaml --set model.width=256 --set epochs=10
     """
@@ -40,19 +49,22 @@ def train(
     here = settings.load()
     checked = configs.parse(configs.RunConfig, configs.override(configs.read(config), assignments or []))
     folder = (out or here.home / "runs" / f"{config.stem}-{configs.digest(checked)[:8]}").absolute()
-    dataset = datasets.load(checked.data.name, here.data, here.download_timeout)
+    dataset = datasets.load(checked.data, here.data, here.cache, here.download_timeout)
     dealt = splits.split(dataset, checked.data)
     console = Console(stderr=as_json)
-    candidate.check(dealt)
+    obstacle = candidate.obstacle(dealt)
     _make(folder)
-    run = with_bar(checked, dealt, console, checked.epochs)
-    made = candidate.make(checked, dealt, checkpoint.encode(run.best_state), run.epochs, run.best.epoch)
+    run = _trained(checked, dealt, console, folder, resume)
+    weights = checkpoint.encode(run.best_state)
+    write_flushed(folder / "checkpoint.safetensors", weights)  # first, so that it is there whatever comes after
+    made = (candidate.results if obstacle else candidate.make)(checked, dealt, weights, run.epochs, run.best.epoch)
     for name, data in made.files.items():
         write_flushed(folder / name, data)
+    (folder / INTERRUPTED).unlink(missing_ok=True)
     if as_json:
-        print_json(_record(run, made, folder))
+        print_json(_record(run, made, folder, obstacle))
     else:
-        _show(run, made, folder, console)
+        _show(run, made, folder, obstacle, console)
 
 
 def _make(folder: Path) -> None:
@@ -62,38 +74,73 @@ def _make(folder: Path) -> None:
         raise Unavailable(f"{folder} cannot be made: {error.strerror}; --out names another folder") from None
 
 
-def with_bar(config: "RunConfig", dealt: "Splits", console: "Console", epochs: int) -> "Run":
-    """Train so many epochs of a run, with a progress bar where somebody looks on."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+def _trained(config: "RunConfig", dealt: "Splits", console: "Console", folder: Path, resume: bool) -> "Run":
+    """Train to the end; after epochs, as often as is cheap, what the run would go on from is written down."""
+    from registry.storage.files import write_flushed
+    from training import checkpoint
+    from training.loop import Diverged, Run
 
-    from training.loop import Run
+    run, state = Run(config, dealt), folder / INTERRUPTED
+    if resume:
+        checkpoint.resume(run, dealt, _read(state))
+    due, epoch = 0.0, run.trained
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left"))
-    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("training", total=epochs * len(dealt.train))
-        run = Run(config, dealt, on_batch=lambda images: bar.advance(task, images))
-        for epoch in islice(run, epochs):
-            figures = "  ".join(f"{name} {value:.4f}" for name, value in epoch.metrics().items() if "_" in name)
-            bar.console.print(f"epoch {epoch.epoch}/{config.epochs}  {figures}  {epoch.seconds:.1f} s", highlight=False)
+    def keep() -> None:
+        nonlocal due, epoch
+        if (start := time.monotonic()) >= due:
+            write_flushed(state, checkpoint.interrupted(run, dealt))
+            due, epoch = start + (time.monotonic() - start) / KEEPING, run.trained
+
+    try:
+        with_bar(run, console, config.epochs, keep)
+    except KeyboardInterrupt:
+        again = f"the same command with --resume goes on after epoch {epoch}" if epoch else "nothing was kept yet"
+        raise Interrupted(f"interrupted in epoch {run.trained + 1}; {again}") from None
+    except Diverged as error:
+        if not run.best_state:
+            raise
+        write_flushed(folder / "checkpoint.safetensors", checkpoint.encode(run.best_state))
+        raise Diverged(f"{error}; they are in {folder / 'checkpoint.safetensors'}") from None
     return run
 
 
-def _record(run: "Run", made: "Candidate", folder: Path) -> dict[str, Any]:
+def _read(state: Path) -> bytes:
+    try:
+        return state.read_bytes()
+    except OSError:
+        raise InvalidInput("--resume", f"there is no interrupted run in {state.parent}; leave it out") from None
+
+
+def with_bar(run: "Run", console: "Console", epochs: int, on_epoch: Callable[[], None] = lambda: None) -> None:
+    """Train so many epochs of a run, with a progress bar where somebody looks on."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left"))
+    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("training", total=epochs * run.examples, completed=run.trained * run.examples)
+        run.on_batch = lambda examples: bar.advance(task, examples)
+        while not run.done and run.trained < epochs:
+            epoch = run.step()
+            figures = "  ".join(f"{name} {value:.4f}" for name, value in epoch.metrics().items() if "_" in name)
+            bar.console.print(f"epoch {epoch.epoch}/{run.config.epochs}  {figures}  {epoch.seconds:.1f} s", highlight=False)
+            on_epoch()
+
+
+def _record(run: "Run", made: "Candidate | Results", folder: Path, obstacle: str | None) -> dict[str, Any]:
     return {
         "folder": str(folder),
         "best_epoch": run.best.epoch,
-        "holdout_accuracy": made.holdout.accuracy,
-        "test_accuracy": made.test.accuracy,
-        "parity": made.parity.record(),
+        **made.record(),
+        "no_package": obstacle,
         "epochs": [{"epoch": one.epoch, **one.metrics()} for one in run.epochs],
     }
 
 
-def _show(run: "Run", made: "Candidate", folder: Path, console: Any) -> None:
-    kept = f"kept epoch {run.best.epoch} of {len(run.epochs)}"
-    figures = [
-        f"{name} accuracy {evaluated.accuracy:.2%} ± {evaluated.standard_error:.2%}"
-        for name, evaluated in (("held-out", made.holdout), ("test", made.test))
-    ]
-    console.print("; ".join([kept, *figures]), highlight=False, soft_wrap=True)
+def _show(run: "Run", made: "Candidate | Results", folder: Path, obstacle: str | None, console: Any) -> None:
+    console.print(f"kept epoch {run.best.epoch} of {run.trained}", highlight=False)
+    for split, figures in made.figures.items():
+        told = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in figures.items())
+        console.print(f"{SPLITS[split]}: {told}", highlight=False, soft_wrap=True)
+    if obstacle:
+        console.print(f"no package: {obstacle}", highlight=False, soft_wrap=True)
     console.print(f"results: {folder}", highlight=False, soft_wrap=True)

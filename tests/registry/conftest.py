@@ -70,14 +70,14 @@ def local(embedded):
         yield opened
 
 
-def heldout(right, samples):
+def heldout(right, samples, confidence):
     """`heldout.npy` of a model that is right on the first `right` of `samples` images of two classes in turn."""
     kind = np.dtype([("id", "u1", (16,)), ("label", "<i4"), ("probabilities", "<f4", (2,))])
     records = np.zeros(samples, kind)
     records["id"] = np.arange(samples * 16).astype("<u4").view("u1").reshape(samples, 64)[:, :16]
     records["label"] = np.arange(samples) % 2
     answers = np.where(np.arange(samples) < right, records["label"], 1 - records["label"])
-    records["probabilities"] = np.where(answers[:, None] == [0, 1], 0.95, 0.05)
+    records["probabilities"] = np.where(answers[:, None] == [0, 1], confidence, 1 - confidence)
     buffer = io.BytesIO()
     np.save(buffer, records, allow_pickle=False)
     confusion = np.bincount(records["label"] * 2 + answers, minlength=4).reshape(2, 2)
@@ -90,12 +90,13 @@ def package_files():
 
     def make(accuracy=0.9, weights=b"weights", samples=1000, **more):
         signature = {"kind": "image", "shape": [28, 28], "dtype": "uint8", "classes": ["cat", "dog"]}
-        judged, confusion = heldout(round(accuracy * samples), samples)
+        confidence = max(accuracy - 0.02, 0.52)
+        judged, confusion = heldout(round(accuracy * samples), samples, confidence)
         baseline = {
             "accuracy": accuracy,
             "standard_error": 0.01,
             "samples": samples,
-            "calibration_error": 0.02,
+            "calibration_error": round(abs(confidence - accuracy), 6),
             "confusion": confusion,
             "test": {"accuracy": 0.8, "samples": 50},
         }

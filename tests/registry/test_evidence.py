@@ -18,7 +18,7 @@ from tailorbird.errors import Corrupt, InvalidInput
 PARITY = {"agreement": 1.0, "max_difference": 3e-7, "samples": 40}
 LATENCY = {"p50_ms": 0.5, "p99_ms": 0.9, "runs": 200, "threads": 1}
 BASELINE = {"accuracy": 0.75, "standard_error": 0.07, "samples": 40, "test": {"accuracy": 0.8, "samples": 90}}
-CONFUSION = [[15, 5], [5, 15]]
+CONFUSION = [[30, 10], [0, 0]]
 SIGNATURE = json.dumps({"kind": "image", "classes": ["cat", "dog"]}).encode()
 
 
@@ -32,7 +32,7 @@ def records(labels=True, images=40, classes=2):
     fields = [("id", "u1", (16,)), ("label", "<i4"), ("probabilities", "<f4", (classes,))]
     made = np.zeros(images, fields if labels else [fields[0], fields[2]])
     made["id"][:, 0] = np.arange(images)
-    made["probabilities"][:, 0] = 1
+    made["probabilities"][np.arange(images), np.arange(images) // 30] = 1  # of 40, ten get the other class
     return made
 
 
@@ -141,9 +141,9 @@ def test_measurements_of_another_form_are_refused(measured, problem):
 
 
 def test_evidence_is_read_from_the_row_and_the_package(store):
-    found = evidence.of(*store({**BASELINE, "calibration_error": 0.02, "parity": PARITY, "latency": LATENCY}), [])
+    found = evidence.of(*store({**BASELINE, "calibration_error": 0.25, "parity": PARITY, "latency": LATENCY}), [])
     assert (str(found), found.model, found.number, found.problems) == ("fashion:3", "fashion", 3, ())
-    assert (found.accuracy, found.samples, found.calibration_error) == (0.75, 40, 0.02)
+    assert (found.accuracy, found.samples, found.calibration_error) == (0.75, 40, 0.25)
     assert (found.parity, found.latency, found.size) == (PARITY, LATENCY, 5)
     assert (found.classes, found.confusion) == (("cat", "dog"), CONFUSION)
     assert len(found.heldout) == 40 and found.heldout.ids.shape == (40, 16)

@@ -246,21 +246,21 @@ def test_a_version_is_found_by_its_number_its_alias_and_its_reference(registry, 
 
 
 @pytest.mark.parametrize(
-    ("reference", "told"),
+    ("reference", "field", "told"),
     [
-        ("letters", "there is no model 'letters'; registered are: fashion"),
-        ("letters:1", "there is no model 'letters'; registered are: fashion"),
-        ("fashion:9", "there is no fashion:9; fashion has the aliases champion and the versions 2, 1"),
-        ("fashion@other", "there is no fashion@other; fashion has the aliases champion and the versions 2, 1"),
+        ("letters", "model", "there is no model 'letters'; registered are: fashion"),
+        ("letters:1", "model", "there is no model 'letters'; registered are: fashion"),
+        ("fashion:9", "version", "there is no fashion:9; fashion has the aliases champion and the versions 2, 1"),
+        ("fashion@other", "alias", "there is no fashion@other; fashion has the aliases champion and the versions 2, 1"),
     ],
 )
-def test_what_is_not_there_is_not_found_and_what_is_there_is_told(registry, register, reference, told):
+def test_what_is_not_there_is_not_found_and_what_is_there_is_told(registry, register, reference, field, told):
     register(registry)
     register(registry)
     aliases.promote(registry, "fashion", 1, why="first", who="ada")
     with pytest.raises(NotFound) as missing:
         versions.resolve(registry, reference)
-    assert missing.value.problem == told
+    assert (missing.value.field, missing.value.problem) == (field, told)
 
 
 def test_an_empty_registry_says_how_to_fill_it(registry):
@@ -437,7 +437,7 @@ def test_a_model_of_which_all_is_deleted_is_still_known(registry, register):
     register(registry)
     delete(registry, 1)
     assert versions.page(registry, "fashion") == []
-    with pytest.raises(NotFound, match="there is no fashion@champion; all versions of fashion are deleted"):
+    with pytest.raises(NotFound, match=r"^alias: there is no fashion@champion; all versions of fashion are deleted"):
         versions.resolve(registry, "fashion")
 
 

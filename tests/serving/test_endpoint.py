@@ -44,8 +44,9 @@ def test_says_why_there_is_none(settings, model, told, caplog):
 
 def test_a_defect_stays_in_the_log(register, toy, tmp_path, caplog):
     own = Settings(_env_file=None, home=tmp_path)
-    test = {"accuracy": 1, "samples": 1}
-    without_bins = json.dumps({"accuracy": 1, "standard_error": 0, "samples": 1, "test": test}).encode()
-    register(own, "demo", toy.files() | {"baseline.json": without_bins})
+    files = toy.files()
+    baseline = json.loads(files["baseline.json"])
+    del baseline["bins"]
+    register(own, "demo", files | {"baseline.json": json.dumps(baseline).encode()})
     assert problem(opened(own)).endswith("loading it failed; the log says how")
     assert "KeyError: 'bins'" in caplog.text

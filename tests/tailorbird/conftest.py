@@ -36,19 +36,31 @@ def tailorbird(tmp_path, monkeypatch, capsys):
 
 
 @pytest.fixture
-def tailorbird_process(tmp_path):
-    """Runs `tailorbird …` in a process of its own."""
+def started(tmp_path):
+    """Starts `tailorbird …` in a process of its own, and ends it where the test did not."""
+    processes = []
 
-    def run(*words, timeout, **environment):
+    def start(*words, **environment):
         clean = {k: v for k, v in os.environ.items() if not k.startswith((PREFIX, "RAY_"))}
         clean |= {PREFIX + "HOME": str(tmp_path / "home"), "COLUMNS": "160", **environment}
-        return subprocess.run(
-            [sys.executable, "-m", "tailorbird", *map(str, words)],
-            cwd=tmp_path,
-            env=clean,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
+        command = [sys.executable, "-m", "tailorbird", *map(str, words)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        processes.append(subprocess.Popen(command, cwd=tmp_path, env=clean, text=True, **pipes))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def tailorbird_process(started):
+    """Runs `tailorbird …` in a process of its own to its end."""
+
+    def run(*words, timeout, **environment):
+        process = started(*words, **environment)
+        stdout, stderr = process.communicate(timeout=timeout)
+        return SimpleNamespace(returncode=process.returncode, stdout=stdout, stderr=stderr)
 
     return run

@@ -11,7 +11,8 @@ from tailorbird.cli import app
 
 RUNNER = CliRunner()
 COMMANDS = [
-    ["demo"], ["doctor"], ["data"], ["train"], ["sweep"], ["serve"], ["sweeps", "list"], ["sweeps", "show"],
+    ["demo"], ["doctor"], ["data"], ["train"], ["figure"], ["report"], ["sweep"], ["serve"],
+    ["sweeps", "list"], ["sweeps", "show"],
     *(["registry", name] for name in ("list", "show", "history", "verify", "promote", "export")),
 ]  # fmt: skip
 ROOT = Path(__file__).resolve().parents[2]

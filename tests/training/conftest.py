@@ -10,7 +10,7 @@ import torch
 
 from training import config, datasets, splits
 from training.config import DataConfig, RunConfig
-from training.datasets import Dataset
+from training.datasets import Dataset, cifar, idx
 from training.loop import Run
 
 hypothesis.settings.register_profile("busy machine", deadline=None)
@@ -30,9 +30,12 @@ def data_folder():
 
     def find(name) -> Path:
         folder = Path(os.environ.get("TAILORBIRD_DATA_DIR", "/nowhere"))
-        if datasets.SOURCES[name].missing(folder):
+        if name == cifar.NAME:
+            if not cifar.place(folder):
+                pytest.skip(f"needs CIFAR-10: set TAILORBIRD_DATA_DIR to a folder of which cifar10 {cifar.MEND}")
+        elif idx.SOURCES[name].missing(folder):
             pytest.skip(
-                f"needs {TITLES[name]}: set TAILORBIRD_DATA_DIR to a folder with {datasets.SOURCES[name].folder}/raw"
+                f"needs {TITLES[name]}: set TAILORBIRD_DATA_DIR to a folder with {idx.SOURCES[name].folder}/raw"
             )
         return folder
 
@@ -47,7 +50,7 @@ def published(data_folder):
     def load(name) -> Dataset:
         folder = data_folder(name)
         if name not in read:
-            read[name] = datasets.load(name, folder)
+            read[name] = datasets.load(DataConfig(name=name), folder, Path("/nowhere"))
         return read[name]
 
     return load
@@ -69,7 +72,7 @@ def blobs():
 
 @pytest.fixture(scope="session")
 def digits() -> Dataset:
-    return datasets.load("digits", Path("/nowhere"))
+    return datasets.load(DataConfig(name="digits"), Path("/nowhere"), Path("/nowhere"))
 
 
 @pytest.fixture(scope="session")

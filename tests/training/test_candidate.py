@@ -4,6 +4,7 @@ import math
 import platform
 from dataclasses import replace
 from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ import yaml
 
 from registry import evidence, packages
 from tailorbird.errors import Corrupt, InvalidInput
-from training import candidate, checkpoint, config, evaluation, export, loop
+from training import candidate, checkpoint, datasets, evaluation, export, loop, splits
+from training import config as configs
 from training.config import RunConfig
-from training.splits import Split
+from training.loop import Run
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,7 @@ def strictly(data):
 
 
 def nothing_of(part):
-    return Split(part.images[:0], part.labels[:0], part.ids[:0])
+    return part.only(slice(0))
 
 
 def test_a_candidate_has_the_files_of_a_package(made):
@@ -52,9 +54,9 @@ def test_the_signature_says_what_goes_in_and_comes_out(made, digit_splits):
 def test_the_temperature_is_fitted_on_validation_and_stands_in_the_graph(made, trained, digit_splits):
     network = loop.network(trained.config, digit_splits)
     checkpoint.restore(network, made.files["checkpoint.safetensors"])
+    assert made.temperature == evaluation.temperature(network, digit_splits.validation, "multiclass") != 1
     logits = evaluation.logits(network, digit_splits.validation)
-    assert made.temperature == evaluation.temperature(logits, digit_splits.validation.labels) != 1
-    again = export.evaluate(made.files["model.onnx"], digit_splits.validation)
+    again = export.evaluate(made.files["model.onnx"], digit_splits.validation, "multiclass")
     expected = np.exp(logits / made.temperature)
     np.testing.assert_allclose(again.probabilities, expected / expected.sum(1, keepdims=True), atol=1e-5)
 
@@ -63,7 +65,7 @@ def test_the_baseline_is_of_the_held_out_split_and_adds_up(made, digit_splits):
     baseline = strictly(made.files["baseline.json"])
     confusion = np.array(baseline["confusion"])
     assert baseline["samples"] == confusion.sum() == 180
-    assert (confusion.sum(1) == np.bincount(digit_splits.holdout.labels)).all()
+    assert (confusion.sum(1) == np.bincount(digit_splits.holdout.targets)).all()
     assert baseline["accuracy"] == confusion.trace() / 180 == made.holdout.accuracy
     assert baseline["standard_error"] == pytest.approx(
         math.sqrt(baseline["accuracy"] * (1 - baseline["accuracy"]) / 180)
@@ -82,15 +84,15 @@ def test_heldout_pairs_ids_with_true_classes_and_probabilities_without_a_pickle(
     records = np.load(io.BytesIO(made.files["heldout.npy"]), allow_pickle=False)
     assert records.dtype.names == ("id", "label", "probabilities") and len(records) == 180
     assert (records["id"] == digit_splits.holdout.ids).all()
-    assert (records["label"] == digit_splits.holdout.labels).all() and records["label"].dtype == np.dtype("<i4")
-    answered = export.evaluate(made.files["model.onnx"], digit_splits.holdout)
+    assert (records["label"] == digit_splits.holdout.targets).all() and records["label"].dtype == np.dtype("<i4")
+    answered = export.evaluate(made.files["model.onnx"], digit_splits.holdout, "multiclass")
     np.testing.assert_array_equal(records["probabilities"], answered.probabilities)
     np.testing.assert_allclose(records["probabilities"].sum(1), 1, atol=1e-5)
-    assert (records["probabilities"].argmax(1) == digit_splits.holdout.labels).mean() == made.holdout.accuracy
+    assert (records["probabilities"].argmax(1) == digit_splits.holdout.targets).mean() == made.holdout.accuracy
 
 
 def test_the_config_can_be_trained_again(made, trained):
-    assert config.parse(RunConfig, yaml.safe_load(made.files["config.yaml"])) == trained.config
+    assert configs.parse(RunConfig, yaml.safe_load(made.files["config.yaml"])) == trained.config
 
 
 def test_the_checkpoint_is_that_of_the_epoch_that_was_kept(made, trained):
@@ -108,7 +110,25 @@ def test_the_environment_names_the_versions_that_decide_the_weights(made):
 
 def test_a_package_that_is_not_installed_is_left_out(monkeypatch):
     monkeypatch.setattr(candidate, "PACKAGES", ("numpy", "nothing-of-this-name"))
+    monkeypatch.setattr(candidate, "CPUINFO", Path("/nowhere"))
     assert candidate.environment().splitlines()[2:] == [f"numpy=={metadata.version('numpy')}"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        ("flags\t\t: fpu avx512_bf16 amx_tile amx_bf16 sse", ["cpu flags: amx_bf16 avx512_bf16"]),
+        ("flags\t\t: fpu avx512_bf16", ["cpu flags: avx512_bf16"]),
+        ("flags\t\t: fpu avx512_bf16x not_amx_bf16", []),
+        ("Features\t: fp asimd bf16", []),
+    ],
+)
+def test_the_environment_names_the_processor_flags_that_bf16_rests_on(monkeypatch, tmp_path, flags, line):
+    told = tmp_path / "cpuinfo"
+    told.write_text(f"processor\t: 0\n{flags}\nbugs\t: amx_bf16\n\nprocessor\t: 1\n{flags}\n")
+    monkeypatch.setattr(candidate, "CPUINFO", told)
+    lines = candidate.environment().splitlines()
+    assert [one for one in lines if one.startswith("cpu flags")] == line == lines[2 : 2 + len(line)]
 
 
 def test_curves_tell_every_epoch(made, trained):
@@ -126,7 +146,7 @@ def test_what_a_run_leaves_behind_is_evidence_that_the_gates_understand(made):
     assert len(held) == 180 and (held.probabilities.argmax(1) == held.labels).mean() == made.holdout.accuracy
     measured = {"parity": made.parity.record(), "latency": made.latency.record()}
     kept = evidence.gathered(made.files, measured)
-    assert kept["calibration_error"] == made.holdout.calibration_error() > 0
+    assert kept["calibration_error"] == made.holdout.calibration_error > 0
     assert {name: kept[name] for name in measured} == measured
 
 
@@ -151,8 +171,101 @@ def test_without_held_out_images_there_is_no_candidate(trained, digit_splits):
             call()
         assert refused.value.field == "data.holdout"
     candidate.check(digit_splits)
+    assert candidate.obstacle(parts).startswith("data.holdout: must be above 0")
+    assert candidate.obstacle(digit_splits) is None
 
 
 def test_the_weights_of_another_config_are_no_candidate(trained, digit_splits, run_config):
     with pytest.raises(Corrupt):
         candidate.make(run_config(), digit_splits, checkpoint.encode(trained.best_state), trained.epochs, 1)
+
+
+# --- tables, two classes, and what the registry does not take
+
+
+@pytest.fixture(scope="module")
+def known():
+    """A run on one of scikit-learn's sets, and what it leaves behind."""
+
+    def train(name, leave, **changes):
+        config = RunConfig.model_validate(
+            {
+                "data": {"name": name, "validation": 0.2, "holdout": 0.2},
+                "model": {"family": "mlp", "width": 16},
+                "optimizer": {"lr": 3e-3},
+                "epochs": 6,
+                "device": "cpu",
+                **changes,
+            }
+        )
+        dealt = splits.split(datasets.load(config.data, Path("/nowhere"), Path("/nowhere")), config.data)
+        run = Run(config, dealt)
+        list(run)
+        return dealt, leave(config, dealt, checkpoint.encode(run.best_state), run.epochs, run.best.epoch)
+
+    return train
+
+
+@pytest.mark.parametrize(("name", "kind", "columns"), [("breast_cancer", "binary", 30), ("iris", "multiclass", 4)])
+def test_a_model_of_a_table_is_a_candidate(known, name, kind, columns):
+    dealt, made = known(name, candidate.make)
+    assert made.files.keys() == packages.REQUIRED
+    said = strictly(made.files["signature.json"])
+    assert said == {
+        "kind": "table",
+        "shape": [columns],
+        "dtype": "float32",
+        "classes": list(dealt.classes),
+        "columns": list(dealt.columns),
+        "objective": kind,
+        "temperature": made.temperature,
+    }
+    assert len(said["columns"]) == columns
+    assert made.parity.agreement == 1.0 and made.parity.max_difference < 1e-5
+    held = evidence.heldout(made.files["heldout.npy"], len(dealt.classes))
+    assert (held.ids == splits.content_ids(dealt.holdout.at(slice(None)))).all()
+    assert (held.labels == dealt.holdout.targets).all()
+    assert (held.probabilities.argmax(1) == held.labels).mean() == made.holdout.accuracy > 0.6
+    kept = evidence.gathered(made.files, {"parity": made.parity.record(), "latency": made.latency.record()})
+    assert kept["accuracy"] == made.holdout.accuracy
+    assert ("f1" in made.figures["test"]) == (kind == "binary")
+    assert made.record()["figures"]["holdout"]["accuracy"] == made.record()["holdout_accuracy"]
+
+
+@pytest.mark.parametrize("name", ["digits_multilabel", "diabetes"])
+def test_labels_and_numbers_are_no_candidates(known, name):
+    kind = {"digits_multilabel": "multilabel", "diabetes": "regression"}[name]
+    with pytest.raises(InvalidInput) as refused:
+        known(name, candidate.make, epochs=1)
+    assert str(refused.value) == f"data: the registry takes multiclass and binary models; this one is {kind}"
+
+
+@pytest.mark.parametrize(
+    ("name", "picture", "figure"),
+    [
+        ("digits_multilabel", "thresholds.png", "exact_match"),
+        ("diabetes", None, "rmse"),
+        ("breast_cancer", "confusion.png", "f1"),
+    ],
+)
+def test_results_are_left_behind_without_a_package(known, name, picture, figure):
+    dealt, made = known(name, candidate.results)
+    always = {"checkpoint.safetensors", "config.yaml", "environment.txt", "curves.json", "curves.png", "figures.json"}
+    assert made.files.keys() == always | ({picture} if picture else set())
+    assert all(made.files[one].startswith(b"\x89PNG") for one in made.files if one.endswith(".png"))
+    stored = strictly(made.files["figures.json"])
+    assert stored == {"kind": dealt.kind, "temperature": stored["temperature"], **made.figures}
+    assert made.record() == {"figures": made.figures}
+    assert list(made.figures) == ["validation", "holdout", "test"]
+    config = configs.parse(RunConfig, yaml.safe_load(made.files["config.yaml"]))
+    network = candidate.restored(config, dealt, made.files["checkpoint.safetensors"])
+    assert stored["temperature"] == evaluation.temperature(network, dealt.validation, dealt.kind)
+    for split, figures in made.figures.items():
+        again = evaluation.of(network, getattr(dealt, split), dealt.kind, stored["temperature"])
+        assert figures == again.figures() and figure in figures
+
+
+def test_results_are_of_the_splits_that_there_are(known):
+    _, made = known("iris", candidate.results, data={"name": "iris", "validation": 0, "holdout": 0, "test": 0.5})
+    assert list(made.figures) == ["test"]
+    assert strictly(made.files["figures.json"])["temperature"] == 1

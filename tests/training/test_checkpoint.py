@@ -13,7 +13,7 @@ from training.config import CnnConfig, MlpConfig
 
 def network(width=6, family="cnn"):
     config = CnnConfig(family="cnn", width=width) if family == "cnn" else MlpConfig(family="mlp", width=width)
-    return models.build(config, (8, 8), 3, [0.3], [0.2]).to(memory_format=torch.channels_last)
+    return models.build(config, (8, 8), 3, models.Normalize([80.0], [50.0])).to(memory_format=torch.channels_last)
 
 
 def used():

@@ -11,7 +11,8 @@ import pytest
 
 from tailorbird.errors import Unavailable
 from training import datasets, download
-from training.datasets import IdxSource
+from training.config import DataConfig
+from training.datasets import idx
 
 STEMS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 IMAGES, LABELS = np.arange(2 * 4 * 4, dtype=np.uint8).reshape(2, 4, 4), np.array([1, 0], np.uint8)
@@ -49,7 +50,7 @@ def server(monkeypatch):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as made:
         made.asked, made.answers, made.ended = [], whole, threading.Event()
         made.url = f"http://127.0.0.1:{made.server_port}/"
-        monkeypatch.setitem(datasets.SOURCES, "mnist", IdxSource("Small", made.url, ("zero", "one"), SUMS))
+        monkeypatch.setitem(idx.SOURCES, "mnist", idx.IdxSource("Small", made.url, ("zero", "one"), SUMS))
         thread = threading.Thread(target=made.serve_forever, args=(0.01,))
         thread.start()
         yield made
@@ -74,16 +75,16 @@ def left(folder):
 
 
 def test_what_is_missing_is_downloaded_once_and_kept_for_everyone(server, tmp_path, capsys):
-    loaded = datasets.load("mnist", tmp_path)
-    assert (loaded.images == IMAGES).all() and loaded.labels.tolist() == [1, 0]
+    loaded = datasets.load(DataConfig(name="mnist"), tmp_path, tmp_path)
+    assert (loaded.inputs == IMAGES).all() and loaded.targets.tolist() == [1, 0]
     assert server.asked == list(FILES)
     raw = tmp_path / "Small" / "raw"
     assert left(tmp_path) == sorted(name[1:] for name in FILES)
     assert (raw / FIRST).read_bytes() == FILES[f"/{FIRST}"]
     assert (raw / FIRST).stat().st_mode & 0o777 == 0o644
-    datasets.load("mnist", tmp_path)
+    datasets.load(DataConfig(name="mnist"), tmp_path, tmp_path)
     (raw / FIRST).unlink()
-    datasets.load("mnist", tmp_path)
+    datasets.load(DataConfig(name="mnist"), tmp_path, tmp_path)
     assert server.asked == [*FILES, f"/{FIRST}"]
     assert capsys.readouterr().out == ""  # which may be JSON for another program
 
@@ -163,17 +164,17 @@ def test_what_fails_is_unavailable_in_time_leaves_nothing_and_works_again_next_t
     server.answers = answers
     start = time.monotonic()
     with pytest.raises(Unavailable, match=f"^{server.url}{FIRST} cannot be downloaded: .*{reason}") as failed:
-        datasets.load("mnist", tmp_path, timeout=0.5)
+        datasets.load(DataConfig(name="mnist"), tmp_path, tmp_path, timeout=0.5)
     assert time.monotonic() - start < 2
     assert f"put the file at {tmp_path}/Small/raw/{FIRST} or try again" in str(failed.value)
     assert left(tmp_path) == []
     server.answers = whole
-    assert (datasets.load("mnist", tmp_path).images == IMAGES).all()
+    assert (datasets.load(DataConfig(name="mnist"), tmp_path, tmp_path).inputs == IMAGES).all()
 
 
 def test_the_sum_is_of_what_is_unpacked(server, tmp_path):
     server.answers = lambda request: send(request, gzip.compress(UNPACKED[request.path[1:-3]], 1, mtime=7))
-    assert (datasets.load("mnist", tmp_path).images == IMAGES).all()
+    assert (datasets.load(DataConfig(name="mnist"), tmp_path, tmp_path).inputs == IMAGES).all()
 
 
 def test_a_refused_connection_is_unavailable(tmp_path):
@@ -198,7 +199,7 @@ def test_a_server_that_accepts_nobody_is_unavailable_in_time(tmp_path):
 def test_a_folder_that_cannot_be_written_is_named_with_its_setting(server, tmp_path):
     (tmp_path / "Small").write_text("a file, where a folder should be")
     with pytest.raises(Unavailable, match=f"{tmp_path}/Small/raw/{FIRST} cannot be written.*TAILORBIRD_DATA_DIR"):
-        datasets.load("mnist", tmp_path)
+        datasets.load(DataConfig(name="mnist"), tmp_path, tmp_path)
     assert server.asked == []
 
 
@@ -209,5 +210,5 @@ def test_ctrl_c_leaves_nothing(server, tmp_path, monkeypatch):
 
     monkeypatch.setattr(shutil, "copyfileobj", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        datasets.load("mnist", tmp_path)
+        datasets.load(DataConfig(name="mnist"), tmp_path, tmp_path)
     assert left(tmp_path) == []

@@ -1,6 +1,7 @@
 import copy
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -8,22 +9,38 @@ import onnxruntime as ort
 import pytest
 import torch
 from onnx import numpy_helper
-from scipy.special import softmax
+from scipy.special import expit, softmax
 from torch import nn
 
 from registry import evidence, gates
 from registry.evidence import Evidence
 from registry.policy import Policy
-from training import export, loop, splits
+from tailorbird.errors import InvalidInput
+from training import evaluation, export, loop, splits
 from training.config import DataConfig
-from training.export import Parity
+from training.datasets import Dataset
+from training.export import Parity, Served
+from training.loop import Run
+from training.scores import Binary, Classification
 
 T = 1.7
-FAMILIES = [
-    {"family": "linear"},
-    {"family": "mlp", "width": [20, 10], "dropout": 0.5},
-    {"family": "cnn", "depth": 3, "width": 6, "dropout": 0.5},
-]
+CNN = {"family": "cnn", "depth": 2, "width": 6}
+FAMILIES = {
+    "linear": {"family": "linear"},
+    "mlp": {"family": "mlp", "width": [20, 10], "dropout": 0.5},
+    "mlp with batch norm": {"family": "mlp", "batch_norm": True, "activation": "gelu", "dropout": [0.1, 0.5]},
+    "cnn": {"family": "cnn", "depth": 3, "width": 6, "dropout": 0.5},
+    "cnn without batch norm": {**CNN, "batch_norm": False, "activation": "tanh"},
+    "cnn of large kernels": {**CNN, "kernel": [5, 3], "stride": [2, 1], "padding": [2, 0], "pool": "none"},
+    "cnn of average pooling": {**CNN, "pool": ["average", "max"], "activation": "silu", "dropout": [0.2, 0.4]},
+    "cnn with a head": {**CNN, "head": [16, 12], "head_dropout": 0.5, "activation": "leaky_relu"},
+    "cnn of sigmoids": {**CNN, "activation": "sigmoid"},
+    "vgg": {"family": "vgg", "depth": 3, "width": 4, "convolutions": 2, "dropout": 0.3},
+    "vgg without batch norm": {"family": "vgg", "depth": 2, "width": 4, "batch_norm": False, "activation": "gelu"},
+    "resnet": {"family": "resnet", "depth": 4, "width": 4, "dropout": 0.2},
+    "resnet without shortcuts": {"family": "resnet", "depth": 3, "width": 4, "residual": False},
+}
+OF_TRAINING = {"Dropout", "RandomUniformLike", "RandomNormalLike", "Bernoulli"}
 
 
 @pytest.fixture(scope="module")
@@ -34,24 +51,55 @@ def network(trained, digit_splits):
 
 
 @pytest.fixture(scope="module")
-def exported(network):
-    return export.to_onnx(network, (8, 8), T)
+def served(network):
+    return Served(network, "multiclass", T)
 
 
-def run(model, pixels):
+@pytest.fixture(scope="module")
+def exported(served):
+    return export.to_onnx(served, (8, 8))
+
+
+def onnx_of(network, temperature=T, kind="multiclass", shape=(8, 8)):
+    return export.to_onnx(Served(network, kind, temperature), shape)
+
+
+def run(model, inputs):
     session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
-    return session.run(["logits", "probabilities"], {session.get_inputs()[0].name: pixels})
+    return session.run(["logits", "probabilities"], {session.get_inputs()[0].name: inputs})
 
 
-@pytest.mark.parametrize("shape", [(8, 8), (28, 28), (16, 12, 3)], ids=str)
-@pytest.mark.parametrize("model", FAMILIES, ids=lambda model: model["family"])
-def test_an_export_is_one_file_from_any_number_of_bytes_to_logits_and_probabilities(run_config, blobs, model, shape):
-    dataset = blobs(shape=shape, images=40)
-    network = loop.network(run_config(model=model), splits.split(dataset, DataConfig(name="digits")))
+def used(network, inputs):
+    """The network after some training steps, but for the steps: its batch norms have seen data."""
     network.train()
-    made = export.to_onnx(network, shape, T)
+    with torch.no_grad():
+        for _ in range(20):
+            network(torch.from_numpy(inputs))
+    return network
+
+
+def settled_nodes(model):
+    """Whether nothing in a graph is as it is in training."""
+    nodes = onnx.load_from_string(model).graph.node
+    norms = [node for node in nodes if node.op_type == "BatchNormalization"]
+    in_training = [one for node in norms for one in node.attribute if one.name == "training_mode" and one.i]
+    return (
+        not in_training
+        and all(len(node.output) == 1 for node in norms)
+        and not ({node.op_type for node in nodes} & OF_TRAINING)
+    )
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (16, 12, 3)], ids=str)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_export_is_one_file_from_any_number_of_bytes_to_logits_and_probabilities(run_config, blobs, family, shape):
+    dataset = blobs(shape=shape, images=40)
+    dealt = splits.split(dataset, DataConfig(name="digits", validation=0, holdout=0, test=1))
+    network = used(loop.network(run_config(model=FAMILIES[family]), dealt), dataset.inputs)
+    made = onnx_of(network, shape=shape)
     graph = onnx.load_from_string(made).graph
     assert not any(one.external_data for one in graph.initializer)
+    assert settled_nodes(made)
     session = ort.InferenceSession(made, providers=["CPUExecutionProvider"])
     assert [(one.name, one.type, one.shape) for one in session.get_inputs()] == [
         ("pixels", "tensor(uint8)", ["batch", *shape])
@@ -62,25 +110,101 @@ def test_an_export_is_one_file_from_any_number_of_bytes_to_logits_and_probabilit
     ]
     assert network.training, "exporting changes nothing about the network"
     with torch.inference_mode():
-        expected = network.eval()(torch.from_numpy(dataset.images)).numpy()
+        expected = network.eval()(torch.from_numpy(dataset.inputs)).numpy()
+    assert np.ptp(expected, axis=0).max() > 1e-3, "one answer for everything is compared with nothing"
     for count in (1, 3, 40, 0):
-        logits, probabilities = run(made, dataset.images[:count])
+        logits, probabilities = run(made, dataset.inputs[:count])
         np.testing.assert_allclose(logits, expected[:count], atol=1e-4)
         np.testing.assert_allclose(probabilities, softmax(logits / T, 1), atol=1e-6)
 
 
+def table(kind, rows=60):
+    random = np.random.default_rng(5)
+    classes = ("benign", "malignant") if kind == "binary" else ("a", "b", "c")
+    inputs = random.normal([0, 500, -3], [1, 200, 0.01], (rows, 3)).astype(np.float32)
+    return Dataset("table", classes, inputs, random.integers(0, len(classes), rows), None, kind, ("x", "y", "z"))
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "binary"])
+@pytest.mark.parametrize("family", ["linear", "mlp", "mlp with batch norm"])
+def test_tables_are_exported_from_rows_of_numbers(run_config, family, kind):
+    dataset = table(kind)
+    dealt = splits.split(dataset, DataConfig(name="digits", validation=0, holdout=20, test=20))
+    network = used(loop.network(run_config(model=FAMILIES[family]), dealt), dataset.inputs)
+    served = Served(network, kind, T)
+    made = export.to_onnx(served, dataset.shape)
+    assert settled_nodes(made)
+    session = ort.InferenceSession(made, providers=["CPUExecutionProvider"])
+    [taken] = session.get_inputs()
+    assert (taken.name, taken.type, taken.shape) == ("rows", "tensor(float)", ["batch", 3])
+    one = export.evaluate(made, dealt.holdout, kind)
+    assert one.probabilities.shape == (20, len(dataset.classes))
+    parity = export.parity(served, one, dealt.holdout)
+    assert (parity.agreement, parity.samples) == (1.0, 20) and parity.max_difference < 1e-5
+    assert export.latency(made, dealt.holdout).p50_ms > 0
+    by_torch = evaluation.of(network, dealt.holdout, kind, T)
+    np.testing.assert_allclose(one.probabilities, by_torch.probabilities, atol=1e-6)
+    np.testing.assert_allclose(one.uncalibrated, by_torch.uncalibrated, atol=1e-6)
+    assert type(one) is type(by_torch) is (Binary if kind == "binary" else Classification)
+    assert one.nll == pytest.approx(by_torch.nll, abs=1e-5) != one.nll_uncalibrated
+
+
+def test_of_two_classes_the_probability_of_the_second_is_the_sigmoid_of_the_one_output(run_config, blobs):
+    dataset = replace(blobs(classes=2), kind="binary")
+    dealt = splits.split(dataset, DataConfig(name="digits", validation=0, holdout=0, test=1))
+    network = loop.network(run_config(model=CNN), dealt)
+    logits, probabilities = run(onnx_of(network, kind="binary"), dataset.inputs)
+    assert logits.shape == (60, 1)
+    np.testing.assert_allclose(probabilities, np.hstack([expit(-logits / T), expit(logits / T)]), atol=1e-6)
+
+
+@pytest.mark.parametrize("changes", [{"precision": "bf16"}, {"ema": 0.9}], ids=["bf16", "ema"])
+def test_what_was_trained_in_bf16_or_averaged_is_exported_in_fp32(run_config, blobs, changes):
+    dataset = blobs(noise=100)
+    dealt = splits.split(dataset, DataConfig(name="digits", validation=0, holdout=15, test=15))
+    training = Run(run_config(model=CNN, epochs=2, device="cpu", **changes), dealt)
+    list(training)
+    served = Served(training.finish(), "multiclass", T)
+    made = export.to_onnx(served, (8, 8))
+    kinds = {one.data_type for one in onnx.load_from_string(made).graph.initializer}
+    assert onnx.TensorProto.FLOAT in kinds and onnx.TensorProto.BFLOAT16 not in kinds
+    parity = export.parity(served, export.evaluate(made, dealt.holdout, "multiclass"), dealt.holdout)
+    assert parity.agreement == 1.0 and parity.max_difference < 1e-5
+
+
+def test_weights_that_are_kept_in_bf16_are_exported_in_fp32(network, digit_splits):
+    pixels = digit_splits.holdout.at(slice(20))
+    halved = copy.deepcopy(network).bfloat16()
+    made = onnx_of(halved)
+    with torch.inference_mode():
+        expected = halved.float().eval()(torch.from_numpy(pixels)).numpy()
+    np.testing.assert_allclose(run(made, pixels)[0], expected, atol=1e-4)
+
+
+def test_a_layer_that_cannot_be_exported_is_one_sentence():
+    class Own(nn.Module):
+        def forward(self, pixels):
+            return torch.linalg.eigh(pixels.float())[0]
+
+    with pytest.raises(InvalidInput, match=r"^model: cannot be exported to ONNX: ") as refused:
+        onnx_of(nn.Sequential(Own(), nn.Linear(8, 3)))
+    assert str(refused.value).isprintable()
+
+
 def test_an_export_evaluates_every_image_of_a_split_in_order(exported, digit_splits, monkeypatch):
-    whole = export.evaluate(exported, digit_splits.test)
-    np.testing.assert_allclose(whole.probabilities, run(exported, digit_splits.test.images)[1], atol=1e-6)
-    assert (whole.labels == digit_splits.test.labels).all()
+    test = digit_splits.test
+    whole = export.evaluate(exported, test, "multiclass")
+    np.testing.assert_allclose(whole.probabilities, run(exported, test.inputs[test.places])[1], atol=1e-6)
+    np.testing.assert_allclose(whole.uncalibrated, softmax(run(exported, test.inputs[test.places])[0], 1), atol=1e-6)
+    assert (whole.targets == test.targets).all()
     monkeypatch.setattr(export, "EVALUATION_BATCH", 100)  # 359 images in batches that are not equal
     np.testing.assert_allclose(
-        export.evaluate(exported, digit_splits.test).probabilities, whole.probabilities, atol=1e-6
+        export.evaluate(exported, test, "multiclass").probabilities, whole.probabilities, atol=1e-6
     )
 
 
 def measured(network, exported, split) -> Parity:
-    return export.parity(network, T, export.evaluate(exported, split), split)
+    return export.parity(Served(network, "multiclass", T), export.evaluate(exported, split, "multiclass"), split)
 
 
 def refused(parity):
@@ -109,9 +233,9 @@ def test_parity_does_not_depend_on_whether_the_network_was_left_in_training(netw
 
 
 def test_parity_is_measured_on_images_that_cannot_be_written_to(network, exported, digit_splits):
-    images = digit_splits.holdout.images.copy()
+    images = digit_splits.holdout.inputs.copy()
     images.setflags(write=False)
-    assert measured(network, exported, replace(digit_splits.holdout, images=images)).agreement == 1.0
+    assert measured(network, exported, replace(digit_splits.holdout, inputs=images)).agreement == 1.0
 
 
 def altered(data, change):
@@ -134,7 +258,7 @@ def test_parity_notices_normalisation_that_was_left_out(network, digit_splits):
         def forward(self, pixels):
             return pixels.unsqueeze(1).to(torch.float32) / 255
 
-    wrong = export.to_onnx(nn.Sequential(Raw(), *list(network)[1:]), (8, 8), T)
+    wrong = onnx_of(nn.Sequential(Raw(), *list(network)[1:]))
     parity = measured(network, wrong, digit_splits.holdout)
     assert parity.agreement < 0.99 and parity.max_difference > 0.1 and refused(parity)
 
@@ -145,12 +269,12 @@ def test_parity_notices_classes_that_were_permuted(network, digit_splits):
     with torch.no_grad():
         permuted[-1].weight.copy_(network[-1].weight[order])
         permuted[-1].bias.copy_(network[-1].bias[order])
-    parity = measured(network, export.to_onnx(permuted, (8, 8), T), digit_splits.holdout)
+    parity = measured(network, onnx_of(permuted), digit_splits.holdout)
     assert parity.agreement == pytest.approx(0.8, abs=0.03) and refused(parity)
 
 
 def test_parity_notices_another_temperature_although_no_label_changes(network, digit_splits):
-    parity = measured(network, export.to_onnx(network, (8, 8), 1.05 * T), digit_splits.holdout)
+    parity = measured(network, onnx_of(network, 1.05 * T), digit_splits.holdout)
     assert parity.agreement == 1.0 and parity.max_difference > 1e-3 and refused(parity)
 
 
@@ -172,6 +296,9 @@ class Slow:
     def __init__(self, milliseconds):
         self.milliseconds, self.now, self.seen = iter(milliseconds), 0.0, []
 
+    def get_inputs(self):
+        return [SimpleNamespace(name="pixels")]
+
     def run(self, outputs, inputs):
         self.seen.append(inputs["pixels"])
         self.now += next(self.milliseconds) / 1000
@@ -185,7 +312,7 @@ def timed(monkeypatch, digit_splits):
         session, held = Slow(milliseconds), digit_splits.holdout
         monkeypatch.setattr(export, "_session", lambda _: session)
         monkeypatch.setattr(export.time, "perf_counter", lambda: session.now)
-        split = replace(held, images=held.images[:images], labels=held.labels[:images], ids=held.ids[:images])
+        split = held.only(slice(images))
         return export.latency(b"", split), session
 
     return measure
@@ -210,4 +337,4 @@ def test_latency_is_measured_on_single_images_in_turn(timed, digit_splits):
     _, session = timed([1] * 220, images=3)
     assert all(image.shape == (1, 8, 8) and image.dtype == np.uint8 for image in session.seen)
     for place, image in enumerate(session.seen[20:]):
-        np.testing.assert_array_equal(image[0], digit_splits.holdout.images[place % 3])
+        np.testing.assert_array_equal(image, digit_splits.holdout.at(slice(place % 3, place % 3 + 1)))

@@ -12,8 +12,8 @@ from torch import nn
 from tailorbird.errors import InvalidInput
 from training import loop, splits
 from training.config import DataConfig, Objective
+from training.datasets import Dataset
 from training.loop import Diverged, Run
-from training.splits import Split
 
 MLP = {"family": "mlp", "width": [24, 16]}
 DROPOUT = {**MLP, "dropout": 0.3}
@@ -144,8 +144,9 @@ def test_the_loop_is_the_plain_loop_of_pytorch(run_config, few, optimizer, sched
     with torch.no_grad():
         for parameter, first in zip(plain.parameters(), state, strict=True):
             parameter.copy_(first)
-    known = dict(zip(map(bytes, few.train.ids), few.train.labels.tolist(), strict=True))
-    mean, deviation = (float(x) for x in (few.train.images.mean() / 255, few.train.images.std() / 255))
+    known = dict(zip(map(bytes, few.train.ids), few.train.targets.tolist(), strict=True))
+    pixels = few.train.at(slice(None)) / 255
+    mean, deviation = float(pixels.mean()), float(pixels.std())
     stepper = PLAIN[optimizer["name"]](plain.parameters(), run.config.optimizer)
     losses, correct = [], []
     for step, batch in enumerate(batches):
@@ -178,10 +179,10 @@ def test_the_loop_is_the_plain_loop_of_pytorch(run_config, few, optimizer, sched
 def scores(state, run, parts):
     """Loss and accuracy on validation, by hand in numpy from a linear network's weights."""
     state = {name: tensor.double().numpy() for name, tensor in state.items()}
-    images = (parts.validation.images - state["0.mean"].item()) / state["0.deviation"].item()
+    images = (parts.validation.at(slice(None)) - state["0.mean"].item()) / state["0.deviation"].item()
     logits = images.reshape(len(images), -1) @ state["2.weight"].T + state["2.bias"]
     chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    labels = parts.validation.labels
+    labels = parts.validation.targets
     return -np.log(chances[np.arange(len(labels)), labels]).mean(), (logits.argmax(1) == labels).mean()
 
 
@@ -208,8 +209,8 @@ def test_dropout_is_off_and_batch_norm_still_where_it_is_measured(run_config, fe
     run = trained(run_config(model=CNN, epochs=2, batch_size=16, threads=1), few)
     network = loop.network(run.config, few).eval()
     network.load_state_dict(run.best_state)
-    logits = network(torch.from_numpy(few.validation.images))
-    labels = torch.from_numpy(few.validation.labels)
+    logits = network(torch.from_numpy(few.validation.at(slice(None))))
+    labels = torch.from_numpy(few.validation.targets)
     assert run.best.val_loss == pytest.approx(nn.functional.cross_entropy(logits, labels).item(), abs=1e-6)
 
 
@@ -222,7 +223,7 @@ def test_without_validation_the_last_epoch_is_kept_and_nothing_is_told_of_it(run
 
 
 def nothing_of(parts):
-    return Split(parts.train.images[:0], parts.train.labels[:0], parts.train.ids[:0])
+    return parts.train.only(slice(0))
 
 
 def test_without_validation_training_may_still_be_chosen_on(run_config, few):
@@ -250,7 +251,7 @@ def test_a_run_that_diverges_says_in_which_epoch_at_which_lr(run_config, few):
     config = run_config(
         model={"family": "mlp", "depth": 6}, optimizer={"name": "sgd", "lr": 100.0, "momentum": 0.9}, epochs=3
     )
-    with pytest.raises(Diverged, match=r"in epoch 1 at lr 100 \(train .*, validation nan\); lower optimizer\.lr"):
+    with pytest.raises(Diverged, match=r"after epoch 1, at lr 100 \(train .*, validation nan\); lower optimizer\.lr"):
         trained(config, few)
 
 
@@ -267,7 +268,7 @@ def test_what_the_last_batch_spoils_is_noticed(run_config, few, validated, value
             run.network[2].weight.data[0, 0] = value
 
     run = Run(run_config(epochs=1), parts, on_batch=spoil)
-    with pytest.raises(Diverged, match="in epoch 1"):
+    with pytest.raises(Diverged, match=r"after epoch 1, at lr 0\.001"):
         run.step()
     assert run.epochs == [] and run.best_state == {}
 
@@ -322,14 +323,14 @@ def test_read_only_arrays_are_trained_on_without_a_warning_and_stay_as_they_are(
     parts = {}
     for name in ("train", "validation"):
         part = getattr(few, name)
-        parts[name] = replace(part, images=part.images.copy(), labels=part.labels.copy())
-        parts[name].images.setflags(write=False)
-        parts[name].labels.setflags(write=False)
+        parts[name] = replace(part, inputs=part.inputs.copy(), targets=part.targets.copy())
+        parts[name].inputs.setflags(write=False)
+        parts[name].targets.setflags(write=False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         run = trained(run_config(epochs=1), replace(few, **parts))
     assert torch.equal(weights(run), weights(trained(run_config(epochs=1), few)))
-    assert (parts["train"].images == few.train.images).all()
+    assert (parts["train"].inputs == few.train.inputs).all()
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (8, 8, 3)])
@@ -337,13 +338,13 @@ def test_a_network_normalises_by_the_moments_of_the_training_images_alone(run_co
     parts = splits.split(blobs(shape=shape, images=90), DataConfig(name="digits"))
     state = loop.network(run_config(), parts).state_dict()
     axes = (0, 1, 2)
-    images = parts.train.images.astype(np.float64)
+    images = parts.train.at(slice(None)).astype(np.float64)
     np.testing.assert_allclose(state["0.mean"].flatten(), np.atleast_1d(images.mean(axes)), rtol=1e-6)
     np.testing.assert_allclose(state["0.deviation"].flatten(), np.atleast_1d(images.std(axes)), rtol=1e-6)
 
 
 def test_images_of_one_colour_are_no_division_by_zero(run_config, few):
-    flat = replace(few, train=replace(few.train, images=np.full_like(few.train.images, 77)))
+    flat = replace(few, train=replace(few.train, inputs=np.full_like(few.train.inputs, 77)))
     assert loop.network(run_config(), flat)(torch.full((2, 8, 8), 77, dtype=torch.uint8)).isfinite().all()
 
 
@@ -363,3 +364,148 @@ def test_the_published_sets_are_normalised_by_the_known_figures(published, run_c
 def test_each_family_learns_digits(run_config, digit_splits, model, least):
     run = trained(run_config(model=model, epochs=6, optimizer={"lr": 5e-3}, threads=1), digit_splits)
     assert run.best.val_accuracy > least
+
+
+def test_accumulated_gradients_are_those_of_the_whole_batch(run_config, few):
+    sgd = {"name": "sgd", "lr": 0.1}
+    whole = trained(run_config(model=MLP, epochs=2, batch_size=48, optimizer=sgd), few)
+    parts = trained(run_config(model=MLP, epochs=2, batch_size=12, accumulate=4, optimizer=sgd), few)
+    assert torch.allclose(weights(whole), weights(parts), atol=1e-6)  # the last step has 16 images: 12 and 4
+    assert [one.train_loss for one in whole.epochs] == pytest.approx([one.train_loss for one in parts.epochs], abs=1e-6)
+    alone = trained(run_config(model=MLP, epochs=2, batch_size=12, optimizer=sgd), few)
+    assert not torch.allclose(weights(whole), weights(alone), atol=1e-3)
+
+
+def test_a_full_batch_is_one_step_of_gradient_descent(run_config, few):
+    run = Run(
+        run_config(model={"family": "linear"}, epochs=1, batch_size="full", optimizer={"name": "sgd", "lr": 0.5}), few
+    )
+    network = loop.network(run.config, few)
+    network.load_state_dict(run.network.state_dict())
+    inputs, targets = torch.from_numpy(few.train.at(slice(None))), torch.from_numpy(few.train.targets)
+    nn.functional.cross_entropy(network(inputs), targets).backward()
+    expected = network[2].weight - 0.5 * network[2].weight.grad
+    run.step()
+    assert torch.allclose(run.network[2].weight, expected, atol=1e-6)
+
+
+def test_what_is_measured_every_third_epoch_is_the_same_run(run_config, few):
+    often = trained(run_config(model=DROPOUT, epochs=7), few)
+    seldom = trained(run_config(model=DROPOUT, epochs=7, measure_every=3), few)
+    assert [one.epoch for one in seldom.epochs] == [3, 6, 7]
+    assert torch.equal(weights(often), weights(seldom))
+    assert [often.epochs[n - 1].val_loss for n in (3, 6, 7)] == [one.val_loss for one in seldom.epochs]
+
+
+def test_early_stopping(run_config, few):
+    lr = {"name": "sgd", "lr": 1e-9}  # nothing gets better
+    run = trained(run_config(model=MLP, epochs=9, optimizer=lr, early_stopping={"patience": 3}), few)
+    assert [one.epoch for one in run.epochs] == [1, 2, 3, 4] and run.best.epoch == 1
+    never = run_config(model=MLP, epochs=9, optimizer=lr, early_stopping={"patience": 9})
+    assert len(trained(never, few).epochs) == 9
+
+
+def test_a_plateau_lowers_the_rate(run_config, few):
+    config = run_config(
+        model=MLP,
+        epochs=8,
+        optimizer={"name": "sgd", "lr": 1e-9},
+        schedule={"name": "plateau", "patience": 2, "factor": 0.1},
+    )
+    assert [one.lr for one in trained(config, few).epochs] == pytest.approx([1e-9] * 4 + [1e-10] * 3 + [1e-11])
+
+
+def test_the_mean_of_weights_is_what_is_measured_and_kept(run_config, few):
+    config = run_config(model=MLP, epochs=1, batch_size=32, ema=0.75, optimizer={"lr": 0.01})
+    run, seen = Run(config, few), []
+    plain = Run(config.model_copy(update={"ema": None}), few)
+    plain.optimizer.register_step_post_hook(lambda *_: seen.append(plain.network[2].weight.detach().clone()))
+    run.step()
+    plain.step()
+    mean = seen[0]
+    for weight in seen[1:]:
+        mean = 0.75 * mean + 0.25 * weight
+    assert torch.allclose(run.best_state["2.weight"], mean, atol=1e-6)
+    assert torch.equal(run.network[2].weight, plain.network[2].weight) and run.best.val_loss != plain.best.val_loss
+
+
+def test_label_smoothing_is_for_training_alone(run_config, few):
+    run = trained(run_config(model=MLP, epochs=1, loss={"label_smoothing": 0.2}), few)
+    run.network.eval()
+    logits = run.network(torch.from_numpy(few.validation.at(slice(None))))
+    loss = nn.functional.cross_entropy(logits, torch.from_numpy(few.validation.targets)).item()
+    assert run.best.val_loss == pytest.approx(loss, abs=1e-6)
+
+
+def test_bf16_trains_as_well_in_other_digits(run_config, few):
+    full = trained(run_config(model=CNN, epochs=12, batch_size=32), few)
+    half = trained(run_config(model=CNN, epochs=12, batch_size=32, precision="bf16"), few)
+    assert not torch.equal(weights(full), weights(half))
+    assert half.best.val_accuracy > 0.5 and all(one.dtype == torch.float32 for one in half.network.parameters())
+
+
+def test_a_loss_that_is_no_number_is_told_with_its_step_rate_and_last_good_epoch(run_config, few):
+    run = Run(run_config(model=MLP, epochs=3, batch_size=32), few)
+    run.step()
+    losses = iter([1.0, math.nan, 1.0, 1.0, 1.0])
+    run._loss = lambda logits, _: logits.sum() * 0 + next(losses)
+    told = (
+        "the loss is no number any more in step 2 of epoch 2, at lr 0.001; the last good weights are those of epoch 1"
+    )
+    with pytest.raises(Diverged, match=told):
+        run.step()
+    assert run.best.epoch == 1 and all(tensor.isfinite().all() for tensor in run.best_state.values())
+
+
+def test_a_loss_that_is_no_number_is_noticed_within_the_epoch(run_config, few, monkeypatch):
+    monkeypatch.setattr(loop, "LOOK_EVERY", 3)
+    batches = []
+    run = Run(
+        run_config(model=MLP, epochs=1, batch_size=16, optimizer={"name": "sgd", "lr": 1e-3}),
+        few,
+        on_batch=batches.append,
+    )
+    run._loss = lambda logits, _: logits.sum() * math.nan
+    with pytest.raises(Diverged, match=r"in step 1 of epoch 1, at lr 0\.001; no epoch was good"):
+        run.step()
+    assert len(batches) == 3
+
+
+def test_memory_that_does_not_suffice_is_told_with_what_to_try(run_config, few):
+    run = Run(run_config(model=MLP, epochs=1, batch_size=32), few)
+    run._loss = lambda logits, _: torch.empty(10**15)
+    with pytest.raises(InvalidInput, match="batch_size: a batch of 32 does not fit into memory; try 16"):
+        run.step()
+
+
+def test_augmentation_is_for_training_alone(run_config, few):
+    plain = trained(run_config(model=MLP, epochs=1), few)
+    flipped = Run(run_config(model=MLP, epochs=1, augment={"flip": True}), few)
+    flipped.step()
+    assert not torch.equal(weights(plain), weights(flipped))
+    assert flipped.score(few.validation) == (flipped.best.val_loss, flipped.best.val_accuracy)
+
+
+@pytest.mark.parametrize("kind, targets", [
+    ("binary", lambda n: np.arange(n) % 2), ("multilabel", lambda n: np.eye(3, dtype=np.float32)[np.arange(n) % 3]),
+    ("regression", lambda n: np.linspace(0, 1, n, dtype=np.float32)),
+])  # fmt: skip
+def test_every_kind_learns_rows_of_a_table(run_config, kind, targets):
+    rows = np.random.default_rng(0).normal(size=(120, 4)).astype(np.float32)
+    wanted = targets(120)
+    rows[:, 0] += 3 * (wanted if wanted.ndim == 1 else wanted[:, 0])
+    classes = {"binary": ("no", "yes"), "multilabel": ("a", "b", "c"), "regression": ("price",)}[kind]
+    made = splits.split(
+        Dataset("rows", classes, rows, wanted, None, kind), DataConfig(name="digits", validation=30, holdout=0)
+    )
+    run = trained(run_config(model=MLP, epochs=15, batch_size=16, optimizer={"lr": 0.01}), made)
+    assert run.best.val_loss < run.epochs[0].val_loss * 0.9
+    assert math.isnan(run.best.val_accuracy) == (kind == "regression")
+    assert "val_accuracy" in run.best.metrics() or kind == "regression"
+
+
+def test_the_network_of_the_best_epoch_is_given_out(run_config, few):
+    run = trained(run_config(model=MLP, epochs=6, optimizer={"lr": 0.3}), few)
+    assert run.best.epoch < 6
+    run.finish()
+    assert run.score(few.validation) == (run.best.val_loss, run.best.val_accuracy)

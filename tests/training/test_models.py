@@ -1,105 +1,157 @@
-import itertools
+import math
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 from torch import nn
 
 from tailorbird.errors import InvalidInput
 from training import models
-from training.config import CnnConfig, LinearConfig, MlpConfig
+from training.config import CnnConfig, LinearConfig, MlpConfig, ResnetConfig, VggConfig
 
 SHAPES = [(28, 28), (8, 8), (32, 32, 3), (9, 12)]
-FAMILIES = [
+PLAIN = [
     LinearConfig(family="linear"),
     MlpConfig(family="mlp", depth=3, width=20),
-    MlpConfig(family="mlp", width=[30, 7], dropout=0.5),
+    MlpConfig(family="mlp", width=[30, 7], dropout=[0.5, 0.0], batch_norm=True, activation="gelu"),
+]
+CONVOLUTIONAL = [
     CnnConfig(family="cnn", depth=3, width=6),
     CnnConfig(family="cnn", width=[5, 9], dropout=0.5),
+    CnnConfig(family="cnn", width=[5, 9], kernel=[4, 2], stride=[2, 1], pool=["none", "average"], head=[11, 7]),
+    VggConfig(family="vgg", depth=3, width=4, activation="silu"),
+    ResnetConfig(family="resnet", depth=4, width=4),
+    ResnetConfig(family="resnet", depth=2, width=4, residual=False, pool=True),
 ]
+FAMILIES = PLAIN + CONVOLUTIONAL
 
 
-def built(config, shape, classes=10):
+def built(config, shape, outputs=10):
     channels = shape[2] if len(shape) == 3 else 1
-    return models.build(config, shape, classes, [0.3] * channels, [0.2] * channels)
+    count = shape[0] if len(shape) == 1 else channels
+    return models.build(config, shape, outputs, models.Normalize([80.0] * count, [50.0] * count))
 
 
-def pixels(shape, count=2):
-    return torch.randint(0, 256, (count, *shape), dtype=torch.uint8)
+def inputs(shape, count=2):
+    return torch.randn(count, *shape) if len(shape) == 1 else torch.randint(0, 256, (count, *shape), dtype=torch.uint8)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("config", FAMILIES, ids=repr)
 def test_pixels_become_a_logit_for_each_class_and_every_weight_learns(config, shape):
+    torch.manual_seed(0)
     network = built(config, shape)
-    logits = network(pixels(shape))
-    assert logits.shape == (2, 10) and logits.dtype == torch.float32
+    logits = network(inputs(shape, 8))
+    assert logits.shape == (8, 10) and logits.dtype == torch.float32
     logits.square().sum().backward()
     for name, parameter in network.named_parameters():
-        assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+        assert parameter.grad is not None and parameter.grad.isfinite().all() and parameter.grad.any(), name
 
 
-def parameters(config, shape, classes):
-    """By formula: weights and biases of each layer; of a block, its filters and what batch norm scales and shifts."""
-    height, width, channels = (*shape, 1)[:3]
-    if isinstance(config, CnnConfig):
-        chain = [channels, *models.widths(config)]
-        blocks = sum(9 * before * after + 2 * after for before, after in itertools.pairwise(chain))
-        return blocks + (chain[-1] * (height >> config.depth) * (width >> config.depth) + 1) * classes
-    hidden = models.widths(config) if isinstance(config, MlpConfig) else []
-    chain = [height * width * channels, *hidden, classes]
-    return sum((before + 1) * after for before, after in itertools.pairwise(chain))
+@pytest.mark.parametrize("config", PLAIN, ids=repr)
+def test_rows_of_a_table_become_logits(config):
+    assert built(config, (4,), 3)(inputs((4,), 5)).shape == (5, 3)
+
+
+@pytest.mark.parametrize("config", CONVOLUTIONAL, ids=repr)
+def test_what_convolves_wants_images(config):
+    for asked in (models.check, lambda *given: built(*given)):
+        with pytest.raises(InvalidInput) as refused:
+            asked(config, (4,))
+        assert str(refused.value) == (
+            f"model.family: {config.family} looks at images, and these are rows of a table; "
+            f"accepted: linear, mlp or custom"
+        )
+
+
+def test_which_families_convolve():
+    assert [models.convolves(config) for config in FAMILIES] == [False] * len(PLAIN) + [True] * len(CONVOLUTIONAL)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("config", FAMILIES, ids=repr)
-def test_a_network_has_as_many_parameters_as_its_formula(config, shape):
-    assert sum(one.numel() for one in built(config, shape, 4).parameters()) == parameters(config, shape, 4)
+def test_a_last_batch_of_one_image_can_be_learnt_from(config, shape):
+    assert built(config, shape).train()(inputs(shape, 1)).isfinite().all()
 
 
-def test_the_notebook_s_mlp_has_the_size_that_is_known_of_it():
-    network = built(MlpConfig(family="mlp", width=[256, 128]), (28, 28))
-    assert sum(one.numel() for one in network.parameters()) == 235_146
+@pytest.mark.parametrize("config", CONVOLUTIONAL, ids=repr)
+def test_channels_last_changes_the_order_in_memory_and_no_logit(config):
+    torch.manual_seed(0)
+    network, pixels = built(config, (28, 28)).eval(), inputs((28, 28), 4)
+    before = network(pixels)
+    network.to(memory_format=torch.channels_last)
+    torch.testing.assert_close(network(pixels), before, rtol=1e-4, atol=1e-5)
 
 
-def test_one_width_goes_for_every_layer():
-    assert models.widths(MlpConfig(family="mlp", depth=3, width=20)) == [20, 20, 20]
-    assert models.widths(CnnConfig(family="cnn", width=[5, 9])) == [5, 9]
+@pytest.mark.parametrize("config", CONVOLUTIONAL, ids=repr)
+def test_bf16_comes_near(config):
+    torch.manual_seed(0)
+    network, pixels = built(config, (28, 28)).eval().to(memory_format=torch.channels_last), inputs((28, 28), 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = network(pixels).float()
+    exact = network(pixels)
+    assert (rough - exact).abs().max() < 0.05 * exact.abs().max() + 0.05
 
 
 @pytest.mark.parametrize("config", FAMILIES, ids=repr)
-def test_dropout_stands_after_each_hidden_layer_where_there_is_a_rate(config):
-    rates = [layer.p for layer in built(config, (28, 28)).modules() if isinstance(layer, nn.Dropout)]
-    expected = getattr(config, "dropout", 0)
-    assert rates == ([expected] * config.depth if expected else [])
+def test_the_seed_decides_the_first_weights(config):
+    states = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        states.append(nn.utils.parameters_to_vector(built(config, (8, 8)).parameters()))
+    assert torch.equal(states[0], states[1]) and not torch.equal(states[0], states[2])
 
 
-@pytest.mark.parametrize(("shape", "most"), [((28, 28), 4), ((8, 8), 3), ((32, 32, 3), 5), ((9, 12), 3), ((7, 64), 2)])
-def test_a_cnn_is_as_deep_as_its_pixels_can_be_halved_and_learns_from_a_single_image(shape, most):
-    network = built(CnnConfig(family="cnn", depth=most, width=4), shape)
-    assert network.train()(pixels(shape, 1)).isfinite().all()
-    with pytest.raises(InvalidInput, match=rf"accepted: at most {most}$") as refused:
-        built(CnnConfig(family="cnn", depth=most + 1), shape)
-    assert refused.value.field == "model.depth"
+@pytest.mark.parametrize("config", FAMILIES, ids=repr)
+def test_what_is_checked_can_be_built(config):
+    for side in range(1, 9):
+        try:
+            models.check(config, (side, 8))
+        except InvalidInput as error:
+            with pytest.raises(InvalidInput) as refused:
+                built(config, (side, 8))
+            assert str(refused.value) == str(error)
+        else:
+            assert built(config, (side, 8))(inputs((side, 8))).shape == (2, 10)
 
 
-@given(
-    arrays.arrays(np.uint8, st.sampled_from([(2, 4, 3), (2, 4, 3, 3)])),
-    st.lists(st.floats(0, 1), min_size=3, max_size=3),
-    st.lists(st.floats(0.01, 1), min_size=3, max_size=3),
+def count(network):
+    return sum(one.numel() for one in network.parameters())
+
+
+def test_networks_that_are_known_have_the_sizes_that_are_known_of_them():
+    assert count(built(LinearConfig(family="linear"), (28, 28))) == 7_850
+    assert count(built(MlpConfig(family="mlp", width=[128, 64]), (28, 28))) == 109_386
+    assert count(built(MlpConfig(family="mlp", width=[256, 128]), (28, 28))) == 235_146
+    assert count(built(ResnetConfig(family="resnet", depth=9, residual=False), (32, 32, 3))) == 269_722  # ResNet-20
+
+
+# The recipes of the study notes, as configs.
+FASHION1 = {"width": [10, 20], "kernel": 5, "padding": 0, "batch_norm": False}
+FASHION3 = {"width": [16, 32, 64], "pool": ["max", "max", "none"], "batch_norm": False, "head": [128]}
+CIFAR = {"width": [32, 32], "pool": ["none", "max"], "batch_norm": False, "head": [128]}
+MNIST = {"width": [32, 64, 128], "dropout": [0.25, 0.25, 0.4], "head": [128], "head_dropout": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "shape", "parameters"),
+    [
+        (FASHION1, (28, 28), 260 + 5_020 + 3_210),
+        (FASHION1 | {"dropout": [0.0, 0.5], "dropout_place": "convolution"}, (28, 28), 260 + 5_020 + 3_210),
+        (FASHION3, (28, 28), 160 + 4_640 + 18_496 + (49 * 64 + 1) * 128 + 1_290),
+        (CIFAR, (32, 32, 3), 896 + 9_248 + (16 * 16 * 32 + 1) * 128 + 1_290),
+        (MNIST, (28, 28), (288 + 64) + (18_432 + 128) + (73_728 + 256) + (9 * 128 + 1) * 128 + 1_290),
+    ],
+    ids=["fashion 1", "fashion 2", "fashion 3", "cifar", "mnist"],
 )
-def test_normalize_takes_off_the_mean_and_divides_by_the_deviation_of_each_channel(images, means, deviations):
-    channels = 3 if images.ndim == 4 else 1
-    normalized = models.Normalize(means[:channels], deviations[:channels])(torch.from_numpy(images))
-    assert normalized.shape == (2, channels, 4, 3) and normalized.dtype == torch.float32
-    last = images.reshape(2, 4, 3, channels) / 255
-    expected = np.moveaxis((last - means[:channels]) / deviations[:channels], 3, 1)
-    np.testing.assert_allclose(normalized.numpy(), expected, rtol=1e-5, atol=1e-4)
+def test_the_nets_of_the_studies_can_be_said(recipe, shape, parameters):
+    network = built(CnnConfig.model_validate({"family": "cnn", **recipe}), shape)
+    assert count(network) == parameters
+    drops = [layer.p for layer in network.modules() if isinstance(layer, nn.Dropout)]
+    rates = recipe.get("dropout", [])
+    assert drops == [rate for rate in [*rates, recipe.get("head_dropout", 0)] if rate]
 
 
 def test_a_network_that_is_not_trained_normalises_all_the_same():
     state = built(LinearConfig(family="linear"), (8, 8)).state_dict()
-    assert {"0.mean", "0.deviation"} < state.keys()
+    assert state["0.mean"].shape == state["0.deviation"].shape == (1, 1, 1, 1)
+    assert math.isclose(state["0.mean"].item(), 80.0)

@@ -27,7 +27,7 @@ def dealt(made, **sizes):
 
 def contents(part):
     """What lies in a part, in whatever order: (id, label) with how often."""
-    return Counter(zip(map(bytes, part.ids), part.labels.tolist(), strict=True))
+    return Counter(zip(map(bytes, part.ids), part.targets.tolist(), strict=True))
 
 
 @st.composite
@@ -52,23 +52,23 @@ def cases(draw, most_copies=4):
 def test_the_parts_are_a_partition_and_copies_go_together(case):
     made, sizes = case
     parts = [getattr(dealt(made, **sizes), name) for name in PARTS]
-    everything = Counter(zip(map(bytes, splits.content_ids(made.images)), made.labels.tolist(), strict=True))
+    everything = Counter(zip(map(bytes, splits.content_ids(made.inputs)), made.targets.tolist(), strict=True))
     assert sum(map(contents, parts), Counter()) == everything
     places = [set(map(bytes, part.ids)) for part in parts]
     assert len(set().union(*places)) == sum(map(len, places))
     for part, name in zip(parts, PARTS, strict=True):
-        assert (splits.content_ids(part.images) == part.ids).all()
+        assert (splits.content_ids(part.at(slice(None))) == part.ids).all()
         assert name == "train" or len(part) <= sizes[name]
 
 
 @given(cases(), st.randoms(use_true_random=False))
 def test_the_order_of_the_file_does_not_matter(case, random):
     made, sizes = case
-    order = list(range(len(made.labels)))
+    order = list(range(len(made.targets)))
     random.shuffle(order)
     before, after = (
         dealt(made, **sizes),
-        dealt(replace(made, images=made.images[order], labels=made.labels[order]), **sizes),
+        dealt(replace(made, inputs=made.inputs[order], targets=made.targets[order]), **sizes),
     )
     for name in PARTS:
         assert contents(getattr(before, name)) == contents(getattr(after, name))
@@ -88,24 +88,24 @@ def test_what_judges_does_not_depend_on_how_many_are_validated_on(case, validati
 def test_without_copies_counts_are_exact_and_each_class_has_its_share_of_what_was_left(case):
     made, sizes = case
     parts = dealt(made, **sizes)
-    left = Counter(made.labels.tolist())
+    left = Counter(made.targets.tolist())
     for name in ("test", "holdout", "validation"):
         part = getattr(parts, name)
         assert len(part) == sizes[name]
-        taken = Counter(part.labels.tolist())
+        taken = Counter(part.targets.tolist())
         for label, number in left.items():
             assert abs(taken[label] - sizes[name] * number / left.total()) < 1
         left -= taken
-    assert Counter(parts.train.labels.tolist()) == left
+    assert Counter(parts.train.targets.tolist()) == left
 
 
 @given(cases())
 def test_a_published_test_split_stays_what_it_is(case):
     made, sizes = case
     test = dataset(range(1000, 1005), [2, 1, 0, 1, 2])
-    parts = dealt(replace(made, test=(test.images, test.labels)), **{**sizes, "test": 0.9})
-    assert (parts.test.images == test.images).all() and parts.test.labels.tolist() == [2, 1, 0, 1, 2]
-    assert len(parts.train) + len(parts.validation) + len(parts.holdout) == len(made.labels)
+    parts = dealt(replace(made, test=(test.inputs, test.targets)), **{**sizes, "test": 0.9})
+    assert (parts.test.inputs == test.inputs).all() and parts.test.targets.tolist() == [2, 1, 0, 1, 2]
+    assert len(parts.train) + len(parts.validation) + len(parts.holdout) == len(made.targets)
 
 
 def test_the_seed_decides_which_image_is_where():
@@ -120,7 +120,7 @@ def test_copies_across_classes_count_for_each_of_them():
     made = dataset([0, 0, *range(1, 19)], [0, 1, *[0, 1] * 9])
     for seed in range(20):
         parts = dealt(made, test=4, holdout=0, validation=0, split_seed=seed)
-        assert Counter(parts.test.labels.tolist()) == {0: 2, 1: 2}
+        assert Counter(parts.test.targets.tolist()) == {0: 2, 1: 2}
 
 
 def test_more_copies_than_a_part_has_room_for_are_trained_on():
@@ -162,7 +162,8 @@ def test_trials_see_nothing_that_judges(digit_splits):
     seen = digit_splits.without_verdicts()
     assert seen.train is digit_splits.train and seen.validation is digit_splits.validation
     for part in (seen.holdout, seen.test):
-        assert len(part) == 0 and part.images.shape == (0, 8, 8) and part.ids.shape == (0, splits.ID_BYTES)
+        assert len(part) == len(part.targets) == 0 and part.at(slice(None)).shape == (0, 8, 8)
+        assert part.ids.shape == (0, splits.ID_BYTES)
 
 
 def test_an_id_is_that_of_the_pixels_and_of_nothing_else():
@@ -183,4 +184,13 @@ def test_fashion_is_dealt_evenly(published):
     parts = dealt(published("fashion_mnist"), validation=5000, holdout=5000)
     assert [len(getattr(parts, name)) for name in PARTS] == [50_000, 5000, 5000, 10_000]
     for name, each in zip(PARTS, (5000, 500, 500, 1000), strict=True):
-        assert np.bincount(getattr(parts, name).labels).tolist() == [each] * 10
+        assert np.bincount(getattr(parts, name).targets).tolist() == [each] * 10
+
+
+def test_all_inputs_come_in_batches_and_in_blocks_of_few_bytes(monkeypatch):
+    part = dealt(dataset(range(40), [0, 1] * 20), validation=0, holdout=0, test=7).train
+    whole = part.at(slice(None))
+    monkeypatch.setattr(splits, "BLOCK_BYTES", 4 * 6 + 3)
+    for parts, sizes in ((part.batches(10), [10, 10, 10, 3]), (part.blocks(), [6] * 5 + [3])):
+        found = list(parts)
+        assert [len(one) for one in found] == sizes and (np.concatenate(found) == whole).all()

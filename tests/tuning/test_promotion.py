@@ -6,6 +6,7 @@ from registry import aliases, versions
 from registry.core import Registry
 from registry.ledger import Report, Trial
 from training import checkpoint, datasets, splits
+from training.config import Objective
 from training.loop import Run
 from tuning import promotion
 from tuning import spec as specs
@@ -23,7 +24,7 @@ def trained():
             "promote": {"model": "tiny"},
         }
     )
-    dealt = splits.split(datasets.load("digits", None), spec.data)
+    dealt = splits.split(datasets.load(spec.data, None, None), spec.data)
     run = Run(spec.configs[0], dealt)
     epochs = list(run)
     return spec, dealt, run, epochs
@@ -43,7 +44,7 @@ def register_best(trained, registry):
         reports = [Report(one.epoch, one.metrics(), digest if one is run.best else None) for one in epochs]
         trial = Trial(1, run.config.model_dump(mode="json"), "finished", None, reports)
         best = Ranked(trial, reports[run.best.epoch - 1])
-        lineage = promotion.lineage(best, "tiny-1", {"sha256": "sum"}, champion)
+        lineage = promotion.lineage(best, "tiny-1", {"sha256": "sum"}, champion, Objective())
         made = promotion.measure(registry, best, dealt)
         return promotion.enter(registry, made, spec.promote, lineage, champion, "ada")
 

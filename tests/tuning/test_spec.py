@@ -70,7 +70,7 @@ def test_what_the_ledger_keeps_reads_back_as_the_same_spec(given):
     ("path", "value", "field", "sentence"),
     [
         ("name", "../tiny", "name", "is not a name"),
-        ("data.name", "imagenet", "data.name", "'digits', 'fashion_mnist' or 'mnist'"),
+        ("data.name", "imagenet", "data.name", "digits, digits_multilabel, fashion_mnist, iris, mnist"),
         ("data.validation", -1, "data.validation", "a count of images, or a fraction below 1"),
         ("data.holdout", 1.5, "data.holdout", "a count of images, or a fraction below 1"),
         ("run.model.family", "transformer", "run.model.family", "'linear', 'mlp', 'cnn'"),
@@ -170,3 +170,43 @@ def test_a_grid_without_end_is_refused(given):
     given["space"] = {f"model.{n}": {"choice": list(range(100))} for n in range(6)}
     with pytest.raises(InvalidInput, match="space: a grid of more than 100,000 points"):
         specs.parse({**given, "search": "grid"})
+
+
+def listed(**changes):
+    runs = [{"name": "narrow", "reference": {"test_accuracy": 0.9}, "model": {"width": 8}}, {"model": {"width": 16}}]
+    return specs.parse(
+        {"name": "study", "data": {"name": "digits"}, "run": {"model": {"family": "mlp"}}, "runs": runs, **changes}
+    )
+
+
+def test_runs_may_have_names_and_figures_beside_them():
+    made = listed()
+    assert [one.model.width for one in made.configs] == [8, 16] and list(made.varied) == ["model.width"]
+    assert made.listed(1).name == "narrow" and made.listed(1).reference == {"test_accuracy": 0.9}
+    assert made.listed(2).name is None and made.listed(2).reference is None
+
+
+def test_each_config_is_run_with_so_many_seeds():
+    made = listed(seeds=3, run={"model": {"family": "mlp"}, "seed": 5})
+    assert [(one.model.width, one.seed) for one in made.configs] == [(8, 5), (8, 6), (8, 7), (16, 5), (16, 6), (16, 7)]
+    assert [made.listed(number).name for number in range(1, 7)] == ["narrow"] * 3 + [None] * 3
+
+
+def test_a_spec_that_was_kept_is_the_same():
+    made = listed(seeds=2, source="notes")
+    assert specs.parse(made.model_dump(mode="json", exclude_none=True)) == made
+
+
+@pytest.mark.parametrize(
+    "changes, field",
+    [
+        ({"runs": [{"model": {"widht": 8}}]}, "runs.0: model.widht"),
+        ({"runs": [{"reference": {"test_acuracy": 0.9}}]}, "runs.0.reference"),
+        ({"runs": [{"name": 5}]}, "runs.0.name"),
+        ({"seeds": 0}, "seeds"),
+    ],
+)
+def test_a_wrong_key_of_a_listed_run_is_named(changes, field):
+    with pytest.raises(InvalidInput) as refused:
+        listed(**changes)
+    assert refused.value.field.startswith(field)

@@ -214,6 +214,45 @@ def test_ray_job_submit_ends_succeeded_with_a_version_more(spec_file, settings, 
         assert str(versions.resolve(registry, "tiny@champion")) == "tiny:1"
 
 
+OWN = """
+import math
+from torch import nn
+
+def net(shape, outputs, width):
+    return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), width), nn.Tanh(), nn.Linear(width, outputs))
+"""
+
+
+def test_a_study_of_the_users_own_model_measures_the_test_split_at_the_end_of_each_trial(start, tmp_path, settings):
+    (tmp_path / "mine.py").write_text(OWN)
+    own = {"family": "custom", "function": "mine:net", "arguments": {"width": 24}}
+    study = {
+        "name": "study",
+        "data": {"name": "digits", "validation": 0.2, "holdout": 0},
+        "run": {"epochs": 40, "measure_every": 2, "early_stopping": {"patience": 3}, "optimizer": {"lr": 0.01}},
+        "runs": [
+            {"name": "own", "model": own, "reference": {"test_accuracy": 0.9}},
+            {"name": "linear", "model": {"family": "linear"}},
+        ],
+        "seeds": 2,
+    }
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    status, out, err = ended(start("-m", "tailorbird", "sweep", "study.yaml", "--json", cwd=tmp_path))
+    assert status == 0, err
+    assert json.loads(out)["registered"] is None
+    with Registry(settings) as registry:
+        (sweep,) = ledger.sweeps(registry)
+        trials = ledger.trials(registry, sweep.id)
+    assert [trial.status for trial in trials] == ["finished"] * 4
+    assert [trial.config["seed"] for trial in trials] == [0, 1, 0, 1]
+    for trial in trials:
+        assert [report.epoch for report in trial.reports] == list(range(2, 2 * len(trial.reports) + 1, 2))
+        assert len(trial.reports) < 20 and not any("test_accuracy" in one.metrics for one in trial.reports[:-1])
+        last = trial.reports[-1].metrics
+        assert min(last["test_accuracy"], last["fit_accuracy"], last["val_accuracy"]) > 0.85
+        assert {"test_loss", "test_nll", "test_calibration_error", "fit_loss"} <= last.keys()
+
+
 def _objective():
     from training.config import Objective
 

@@ -59,6 +59,8 @@ def rollback(
 ) -> None:
     """Point an alias at the version that it had before, if that verifies.
 
+    A version that it was rolled back from is promoted again, so that its gates are asked again.
+
     Example: tailorbird registry rollback demo --why "mistakes shirts for coats"
     """
     from registry import aliases

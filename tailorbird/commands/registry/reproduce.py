@@ -22,12 +22,14 @@ def reproduce(version: Ref, as_json: AsJson = False) -> None:
     from tailorbird import reproduction
     from tailorbird.commands.train import with_bar
     from training import checkpoint
+    from training.loop import Run
 
     console = Console(stderr=as_json)
     with open_registry() as registry:
         made = reproduction.plan(registry, versions.resolve(registry, version), registry.settings)
-        run = with_bar(made.config, made.splits, console, made.epoch)
-        found = reproduction.compare(registry, made, checkpoint.encode(run.network.state_dict()))
+        run = Run(made.config, made.splits, made.objective)
+        with_bar(run, console, made.epoch)
+        found = reproduction.compare(registry, made, checkpoint.encode(run.kept.state_dict()))
     if as_json:
         print_json(found.record())
     else:

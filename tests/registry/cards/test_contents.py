@@ -41,7 +41,7 @@ def test_confidence_bins_are_summed_over_classes_in_order(registry):
 
 def test_an_older_package_that_counted_less_is_read(registry):
     counted = {"accuracy": 0.9, "standard_error": 0.1, "samples": 10, "test": {"accuracy": 0.8, "samples": 9}}
-    found = read(registry, baseline_json=json.dumps(counted).encode())
+    found = read(registry, baseline_json=json.dumps(counted).encode(), labelled=False)
     assert (found.by_class, found.bins, found.calibration_error) == ((), (), None)
 
 
@@ -89,7 +89,7 @@ def baseline(bins):
     ],
 )
 def test_a_file_that_is_not_what_it_should_be_is_named(registry, name, data):
-    version = packages.register(registry, **{name.replace(".", "_"): data})
+    version = packages.register(registry, labelled=False, **{name.replace(".", "_"): data})
     with pytest.raises(Corrupt, match=f"^{version} has a damaged package: {name}: "):
         contents.read(registry, version)
 

@@ -100,8 +100,9 @@ def test_versions_that_do_not_know_what_their_images_show(registry):
 def test_versions_of_older_releases_lack_much(registry):
     baseline = {"accuracy": 0.9, "standard_error": 0.01, "samples": 60, "test": {"accuracy": 0.8, "samples": 9}}
     exact = {"agreement": 1.0, "max_difference": None, "samples": 60}
+    told = json.dumps(baseline).encode()
     older = packages.register(
-        registry, measured={"parity": exact}, baseline_json=json.dumps(baseline).encode(), lineage={"data": None}
+        registry, measured={"parity": exact}, baseline_json=told, lineage={"data": None}, labelled=False
     )
     found = diff.between(registry, older, packages.register(registry))
     for name in ("calibration_error", "latency_p50_ms", "parity_max_difference"):

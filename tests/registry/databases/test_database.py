@@ -14,6 +14,7 @@ from registry import schema
 from registry.databases.database import connect, encode, open_database
 from tailorbird.errors import Unavailable
 from tailorbird.settings import POSTGRESQL, SQLITE
+from tests.models import add_model, models
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -43,15 +44,6 @@ def url(kind, tmp_path, request):
 def database(url):
     with closing(open_database(url)) as opened:
         yield opened
-
-
-def add_model(connection, name="fashion"):
-    connection.execute(schema.models.insert().values(name=name, last_number=0, created=schema.now()))
-
-
-def models(opened):
-    with opened.reading() as connection:
-        return sorted(connection.scalars(sa.select(schema.models.c.name)))
 
 
 def set_revision(opened, revision):

@@ -20,6 +20,7 @@ from registry.databases import postgres as module
 from registry.databases.database import connect, open_database
 from tailorbird.errors import InvalidInput, TailorbirdError, Unavailable
 from tailorbird.settings import POSTGRESQL, Settings
+from tests.models import add_model, models
 from tests.postgres import GUARDED, PASSWORD
 
 
@@ -32,15 +33,6 @@ def url(postgres):
 def database(url):
     with closing(open_database(url)) as opened:
         yield opened
-
-
-def add_model(connection, name="fashion"):
-    connection.execute(schema.models.insert().values(name=name, last_number=0, created=schema.now()))
-
-
-def models(opened):
-    with opened.reading() as connection:
-        return sorted(connection.scalars(sa.select(schema.models.c.name)))
 
 
 def setting(connection, name):

@@ -16,6 +16,7 @@ from registry.databases import database, sqlite
 from registry.databases.database import connect, open_database
 from tailorbird.errors import Unavailable
 from tailorbird.settings import SQLITE
+from tests.models import add_model, models
 
 NOBODY = 65534
 
@@ -27,15 +28,6 @@ def path(tmp_path):
 
 def opening(path):
     return open_database(f"{SQLITE}{path}")
-
-
-def add_model(connection, name="fashion"):
-    connection.execute(schema.models.insert().values(name=name, last_number=0, created=schema.now()))
-
-
-def models(opened):
-    with opened.reading() as connection:
-        return list(connection.scalars(sa.select(schema.models.c.name)))
 
 
 def filled(path):

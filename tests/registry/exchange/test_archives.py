@@ -190,9 +190,11 @@ def test_one_bit_flipped_in_a_packed_archive_is_refused_or_changes_nothing(made,
     whole = bytearray((made[0] / "out.tgz").read_bytes())
     whole[place % len(whole)] ^= 1 << bit
     path.write_bytes(whole)
-    if place % len(whole) < 10:  # in its header there are a time and a system, which nobody reads
+    try:
+        found = archives.read(path)
+    except Corrupt:
         return
-    refusal(path)
+    assert found.files == made[1]  # nobody reads the time in its header, nor the bits that fill its last byte
 
 
 @configure(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -165,9 +165,37 @@ def test_a_program_that_should_tell_the_credentials_and_fails_is_told_without_it
     assert told(store, "get").endswith(": CredentialRetrievalError; check the AWS_… variables")
 
 
-def test_an_endpoint_that_is_no_url_is_told_without_it(store, monkeypatch):
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "me:quite-secret")
-    assert told(store, "get") == (f"s3://{store.bucket} cannot be reached: ValueError; check the AWS_… variables")
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "me:quite-secret",
+        "localhost:9000",
+        "http://",
+        "http://[::1",
+        "ftp://me:quite-secret@127.0.0.1:1",
+        "http://me:quite-secret@127.0.0.1:port",
+    ],
+)
+def test_an_endpoint_that_is_no_url_is_told_by_its_variable_and_without_it(store, monkeypatch, variable, endpoint):
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3")
+    monkeypatch.setenv(variable, endpoint)
+    assert told(store, "get").partition(": ")[2] == (
+        f"{variable}, or endpoint_url in the AWS config file, must be a URL as https://HOST:PORT"
+    )
+
+
+def test_a_region_that_is_none_is_not_taken_for_a_wrong_endpoint(store, monkeypatch):
+    monkeypatch.setenv("AWS_REGION", "over there")
+    assert told(store, "get").endswith("Provided region_name 'over there' doesn't match a supported format.")
+
+
+def test_an_endpoint_whose_host_is_not_known_is_told_by_its_variable(store, monkeypatch, impatient):
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://no-such-host.invalid:9000")
+    assert told_by_all(store) == (
+        "the connection to no-such-host.invalid:9000 fails (EndpointConnectionError); AWS_ENDPOINT_URL names the server"
+    )
 
 
 def test_a_bucket_with_an_impossible_name_is_told(store):
@@ -180,7 +208,7 @@ def test_an_endpoint_that_refuses_connections_is_told_without_its_password(store
         port = free.getsockname()[1]
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://me:quite-secret@127.0.0.1:{port}")
     assert told_by_all(store) == (
-        f"the connection to 127.0.0.1:{port} fails (EndpointConnectionError); AWS_ENDPOINT_URL_S3 sets another one"
+        f"the connection to 127.0.0.1:{port} fails (EndpointConnectionError); AWS_ENDPOINT_URL_S3 names the server"
     )
 
 
@@ -275,7 +303,7 @@ def test_a_server_that_hangs_up_is_told(store, monkeypatch, impatient):
 
     with answering(hang_up) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
-        assert "fails (ConnectionClosedError); AWS_ENDPOINT_URL_S3 sets another one" in told(store, "get")
+        assert "fails (ConnectionClosedError); AWS_ENDPOINT_URL_S3 names the server" in told(store, "get")
 
 
 def refuse(status, code, message, seen):

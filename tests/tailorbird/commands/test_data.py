@@ -1,5 +1,7 @@
 import json
 
+import numpy as np
+import pytest
 from PIL import Image
 
 
@@ -16,7 +18,96 @@ def test_a_data_set_is_described_with_a_contact_sheet(tailorbird, tmp_path):
 def test_an_unknown_data_set_is_refused_with_those_that_are_known(tailorbird):
     told = tailorbird("data", "imagenet")
     assert told.returncode == 2
-    assert told.stderr == "error: name: must be 'digits', 'fashion_mnist' or 'mnist', not 'imagenet'\n"
+    assert told.stderr.startswith("error: name: must be one of breast_cancer, cifar10, diabetes, digits, ")
+    assert told.stderr.endswith("images, table, or package.module:name, not 'imagenet'\n")
+
+
+def test_a_path_where_nothing_is_is_told(tailorbird, tmp_path):
+    told = tailorbird("data", "my/pets")
+    assert told.returncode == 2
+    assert f"there is no file or folder 'my/pets', neither here nor below {tmp_path}/home/data" in told.stderr
+
+
+def pets(folder, mode="RGB"):
+    for number, label in enumerate(("cat", "cat", "dog", "dog", "cow")):
+        (folder / label).mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(number).integers(0, 256, (6, 8, 3), np.uint8)
+        Image.fromarray(noise).convert(mode).save(folder / label / f"{number}.png")
+    return folder
+
+
+@pytest.mark.parametrize("where", ["", "home/data/"])
+def test_a_folder_of_images_is_described_by_its_path(tailorbird, tmp_path, where):
+    pets(tmp_path / where / "pets")
+    told = tailorbird("data", "pets", "--json", "--out", tmp_path / "sheet.png")
+    assert told.returncode == 0, told.stderr
+    record = json.loads(told.stdout)
+    assert (record["name"], record["shape"], record["classes"]) == ("pets", [6, 8, 3], ["cat", "cow", "dog"])
+    assert Image.open(tmp_path / "sheet.png").width > 300
+    assert [path.suffix for path in (tmp_path / "home" / "cache" / "datasets").iterdir()].count("") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "shape"),
+    [
+        (["--size", "4"], [4, 4, 3]),
+        (["--size", "4x5"], [4, 5, 3]),
+        (["--grey"], [6, 8]),
+        (["--colour", "--size=2"], [2, 2, 3]),
+    ],
+)
+def test_images_are_brought_to_what_is_asked_for(tailorbird, tmp_path, options, shape):
+    pets(tmp_path / "pets")
+    told = tailorbird("data", tmp_path / "pets", "--json", *options)
+    assert told.returncode == 0, told.stderr
+    assert json.loads(told.stdout)["shape"] == shape
+
+
+@pytest.mark.parametrize("size", ["x", "4x", "-4", "4x5x6", "4.5", ""])
+def test_a_size_that_is_none_is_refused(tailorbird, tmp_path, size):
+    told = tailorbird("data", pets(tmp_path / "pets"), f"--size={size}")
+    assert told.returncode == 2
+    assert told.stderr == f"error: --size: must be SIDE or HEIGHTxWIDTH, as in 32 or 48x64, not {size!r}\n"
+
+
+def test_images_that_cannot_be_read_are_left_out_where_that_is_asked_for(tailorbird, tmp_path):
+    (pets(tmp_path / "pets") / "cat" / "bad.png").write_bytes(b"no picture")
+    told = tailorbird("data", tmp_path / "pets")
+    assert told.returncode == 2
+    assert "1 of 6 images cannot be read: cat/bad.png (is not a PNG, JPEG or WebP image)" in told.stderr
+    told = tailorbird("data", tmp_path / "pets", "--skip-broken")
+    assert told.returncode == 0, told.stderr
+    assert "1 of 6 images cannot be read and were left out: cat/bad.png" in told.stdout
+
+
+ROWS = "a,b,y,z\n" + "".join(f"{n},{n * n},{'no' if n % 3 else 'yes'},{n % 2}\n" for n in range(30))
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind", "shown"),
+    [(["y"], "binary", "yes"), (["a"], "regression", "mean"), (["y", "z"], "multilabel", "z")],
+)
+def test_a_table_is_described_by_its_label(tailorbird, tmp_path, labels, kind, shown):
+    text = ROWS if kind == "multilabel" else ROWS.replace("no", "0").replace("yes", "1")
+    (tmp_path / "t.csv").write_text(text)
+    told = tailorbird("data", "t.csv", *(f"--label={label}" for label in labels), "--out", tmp_path / "scatter.png")
+    assert told.returncode == 0, told.stderr
+    assert f"float32, {kind}" in " ".join(told.stdout.split()) and "scatter matrix: " in told.stdout
+    assert (shown if kind != "binary" else "1") in told.stdout and "columns: " in told.stdout
+    assert Image.open(tmp_path / "scatter.png").width > 300
+
+
+def test_a_table_without_a_label_is_asked_for_one(tailorbird, tmp_path):
+    (tmp_path / "t.csv").write_text(ROWS)
+    told = tailorbird("data", "t.csv")
+    assert told.returncode == 2
+    assert "label is missing: the column that is predicted" in told.stderr
+
+
+def test_an_option_of_another_kind_of_data_is_refused(tailorbird):
+    told = tailorbird("data", "digits", "--size", "4")
+    assert told.returncode == 2
+    assert "size is of images alone, not of digits" in told.stderr
 
 
 def test_a_download_that_cannot_be_had_is_told(tailorbird, tmp_path):

@@ -1,4 +1,5 @@
 import json
+import signal
 
 import pytest
 import yaml
@@ -20,7 +21,8 @@ def test_a_run_writes_curves_confusion_matrix_checkpoint_and_export(tailorbird, 
     record = json.loads(told.stdout)
     assert [one["epoch"] for one in record["epochs"]] == [1, 2, 3, 4]
     assert record["test_accuracy"] > 0.8
-    assert record["parity"]["agreement"] == 1
+    assert record["parity"]["agreement"] == 1 and record["no_package"] is None
+    assert record["figures"]["test"]["accuracy"] == record["test_accuracy"]
     assert record["folder"] == str(tmp_path / "out")
     for name in ("curves.png", "confusion.png"):
         assert Image.open(tmp_path / "out" / name).width > 300
@@ -37,13 +39,37 @@ def test_the_same_config_gives_the_same_weights(tailorbird, config_file, tmp_pat
 
 
 @pytest.mark.parametrize(
+    ("words", "picture", "reason"),
+    [
+        (["--set", "data.name=digits_multilabel"], "thresholds.png", "data: the registry takes multiclass and binary"),
+        (["--set", "data.holdout=0"], "confusion.png", "data.holdout: must be above 0: a candidate and its export"),
+    ],
+)
+def test_what_cannot_be_registered_is_trained_without_a_package(
+    tailorbird, config_file, tmp_path, words, picture, reason
+):
+    told = tailorbird("train", config_file, *words, "--out", tmp_path / "out")
+    assert (told.returncode, told.stderr) == (0, "")
+    lines = told.stdout.splitlines()
+    assert lines[-2].startswith(f"no package: {reason}") and lines[-1] == f"results: {tmp_path / 'out'}"
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    files = {"checkpoint.safetensors", "config.yaml", "environment.txt", "curves.json", "curves.png", "figures.json"}
+    assert written == {*files, picture}
+    figures = json.loads((tmp_path / "out" / "figures.json").read_text())["test"]
+    [line] = [line for line in lines if line.startswith("test: ")]
+    assert line.startswith(f"test: accuracy {figures['accuracy']:.4f}, standard error ")
+    told = tailorbird("train", config_file, *words, "--out", tmp_path / "again", "--json")
+    record = json.loads(told.stdout)
+    assert record["figures"]["test"] == figures and record["no_package"].startswith(reason)
+
+
+@pytest.mark.parametrize(
     ("words", "sentence"),
     [
         (["--set", "model.depth=0"], "error: model.depth: must be greater than or equal to 1, not 0\n"),
         (["--set", "optimizer.lr=-1"], "error: optimizer.lr: must be greater than 0, not -1\n"),
         (["--set", "typo=1"], "error: typo: is not a known key\n"),
         (["--set", "epochs"], "error: --set: 'epochs' is not KEY=VALUE, as in optimizer.lr=0.01\n"),
-        (["--set", "data.holdout=0"], "error: data.holdout: must be above 0: "),
         (["--out", "/proc/x"], "error: /proc/x cannot be made: "),
     ],
 )
@@ -57,3 +83,58 @@ def test_wrong_input_is_one_sentence(tailorbird, config_file, words, sentence):
 def test_a_config_that_is_not_there(tailorbird):
     told = tailorbird("train", "nothing.yaml")
     assert (told.returncode, told.stderr) == (2, "error: nothing.yaml: there is no such file\n")
+
+
+LONG = ["--set", "epochs=300", "--set", "model.dropout=0.2", "--set", "schedule.name=one_cycle"]
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_run_goes_on_and_ends_with_the_weights_of_an_unbroken_one(
+    tailorbird, started, config_file, tmp_path, stop
+):
+    assert tailorbird("train", config_file, *LONG, "--out", tmp_path / "whole").returncode == 0
+    for attempt in range(2):
+        again = ["--resume"] if attempt else []
+        run = started("train", config_file, *LONG, "--out", tmp_path / "broken", *again)
+        for line in run.stdout:  # until it is well under way
+            if line.startswith(f"epoch {20 + 20 * attempt}/"):
+                break
+        run.send_signal(stop)
+        said = run.communicate(timeout=60)[1]
+        assert (tmp_path / "broken" / "interrupted.safetensors").exists()
+        if stop == signal.SIGINT:
+            assert run.returncode == 130 and "the same command with --resume goes on after epoch " in said
+    told = tailorbird("train", config_file, *LONG, "--out", tmp_path / "broken", "--resume")
+    assert told.returncode == 0, told.stderr
+    for name in ("checkpoint.safetensors", "model.onnx", "config.yaml"):
+        assert (tmp_path / "broken" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert not (tmp_path / "broken" / "interrupted.safetensors").exists()
+
+
+def test_there_must_be_something_to_go_on_from(tailorbird, config_file, tmp_path):
+    told = tailorbird("train", config_file, "--out", tmp_path / "out", "--resume")
+    assert told.returncode == 2
+    assert told.stderr == f"error: --resume: there is no interrupted run in {tmp_path / 'out'}; leave it out\n"
+
+
+def test_another_run_does_not_go_on(tailorbird, started, config_file, tmp_path):
+    run = started("train", config_file, *LONG, "--out", tmp_path / "out")
+    next(line for line in run.stdout if line.startswith("epoch 3/"))
+    run.kill()
+    run.communicate()
+    told = tailorbird("train", config_file, *LONG, "--set", "seed=5", "--out", tmp_path / "out", "--resume")
+    assert (told.returncode, told.stderr.split(": ")[1]) == (2, "--resume")
+
+
+def test_a_run_that_diverges_leaves_its_last_good_weights(tailorbird, config_file, tmp_path):
+    words = [
+        "--set",
+        "optimizer={name: sgd, lr: 100, momentum: 0.9}",
+        "--set",
+        "model.depth=6",
+        "--out",
+        tmp_path / "out",
+    ]
+    told = tailorbird("train", config_file, *words)
+    assert told.returncode == 1 and "lower optimizer.lr" in told.stderr and "Traceback" not in told.stderr
+    assert ("no epoch was good" in told.stderr) != (tmp_path / "out" / "checkpoint.safetensors").exists()

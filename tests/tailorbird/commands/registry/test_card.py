@@ -39,8 +39,8 @@ def test_a_card_is_written_as_markdown_or_html(tailorbird, registered, tmp_path)
     ("words", "sentence"),
     [
         (["pets:2", "card.pdf"], "error: path: card.pdf is neither Markdown nor HTML"),
-        (["pets:9"], "error: model: there is no pets:9"),
-        (["pets@nobody", "x.html"], "error: model: there is no pets@nobody"),
+        (["pets:9"], "error: version: there is no pets:9"),
+        (["pets@nobody", "x.html"], "error: alias: there is no pets@nobody"),
     ],
 )
 def test_wrong_input_is_one_sentence(tailorbird, registered, words, sentence):

@@ -65,7 +65,7 @@ def test_what_was_carried_has_a_card(tailorbird, registered, elsewhere):
         (["export", "pets:1", "there"], "error: path: {}/there exists already; accepted: a path that is to be made"),
         (["export", "pets:1", "x.zip", "--archive"], "error: path: {}/x.zip must end in .tar, .tar.gz or .tgz"),
         (["export", "pets:1", "x.tar", "--archive", "--oci"], "error: --oci: excludes --archive; give one of them"),
-        (["export", "pets:9", "x"], "error: model: there is no pets:9"),
+        (["export", "pets:9", "x"], "error: version: there is no pets:9"),
         (["import", "nothing"], "error: nothing: there is no such file or folder"),
         (["import", "there"], "error: there: is no package; accepted: a folder, archive or OCI layout that "),
         (["import", "out", "--model", "../x"], "error: model: '../x' is not a name"),

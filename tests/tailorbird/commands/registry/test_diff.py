@@ -70,4 +70,4 @@ def test_json_has_every_part(tailorbird, registered):
 def test_an_unknown_version_is_one_sentence(tailorbird, registered):
     found = tailorbird("registry", "diff", "pets:1", "pets:8")
     assert found.returncode == 2
-    assert found.stderr.startswith("error: model: there is no pets:8") and found.stderr.count("\n") == 1
+    assert found.stderr.startswith("error: version: there is no pets:8") and found.stderr.count("\n") == 1

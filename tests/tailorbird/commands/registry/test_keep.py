@@ -69,9 +69,9 @@ def test_webhooks_that_are_due_are_told_of(tailorbird, pets):
     [
         (["tag", "pets:1", "camera"], "error: KEY=VALUE: 'camera' has no '='; accepted: camera=north"),
         (["tag", "pets:1", "Camera=x"], "error: tag: 'Camera' is not a name"),
-        (["tag", "pets:9", "a=b"], "error: model: there is no pets:9"),
+        (["tag", "pets:9", "a=b"], "error: version: there is no pets:9"),
         (["delete", "pets"], "error: NAME:N: 'pets' names no number; accepted: pets:1, pets:2, …"),
-        (["delete", "pets:9"], "error: model: there is no pets:9"),
+        (["delete", "pets:9"], "error: version: there is no pets:9"),
         (["delete", "pets:2", "--why", ""], "error: why: is empty"),
     ],
 )

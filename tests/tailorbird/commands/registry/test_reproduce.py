@@ -31,12 +31,12 @@ SPEC = {
 def registered(tmp_path):
     """tiny:1 of the second of three epochs, and tiny:2 which says that it had another seed."""
     config = RunConfig.model_validate(RUN)
-    dataset = datasets.load("digits", tmp_path)
+    dataset = datasets.load(config.data, tmp_path, tmp_path)
     dealt = splits.split(dataset, config.data)
     run = Run(config, dealt.without_verdicts())
     run.step(), run.step()
     made = candidate.make(config, dealt, checkpoint.encode(run.network.state_dict()), run.epochs, 2)
-    data = {**config.data.model_dump(), "sha256": dataset.digest()}
+    data = {**config.data.model_dump(mode="json"), "sha256": dataset.digest()}
     lineage = {"sweep": "tiny-1", "trial": 1, "epoch": 2, "data": data}
     other = yaml.safe_dump({**config.model_dump(mode="json"), "seed": 1}).encode()
     with Registry(Settings(home=tmp_path / "home", _env_file=None)) as registry:
@@ -76,7 +76,7 @@ def test_what_is_not_reproduced_says_by_how_much(tailorbird, registered):
 
 @pytest.mark.parametrize(
     ("version", "sentence"),
-    [("tiny:9", "error: model: there is no tiny:9"), ("../x", "error: model: '../x' is not a name")],
+    [("tiny:9", "error: version: there is no tiny:9"), ("../x", "error: model: '../x' is not a name")],
 )
 def test_wrong_input_is_one_sentence(tailorbird, registered, version, sentence):
     told = tailorbird("registry", "reproduce", version)

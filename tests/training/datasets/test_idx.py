@@ -2,7 +2,6 @@ import gzip
 import hashlib
 import math
 import struct
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +9,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from sklearn.datasets import load_digits
 
 from tailorbird.errors import InvalidInput
 from training import datasets, download
-from training.datasets import IdxSource
+from training.config import DataConfig
+from training.datasets import idx as module
 
 FILE = Path("train-images")
 
@@ -26,7 +25,7 @@ def idx(array):
 
 @given(arrays.arrays(np.uint8, arrays.array_shapes(max_dims=4, max_side=4) | st.just((2, 0)) | st.just((0, 3, 3))))
 def test_what_is_written_is_read(array):
-    read = datasets.parse_idx(idx(array), FILE)
+    read = module.parse_idx(idx(array), FILE)
     assert read.dtype == np.uint8 and read.shape == array.shape
     assert (read == array).all()
 
@@ -35,10 +34,10 @@ def test_every_truncation_and_every_tail_is_refused():
     data = idx(np.arange(24, dtype=np.uint8).reshape(2, 3, 4))
     for length in range(len(data)):
         with pytest.raises(InvalidInput, match="is no whole IDX file") as refused:
-            datasets.parse_idx(data[:length], FILE)
+            module.parse_idx(data[:length], FILE)
         assert refused.value.field == "train-images"
     with pytest.raises(InvalidInput, match="41 bytes, 40 announced"):
-        datasets.parse_idx(data + b"\0", FILE)
+        module.parse_idx(data + b"\0", FILE)
 
 
 @given(st.binary(max_size=40) | st.binary(max_size=40).map(lambda tail: b"\0\0\x08" + tail))
@@ -48,7 +47,7 @@ def test_every_truncation_and_every_tail_is_refused():
 @example(b"\0\0\x0d\x01\0\0\0\x01\0\0\0\0")  # floats
 def test_any_bytes_are_an_array_or_refused_by_name(data):
     try:
-        array = datasets.parse_idx(data, FILE)
+        array = module.parse_idx(data, FILE)
     except InvalidInput as refused:
         assert refused.field == "train-images"
     else:
@@ -66,7 +65,9 @@ def folder(tmp_path, monkeypatch):
         "t10k-labels-idx1-ubyte": idx(np.array([2, 1, 1], np.uint8)),
     }
     sums = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
-    monkeypatch.setitem(datasets.SOURCES, "mnist", IdxSource("Small", "http://nowhere.invalid/", tuple("abc"), sums))
+    monkeypatch.setitem(
+        module.SOURCES, "mnist", module.IdxSource("Small", "http://nowhere.invalid/", tuple("abc"), sums)
+    )
     monkeypatch.setattr(download, "fetch", lambda *_: pytest.fail("nothing is missing, and yet it downloads"))
     raw = tmp_path / "Small" / "raw"
     raw.mkdir(parents=True)
@@ -75,19 +76,23 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+def load(folder):
+    return datasets.load(DataConfig(name="mnist"), folder, folder / "cache")
+
+
 def files(folder):
     return sorted((folder / "Small" / "raw").iterdir())
 
 
 def test_a_set_is_read_packed_or_not(folder):
-    packed = datasets.load("mnist", folder)
-    assert packed.images.shape == (6, 4, 4) and packed.test[0].shape == (3, 4, 4)
-    assert packed.labels.tolist() == [0, 1, 2, 0, 1, 2] and packed.test[1].tolist() == [2, 1, 1]
-    assert packed.labels.dtype == packed.test[1].dtype == np.int64
+    packed = load(folder)
+    assert packed.inputs.shape == (6, 4, 4) and packed.test[0].shape == (3, 4, 4)
+    assert packed.targets.tolist() == [0, 1, 2, 0, 1, 2] and packed.test[1].tolist() == [2, 1, 1]
+    assert packed.targets.dtype == packed.test[1].dtype == np.int64
     for file in files(folder):
         file.with_suffix("").write_bytes(gzip.decompress(file.read_bytes()))
         file.unlink()
-    assert datasets.load("mnist", folder).digest() == packed.digest()
+    assert load(folder).digest() == packed.digest()
 
 
 def damaged(file, how):
@@ -135,58 +140,16 @@ def test_a_damaged_file_is_refused_by_name_with_what_to_do_about_it(folder, whic
     file = files(folder)[which]
     damaged(file, how)
     with pytest.raises(InvalidInput, match=f"{problem}.*; delete it to have it downloaded again") as refused:
-        datasets.load("mnist", folder)
+        load(folder)
     assert refused.value.field.removesuffix(".gz") == str(file.with_suffix(""))
 
 
 def test_what_is_missing_is_known(folder):
-    source = datasets.SOURCES["mnist"]
+    source = module.SOURCES["mnist"]
     assert source.missing(folder) == []
     assert source.missing(folder / "elsewhere") == list(source.sums)
     files(folder)[0].unlink()
     assert source.missing(folder) == ["t10k-images-idx3-ubyte"]
-
-
-def test_the_digest_tells_any_change_of_pixels_labels_and_order(blobs):
-    def pixel(data):
-        data.images[3, 2, 1] ^= 1
-
-    def label(data):
-        data.labels[5] = 0
-
-    def order(data):
-        data.images[:2] = data.images[1::-1].copy()
-        data.labels[:2] = data.labels[1::-1].copy()
-
-    digests = {blobs().digest()}
-    for change in (pixel, label, order):
-        dataset = blobs()
-        change(dataset)
-        digests.add(dataset.digest())
-    dataset = blobs()
-    digests.add(replace(dataset, test=(dataset.images[:1], dataset.labels[:1])).digest())
-    assert len(digests) == 5
-    assert replace(dataset, images=np.asfortranarray(dataset.images)).digest() == dataset.digest()
-
-
-def test_a_record_counts_what_is_there(blobs):
-    dataset = blobs(images=10, classes=3)
-    made = replace(dataset, test=(dataset.images[:4], dataset.labels[:4])).record()
-    assert made["shape"] == [8, 8] and made["dtype"] == "uint8" and (made["train"], made["test"]) == (10, 4)
-    assert made["counts"] == {
-        "class 0": {"train": 4, "test": 2},
-        "class 1": {"train": 3, "test": 1},
-        "class 2": {"train": 3, "test": 1},
-    }
-    assert dataset.record()["test"] == 0
-
-
-def test_digits_are_scaled_to_bytes_and_nothing_is_lost(digits):
-    pixels, labels = load_digits(return_X_y=True)
-    assert digits.images.dtype == np.uint8 and digits.images.shape == (1797, 8, 8) and digits.test is None
-    assert digits.images.min() == 0 and digits.images.max() == 255
-    assert (np.round(digits.images * (16 / 255)) == pixels.reshape(-1, 8, 8)).all()
-    assert (digits.labels == labels).all() and digits.classes == tuple("0123456789")
 
 
 MNIST_TRAIN = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
@@ -206,12 +169,23 @@ def test_the_published_sets_are_what_the_literature_says(published, name, train,
     assert (made["train"], made["test"], made["shape"]) == (60_000, 10_000, [28, 28])
     assert [count["train"] for count in made["counts"].values()] == train
     assert [count["test"] for count in made["counts"].values()] == test
-    counts = np.bincount(dataset.images.ravel(), minlength=256) / dataset.images.size
+    counts = np.bincount(dataset.inputs.ravel(), minlength=256) / dataset.inputs.size
     values = np.arange(256) / 255
     assert counts @ values == pytest.approx(mean, abs=1e-4)
     assert math.sqrt(counts @ values**2 - (counts @ values) ** 2) == pytest.approx(deviation, abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [
+        ("fashion_mnist", "ece172613115fb18b120bec8f6c02271af90b8b8f0a5af5c51cbd5ceed68e619"),
+        ("mnist", "1e35582d42a90940c55b956deb61875c020b567ed20e3c5b174f52bf7809ed9b"),
+    ],
+)
+def test_they_are_what_registered_versions_were_trained_on(published, name, digest):
+    assert published(name).digest() == digest
+
+
 def test_the_first_fashion_image_is_the_ankle_boot(published):
     dataset = published("fashion_mnist")
-    assert [dataset.classes[label] for label in dataset.labels[:3]] == ["Ankle boot", "T-shirt/top", "T-shirt/top"]
+    assert [dataset.classes[label] for label in dataset.targets[:3]] == ["Ankle boot", "T-shirt/top", "T-shirt/top"]

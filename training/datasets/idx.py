@@ -1,4 +1,4 @@
-"""Data sets: uint8 images and integer labels in memory, read from disk or downloaded there first."""
+"""Data sets that are published as IDX files: read from disk, or downloaded there first."""
 
 import gzip
 import hashlib
@@ -7,57 +7,12 @@ import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tailorbird.errors import InvalidInput
 from training import download
-from training.config import DatasetName
-
-Images = NDArray[np.uint8]
-Labels = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Images [N, H, W] or [N, H, W, 3] with their classes; `test` is None where none was set apart."""
-
-    name: str
-    classes: tuple[str, ...]
-    images: Images
-    labels: Labels
-    test: tuple[Images, Labels] | None
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.images.shape[1:]
-
-    def record(self) -> dict[str, Any]:
-        """What the set holds: shapes, counts by class, and its digest."""
-        test = np.empty(0, np.int64) if self.test is None else self.test[1]
-        counts = {
-            label: {"train": int((self.labels == index).sum()), "test": int((test == index).sum())}
-            for index, label in enumerate(self.classes)
-        }
-        return {
-            "name": self.name,
-            "shape": list(self.shape),
-            "dtype": str(self.images.dtype),
-            "classes": list(self.classes),
-            "train": len(self.labels),
-            "test": len(test),
-            "counts": counts,
-            "sha256": self.digest(),
-        }
-
-    def digest(self) -> str:
-        """SHA-256 over all pixels and labels, in order."""
-        total = hashlib.sha256()
-        for array in (self.images, self.labels, *(self.test or ())):
-            total.update(np.ascontiguousarray(array).data)
-        return total.hexdigest()
+from training.datasets.dataset import Dataset, Images
 
 
 @dataclass(frozen=True)
@@ -111,26 +66,16 @@ SOURCES = {
 }
 
 
-def load(name: DatasetName, folder: Path, timeout: float = 5) -> Dataset:
-    """Read a data set below `folder`, downloading what is missing.
+def load(name: str, folder: Path, timeout: float) -> Dataset:
+    """Read a published set below `folder`, downloading what is missing.
 
     Raises InvalidInput for a damaged file or one that is not the published one, Unavailable where a download does
     not answer within `timeout` seconds.
     """
-    if name == "digits":
-        return _digits()
     source = SOURCES[name]
     arrays = [_read(folder, stem, source, timeout) for stem in source.sums]
     images, labels, test_images, test_labels = arrays
     return Dataset(name, source.classes, images, labels.astype(np.int64), (test_images, test_labels.astype(np.int64)))
-
-
-def _digits() -> Dataset:
-    from sklearn.datasets import load_digits
-
-    pixels, labels = load_digits(return_X_y=True)
-    images = np.round(pixels.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)  # its own scale is 0 to 16
-    return Dataset("digits", _DIGITS, images, labels.astype(np.int64), None)
 
 
 def _read(folder: Path, stem: str, source: IdxSource, timeout: float) -> Images:

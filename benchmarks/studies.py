@@ -1,0 +1,176 @@
+"""Every study of tuning/studies in turn, and a page with their tables beside the figures of the notes.
+
+    python -m benchmarks.studies [STUDY…] [--quick] [--out FILE.md] [--pages FOLDER]
+
+A study is a sweep spec, run by `tailorbird sweep`. What the ledger holds finished of the same configs is not trained
+again, so that a round which was interrupted goes on where it was, and one that is complete writes the page anew. Runs
+that are behind their reference get two more seeds: they are behind only by what is more than the spread of three.
+
+`--quick` trains on a part of the images for one epoch each, in a ledger of its own that is thrown away.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from benchmarks import report, study
+from benchmarks.study import SEEDS, Held, Study, Wanted
+from benchmarks.workers import ROOT
+from registry.cards import document
+from registry.cards.document import Block, Bullets, Code, Document, Paragraph, Section
+from registry.core import Registry
+from tailorbird import settings
+from tailorbird.errors import Interrupted, told
+from tailorbird.settings import PREFIX, Settings
+from tuning.report import page, results, tables
+from tuning.report.results import Row
+
+STUDIES = ROOT / "tuning" / "studies"
+ENDS = 4
+"""Of studies of so many runs the page shows the first epoch and the last."""
+
+
+def main() -> None:
+    asked = _arguments()
+    paths = [path for path in sorted(STUDIES.glob("*.yaml")) if path.stem.startswith(tuple(asked.studies or [""]))]
+    studies = [study.read(path, quick=asked.quick) for path in paths]
+    with _settings(quick=asked.quick) as (here, environment):
+        for one in studies:
+            print(f"\n{one.name}: {one.about}", flush=True)
+            complete(one, here, environment)
+            draw(one, here, asked.pages)
+            write(asked.out, studies, here)
+        unfinished = [one.name for one in studies if one.missing(one.held(here))]
+    print(f"\n{asked.out}, and pages in {asked.pages}")
+    if unfinished:
+        sys.exit(f"not complete: {', '.join(unfinished)}; the same command goes on")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("studies", nargs="*", metavar="STUDY", help="those whose names begin so; default: all")
+    parser.add_argument("--quick", action="store_true", help="too short to say anything; shows that each one runs")
+    parser.add_argument("--out", type=Path, metavar="FILE.md", help="the page; default: docs/studies.md")
+    parser.add_argument("--pages", type=Path, metavar="FOLDER", help="HTML reports; default: build/studies")
+    asked = parser.parse_args()
+    asked.out = asked.out or ROOT / ("build/studies-quick.md" if asked.quick else "docs/studies.md")
+    asked.pages = asked.pages or ROOT / "build" / ("studies-quick" if asked.quick else "studies")
+    return asked
+
+
+@contextmanager
+def _settings(*, quick: bool) -> Iterator[tuple[Settings, dict[str, str]]]:
+    """Where the ledger is, and the environment of sweeps that write into it."""
+    here = settings.load()
+    if not quick:
+        yield here, dict(os.environ)
+        return
+    with tempfile.TemporaryDirectory(prefix="studies-") as home:
+        paths = {"home": Path(home), "data_dir": here.data, "cache_dir": here.cache}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+        own = {PREFIX + name.upper(): str(path) for name, path in paths.items()}
+        yield Settings(**paths, _env_file=None), kept | own
+
+
+def complete(one: Study, here: Settings, environment: Mapping[str, str]) -> None:
+    """Train what is missing of a study, then more seeds of what is behind."""
+    for _ in range(2):
+        if missing := one.missing(one.held(here)):
+            _sweep(one, missing, environment)
+
+
+def _sweep(one: Study, missing: Wanted, environment: Mapping[str, str]) -> None:
+    """Run the study's own file, or, where that is not what is missing, one of the rest."""
+    command = [sys.executable, "-m", "tailorbird", "sweep"]
+    with tempfile.TemporaryDirectory() as folder:
+        path = one.path
+        if one.quick or missing != one.wanted():
+            path = Path(folder) / one.path.name
+            path.write_text(yaml.safe_dump(one.part(missing), sort_keys=False))
+        if _run([*command, str(path)], environment) == Interrupted.exit_status:
+            raise KeyboardInterrupt
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """The status of a command that, where this process is interrupted, is interrupted once and ends its own way."""
+    process = subprocess.Popen(command, cwd=ROOT, env={**environment}, process_group=0)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGINT)
+        process.wait()
+        raise
+
+
+def draw(one: Study, here: Settings, folder: Path) -> None:
+    """The report of the study's largest sweep, unless it is drawn already."""
+    sweeps = [held.sweep.id for held in one.held(here)]
+    if not sweeps:
+        return
+    path = folder / f"{max(sweeps, key=sweeps.count)}.html"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with Registry(here) as registry:
+            path.write_text(page.html(registry, here, results.read(registry, path.stem)), encoding="utf-8")
+
+
+def write(path: Path, studies: Sequence[Study], here: Settings) -> None:
+    """The page of all studies, by what the ledger holds now."""
+    lead = Paragraph(
+        [
+            f"On {report.machine()}; {report.flags()}. Made by ",
+            Code("make studies"),
+            ", which trains what the ledger does not hold yet; ",
+            Code("tailorbird report SWEEP"),
+            " draws a sweep. Accuracies are of the test split, differences from "
+            "the reference in points, those of losses as they are. Runs that are behind it have "
+            f"{SEEDS} seeds: what is shown are their means ± one standard deviation.",
+        ]
+    )
+    text = document.markdown(Document("Studies", [lead], [_section(one, one.held(here)) for one in studies]))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def _section(one: Study, held: Sequence[Held]) -> Section:
+    blocks: list[Block] = [Paragraph(one.about)]
+    if not held:
+        return Section(one.name, [*blocks, Paragraph("Not run yet.")])
+    rows = one.rows(held)
+    blocks.append(tables.results(rows, [*tables.compared(rows), "test_nll"]))
+    if len(rows) <= ENDS:
+        blocks.append(tables.ends(rows))
+    blocks += [Paragraph(said) for said in tables.top(one.spec, rows)]
+    if one.spec.source:
+        blocks.append(Paragraph(f"Reference: {one.spec.source}."))
+    lagging = [] if one.quick else [_told(row) for row in rows if row.lags]
+    if lagging:
+        blocks += [Paragraph("Behind the reference by more than the spread:"), Bullets(lagging)]
+    ended = max(each.sweep.ended or each.sweep.created for each in held)
+    ids = ", ".join(sorted({each.sweep.id for each in held}))
+    some = f"; {len(rows)} of {len(one.wanted())} runs so far" if len(rows) < len(one.wanted()) else ""
+    blocks.append(Paragraph(f"Data {one.spec.data.name}; {ended[:10]}, sweeps {ids}{some}."))
+    return Section(one.name, blocks)
+
+
+def _told(row: Row) -> str:
+    worse = {name: row.behind(name) or 0.0 for name in row.reference}
+    said = [f"{tables.RESULTS[name][0]} by {tables.amount(name, one)}" for name, one in worse.items() if one > 0]
+    return f"{row.name}: {', '.join(said)}"
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with told():
+        try:
+            main()
+        except KeyboardInterrupt:
+            raise Interrupted("the round was interrupted; the same command goes on where it was") from None

@@ -1,0 +1,132 @@
+"""One study: its spec, which trials it wants, and those that the ledger holds of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from registry import ledger
+from registry.core import Registry
+from registry.ledger import Sweep, Trial
+from tailorbird.settings import Settings
+from training import config
+from training.config import RunConfig
+from tuning import spec as specs
+from tuning.report import results
+from tuning.report.results import Row
+from tuning.spec import SweepSpec
+
+SEEDS = 3
+"""Of a run that is behind its reference."""
+LARGE = ("cifar10", "fashion_mnist", "mnist")
+LEFT_OUT = 0.85
+"""Of the images of a large set in a quick round."""
+
+Wanted = list[tuple[int, RunConfig]]
+"""Configs, each with the number that the spec counts its trial by."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A finished trial of the ledger, with the sweep that it is of."""
+
+    trial: Trial
+    sweep: Sweep
+
+
+@dataclass(frozen=True)
+class Study:
+    """A spec, with the sentences at the top of its file."""
+
+    path: Path
+    about: str
+    spec: SweepSpec
+    quick: bool
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    def wanted(self, rows: Sequence[Row] = ()) -> Wanted:
+        """The configs of the study; those whose row is behind its reference with more seeds."""
+        behind = set() if self.quick else {_seedless(row) for row in rows if _behind(row)}
+        found = []
+        for number, one in enumerate(self.spec.configs, 1):
+            seeds = SEEDS if results.key(_stored(one)) in behind else 1
+            found += [(number, one.model_copy(update={"seed": one.seed + more})) for more in range(seeds)]
+        return found
+
+    def held(self, here: Settings) -> list[Held]:
+        """What the ledger holds of the study, of each config the newest, in the order of the spec."""
+        numbers = {results.key(_stored(one)): number for number, one in self.wanted()}
+        found: dict[tuple[int, int], Held] = {}
+        with Registry(here) as registry:
+            for sweep in reversed(ledger.sweeps(registry)):
+                if sweep.spec["name"] != self.spec.name or "promote" in sweep.spec:
+                    continue
+                for trial in ledger.trials(registry, sweep.id):
+                    number = numbers.get(results.key(trial.config))
+                    if number and trial.status == "finished":
+                        found[number, trial.config["seed"]] = Held(trial, sweep)
+        return [found[place] for place in sorted(found)]
+
+    def rows(self, held: Sequence[Held]) -> list[Row]:
+        numbers = {results.key(_stored(one)): number for number, one in self.wanted()}
+        listed = [(one.trial, self.spec.listed(numbers[results.key(one.trial.config)])) for one in held]
+        return results.rows(self.spec, listed)
+
+    def missing(self, held: Sequence[Held]) -> Wanted:
+        """What is wanted and not held."""
+        there = [one.trial.config for one in held]
+        return [(number, one) for number, one in self.wanted(self.rows(held)) if _stored(one) not in there]
+
+    def part(self, missing: Wanted) -> dict[str, Any]:
+        """A spec of some of the trials, as explicit runs."""
+        given = self.spec.model_dump(
+            mode="json", exclude_none=True, exclude={"space", "runs", "search", "trials", "seeds"}
+        )
+        part = {**given, "runs": [self._listed(number, one) for number, one in missing]}
+        assert specs.parse(part).configs == [one for _, one in missing]
+        return part
+
+    def _listed(self, number: int, one: RunConfig) -> dict[str, Any]:
+        listed = self.spec.listed(number)
+        own = listed.run
+        for key in self.spec.space or {}:
+            own = config.assign(own, key, specs.lookup(_stored(one), key))
+        said = {"name": listed.name, "reference": listed.reference}
+        return {**{key: value for key, value in said.items() if value}, **own, "seed": one.seed}
+
+
+def read(path: Path, *, quick: bool) -> Study:
+    """A study's file; for a quick round with few epochs and few images."""
+    lines = path.read_text().splitlines()
+    about = " ".join(line.removeprefix("# ") for line in lines if line.startswith("#"))
+    given = config.read(path)
+    return Study(path, about, specs.parse(_cut(given) if quick else given), quick)
+
+
+def _cut(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is held out is of no use to a study, so that holding out more leaves less to train on."""
+    run, data = given.get("run", {}), given["data"]
+    large = data["name"] in LARGE
+    most = 1 if large else 100 if run.get("batch_size") == "full" else 10
+    cut = {**given, "run": {**run, "epochs": min(run.get("epochs", most), most)}}
+    if large:
+        cut["data"] = {**data, "holdout": LEFT_OUT}
+    if "runs" in given:
+        cut["runs"] = [{**one, "epochs": most} if "epochs" in one else one for one in given["runs"]]
+    return cut
+
+
+def _behind(row: Row) -> bool:
+    return any((row.behind(name) or 0.0) > 0 for name in row.reference)
+
+
+def _seedless(row: Row) -> str:
+    return results.key(row.trials[0].config)
+
+
+def _stored(one: RunConfig) -> dict[str, Any]:
+    """A config as the ledger holds it."""
+    return one.model_dump(mode="json")

@@ -1,0 +1,203 @@
+"""Images per CPU-second of the loop, beside the same models in a DataLoader loop, and beside the machine's limit.
+
+    python -m benchmarks.training
+
+On Fashion-MNIST, which must lie below TAILORBIRD_DATA_DIR (`tailorbird data fashion_mnist` gets it). In turn, an epoch
+each: a DataLoader over pictures with torchvision's transforms and Adam, as tutorials write it; the same over tensors
+that are normalised already; and this project's loop. CPU time counts that of every thread; all have one. The limit is
+the time that the products of the layers and the optimiser's step take alone, in the same shapes and digits.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+from benchmarks import report
+from tailorbird import settings
+from tailorbird.errors import told
+from training import config, datasets, loop, splits
+from training.config import RunConfig
+from training.loop import Run
+from training.splits import Splits
+from training.vision import torchvision
+
+MEAN, DEVIATION = 0.286, 0.353
+BATCH = 64
+LR = 1e-3
+MODELS: dict[str, dict[str, Any]] = {
+    "MLP 784-256-128-10": {"model": {"family": "mlp", "width": [256, 128]}},
+    "CNN 32-64-128": {"model": {"family": "cnn", "width": [32, 64, 128]}, "precision": "bf16"},
+}
+PICTURES, TENSORS, OURS = "DataLoader, pictures", "DataLoader, tensors", "tailorbird"
+
+
+@dataclass
+class _Pictures(Dataset[Any]):
+    """What torchvision's data sets of pictures do for each item: a Pillow image, then its transforms."""
+
+    items: Sequence[tuple[Any, int]]
+    transform: Callable[[Image.Image], Tensor]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, place: int) -> tuple[Tensor, int]:
+        pixels, target = self.items[place]
+        return self.transform(Image.fromarray(pixels)), target
+
+
+@dataclass
+class Contender:
+    """One way to train: `epoch` trains once over `images`, `accuracy` is of the test split."""
+
+    epoch: Callable[[], None]
+    accuracy: Callable[[], float]
+    images: int
+    rates: list[float] = field(default_factory=list)
+
+    def measure(self) -> None:
+        start = time.process_time()
+        self.epoch()
+        self.rates.append(self.images / (time.process_time() - start))
+
+
+def main() -> None:
+    given = report.arguments(__doc__)
+    runs, images = (1, 2_000) if given.quick else (5, 60_000)
+    here = settings.load()
+    figures, ratios = {}, {}
+    for name, changes in MODELS.items():
+        base = {"data": {"name": "fashion_mnist", "validation": 0, "holdout": 0}, "batch_size": BATCH, "epochs": runs}
+        made = config.parse(RunConfig, {**base, "optimizer": {"lr": LR}, "device": "cpu", "threads": 1, **changes})
+        dealt = splits.split(datasets.load(made.data, here.data, here.cache, here.download_timeout), made.data)
+        contenders = _contenders(made, dealt, images)
+        for _ in range(runs):
+            for contender in contenders.values():
+                contender.measure()
+        limits = [_limit(made, dealt, 5 if given.quick else 50) for _ in range(runs)]
+        for kind, one in contenders.items():
+            figures[f"{name}: {kind}"] = report.figure(one.rates, "images/CPU-s")
+            figures[f"{name}: {kind}, test accuracy"] = report.figure([100 * one.accuracy()], "%")
+        figures[f"{name}: limit"] = report.figure(limits, "images/CPU-s")
+        ours = contenders[OURS].rates
+        for kind in (PICTURES, TENSORS):
+            ratios[f"{name}: speed, {kind}"] = report.ratio(ours, contenders[kind].rates, f"the rate of {kind}")
+        ratios[f"{name}: share of the limit"] = report.ratio(ours, limits, "products and optimiser alone")
+    print(report.flags())
+    report.tell("training", runs, figures, ratios, given.json)
+
+
+def _contenders(made: RunConfig, dealt: Splits, images: int) -> dict[str, Contender]:
+    train = dealt.train.only(slice(images))
+    ours = Run(made, Splits(dealt.kind, dealt.classes, None, train, dealt.validation, dealt.holdout, dealt.test))
+    transforms = torchvision("transforms")
+    standard = transforms.Compose([transforms.ToTensor(), transforms.Normalize((MEAN,), (DEVIATION,))])
+    pixels = dealt.train.at(slice(images))
+    pictures = _Pictures([(pixels[place], int(target)) for place, target in enumerate(train.targets)], standard)
+    floats = (torch.from_numpy(pixels).unsqueeze(1) / 255 - MEAN) / DEVIATION
+    tensors = TensorDataset(floats, torch.from_numpy(train.targets))
+    return {
+        PICTURES: _plain(made, dealt, pictures),
+        TENSORS: _plain(made, dealt, tensors),
+        OURS: Contender(lambda: _ignore(ours.step()), lambda: ours.score(dealt.test)[1], images),
+    }
+
+
+def _plain(made: RunConfig, dealt: Splits, examples: Dataset[Any]) -> Contender:
+    """The loop of the tutorials: float images from a DataLoader, Adam, the loss fetched in every step."""
+    torch.manual_seed(0)
+    network = _same_layers(made, dealt)
+    optimizer = torch.optim.Adam(network.parameters(), lr=LR)
+    criterion = nn.CrossEntropyLoss()
+    batches = DataLoader(examples, batch_size=BATCH, shuffle=True)
+
+    def epoch() -> None:
+        torch.set_num_threads(1)
+        network.train()
+        total = 0.0
+        for images, labels in batches:
+            optimizer.zero_grad()
+            loss = criterion(network(images), labels)
+            loss.backward()
+            optimizer.step()
+            total += loss.item()
+
+    def accuracy() -> float:
+        network.eval()
+        pixels = torch.from_numpy(dealt.test.at(slice(None))).unsqueeze(1)
+        with torch.no_grad():
+            answers = torch.cat([network((part / 255 - MEAN) / DEVIATION).argmax(1) for part in pixels.split(1000)])
+        return float((answers == torch.from_numpy(dealt.test.targets)).float().mean())
+
+    return Contender(epoch, accuracy, len(batches.dataset))  # type: ignore[arg-type]
+
+
+def _same_layers(made: RunConfig, dealt: Splits) -> nn.Sequential:
+    """Our network without its normalisation, in PyTorch's usual memory layout."""
+    plain = loop.network(made, dealt)[1:]
+    plain.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # missing from its stubs
+    return plain
+
+
+def _limit(made: RunConfig, dealt: Splits, repeats: int) -> float:
+    """Images per CPU-second, were there nothing but the products of the layers and the optimiser's step."""
+    torch.set_num_threads(1)
+    run = Run(made, dealt)
+    images = torch.from_numpy(dealt.train.at(slice(BATCH)))
+    seconds = [_timed(step, repeats) for step in _products(run, images)]
+    for parameter in run.network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    return BATCH / (sum(seconds) + _timed(run.optimizer.step, repeats))
+
+
+def _products(run: Run, images: Tensor) -> Iterator[Callable[[], object]]:
+    """For each layer with weights its forward and backward product, on the inputs that it really gets."""
+    seen: list[tuple[nn.Module, Tensor]] = []
+    layers = [layer for layer in run.network.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
+    hooks = [layer.register_forward_hook(lambda one, inputs, _: seen.append((one, inputs[0]))) for layer in layers]
+    with torch.autocast("cpu", torch.bfloat16, enabled=run.config.precision == "bf16"):
+        run.network(images)
+    for hook in hooks:
+        hook.remove()
+    for place, (layer, inputs) in enumerate(seen):
+        yield _product(layer, inputs.detach().requires_grad_(place > 0), run.config.precision == "bf16")
+
+
+def _product(layer: nn.Module, inputs: Tensor, half: bool) -> Callable[[], object]:
+    wanted = [*layer.parameters(), *([inputs] if inputs.requires_grad else [])]
+
+    def both() -> object:
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            made = layer(inputs)
+        return torch.autograd.grad(made, wanted, made.detach())
+
+    return both
+
+
+def _timed(step: Callable[[], object], repeats: int) -> float:
+    """CPU-seconds of a call, the median of three rounds."""
+    rounds: Sequence[float] = [_round(step, repeats) for _ in range(4)][1:]  # the first warms up
+    return statistics.median(rounds)
+
+
+def _round(step: Callable[[], object], repeats: int) -> float:
+    start = time.process_time()
+    for _ in range(repeats):
+        step()
+    return (time.process_time() - start) / repeats
+
+
+def _ignore(_: object) -> None:
+    return None
+
+
+if __name__ == "__main__":
+    with told():
+        main()

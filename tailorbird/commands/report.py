@@ -1,0 +1,42 @@
+"""`tailorbird report SWEEP`: a sweep as one page."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tailorbird.commands.options import AsJson, print_json
+from tailorbird.errors import Unavailable
+
+
+def report(
+    sweep: Annotated[str, typer.Argument(help="A sweep's id, from `sweeps list`.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="The page; default: reports/SWEEP.html in HOME.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write tables and pictures of a sweep as one HTML page that needs nothing beside it.
+
+    Example: tailorbird report fashion-mlp-1a2b3c --out fashion-mlp.html
+    """
+    from rich.console import Console
+
+    from registry.core import Registry
+    from tailorbird import settings
+    from tuning.report import page, results
+
+    here = settings.load()
+    with Registry(here) as registry:
+        found = results.read(registry, sweep)
+        path = (out or here.home / "reports" / f"{found.sweep.id}.html").absolute()
+        written = page.html(registry, here, found)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(written, encoding="utf-8")
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be written: {error.strerror}; --out names another file") from None
+    if as_json:
+        print_json({**found.record(), "page": str(path)})
+    else:
+        Console().print(f"report: {path}", highlight=False, soft_wrap=True)

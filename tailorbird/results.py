@@ -1,0 +1,201 @@
+"""Results: the files of one training, of a registered version or of a folder that `tailorbird train` wrote.
+
+They may come from a stranger, so none of them can make code run: a config that names some is refused.
+"""
+
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from registry import evidence, packages, versions
+from registry.cards import contents
+from registry.core import Registry
+from registry.evidence import Heldout
+from tailorbird.errors import InvalidInput, NotFound
+from tailorbird.settings import Settings
+from training import checkpoint, datasets, models, objectives, splits
+from training import config as configs
+from training.config import CODE, CustomConfig, DataConfig, RunConfig
+from training.datasets import Dataset
+from training.loop import Epoch
+from training.models import Normalize
+from training.splits import Split
+
+if TYPE_CHECKING:
+    from torch import nn
+
+T = TypeVar("T")
+CONFIG = "config.yaml"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What goes in and what comes out of a model."""
+
+    shape: tuple[int, ...]
+    classes: tuple[str, ...]
+    objective: configs.Kind
+
+    @classmethod
+    def parse(cls, data: bytes) -> "Signature":
+        """`signature.json`; raises ValueError and the like for what is none."""
+        given = contents.json_object(data)
+        shape, classes = tuple(map(int, given["shape"])), tuple(given["classes"])
+        if not (1 <= len(shape) <= 3 and min(shape) > 0 and classes and all(isinstance(one, str) for one in classes)):
+            raise ValueError("shape or classes")
+        if given["objective"] not in objectives.LOSSES:
+            raise ValueError("objective")
+        return cls(shape, classes, given["objective"])
+
+
+@dataclass(frozen=True)
+class Results:
+    """`name` is how the user calls them, `epoch` the one that was kept, where the registry knows it.
+
+    `read` gives a file's bytes; it raises NotFound for one that a run without held-out examples does not have.
+    """
+
+    name: str
+    epoch: int | None
+    read: Callable[[str], bytes]
+    here: Settings
+
+    def config(self) -> RunConfig:
+        """The configuration; raises InvalidInput where it is one of code of somebody's own."""
+        given = self._understood(CONFIG, contents.yaml_object)
+        return configs.parse(RunConfig, given, f"{self.name}: {CONFIG}: ")
+
+    def signature(self) -> Signature:
+        """That of the package; of a run that made none, what its data set says."""
+        try:
+            return self._understood("signature.json", Signature.parse)
+        except NotFound:
+            dataset = self.dataset()
+            return Signature(dataset.shape, dataset.classes, dataset.kind)
+
+    def confusion(self) -> list[list[int]]:
+        """Counts of the held-out split by true and predicted class."""
+        return self._understood("baseline.json", partial(_confusion, classes=len(self.signature().classes)))
+
+    def heldout(self) -> Heldout:
+        """The held-out examples with their answers; raises Corrupt where the true classes are not known."""
+        return evidence.heldout(self.read("heldout.npy"), len(self.signature().classes))
+
+    def epochs(self) -> list[Epoch]:
+        """What was measured after each epoch."""
+        return self._understood("curves.json", _epochs)
+
+    def kept(self, epochs: list[Epoch]) -> int:
+        """The epoch whose weights these are: that of the registry, else the one that a run would choose by itself."""
+        if self.epoch is not None:
+            return self.epoch
+        accurate = [one for one in epochs if not math.isnan(one.val_accuracy)]
+        if accurate:
+            return max(accurate, key=lambda one: one.val_accuracy).epoch
+        measured = [one for one in epochs if not math.isnan(one.val_loss)]
+        return min(measured, key=lambda one: one.val_loss).epoch if measured else epochs[-1].epoch
+
+    def network(self) -> "nn.Sequential":
+        """The model with its weights."""
+        signature, config = self.signature(), self.config()
+        if isinstance(config.model, CustomConfig):
+            raise InvalidInput(
+                f"{self.name}: model.family",
+                "custom is somebody's own code, which is never run from a package; `tailorbird figure graph` draws it",
+            )
+        channels = 1 if len(signature.shape) == 2 else signature.shape[-1]
+        normalize = Normalize([0.0] * channels, [1.0] * channels)  # those of the checkpoint replace them
+        outputs = objectives.outputs(signature.objective, signature.classes)
+        network = models.build(config.model, signature.shape, outputs, normalize)
+        checkpoint.restore(network, self.read("checkpoint.safetensors"))
+        return network
+
+    def dataset(self) -> Dataset:
+        """The data set, as it lies on this machine."""
+        return datasets.load(self._data(), self.here.data, self.here.cache, self.here.download_timeout)
+
+    def examples(self, count: int) -> Split:
+        """The first held-out examples, in the order of `heldout`; raises InvalidInput where the data are other ones."""
+        dealt = splits.split(self.dataset(), self._data()).holdout
+        places = {bytes(identity): place for place, identity in enumerate(dealt.ids)}
+        wanted = [places.get(bytes(identity)) for identity in self.heldout().ids[:count]]
+        chosen = np.array([place for place in wanted if place is not None], np.int64)
+        if len(chosen) < len(wanted):
+            raise InvalidInput(
+                "data",
+                f"the data set {self._data().name} here does not hold what {self.name} was judged on; "
+                "TAILORBIRD_DATA_DIR names the folder where the right one lies",
+            )
+        return dealt.only(chosen)
+
+    def example(self) -> Split:
+        """The first held-out example, of a run without any the first of the test split."""
+        try:
+            return self.examples(1)
+        except NotFound:
+            return splits.split(self.dataset(), self._data()).test.only(slice(1))
+
+    def _data(self) -> DataConfig:
+        data = self.config().data
+        if CODE.fullmatch(data.name):
+            raise InvalidInput(
+                f"{self.name}: data.name",
+                f"{data.name} is somebody's own code, which is never run from a package",
+            )
+        return data
+
+    def _understood(self, name: str, parse: Callable[[bytes], T]) -> T:
+        return contents.understood(self.name, name, self.read(name), parse)
+
+
+@contextmanager
+def opened(model: str, here: Settings) -> Iterator[Results]:
+    """The results of a version NAME[:N|@ALIAS], or of a run's folder; raises NotFound where there are none."""
+    folder = Path(model).expanduser()
+    if (folder / CONFIG).is_file():
+        yield Results(folder.absolute().name, None, partial(_read, folder), here)
+    elif folder.is_dir() or "/" in model:
+        raise NotFound(model, f"is no folder that `tailorbird train` wrote: it has no {CONFIG}")
+    else:
+        with Registry(here) as registry:
+            version = versions.resolve(registry, model)
+            versions.check(version, packages.manifest(registry.blobs, version.manifest))
+            epoch = version.lineage.get("epoch")
+            read = partial(packages.file, registry.blobs, version.manifest)
+            yield Results(str(version), epoch if isinstance(epoch, int) else None, read, here)
+
+
+def _read(folder: Path, name: str) -> bytes:
+    try:
+        return (folder / name).read_bytes()
+    except FileNotFoundError:
+        there = ", ".join(sorted(path.name for path in folder.iterdir()))
+        raise NotFound(str(folder / name), f"is not there, and this picture is made of it; there are {there}") from None
+    except OSError as error:
+        raise InvalidInput(str(folder / name), f"cannot be read: {error.strerror}") from None
+
+
+def _confusion(data: bytes, classes: int) -> list[list[int]]:
+    rows = [[int(count) for count in row] for row in contents.json_object(data)["confusion"]]
+    if len(rows) != classes or any(len(row) != classes or min(row) < 0 for row in rows):
+        raise ValueError("confusion")
+    return rows
+
+
+def _epochs(data: bytes) -> list[Epoch]:
+    """`curves.json`, in which what was not measured is missing."""
+    names = [one.name for one in fields(Epoch) if one.name != "epoch"]
+    found = [
+        Epoch(int(one["epoch"]), **{name: float(one.get(name, math.nan)) for name in names}) for one in json.loads(data)
+    ]
+    if not found or any(one.epoch >= after.epoch for one, after in itertools.pairwise(found)):
+        raise ValueError("epochs")
+    return found

@@ -1,0 +1,79 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from benchmarks.workers import ROOT
+from registry import ledger
+from registry.core import Registry
+from tailorbird.settings import PREFIX, Settings
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts a round of studies in a home of its own."""
+
+    def run(*words):
+        clean = {name: value for name, value in os.environ.items() if not name.startswith((PREFIX, "RAY_"))}
+        return subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.studies", *words, "--out", tmp_path / "studies.md",
+             "--pages", tmp_path / "pages"],
+            cwd=ROOT, env=clean | {PREFIX + "HOME": str(tmp_path / "home")}, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.mark.timeout(600)
+def test_two_studies_end_as_a_page_of_tables_and_reports(start, tmp_path):
+    process = start("--quick", "iris-batching", "objectives-binary")
+    _, err = process.communicate(timeout=560)
+    assert process.returncode == 0, err
+    text = (tmp_path / "studies.md").read_text()
+    assert "## iris-batching" in text
+    assert "## objectives-binary" in text
+    assert "cores" in text
+    lines = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("| ")}
+    assert {"full batch", "one sample", "linear", "30-32-16-1"} <= lines.keys()
+    accuracies = {name: line.split("|")[2].strip() for name, line in lines.items()}
+    assert accuracies["full batch"] == accuracies["five batches of 20 accumulated"]
+    pages = sorted(path.name.rpartition("-")[0] for path in (tmp_path / "pages").iterdir())
+    assert pages == ["iris-batching", "objectives-binary"]
+    assert not (tmp_path / "home").exists()  # a quick round has a ledger of its own
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_round_that_was_interrupted_goes_on_and_then_has_nothing_to_do(start, tmp_path):
+    here = Settings(home=tmp_path / "home", _env_file=None)
+    process = start("iris-batching")
+    end = time.monotonic() + 300
+    while time.monotonic() < end and not _finished(here):
+        time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 130, err
+    assert "the same command goes on" in err
+    before = _finished(here)
+    assert before
+    for _ in range(2):
+        process = start("iris-batching")
+        _, err = process.communicate(timeout=560)
+        assert process.returncode == 0, err
+    with Registry(here) as registry:
+        statuses = [sweep.status for sweep in ledger.sweeps(registry)]
+    assert _finished(here) == 4  # none twice
+    assert statuses in (["finished", "interrupted"], ["interrupted"])
+    assert "iris-batching" in (tmp_path / "studies.md").read_text()
+
+
+def _finished(here):
+    if not (here.home / "tailorbird.db").exists():
+        return 0
+    with Registry(here) as registry:
+        trials = [trial for sweep in ledger.sweeps(registry) for trial in ledger.trials(registry, sweep.id)]
+    return sum(trial.status == "finished" for trial in trials)

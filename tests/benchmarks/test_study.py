@@ -1,0 +1,140 @@
+import pytest
+import yaml
+
+from benchmarks import study
+from registry import ledger
+from registry.core import Registry
+from registry.ledger import Report
+from tailorbird.settings import Settings
+from tuning import spec as specs
+
+GIVEN = {
+    "name": "tiny",
+    "data": {"name": "digits", "validation": 0, "holdout": 0},
+    "run": {"model": {"family": "mlp"}, "epochs": 3},
+    "runs": [
+        {"name": "narrow", "model": {"width": [8]}, "reference": {"test_accuracy": 0.5}},
+        {"name": "wide", "model": {"width": [16]}},
+    ],
+}
+GRID = {**{key: value for key, value in GIVEN.items() if key != "runs"}, "search": "grid"}
+GRID["space"] = {"model.width": {"choice": [8, 16]}, "optimizer.lr": {"choice": [0.1, 0.01]}}
+
+
+@pytest.fixture
+def here(tmp_path):
+    return Settings(home=tmp_path / "home", _env_file=None)
+
+
+@pytest.fixture
+def read(tmp_path):
+    def write(given=GIVEN, *, quick=False):
+        path = tmp_path / "tiny.yaml"
+        path.write_text("# What it shows.\n" + yaml.safe_dump(given))
+        return study.read(path, quick=quick)
+
+    return write
+
+
+@pytest.fixture
+def enter(here):
+    """Enters a sweep whose trials end with these accuracies; None fails."""
+
+    def sweep(given, *accuracies, sweep="tiny-1"):
+        spec = specs.parse(given)
+        with Registry(here) as registry:
+            configs = [one.model_dump(mode="json") for one in spec.configs]
+            ledger.begin(registry, sweep, spec.model_dump(mode="json", exclude_none=True), configs, None, "ada")
+            for number, accuracy in enumerate(accuracies, 1):
+                ledger.report(registry, sweep, number, Report(1, {"test_accuracy": accuracy or 0.0}))
+                ledger.set_trial(registry, sweep, number, "failed" if accuracy is None else "finished")
+            ledger.end(registry, sweep, "finished" if None not in accuracies else "interrupted")
+
+    return sweep
+
+
+def named(study, missing):
+    return [(study.spec.listed(number).name, one.seed) for number, one in missing]
+
+
+def test_of_a_study_that_was_never_run_everything_is_missing(read, here):
+    one = read()
+    assert one.about == "What it shows."
+    assert one.held(here) == []
+    assert one.missing([]) == one.wanted()
+    assert named(one, one.wanted()) == [("narrow", 0), ("wide", 0)]
+
+
+def test_what_is_finished_is_not_missing(read, here, enter):
+    one = read()
+    enter(GIVEN, 0.6, 0.6)
+    assert one.missing(one.held(here)) == []
+
+
+def test_what_failed_or_never_ran_is_missing(read, here, enter):
+    one = read()
+    enter(GIVEN, None, 0.6)
+    assert named(one, one.missing(one.held(here))) == [("narrow", 0)]
+    enter(GIVEN, 0.6, sweep="tiny-2")  # interrupted before the second trial
+    assert one.missing(one.held(here)) == []
+
+
+def test_a_run_that_is_behind_gets_more_seeds(read, here, enter):
+    one = read()
+    enter(GIVEN, 0.4, 0.4)
+    missing = one.missing(one.held(here))
+    assert named(one, missing) == [("narrow", 1), ("narrow", 2)]
+    enter(one.part(missing), 0.3, 0.5, sweep="tiny-2")
+    assert one.missing(one.held(here)) == []
+    narrow, _ = one.rows(one.held(here))
+    assert [trial.config["seed"] for trial in narrow.trials] == [0, 1, 2]
+    assert narrow.figures["test_accuracy"].mean == pytest.approx(0.4)
+
+
+def test_another_spec_is_another_study(read, here, enter):
+    one = read()
+    enter({**GIVEN, "run": {**GIVEN["run"], "epochs": 4}}, 0.6, 0.6)
+    enter({**GIVEN, "name": "other"}, 0.6, 0.6, sweep="other-1")
+    assert one.missing(one.held(here)) == one.wanted()
+
+
+def test_trials_that_were_to_be_promoted_were_not_measured_on_test(read, here, enter):
+    holding = {**GIVEN, "data": {"name": "digits"}}
+    one = read(holding)
+    enter({**holding, "promote": {"model": "tiny"}}, 0.6, 0.6)
+    assert one.missing(one.held(here)) == one.wanted()
+
+
+def test_the_newest_of_two_trials_counts(read, here, enter):
+    one = read()
+    enter(GIVEN, 0.6, 0.6)
+    enter(GIVEN, 0.7, 0.6, sweep="tiny-2")
+    assert [held.sweep.id for held in one.held(here)] == ["tiny-2", "tiny-2"]
+    assert one.rows(one.held(here))[0].figures["test_accuracy"].mean == 0.7
+
+
+@pytest.mark.parametrize("given", [GIVEN, GRID])
+def test_a_part_of_a_study_has_the_same_configs(read, given):
+    one = read(given)
+    some = one.wanted()[1:]
+    spec = specs.parse(one.part(some))
+    assert spec.configs == [config for _, config in some]
+    assert [spec.listed(n).name for n in range(1, len(some) + 1)] == [one.spec.listed(n).name for n, _ in some]
+
+
+def test_a_quick_study_has_few_epochs_and_few_images(read):
+    large = {**GIVEN, "data": {**GIVEN["data"], "name": "mnist"}}
+    large["runs"] = [{"name": "long", "epochs": 50}, {"name": "usual", "seed": 1}]
+    one = read(large, quick=True)
+    assert {config.epochs for config in one.spec.configs} == {1}
+    assert one.spec.data.holdout == study.LEFT_OUT
+    small = read({**GIVEN, "run": {**GIVEN["run"], "epochs": 10_000, "batch_size": "full"}}, quick=True)
+    assert {config.epochs for config in small.spec.configs} == {100}
+    assert small.spec.data.holdout == 0
+    assert {config.epochs for config in read(quick=True).spec.configs} == {3}  # no more than there were
+
+
+def test_a_quick_study_tries_no_more_seeds(read, here, enter):
+    one = read(quick=True)
+    enter(GIVEN, 0.4, 0.4)
+    assert one.missing(one.held(here)) == []

@@ -1,0 +1,168 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from registry import aliases, claims, history, versions
+from registry.evidence import Heldout
+from tailorbird.errors import Refused
+from tests import packages
+
+CLASSES = ("cat", "dog")
+
+
+def answered(right=35, samples=40, confidence=0.9, labelled=True):
+    """Images of both classes in turn, the first `right` of them answered rightly."""
+    labels = np.arange(samples, dtype=np.int32) % 2
+    answers = np.where(np.arange(samples) < right, labels, 1 - labels)
+    probabilities = np.where(answers[:, None] == [0, 1], confidence, 1 - confidence).astype(np.float32)
+    return Heldout(np.zeros((samples, 16), np.uint8), probabilities, labels if labelled else None)
+
+
+TRUE = {"accuracy": 0.875, "samples": 40, "calibration_error": 0.025}
+CONFUSION = [[18, 2], [3, 17]]
+
+
+def denied(heldout=None, confusion=CONFUSION, kept=None, **baseline):
+    said = {"baseline.json": {**TRUE, **baseline}, "the registry": {**TRUE, **(kept or {})}}
+    return list(claims.denied(heldout or answered(), CLASSES, confusion, said))
+
+
+def test_figures_that_are_those_of_the_answers_are_not_denied():
+    assert denied() == denied(confusion=None) == denied(accuracy=0.875 + 9e-7) == []
+    assert denied(calibration_error=None, kept={"calibration_error": None}) == []
+
+
+@pytest.mark.parametrize(
+    ("claim", "told"),
+    [
+        ({"accuracy": 0.99}, "accuracy 99% of 40 images, the answers in heldout.npy give 87.5% of 40"),
+        ({"accuracy": 0.5}, "accuracy 50% of 40 images, the answers in heldout.npy give 87.5% of 40"),
+        ({"accuracy": 0.875002}, "accuracy 87.5002% of 40 images, the answers in heldout.npy give 87.5% of 40"),
+        ({"samples": 4000}, "accuracy 87.5% of 4000 images, the answers in heldout.npy give 87.5% of 40"),
+        ({"accuracy": math.nan}, "accuracy nan of 40 images, the answers in heldout.npy give 87.5% of 40"),
+        ({"accuracy": None}, "accuracy None of 40 images, the answers in heldout.npy give 87.5% of 40"),
+        ({"accuracy": "0.875"}, "accuracy '0.875' of 40 images, the answers in heldout.npy give 87.5% of 40"),
+        ({"calibration_error": 0.001}, "calibration error 0.001, the answers in heldout.npy give 0.025"),
+        ({"calibration_error": 10**400}, f"calibration error 1{'0' * 39}, the answers in heldout.npy give 0.025"),
+    ],
+)
+def test_a_figure_that_the_answers_deny_is_told_beside_theirs(claim, told):
+    assert denied(**claim) == [f"baseline.json says {told}"]
+    assert denied(kept=claim) == [f"the registry says {told}"]
+
+
+def test_a_confusion_that_the_answers_deny_is_told_by_its_first_count():
+    assert denied(confusion=[[18, 2], [0, 20]]) == [
+        "baseline.json says 0 images of 'dog' answered with 'cat', the answers in heldout.npy give 3"
+    ]
+    assert denied(confusion=[[17, 3], [3, 17]]) == [
+        "baseline.json says 17 images of 'cat' answered with 'cat', the answers in heldout.npy give 18"
+    ]
+
+
+def test_without_true_classes_nothing_can_be_denied():
+    assert denied(answered(labelled=False), accuracy=1.0, samples=3, calibration_error=0.0, confusion=[[1]]) == []
+
+
+def test_what_answers_nothing_is_wrong_and_has_no_calibration():
+    held = answered()
+    held.probabilities[0] = math.nan  # argmax takes it for 'cat', which would be right
+    unknown = {"calibration_error": None, "accuracy": 34 / 40}
+    assert denied(held, kept=unknown, **unknown) == []
+    wrong, uncalibrated = denied(held, kept=unknown)
+    assert wrong == "baseline.json says accuracy 87.5% of 40 images, the answers in heldout.npy give 85% of 40"
+    assert uncalibrated == "baseline.json says calibration error 0.025, the answers in heldout.npy give nan"
+
+
+@given(
+    arrays.arrays(np.float32, (7, 3), elements=st.floats(width=32)),
+    arrays.arrays(np.int32, 7, elements=st.integers(0, 2)),
+)
+def test_whatever_the_answers_are_nothing_is_raised(probabilities, labels):
+    held = Heldout(np.zeros((7, 16), np.uint8), probabilities, labels)
+    list(claims.denied(held, "abc", [[0] * 3] * 3, {"baseline.json": TRUE}))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 300), st.integers(2, 11))
+def test_the_figures_are_those_that_training_measures(seed, samples, classes):
+    from training.scores import Classification
+
+    random = np.random.default_rng(seed)
+    scores = random.random((samples, classes)).astype(np.float32) ** 4
+    probabilities = scores / scores.sum(1, keepdims=True)
+    labels = random.integers(0, classes, samples)
+    measured = Classification(labels, probabilities, probabilities)
+    told = {"accuracy": measured.accuracy, "samples": samples, "calibration_error": measured.calibration_error}
+    held = Heldout(np.zeros((samples, 16), np.uint8), probabilities, labels.astype(np.int32))
+    names = [str(number) for number in range(classes)]
+    assert list(claims.denied(held, names, measured.confusion().tolist(), {"baseline.json": told})) == []
+
+
+# --- in the registry
+
+
+def boasting(**claims):
+    """The baseline of a package that answers 50 of 60 images rightly, and claims otherwise."""
+    baseline = json.loads(packages.files()["baseline.json"])
+    return json.dumps({**baseline, **claims}).encode()
+
+
+LIES = [
+    (
+        {"accuracy": 0.99},
+        "baseline.json says accuracy 99% of 60 images, the answers in heldout.npy give 83.3333% of 60",
+    ),
+    ({"samples": 10**5}, "baseline.json says accuracy 83.3333% of 100000 images, the answers in heldout.npy give 83.3"),
+    ({"calibration_error": 0.001}, "baseline.json says calibration error 0.001, the answers in heldout.npy give 0.02"),
+    (
+        {"confusion": [[20, 0, 0], [1, 19, 0], [3, 4, 13]]},
+        "baseline.json says 20 images of 'cat' answered with 'cat', the answers in heldout.npy give 18",
+    ),
+]
+
+
+@pytest.mark.parametrize(("lie", "told"), LIES, ids=[next(iter(lie)) for lie, _ in LIES])
+def test_a_candidate_that_claims_what_it_does_not_answer_is_refused_even_by_force(local, lie, told):
+    packages.register(local, baseline_json=boasting(**lie))
+    for force in (False, True):
+        with pytest.raises(Refused) as refused:
+            aliases.promote(local, "pets", 1, why="so good", who="ada", force=force)
+        [reason] = refused.value.reasons
+        assert reason.startswith(f"pets:1 does not verify: {told}")
+    assert history.moves(local, "pets") == []
+
+
+def test_a_row_that_was_changed_with_its_manifest_is_denied(local, unlock):
+    """By somebody who has database and store in hand, and makes them agree."""
+    from registry import packages as stored
+    from registry import schema
+
+    version = packages.register(local)
+    evidence = {**version.evidence, "accuracy": 0.99}
+    manifest = {**stored.manifest(local.blobs, version.manifest), "evidence": evidence}
+    unlock(local, "versions")
+    with local.atomic() as connection:
+        digest = local.blobs.put(stored.encode(manifest))
+        connection.execute(schema.versions.update().values(evidence=evidence, manifest=digest))
+    assert versions.verify(local, versions.resolve(local, "pets:1")) == []
+    with pytest.raises(Refused, match=r"does not verify: the registry says accuracy 99% of 60 images, the answers"):
+        aliases.promote(local, "pets", 1, why="so good", who="ada")
+
+
+def test_beside_a_champion_that_claims_too_much_its_answers_count(local, monkeypatch):
+    packages.register(local, baseline_json=boasting(accuracy=0.99))
+    with monkeypatch.context() as older:  # a release that did not look put it there
+        older.setattr(claims, "denied", lambda *_: iter(()))
+        aliases.promote(local, "pets", 1, why="so good", who="ada")
+    packages.register(local, classes=("dog", "cat", "owl"))
+    with pytest.raises(Refused, match="the classes are not those of pets:1: 2 in another place"):
+        aliases.promote(local, "pets", 2, why="other classes", who="ada")
+    packages.register(local)
+    moved = aliases.promote(local, "pets", 3, why="it is as good", who="ada")
+    champion = next(gate for gate in moved.gates if gate["name"] == "champion")
+    assert champion["message"].startswith("right on 83.33% of 60 images, pets:1 on 83.33%: +0.00 points")

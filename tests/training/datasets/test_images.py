@@ -1,0 +1,311 @@
+import io
+import random
+import tarfile
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tailorbird import images as pixels
+from tailorbird.errors import InvalidInput
+from training import datasets
+from training.config import DataConfig
+from training.datasets import images, trees
+
+
+def picture(seed, size=(8, 6), mode="RGB", form="PNG", **keys):
+    """The bytes of a picture of noise; `size` is width and height."""
+    noise = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 4), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise, "RGBA").convert(mode).save(buffer, form, **keys)
+    return buffer.getvalue()
+
+
+def tree(root, content):
+    for name, data in content.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
+    return root
+
+
+def packed(path, content):
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in content.items():
+                archive.writestr(name, data)
+        return path
+    with tarfile.open(path, f"w:{path.suffix[1:].replace('tar', '')}") as archive:
+        for name, data in content.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return path
+
+
+@pytest.fixture
+def load(tmp_path):
+    def read(path, **keys):
+        config = DataConfig(name="images", path=str(path), **keys)
+        return datasets.load(config, tmp_path, tmp_path / "cache")
+
+    return read
+
+
+def pets(around="", parts=("train/", "test/"), count=3):
+    """Images of three classes, by name; in each part each differs."""
+    return {
+        f"{around}{part}{label}/{number}.png": picture(abs(hash((part, label, number))))
+        for part in parts
+        for label in ("cat", "dog", "cow")
+        for number in range(count)
+    }
+
+
+def expected(content, part=""):
+    """Inputs and targets as they should come: by class, then by name."""
+    names = sorted(name for name in content if part in name)
+    inputs = np.stack([np.asarray(Image.open(io.BytesIO(content[name]))) for name in names])
+    classes = ("cat", "cow", "dog")
+    return inputs, [classes.index(name.split("/")[-2]) for name in names]
+
+
+@pytest.mark.parametrize("around", ["", "pets/", "a/b/"])
+@pytest.mark.parametrize("suffix", ["", ".zip", ".tar", ".tar.gz", ".tar.xz"])
+def test_a_tree_is_the_same_set_in_any_form_and_order(tmp_path, load, suffix, around):
+    content = pets(around)
+    names = list(content)
+    random.Random(1).shuffle(names)
+    shuffled = {name: content[name] for name in names}
+    path = tmp_path / f"set{suffix}"
+    made = load(packed(path, shuffled) if suffix else tree(path, shuffled))
+    assert (made.name, made.classes, made.kind, made.notes) == ("set", ("cat", "cow", "dog"), "multiclass", ())
+    for (inputs, targets), part in (((made.inputs, made.targets), "train/"), (made.test, "test/")):
+        pictures, indices = expected(content, part)
+        assert (inputs == pictures).all() and targets.tolist() == indices and targets.dtype == np.int64
+
+
+def test_without_parts_all_is_trained_on(tmp_path, load):
+    content = pets(parts=("",))
+    made = load(tree(tmp_path / "set", content))
+    pictures, indices = expected(content)
+    assert made.test is None and (made.inputs == pictures).all() and made.targets.tolist() == indices
+
+
+def test_train_alone_has_no_test(tmp_path, load):
+    assert load(tree(tmp_path / "set", pets(parts=("train/",)))).test is None
+
+
+def test_a_path_may_lie_below_the_folder_of_data_sets(tmp_path, load):
+    tree(tmp_path / "below" / "set", pets())
+    assert len(load("below/set").inputs) == 9
+
+
+def test_two_classes_are_binary_and_deeper_folders_belong_to_theirs(tmp_path, load):
+    made = load(tree(tmp_path / "set", {"no/deep/er/1.png": picture(1), "yes/2.png": picture(2)}))
+    assert (made.kind, made.classes, made.targets.tolist()) == ("binary", ("no", "yes"), [0, 1])
+
+
+def test_what_is_no_picture_is_not_looked_at(tmp_path, load):
+    content = pets() | {"README.md": b"words", "train/labels.csv": b"a,b", "train/cat/notes.txt": b"words"}
+    assert len(load(tree(tmp_path / "set", content)).inputs) == 9
+
+
+def test_they_are_decoded_once_and_again_when_a_file_changes(tmp_path, load, monkeypatch):
+    root = tree(tmp_path / "set", pets())
+    before = load(root)
+    monkeypatch.setattr(images, "_make", lambda *_: pytest.fail("decodes what is decoded"))
+    assert load(root).digest() == before.digest()
+    monkeypatch.undo()
+    (root / "train" / "cat" / "1.png").write_bytes(picture(99))
+    after = load(root)
+    assert (after.inputs != before.inputs).any((1, 2, 3)).tolist() == [False, True] + 7 * [False]
+    assert load(root, size=4).shape == (4, 4, 3)
+    assert load(root, colour=False).shape == (6, 8)
+
+
+def test_sizes_and_modes_are_brought_to_the_commonest_by_the_rule_of_serving(tmp_path, load):
+    content = {
+        "a/1.png": picture(1),
+        "a/2.jpg": picture(2, form="JPEG"),
+        "a/3.png": picture(3, (16, 16)),
+        "a/4.webp": picture(4, form="WEBP", lossless=True),
+        "b/1.png": picture(5, mode="L"),
+        "b/2.png": picture(6, mode="RGBA"),
+        "b/3.png": picture(7, (3, 2), mode="P"),
+    }
+    made = load(tree(tmp_path / "set", content))
+    assert made.shape == (6, 8, 3)
+    for array, data in zip(made.inputs, content.values(), strict=True):
+        assert (array == pixels.to_signature(pixels.decode(data, 10**6), (6, 8, 3))).all()
+    assert made.notes == (
+        "2 of 7 images were brought to 6x8 pixels, whatever their proportions",
+        "3 of 7 images were brought to 8-bit colour, transparency over black",
+    )
+
+
+def test_grey_images_stay_grey(tmp_path, load):
+    content = {f"{label}/{n}.png": picture(n, mode="L") for n, label in enumerate("aabb")}
+    made = load(tree(tmp_path / "set", content))
+    assert made.shape == (6, 8) and made.notes == ()
+
+
+def test_one_image_of_colour_makes_a_set_of_colour(tmp_path, load):
+    content = {f"{label}/{n}.png": picture(n, mode="RGB" if n == 1 else "L") for n, label in enumerate("aabb")}
+    made = load(tree(tmp_path / "set", content))
+    assert made.shape == (6, 8, 3) and made.notes[0].startswith("3 of 4 images were brought to 8-bit colour")
+
+
+def test_grey_and_size_may_be_asked_for(tmp_path, load):
+    made = load(tree(tmp_path / "set", pets()), size=(5, 4), colour=False)
+    assert made.shape == (5, 4)
+    assert [note.split(" images")[0] for note in made.notes] == ["18 of 18", "18 of 18"]
+
+
+def test_an_image_that_lies_on_its_side_counts_as_it_stands(tmp_path, load):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = {f"{label}/{n}.jpg": picture(n, form="JPEG", exif=exif) for n, label in enumerate("aabb")}
+    made = load(tree(tmp_path / "set", content))
+    assert made.shape == (8, 6, 3) and made.notes == ()
+
+
+BROKEN = {
+    "train/cat/empty.png": (b"", "is not a PNG, JPEG or WebP image"),
+    "train/cow/cut.jpg": (picture(1, (64, 64), form="JPEG")[:700], "cannot be decoded"),
+    "test/dog/words.png": (b"no picture", "is not a PNG, JPEG or WebP image"),
+    "train/cat/old.bmp": (picture(1, form="BMP"), "is not a PNG, JPEG or WebP image"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("suffix", ["", ".zip", ".tar"])
+def test_what_cannot_be_read_is_named_or_left_out(tmp_path, load, suffix, name):
+    data, problem = BROKEN[name]
+    content = {name: data, **pets()}
+    path = tmp_path / f"set{suffix}"
+    root = packed(path, content) if suffix else tree(path, content)
+    with pytest.raises(
+        InvalidInput, match=f"1 of 19 images cannot be read: {name} .*{problem}.*skip_broken"
+    ) as refused:
+        load(root)
+    assert refused.value.field == str(root) and "\n" not in str(refused.value)
+    made = load(root, skip_broken=True)
+    for (inputs, targets), part in (((made.inputs, made.targets), "train/"), (made.test, "test/")):
+        pictures, indices = expected(pets(), part)
+        assert (inputs == pictures).all() and targets.tolist() == indices
+    assert made.notes[-1].startswith(f"1 of 19 images cannot be read and were left out: {name} (")
+
+
+def test_many_are_counted_and_the_first_named(tmp_path, load):
+    content = pets() | {f"train/cat/x{number}.png": b"" for number in range(1234)}
+    with pytest.raises(InvalidInput, match="1,234 of 1,252 images") as refused:
+        load(tree(tmp_path / "set", content))
+    assert "x0.png" in str(refused.value) and " and 1,231 more; " in str(refused.value)
+    assert str(refused.value).count(".png") == 3
+
+
+def test_a_file_without_permission_is_named(tmp_path, load, monkeypatch):
+    root = tree(tmp_path / "set", pets())
+    read = trees.File.read
+
+    def refuse(file):  # not by its mode: the tests may run as root, who may read every file
+        if file.name == "train/cat/1.png":
+            raise PermissionError(13, "Permission denied")
+        return read(file)
+
+    monkeypatch.setattr(trees.File, "read", refuse)
+    with pytest.raises(InvalidInput, match=r"1\.png .Permission denied"):
+        load(root)
+
+
+def test_an_image_of_too_many_pixels_is_not_decoded(tmp_path, load, monkeypatch):
+    monkeypatch.setattr(images, "MAX_PIXELS", 100)
+    content = pets() | {"train/cat/large.png": picture(1, (11, 10))}
+    with pytest.raises(
+        InvalidInput, match=r"1 of 19 images cannot be read: train/cat/large\.png .*over the limit of 100"
+    ):
+        load(tree(tmp_path / "set", content))
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ({}, "holds no images, nothing"),
+        ({"train/cat/1.txt": b"", "a.csv": b"", "b.csv": b""}, r"holds no images, only 2 of \.csv, 1 of \.txt"),
+        ({"cat/1.png": 1, "cat/2.png": 2}, "has one class only, 'cat'"),
+        ({"train/cat/1.png": 1, "train/dog/1.png": 1, "test/cat/1.png": 2}, "no images in 'test' of 'dog'"),
+        ({"train/cat/1.png": 1, "train/dog/1.png": 1, "test/cow/1.png": 2}, "no images in 'train' of 'cow'"),
+        ({"train/cat/1.png": 1, "train/dog/1.png": 1, "val/cat/1.png": 2}, "images in 'val' beside 'train'"),
+        ({"test/cat/1.png": 1, "test/dog/1.png": 1}, "has images in 'test' alone"),
+        ({"cat/1.png": 1, "dog/1.png": 1, "cover.png": 2}, "has 'cover.png' outside of a folder that names its class"),
+        ({"train/cat/1.png": 1, "train/2.png": 1}, "has '2.png' outside of a folder that names its class"),
+        ({"1.png": 1, "2.png": 1}, "has '1.png' outside of a folder that names its class"),
+        ({"cat/1.png": b"", "dog/1.png": b"x"}, "holds 2 images, and none of them can be read: cat/1.png, dog/1.png"),
+    ],
+)
+def test_a_tree_that_is_no_set_is_told_in_one_sentence(tmp_path, load, content, problem):
+    (tmp_path / "set").mkdir()
+    content = {name: picture(data) if isinstance(data, int) else data for name, data in content.items()}
+    with pytest.raises(InvalidInput, match=problem) as refused:
+        load(tree(tmp_path / "set", content))
+    assert refused.value.field == str(tmp_path / "set") and "\n" not in str(refused.value)
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.suffix != ".lock" and path.name != "datasets"]
+
+
+def test_a_class_that_is_left_with_nothing_is_told(tmp_path, load):
+    content = {"cat/1.png": picture(1), "cow/1.png": picture(2), "dog/1.png": b"broken"}
+    root = tree(tmp_path / "set", content)
+    with pytest.raises(InvalidInput, match="has no images in 'train' of 'dog' that can be read"):
+        load(root, skip_broken=True)
+
+
+def test_a_name_that_comes_twice_is_refused(tmp_path, load):
+    with tarfile.open(tmp_path / "set.tar", "w") as archive:
+        for name in ("cat/1.png", "dog/1.png", "cat/1.png"):
+            member = tarfile.TarInfo(name)
+            member.size = len(picture(1))
+            archive.addfile(member, io.BytesIO(picture(1)))
+    with pytest.raises(InvalidInput, match=r"holds 'cat/1\.png' more than once"):
+        load(tmp_path / "set.tar")
+
+
+def test_a_tree_that_changes_under_way_is_told(tmp_path, load, monkeypatch):
+    root = tree(tmp_path / "set", pets())
+    scanned = images._scan
+
+    def scan_and_lose(*given):
+        found = scanned(*given)
+        (root / "train" / "cow" / "1.png").unlink()
+        return found
+
+    monkeypatch.setattr(images, "_scan", scan_and_lose)
+    with pytest.raises(InvalidInput, match="was changed while it was read"):
+        load(root)
+
+
+def test_more_than_a_batch_keep_their_places(tmp_path, load, monkeypatch):
+    monkeypatch.setattr(images, "BATCH_FILES", 2)
+    monkeypatch.setattr(images, "BATCH_BYTES", 500)
+    content = pets(count=20)
+    made = load(packed(tmp_path / "set.zip", content))
+    pictures, indices = expected(content, "train/")
+    assert (made.inputs == pictures).all() and made.targets.tolist() == indices
+
+
+def test_it_can_be_dealt_and_digested_like_what_lies_in_memory(tmp_path, load):
+    from training import splits
+
+    made = load(tree(tmp_path / "set", pets(count=10)))
+    held = replace(made, inputs=np.array(made.inputs), test=tuple(map(np.array, made.test)))
+    assert held.digest() == made.digest()
+    config = DataConfig(name="digits", validation=5, holdout=5)
+    one, other = splits.split(made, config), splits.split(held, config)
+    assert (one.train.places == other.train.places).all() and (one.train.ids == other.train.ids).all()
+
+
+def test_the_title_is_the_name_without_what_it_is_packed_in(tmp_path, load):
+    assert load(packed(tmp_path / "my.pets.zip", pets())).name == "my.pets"
+    assert images._title(Path("/a/cifar10.tar.xz")) == "cifar10"

@@ -1,0 +1,110 @@
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tailorbird.errors import InvalidInput
+from training import datasets
+from training.config import DataConfig
+from training.datasets import Dataset, own
+
+ROWS = np.arange(12, dtype=np.float32).reshape(6, 2)
+IMAGES = np.zeros((6, 4, 4), np.uint8)
+CLASSES = np.array([0, 1, 2, 0, 1, 2])
+SOUND = {
+    "images": Dataset("d", ("a", "b", "c"), IMAGES, CLASSES, (IMAGES[:2], CLASSES[:2])),
+    "colour": Dataset("d", ("a", "b", "c"), np.zeros((6, 4, 5, 3), np.uint8), CLASSES, None),
+    "rows": Dataset("d", ("a", "b"), ROWS, CLASSES % 2, None, "binary", ("x", "y")),
+    "labels": Dataset("d", ("a", "b"), ROWS, np.ones((6, 2), np.float32), None, "multilabel", ("x", "y")),
+    "numbers": Dataset("d", ("n",), ROWS, ROWS[:, 0], None, "regression", ("x", "y")),
+}
+
+
+@pytest.mark.parametrize("kind", SOUND)
+def test_a_sound_one_has_no_problems(kind):
+    assert list(own.problems(SOUND[kind])) == []
+
+
+@pytest.mark.parametrize(
+    ("of", "changes", "problem"),
+    [
+        ("images", {"classes": ("a",)}, "has 1 classes; accepted of multiclass: 2 or more"),
+        ("rows", {"classes": ("a", "b", "c")}, "has 3 classes; accepted of binary: 2"),
+        ("numbers", {"classes": ("n", "m")}, "has 2 classes; accepted of regression: 1"),
+        ("images", {"classes": ("a", "b", "b")}, "has classes that are not names"),
+        ("images", {"classes": (0, 1, 2)}, "has classes that are not names"),
+        ("images", {"inputs": IMAGES.astype(np.float32)}, r"has inputs of float32 \[6, 4, 4\]; accepted: uint8"),
+        ("images", {"inputs": np.zeros((6, 4, 4, 4), np.uint8)}, r"has inputs of uint8 \[6, 4, 4, 4\]"),
+        ("rows", {"inputs": ROWS.astype(np.float64)}, r"has inputs of float64 \[6, 2\]"),
+        ("rows", {"inputs": ROWS * np.nan}, "has inputs that are no finite numbers"),
+        ("images", {"inputs": IMAGES[:0], "targets": CLASSES[:0]}, "has no inputs"),
+        ("images", {"targets": CLASSES[:5]}, r"has targets of int64 \[5\]; accepted of multiclass: int64 \[6\]"),
+        ("images", {"targets": CLASSES.astype(np.int32)}, r"has targets of int32"),
+        ("images", {"targets": CLASSES + 1}, "has targets from 1 to 3; accepted: indices of its 3 classes"),
+        ("images", {"targets": CLASSES - 1}, "has targets from -1 to 1"),
+        ("labels", {"targets": np.full((6, 2), 0.5, np.float32)}, "has targets other than 0 and 1"),
+        ("labels", {"targets": np.ones((6, 3), np.float32)}, r"accepted of multilabel: float32 \[6, 2\]"),
+        ("numbers", {"targets": np.full(6, np.inf, np.float32)}, "has targets that are no finite numbers"),
+        ("rows", {"columns": None}, "has names of 0 columns for rows of 2"),
+        ("rows", {"columns": ("x",)}, "has names of 1 columns for rows of 2"),
+        ("images", {"test": (IMAGES[:2, :3], CLASSES[:2])}, r"has test inputs of shape \(3, 4\) beside"),
+        ("images", {"test": (IMAGES[:2], CLASSES[:3])}, r"has test targets of int64 \[3\]"),
+        ("images", {"test": (IMAGES[:2].astype(np.int16), CLASSES[:2])}, "has test inputs of int16"),
+        ("images", {"test": (IMAGES[:2], CLASSES[:2] + 7)}, "has test targets from 7 to 8"),
+    ],
+)  # fmt: skip
+def test_the_first_problem_is_told(of, changes, problem):
+    assert re.search(problem, next(own.problems(replace(SOUND[of], **changes)), "nothing"))
+
+
+CODE = """
+import numpy as np
+from training.datasets import Dataset
+
+def good():
+    return Dataset("mine", ("a", "b"), np.zeros((4, 2, 2), np.uint8), np.array([0, 1, 0, 1]), None, "binary")
+
+def bad():
+    return Dataset("mine", ("a", "b"), np.zeros((4, 2, 2)), np.array([0, 1, 0, 1]), None)
+
+def none():
+    pass
+
+def listed():
+    return Dataset("mine", ("a", "b"), [[0]], [0], None)
+
+def fails():
+    return {}["key"]
+"""
+
+
+@pytest.fixture
+def load(tmp_path, monkeypatch):
+    (tmp_path / "my_sets_of_tests.py").write_text(CODE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield lambda name: datasets.load(DataConfig(name=f"my_sets_of_tests:{name}"), Path("/nowhere"), Path("/nowhere"))
+    sys.modules.pop("my_sets_of_tests", None)
+
+
+def test_a_function_of_the_users_own_makes_one(load):
+    made = load("good")
+    assert made.name == "mine" and made.inputs.shape == (4, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("bad", "data.name: the data set of my_sets_of_tests:bad has inputs of float64"),
+        ("none", "data.name: my_sets_of_tests:none must return a training.datasets.Dataset, not NoneType"),
+        ("fails", "data.name: my_sets_of_tests:fails raised KeyError: 'key'"),
+        ("listed", "data.name: my_sets_of_tests:listed raised AttributeError"),
+        ("missing", "data.name: my_sets_of_tests .* has no missing"),
+    ],
+)
+def test_what_it_gets_wrong_is_told(load, name, problem):
+    with pytest.raises(InvalidInput, match=problem):
+        load(name)

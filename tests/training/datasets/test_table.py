@@ -1,0 +1,197 @@
+import csv
+import io
+
+import numpy as np
+import pyarrow
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+from tailorbird.errors import InvalidInput, NotFound
+from training import datasets
+from training.config import DataConfig
+from training.datasets import own
+
+FLOWERS = "length,width,kind\n1.5,2,rose\n2.5,-3e1,tulip\n3.5,4,rose\n4,5,lily\n5,6,tulip\n6,7,lily\n"
+
+
+@pytest.fixture
+def load(tmp_path):
+    def read(text, name="t.csv", **keys):
+        """A table of this text, or of these columns as Parquet."""
+        path = tmp_path / name
+        if isinstance(text, dict):
+            parquet.write_table(pyarrow.table(text), path)
+        else:
+            path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return datasets.load(DataConfig(name="table", path=str(path), **keys), tmp_path, tmp_path)
+
+    return read
+
+
+def column(name, values):
+    """A table with this label; each row has a number besides."""
+    return "x," + name + "\n" + "".join(f"{number},{value}\n" for number, value in enumerate(values))
+
+
+def test_columns_of_numbers_and_a_label_of_text(load):
+    made = load(FLOWERS, label="kind")
+    assert (made.name, made.kind, made.columns) == ("t", "multiclass", ("length", "width"))
+    assert made.inputs.dtype == np.float32 and made.inputs.tolist()[:2] == [[1.5, 2], [2.5, -30]]
+    assert made.classes == ("lily", "rose", "tulip") and made.targets.tolist() == [1, 2, 1, 0, 2, 0]
+    assert made.test is None and list(own.problems(made)) == []
+
+
+def test_columns_may_be_chosen_and_ordered(load):
+    made = load(FLOWERS, label="kind", columns=["width"])
+    assert made.columns == ("width",) and made.inputs[:, 0].tolist() == [2, -30, 4, 5, 6, 7]
+    assert load(FLOWERS, label="kind", columns=["width", "length"]).inputs[0].tolist() == [2, 1.5]
+
+
+def test_the_label_may_stand_anywhere(load):
+    made = load("k,x\na,1\nb,2\na,3\nb,4\n", label="k")
+    assert made.columns == ("x",) and made.targets.tolist() == [0, 1, 0, 1] and made.kind == "binary"
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "classes"),
+    [
+        ("10 9 10 9", "binary", ("9", "10")),
+        ("2.0 1.0 2.0 3.0 1.0 3.0", "multiclass", ("1", "2", "3")),
+        ("-1 1 -1 1", "binary", ("-1", "1")),
+        ("yes no yes no", "binary", ("no", "yes")),
+        ("b 2 10 b 2 10", "multiclass", ("2", "10", "b")),
+        ("0.5 1.5 2 3", "regression", ("y",)),
+        (" ".join(map(str, range(21))), "regression", ("y",)),
+        (" ".join(map(str, [*range(20)] * 2)), "multiclass", tuple(map(str, range(20)))),
+    ],
+)
+def test_the_kind_is_told_by_the_values(load, values, kind, classes):
+    made = load(column("y", values.split()), label="y")
+    assert (made.kind, made.classes) == (kind, classes)
+    if kind == "regression":
+        assert made.targets.tolist() == [float(value) for value in values.split()]
+    else:
+        wanted = [value.removesuffix(".0") for value in values.split()]
+        assert [made.classes[index] for index in made.targets] == wanted
+    assert list(own.problems(made)) == []
+
+
+def test_the_kind_may_be_said(load):
+    numbers = column("y", [1, 2, 1, 2])
+    assert load(numbers, label="y", kind="regression").targets.tolist() == [1, 2, 1, 2]
+    assert load(numbers, label="y", kind="multiclass").kind == "multiclass"
+    many = column("y", [*range(25)] * 2)
+    assert len(load(many, label="y", kind="multiclass").classes) == 25
+
+
+def test_several_labels_are_multilabel(load):
+    made = load("x,a,b\n1,1,no\n2,0,Yes\n3,true,FALSE\n", label=["b", "a"])
+    assert (made.kind, made.classes, made.columns) == ("multilabel", ("b", "a"), ("x",))
+    assert made.targets.dtype == np.float32 and made.targets.tolist() == [[0, 1], [1, 0], [0, 1]]
+    assert made.targets.flags["C_CONTIGUOUS"] and list(own.problems(made)) == []
+
+
+DIALECTS = {
+    "semicolons": FLOWERS.replace(",", ";"),
+    "tabs": FLOWERS.replace(",", "\t"),
+    "byte order mark": "\ufeff" + FLOWERS,
+    "carriage returns": FLOWERS.replace("\n", "\r\n"),
+    "quotes": FLOWERS.replace("rose", '"rose"'),
+    "spaces": FLOWERS.replace("1.5", " 1.5 ").replace(",kind", ", kind"),
+    "empty lines": FLOWERS + "\n\n",
+}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_dialects_that_spreadsheets_write(load, dialect):
+    assert load(DIALECTS[dialect], label="kind").digest() == load(FLOWERS, label="kind").digest()
+
+
+def test_parquet_is_the_same_table(load):
+    kinds = ["rose", "tulip", "rose", "lily", "tulip", "lily"]
+    columns = {"length": [1.5, 2.5, 3.5, 4, 5, 6], "width": [2, -30, 4, 5, 6, 7], "kind": kinds}
+    assert load(columns, "t.parquet", label="kind").digest() == load(FLOWERS, label="kind").digest()
+
+
+def test_booleans_of_parquet(load):
+    made = load({"x": [1.0, 2.0, 3.0], "y": [True, False, True]}, "t.parquet", label="y")
+    assert (made.kind, made.classes, made.targets.tolist()) == ("binary", ("False", "True"), [1, 0, 1])
+    assert load({"x": [True, False, True], "y": list("aba")}, "t.parquet", label="y").inputs[:, 0].tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "keys", "problem"),
+    [
+        (FLOWERS.replace("3.5", "three"), {}, r"t.csv: line 4 has 'three' in column 'length', which is no number"),
+        (FLOWERS.replace("3.5", "inf"), {}, r"t.csv: line 4 has 'inf' in column 'length', which is no number"),
+        (FLOWERS.replace("3.5", "1e39"), {}, r"t.csv: line 4 has '1e39' in column 'length'"),
+        (FLOWERS.replace("3.5", ""), {}, r"t.csv: line 4 has no value in column 'length'"),
+        (FLOWERS.replace("3.5", "NaN"), {}, r"t.csv: line 4 has no value in column 'length'"),
+        (FLOWERS.replace("lily", " "), {}, r"t.csv: line 5 has no value in column 'kind'"),
+        (FLOWERS.replace("3.5,", ""), {}, r"t.csv: line 4 has 2 values for 3 columns"),
+        (FLOWERS + 'x,"', {}, r"t.csv: is not CSV"),
+        (FLOWERS, {"label": "sort"}, r"data.label: there is no column 'sort'; the columns are length, width, kind"),
+        (FLOWERS, {"columns": ["depth"]}, r"data.columns: there is no column 'depth'; the columns are length, wid"),
+        (FLOWERS, {"columns": ["width", "kind"]}, r"data.columns: names 'kind', which is the label"),
+        (FLOWERS, {"columns": ["width", "width"]}, r"data.columns: names 'width' more than once"),
+        (FLOWERS, {"kind": "binary"}, r"data.kind: is binary, and column 'kind' has 3 classes"),
+        (FLOWERS, {"kind": "regression"}, r"t.csv: line 2 has 'rose' in column 'kind', which is no number"),
+        (FLOWERS, {"kind": "multilabel"}, r"data.label: must be a list of columns"),
+        (FLOWERS, {"label": ["kind"]}, r"t.csv: line 2 has 'rose' in column 'kind'; accepted of several labels"),
+        (FLOWERS, {"label": ["kind"], "kind": "binary"}, r"data.kind: must be multilabel for a list of labels"),
+        ("kind\na\nb\n", {}, r"data.label: leaves no column to tell it by"),
+        ("x,kind\n", {}, r"t.csv: has no rows below its header"),
+        ("", {}, r"t.csv: must begin with a line of names"),
+        ("x,,kind\n1,2,a\n", {}, r"t.csv: must begin with a line of names, each different, not 'x,,kind'"),
+        ("x,x,kind\n1,2,a\n", {}, r"t.csv: must begin with a line of names"),
+        (column("kind", "aaaa"), {}, r"t.csv: has one class only, 'a', in column 'kind'"),
+        (column("kind", "abcdefgh"), {}, r"data.label: 'kind' has 8 different values in 8 rows, which are no classes"),
+        (column("kind", [*range(30), "12a"]), {}, r"t.csv: line 32 has '12a' in column 'kind', which is no number"),
+        (FLOWERS.encode("utf-16"), {}, r"t.csv: is not UTF-8 text"),
+        (FLOWERS.replace("rose", "rosé").encode("latin-1"), {}, r"t.csv: is not UTF-8 text"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_told_where_it_stands(load, text, keys, problem):
+    with pytest.raises(InvalidInput, match=problem) as refused:
+        load(text, **{"label": "kind", **keys})
+    assert "\n" not in str(refused.value)
+
+
+def test_what_is_wrong_in_parquet(load, tmp_path):
+    with pytest.raises(InvalidInput, match="row 2 has 'two' in column 'x', which is no number"):
+        load({"x": ["1", "two"], "y": ["a", "b"]}, "t.parquet", label="y")
+    with pytest.raises(InvalidInput, match="row 1 has no value in column 'x'"):
+        load({"x": [None, 1.0], "y": ["a", "b"]}, "t.parquet", label="y")
+    with pytest.raises(InvalidInput, match="row 2 has no value in column 'x'"):
+        load({"x": [1.0, float("nan")], "y": ["a", "b"]}, "t.parquet", label="y")
+    with pytest.raises(InvalidInput, match=r"t.parquet: is no whole Parquet file"):
+        load(b"PAR1 and no more", "t.parquet", label="y")
+    whole = (tmp_path / "t.parquet").write_bytes
+    load({"x": [1.0, 2.0], "y": ["a", "b"]}, "t.parquet", label="y")
+    whole((tmp_path / "t.parquet").read_bytes()[:-9])
+    with pytest.raises(InvalidInput, match="is no whole Parquet file"):
+        datasets.load(DataConfig(name="table", path="t.parquet", label="y"), tmp_path, tmp_path)
+
+
+def test_where_there_is_no_table(load, tmp_path):
+    with pytest.raises(NotFound, match="there is no such file"):
+        datasets.load(DataConfig(name="table", path="no.csv", label="y"), tmp_path, tmp_path)
+    with pytest.raises(InvalidInput, match=r"must be a table whose name ends in \.csv"):
+        load(FLOWERS, "t.xlsx", label="kind")
+
+
+NUMBERS = st.floats(width=32, allow_nan=False, allow_infinity=False)
+
+
+@given(rows=st.lists(st.tuples(NUMBERS, st.integers(-(2**20), 2**20), st.sampled_from("abc")), min_size=8, max_size=40))
+def test_what_is_written_is_read(rows, tmp_path_factory):
+    folder = tmp_path_factory.getbasetemp()
+    rows += [(0, 0, "a"), (0, 0, "b")]
+    text = io.StringIO()
+    csv.writer(text).writerows([("f", "i", "y"), *rows])
+    (folder / "h.csv").write_text(text.getvalue())
+    made = datasets.load(DataConfig(name="table", path="h.csv", label="y"), folder, folder)
+    assert (made.inputs == np.array([row[:2] for row in rows], np.float32)).all()
+    assert [made.classes[one] for one in made.targets] == [row[2] for row in rows]

@@ -1,0 +1,27 @@
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from training.models import Normalize
+
+FIGURES = st.lists(st.floats(0, 255), min_size=3, max_size=3)
+DEVIATIONS = st.lists(st.floats(1, 255), min_size=3, max_size=3)
+
+
+@given(arrays.arrays(np.uint8, st.sampled_from([(2, 4, 3), (2, 4, 3, 3)])), FIGURES, DEVIATIONS)
+def test_images_lose_the_mean_and_are_divided_by_the_deviation_of_each_channel(images, means, deviations):
+    channels = 3 if images.ndim == 4 else 1
+    normalized = Normalize(torch.tensor(means[:channels]), deviations[:channels])(torch.from_numpy(images))
+    assert normalized.shape == (2, channels, 4, 3) and normalized.dtype == torch.float32
+    last = images.reshape(2, 4, 3, channels).astype(np.float64)
+    expected = np.moveaxis((last - means[:channels]) / deviations[:channels], 3, 1)
+    np.testing.assert_allclose(normalized.numpy(), expected, rtol=1e-5, atol=1e-4)
+
+
+@given(arrays.arrays(np.float32, (5, 3), elements=st.floats(-100, 100, width=32)), FIGURES, DEVIATIONS)
+def test_rows_lose_the_mean_and_are_divided_by_the_deviation_of_each_column(rows, means, deviations):
+    normalized = Normalize(means, deviations)(torch.from_numpy(rows))
+    assert normalized.shape == (5, 3) and normalized.dtype == torch.float32
+    np.testing.assert_allclose(normalized.numpy(), (rows - np.array(means)) / deviations, rtol=1e-5, atol=1e-4)

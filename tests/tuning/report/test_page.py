@@ -1,0 +1,146 @@
+import re
+import sys
+from html.parser import HTMLParser
+
+import pytest
+
+from registry import ledger
+from registry.core import Registry
+from registry.ledger import Report
+from tuning import spec as specs
+from tuning.report import page, pictures, results
+
+
+@pytest.fixture
+def drawn(settings):
+    def draw(sweep="tiny-1"):
+        with Registry(settings) as registry:
+            return page.html(registry, settings, results.read(registry, sweep))
+
+    return draw
+
+
+@pytest.fixture
+def entered(settings):
+    """Enters trials that reported once, with no weights, in the ledger."""
+
+    def enter(given, figures):
+        spec = specs.parse(given)
+        with Registry(settings) as registry:
+            configs = [one.model_dump(mode="json") for one in spec.configs]
+            ledger.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), configs, None, "ada")
+            for number in range(1, len(configs) + 1):
+                for epoch in (1, 2):
+                    ledger.report(registry, "tiny-1", number, Report(epoch, figures))
+                ledger.set_trial(registry, "tiny-1", number, "finished")
+            ledger.end(registry, "tiny-1", "finished")
+
+    return enter
+
+
+class Page(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.sources = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.sources += [value for name, value in attrs if name in ("src", "href")]
+
+
+def sections(text):
+    return re.findall("<h2>(.*?)</h2>", text)
+
+
+def captions(text):
+    return re.findall("<figcaption>(.*?)</figcaption>", text)
+
+
+def test_a_study_is_one_page_with_tables_and_pictures(swept, study, drawn):
+    swept(study)
+    text = drawn()
+    found = Page(text)
+    assert sections(text) == [
+        "Results", "First and last epoch", "Loss curves", "Learning curves", "Answers", "Spec",
+    ]  # fmt: skip
+    assert "script" not in found.tags
+    assert found.sources
+    assert all(source.startswith("data:image/png;base64,") for source in found.sources)
+    assert "narrow (2 seeds)" in text
+    assert "made up" in text
+    matrices = [one for one in captions(text) if one.startswith("Confusion matrix")]
+    assert len(matrices) == 2  # of each row, not of each seed
+
+
+def test_whatever_stands_in_a_spec_is_text(swept, study, drawn):
+    evil = '<script>alert("1")</script>'
+    study["runs"][0]["name"] = study["source"] = evil
+    study["seeds"] = 1
+    swept(study)
+    text = drawn()
+    assert "script" not in Page(text).tags
+    assert text.count("&lt;script&gt;") >= 3
+
+
+def test_what_may_be_promoted_is_drawn_on_validation(swept, study, drawn):
+    swept({**study, "data": {**study["data"], "holdout": 0.1}, "promote": {"model": "tiny"}, "seeds": 1})
+    text = drawn()
+    assert "validation accuracy" in text
+    assert "test accuracy" not in text
+    with_answers = [one for one in captions(text) if one.startswith("Confusion")]
+    assert len(with_answers) == 2
+
+
+def test_trials_that_failed_are_told(settings, study, drawn):
+    spec = specs.parse(study)
+    with Registry(settings) as registry:
+        configs = [one.model_dump(mode="json") for one in spec.configs]
+        ledger.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), configs, None, "ada")
+        ledger.set_trial(registry, "tiny-1", 1, "failed", "the loss is no number")
+        ledger.end(registry, "tiny-1", "failed", problem="no trial succeeded")
+    text = drawn()
+    assert sections(text) == ["Trials that did not end well", "Spec"]
+    assert "the loss is no number" in text
+    assert "failed: no trial succeeded" in text
+
+
+def test_where_the_weights_are_gone_the_page_says_so(swept, study, settings, drawn):
+    swept(study)
+    for stored in (settings.home / "storage").rglob("*"):
+        if stored.is_file():
+            stored.unlink()
+    text = drawn()
+    assert "Not drawn: " in text
+    assert not [one for one in captions(text) if one.startswith("Confusion")]
+    assert "narrow (2 seeds)" in text
+
+
+def test_a_ledger_runs_no_code(entered, study, drawn, tmp_path, monkeypatch):
+    (tmp_path / "intruder.py").write_text("def make(*_, **__):\n    raise SystemExit('ran')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    entered({**study, "data": {"name": "intruder:make", "validation": 0}, "seeds": 1}, {"train_loss": 0.5})
+    assert "intruder:make is a function of the user&#x27;s own, and a report runs none" in drawn()
+    assert "intruder" not in sys.modules
+
+
+def test_a_ledger_runs_no_model(entered, study, drawn, tmp_path, monkeypatch):
+    (tmp_path / "intruding.py").write_text("def make(*_, **__):\n    raise SystemExit('ran')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    model = {"family": "custom", "function": "intruding:make"}
+    given = {**study, "run": {"model": model}, "runs": [{"name": "own"}], "seeds": 1}
+    entered(given, {"train_loss": 0.5})
+    assert "intruding:make is a function of the user&#x27;s own" in drawn()
+    assert "intruding" not in sys.modules
+
+
+def test_of_many_trials_the_best_alone_have_pictures(entered, study, drawn):
+    runs = [{"name": f"run {number}", "epochs": number} for number in range(1, 301)]
+    entered({**study, "runs": runs, "seeds": 1}, {"train_loss": 0.5, "val_loss": 0.5, "val_accuracy": 0.5})
+    text = drawn()
+    assert len(text) < 3_000_000
+    assert text.count("<figure>") == 2 + pictures.BEST
+    assert f"The first {page.ROWS} of 300 rows" in text
+    assert "<td>run 200</td>" in text
+    assert "<td>run 201</td>" not in text
+    assert f"The first {pictures.CURVES} of 300 runs" in text

@@ -1,0 +1,64 @@
+import pytest
+
+from registry.cards.document import Paragraph, Picture
+from registry.core import Registry
+from tuning.report import pictures, results
+from tuning.report.pictures import Answers
+
+
+@pytest.fixture
+def blocks(swept, settings):
+    def of(given):
+        with Registry(settings) as registry:
+            found = results.read(registry, swept(given))
+            return list(Answers(registry, settings, found).pictures(found.rows))
+
+    return of
+
+
+def of(data, **run):
+    run = {"model": {"family": "linear"}, "epochs": 1, **run}
+    return {"name": "tiny", "data": {"validation": 0, "holdout": 0, **data}, "run": run, "runs": [{"name": "one"}]}
+
+
+@pytest.mark.parametrize(
+    ("data", "files"),
+    [
+        ("iris", ["confusion-1.png"]),
+        ("breast_cancer", ["confusion-1.png", "thresholds-1.png"]),
+        ("digits_multilabel", ["thresholds-1.png"]),
+        ("diabetes", []),
+    ],
+)
+def test_each_kind_has_its_pictures(blocks, data, files):
+    found = blocks(of({"name": data}))
+    assert [one.file for one in found if isinstance(one, Picture)] == files
+    assert all(one.png.startswith(b"\x89PNG") for one in found)
+
+
+def test_weights_answer_again_what_they_answered_at_the_end(swept, study, settings):
+    with Registry(settings) as registry:
+        found = results.read(registry, swept(study))
+        for row in found.rows:
+            again = Answers(registry, settings, found)._evaluated(row.trials[0])
+            assert again.accuracy == row.trials[0].reports[-1].metrics["test_accuracy"]
+
+
+def test_data_that_is_gone_is_told_in_a_sentence(swept, settings, tmp_path):
+    table = tmp_path / "flowers.csv"
+    table.write_text("a,b,kind\n" + "".join(f"{n},{n * n % 7},{'xy'[n % 2]}\n" for n in range(60)))
+    sweep = swept(of({"name": "table", "path": str(table), "label": "kind"}))
+    table.unlink()
+    with Registry(settings) as registry:
+        found = results.read(registry, sweep)
+        (told,) = Answers(registry, settings, found).pictures(found.rows)
+    assert isinstance(told, Paragraph)
+    assert told.text.startswith("Not drawn: ")
+    assert "flowers.csv" in told.text
+
+
+def test_runs_with_a_validation_split_have_curves_of_the_gap(swept, study, settings):
+    with Registry(settings) as registry:
+        found = results.read(registry, swept(study))
+    assert [one.file for one in pictures.losses(found.rows)] == ["train_loss.png", "val_loss.png"]
+    assert [one.file for one in pictures.learning(found.rows)] == ["curves-1.png", "curves-3.png"]

@@ -1,0 +1,32 @@
+import io
+
+from rich.console import Console
+
+from tuning import spec as specs
+from tuning.outcome import Outcome, Ranked
+from tuning.report import terminal
+
+
+def test_a_study_ends_with_its_table_in_the_order_of_the_spec(study, trial):
+    spec = specs.parse({**study, "seeds": 1})
+    trials = [trial(n, spec.configs[n - 1], {"val_accuracy": n / 10, "test_accuracy": n / 10}) for n in (2, 1)]
+    console = Console(file=io.StringIO(), width=140)
+    terminal.show(Outcome("tiny-1", [Ranked(one, one.reports[0]) for one in trials], None), spec, console)
+    lines = console.file.getvalue().splitlines()
+    shown = [line.split() for line in lines if line.strip().startswith(("narrow", "wide"))]
+    assert [line[:4] for line in shown] == [
+        ["narrow", "10.00%", "50.00%", "−40.00"],
+        ["wide", "20.00%", "99.00%", "−79.00"],
+    ]
+    assert "reference: made up" in lines
+    assert "tailorbird report tiny-1" in lines[-1]
+
+
+def test_of_very_many_trials_the_best_are_shown(study, trial):
+    spec = specs.parse({**study, "runs": [{"epochs": n} for n in range(1, 101)], "seeds": 1})
+    trials = [trial(n, one, {"test_accuracy": n / 1000}) for n, one in enumerate(spec.configs, 1)]
+    console = Console(file=io.StringIO(), width=140)
+    terminal.show(Outcome("tiny-1", [Ranked(one, one.reports[0]) for one in trials], None), spec, console)
+    shown = [line for line in console.file.getvalue().splitlines() if line.strip().startswith("epochs")]
+    assert len(shown) == terminal.ROWS
+    assert shown[0].split()[:3] == ["epochs", "100", "10.00%"]

@@ -1,0 +1,51 @@
+"""Calibration: whether a model is as right as it is sure, and the temperature that brings it nearer to that."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
+
+from training.config import Kind
+from training.datasets import Targets
+
+BINS = 15
+LOWEST, HIGHEST = 0.05, 20
+"""Between them a temperature is looked for."""
+
+
+def error(confidences: NDArray[np.floating], correct: NDArray[np.bool_]) -> float:
+    """Expected calibration error of answers over equal-width bins of confidence (Naeini et al. 2015)."""
+    places = np.minimum((confidences * BINS).astype(int), BINS - 1)
+    gaps = np.bincount(places, confidences - correct, BINS)
+    return float(np.abs(gaps).sum() / len(correct))
+
+
+def temperature(logits: NDArray[np.floating], targets: Targets, kind: Kind) -> float:
+    """The T that minimises the cross entropy of logits / T [N, outputs] (Guo et al. 2017).
+
+    It is 1 where there are no examples, and of a regression, which has no probabilities. A share of the targets, as of
+    one example more, is taken for any class: else a split without an error would pass for certainty, with the least T
+    that is allowed.
+    """
+    if not len(targets) or kind == "regression":
+        return 1.0
+    unsure = 1 / (len(targets) + 1)
+    precise = logits.astype(np.float64)
+
+    def cross_entropy(log_t: float) -> float:
+        known, any_class = _losses(precise / math.exp(log_t), targets, kind)
+        return (1 - unsure) * known + unsure * any_class
+
+    found = minimize_scalar(cross_entropy, bounds=(math.log(LOWEST), math.log(HIGHEST)), method="bounded")
+    return math.exp(found.x)
+
+
+def _losses(logits: NDArray[np.float64], targets: Targets, kind: Kind) -> tuple[float, float]:
+    """Mean cross entropy with the targets, and with every class in equal parts."""
+    if kind == "multiclass":
+        losses = -log_softmax(logits, axis=1)
+        return float(losses[np.arange(len(targets)), targets].mean()), float(losses.mean())
+    indicators, negative = targets.reshape(logits.shape), np.logaddexp(0, logits)
+    return float((negative - indicators * logits).mean()), float((negative - logits / 2).mean())

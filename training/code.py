@@ -1,0 +1,74 @@
+"""The user's own code, named `package.module:name` in their config file, and its mistakes told in one sentence.
+
+Only what a user wrote in a config of their own may come here; nothing that was loaded from a registry does.
+"""
+
+import importlib
+import sys
+import sysconfig
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from tailorbird.errors import InvalidInput, TailorbirdError
+
+
+def load(reference: str, field: str) -> Callable[..., Any]:
+    """The function that `package.module:name` names, looked for in the working directory too.
+
+    Raises InvalidInput for `field` where there is none, or where its module cannot be imported.
+    """
+    module, _, name = reference.partition(":")
+    found = getattr(_imported(module, field), name, None)
+    if found is None:
+        where = getattr(sys.modules[module], "__file__", None) or "a package without a file"
+        raise InvalidInput(field, f"{module} ({where}) has no {name}")
+    if not callable(found):
+        raise InvalidInput(field, f"{reference} must be a function, not {type(found).__name__}")
+    return found  # type: ignore[no-any-return]
+
+
+@contextmanager
+def blamed(reference: str, field: str) -> Iterator[None]:
+    """Tell what the user's code raises within as InvalidInput for `field`, with the file and line of theirs."""
+    try:
+        yield
+    except TailorbirdError:
+        raise
+    except Exception as error:
+        raise InvalidInput(field, f"{reference} raised {_told(error)}") from error
+
+
+def _imported(module: str, field: str) -> ModuleType:
+    # a console script does not look there; last, so that no file of the user's stands in for an installed module
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name and f"{module}.".startswith(f"{error.name}."):
+            problem = f"there is no module {error.name}, neither in {here} nor among what is installed"
+        else:
+            problem = f"{module} cannot be imported: {_told(error)}"
+        raise InvalidInput(field, problem) from error
+    except (Exception, SystemExit) as error:
+        raise InvalidInput(field, f"{module} cannot be imported: {_told(error)}") from error
+
+
+def _told(error: BaseException) -> str:
+    """`KeyError: 'x' (net.py, line 3)`: the last line that was reached in code of the user's own."""
+    told = f"{type(error).__name__}: {error}".replace("\n", " ").removesuffix(": ")
+    if isinstance(error, SyntaxError):  # which ends with file and line by itself
+        return told
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _of_others(frame.filename)]
+    return f"{told} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else told
+
+
+def _of_others(filename: str) -> bool:
+    """Whether a file is of Python, of an installed package or of this one."""
+    paths = sysconfig.get_paths()
+    folders = [str(Path(__file__).parent), paths["stdlib"], paths["purelib"], paths["platlib"]]
+    return filename.startswith("<") or any(Path(filename).is_relative_to(folder) for folder in folders)

@@ -1,0 +1,60 @@
+"""Configs: everything that determines a run, nested, frozen, with unknown keys refused."""
+
+from training.config.base import CODE, Config, PositiveInt, parse
+from training.config.data import IMAGES, TABLE, DataConfig, Kind, Published
+from training.config.files import assign, override, read
+from training.config.model import (
+    Activation,
+    CnnConfig,
+    CustomConfig,
+    LinearConfig,
+    MlpConfig,
+    ModelConfig,
+    ResnetConfig,
+    VggConfig,
+)
+from training.config.run import (
+    AugmentConfig,
+    Device,
+    EarlyStopping,
+    LossConfig,
+    Objective,
+    OptimizerConfig,
+    RunConfig,
+    ScheduleConfig,
+    digest,
+    stored,
+)
+
+__all__ = [
+    "CODE",
+    "IMAGES",
+    "TABLE",
+    "Activation",
+    "AugmentConfig",
+    "CnnConfig",
+    "Config",
+    "CustomConfig",
+    "DataConfig",
+    "Device",
+    "EarlyStopping",
+    "Kind",
+    "LinearConfig",
+    "LossConfig",
+    "MlpConfig",
+    "ModelConfig",
+    "Objective",
+    "OptimizerConfig",
+    "PositiveInt",
+    "Published",
+    "ResnetConfig",
+    "RunConfig",
+    "ScheduleConfig",
+    "VggConfig",
+    "assign",
+    "digest",
+    "override",
+    "parse",
+    "read",
+    "stored",
+]

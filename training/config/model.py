@@ -1,0 +1,134 @@
+"""ModelConfig: the families of models, and their depth, width and layers."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+
+from pydantic import Discriminator, Field, model_validator
+
+from training.config.base import CodeReference, Config
+
+DEEPEST_MLP, DEEPEST_CNN = 64, 16
+
+Width = Annotated[int, Field(strict=True, ge=1, le=65536)]
+Dropout = Annotated[float, Field(strict=True, ge=0, lt=1)]
+Kernel = Annotated[int, Field(strict=True, ge=1, le=31)]
+Padding = Literal["same"] | Annotated[int, Field(strict=True, ge=0, le=15)]
+Pool = Literal["max", "average", "none"]
+Activation = Literal["relu", "leaky_relu", "gelu", "silu", "tanh", "sigmoid"]
+
+T = TypeVar("T")
+Each: TypeAlias = T | Annotated[list[T], Field(min_length=1, max_length=DEEPEST_MLP)]
+"""One value for every layer or block, or a list with one for each."""
+
+
+class _Deep(Config):
+    """A model whose layers are listed: a `width` that is a list fixes `depth`, and other lists must be as long."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _depth_from_widths(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping) or not isinstance(given.get("width"), list):
+            return given
+        widths = given["width"]
+        if "depth" in given and given["depth"] != len(widths):
+            raise ValueError(f"depth {given['depth']} contradicts the {len(widths)} widths; leave one out")
+        return {**given, "depth": len(widths)}
+
+    @model_validator(mode="after")
+    def _lists_suit_depth(self) -> "_Deep":
+        depth: int = getattr(self, "depth")  # noqa: B009 (of those that inherit)
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, list) and name != "head" and len(value) != depth:
+                raise ValueError(f"{name} has {len(value)} values for a depth of {depth}")
+        return self
+
+
+class LinearConfig(Config):
+    """One linear layer: linear, logistic or softmax regression."""
+
+    family: Literal["linear"]
+
+
+class MlpConfig(_Deep):
+    """`depth` hidden layers of `width` units; after each batch norm if it is wanted, the activation, and dropout."""
+
+    family: Literal["mlp"]
+    depth: Annotated[int, Field(strict=True, ge=1, le=DEEPEST_MLP)] = 2
+    width: Each[Width] = 128
+    activation: Activation = "relu"
+    batch_norm: bool = False
+    dropout: Each[Dropout] = 0.0
+
+
+class CnnConfig(_Deep):
+    """`depth` blocks of convolution, 2x2 pooling, batch norm, activation and dropout; then linear layers.
+
+    Padding is of zeros: so many pixels on each side, or `same`, which leaves a side of n pixels at n / stride, rounded
+    up (an even kernel's odd pixel is padded at the end). Average pooling stands behind the activation. `head` lists the
+    widths of hidden linear layers, each with the activation and `head_dropout`.
+    """
+
+    family: Literal["cnn"]
+    depth: Annotated[int, Field(strict=True, ge=1, le=DEEPEST_CNN)] = 2
+    width: Each[Width] = 32
+    kernel: Each[Kernel] = 3
+    stride: Each[Kernel] = 1
+    padding: Each[Padding] = "same"
+    pool: Each[Pool] = "max"
+    activation: Activation = "relu"
+    batch_norm: bool = True
+    dropout: Each[Dropout] = 0.0
+    dropout_place: Literal["block", "convolution"] = Field(
+        "block", description="at the end of its block, or right after the convolution"
+    )
+    head: Annotated[list[Width], Field(max_length=8, default_factory=list)]
+    head_dropout: Dropout = 0.0
+
+
+class VggConfig(Config):
+    """Stages of `convolutions` 3x3 convolutions and one pooling, each stage twice as wide (Simonyan & Zisserman 2015).
+
+    `depth` counts convolutions, of which the last stage takes what is left; `width` is that of the first stage.
+    Dropout stands at the end of each stage.
+    """
+
+    family: Literal["vgg"]
+    depth: Annotated[int, Field(strict=True, ge=1, le=DEEPEST_CNN)] = 4
+    width: Width = 32
+    convolutions: Annotated[int, Field(strict=True, ge=1, le=DEEPEST_CNN)] = 2
+    activation: Activation = "relu"
+    batch_norm: bool = True
+    dropout: Dropout = 0.0
+
+
+class ResnetConfig(Config):
+    """`depth` residual blocks of two 3x3 convolutions, over three stages, each twice as wide (He et al. 2016).
+
+    `width` is that of the first stage; without `residual` the same layers stand without their shortcuts. Dropout stands
+    before the last layer.
+    """
+
+    family: Literal["resnet"]
+    depth: Annotated[int, Field(strict=True, ge=1, le=48)] = 3
+    width: Width = 16
+    pool: bool = Field(False, description="halve the image right after the first convolution: a quarter of the work")
+    residual: bool = True
+    dropout: Dropout = 0.0
+
+
+class CustomConfig(Config):
+    """A module of the user's own: `function(shape, outputs, **arguments)` returns it.
+
+    It takes normalised inputs, float [N, channels, height, width] or [N, columns] of `shape` [channels, height, width]
+    or [columns], and gives [N, outputs].
+    """
+
+    family: Literal["custom"]
+    function: CodeReference
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+
+ModelConfig = Annotated[
+    LinearConfig | MlpConfig | CnnConfig | VggConfig | ResnetConfig | CustomConfig, Discriminator("family")
+]

@@ -1,0 +1,151 @@
+"""RunConfig: everything that determines one run."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from tailorbird.errors import InvalidInput
+from training.config.base import CODE, Config, PositiveInt, Seed, parse
+from training.config.data import DataConfig
+from training.config.model import CustomConfig, ModelConfig
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+class LossConfig(Config):
+    """What is minimised: the mean over a batch's images, and over classes where each has a loss of its own.
+
+    By default it follows from what is predicted: cross_entropy for one class of several, bce for two and for labels,
+    mse for a number. Of one class of several there are also log_softmax_nll and softmax_log_nll, which are
+    the same written otherwise, and bce, on one-hot targets.
+    """
+
+    name: Literal["cross_entropy", "log_softmax_nll", "softmax_log_nll", "bce", "mse"] | None = None
+    label_smoothing: float = Field(0.0, strict=True, ge=0, lt=1, description="of cross_entropy")
+
+    @model_validator(mode="after")
+    def _smoothing_is_of_cross_entropy(self) -> "LossConfig":
+        if self.label_smoothing and self.name not in (None, "cross_entropy"):
+            raise ValueError(f"label_smoothing is of cross_entropy alone, not of {self.name}")
+        return self
+
+
+class OptimizerConfig(Config):
+    """The optimiser and its (peak) learning rate."""
+
+    name: Literal["adam", "adamw", "rmsprop", "sgd"] = "adam"
+    lr: float = Field(1e-3, strict=True, gt=0, le=100)
+    weight_decay: float = Field(0.0, strict=True, ge=0)
+    momentum: float = Field(0.0, strict=True, ge=0, lt=1, description="of sgd and rmsprop")
+    nesterov: bool = Field(False, description="of sgd with momentum")
+
+    @model_validator(mode="after")
+    def _momentum_is_theirs(self) -> "OptimizerConfig":
+        if self.momentum and self.name not in ("sgd", "rmsprop"):
+            raise ValueError(f"momentum is of sgd and rmsprop alone, not of {self.name}")
+        if self.nesterov and not (self.name == "sgd" and self.momentum):
+            raise ValueError("nesterov is of sgd with momentum alone")
+        return self
+
+
+class ScheduleConfig(Config):
+    """How the learning rate moves.
+
+    `one_cycle` rises to lr and falls to nothing (Smith & Topin 2018), `cosine` rises and falls along half a wave
+    (Loshchilov & Hutter 2017), `plateau` takes `factor` of it once `patience` measurements brought nothing better.
+    """
+
+    name: Literal["constant", "one_cycle", "cosine", "plateau"] = "constant"
+    warmup: float = Field(
+        0.3, strict=True, ge=0, lt=1, description="share of the steps in which one_cycle, cosine rise"
+    )
+    patience: PositiveInt = 3
+    factor: float = Field(0.5, strict=True, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _one_cycle_rises(self) -> "ScheduleConfig":
+        if self.name == "one_cycle" and not self.warmup:
+            raise ValueError("warmup of one_cycle must be above 0")
+        return self
+
+
+class EarlyStopping(Config):
+    """Ends a run after `patience` measurements in a row without a better one, by more than `least`."""
+
+    patience: PositiveInt
+    least: float = Field(0.0, strict=True, ge=0)
+
+
+class AugmentConfig(Config):
+    """What is done at random to a batch of images, each image by itself."""
+
+    flip: bool = Field(False, description="mirrored left to right, half of them")
+    crop: Annotated[int, Field(strict=True, ge=0, le=64)] = Field(0, description="moved by up to so many pixels")
+    erase: Annotated[int, Field(strict=True, ge=0, le=256)] = Field(
+        0, description="side of a square that is greyed out"
+    )
+
+
+class RunConfig(Config):
+    """One run, fully."""
+
+    data: DataConfig
+    model: ModelConfig
+    normalize: Literal["standard", "unit", "symmetric", "none"] = Field(
+        "standard", description="to mean 0 and deviation 1, to 0..1, to -1..1, or not at all; by the training split"
+    )
+    loss: LossConfig = LossConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    batch_size: PositiveInt | Literal["full"] = 64
+    accumulate: PositiveInt = Field(1, description="batches whose gradients make one step")
+    epochs: Annotated[int, Field(strict=True, ge=1, le=100_000)] = 5
+    measure_every: PositiveInt = Field(1, description="epochs between measurements; the last is always measured")
+    early_stopping: EarlyStopping | None = None
+    augment: AugmentConfig = AugmentConfig()
+    ema: float | None = Field(None, strict=True, gt=0, lt=1, description="decay of the mean of weights that is kept")
+    precision: Literal["fp32", "bf16"] = "fp32"
+    seed: Seed = Field(0, description="decides the first weights, the order of batches and dropout")
+    device: Device = Field("auto", description="auto takes cuda, then mps, then cpu")
+    threads: Annotated[int, Field(strict=True, ge=0)] = Field(
+        0, description="CPU threads; 0: 1, for convolutions every core"
+    )
+
+
+class Objective(Config):
+    """The metric that says which epoch, and which trial, is best."""
+
+    metric: Literal["val_accuracy", "val_loss", "train_accuracy", "train_loss"] = "val_accuracy"
+    mode: Literal["max", "min"] = "max"
+
+    @model_validator(mode="after")
+    def _mode_suits_metric(self) -> "Objective":
+        if self.mode != (right := "min" if self.metric.endswith("loss") else "max"):
+            raise ValueError(f"mode of {self.metric} must be {right!r}, not {self.mode!r}")
+        return self
+
+    def score(self, metrics: Mapping[str, float]) -> float:
+        """The metric with its sign such that larger is better."""
+        return metrics[self.metric] if self.mode == "max" else -metrics[self.metric]
+
+
+def digest(config: RunConfig) -> str:
+    """SHA-256 of everything that determines the run."""
+    return hashlib.sha256(json.dumps(config.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+def stored(given: Mapping[str, Any], prefix: str = "") -> RunConfig:
+    """A run config that comes from a registry; raises InvalidInput also where it names code, which is not imported."""
+    config = parse(RunConfig, given, prefix)
+    named = {"model.function": config.model.function} if isinstance(config.model, CustomConfig) else {}
+    if CODE.fullmatch(config.data.name):
+        named["data.name"] = config.data.name
+    for key, reference in named.items():
+        raise InvalidInput(
+            prefix + key, f"names code, {reference}; nothing that comes from a registry is imported, only what stands "
+            "in a config file of your own"
+        )  # fmt: skip
+    return config

@@ -1,0 +1,98 @@
+"""Dataset: the examples that a model learns from, and what is known of them."""
+
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.config import Kind
+
+Images = NDArray[np.uint8]
+Inputs = NDArray[np.uint8] | NDArray[np.float32]
+Targets = NDArray[np.int64] | NDArray[np.float32]
+
+BLOCK_BYTES = 2**24
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a model learns from: N examples with what is to be predicted of each.
+
+    `inputs` are images, uint8 [N, H, W] or [N, H, W, 3], or the rows of a table, float32 [N, columns]; they may lie on
+    disk. `targets` are indices of `classes`, int64 [N], where the kind is multiclass or binary; 0 or 1 for each of
+    them, float32 [N, classes], where it is multilabel; numbers, float32 [N], where it is regression, whose one class
+    names them. `test` is None where no test split was set apart. `notes` say what was done to the files.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    inputs: Inputs
+    targets: Targets
+    test: tuple[Inputs, Targets] | None
+    kind: Kind = "multiclass"
+    columns: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one example."""
+        return self.inputs.shape[1:]
+
+    def record(self) -> dict[str, Any]:
+        """What the set holds: shapes, counts by class or the spread of its numbers, and its digest."""
+        test = self.targets[:0] if self.test is None else self.test[1]
+        parts = {"train": self.targets, "test": test}
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "shape": list(self.shape),
+            "dtype": str(self.inputs.dtype),
+            "classes": list(self.classes),
+            "columns": None if self.columns is None else list(self.columns),
+            "train": len(self.targets),
+            "test": len(test),
+            **self._targets(parts),
+            "notes": list(self.notes),
+            "sha256": self.digest(),
+        }
+
+    def _targets(self, parts: dict[str, Targets]) -> dict[str, Any]:
+        if self.kind == "regression":
+            return {"values": {name: _spread(targets) for name, targets in parts.items() if len(targets)}}
+        counts = {name: self._counts(targets) for name, targets in parts.items()}
+        return {
+            "counts": {
+                label: {name: int(counted[index]) for name, counted in counts.items()}
+                for index, label in enumerate(self.classes)
+            }
+        }
+
+    def _counts(self, targets: Targets) -> NDArray[Any]:
+        if self.kind == "multilabel":
+            return targets.sum(0, dtype=np.int64)  # type: ignore[no-any-return]
+        return np.bincount(targets.astype(np.int64, copy=False), minlength=len(self.classes))
+
+    def digest(self) -> str:
+        """SHA-256 over all inputs and targets, in order."""
+        total = hashlib.sha256()
+        for array in (self.inputs, self.targets, *(self.test or ())):
+            for block in blocks(array):
+                total.update(block.data)
+        return total.hexdigest()
+
+
+def blocks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """An array's rows in order, contiguous blocks of a few megabytes, so that one on disk never fills the memory."""
+    plain = np.asarray(array)
+    rows = max(1, BLOCK_BYTES // max(1, math.prod(plain.shape[1:]) * plain.itemsize))
+    for start in range(0, len(plain), rows):
+        yield np.ascontiguousarray(plain[start : start + rows])
+
+
+def _spread(values: Targets) -> dict[str, float]:
+    measured = {"mean": values.mean(dtype=np.float64), "deviation": values.std(dtype=np.float64)}
+    return {name: float(one) for name, one in {**measured, "least": values.min(), "most": values.max()}.items()}

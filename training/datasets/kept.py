@@ -1,0 +1,141 @@
+"""Decoded data sets, kept in a folder of their own: made once, whole or not at all, and mapped from there ever after.
+
+Nothing depends on what is kept: it may be deleted whenever no run uses it, and is made again.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tailorbird.errors import Unavailable
+from training.datasets.dataset import Dataset, Targets
+from training.datasets.mapped import opened
+
+INPUTS = {"train": "train.npy", "test": "test.npy"}
+TARGETS = {"train": "train_targets.npy", "test": "test_targets.npy"}
+INDEX = "index.json"
+MARGIN_BYTES = 2**27
+
+
+def load(cache: Path, source: Any, name: str, make: Callable[[Path], None]) -> Dataset:
+    """The data set that `make` writes into a folder by `write`; only where none from the same `source` is there.
+
+    Raises Unavailable where the folder cannot be written.
+    """
+    folder = cache / "datasets" / hashlib.sha256(json.dumps(source).encode()).hexdigest()[:32]
+    if not _whole(folder):
+        _keep(folder, make)
+    index = json.loads((folder / INDEX).read_bytes())
+    inputs = opened(folder / INPUTS["train"])
+    test = (opened(folder / INPUTS["test"]), np.load(folder / TARGETS["test"])) if index["test"] else None
+    targets: Targets = np.load(folder / TARGETS["train"])
+    classes, notes = tuple(index["classes"]), tuple(index["notes"])
+    return Dataset(name, classes, inputs, targets, test, index["kind"], notes=notes)
+
+
+def finish(folder: Path, classes: Sequence[str], targets: dict[str, Targets], notes: Sequence[str]) -> None:
+    """Write what belongs to the inputs that lie in `folder` already."""
+    for part, values in targets.items():
+        np.save(folder / TARGETS[part], values)
+    kind = "binary" if len(classes) == 2 else "multiclass"
+    index = {"classes": list(classes), "kind": kind, "notes": list(notes), "test": "test" in targets}
+    (folder / INDEX).write_text(json.dumps(index))
+
+
+class Rows:
+    """Inputs that are written row by row, each at its place, by any thread."""
+
+    def __init__(self, path: Path, rows: int, shape: Sequence[int]) -> None:
+        """Begin a file of uint8 [rows, *shape]; raises Unavailable where there is no room for it."""
+        self._row = int(np.prod(shape, dtype=np.int64))
+        _check_room(path.parent, rows * self._row)
+        self._file = path.open("wb")
+        header = {"descr": "|u1", "fortran_order": False, "shape": (rows, *shape)}
+        np.lib.format.write_array_header_1_0(self._file, header)
+        self._file.truncate(self._file.tell() + rows * self._row)
+        self._start = self._file.tell()
+        self._file.flush()
+
+    def write(self, row: int, values: NDArray[np.uint8]) -> None:
+        """Write one row, or several that follow it."""
+        data, place = np.ascontiguousarray(values).data.cast("B"), self._start + row * self._row
+        while data:
+            written = os.pwrite(self._file.fileno(), data, place)
+            data, place = data[written:], place + written
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def without(path: Path, rows: Sequence[int], shape: Sequence[int]) -> None:
+    """Take rows out of a file of inputs."""
+    before = opened(path)
+    left = np.setdiff1d(np.arange(len(before)), rows)
+    hidden = path.with_suffix(".left")
+    after = Rows(hidden, len(left), shape)
+    for start in range(0, len(left), 256):
+        after.write(start, before[left[start : start + 256]])
+    after.close()
+    hidden.replace(path)
+
+
+def _whole(folder: Path) -> bool:
+    return all((folder / name).exists() for name in (INDEX, INPUTS["train"], TARGETS["train"]))
+
+
+def _keep(folder: Path, make: Callable[[Path], None]) -> None:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(folder.with_suffix(".lock")):
+            if _whole(folder):  # another process was faster
+                return
+            partial = folder.with_suffix(".partial")
+            for rest in (partial, folder):
+                shutil.rmtree(rest, ignore_errors=True)
+            partial.mkdir()
+            try:
+                make(partial)
+                _flush(partial)
+                partial.rename(folder)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+    except OSError as error:
+        raise Unavailable(
+            f"{folder} cannot be written: {error.strerror}; TAILORBIRD_CACHE_DIR names the folder of decoded images"
+        ) from None
+
+
+def _flush(folder: Path) -> None:
+    # a name that is on the disk before its contents would be taken for whole after a power cut
+    for path in (*folder.iterdir(), folder):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Let one process at a time in; the lock ends with the process, however that ends."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed + MARGIN_BYTES:
+        raise Unavailable(
+            f"{needed / 1e9:.2f} GB of decoded images do not fit into {folder.parent}, which has {free / 1e9:.2f} GB "
+            f"free; TAILORBIRD_CACHE_DIR names another folder, and a smaller data.size makes smaller images"
+        )

@@ -1,0 +1,26 @@
+"""One way in: the data set that a config names."""
+
+from pathlib import Path
+
+from training.config import IMAGES, TABLE, DataConfig
+from training.datasets import cifar, idx, images, own, scikit, table
+from training.datasets.dataset import Dataset
+
+
+def load(config: DataConfig, folder: Path, cache: Path, timeout: float = 5) -> Dataset:
+    """Read a data set: published ones below `folder`, decoded images from `cache` once they are there.
+
+    Raises InvalidInput for what cannot be read as what it should be, Unavailable where a download does not answer
+    within `timeout` seconds or nothing can be written.
+    """
+    if config.name in scikit.MAKERS:
+        return scikit.load(config)
+    if config.name in idx.SOURCES:
+        return idx.load(config.name, folder, timeout)
+    if config.name == cifar.NAME:
+        return cifar.load(folder, cache)
+    if config.name == IMAGES:
+        return images.load(config, folder, cache)
+    if config.name == TABLE:
+        return table.load(config, folder)
+    return own.load(config.name)

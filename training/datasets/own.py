@@ -1,0 +1,81 @@
+"""A data set of the user's own, made by a function that their config names."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from tailorbird.errors import InvalidInput
+from training import code
+from training.config import Kind
+from training.datasets.dataset import Dataset, Inputs, Targets, blocks
+
+FIELD = "data.name"
+
+
+def load(reference: str) -> Dataset:
+    """Call `package.module:name` and check what it returns; raises InvalidInput where that is no sound data set."""
+    make = code.load(reference, FIELD)
+    with code.blamed(reference, FIELD):
+        made = make()
+    if not isinstance(made, Dataset):
+        raise InvalidInput(FIELD, f"{reference} must return a training.datasets.Dataset, not {type(made).__name__}")
+    with code.blamed(reference, FIELD):
+        problem = next(problems(made), None)
+    if problem:
+        raise InvalidInput(FIELD, f"the data set of {reference} {problem}")
+    return made
+
+
+def problems(dataset: Dataset) -> Iterator[str]:
+    """What is wrong with a data set, in words that follow its name; what comes later rests on what came before."""
+    classes, least, most = len(dataset.classes), *_classes_of(dataset.kind)
+    if not least <= classes <= (most or classes):
+        yield f"has {classes} classes; accepted of {dataset.kind}: {least}{'' if most else ' or more'}"
+    if len(set(dataset.classes)) < classes or not all(isinstance(name, str) for name in dataset.classes):
+        yield "has classes that are not names, each different from all others"
+    yield from _of_inputs("inputs", dataset.inputs)
+    yield from _of_targets("targets", dataset.targets, dataset, len(dataset.inputs))
+    if dataset.inputs.ndim == 2 and len(dataset.columns or ()) != dataset.inputs.shape[1]:
+        yield f"has names of {len(dataset.columns or ())} columns for rows of {dataset.inputs.shape[1]}"
+    if dataset.test is not None:
+        inputs, targets = dataset.test
+        yield from _of_inputs("test inputs", inputs)
+        if inputs.shape[1:] != dataset.shape:
+            yield f"has test inputs of shape {inputs.shape[1:]} beside inputs of {dataset.shape}"
+        yield from _of_targets("test targets", targets, dataset, len(inputs))
+
+
+def _classes_of(kind: Kind) -> tuple[int, int | None]:
+    """The least and the most classes, if there is a most."""
+    return {"multiclass": (2, None), "binary": (2, 2), "multilabel": (1, None), "regression": (1, 1)}[kind]
+
+
+def _of_inputs(name: str, inputs: Inputs) -> Iterator[str]:
+    image = inputs.dtype == np.uint8 and (inputs.ndim == 3 or (inputs.ndim == 4 and inputs.shape[3] == 3))
+    row = inputs.dtype == np.float32 and inputs.ndim == 2
+    if not (image or row):
+        yield (
+            f"has {name} of {inputs.dtype} {list(inputs.shape)}; accepted: uint8 [N, H, W] or [N, H, W, 3], "
+            f"float32 [N, columns]"
+        )
+    if not inputs.size:
+        yield f"has no {name}"
+    if row and not all(np.isfinite(block).all() for block in blocks(inputs)):
+        yield f"has {name} that are no finite numbers"
+
+
+def _of_targets(name: str, targets: Targets, dataset: Dataset, count: int) -> Iterator[str]:
+    classes = len(dataset.classes)
+    shape = (count, classes) if dataset.kind == "multilabel" else (count,)
+    dtype = np.int64 if dataset.kind in ("multiclass", "binary") else np.float32
+    if targets.dtype != dtype or targets.shape != shape:
+        yield (
+            f"has {name} of {targets.dtype} {list(targets.shape)}; accepted of {dataset.kind}: "
+            f"{np.dtype(dtype)} {list(shape)}"
+        )
+    if dataset.kind == "multilabel" and not np.isin(targets, (0, 1)).all():
+        yield f"has {name} other than 0 and 1"
+    elif dataset.kind == "regression" and not np.isfinite(targets).all():
+        yield f"has {name} that are no finite numbers"
+    elif dtype == np.int64 and (targets.min() < 0 or targets.max() >= classes):
+        yield f"has {name} from {targets.min()} to {targets.max()}; accepted: indices of its {classes} classes"

@@ -1,0 +1,85 @@
+"""Data sets that scikit-learn carries within itself."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tailorbird.errors import InvalidInput
+from training.config import DataConfig
+from training.datasets.dataset import Dataset, Images
+
+_DIGITS = tuple("0123456789")
+_LABELS = {"even": (0, 2, 4, 6, 8), "over four": (5, 6, 7, 8, 9), "prime": (2, 3, 5, 7), "has a hole": (0, 6, 8, 9)}
+
+
+def load(config: DataConfig) -> Dataset:
+    """Make the set that is named; raises InvalidInput for a column that it does not have."""
+    made = MAKERS[config.name]()
+    return _only(made, config.columns) if config.columns else made
+
+
+def _only(made: Dataset, columns: Sequence[str]) -> Dataset:
+    known = made.columns or ()
+    if unknown := [name for name in columns if name not in known]:
+        raise InvalidInput("data.columns", f"there is no column {unknown[0]!r}; the columns are {', '.join(known)}")
+    places = [known.index(name) for name in columns]
+    rows = np.ascontiguousarray(made.inputs[:, places], np.float32)
+    return replace(made, inputs=rows, columns=tuple(columns))
+
+
+def _digits() -> Dataset:
+    images, labels = _read_digits()
+    return Dataset("digits", _DIGITS, images, labels, None)
+
+
+def _digits_multilabel() -> Dataset:
+    """The same images, of which several things are to be told at once; most people's 4 is open at the top."""
+    images, labels = _read_digits()
+    targets = np.stack([np.isin(labels, members) for members in _LABELS.values()], axis=1).astype(np.float32)
+    return Dataset("digits_multilabel", tuple(_LABELS), images, targets, None, "multilabel")
+
+
+def _read_digits() -> tuple[Images, NDArray[np.int64]]:
+    from sklearn.datasets import load_digits
+
+    pixels, labels = load_digits(return_X_y=True)
+    images = np.round(pixels.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)  # its own scale is 0 to 16
+    return images, labels.astype(np.int64)
+
+
+def _iris() -> Dataset:
+    from sklearn.datasets import load_iris
+
+    found = load_iris()
+    return _table("iris", found, tuple(map(str, found.target_names)), found.target.astype(np.int64), "multiclass")
+
+
+def _breast_cancer() -> Dataset:
+    from sklearn.datasets import load_breast_cancer
+
+    found = load_breast_cancer()
+    return _table("breast_cancer", found, tuple(map(str, found.target_names)), found.target.astype(np.int64), "binary")
+
+
+def _diabetes() -> Dataset:
+    from sklearn.datasets import load_diabetes
+
+    found = load_diabetes(scaled=False)
+    return _table("diabetes", found, ("progression",), found.target.astype(np.float32), "regression")
+
+
+def _table(name: str, found: Any, classes: tuple[str, ...], targets: Any, kind: Any) -> Dataset:
+    columns = tuple(map(str, found.feature_names))
+    return Dataset(name, classes, found.data.astype(np.float32), targets, None, kind, columns)
+
+
+MAKERS: dict[str, Callable[[], Dataset]] = {
+    "breast_cancer": _breast_cancer,
+    "diabetes": _diabetes,
+    "digits": _digits,
+    "digits_multilabel": _digits_multilabel,
+    "iris": _iris,
+}

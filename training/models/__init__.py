@@ -1,0 +1,62 @@
+"""The families of models. Every network takes raw inputs and normalises them itself, so its export does too."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from training.config import (
+    CnnConfig,
+    CustomConfig,
+    LinearConfig,
+    MlpConfig,
+    ModelConfig,
+    ResnetConfig,
+    VggConfig,
+)
+from training.models import cnn, custom, mlp, resnet, vgg
+from training.models.normalize import Normalize
+from training.models.summary import Layer, summary
+
+__all__ = ["Layer", "Normalize", "build", "check", "convolves", "summary"]
+
+
+def build(config: ModelConfig, shape: Sequence[int], outputs: int, normalize: Normalize) -> nn.Sequential:
+    """A network from inputs of `shape` ([H, W], [H, W, C] or [columns]) to logits [N, outputs].
+
+    Raises InvalidInput where the model does not fit them.
+    """
+    inputs = math.prod(shape)
+    match config:
+        case LinearConfig():
+            return nn.Sequential(normalize, nn.Flatten(), nn.Linear(inputs, outputs))
+        case MlpConfig():
+            return nn.Sequential(normalize, *mlp.layers(config, inputs, outputs))
+        case CnnConfig():
+            return nn.Sequential(normalize, *cnn.layers(config, shape, outputs))
+        case VggConfig():
+            return nn.Sequential(normalize, *vgg.layers(config, shape, outputs))
+        case ResnetConfig():
+            return nn.Sequential(normalize, *resnet.layers(config, shape, outputs))
+        case CustomConfig():
+            return nn.Sequential(normalize, custom.module(config, shape, outputs))
+
+
+def check(config: ModelConfig, shape: Sequence[int]) -> None:
+    """Raise InvalidInput where a model does not fit inputs of `shape` ([H, W], [H, W, C] or [columns])."""
+    match config:
+        case CnnConfig():
+            list(cnn.fitted(config, shape))
+        case VggConfig():
+            vgg.fitted(config, shape)
+        case ResnetConfig():
+            resnet.check(config, shape)
+        case CustomConfig():
+            with torch.random.fork_rng(devices=[]):  # looking changes nothing
+                custom.module(config, shape, outputs=2)
+
+
+def convolves(config: ModelConfig) -> bool:
+    """Whether it is made of convolutions, which want channels last and every core."""
+    return isinstance(config, CnnConfig | VggConfig | ResnetConfig)

@@ -1,0 +1,61 @@
+"""What several families are made of."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tailorbird.errors import InvalidInput
+from training.config import Activation
+
+_ACTIVATIONS: dict[Activation, type[nn.Module]] = {
+    "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "gelu": nn.GELU,
+    "silu": nn.SiLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid,
+}  # fmt: skip
+
+
+class BatchNorm1d(nn.BatchNorm1d):
+    """Batch norm of rows; a single one, which has no deviation, is normalised by the running figures."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (its name in the base)
+        return _by_running_figures(self, input) if self.training and _is_single(input) else super().forward(input)
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """Batch norm of images; a single pixel, which has no deviation, is normalised by the running figures."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (its name in the base)
+        return _by_running_figures(self, input) if self.training and _is_single(input) else super().forward(input)
+
+
+def activation(name: Activation) -> nn.Module:
+    return _ACTIVATIONS[name]()
+
+
+def dropout(rate: float) -> list[nn.Module]:
+    """No layer where nothing is dropped."""
+    return [nn.Dropout(rate)] if rate else []
+
+
+def each(value: Any, depth: int) -> list[Any]:
+    """The value of each of `depth` layers or blocks: one goes for all of them."""
+    return value if isinstance(value, list) else [value] * depth
+
+
+def image(family: str, shape: Sequence[int]) -> tuple[int, int, int]:
+    """Height, width and channels of [H, W] or [H, W, C]; raises InvalidInput where a convolution has no image."""
+    if len(shape) == 1:
+        raise InvalidInput(
+            "model.family", f"{family} looks at images, and these are rows of a table; accepted: linear, mlp or custom"
+        )
+    return shape[0], shape[1], shape[2] if len(shape) == 3 else 1
+
+
+# asked in training alone: an export must hold for every size
+def _is_single(values: Tensor) -> bool:
+    return values.numel() == values.shape[1]
+
+
+def _by_running_figures(norm: nn.BatchNorm1d | nn.BatchNorm2d, values: Tensor) -> Tensor:
+    return functional.batch_norm(values, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)

@@ -1,0 +1,55 @@
+"""By what inputs are shifted and divided: figures of the training split, a pair for each channel or column."""
+
+import torch
+from torch import Tensor
+
+from training.arrays import as_tensor
+from training.config import RunConfig
+from training.splits import Split
+
+LEAST = 1e-6
+"""Nothing is divided by less: a column may hold one value throughout."""
+
+
+def moments(config: RunConfig, split: Split) -> tuple[Tensor, Tensor]:
+    """Mean and deviation, float32 [channels] or [columns], on the scale of the inputs.
+
+    `standard` makes them those of the split; `unit` and `symmetric` bring what images can hold, and what the columns
+    of the split do hold, to 0..1 and -1..1.
+    """
+    if config.normalize == "none":
+        channels = split.shape[-1] if len(split.shape) != 2 else 1
+        return torch.zeros(channels), torch.ones(channels)
+    mean, deviation = _of_rows(config, split) if len(split.shape) == 1 else _of_images(config, split)
+    return mean, deviation
+
+
+def _of_rows(config: RunConfig, split: Split) -> tuple[Tensor, Tensor]:
+    rows = torch.cat([as_tensor(batch).double() for batch in split.blocks()])
+    if config.normalize == "standard":
+        return rows.mean(0).float(), rows.std(0, correction=0).clamp(min=LEAST).float()
+    return _range(config, rows.amin(0), rows.amax(0))
+
+
+def _of_images(config: RunConfig, split: Split) -> tuple[Tensor, Tensor]:
+    channels = split.shape[2] if len(split.shape) == 3 else 1
+    if config.normalize != "standard":
+        return _range(config, torch.zeros(channels), torch.full((channels,), 255.0))
+    # sums of a histogram are exact, and never make a float copy of the data set
+    counts = torch.zeros(channels, 256, dtype=torch.int64)
+    for batch in split.blocks():
+        for channel, values in enumerate(as_tensor(batch).reshape(-1, channels).unbind(1)):
+            counts[channel] += torch.bincount(values, minlength=256)
+    values = torch.arange(256, dtype=torch.float64) / 255
+    shares = counts.double() / counts.sum(1, keepdim=True)
+    means = [float(share @ values) for share in shares]
+    variances = [float(share @ (values - mean) ** 2) for share, mean in zip(shares, means, strict=True)]
+    deviations = [max(variance**0.5, LEAST) for variance in variances]
+    return 255 * torch.tensor(means), 255 * torch.tensor(deviations)
+
+
+def _range(config: RunConfig, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    width = (high - low).clamp(min=LEAST)
+    if config.normalize == "unit":
+        return low.float(), width.float()
+    return ((low + high) / 2).float(), (width / 2).float()

@@ -1,0 +1,93 @@
+"""What is predicted, and what is minimised for it: outputs, losses, probabilities and right answers of each kind.
+
+One class of several (`multiclass`) has a logit for each class; one of two (`binary`) a single one, of the second class;
+`multilabel` a logit for each label by itself; `regression` the number.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tailorbird.errors import InvalidInput
+from training.config import Kind, LossConfig
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+LOSSES = {
+    "multiclass": ("cross_entropy", "log_softmax_nll", "softmax_log_nll", "bce"),
+    "binary": ("bce",),
+    "multilabel": ("bce",),
+    "regression": ("mse",),
+}
+"""Those of each kind, the usual one first."""
+
+
+def outputs(kind: Kind, classes: Sequence[str]) -> int:
+    """How many numbers a network gives for one example."""
+    return 1 if kind in ("binary", "regression") else len(classes)
+
+
+def loss(config: LossConfig, kind: Kind) -> Loss:
+    """The loss of outputs [N, outputs] and targets [N, ...], a mean in nats, or in squares of what is predicted.
+
+    Raises InvalidInput where the kind has no such loss.
+    """
+    name = config.name or LOSSES[kind][0]
+    if name not in LOSSES[kind]:
+        raise InvalidInput("loss.name", f"{name} is no loss of {kind} targets; accepted: {', '.join(LOSSES[kind])}")
+    if config.label_smoothing and name != "cross_entropy":
+        raise InvalidInput("loss.label_smoothing", f"is of cross_entropy alone, not of {name}")
+    match name:
+        case "cross_entropy":
+            smoothing = config.label_smoothing
+            return lambda logits, targets: functional.cross_entropy(logits, targets, label_smoothing=smoothing)
+        case "log_softmax_nll":
+            return lambda logits, targets: functional.nll_loss(functional.log_softmax(logits, 1), targets)
+        case "softmax_log_nll":
+            return lambda logits, targets: functional.nll_loss(functional.softmax(logits, 1).log(), targets)
+        case "mse":
+            return lambda numbers, targets: functional.mse_loss(numbers.squeeze(1), targets)
+        case _:
+            return lambda logits, targets: functional.binary_cross_entropy_with_logits(
+                logits, _indicators(kind, logits, targets)
+            )
+
+
+def probabilities(kind: Kind, logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """Of each class [N, classes], from logits divided by the temperature; of a regression the numbers [N, 1]."""
+    match kind:
+        case "multiclass":
+            return torch.softmax(logits / temperature, dim=1)
+        case "binary":
+            positive = torch.sigmoid(logits / temperature)
+            return torch.cat([1 - positive, positive], dim=1)
+        case "multilabel":
+            return torch.sigmoid(logits / temperature)
+        case "regression":
+            return logits
+
+
+def right(kind: Kind, logits: Tensor, targets: Tensor) -> Tensor | None:
+    """For each example whether its answer is right, of labels the share that is; None where there is no right one."""
+    match kind:
+        case "multiclass":
+            return (logits.argmax(1) == targets).float()
+        case "binary":
+            return ((logits.squeeze(1) > 0) == (targets == 1)).float()
+        case "multilabel":
+            return ((logits > 0) == (targets == 1)).float().mean(1)
+        case "regression":
+            return None
+
+
+def _indicators(kind: Kind, logits: Tensor, targets: Tensor) -> Tensor:
+    """Targets as bce takes them: 0 or 1 for every output."""
+    match kind:
+        case "multiclass":
+            return functional.one_hot(targets, logits.shape[1]).to(logits.dtype)
+        case "binary":
+            return targets.unsqueeze(1).to(logits.dtype)
+        case _:
+            return targets.to(logits.dtype)

@@ -1,0 +1,80 @@
+"""Optimisers, and the learning rate as a function of the step and of what was measured so far.
+
+Nothing here has a state of its own beside the optimiser's, so a run that goes on needs no more than its history.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from training.config import OptimizerConfig, ScheduleConfig
+
+FIRST, LAST = 25.0, 1e4
+"""What one_cycle's peak is divided by for its beginning, and that again for its end (OneCycleLR's defaults)."""
+
+
+def optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
+    """The optimiser of a network's weights, fused where PyTorch has it so."""
+    parameters = list(network.parameters())
+    shared: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay}
+    match config.name:
+        case "adam":
+            return torch.optim.Adam(parameters, **shared, fused=True)
+        case "adamw":
+            return torch.optim.AdamW(parameters, **shared, fused=True)
+        case "rmsprop":
+            return torch.optim.RMSprop(parameters, **shared, momentum=config.momentum)
+        case "sgd":
+            return torch.optim.SGD(parameters, **shared, momentum=config.momentum, nesterov=config.nesterov, fused=True)
+
+
+def lr(config: ScheduleConfig, peak: float, step: int, steps: int, scores: Sequence[float]) -> float:
+    """The learning rate in `step` of `steps`, from 0; `scores` were measured so far, larger is better."""
+    match config.name:
+        case "constant":
+            return peak
+        case "one_cycle":
+            return _one_cycle(peak, step, steps, config.warmup)
+        case "cosine":
+            return _cosine(peak, step, steps, config.warmup)
+        case "plateau":
+            return peak * config.factor ** _plateaus(scores, config.patience)
+
+
+def waited(scores: Iterable[float], least: float = 0.0) -> int:
+    """How many measurements ago the best one was, of those better than all before by more than `least`."""
+    best, waiting = -math.inf, 0
+    for score in scores:
+        best, waiting = (score, 0) if score > best + least else (best, waiting + 1)
+    return waiting
+
+
+def _plateaus(scores: Iterable[float], patience: int) -> int:
+    """How often more than `patience` measurements in a row brought nothing better (as ReduceLROnPlateau counts)."""
+    best, waiting, plateaus = -math.inf, 0, 0
+    for score in scores:
+        best, waiting = (score, 0) if score > best else (best, waiting + 1)
+        if waiting > patience:
+            plateaus, waiting = plateaus + 1, 0
+    return plateaus
+
+
+def _one_cycle(peak: float, step: int, steps: int, warmup: float) -> float:
+    top, first = warmup * steps - 1, peak / FIRST
+    if step <= top:
+        return _wave(first, peak, step / top if top else 1.0)
+    return _wave(peak, first / LAST, (step - top) / (steps - 1 - top))
+
+
+def _cosine(peak: float, step: int, steps: int, warmup: float) -> float:
+    rising = warmup * steps
+    if step < rising:
+        return peak * (step + 1) / (rising + 1)
+    return _wave(peak, 0.0, (step - rising) / (steps - rising))
+
+
+def _wave(start: float, end: float, share: float) -> float:
+    return end + (start - end) / 2.0 * (math.cos(math.pi * share) + 1)

@@ -1,0 +1,203 @@
+"""A model's graph: the nodes of its ONNX export as boxes, from input to outputs, with arrows where a tensor goes."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+
+from tailorbird.errors import Corrupt, InvalidInput
+from training.plots import style
+
+MOST_NODES = 400
+PER_COLUMN = 14
+"""Ranks beneath each other, at most."""
+WIDTH, HEIGHT, PITCH, BESIDE, GUTTER = 2.3, 0.62, 0.98, 0.3, 0.9
+"""Inches: of a box, from rank to rank, between boxes of one rank, between columns."""
+NESTED, TURN = 0.22, 0.18
+"""Inches: between arrows that pass boxes by, and from a box to where an arrow turns."""
+TITLE, LEAST_WIDTH = 0.6, 4.5
+"""Inches."""
+FILLS = {
+    "#cfe2f3": ("Conv", "ConvTranspose", "Gemm", "MatMul"),
+    "#fce5cd": ("MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean"),
+    "#d9ead3": ("Relu", "LeakyRelu", "Sigmoid", "Tanh", "Softmax", "Erf", "HardSwish", "Elu"),
+    "#e8d9f0": ("BatchNormalization", "InstanceNormalization", "LayerNormalization", "Dropout"),
+}
+PLAIN, END, EDGE = "#eeeeee", "white", "#444444"
+NAMES = {"Gemm": "Linear", "MatMul": "Linear", "BatchNormalization": "BatchNorm"}
+
+
+@dataclass(frozen=True)
+class Node:
+    """A box: what it does, what it gives, and the places of the nodes that it takes tensors from."""
+
+    kind: str
+    told: str
+    shape: str
+    sources: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Places:
+    """In inches: the centre of each node, the line left of its column that arrows from others take, and the whole."""
+
+    centres: list[tuple[float, float]]
+    gutters: list[float]
+    width: float
+    height: float
+
+
+def model_graph(model: bytes, title: str) -> bytes:
+    """Draw an ONNX model; raises Corrupt for what is none, InvalidInput where it has too many nodes to be looked at."""
+    found = nodes(model)
+    if not found:
+        raise Corrupt("model.onnx: is no ONNX model: it has no nodes")
+    if len(found) > MOST_NODES:
+        raise InvalidInput("model.onnx", f"has {len(found):,} nodes; a picture of more than {MOST_NODES} says nothing")
+    ranks = _ranks(found)
+    places = _places(ranks, _columns(found, ranks))
+    spare = max(0.0, LEAST_WIDTH - places.width) / 2
+    figure = Figure(figsize=(places.width + 2 * spare, places.height + TITLE))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(-spare, places.width + spare), ylim=(places.height, -TITLE))
+    axes.set_axis_off()
+    axes.text(places.width / 2, -TITLE / 2, style.short(title, 80), ha="center", va="center", fontsize=12)
+    for place, node in enumerate(found):
+        _box(axes, node, *places.centres[place])
+    _arrows(axes, found, ranks, places)
+    return style.png(figure)
+
+
+def nodes(model: bytes) -> list[Node]:
+    """Input, operators and outputs of an ONNX model in order, without what follows from its constants alone."""
+    try:
+        parsed = onnx.shape_inference.infer_shapes(onnx.load_from_string(model))
+    except Exception as error:  # whatever protobuf and onnx make of bytes that are no model
+        raise Corrupt(f"model.onnx: is no ONNX model: {' '.join(str(error).split())[:200]}") from None
+    inner = parsed.graph
+    weights = {one.name: tuple(one.dims) for one in inner.initializer}
+    shapes = {one.name: _shape(one) for one in (*inner.input, *inner.value_info, *inner.output)}
+    made: list[Node] = []
+    maker: dict[str, int] = {}
+    for given in inner.input:
+        if given.name not in weights:
+            maker[given.name] = len(made)
+            made.append(Node("input", given.name, shapes[given.name], ()))
+    for one in inner.node:
+        sources = tuple(dict.fromkeys(maker[name] for name in one.input if name in maker))
+        if sources:
+            maker |= {name: len(made) for name in one.output}
+            made.append(Node(one.op_type, _told(one, weights), shapes.get(one.output[0], ""), sources))
+        elif one.op_type == "Identity" and one.input[0] in weights:  # by which the exporter shares equal weights
+            weights[one.output[0]] = weights[one.input[0]]
+    ends = [one.name for one in inner.output if one.name in maker]
+    return [*made, *(Node("output", name, shapes[name], (maker[name],)) for name in ends)]
+
+
+def _shape(value: Any) -> str:
+    """As in N×32×14×14."""
+    dims = value.type.tensor_type.shape.dim
+    return "×".join(str(one.dim_value) if one.HasField("dim_value") else "N" for one in dims)
+
+
+def _told(node: Any, weights: Mapping[str, tuple[int, ...]]) -> str:
+    """What a node does, with the figures that matter."""
+    name = NAMES.get(node.op_type, node.op_type)
+    attributes = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
+    weight = next((weights[one] for one in node.input if len(weights.get(one, ())) >= 2), ())
+    kernel = "×".join(map(str, attributes.get("kernel_shape", ())))
+    if node.op_type == "Conv" and len(weight) == 4:
+        told = f"{name} {kernel}, {weight[1] * attributes.get('group', 1)} → {weight[0]}"
+        stride = attributes.get("strides", [1])[0]
+        return told if stride == 1 else f"{told}, stride {stride}"
+    if node.op_type in ("Gemm", "MatMul") and len(weight) == 2:
+        inputs, outputs = weight[::-1] if attributes.get("transB") else weight
+        return f"{name} {inputs} → {outputs}"
+    return f"{name} {kernel}".strip()
+
+
+def _ranks(found: Sequence[Node]) -> list[int]:
+    """How many nodes lie on the longest way to each."""
+    ranks: list[int] = []
+    for node in found:
+        ranks.append(max((ranks[source] + 1 for source in node.sources), default=0))
+    return ranks
+
+
+def _columns(found: Sequence[Node], ranks: Sequence[int]) -> list[range]:
+    """Ranks in columns of about one length, cut where the fewest arrows pass."""
+    last = max(ranks)
+    passing = [0] * (last + 1)
+    for place, node in enumerate(found):
+        for source in node.sources:
+            for rank in range(ranks[source], ranks[place]):
+                passing[rank] += 1
+    columns, start = [], 0
+    while last - start >= PER_COLUMN:
+        left = last + 1 - start
+        even = math.ceil(left / math.ceil(left / PER_COLUMN))
+        room = range(start + even // 2, start + even)
+        cut = min(room, key=lambda rank: (passing[rank], -rank))
+        columns.append(range(start, cut + 1))
+        start = cut + 1
+    return [*columns, range(start, last + 1)]
+
+
+def _places(ranks: Sequence[int], columns: Sequence[range]) -> Places:
+    """Nodes of one rank stand side by side, the first of each beneath each other."""
+    beside = [[place for place, of in enumerate(ranks) if of == rank] for rank in range(max(ranks) + 1)]
+    centres = [(0.0, 0.0)] * len(ranks)
+    gutters = [0.0] * len(ranks)
+    left = GUTTER
+    for column in columns:
+        for rank in column:
+            for index, place in enumerate(beside[rank]):
+                x = left + WIDTH / 2 + index * (WIDTH + BESIDE)
+                centres[place] = (x, HEIGHT + (rank - column.start) * PITCH)
+                gutters[place] = left - GUTTER / 3
+        left += max(len(beside[rank]) for rank in column) * (WIDTH + BESIDE) - BESIDE + GUTTER
+    return Places(centres, gutters, left, max(map(len, columns)) * PITCH + HEIGHT)
+
+
+def _box(axes: Any, node: Node, x: float, y: float) -> None:
+    fill = next((color for color, kinds in FILLS.items() if node.kind in kinds), PLAIN)
+    ends = node.kind in ("input", "output")
+    axes.add_patch(
+        FancyBboxPatch(
+            (x - WIDTH / 2, y - HEIGHT / 2), WIDTH, HEIGHT, edgecolor=EDGE, linewidth=1.6 if ends else 0.8,
+            boxstyle=f"round,pad=0,rounding_size={0.3 if ends else 0.06}", facecolor=END if ends else fill, zorder=2,
+        )
+    )  # fmt: skip
+    axes.text(x, y - 0.11, style.short(node.told, 30), ha="center", va="center", fontsize=9.5, zorder=3)
+    axes.text(x, y + 0.16, style.short(node.shape, 34), ha="center", va="center", fontsize=8, color=EDGE, zorder=3)
+
+
+def _arrows(axes: Any, found: Sequence[Node], ranks: Sequence[int], places: Places) -> None:
+    passing: list[tuple[int, int]] = []  # ranks between which arrows pass boxes by
+    for place, node in enumerate(found):
+        for source in node.sources:
+            (x0, y0), (x1, y1) = places.centres[source], places.centres[place]
+            low, high = y0 + HEIGHT / 2, y1 - HEIGHT / 2
+            gutter = places.gutters[place]
+            if places.gutters[source] != gutter:
+                turns = [(x0, low + TURN), (gutter, low + TURN), (gutter, high - TURN), (x1, high - TURN)]
+                _line(axes, [(x0, low), *turns, (x1, high)])
+            elif ranks[place] - ranks[source] > 1:
+                beneath = sum(ranks[source] < end and start < ranks[place] for start, end in passing)
+                passing.append((ranks[source], ranks[place]))
+                side = max(x0, x1) + WIDTH / 2 + NESTED * (1 + beneath % 3)
+                _line(axes, [(x0 + WIDTH / 2, y0), (side, y0), (side, y1), (x1 + WIDTH / 2, y1)])
+            else:
+                turns = [(x0, high - TURN), (x1, high - TURN)] if x0 != x1 else []
+                _line(axes, [(x0, low), *turns, (x1, high)])
+
+
+def _line(axes: Any, way: Sequence[tuple[float, float]]) -> None:
+    """A line through all points, with an arrow's head at the last."""
+    axes.plot(*zip(*way[:-1], strict=True), color=EDGE, linewidth=1, zorder=1)
+    head = {"arrowstyle": "-|>", "color": EDGE, "linewidth": 1, "shrinkA": 0, "shrinkB": 0}
+    axes.annotate("", way[-1], way[-2], arrowprops=head)

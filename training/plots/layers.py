@@ -1,0 +1,48 @@
+"""The layer table of a model: what each layer gives, and how many parameters it has."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from training.plots import style
+
+if TYPE_CHECKING:
+    from training.models import Layer
+
+MOST_ROWS = 60
+ROW = 0.27
+"""Inches."""
+PLACES = ((0.02, "left"), (0.36, "left"), (0.74, "right"), (0.98, "right"))
+HEADS = ("layer", "kind", "output", "parameters")
+
+
+def layer_table(layers: Sequence["Layer"], title: str) -> bytes:
+    """A row a layer with its total below; of very many layers the first and last."""
+    rows = [_row(one) for one in layers]
+    if len(rows) > MOST_ROWS:
+        hidden = layers[MOST_ROWS // 2 : -(MOST_ROWS // 2)]
+        told = (f"… {len(hidden)} more layers", "", "", f"{sum(one.parameters for one in hidden):,}")
+        rows = [*rows[: MOST_ROWS // 2], told, *rows[-(MOST_ROWS // 2) :]]
+    total = ("all", f"{len(layers)} layers", "", f"{sum(one.parameters for one in layers):,}")
+    lines = [HEADS, *rows, total]
+    figure = Figure(figsize=(7.6, ROW * (len(lines) + 2)))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, 1), ylim=(len(lines) + 0.2, -1.8))
+    axes.set_axis_off()
+    axes.text(0.5, -0.9, style.short(title, 80), ha="center", va="center", fontsize=12)
+    for place, line in enumerate(lines):
+        if place % 2 and 0 < place < len(lines) - 1:
+            axes.add_patch(Rectangle((0, place), 1, 1, color="#eef3f9", linewidth=0))
+        weight = "bold" if place in (0, len(lines) - 1) else "normal"
+        for (x, ha), cell in zip(PLACES, line, strict=True):
+            text = style.short(cell, 32)
+            axes.text(x, place + 0.5, text, ha=ha, va="center_baseline", fontsize=9.5, fontweight=weight)
+    axes.hlines([1, len(lines) - 1], 0.01, 0.99, color="black", linewidth=1)
+    return style.png(figure)
+
+
+def _row(layer: "Layer") -> tuple[str, str, str, str]:
+    shape = "×".join(map(str, layer.shape))
+    return layer.name, layer.kind, shape, f"{layer.parameters:,}" if layer.parameters else "-"

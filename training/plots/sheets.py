@@ -1,0 +1,84 @@
+"""Sheets of images: the first of each class, and what a model says of some."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from training.plots import style
+
+if TYPE_CHECKING:
+    from training.datasets import Dataset
+
+Images = NDArray[np.uint8]
+
+CONTACT_COLUMNS = 12
+MOST_CLASSES = 40
+"""Of a contact sheet."""
+SHEET_COLUMNS = 10
+LINE = 14
+"""So many letters fit beneath an image."""
+
+
+def contact_sheet(dataset: "Dataset") -> bytes:
+    """The first images of each class, a row a class; of very many classes the first."""
+    classes = dataset.classes[:MOST_CLASSES]
+    rows = [dataset.inputs[np.flatnonzero(_holds(dataset, place))[:CONTACT_COLUMNS]] for place in range(len(classes))]
+    side = 0.7
+    figure = Figure(figsize=(CONTACT_COLUMNS * side + 2, len(rows) * side + 0.8), layout="constrained")
+    axes = figure.subplots()
+    for row, images in enumerate(rows):  # a class of few images leaves blanks
+        for column, image in enumerate(images):
+            _image(axes, image, column, row)
+    axes.set_yticks(range(len(rows)), [style.short(name) for name in classes], fontsize=9)
+    axes.set_xticks([])
+    axes.set(xlim=(-0.5, CONTACT_COLUMNS - 0.5), ylim=(len(rows) - 0.5, -0.5), aspect="equal", facecolor="black")
+    of = "each class" if len(classes) == len(dataset.classes) else f"{len(classes)} of {len(dataset.classes)} classes"
+    axes.set_title(f"{style.short(dataset.name, 60)}: the first {CONTACT_COLUMNS} images of {of}", fontsize=11)
+    return style.png(figure)
+
+
+def predictions(images: Images, truths: Sequence[str], answers: Sequence[str], title: str) -> bytes:
+    """Images [N, H, W] or [N, H, W, 3] with «true:predicted» beneath each; mistakes are framed, and bold."""
+    rows = max(1, math.ceil(len(images) / SHEET_COLUMNS))
+    figure = Figure(figsize=(13, rows * 1.62 + 0.9), layout="constrained")
+    axes = figure.subplots()
+    for place, (image, true, answer) in enumerate(zip(images, truths, answers, strict=True)):
+        row, column = divmod(place, SHEET_COLUMNS)
+        right = true == answer
+        color = style.RIGHT if right else style.WRONG
+        _image(axes, image, column * 1.13, row * 1.4)
+        box = (column * 1.13 - 0.5, row * 1.4 - 0.5), 1, 1
+        axes.add_patch(Rectangle(*box, fill=False, edgecolor=color, linewidth=0.8 if right else 4))
+        weight = "normal" if right else "bold"
+        told = _told(true, answer)
+        axes.text(
+            column * 1.13, row * 1.4 + 0.54, told, ha="center", va="top", color=color, fontsize=8.5, fontweight=weight
+        )
+    axes.set(xlim=(-0.56, SHEET_COLUMNS * 1.13 - 0.57), ylim=(rows * 1.4 - 0.5, -0.56), aspect="equal")
+    axes.set_axis_off()
+    wrong = sum(true != answer for true, answer in zip(truths, answers, strict=True))
+    figure.suptitle(f"{title}\ntrue:predicted, {wrong} of {len(images)} wrong (framed, bold)", fontsize=12)
+    return style.png(figure)
+
+
+def _holds(dataset: "Dataset", place: int) -> Any:
+    """Of which examples a class is, or a label holds, [N]."""
+    return dataset.targets[:, place] == 1 if dataset.kind == "multilabel" else dataset.targets == place
+
+
+def _image(axes: Any, image: Images, column: float, row: float) -> None:
+    colours = image if image.ndim == 3 else image[..., None].repeat(3, axis=2)  # a colour map would round greys
+    extent = (column - 0.5, column + 0.5, row + 0.5, row - 0.5)
+    axes.imshow(colours, extent=extent, interpolation="nearest")
+
+
+def _told(true: str, answer: str) -> str:
+    """On one line where there is room for it."""
+    if len(true) + len(answer) < LINE:
+        return f"{style.short(true)}:{style.short(answer)}"
+    return f"{style.short(true, LINE - 1)}:\n{style.short(answer, LINE)}"

@@ -1,0 +1,275 @@
+"""Scores of answers beside what is true, by what is predicted: one class, any number of labels, or a number."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tailorbird import bins
+from training import calibration
+from training.datasets import Targets
+
+Floats = NDArray[np.floating[Any]]
+THRESHOLD = 0.5
+"""From this probability on a label, and the second of two classes, is taken to be there."""
+
+
+@dataclass(frozen=True, eq=False)
+class AtThreshold:
+    """Of each class [classes], if it is named wherever its probability is `threshold` or more.
+
+    Precision is 0 of a class that is never named, recall of one that never is there, F1 where both are.
+    """
+
+    threshold: float
+    precision: Floats
+    recall: Floats
+    f1: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Precision and recall of one class at each threshold that makes a difference, in ascending order."""
+
+    thresholds: Floats
+    precision: Floats
+    recall: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation(ABC):
+    """The targets of a split's examples, beside what was answered."""
+
+    targets: Targets
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @abstractmethod
+    def figures(self) -> dict[str, float]:
+        """What a table shows of it, by name."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Probable(Evaluation):
+    """Probabilities [N, classes], and what they were before their temperature."""
+
+    probabilities: Floats
+    uncalibrated: Floats
+
+    @property
+    @abstractmethod
+    def truth(self) -> NDArray[np.bool_]:
+        """Which class, or label, is there [N, classes]."""
+
+    @property
+    @abstractmethod
+    def accuracy(self) -> float:
+        """Share of the answers that are right."""
+
+    @property
+    @abstractmethod
+    def standard_error(self) -> float:
+        """Of the accuracy, as another split of this size would give it."""
+
+    @property
+    @abstractmethod
+    def calibration_error(self) -> float: ...
+
+    @abstractmethod
+    def _nll(self, probabilities: Floats) -> float: ...
+
+    @property
+    def nll(self) -> float:
+        """Mean cross entropy in nats, of labels over them too; no probability counts as less than its type can tell."""
+        return self._nll(self.probabilities)
+
+    @property
+    def nll_uncalibrated(self) -> float:
+        """The same without the temperature."""
+        return self._nll(self.uncalibrated)
+
+    def at(self, threshold: float) -> AtThreshold:
+        """Precision and recall of each class at a decision threshold."""
+        named, truth = self.probabilities >= threshold, self.truth
+        hits = (named & truth).sum(0).astype(np.float64)
+        precision, recall = _share(hits, named.sum(0)), _share(hits, truth.sum(0))
+        return AtThreshold(threshold, precision, recall, _share(2 * hits, named.sum(0) + truth.sum(0)))
+
+    def curve(self, index: int) -> Curve:
+        """How the decision threshold trades precision against recall of one class."""
+        order = np.argsort(-self.probabilities[:, index], kind="stable")
+        falling, hits = self.probabilities[order, index], self.truth[order, index].cumsum()
+        last = np.append(np.flatnonzero(np.diff(falling)), len(falling) - 1)[
+            ::-1
+        ]  # examples of one probability go together
+        return Curve(falling[last], hits[last] / (last + 1), _share(hits[last].astype(np.float64), hits[-1]))
+
+    def figures(self) -> dict[str, float]:
+        return {
+            "accuracy": self.accuracy,
+            "standard_error": self.standard_error,
+            "nll": self.nll,
+            "nll_uncalibrated": self.nll_uncalibrated,
+            "calibration_error": self.calibration_error,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Classification(_Probable):
+    """Probabilities [N, classes] of one class of several, beside the index of the true one [N]."""
+
+    @cached_property
+    def predicted(self) -> NDArray[np.int64]:
+        return np.asarray(self.probabilities.argmax(1), np.int64)
+
+    @cached_property
+    def correct(self) -> NDArray[np.bool_]:
+        return np.asarray(self.predicted == self.targets)
+
+    @property
+    def truth(self) -> NDArray[np.bool_]:
+        return np.asarray(self.targets[:, None] == np.arange(self.probabilities.shape[1]))
+
+    @property
+    def accuracy(self) -> float:
+        return float(self.correct.mean())
+
+    @property
+    def standard_error(self) -> float:
+        return math.sqrt(self.accuracy * (1 - self.accuracy) / len(self))
+
+    @property
+    def calibration_error(self) -> float:
+        return calibration.error(self.probabilities.max(1), self.correct)
+
+    def confusion(self) -> NDArray[np.int64]:
+        """Counts [classes, classes]; rows are true classes, columns predicted ones."""
+        classes = self.probabilities.shape[1]
+        return np.bincount(self.targets * classes + self.predicted, minlength=classes**2).reshape(classes, classes)
+
+    def bins(self, classes: Sequence[str]) -> dict[str, dict[str, dict[str, int]]]:
+        """For each predicted class and confidence bin that occurs, how many examples and how many of them right."""
+        places = bins.indices(self.probabilities.max(1))
+        counted: dict[str, dict[str, dict[str, int]]] = {}
+        for index, name in enumerate(classes):
+            of_class = self.predicted == index
+            for place in np.unique(places[of_class]):
+                here = of_class & (places == place)
+                counts = {"count": int(here.sum()), "correct": int(self.correct[here].sum())}
+                counted.setdefault(name, {})[bins.LABELS[place]] = counts
+        return counted
+
+    def _nll(self, probabilities: Floats) -> float:
+        return _surprise(probabilities[np.arange(len(self)), self.targets], np.finfo(probabilities.dtype).tiny)
+
+
+@dataclass(frozen=True, eq=False)
+class Binary(Classification):
+    """Of two classes; precision, recall and F1 among its figures are those of the second."""
+
+    def figures(self) -> dict[str, float]:
+        found = self.at(THRESHOLD)
+        second = {"precision": found.precision[1], "recall": found.recall[1], "f1": found.f1[1]}
+        return {**super().figures(), **{name: float(value) for name, value in second.items()}}
+
+    def _nll(self, probabilities: Floats) -> float:
+        return _surprise(probabilities[np.arange(len(self)), self.targets], np.finfo(probabilities.dtype).eps)
+
+
+@dataclass(frozen=True, eq=False)
+class Multilabel(_Probable):
+    """Probabilities [N, labels] of each label by itself, beside 0 or 1 [N, labels].
+
+    The accuracy is the mean of those of the labels; precision, recall and F1 among the figures are means over labels.
+    """
+
+    @property
+    def truth(self) -> NDArray[np.bool_]:
+        return np.asarray(self.targets == 1)
+
+    @cached_property
+    def correct(self) -> NDArray[np.bool_]:
+        """Which answers are right [N, labels]."""
+        return np.asarray((self.probabilities >= THRESHOLD) == self.truth)
+
+    @property
+    def label_accuracies(self) -> Floats:
+        """Of each label [labels]."""
+        return np.asarray(self.correct.mean(0))
+
+    @property
+    def accuracy(self) -> float:
+        return float(self.correct.mean())
+
+    @property
+    def standard_error(self) -> float:
+        return float(self.correct.mean(1).std() / math.sqrt(len(self)))  # labels of one example go together
+
+    @property
+    def exact_match(self) -> float:
+        """Share of the examples of which every label is right."""
+        return float(self.correct.all(1).mean())
+
+    @property
+    def calibration_error(self) -> float:
+        return calibration.error(np.maximum(self.probabilities, 1 - self.probabilities).ravel(), self.correct.ravel())
+
+    def figures(self) -> dict[str, float]:
+        found = self.at(THRESHOLD)
+        means = {"precision": found.precision, "recall": found.recall, "f1": found.f1}
+        return {
+            **super().figures(),
+            "exact_match": self.exact_match,
+            **{name: float(values.mean()) for name, values in means.items()},
+        }
+
+    def _nll(self, probabilities: Floats) -> float:
+        answered = np.where(self.truth, probabilities, 1 - probabilities)
+        return _surprise(answered, np.finfo(probabilities.dtype).eps)
+
+
+@dataclass(frozen=True, eq=False)
+class Regression(Evaluation):
+    """Predicted numbers [N, 1], beside the true ones [N]."""
+
+    predictions: Floats
+
+    @cached_property
+    def errors(self) -> NDArray[np.float64]:
+        """What is predicted too much [N]."""
+        return np.asarray(self.predictions[:, 0].astype(np.float64) - self.targets)
+
+    @property
+    def rmse(self) -> float:
+        """Root of the mean squared error."""
+        return math.sqrt((self.errors**2).mean())
+
+    @property
+    def mae(self) -> float:
+        """Mean absolute error."""
+        return float(np.abs(self.errors).mean())
+
+    @property
+    def r2(self) -> float:
+        """Share of the variance that is explained; of targets that are all one, 1 if each is met and else 0."""
+        wrong, spread = (self.errors**2).sum(), ((self.targets - self.targets.mean(dtype=np.float64)) ** 2).sum()
+        return float(1 - wrong / spread) if spread else float(not wrong)
+
+    def figures(self) -> dict[str, float]:
+        return {"rmse": self.rmse, "mae": self.mae, "r2": self.r2}
+
+
+def _surprise(answered: Floats, least: np.floating[Any]) -> float:
+    """Mean of -log of the probabilities that were given to what is so."""
+    return float(-np.log(np.clip(answered, least, 1), dtype=np.float64).mean())
+
+
+def _share(part: Floats, whole: Any) -> Floats:
+    found: Floats = np.divide(part, whole, out=np.zeros_like(part), where=np.asarray(whole) > 0)
+    return found

@@ -1,0 +1,95 @@
+"""The report of a sweep as one page: what was run, its table, and its pictures. It needs no network and no scripts."""
+
+import yaml
+
+from registry.cards import document
+from registry.cards.document import Block, Bullets, Code, Document, Listing, Paragraph, Section, Table, Terms
+from registry.core import Registry
+from tailorbird.settings import Settings
+from tuning.report import pictures, tables
+from tuning.report.pictures import Answers
+from tuning.report.results import Results
+
+ROWS = 200
+"""Rows of a table on the page; `--json` has all."""
+
+
+def html(registry: Registry, settings: Settings, results: Results) -> str:
+    """The page; weights and data are looked up for the pictures, and where they are missing the page says so."""
+    return document.html(_document(registry, settings, results))
+
+
+def _document(registry: Registry, settings: Settings, results: Results) -> Document:
+    rows, some = results.rows, pictures.drawn(results)
+    sections = [Section("Trials that did not end well", [_others(results)])] if results.others else []
+    if rows:
+        answers = Answers(registry, settings, results)
+        sections = [
+            Section("Results", _results(results)),
+            Section("First and last epoch", [tables.ends(rows[:ROWS])]),
+            *sections,
+            Section("Loss curves", list(pictures.losses(rows))),
+            Section("Learning curves", [_chosen(results), *pictures.learning(some)]),
+            Section("Answers", [_chosen(results), *answers.pictures(some)]),
+        ]
+    sections = [section for section in sections if section.blocks]
+    text = yaml.safe_dump(results.sweep.spec, sort_keys=False, allow_unicode=True, width=100)
+    sections.append(Section("Spec", [Listing(text, "yaml")]))
+    return Document(f"Sweep {results.sweep.id}", [_about(results)], sections)
+
+
+def _about(results: Results) -> Terms:
+    sweep, spec = results.sweep, results.spec
+    trials = sum(len(row.trials) for row in results.rows) + len(results.others)
+    data = f"{spec.data.name}: validation {spec.data.validation:g}, split seed {spec.data.split_seed}"
+    terms: list[tuple[str, document.Inline]] = [
+        ("Spec", spec.name),
+        ("Data", data),
+        ("Trials", f"{trials}, {len(results.rows)} different but for their seeds"),
+        ("Began", f"{_moment(sweep.created)} by {sweep.who}"),
+        ("Ended", _moment(sweep.ended) if sweep.ended else "not yet"),
+        ("Status", sweep.status + (f": {sweep.problem}" if sweep.problem else "")),
+    ]
+    if spec.promote and sweep.registered:
+        terms.append(("Registered", f"{spec.promote.model}:{sweep.registered}"))
+    if spec.source:
+        terms.append(("Reference", spec.source))
+    return Terms(terms)
+
+
+def _results(results: Results) -> list[Block]:
+    spec, rows = results.spec, results.rows[:ROWS]
+    blocks: list[Block] = [tables.results(rows, tables.compared(rows))]
+    blocks += [Paragraph(told) for told in tables.top(spec, results.rows)]
+    for table in (tables.results(rows, tables.losses(rows)), tables.settings(spec, rows)):
+        if table and len(table.columns) > 1:
+            blocks.append(table)
+    blocks.append(Bullets([_MEASURED[name] for name in _MEASURED if any(name in row.figures for row in rows)]))
+    if len(results.rows) > ROWS:
+        blocks.append(Paragraph([f"The first {ROWS} of {len(results.rows)} rows; ", Code("--json"), " prints all."]))
+    return blocks
+
+
+_MEASURED = {
+    "gap": "Train accuracy is that of the kept weights without dropout; the gap lies between it and the test accuracy.",
+    "test_nll": "NLL is in nats, after temperature scaling where there is a validation split to fit it on.",
+    "train_loss": "The running train figures are means over the kept epoch, with dropout and augmentation on.",
+    "seconds": "Seconds are those of a trial on the clock, with its measuring on validation; trials ran side by side.",
+}
+
+
+def _others(results: Results) -> Table:
+    lines = [[str(one.number), one.status, one.problem or "-"] for one in results.others[:ROWS]]
+    return Table(["trial", "status", "problem"], lines)
+
+
+def _chosen(results: Results) -> Paragraph:
+    """Which runs have pictures of their own, and by what they were found best."""
+    shown = pictures.drawn(results)
+    if len(shown) == len(results.rows):
+        return Paragraph("Of every run, the best first.")
+    return Paragraph(f"Of the best {len(shown)} of {len(results.rows)} runs.")
+
+
+def _moment(stored: str) -> str:
+    return f"{stored[:19].replace('T', ' ')} UTC"

@@ -1,0 +1,114 @@
+"""The pictures of a sweep: curves of what its trials reported, and what their stored weights answer."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from registry.cards.document import Block, Paragraph, Picture
+from registry.core import Registry
+from registry.ledger import Trial
+from tailorbird.errors import NotFound, TailorbirdError
+from tailorbird.settings import Settings
+from training import checkpoint, datasets, evaluation, loop, plots, splits
+from training.config import CODE, CustomConfig, RunConfig
+from training.scores import THRESHOLD, Binary, Classification, Evaluation, Multilabel
+from training.splits import Splits
+from tuning.report.results import Results, Row, best, kept
+
+CURVES, DRAWN = 36, 12
+"""As many runs are told apart in one picture; sweeps of so many have pictures of each run."""
+BEST = 3
+"""Of larger ones, the best so many have."""
+
+
+def losses(rows: Sequence[Row]) -> Iterator[Block]:
+    """All loss curves in one picture, and those of validation where there is one."""
+    for metric, title in (("train_loss", "Training loss"), ("val_loss", "Validation loss")):
+        series = {}
+        for row in rows[:CURVES]:
+            points = [(one.epoch, one.metrics[metric]) for one in row.trials[0].reports if metric in one.metrics]
+            if len(points) > 1:
+                series[row.name] = points
+        if series:
+            more = f" The first {CURVES} of {len(rows)} runs." if len(rows) > CURVES else ""
+            caption = f"{title} by epoch, of each run.{more}"
+            yield Picture(f"{metric}.png", caption, plots.loss_curves(series, title))
+
+
+def learning(rows: Sequence[Row]) -> Iterator[Block]:
+    """Curves of runs with the gap between training and validation, which shows where they overfit."""
+    measured = [row for row in rows if "val_loss" in row.figures]
+    for row in measured:
+        trial = row.trials[0]
+        epochs = [checkpoint.epoch(epoch=one.epoch, **one.metrics) for one in trial.reports]
+        picture = plots.curves(epochs, kept(trial).epoch)
+        yield Picture(f"curves-{trial.number}.png", f"{row.name}, trial {trial.number}.", picture)
+    if not measured:
+        yield Paragraph("No validation split was kept, so there is no gap to draw.")
+
+
+def drawn(results: Results) -> list[Row]:
+    """The runs that have pictures of their own."""
+    ordered = best(results.spec, results.rows)
+    return ordered if len(ordered) <= DRAWN else ordered[:BEST]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What stored weights answer, on the split that a sweep may be shown by."""
+
+    registry: Registry
+    settings: Settings
+    results: Results
+
+    def pictures(self, rows: Sequence[Row]) -> Iterator[Block]:
+        """Confusion matrices, and precision and recall by threshold; where there can be none, the reason."""
+        try:
+            for row in rows:
+                yield from self._drawn(row, self._evaluated(row.trials[0]))
+        except TailorbirdError as error:
+            yield Paragraph(f"Not drawn: {error}.")
+
+    def _drawn(self, row: Row, found: Evaluation) -> Iterator[Block]:
+        number, classes = row.trials[0].number, self._splits.classes
+        title = f"{row.name}: {{}}of {len(found)} {self._where} examples"
+        if isinstance(found, Classification):
+            picture = plots.confusion(found.confusion(), classes, title.format(f"{found.accuracy:.2%} "))
+            yield Picture(f"confusion-{number}.png", f"Confusion matrix, {row.name}, trial {number}.", picture)
+        if isinstance(found, Binary | Multilabel):
+            places = [1] if isinstance(found, Binary) else list(range(len(classes)))
+            names = [classes[place] for place in places]
+            picture = plots.precision_recall(
+                found.probabilities[:, places], found.truth[:, places], names, THRESHOLD, title.format("")
+            )
+            caption = f"Precision and recall by decision threshold, {row.name}, trial {number}."
+            yield Picture(f"thresholds-{number}.png", caption, picture)
+
+    @cached_property
+    def _splits(self) -> Splits:
+        data = self.results.spec.data
+        if CODE.fullmatch(data.name):  # the spec comes from the ledger, and nothing that stands there runs code
+            raise NotFound("data", f"{data.name} is a function of the user's own, and a report runs none")
+        here = self.settings
+        return splits.split(datasets.load(data, here.data, here.cache, here.download_timeout), data)
+
+    @property
+    def _where(self) -> str:
+        """Test examples of a study; choices among what may be promoted are made on validation."""
+        return "validation" if self.results.spec.promote else "test"
+
+    def _evaluated(self, trial: Trial) -> Evaluation:
+        config = RunConfig.model_validate(trial.config)
+        if isinstance(config.model, CustomConfig):
+            raise NotFound("model", f"{config.model.function} is a function of the user's own, and a report runs none")
+        dealt = self._splits
+        split = dealt.validation if self.results.spec.promote else dealt.test
+        if not len(split):
+            raise NotFound("data", f"there are no {self._where} examples")
+        stored = kept(trial).checkpoint
+        if stored is None:
+            raise NotFound("checkpoint", f"trial {trial.number} has none")
+        network = loop.network(config, dealt)
+        checkpoint.restore(network, self.registry.blobs.get(stored))
+        temperature = evaluation.temperature(network, dealt.validation, dealt.kind)
+        return evaluation.of(network, split, dealt.kind, temperature)

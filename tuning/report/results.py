@@ -1,0 +1,170 @@
+"""What a sweep came to: its trials as rows, those that differ in their seed alone in one, beside the reference."""
+
+import json
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from registry import ledger
+from registry.core import Registry
+from registry.ledger import Report, Sweep, Trial
+from tuning.outcome import COUNTED
+from tuning.spec import Listed, SweepSpec, parse
+from tuning.summary import cells
+
+ONCE = ("test_", "fit_")
+"""What is measured once, when a trial ends, and stands in its last report."""
+DIGITS = 4
+"""Notes tell accuracies and losses to so many."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """The mean of some runs; `spread` is their standard deviation where there are several."""
+
+    mean: float
+    spread: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """Trials of one config with different seeds, with the name of the config and the figures it is shown beside."""
+
+    name: str
+    values: tuple[Any, ...]
+    trials: tuple[Trial, ...]
+    reference: Mapping[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def figures(self) -> dict[str, Figure]:
+        """What all of its trials measured, by name, and what follows from that."""
+        measured = [figures(one) for one in self.trials]
+        shared = [name for name in measured[0] if all(name in one for one in measured)]
+        return {name: _figure([one[name] for one in measured]) for name in shared}
+
+    def behind(self, metric: str) -> float | None:
+        """By how much it is worse than its reference, rounded as that is; None where either is missing."""
+        if metric not in self.reference or metric not in self.figures:
+            return None
+        return behind(metric, self.figures[metric].mean, self.reference[metric])
+
+    @property
+    def lags(self) -> bool:
+        """Whether a figure is worse than its reference by more than the spread of its seeds."""
+        return any((self.behind(name) or 0.0) > (self.figures[name].spread or 0.0) for name in self._compared)
+
+    @property
+    def _compared(self) -> list[str]:
+        return [name for name in self.reference if name in self.figures]
+
+
+@dataclass(frozen=True)
+class Results:
+    """A sweep of the ledger with its rows in the order of their first trials, and the trials that are in none."""
+
+    sweep: Sweep
+    spec: SweepSpec
+    rows: list[Row]
+    others: list[Trial]
+
+    def record(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {
+            "sweep": self.sweep.id,
+            "status": self.sweep.status,
+            "who": self.sweep.who,
+            "began": self.sweep.created,
+            "ended": self.sweep.ended,
+            "source": self.spec.source,
+            "rows": [_record(row, self.spec) for row in self.rows],
+            "others": [{"trial": one.number, "status": one.status, "problem": one.problem} for one in self.others],
+        }
+
+
+def read(registry: Registry, sweep_id: str) -> Results:
+    """The results of a sweep so far; raises NotFound where the ledger has no such sweep."""
+    sweep = ledger.sweep(registry, sweep_id)
+    trials = ledger.trials(registry, sweep_id)
+    spec = parse(sweep.spec)
+    ended = [(one, spec.listed(one.number)) for one in trials if _counts(one)]
+    return Results(sweep, spec, rows(spec, ended), [one for one in trials if not _counts(one)])
+
+
+def rows(spec: SweepSpec, ended: Iterable[tuple[Trial, Listed]]) -> list[Row]:
+    """Trials that ended well, each with what the spec says of it, gathered by their configs without the seeds."""
+    gathered: dict[str, list[tuple[Trial, Listed]]] = {}
+    for trial, listed in ended:
+        gathered.setdefault(key(trial.config), []).append((trial, listed))
+    return [_row(spec, [trial for trial, _ in members], members[0][1]) for members in gathered.values()]
+
+
+def key(config: Mapping[str, Any]) -> str:
+    """A run config but for its seed."""
+    return json.dumps({name: value for name, value in config.items() if name != "seed"}, sort_keys=True)
+
+
+def figures(trial: Trial) -> dict[str, float]:
+    """What the kept weights of a trial scored, and what that took, as ratios, nats and seconds."""
+    found = {name: value for name, value in kept(trial).metrics.items() if not name.startswith(ONCE)}
+    found |= {name: value for name, value in trial.reports[-1].metrics.items() if name.startswith(ONCE)}
+    found["seconds"] = sum(report.metrics.get("seconds", 0.0) for report in trial.reports)
+    if "fit_accuracy" in found and "test_accuracy" in found:
+        found["gap"] = found["fit_accuracy"] - found["test_accuracy"]
+    reached = found.get("test_accuracy", found.get("val_accuracy"))
+    if reached is not None and found["seconds"] > 0:
+        found["accuracy_per_second"] = reached / found["seconds"]
+    return {name: value for name, value in found.items() if not math.isnan(value)}
+
+
+def kept(trial: Trial) -> Report:
+    """The epoch whose weights were kept: the last one that was stored, or reported at all."""
+    stored = [report for report in trial.reports if report.checkpoint]
+    return stored[-1] if stored else trial.reports[-1]
+
+
+def best(spec: SweepSpec, found: Sequence[Row]) -> list[Row]:
+    """Rows in order of merit: by what trials are chosen by, or, where nothing is chosen, by what was measured last."""
+    for metric in (spec.objective.metric, "test_accuracy", "test_rmse", "train_loss"):
+        if found and all(metric in row.figures for row in found):
+            sign = 1 if lower_is_better(metric) else -1
+            return sorted(found, key=lambda row: sign * row.figures[metric].mean)
+    return list(found)
+
+
+def lower_is_better(metric: str) -> bool:
+    return not metric.endswith("accuracy")
+
+
+def behind(metric: str, ours: float, theirs: float) -> float:
+    """By how much our figure is worse, at most 0 where it is as good."""
+    return round(ours - theirs if lower_is_better(metric) else theirs - ours, DIGITS)
+
+
+def _counts(trial: Trial) -> bool:
+    return bool(trial.reports) and trial.status in COUNTED
+
+
+def _row(spec: SweepSpec, trials: Sequence[Trial], listed: Listed) -> Row:
+    values = tuple(spec.values(trials[0].config))
+    told = zip(spec.varied.values(), cells(*values), values, strict=True)
+    name = listed.name or ", ".join(f"{key} {cell}" for key, cell, value in told if value is not None) or spec.name
+    return Row(name, values, tuple(trials), {str(one): value for one, value in (listed.reference or {}).items()})
+
+
+def _figure(values: Sequence[float]) -> Figure:
+    return Figure(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
+
+
+def _record(row: Row, spec: SweepSpec) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "trials": [one.number for one in row.trials],
+        "seeds": [one.config["seed"] for one in row.trials],
+        "values": dict(zip(spec.varied, row.values, strict=True)),
+        "figures": {name: {"mean": one.mean, "spread": one.spread} for name, one in row.figures.items()},
+        "reference": dict(row.reference),
+        "behind": {name: row.behind(name) for name in row.reference},
+    }

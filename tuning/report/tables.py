@@ -1,0 +1,153 @@
+"""The tables of a sweep's results, for a page, a text and a terminal alike."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from registry.cards.document import Table
+from tuning.report.results import Figure, Row, best
+from tuning.spec import SweepSpec
+from tuning.summary import cells
+
+MINUS = "\N{MINUS SIGN}"
+
+
+def percent(figure: Figure) -> str:
+    return f"{figure.mean:.2%}" + ("" if figure.spread is None else f" ± {100 * figure.spread:.2f}")
+
+
+def points(figure: Figure) -> str:
+    return signed(100 * figure.mean, 2) + ("" if figure.spread is None else f" ± {100 * figure.spread:.2f}")
+
+
+def plain(figure: Figure) -> str:
+    return f"{figure.mean:.4f}" + ("" if figure.spread is None else f" ± {figure.spread:.4f}")
+
+
+def seconds(figure: Figure) -> str:
+    return f"{figure.mean:.1f}" if figure.mean < 100 else f"{figure.mean:,.0f}"
+
+
+def rate(figure: Figure) -> str:
+    value = 100 * figure.mean
+    return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
+
+
+def signed(value: float, digits: int) -> str:
+    """A difference with its sign, none where it is nothing."""
+    shown = f"{abs(value):.{digits}f}"
+    return shown if not float(shown) else (MINUS if value < 0 else "+") + shown
+
+
+RESULTS: dict[str, tuple[str, Callable[[Figure], str]]] = {
+    "test_accuracy": ("test accuracy", percent),
+    "test_rmse": ("test RMSE", plain),
+    "test_mae": ("test MAE", plain),
+    "test_r2": ("test R²", plain),
+    "test_exact_match": ("test, all labels right", percent),
+    "test_precision": ("test precision", percent),
+    "test_recall": ("test recall", percent),
+    "test_f1": ("test F1", percent),
+    "fit_accuracy": ("train accuracy", percent),
+    "gap": ("gap, points", points),
+    "val_accuracy": ("validation accuracy", percent),
+    "test_loss": ("test loss", plain),
+    "test_nll": ("test NLL", plain),
+    "test_calibration_error": ("calibration error", percent),
+    "fit_loss": ("train loss", plain),
+    "val_loss": ("validation loss", plain),
+    "train_loss": ("train loss, running", plain),
+    "train_accuracy": ("train accuracy, running", percent),
+    "seconds": ("seconds", seconds),
+    "accuracy_per_second": ("points per second", rate),
+}
+"""The columns, in order; those of which nothing was measured are left out."""
+LOSSES = ("test_loss", "test_nll", "test_calibration_error", "fit_loss", "val_loss", "train_loss", "train_accuracy")
+SHORT = ("test_accuracy", "test_rmse", "test_r2", "gap", "test_nll", "seconds")
+"""Those that a terminal has room for."""
+
+
+def compared(rows: Sequence[Row]) -> list[str]:
+    """The columns of the main table: those with a reference, and then all that are no losses."""
+    referred = {name for row in rows for name in row.reference}
+    others = [name for name in RESULTS if name not in LOSSES and name not in referred]
+    return [*(name for name in RESULTS if name in referred), *others]
+
+
+def losses(rows: Sequence[Row]) -> list[str]:
+    """The other columns."""
+    return [name for name in RESULTS if name not in compared(rows)]
+
+
+def results(rows: Sequence[Row], names: Sequence[str]) -> Table:
+    """Figures of each row by name; beside one with a reference stand that and the difference, of ratios in points."""
+    columns = ["run"]
+    lines = [[_titled(row)] for row in rows]
+    referred = {name for row in rows for name in row.reference}
+    for name in dict.fromkeys(names):
+        title, form = RESULTS[name]
+        if not any(name in row.figures for row in rows):
+            continue
+        columns.append(title)
+        for row, line in zip(rows, lines, strict=True):
+            line.append(form(row.figures[name]) if name in row.figures else "-")
+        if name in referred:
+            columns += ["reference", "difference"]
+            for row, line in zip(rows, lines, strict=True):
+                line += [_reference(row, name, form), _difference(row, name, form)]
+    return Table(columns, lines, len(columns) - 1)
+
+
+def top(spec: SweepSpec, rows: Sequence[Row]) -> list[str]:
+    """What the best row reached, a sentence for each figure that the spec gives for it."""
+    told = []
+    for name, theirs in (spec.reference or {}).items():
+        title, form = RESULTS[name]
+        shown = [row for row in best(spec, rows) if name in row.figures]
+        if shown:
+            ours = shown[0].figures[name]
+            told.append(f"Best {title}: {form(ours)}, {shown[0].name}; reference {form(Figure(theirs))}.")
+    return told
+
+
+def amount(name: str, value: float) -> str:
+    """A difference of a figure, in points where it is a ratio."""
+    return f"{100 * value:.2f} points" if RESULTS[name][1] is percent else f"{value:.4f}"
+
+
+def settings(spec: SweepSpec, rows: Sequence[Row]) -> Table | None:
+    """What the rows differ in, where their names do not tell."""
+    differing = [place for place in range(len(spec.varied)) if len({str(row.values[place]) for row in rows}) > 1]
+    if not differing:
+        return None
+    names = list(spec.varied.values())
+    lines = [[row.name, *(cells(row.values[place])[0] for place in differing)] for row in rows]
+    return Table(["run", *(names[place] for place in differing)], lines)
+
+
+def ends(rows: Sequence[Row]) -> Table:
+    """The first and the last epoch of each row's first trial, as a log shows them."""
+    shown = {"train_loss": plain, "train_accuracy": percent, "val_loss": plain, "val_accuracy": percent}
+    names = [name for name in shown if any(name in row.trials[0].reports[-1].metrics for row in rows)]
+    lines = []
+    for row in rows:
+        reports = row.trials[0].reports
+        for report in reports[:1] + reports[1:][-1:]:
+            found = [shown[name](Figure(report.metrics[name])) if name in report.metrics else "-" for name in names]
+            lines.append([row.name, str(report.epoch), *found])
+    titles = [name.replace("val_", "validation ").replace("_", " ") for name in names]
+    return Table(["run", "epoch", *titles], lines, len(names) + 1)
+
+
+def _titled(row: Row) -> str:
+    return row.name if len(row.trials) == 1 else f"{row.name} ({len(row.trials)} seeds)"
+
+
+def _reference(row: Row, name: str, form: Callable[[Figure], str]) -> str:
+    return form(Figure(row.reference[name])) if name in row.reference else "-"
+
+
+def _difference(row: Row, name: str, form: Callable[[Figure], str]) -> str:
+    if row.behind(name) is None:
+        return "-"
+    difference: Any = row.figures[name].mean - row.reference[name]
+    return signed(100 * difference, 2) if form is percent else signed(difference, 4)

@@ -1,0 +1,33 @@
+"""The table of a study as a terminal shows it, when its sweep has ended."""
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from tuning.outcome import Outcome
+from tuning.report import tables
+from tuning.report.results import best, rows
+from tuning.spec import SweepSpec
+
+ROWS = 40
+
+
+def show(outcome: Outcome, spec: SweepSpec, console: Console) -> None:
+    """Every run beside its reference, in the order of the spec; of very many the best."""
+    trials = sorted((one.trial for one in outcome.ranked), key=lambda trial: trial.number)
+    found = rows(spec, [(trial, spec.listed(trial.number)) for trial in trials])
+    referred = [name for row in found for name in row.reference]
+    shown = found if len(found) <= ROWS else best(spec, found)[:ROWS]
+    table = tables.results(shown, [*referred, *tables.SHORT])
+    drawn = Table(title=spec.name, box=box.SIMPLE, padding=(0, 1, 0, 0))
+    for place, title in enumerate(table.columns):
+        numeric = table.numeric(place)
+        drawn.add_column(title, justify="right" if numeric else "left", min_width=8 if numeric else 16)
+    for line in table.rows:
+        drawn.add_row(*line)
+    console.print(drawn)
+    for told in tables.top(spec, found):
+        console.print(told, highlight=False)
+    if spec.source:
+        console.print(f"reference: {spec.source}", highlight=False)
+    console.print(f"sweep {outcome.sweep} finished; `tailorbird report {outcome.sweep}` draws it", highlight=False)
