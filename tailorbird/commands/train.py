@@ -122,7 +122,8 @@ def with_bar(run: "Run", console: "Console", epochs: int, on_epoch: Callable[[],
         while not run.done and run.trained < epochs:
             epoch = run.step()
             figures = "  ".join(f"{name} {value:.4f}" for name, value in epoch.metrics().items() if "_" in name)
-            bar.console.print(f"epoch {epoch.epoch}/{run.config.epochs}  {figures}  {epoch.seconds:.1f} s", highlight=False)
+            number = f"epoch {epoch.epoch}/{run.config.epochs}"
+            bar.console.print(f"{number}  {figures}  {epoch.seconds:.1f} s", highlight=False)
             on_epoch()
 
 
