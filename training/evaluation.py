@@ -11,7 +11,6 @@ from training import calibration, objectives
 from training.arrays import as_tensor
 from training.config import Kind
 from training.datasets import Targets
-from training.loop import EVALUATION_BATCH
 from training.scores import Binary, Classification, Evaluation, Floats, Multilabel, Regression
 from training.splits import Split
 
@@ -63,7 +62,7 @@ def logits(network: nn.Module, split: Split) -> Floats:
         return found.float().cpu()
 
     with torch.inference_mode(), torch.autocast(device.type, enabled=False):
-        batches = [answers(as_tensor(batch)) for batch in split.batches(EVALUATION_BATCH)]
+        batches = [answers(as_tensor(batch)) for batch in split.batches(split.together)]
     network.train(training)
     return torch.cat(batches).numpy()
 

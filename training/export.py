@@ -19,7 +19,6 @@ from training import evaluation, objectives
 from training.arrays import as_tensor
 from training.config import Kind
 from training.datasets import Inputs
-from training.loop import EVALUATION_BATCH
 from training.scores import Classification, Floats
 from training.splits import Split
 
@@ -102,7 +101,7 @@ def to_onnx(served: Served, shape: Sequence[int]) -> bytes:
 def evaluate(model: bytes, split: Split, kind: Kind) -> Classification:
     """Run an export over a split with ONNX Runtime, as it will be served."""
     session = _session(model)
-    answers = [session.run(OUTPUTS, _inputs(session, batch)) for batch in split.batches(EVALUATION_BATCH)]
+    answers = [session.run(OUTPUTS, _inputs(session, batch)) for batch in split.batches(split.together)]
     logits, probabilities = (np.concatenate(parts) for parts in zip(*answers, strict=True))
     return evaluation.classification(kind, split.targets, logits, probabilities)
 
@@ -110,7 +109,7 @@ def evaluate(model: bytes, split: Split, kind: Kind) -> Classification:
 def parity(served: Served, exported: Classification, split: Split) -> Parity:
     """Compare an export's probabilities on the whole split with those of the network it was made from."""
     with torch.inference_mode():
-        answers = [served(as_tensor(batch))[1] for batch in split.batches(EVALUATION_BATCH)]
+        answers = [served(as_tensor(batch))[1] for batch in split.batches(split.together)]
     expected: Floats = torch.cat(answers).numpy()
     return Parity(
         agreement=float((expected.argmax(1) == exported.predicted).mean()),

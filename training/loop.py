@@ -23,7 +23,6 @@ from training.augmentation import augment
 from training.config import Device, LossConfig, Objective, RunConfig
 from training.splits import Split, Splits
 
-EVALUATION_BATCH = 2048
 LOOK_EVERY = 256
 """Steps after which a loss that is no number is noticed at the latest."""
 
@@ -163,7 +162,7 @@ class Run:
         self.kept.eval()
         loss, right = 0.0, 0.0
         with torch.inference_mode():
-            for chosen in torch.arange(len(split), device=self.device).split(EVALUATION_BATCH):
+            for chosen in torch.arange(len(split), device=self.device).split(split.together):
                 logits, targets = self.kept(split.inputs_at(split.places[chosen])), split.targets[chosen]
                 loss += self._measured_loss(logits, targets).item() * len(chosen)
                 answers = objectives.right(self.kind, logits, targets)
@@ -269,6 +268,7 @@ class Resident:
     def __init__(self, split: Split, device: torch.device, beside: "Resident | None" = None) -> None:
         """`beside` is a split that is there already, perhaps of the same inputs."""
         self._array = split.inputs
+        self.together = split.together
         shared = beside is not None and beside._array is split.inputs
         self._inputs: Tensor = beside._inputs if beside and shared else as_tensor(split.inputs).to(device)
         self.places = as_tensor(split.places).to(device)

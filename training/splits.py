@@ -5,6 +5,7 @@ file or the machine changes. Copies of one image go together, and each class is 
 """
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -19,6 +20,8 @@ from training.datasets import Dataset, Inputs, Targets
 from training.datasets.dataset import BLOCK_BYTES, blocks
 
 ID_BYTES = 16
+TOGETHER, NUMBERS = 2048, 2**22
+"""So many examples, and so many pixels or columns of them, are evaluated at once: a network makes far more of each."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,11 @@ class Split:
     def shape(self) -> tuple[int, ...]:
         """Of one example."""
         return self.inputs.shape[1:]
+
+    @property
+    def together(self) -> int:
+        """How many of its examples are evaluated at once."""
+        return max(1, min(TOGETHER, NUMBERS // math.prod(self.shape)))
 
     def at(self, chosen: slice | NDArray[np.int64]) -> Inputs:
         """The inputs of some of its examples, copied."""

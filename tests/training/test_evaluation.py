@@ -87,7 +87,7 @@ def test_the_temperature_is_fitted_on_the_outputs_for_validation(part, kind):
 
 def test_logits_are_those_of_the_network_at_rest_however_many_images_there_are(run_config, blobs):
     config = run_config(model={"family": "cnn", "width": 3, "dropout": 0.5})
-    dataset = blobs(images=evaluation.EVALUATION_BATCH + 2)
+    dataset = blobs(images=splits.TOGETHER + 2)
     images = dataset.inputs
     images.setflags(write=False)
     dealt = splits.split(dataset, DataConfig(name="digits", validation=0, holdout=0, test=1))

@@ -197,7 +197,7 @@ def test_an_export_evaluates_every_image_of_a_split_in_order(exported, digit_spl
     np.testing.assert_allclose(whole.probabilities, run(exported, test.inputs[test.places])[1], atol=1e-6)
     np.testing.assert_allclose(whole.uncalibrated, softmax(run(exported, test.inputs[test.places])[0], 1), atol=1e-6)
     assert (whole.targets == test.targets).all()
-    monkeypatch.setattr(export, "EVALUATION_BATCH", 100)  # 359 images in batches that are not equal
+    monkeypatch.setattr(splits, "TOGETHER", 100)  # 359 images in batches that are not equal
     np.testing.assert_allclose(
         export.evaluate(exported, test, "multiclass").probabilities, whole.probabilities, atol=1e-6
     )

@@ -194,3 +194,11 @@ def test_all_inputs_come_in_batches_and_in_blocks_of_few_bytes(monkeypatch):
     for parts, sizes in ((part.batches(10), [10, 10, 10, 3]), (part.blocks(), [6] * 5 + [3])):
         found = list(parts)
         assert [len(one) for one in found] == sizes and (np.concatenate(found) == whole).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "together"), [((28, 28), 2048), ((32, 32, 3), 1365), ((224, 224, 3), 27), ((9000, 9000), 1)]
+)
+def test_of_large_images_few_are_evaluated_at_once(shape, together):
+    inputs = np.broadcast_to(np.zeros((), np.uint8), (3, *shape))
+    assert splits.Split(inputs, np.arange(3), np.zeros(3, np.int64), np.zeros((3, 16), np.uint8)).together == together
