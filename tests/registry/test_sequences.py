@@ -5,6 +5,7 @@ import itertools
 import os
 from collections import defaultdict
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -313,6 +314,7 @@ def test_any_sequence_of_verbs_and_deaths(
 ):
     monkeypatch.setattr(os, "fsync", lambda _: None)  # nobody cuts the power here
     monkeypatch.setattr(history, "WINDOW", WINDOW)
+    monkeypatch.setattr(garbage, "WRITING", timedelta(0))  # nobody writes while another collects
     names = (f"home{n}" for n in itertools.count())
     embedded = make_settings("first").database.startswith("sqlite")
     run_state_machine_as_test(
