@@ -176,7 +176,7 @@ def test_what_is_cut_at_any_step_keeps_every_promise(settings, actions, tmp_path
         if not was_cut:
             break
         cuts += 1
-    assert cuts >= (1 if every > 1 else 20)
+    assert cuts >= (1 if every > 1 else 10)
     with Registry(settings) as registry:  # and nothing is in the way of those who come after
         for other in ACTIONS:
             getattr(actions, f"arrange_{other}")(registry, 0)
