@@ -20,7 +20,7 @@ from tailorbird.errors import InvalidInput, TailorbirdError
 from training import models, normalization, objectives, optimization
 from training.arrays import as_tensor
 from training.augmentation import augment
-from training.config import Device, LossConfig, Objective, RunConfig
+from training.config import AugmentConfig, Device, LossConfig, Objective, RunConfig
 from training.splits import Split, Splits
 
 LOOK_EVERY = 256
@@ -66,10 +66,11 @@ class Run:
 
         Where the objective is of validation and there is none, nothing is chosen: the best epoch is the last one.
         """
+        self.objective = objective or usual(splits)
+        check(config, splits, self.objective)
         self.config = config
         self.kind = splits.kind
         self.device = choose_device(config.device)
-        self.objective = objective or usual(splits)
         self._chooses = not self.objective.metric.startswith("val_") or len(splits.validation) > 0
         self.on_batch = on_batch
         self._loss = objectives.loss(config.loss, splits.kind)
@@ -279,6 +280,20 @@ class Resident:
 
     def inputs_at(self, places: Tensor) -> Tensor:
         return self._inputs.index_select(0, places)  # inputs[...] would copy byte by byte
+
+
+def check(config: RunConfig, splits: Splits, objective: Objective) -> None:
+    """Raise InvalidInput where a run does not fit its data, or waits for what is never measured."""
+    models.check(config.model, splits.train.shape)
+    objectives.loss(config.loss, splits.kind)
+    if config.augment != AugmentConfig() and len(splits.train.shape) == 1:
+        raise InvalidInput("augment", "is of images, and these are rows of a table; leave it out")
+    if splits.kind == "regression" and objective.metric.endswith("accuracy"):
+        raise InvalidInput("objective.metric", f"{objective.metric} is not measured of numbers; accepted: val_loss")
+    waits = {"early_stopping": config.early_stopping, "schedule.name": config.schedule.name == "plateau"}
+    if objective.metric.startswith("val_") and not len(splits.validation):
+        for key in (key for key, waiting in waits.items() if waiting):
+            raise InvalidInput(key, "waits for validation to get better, and data.validation is 0")
 
 
 def network(config: RunConfig, splits: Splits) -> nn.Sequential:

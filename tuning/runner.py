@@ -16,8 +16,7 @@ from registry import aliases, ledger, policy, signing
 from registry.core import Registry
 from tailorbird.errors import Interrupted, InvalidInput, TailorbirdError, Unavailable
 from tailorbird.settings import Settings
-from training import datasets, models, splits
-from training.datasets import Dataset
+from training import datasets, loop, splits
 from training.splits import Splits
 from tuning import cluster, outcome, promotion, writer
 from tuning.outcome import Outcome
@@ -34,7 +33,7 @@ def run(spec: SweepSpec, settings: Settings, console: Console, who: str, address
     """
     dataset = datasets.load(spec.data, settings.data, settings.cache, settings.download_timeout)
     dealt = splits.split(dataset, spec.data)
-    _check_models(spec, dataset)
+    _check_runs(spec, dealt)
     _check_registry(settings)
     sweep = f"{spec.name}-{secrets.token_hex(3)}"
     stop = Stop()
@@ -129,12 +128,14 @@ def _scheduler(spec: SweepSpec) -> tune.schedulers.TrialScheduler | None:
     )
 
 
-def _check_models(spec: SweepSpec, dataset: Dataset) -> None:
-    """Refuse what does not fit the images before Ray starts."""
+def _check_runs(spec: SweepSpec, dealt: Splits) -> None:
+    """Refuse what does not fit the data before Ray starts."""
     for one in spec.configs:
         try:
-            models.check(one.model, dataset.shape)
+            loop.check(one, dealt, spec.objective)
         except InvalidInput as error:
+            if error.field.startswith("objective."):
+                raise
             place = "space" if error.field in (spec.space or {}) else "runs" if spec.runs else "run"
             raise InvalidInput(f"{place}.{error.field}", error.problem) from None
 
