@@ -212,12 +212,19 @@ def _scale(table: Table, kind: str, server: postgres.Server | None, folder: Path
             with _registry(folder / name, server) as registry:
                 _fill(registry, "bench", count, log)
             sides[name] = stack.enter_context(_ours(registry.settings))
-        for action, model in (("resolve", "bench"), ("list", "bench"), ("list all", None)):
+        moves = sizes.calls["promote"] // 2
+        for action, arguments in {
+            "resolve": ["bench"] * sizes.calls["resolve"],
+            "list": ["bench"] * sizes.calls["list"],
+            "list all": [None] * sizes.calls["list"],
+            "promote": [2, 1] * moves,
+            "rollback after a promotion": [2] * moves,
+            "refuse to delete": [1] * moves,
+        }.items():
             took: dict[str, list[Times]] = {side: [] for side in sides}
-            calls = sizes.calls[action.partition(" ")[0]]
             for _ in range(sizes.rounds + 1):
                 for side, asked in sides.items():
-                    took[side].append(asked.ask(action.partition(" ")[0], [model] * calls))
+                    took[side].append(asked.ask(action.partition(" ")[0], arguments))
             medians = _percentiles(took, 50)
             table.add(f"{action}, {kind}", medians)
             table.ratio(f"{action}, {kind}: {many}", medians[many], medians["one page"], "of one page's time")

@@ -1,6 +1,7 @@
 """Our side of the registry benchmark: a registry in a process of its own."""
 
 import sys
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ from registry import aliases, evidence, gates, versions
 from registry.core import Registry
 from registry.evidence import Evidence
 from registry.policy import Policy
+from tailorbird.errors import Refused
 from tailorbird.settings import Settings
 
 MEASURED = {"parity": {"agreement": 1.0, "max_difference": 3e-7, "samples": 5000}}
+ACTIONS = ("register", "promote", "rollback", "refuse", "resolve", "list", "verify", "judge")
 
 
 class Ours:
@@ -27,6 +30,17 @@ class Ours:
 
     def promote(self, number: int) -> None:
         aliases.promote(self.registry, "bench", number, why="to be measured", who="benchmark")
+
+    def rollback(self, number: int) -> None:
+        """Back from a version that it is promoted to first."""
+        self.promote(number)
+        aliases.rollback(self.registry, "bench", why="to be measured", who="benchmark")
+
+    def refuse(self, number: int) -> None:
+        """A deletion of a version that is needed."""
+        with suppress(Refused):
+            versions.delete(self.registry, "bench", number, why="to be measured", who="benchmark")
+            raise AssertionError
 
     def resolve(self, _: Any) -> None:
         versions.resolve(self.registry, "bench@champion")
@@ -53,7 +67,7 @@ def main() -> None:
     home, url = sys.argv[1:]
     with Registry(Settings(home=Path(home), database_url=url, _env_file=None)) as registry:
         ours = Ours(registry)
-        answer({name: getattr(ours, name) for name in ("register", "promote", "resolve", "list", "verify", "judge")})
+        answer({name: getattr(ours, name) for name in ACTIONS})
 
 
 if __name__ == "__main__":

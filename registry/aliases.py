@@ -8,7 +8,6 @@ import sqlalchemy as sa
 
 from registry import evidence, gates, history, names, schema, versions, webhooks
 from registry.core import Registry
-from registry.evidence import Evidence
 from registry.gates import Verdict
 from registry.history import Move
 from registry.names import CHAMPION, Reference
@@ -20,6 +19,9 @@ if TYPE_CHECKING:
 
 ANY = -1
 """Expected number of a promotion that takes the alias wherever it is; None expects it to be unset."""
+
+SHOWN = 10
+"""How many versions a message names that there is a way back to."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ def promote(
 
     Alias, verdict and the line of history commit together; the verdict of a refusal is kept too. `force` moves it
     against the verdict, though never to a version that does not verify. `automatic` says that no person asks: a hold
-    stops it. Raises Conflict where the alias is elsewhere, Refused, and NotFound for a version that is not there.
+    stops it. Raises Conflict where the alias is elsewhere, Refused, also where it is at that version already (of which
+    nothing is written), and NotFound for a version that is not there.
     """
     from registry import policy  # and pydantic with it, half as long to import as all the rest
 
@@ -71,7 +74,9 @@ def promote(
             holder = _current(connection, model, alias)
             if expected not in (ANY, holder):
                 raise Conflict(model, alias, expected, holder)
-            other = None if holder in (None, number) else versions.find(connection, Reference(model, number=holder))
+            if holder == number:
+                raise Refused(f"{candidate} as {alias}", [f"{candidate} is {model}@{alias} already"])
+            other = None if holder is None else versions.find(connection, Reference(model, number=holder))
         verdict = _judge(registry, candidate, other, rules)
         made = _decide(registry, asked, candidate, holder, verdict, rules.record(), force=force)
         if made is not None:
@@ -97,11 +102,11 @@ def rollback(
     while True:
         with registry.reading() as connection:
             holder = _current(connection, model, alias)
-            before = history.earlier(connection, model, alias)
+            before = _way_back(connection, model, alias, to)
             if not before:
                 history.check_model(connection, model)
         target = _target(registry, asked, before, to)
-        verdict = gates.verify(_evidence(registry, target))
+        verdict = gates.verify(versions.examined(registry, target))
         made = _decide(registry, asked, target, holder, verdict, {})
         if made is not None:
             return made
@@ -145,13 +150,9 @@ def _judge(registry: Registry, candidate: Version, holder: Version | None, rules
 
     All of the candidate is verified; of the other, the files that are evidence.
     """
-    mine = _evidence(registry, candidate)
+    mine = versions.examined(registry, candidate)
     theirs = evidence.of(registry.blobs, holder, []) if holder else None
     return gates.judge(mine, theirs, rules, _judged_before(registry, candidate, gates.split(mine)))
-
-
-def _evidence(registry: Registry, version: Version) -> Evidence:
-    return evidence.of(registry.blobs, version, versions.verify(registry, version))
 
 
 def _decide(
@@ -169,6 +170,8 @@ def _decide(
     with registry.atomic(f"model:{asked.model}") as connection:
         if _current(connection, asked.model, asked.alias) != holder:
             return None
+        if asked.kind == "rollback" and version.number not in history.earlier(connection, asked.model, asked.alias):
+            return None  # it went away and came back, and the way is another now
         stopped = _stopped(connection, asked.model) if asked.automatic else []
         if versions.gone(connection, version.model, version.number):
             raise NotFound("version", f"there is no {version}: it was deleted just now")
@@ -182,12 +185,23 @@ def _decide(
     return moved
 
 
+def _way_back(connection: sa.Connection, model: str, alias: str, to: int | None) -> list[int]:
+    """The versions that an alias could be rolled back to: the last one, or those down to `to`."""
+    before = []
+    for number in history.earlier(connection, model, alias):
+        before.append(number)
+        if to in (None, number):
+            break
+    return before
+
+
 def _target(registry: Registry, asked: _Asked, before: list[int], to: int | None) -> Version:
     name = f"{asked.model}@{asked.alias}"
     if to is None and not before:
         raise Refused(f"rolling back {name}", ["it had no version before this one"])
     if to is not None and to not in before:
-        had = ", ".join(map(str, before)) or "none"
+        had = ", ".join(map(str, before[:SHOWN])) or "none"
+        had += ", …" if before[SHOWN:] else ""
         raise InvalidInput(
             "to",
             f"{name} has no way back to version {to}; accepted: {had}; "

@@ -164,6 +164,10 @@ def _accuracy(candidate: Evidence, allowed: Accuracy) -> Gate:
         short.append(f"{_points(share - accuracy)} under that of always saying {name!r}, and must be above it")
     fine = f"held-out accuracy {accuracy:.2%}"
     failed = f"{fine} is {' and '.join(short)}" if short else ""
+    if candidate.heldout is None or candidate.heldout.labels is None:
+        fine += " cannot be confirmed, since heldout.npy does not hold the true classes"
+        if allowed.at_least is not None:
+            failed = failed or f"{fine}, and the policy sets a floor to it"
     measured = {"accuracy": accuracy, "samples": candidate.samples, "commonest": share}
     return _gate("accuracy", failed, fine, measured, allowed)
 

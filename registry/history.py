@@ -1,7 +1,9 @@
 """What aliases pointed to: the log of their moves, which is only appended to, and what of it is still needed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cache
+from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,6 +16,10 @@ WINDOW = 5
 """How many earlier versions of each alias are kept from deletion, to roll back to."""
 
 PAGE = 100
+CHUNK = 100
+"""How many moves are read at a time where they are walked backwards."""
+LAST = 2**31 - 1
+"""No move has a higher id."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +88,16 @@ def deletions(registry: Registry, model: str, *, limit: int = PAGE) -> list[Dele
         return [Deletion(**one._mapping) for one in connection.execute(query.order_by(row.deleted.desc()).limit(limit))]
 
 
-def earlier(connection: sa.Connection, model: str, alias: str) -> list[int]:
-    """The versions that an alias could be rolled back to, the last one first."""
-    move, deletion = schema.moves.c, schema.deletions.c
-    query = sa.select(move.kind, move.to_number).filter_by(model=model, alias=alias).order_by(move.id)
-    deleted = {*connection.scalars(sa.select(deletion.number).filter_by(model=model))}
-    return [number for number in _walked(connection.execute(query))[-2::-1] if number not in deleted]
+def earlier(connection: sa.Connection, model: str, alias: str) -> Iterator[int]:
+    """The versions that an alias could be rolled back to, the last one first.
+
+    The log is read backwards, within the caller's transaction, and only as far as versions are asked for.
+    """
+    walked = _walked(_backwards(connection, model, alias))
+    next(walked, None)  # where it is
+    for row in walked:
+        if not row.gone:
+            yield row.to_number
 
 
 def needed(connection: sa.Connection, model: str) -> dict[int, str]:
@@ -95,19 +105,71 @@ def needed(connection: sa.Connection, model: str) -> dict[int, str]:
     kept: dict[int, str] = {}
     found = connection.execute(sa.select(schema.aliases).filter_by(model=model).order_by("alias")).all()
     for row in found:
-        for number in earlier(connection, model, row.alias)[:WINDOW]:
+        for number in islice(earlier(connection, model, row.alias), WINDOW):
             kept[number] = f"{model}@{row.alias} could be rolled back to it"
     return kept | {row.number: f"{model}@{row.alias} points to it" for row in found}
 
 
-def _walked(log: Iterable[Any]) -> list[int]:
-    """Where an alias has been, each version once, up to where it is: a rollback undoes the steps after its target."""
-    path = dict[int, None]()
+def _walked(log: Iterable[Any]) -> Iterator[Any]:
+    """Of a log, newest first, the rows of where an alias has been, each version once.
+
+    A rollback undoes the steps after its target: what was moved to between the two is left out.
+    """
+    seen, undoing = set[int](), list[int]()
     for row in log:
-        if row.kind == "rollback" and row.to_number in path:
-            while next(reversed(path)) != row.to_number:
-                path.popitem()
-        else:
-            path.pop(row.to_number, None)
-            path[row.to_number] = None
-    return [*path]
+        while undoing and undoing[-1] == row.to_number:
+            undoing.pop()
+        if not undoing and row.to_number not in seen:
+            yield row
+        seen.add(row.to_number)
+        if row.kind == "rollback":
+            undoing.append(row.to_number)
+
+
+def _backwards(connection: sa.Connection, model: str, alias: str) -> Iterator[sa.Row[Any]]:
+    """The moves of an alias, newest first, until each version that it had and that is not deleted was named."""
+    named = {"of_model": model, "of_alias": alias, "limit": CHUNK, "before": LAST}
+    seen = set[int]()
+    while True:
+        rows = connection.execute(_before(), named).all()
+        yield from rows
+        seen.update(row.to_number for row in rows if not row.gone)
+        more = {"of_model": model, "of_alias": alias, "limit": len(seen) + 1}
+        if len(rows) < CHUNK or connection.scalar(_had(), more) == len(seen):
+            return
+        named["before"] = rows[-1].id
+
+
+@cache
+def _before() -> sa.Select[Any]:
+    """At most `limit` moves of an alias before the one with the id `before`, newest first."""
+    move, gone = schema.moves.c, _gone(schema.moves.c.to_number)
+    mine = [move.model == sa.bindparam("of_model"), move.alias == sa.bindparam("of_alias")]
+    return (
+        sa.select(move.id, move.kind, move.to_number, gone.label("gone"))
+        .where(*mine, move.id < sa.bindparam("before"))
+        .order_by(move.id.desc())
+        .limit(sa.bindparam("limit", type_=sa.Integer))
+    )
+
+
+@cache
+def _had() -> sa.Select[Any]:
+    """How many versions that are not deleted an alias has had, counted up to `limit`.
+
+    It leaps from one to the next in the index, however many moves there were to each.
+    """
+    move = schema.moves.c
+    first = sa.select(sa.func.min(move.to_number)).where(
+        move.model == sa.bindparam("of_model"), move.alias == sa.bindparam("of_alias")
+    )
+    had = sa.select(first.scalar_subquery().label("number")).cte("had", recursive=True)
+    following = first.where(move.to_number > had.c.number).correlate(had).scalar_subquery()
+    had = had.union_all(sa.select(following).where(had.c.number.is_not(None)))
+    there = sa.select(had.c.number).where(had.c.number.is_not(None), ~_gone(had.c.number))
+    return sa.select(sa.func.count()).select_from(there.limit(sa.bindparam("limit", type_=sa.Integer)).subquery())
+
+
+def _gone(number: sa.ColumnElement[int]) -> sa.Exists:
+    deletion = schema.deletions.c
+    return sa.exists().where(deletion.model == sa.bindparam("of_model"), deletion.number == number)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-REVISION = "0002"
+REVISION = "0003"
 
 metadata = sa.MetaData(
     naming_convention={
@@ -88,7 +88,7 @@ verdicts = sa.Table(
     sa.Column("judged", sa.String(27), nullable=False),
     sa.ForeignKeyConstraint(["model", "number"], ["versions.model", "versions.number"]),
     sa.Index(None, "model", "number"),
-    sa.Index(None, "split"),
+    sa.Index(None, "split", "model", "number"),
 )
 
 moves = sa.Table(
@@ -107,6 +107,8 @@ moves = sa.Table(
     sa.Column("moved", sa.String(27), nullable=False),
     sa.ForeignKeyConstraint(["model", "to_number"], ["versions.model", "versions.number"]),
     sa.Index(None, "model", "id"),
+    sa.Index(None, "model", "alias", "id"),
+    sa.Index(None, "model", "alias", "to_number"),
 )
 
 holds = sa.Table(

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from registry import evidence, history, names, packages, schema, signing
 from registry.core import BLOBS, Registry
+from registry.evidence import Evidence
 from registry.names import Reference
 from tailorbird.errors import Corrupt, NotFound, Refused, Unavailable
 
@@ -96,6 +97,15 @@ def find(connection: sa.Connection, wanted: Reference) -> Version:
     return _version(found)
 
 
+def recall(registry: Registry, model: str, number: int) -> Version:
+    """A version by its number, also one that was deleted."""
+    with registry.asking() as connection:
+        found = connection.execute(_numbered(), {"wanted": names.check("model", model), "number": number}).first()
+        if found is None:
+            raise _missing(connection, Reference(model, number=number))
+    return _version(found)
+
+
 def page(
     registry: Registry, model: str | None = None, *, limit: int = PAGE, before: Version | None = None
 ) -> list[Version]:
@@ -121,16 +131,14 @@ def every(registry: Registry, model: str | None = None) -> Iterator[Version]:
 
 
 def verify(registry: Registry, version: Version) -> list[str]:
-    """What is wrong with a version: files against sums, manifest against row, signature against key; else empty."""
-    found = list(packages.problems(registry.blobs, version.manifest))
-    if not found:
-        found = _strange(packages.manifest(registry.blobs, version.manifest), version)
-    if registry.settings.public_key is not None:
-        try:
-            signing.check(registry.settings.public_key, version)
-        except Corrupt as error:
-            found.append(str(error))
-    return found
+    """What is wrong with a version, a sentence each: what keeps it from every alias; else empty."""
+    return list(examined(registry, version).problems)
+
+
+def examined(registry: Registry, version: Version) -> Evidence:
+    """The evidence of a version all of which was looked at: files against sums, manifest against row, signature against
+    key, and, where nothing is wrong with these, figures against its own answers."""
+    return evidence.of(registry.blobs, version, _damage(registry, version))
 
 
 def check(version: Version, manifest: Mapping[str, Any]) -> None:
@@ -214,6 +222,13 @@ def _named(by_alias: bool) -> sa.Select[Any]:
 
 
 @cache
+def _numbered() -> sa.Select[Any]:
+    """The version that the parameters `wanted` and `number` name, deleted or not."""
+    row = schema.versions.c
+    return _rows().where(row.model == sa.bindparam("wanted"), row.number == sa.bindparam("number"))
+
+
+@cache
 def _deleted() -> sa.Select[Any]:
     row = schema.deletions.c
     return sa.select(row.number).where(row.model == sa.bindparam("model"), row.number == sa.bindparam("number"))
@@ -241,20 +256,37 @@ def _page(of_one: bool, continued: bool) -> sa.Select[Any]:
 
 
 def _visible() -> sa.Select[Any]:
-    """Versions that were not deleted, column by column as `Version` has them, with the aliases that point to them."""
-    row, alias, deletion = schema.versions.c, schema.aliases.alias().c, schema.deletions.c
+    """Versions that were not deleted."""
+    row, deletion = schema.versions.c, schema.deletions.c
+    return _rows().where(~sa.exists().where(deletion.model == row.model, deletion.number == row.number))
+
+
+def _rows() -> sa.Select[Any]:
+    """Versions, column by column as `Version` has them, with the aliases that point to them."""
+    row, alias = schema.versions.c, schema.aliases.alias().c
     pointing = sa.select(sa.func.aggregate_strings(alias.alias, " ")).where(
         alias.model == row.model, alias.number == row.number
     )
-    deleted = sa.exists().where(deletion.model == row.model, deletion.number == row.number)
     columns = [row[name] for name in Version.__annotations__ if name != "aliases"]
-    return sa.select(*columns, pointing.scalar_subquery().label("aliases")).where(~deleted)
+    return sa.select(*columns, pointing.scalar_subquery().label("aliases"))
 
 
 def _version(row: sa.Row[Any]) -> Version:
     columns: list[Any] = list(row)
     columns[-1] = tuple(sorted((columns[-1] or "").split()))
     return Version(*columns)
+
+
+def _damage(registry: Registry, version: Version) -> list[str]:
+    found = list(packages.problems(registry.blobs, version.manifest))
+    if not found:
+        found = _strange(packages.manifest(registry.blobs, version.manifest), version)
+    if registry.settings.public_key is not None:
+        try:
+            signing.check(registry.settings.public_key, version)
+        except Corrupt as error:
+            found.append(str(error))
+    return found
 
 
 def _strange(manifest: Mapping[str, Any], version: Version) -> list[str]:

@@ -5,6 +5,7 @@ A move and its rows in the outbox commit together; nothing is sent before that, 
 
 import hashlib
 import hmac
+import math
 import random
 import time
 from collections.abc import Mapping
@@ -28,6 +29,9 @@ ATTEMPTS = 12
 FIRST_WAIT, LONGEST_WAIT = 10, 6 * 3600
 LEASE_SECONDS = 120
 """How long a row is left to who is sending it: well over `post.SECONDS` and what finding the host may take."""
+
+PATIENCE = 10
+"""For how many seconds whoever has moved an alias begins to send what is due."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +58,32 @@ def enqueue(connection: sa.Connection, settings: "Settings", move_record: Mappin
         connection.execute(schema.outbox.insert(), [{**waiting, "url": url} for url in settings.webhooks])
 
 
-def deliver(registry: Registry, *, limit: int = 100) -> list[Delivery]:
-    """Send what is due to the webhooks that are configured here, `limit` at most; returns how each attempt went.
+def tell(registry: Registry) -> list[str]:
+    """Send what is due after a move, which stands whatever comes of this; returns what went wrong, in sentences.
 
-    May run in many processes at once, and be killed: what was begun and not told is sent again when its lease ends.
+    What is not begun within PATIENCE seconds stays in the outbox.
+    """
+    try:
+        sent = deliver(registry, seconds=PATIENCE)
+    except Unavailable as error:
+        return [f"webhooks could not be told: {error}; `tailorbird registry notify` tries again"]
+    return [
+        f"webhook {one.host}: {one.problem}; `tailorbird registry notify` tries again"
+        for one in sent
+        if one.problem is not None
+    ]
+
+
+def deliver(registry: Registry, *, limit: int = 100, seconds: float = math.inf) -> list[Delivery]:
+    """Send what is due to the webhooks that are configured here; returns how each attempt went.
+
+    At most `limit` attempts are made, and none is begun after so many seconds. May run in many processes at once, and
+    be killed: what was begun and not told is sent again when its lease ends.
     """
     begun = schema.now()
     attempts: list[Delivery] = []
-    while registry.settings.webhooks and len(attempts) < limit:
+    deadline = time.monotonic() + seconds
+    while registry.settings.webhooks and len(attempts) < limit and time.monotonic() < deadline:
         row = _claim(registry, begun)
         if row is None:
             break

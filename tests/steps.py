@@ -4,7 +4,6 @@ A process can be killed at any of them, or told that it failed.
 """
 
 import errno
-import itertools
 import os
 import signal
 import sys
@@ -43,24 +42,31 @@ def watch(step: Callable[[str], object], below: Path) -> None:
     sa.event.listen(sa.pool.Pool, "reset", lambda *_: step("nobody"))  # right after a commit
 
 
-def kill_at(number: int, below: Path) -> None:
-    """Kill this process before its step of that number."""
-    steps = itertools.count(1)
-    watch(lambda _: next(steps) == number and os.kill(os.getpid(), signal.SIGKILL), below)
+def kill_at(number: int, below: Path) -> Callable[[], int]:
+    """Kill this process before its step of that number; returns what tells how many steps there were."""
+    came = []
+
+    def kill(kind: str) -> None:
+        came.append(kind)
+        if len(came) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    watch(kill, below)
+    return lambda: len(came)
 
 
-def fail_at(number: int, below: Path) -> Callable[[], bool]:
-    """Let the step of that number fail as it would if its disk or network did; returns what tells whether it came."""
-    steps = itertools.count(1)
+def fail_at(number: int, below: Path) -> Callable[[], int]:
+    """Let the step of that number fail as it would if its disk or network did; returns the same."""
     came = []
 
     def fail(kind: str) -> None:
-        if kind != "nobody" and next(steps) == number:
+        if kind != "nobody":
             came.append(kind)
-            raise _failure(kind)
+            if len(came) == number:
+                raise _failure(kind)
 
     watch(fail, below)
-    return lambda: bool(came)
+    return lambda: len(came)
 
 
 def _failure(kind: str) -> Exception:

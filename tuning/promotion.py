@@ -1,5 +1,6 @@
 """From the ledger's best trial to a version of the registry, and to its alias."""
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,5 +62,6 @@ def _promote(registry: Registry, version: Version, alias: str, champion: int | N
         )
     except (Conflict, Corrupt, Refused, Unavailable) as error:  # the version is registered all the same
         return str(error)
-    webhooks.deliver(registry)
+    for problem in webhooks.tell(registry):
+        print(problem, file=sys.stderr)
     return None

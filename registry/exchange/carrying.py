@@ -58,7 +58,7 @@ def import_version(registry: Registry, path: Path, who: str, model: str | None =
         raise InvalidInput(str(path), f"cannot be read: {error.strerror}") from None
     about = found.manifest
     lineage = {**about.lineage, "origin": _origin(about, found.number)}
-    return versions.register(registry, model or about.model, found.files, measured, lineage, who)
+    return versions.register(registry, about.model if model is None else model, found.files, measured, lineage, who)
 
 
 def _read(path: Path) -> Carried:

@@ -32,7 +32,7 @@ TITLE = "org.opencontainers.image.title"
 NUMBER = "org.opencontainers.image.version"
 CREATED = "org.opencontainers.image.created"
 REFERENCE = "org.opencontainers.image.ref.name"
-_SHA256 = "sha256:"
+_SHA256 = "sha256"
 _IMAGE = "the artifact's manifest"
 
 
@@ -104,7 +104,7 @@ def _image(about: Mapping[str, Any], config: Mapping[str, Any], number: int) -> 
 def _descriptor(
     media_type: str, sha256: str, size: int, annotations: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    found: dict[str, Any] = {"mediaType": media_type, "digest": _SHA256 + sha256, "size": size}
+    found: dict[str, Any] = {"mediaType": media_type, "digest": f"{_SHA256}:{sha256}", "size": size}
     return found if annotations is None else {**found, "annotations": dict(annotations)}
 
 
@@ -139,8 +139,8 @@ def _layers(image: Mapping[str, Any]) -> dict[str, Entry]:
 def _promised(name: str, descriptor: Any) -> Entry:
     if not isinstance(descriptor, dict):
         raise Corrupt(f"{name} is not described")
-    digest = descriptor.get("digest")
-    return carried.entry(name, str(digest).removeprefix(_SHA256), descriptor.get("size"))
+    algorithm, digest = str(descriptor.get("digest")).partition(":")[::2]
+    return carried.entry(name, digest if algorithm == _SHA256 else None, descriptor.get("size"))
 
 
 def _annotations(described: Any) -> Mapping[str, Any]:

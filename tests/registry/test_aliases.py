@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from registry import aliases, history, names, schema, versions
 from registry.core import Registry
@@ -339,6 +340,26 @@ def test_force_is_no_way_round_a_conflict(registry, register):
         promote(registry, 2, expected=2, force=True)
 
 
+@pytest.mark.parametrize("more", [{}, {"force": True}, {"expected": 2}, {"automatic": True}])
+def test_a_version_that_has_the_alias_is_refused_and_nothing_is_written(settings, register, more):
+    told = {"webhooks": ["https://example.org/hook"], "webhook_key": SecretStr("0123456789abcdef")}
+    with Registry(settings.model_copy(update=told)) as registry:
+        for number in (1, 2):
+            register(registry)
+            promote(registry, number)
+        with pytest.raises(
+            Refused, match=r"^fashion:2 as champion was refused: fashion:2 is fashion@champion already$"
+        ):
+            promote(registry, 2, **more)
+        with pytest.raises(Conflict):
+            promote(registry, 2, **more | {"expected": 1})
+        assert len(history.moves(registry, "fashion")) == len(verdicts(registry)) == 2
+        with registry.reading() as connection:
+            assert len(connection.execute(schema.outbox.select()).all()) == 2
+        assert promote(registry, 2, alias="challenger").to_number == 2
+        assert rollback(registry).to_number == 1
+
+
 # --- rolled back
 
 
@@ -381,7 +402,7 @@ def test_what_was_rolled_back_from_is_not_gone_back_to(registry, register):
 def test_a_version_that_was_promoted_again_is_gone_back_to_once(registry, register):
     for _ in range(3):
         register(registry)
-    for number in (1, 2, 3, 2, 2):
+    for number in (1, 2, 3, 2):
         promote(registry, number)
     assert [rollback(registry).to_number, rollback(registry).to_number] == [3, 1]
     with pytest.raises(Refused):
@@ -590,15 +611,15 @@ def test_of_many_that_race_for_an_unset_alias_one_wins(settings, register, race)
 
 def meanwhile(monkeypatch, act):
     """Let `act` happen once, while a version is judged."""
-    verify, acts = versions.verify, [act]
+    examined, acts = versions.examined, [act]
 
     def then(*arguments):
-        found = verify(*arguments)
+        found = examined(*arguments)
         while acts:
             acts.pop()()
         return found
 
-    monkeypatch.setattr(versions, "verify", then)
+    monkeypatch.setattr(versions, "examined", then)
 
 
 def test_a_version_that_is_deleted_while_it_is_judged_is_not_promoted(settings, register, monkeypatch):
@@ -640,6 +661,30 @@ def test_a_rollback_goes_back_from_where_the_alias_is_then(settings, register, m
         assert rollback(registry).to_number == 2
 
 
+def test_a_rollback_goes_only_where_there_is_a_way_back_to_then(settings, register, monkeypatch):
+    with Registry(settings) as registry, Registry(settings) as other:
+        for _ in range(3):
+            register(registry)
+        for number in (1, 3, 2):
+            promote(registry, number)
+
+        def away_and_back():
+            rollback(other, to=1)
+            promote(other, 2)
+
+        meanwhile(monkeypatch, away_and_back)
+        assert rollback(registry).to_number == 1, "3 was rolled back from while it was verified"
+
+
+def test_a_way_back_that_is_long_is_not_told_whole(registry, register):
+    for number in range(1, 13):
+        register(registry)
+        promote(registry, number)
+    with pytest.raises(InvalidInput, match=r"accepted: 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, …; any other"):
+        rollback(registry, to=12)
+    assert rollback(registry, to=1).to_number == 1
+
+
 def whole(registry):
     """The alias is where the last line of history says, and every line has its verdict; returns the log."""
     log = history.moves(registry, "fashion")
@@ -658,26 +703,30 @@ def test_a_move_that_dies_at_any_point_moved_all_or_nothing(settings, register, 
         for number in (1, 2):
             register(registry)
             promote(registry, number)
+        seen = whole(registry)
 
     def move(step):
         with Registry(settings) as registry:
             if verb == "promote":
-                return promote(registry, 1 + step % 2, why=f"step {step}")
+                return promote(registry, 3 - aliases.current(registry, "fashion"), why=f"step {step}")
             return rollback(registry, why=f"step {step}")
 
-    seen = []
+    told = []
 
     def all_or_nothing(acknowledged):
         with Registry(settings) as registry:
             log = whole(registry)
-            moved = log[0].why.startswith("step")
+            moved = len(log) - len(seen)
+            assert moved in (0, 1) and (acknowledged is None or (moved and log[0] == acknowledged))
+            if moved:
+                assert log[0].from_number != log[0].to_number
+                told.append(acknowledged is not None)
             if verb == "rollback" and moved:
                 promote(registry, 2)
-        assert len(log) - len(seen) in (0, 1) or not seen
-        assert acknowledged is None or log[0] == acknowledged
-        seen[:] = log if verb == "promote" or not moved else [None, *log]
+            seen[:] = whole(registry)
 
     assert deaths(move, all_or_nothing, every) * every > 5
+    assert told[-1] and (every > 1 or False in told), "none died between its commit and its answer"
 
 
 def test_a_promotion_whose_log_is_cut_anywhere_moved_all_or_nothing(embedded, register, tmp_path):

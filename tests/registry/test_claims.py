@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from registry import aliases, claims, history, versions
+from registry.core import Registry
 from registry.evidence import Heldout
 from tailorbird.errors import Refused
 from tests import packages
@@ -134,6 +135,7 @@ def test_a_candidate_that_claims_what_it_does_not_answer_is_refused_even_by_forc
             aliases.promote(local, "pets", 1, why="so good", who="ada", force=force)
         [reason] = refused.value.reasons
         assert reason.startswith(f"pets:1 does not verify: {told}")
+        assert versions.verify(local, versions.resolve(local, "pets:1")) == [reason.partition("verify: ")[2]]
     assert history.moves(local, "pets") == []
 
 
@@ -149,9 +151,25 @@ def test_a_row_that_was_changed_with_its_manifest_is_denied(local, unlock):
     with local.atomic() as connection:
         digest = local.blobs.put(stored.encode(manifest))
         connection.execute(schema.versions.update().values(evidence=evidence, manifest=digest))
-    assert versions.verify(local, versions.resolve(local, "pets:1")) == []
-    with pytest.raises(Refused, match=r"does not verify: the registry says accuracy 99% of 60 images, the answers"):
+    told = "the registry says accuracy 99% of 60 images, the answers in heldout.npy give 83.3333% of 60"
+    assert versions.verify(local, versions.resolve(local, "pets:1")) == [told]
+    with pytest.raises(Refused, match=f"does not verify: {told}"):
         aliases.promote(local, "pets", 1, why="so good", who="ada")
+
+
+def test_what_a_package_without_true_classes_says_is_taken_unless_a_floor_is_set(local, tmp_path):
+    """As of the first release, which did not keep them."""
+    version = packages.register(local, labelled=False, baseline_json=boasting(accuracy=0.999, confusion=None))
+    assert versions.verify(local, version) == []
+    told = "held-out accuracy 99.90% cannot be confirmed, since heldout.npy does not hold the true classes"
+    gates = tmp_path / "gates.yaml"
+    gates.write_text("champion: {accuracy: {at_least: 0.5}}")
+    with Registry(local.settings.model_copy(update={"gates": gates})) as strict:
+        with pytest.raises(Refused) as refused:
+            aliases.promote(strict, "pets", 1, why="so good", who="ada")
+        assert refused.value.reasons == [f"{told}, and the policy sets a floor to it"]
+    moved = aliases.promote(local, "pets", 1, why="so good", who="ada")
+    assert {gate["name"]: gate["message"] for gate in moved.gates}["accuracy"] == told
 
 
 def test_beside_a_champion_that_claims_too_much_its_answers_count(local, monkeypatch):

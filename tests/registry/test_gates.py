@@ -188,6 +188,21 @@ def test_an_accuracy_under_the_floor_says_how_far_under():
     ]
 
 
+def test_without_true_classes_an_accuracy_cannot_be_confirmed_and_passes_no_floor():
+    said = made(heldout=heldout((), labels=False), accuracy=0.999)
+    told = "held-out accuracy 99.90% cannot be confirmed, since heldout.npy does not hold the true classes"
+    for rules in (Policy(), Policy(accuracy=Accuracy(at_least=None))):
+        verdict = gates.judge(said, None, rules)
+        assert verdict.passed and told in [gate.message for gate in verdict.gates]
+    for floor in (0.0, 0.9):
+        verdict = gates.judge(said, None, Policy(accuracy=Accuracy(at_least=floor)))
+        assert failed(verdict) == {"accuracy": f"{told}, and the policy sets a floor to it"}
+    under = gates.judge(said, None, Policy(accuracy=Accuracy(at_least=1)))
+    assert under.reasons == ["held-out accuracy 99.90% is 0.10 points under the 100% that is needed"]
+    known = gates.judge(made(places(cat=1)), None, Policy(accuracy=Accuracy(at_least=0.9)))
+    assert "held-out accuracy 99.90%" in [gate.message for gate in known.gates]
+
+
 @pytest.mark.parametrize(
     ("confusion", "accuracy"), [([[0, 900], [0, 100]], 0.9), ([[50, 0], [0, 950]], 0.95), ([[300, 300], [0, 400]], 0.6)]
 )

@@ -1,6 +1,7 @@
 import itertools
 import json
 import time
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
@@ -17,7 +18,7 @@ def promote(registry, number, **more):
 
 def earlier(registry, alias="champion"):
     with registry.reading() as connection:
-        return history.earlier(connection, "fashion", alias)
+        return [*history.earlier(connection, "fashion", alias)]
 
 
 def needed(registry):
@@ -37,6 +38,14 @@ def log(registry, steps, alias="champion", model="fashion"):
             moved = {"kind": kind, "from_number": before, "to_number": number, "forced": False, "moved": schema.now()}
             connection.execute(schema.moves.insert().values(**row, **moved, why="test", verdict=verdict))
             before = number
+
+
+def delete(registry, *numbers):
+    """Deletions as rows alone."""
+    row = {"model": "fashion", "why": "old", "who": "ada", "deleted": schema.now()}
+    with registry.atomic() as connection:
+        for number in numbers:
+            connection.execute(schema.deletions.insert().values(**row, number=number))
 
 
 def add_versions(registry, last, model="fashion"):
@@ -135,11 +144,7 @@ def test_what_was_deleted_cannot_be_gone_back_to(registry):
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 5)), max_size=30))
-def test_a_walk_names_each_version_once_and_ends_where_the_alias_is(steps):
-    class Row:
-        def __init__(self, kind, number):
-            self.kind, self.to_number = kind, number
-
+def test_a_log_that_is_walked_backwards_tells_where_the_alias_has_been(steps):
     rows, stack = [], []
     for back, number in steps:
         if back and stack[:-1]:  # as `rollback` chooses: only to where it could go
@@ -147,22 +152,55 @@ def test_a_walk_names_each_version_once_and_ends_where_the_alias_is(steps):
             stack = stack[: stack.index(number) + 1]
         else:
             back, stack = False, [one for one in stack if one != number] + [number]
-        rows.append(Row("rollback" if back else "promote", number))
-    assert history._walked(rows) == stack
-    assert len(set(stack)) == len(stack) and stack[-1:] == [row.to_number for row in rows[-1:]]
+        rows.append(SimpleNamespace(kind="rollback" if back else "promote", to_number=number))
+    assert [row.to_number for row in history._walked(reversed(rows))] == stack[::-1]
 
 
 def test_a_long_log_of_many_versions_is_walked_at_once():
-    class Row:
-        kind = "promote"
-
-        def __init__(self, number):
-            self.to_number = number
-
-    rows = [Row(number) for number in range(100_000)]
+    rows = [SimpleNamespace(kind="promote", to_number=number) for number in range(100_000)]
     start = time.process_time()
-    assert len(history._walked(rows + rows)) == 100_000
+    assert len([*history._walked(rows + rows)]) == 100_000
     assert time.process_time() - start < 5  # 0.1 where each step costs the same, minutes where it costs a search
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3])
+@pytest.mark.parametrize(("steps", "back", "_"), WALKS[5:])
+def test_a_log_is_read_in_pieces(registry, monkeypatch, steps, back, _, chunk):
+    monkeypatch.setattr(history, "CHUNK", chunk)
+    add_versions(registry, 5)
+    log(registry, [("rollback" if step[0] == "r" else "promote", int(step[-1])) for step in steps.split()])
+    assert earlier(registry) == back
+
+
+def test_a_piece_that_names_only_what_is_known_or_deleted_is_not_the_last(registry, monkeypatch):
+    monkeypatch.setattr(history, "CHUNK", 2)
+    add_versions(registry, 4)
+    log(registry, [("promote", number) for number in (1, 2, 3, 4, 3, 4, 3, 4)])
+    assert earlier(registry) == [3, 2, 1]
+    delete(registry, 2, 3)
+    assert earlier(registry) == [1]
+
+
+FILLED = {
+    "of a few versions": [("promote", 1), ("promote", 2)],
+    "of a version that is rolled back each time": [("promote", 1), ("promote", 2), ("rollback", 1)],
+    "of many versions": [("promote", 1 + n % 50) for n in range(100)],
+}
+
+
+@pytest.mark.parametrize("steps", FILLED.values(), ids=FILLED.keys())
+@pytest.mark.parametrize("deleted", [(), (51,)], ids=["", "and one that was deleted"])
+def test_no_more_of_a_long_log_is_read_than_is_needed(registry, monkeypatch, steps, deleted):
+    monkeypatch.setattr(history, "CHUNK", 10)
+    add_versions(registry, 51)
+    log(registry, [*(("promote", number) for number in deleted), *itertools.islice(itertools.cycle(steps), 300)])
+    delete(registry, *deleted)
+    with registry.atomic() as connection:
+        connection.execute(schema.aliases.insert().values(model="fashion", alias="champion", number=2))
+        asked = []
+        sa.event.listen(connection, "before_cursor_execute", lambda *arguments: asked.append(arguments[2]))
+        assert history.needed(connection, "fashion")
+    assert len(asked) <= 3, "the alias, one piece of the log, and whether there is more"
 
 
 # --- what must stay

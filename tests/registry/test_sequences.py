@@ -76,6 +76,8 @@ class Books:
             return "NotFound"
         if expected not in (ANY, holder):
             return "Conflict"
+        if number == holder:
+            return "Refused"
         passed = shelf.passes(number, holder)
         shelf.verdicts.append((number, alias, holder, passed))
         if not (passed or force) or (automatic and shelf.held()):

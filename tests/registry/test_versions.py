@@ -331,6 +331,15 @@ def test_a_page_goes_on_after_a_version_that_was_deleted_meanwhile(registry, a_d
     assert [one.number for one in versions.page(registry, "alpha", before=first)] == [2, 1]
 
 
+def test_a_version_that_was_deleted_is_recalled_by_its_number(registry, a_dozen):
+    there = versions.resolve(registry, "alpha:1")
+    assert versions.recall(registry, "alpha", 1) == there
+    versions.delete(registry, "alpha", 1, why="old", who="ada")
+    assert versions.recall(registry, "alpha", 1) == there
+    with pytest.raises(NotFound, match="there is no alpha:99; alpha has"):
+        versions.recall(registry, "alpha", 99)
+
+
 def test_every_goes_over_pages(registry, a_dozen, monkeypatch):
     pages = []
 
@@ -568,6 +577,29 @@ def test_damage_is_told_by_the_name_of_its_file_and_nothing_is_given_out(registr
     assert not (tmp_path / "out").exists() and not list(tmp_path.glob("cache/packages/*"))
     with pytest.raises(Refused, match="fashion:1 does not verify: "):
         promote(registry, 1, force=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "problem"),
+    [
+        ("heldout.npy", b"junk", "heldout.npy: is not an array without objects"),
+        ("baseline.json", None, "baseline.json says accuracy 99% of 1000 images, the answers in heldout.npy give 90%"),
+    ],
+)
+def test_what_verify_finds_is_what_the_integrity_gate_finds(registry, package_files, name, data, problem):
+    """A package whose files are what was registered, and not what their names say."""
+    if data is None:
+        data = json.dumps({**json.loads(package_files()[name]), "accuracy": 0.99}).encode()
+    files = package_files(**{name: data})
+    version = versions.register(registry, "fashion", files, MEASURED, {}, who="ada")
+    [told] = versions.verify(registry, version)
+    assert told.startswith(problem)
+    with pytest.raises(Refused) as refused:
+        promote(registry, 1, force=True)
+    assert refused.value.reasons == [f"fashion:1 does not verify: {told}"]
+    stores.damage(registry.blobs, blob(registry, version, "model.onnx"), "flipped")
+    [told] = versions.verify(registry, version)
+    assert told.startswith("model.onnx: ")  # of what is damaged no figure is asked
 
 
 def test_every_damaged_file_is_told(registry, register):

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 
 from registry import aliases, schema, webhooks
 from registry.core import Registry
-from tailorbird.errors import Conflict, Refused
+from tailorbird.errors import Conflict, Refused, Unavailable
 
 KEY = "a key of 16 characters"
 REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference.md"
+AGAIN = "`tailorbird registry notify` tries again"
 LONG_AGO = "2020-01-01T00:00:00.000000Z"
 
 
@@ -239,6 +240,32 @@ def test_the_oldest_are_sent_first_and_no_more_than_asked_for(registry, receiver
     assert len(receiver.requests) == 2
     assert [one.move for one in webhooks.deliver(registry)] == moves[2:]
     assert len(set(receiver.ids)) == 5
+
+
+def test_after_a_move_no_more_is_begun_than_its_time_allows(registry, receiver, monkeypatch):
+    assert webhooks.PATIENCE == 10
+    monkeypatch.setattr(webhooks, "PATIENCE", 0.2)
+    for _ in range(3):
+        move(registry)
+    receiver.before = lambda _: time.sleep(0.3)
+    assert webhooks.tell(registry) == [] and len(receiver.requests) == 1
+    assert [row.attempts for row in rows(registry)] == [1, 0, 0]
+    receiver.before, receiver.status = lambda _: None, 500
+    failed = f"webhook {receiver.url.removesuffix('/secret')}: it answered 500 Internal Server Error; {AGAIN}"
+    assert webhooks.tell(registry) == [failed] * 2
+
+
+def test_a_database_that_is_busy_after_a_move_is_told_and_no_error(registry, monkeypatch):
+    move(registry)
+
+    def busy(*_):
+        raise Unavailable("the database cannot be used: database is locked")
+
+    monkeypatch.setattr(registry.database, "atomic", busy)
+    assert webhooks.tell(registry) == [
+        f"webhooks could not be told: the database cannot be used: database is locked; {AGAIN}"
+    ]
+    assert [row.attempts for row in rows(registry)] == [0]
 
 
 def test_each_webhook_is_told_whatever_becomes_of_the_others(settings, receiver):

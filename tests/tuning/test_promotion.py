@@ -2,9 +2,10 @@ import copy
 
 import pytest
 
-from registry import aliases, versions
+from registry import aliases, versions, webhooks
 from registry.core import Registry
 from registry.ledger import Report, Trial
+from tailorbird.errors import Unavailable
 from training import checkpoint, datasets, splits
 from training.config import Objective
 from training.loop import Run
@@ -87,6 +88,16 @@ def test_a_broken_export_is_registered_and_not_promoted(register_best, registry,
     made = register_best()
     assert "the export" in made.obstacle
     assert aliases.current(registry, "tiny") is None
+
+
+def test_a_champion_whose_webhooks_cannot_be_told_is_the_champion(register_best, registry, monkeypatch, capsys):
+    def busy(*_, **__):
+        raise Unavailable("the database cannot be used: database is locked")
+
+    monkeypatch.setattr(webhooks, "deliver", busy)
+    made = register_best()
+    assert made.obstacle is None and aliases.current(registry, "tiny") == made.version.number
+    assert capsys.readouterr().err.startswith("webhooks could not be told: the database cannot be used: ")
 
 
 def _restore_zeros(network, data):

@@ -1,6 +1,7 @@
 """`tailorbird registry list · show · history · verify`."""
 
 from dataclasses import asdict
+from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,7 +12,10 @@ from tailorbird.errors import Corrupt, InvalidInput
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from registry.aliases import Hold
     from registry.cards.facts import Event
+    from registry.core import Registry
+    from registry.history import Deletion, Move
     from registry.versions import Version
 
 Limit = Annotated[int, typer.Option(min=1, max=1_000_000, help="How many at most.")]
@@ -34,7 +38,7 @@ def list_versions(
     from registry import versions
 
     with open_registry() as registry:
-        last = None if before is None else versions.resolve(registry, before)
+        last = None if before is None else _named(registry, before)
         found = versions.page(registry, model, limit=limit + 1, before=last)
     more, found = found[limit:], found[:limit]
     if as_json:
@@ -54,14 +58,14 @@ def show(version: Ref, as_json: AsJson = False) -> None:
 
     Example: tailorbird registry show demo@champion
     """
-    from registry import packages, versions
+    from registry import versions
     from registry.cards import facts
 
     with open_registry() as registry:
         found = versions.resolve(registry, version)
         tags = versions.tags(registry, found)
         events = facts.events(registry, found)
-        files = packages.manifest(registry.blobs, found.manifest)["files"]
+        files = _files(registry, found)
     if as_json:
         print_json(found.record() | {"tags": tags, "events": [asdict(one) for one in events], "files": files})
     else:
@@ -73,7 +77,7 @@ def history(
     limit: Limit = 100,
     as_json: AsJson = False,
 ) -> None:
-    """The moves of a model's aliases, newest first.
+    """The moves of a model's aliases, newest first; what was deleted, and the hold if there is one.
 
     Example: tailorbird registry history demo
     """
@@ -90,7 +94,7 @@ def history(
         deletions = log.deletions(registry, model, limit=limit)
         hold = aliases.held(registry, model)
     if as_json:
-        print_json([one.record() for one in moves])
+        print_json(_events(moves, deletions, hold))
         return
     table = Table("when (UTC)", "alias", "from", "to", "who", "why", box=box.SIMPLE)
     for one in moves:
@@ -110,7 +114,7 @@ def verify(
     everything: Annotated[bool, typer.Option("--all", help="Verify every version.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare every file of a version with the sum it was stored under; exit status 1 where one differs.
+    """Compare the files of a version with their sums, and its figures with its answers; exit status 1 if they differ.
 
     Example: tailorbird registry verify --all
     """
@@ -130,7 +134,37 @@ def verify(
         raise Corrupt(f"{len(damaged)} of {len(found)} versions do not verify: {', '.join(damaged)}")
 
 
-def _print(found: "Version", tags: dict[str, str], events: "tuple[Event, ...]", files: dict[str, Any]) -> None:
+def _named(registry: "Registry", reference: str) -> "Version":
+    """A version, also one that was deleted since the page that ends with it was printed."""
+    from registry import versions
+    from registry.names import Reference
+
+    wanted = Reference.parse(reference)
+    if wanted.number is None:
+        return versions.resolve(registry, wanted)
+    return versions.recall(registry, wanted.model, wanted.number)
+
+
+def _events(moves: "list[Move]", deletions: "list[Deletion]", hold: "Hold | None") -> list[dict[str, Any]]:
+    """What happened, newest first, as `history --json` prints it."""
+    dated = [(one.moved, {"event": "moved", **one.record()}) for one in moves]
+    dated += [(one.deleted, {"event": "deleted", **asdict(one)}) for one in deletions]
+    dated += [] if hold is None else [(hold.since, {"event": "held", **hold.record()})]
+    return [event for _, event in sorted(dated, key=itemgetter(0), reverse=True)]
+
+
+def _files(registry: "Registry", version: "Version") -> dict[str, Any] | None:
+    """The files of a version by name; None, and a warning, where its manifest is damaged."""
+    from registry import packages
+
+    try:
+        return dict(packages.manifest(registry.blobs, version.manifest)["files"])
+    except Corrupt as error:
+        typer.echo(f"the files of {version} are unknown: {error}", err=True)
+        return None
+
+
+def _print(found: "Version", tags: dict[str, str], events: "tuple[Event, ...]", files: dict[str, Any] | None) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -148,7 +182,9 @@ def _print(found: "Version", tags: dict[str, str], events: "tuple[Event, ...]", 
         "judged": "\n".join(_told(one) for one in events) or "-",
         **{key: str(value) for key, value in found.lineage.items()},
         "manifest": found.manifest + ("" if found.signature is None else ", signed"),
-        "files": "\n".join(f"{name} ({entry['size']:,} bytes)" for name, entry in files.items()),
+        "files": "unknown"
+        if files is None
+        else "\n".join(f"{name} ({entry['size']:,} bytes)" for name, entry in files.items()),
     }
     table = Table("", "", box=box.SIMPLE, show_header=False, title=str(found))
     table.columns[1].overflow = "fold"

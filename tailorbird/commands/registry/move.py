@@ -102,6 +102,5 @@ def _tell(registry: "Registry", move: "Move", *, as_json: bool) -> None:
         forced = f" (forced: {'; '.join(move.reasons)})" if move.forced else ""
         before = move.from_number or "unset"
         typer.echo(f"{move.model}@{move.alias} is version {move.to_number} now, was {before}{forced}")
-    for one in webhooks.deliver(registry):
-        if one.problem is not None:
-            typer.echo(f"webhook {one.host}: {one.problem}; `tailorbird registry notify` tries again", err=True)
+    for problem in webhooks.tell(registry):
+        typer.echo(problem, err=True)

@@ -1,6 +1,6 @@
 import pytest
 
-from registry import aliases, versions
+from registry import aliases, schema, versions
 from registry.cards import facts
 from registry.core import Registry
 from tailorbird.errors import Corrupt, Refused
@@ -48,9 +48,14 @@ def test_the_record_tells_moves_to_and_from_a_version_and_refusals(registry):
 
 
 def test_a_move_from_a_version_to_itself_is_one_to_it(small):
+    """As logs of earlier releases have them."""
     packages.register(small)
-    for why in ("first", "again"):
-        aliases.promote(small, "pets", 1, why=why, who="ada")
+    aliases.promote(small, "pets", 1, why="first", who="ada")
+    with small.atomic() as connection:
+        verdict = connection.execute(schema.verdicts.select()).one()._asdict() | {"id": 2, "holder": 1}
+        connection.execute(schema.verdicts.insert().values(verdict))
+        move = connection.execute(schema.moves.select()).one()._asdict() | {"id": 2, "from_number": 1, "verdict": 2}
+        connection.execute(schema.moves.insert().values(move))
     told = [one.what for one in gather(small, "pets:1").record.events]
     assert told == ["moved to it, was at version 1", "moved to it, was unset"]
 

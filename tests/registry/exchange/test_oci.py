@@ -194,7 +194,8 @@ def test_a_descriptor_that_is_none_is_refused(layout, wrong, descriptor):
 
 
 def test_a_layer_leads_nowhere_else(files, tmp_path):
-    for number, digest in enumerate(["sha512:" + "ab" * 64, "sha256:../../../etc/passwd", "sha256:" + "AB" * 32, None]):
+    sums = ["sha512:" + "ab" * 64, "sha256:../../../etc/passwd", "sha256:" + "AB" * 32, "ab" * 32, None]
+    for number, digest in enumerate(sums):
 
         def change(image, index, digest=digest):
             image["layers"][0]["digest"] = digest

@@ -69,6 +69,7 @@ def test_what_was_carried_has_a_card(tailorbird, registered, elsewhere):
         (["import", "nothing"], "error: nothing: there is no such file or folder"),
         (["import", "there"], "error: there: is no package; accepted: a folder, archive or OCI layout that "),
         (["import", "out", "--model", "../x"], "error: model: '../x' is not a name"),
+        (["import", "out", "--model", ""], "error: model: '' is not a name"),
         (["import", "out", "--who", " "], "error: who: is empty"),
     ],
 )

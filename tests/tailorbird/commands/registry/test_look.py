@@ -29,6 +29,27 @@ def test_a_list_goes_on_where_it_says(tailorbird, pets):
     assert len(json.loads(tailorbird("registry", "list", "--limit", "1", "--json").stdout)) == 1
 
 
+def test_a_list_goes_on_after_what_was_deleted_meanwhile(tailorbird, pets):
+    assert tailorbird("registry", "delete", "pets:2").returncode == 0
+    for words in (["pets"], []):
+        told = tailorbird("registry", "list", *words, "--before", "pets:2")
+        assert told.returncode == 0 and "pets:1" in told.stdout
+    assert "pets:1" not in tailorbird("registry", "list", "--before", "pets:1").stdout
+    assert tailorbird("registry", "list", "--before", "pets:3").stderr.startswith("error: version: there is no pets:3")
+
+
+def test_a_version_whose_manifest_is_damaged_is_shown_without_its_files(tailorbird, pets, home):
+    with Registry(home) as registry:
+        version = versions.resolve(registry, "pets:1")
+        stores.damage(registry.blobs, version.manifest, "flipped")
+    told = tailorbird("registry", "show", "pets:1")
+    assert told.returncode == 0 and "83.33% of 200 images" in told.stdout
+    assert [line.split() for line in told.stdout.splitlines() if "files" in line] == [["files", "unknown"]]
+    assert told.stderr.startswith("the files of pets:1 are unknown: manifest.json: ") and told.stderr.count("\n") == 1
+    shown = json.loads(tailorbird("registry", "show", "pets:1", "--json").stdout)
+    assert shown["files"] is None and shown["manifest"] == version.manifest
+
+
 def test_a_version_is_shown_with_its_tags_and_files(tailorbird, pets, home):
     tailorbird("registry", "tag", "pets:1", "camera=north")
     told = tailorbird("registry", "show", "pets:1", COLUMNS="80").stdout
@@ -53,11 +74,26 @@ def test_history_says_what_was_forced_and_rolled_back_and_held(tailorbird, pets)
     assert "it errs (rollback)" in told and "a try (forced: it may be " in told
     assert "UTC by grace: audit" in told.splitlines()[-1] and told.splitlines()[-1].startswith("on hold since 20")
     moves = json.loads(tailorbird("registry", "history", "pets", "--json", "--limit", "2").stdout)
+    held, *moves = moves
+    assert (held["event"], held["who"], held["why"], held["held"]) == ("held", "grace", "audit", True)
+    assert {one["event"] for one in moves} == {"moved"}
     assert [(one["kind"], one["from_number"], one["to_number"], one["forced"]) for one in moves] == [
         ("rollback", 2, 1, False), ("promote", 1, 2, True),
     ]  # fmt: skip
     tailorbird("registry", "hold", "pets", "--release", "--why", "done")
     assert "on hold" not in tailorbird("registry", "history", "pets").stdout
+
+
+def test_history_as_json_has_deletions_in_their_place(tailorbird, pets):
+    tailorbird("registry", "promote", "pets:1", "--why", "first")
+    tailorbird("registry", "delete", "pets:2", "--why", "worse", "--who", "ada")
+    tailorbird("registry", "promote", "pets:1", "--alias", "challenger", "--why", "again")
+    events = json.loads(tailorbird("registry", "history", "pets", "--json").stdout)
+    assert [one["event"] for one in events] == ["moved", "deleted", "moved"]
+    deleted = events[1]
+    assert (deleted.pop("deleted")[:2], deleted) == (
+        "20", {"event": "deleted", "number": 2, "who": "ada", "why": "worse"},
+    )  # fmt: skip
 
 
 def test_what_people_wrote_is_shown_as_they_wrote_it(tailorbird, pets):

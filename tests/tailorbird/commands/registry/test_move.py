@@ -23,7 +23,7 @@ def test_a_promotion_is_told_and_so_is_what_stops_one(tailorbird, pets):
 def test_a_promotion_as_json_is_its_line_of_history(tailorbird, pets):
     told = json.loads(tailorbird("registry", "promote", "pets:1", "--why", "first", "--who", "ada", "--json").stdout)
     assert (told["to_number"], told["from_number"], told["why"], told["who"]) == (1, None, "first", "ada")
-    assert [told] == json.loads(tailorbird("registry", "history", "pets", "--json").stdout)
+    assert [{"event": "moved", **told}] == json.loads(tailorbird("registry", "history", "pets", "--json").stdout)
 
 
 def test_other_aliases_move_too(tailorbird, pets):
@@ -73,6 +73,13 @@ def test_a_webhook_that_cannot_be_told_does_not_undo_the_move(tailorbird, pets, 
     assert "`tailorbird registry notify` tries again" in told.stderr and "secret" not in told.stderr
     with Registry(home) as registry, registry.reading() as connection:
         assert [row.attempts for row in connection.execute(schema.outbox.select())] == [1]
+
+
+def test_a_promotion_to_where_the_alias_is_is_refused(tailorbird, pets):
+    tailorbird("registry", "promote", "pets:1", "--why", "first")
+    told = tailorbird("registry", "promote", "pets:1", "--why", "again")
+    assert (told.returncode, told.stdout) == (1, "")
+    assert told.stderr == "error: pets:1 as champion was refused: pets:1 is pets@champion already\n"
 
 
 @pytest.mark.parametrize(
