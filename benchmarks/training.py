@@ -70,7 +70,7 @@ class Contender:
 
 def main() -> None:
     given = report.arguments(__doc__)
-    runs, images = (1, 2_000) if given.quick else (5, 60_000)
+    runs, images = (1, 640) if given.quick else (5, 60_000)
     here = settings.load()
     figures, ratios = {}, {}
     for name, changes in MODELS.items():
@@ -81,7 +81,7 @@ def main() -> None:
         for _ in range(runs):
             for contender in contenders.values():
                 contender.measure()
-        limits = [_limit(made, dealt, 5 if given.quick else 50) for _ in range(runs)]
+        limits = [_limit(made, dealt, 1 if given.quick else 50) for _ in range(runs)]
         for kind, one in contenders.items():
             figures[f"{name}: {kind}"] = report.figure(one.rates, "images/CPU-s")
             figures[f"{name}: {kind}, test accuracy"] = report.figure([100 * one.accuracy()], "%")

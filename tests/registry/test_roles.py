@@ -90,7 +90,10 @@ WAYS = {
     "set_trial": (lambda r, _: ledger.set_trial(r, "fashion-1", 1, "running"), "migrator sweep"),
     "end": (lambda r, _: ledger.end(r, "fashion-1", "finished"), "migrator sweep"),
     "promote": (lambda r, _: aliases.promote(r, "fashion", 3, **OPEN), "migrator promoter watch"),
-    "first alias": (lambda r, _: aliases.promote(r, "fashion", 1, alias="new", **OPEN), "migrator promoter watch"),
+    "first alias": (
+        lambda r, _: aliases.promote(r, "fashion", 1, alias=f"new-{numbers()}", **OPEN),
+        "migrator promoter watch",
+    ),
     "rollback": (lambda r, _: aliases.rollback(r, "fashion", **OPEN), "migrator promoter watch"),
     "hold": (lambda r, _: aliases.hold(r, "fashion", held=True, **OPEN), "migrator promoter"),
     "delete": (lambda r, _: versions.delete(r, "fashion", versions.page(r)[0].number, **OPEN), "migrator promoter"),
