@@ -18,7 +18,9 @@ def blocks(swept, settings):
 
 def of(data, **run):
     run = {"model": {"family": "linear"}, "epochs": 1, **run}
-    return {"name": "tiny", "data": {"validation": 0, "holdout": 0, **data}, "run": run, "runs": [{"name": "one"}]}
+    data = {"validation": 0, "holdout": 0, **data}
+    objective = {"metric": "val_loss", "mode": "min"}  # which every kind has
+    return {"name": "tiny", "data": data, "run": run, "runs": [{"name": "one"}], "objective": objective}
 
 
 @pytest.mark.parametrize(
