@@ -83,7 +83,7 @@ def obstacle(splits: Splits) -> str | None:
 def make(config: RunConfig, splits: Splits, weights: bytes, epochs: Sequence[Epoch], best: int) -> Candidate:
     """Measure the weights of epoch `best` on the held-out and test splits, export them, and gather every file.
 
-    This is the one place where test is measured. What is measured is the export, since that is what is served.
+    What is measured is the export, since that is what is served. Of what is registered, test is measured nowhere else.
     """
     check(splits)
     served, model = exported(config, splits, weights)

@@ -214,20 +214,18 @@ class Run:
     def _check_losses(self, tally: "_Tally", rates: list[float]) -> None:
         if (step := tally.spoiled()) is None:
             return
-        good = f"the last good weights are those of epoch {self.best.epoch}" if self.epochs else "no epoch was good"
-        raise Diverged(
-            f"the loss is no number any more in step {step + 1} of epoch {self.trained + 1}, at lr {rates[step]:g}; "
-            f"{good}; lower optimizer.lr"
-        )
+        raise self._diverged(f"loss is no number any more in step {step + 1} of epoch {self.trained + 1}", rates[step])
 
     def _check_finite(self, made: Epoch) -> None:
         weights = self.kept.state_dict().values()  # the last step can spoil them after its loss was measured
         sound = all(bool(tensor.isfinite().all()) for tensor in weights)
         if not sound or (len(self._validation) and not math.isfinite(made.val_loss)):
-            raise Diverged(
-                f"the weights are no numbers any more after epoch {made.epoch}, at lr {made.lr:g} "
-                f"(train {made.train_loss:g}, validation {made.val_loss:g}); lower optimizer.lr"
-            )
+            losses = f"(train {made.train_loss:g}, validation {made.val_loss:g})"
+            raise self._diverged(f"weights are of no use any more after epoch {made.epoch} {losses}", made.lr)
+
+    def _diverged(self, what: str, lr: float) -> Diverged:
+        good = f"the last good weights are those of epoch {self.best.epoch}" if self.epochs else "no epoch was good"
+        return Diverged(f"the {what}, at lr {lr:g}; lower optimizer.lr; {good}")
 
 
 class _Tally:

@@ -251,7 +251,7 @@ def test_a_run_that_diverges_says_in_which_epoch_at_which_lr(run_config, few):
     config = run_config(
         model={"family": "mlp", "depth": 6}, optimizer={"name": "sgd", "lr": 100.0, "momentum": 0.9}, epochs=3
     )
-    with pytest.raises(Diverged, match=r"after epoch 1, at lr 100 \(train .*, validation nan\); lower optimizer\.lr"):
+    with pytest.raises(Diverged, match=r"after epoch 1 \(train .*, validation nan\), at lr 100; lower optimizer\.lr"):
         trained(config, few)
 
 
@@ -268,7 +268,9 @@ def test_what_the_last_batch_spoils_is_noticed(run_config, few, validated, value
             run.network[2].weight.data[0, 0] = value
 
     run = Run(run_config(epochs=1), parts, on_batch=spoil)
-    with pytest.raises(Diverged, match=r"after epoch 1, at lr 0\.001"):
+    with pytest.raises(
+        Diverged, match=r"after epoch 1 \(train .*\), at lr 0\.001; lower optimizer\.lr; no epoch was good"
+    ):
         run.step()
     assert run.epochs == [] and run.best_state == {}
 
@@ -450,7 +452,8 @@ def test_a_loss_that_is_no_number_is_told_with_its_step_rate_and_last_good_epoch
     losses = iter([1.0, math.nan, 1.0, 1.0, 1.0])
     run._loss = lambda logits, _: logits.sum() * 0 + next(losses)
     told = (
-        "the loss is no number any more in step 2 of epoch 2, at lr 0.001; the last good weights are those of epoch 1"
+        "the loss is no number any more in step 2 of epoch 2, at lr 0.001; lower optimizer.lr; "
+        "the last good weights are those of epoch 1"
     )
     with pytest.raises(Diverged, match=told):
         run.step()
@@ -466,7 +469,7 @@ def test_a_loss_that_is_no_number_is_noticed_within_the_epoch(run_config, few, m
         on_batch=batches.append,
     )
     run._loss = lambda logits, _: logits.sum() * math.nan
-    with pytest.raises(Diverged, match=r"in step 1 of epoch 1, at lr 0\.001; no epoch was good"):
+    with pytest.raises(Diverged, match=r"in step 1 of epoch 1, at lr 0\.001; lower optimizer\.lr; no epoch was good"):
         run.step()
     assert len(batches) == 3
 

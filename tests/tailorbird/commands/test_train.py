@@ -1,7 +1,9 @@
 import json
 import signal
 
+import numpy as np
 import pytest
+import safetensors.numpy
 import yaml
 from PIL import Image
 
@@ -127,14 +129,20 @@ def test_another_run_does_not_go_on(tailorbird, started, config_file, tmp_path):
 
 
 def test_a_run_that_diverges_leaves_its_last_good_weights(tailorbird, config_file, tmp_path):
-    words = [
-        "--set",
-        "optimizer={name: sgd, lr: 100, momentum: 0.9}",
-        "--set",
-        "model.depth=6",
-        "--out",
-        tmp_path / "out",
-    ]
-    told = tailorbird("train", config_file, *words)
-    assert told.returncode == 1 and "lower optimizer.lr" in told.stderr and "Traceback" not in told.stderr
-    assert ("no epoch was good" in told.stderr) != (tmp_path / "out" / "checkpoint.safetensors").exists()
+    # every step multiplies the weights by 1 - lr * weight_decay, which a rising rate makes ever larger
+    rising = ["model={family: linear}", "schedule={name: one_cycle, warmup: 0.5}", "epochs=10"]
+    words = [*rising, "optimizer={name: sgd, lr: 100, weight_decay: 0.3}"]
+    told = tailorbird(
+        "train", config_file, *(word for one in words for word in ("--set", one)), "--out", tmp_path / "out"
+    )
+    weights = tmp_path / "out" / "checkpoint.safetensors"
+    assert told.returncode == 1 and "Traceback" not in told.stderr
+    assert "the last good weights are those of epoch " in told.stderr and f"; they are in {weights}\n" in told.stderr
+    assert all(np.isfinite(tensor).all() for tensor in safetensors.numpy.load_file(weights).values())
+
+
+def test_a_run_that_diverges_at_once_leaves_none(tailorbird, config_file, tmp_path):
+    diverging = ["--set", "model={family: linear}", "--set", "optimizer={name: sgd, lr: 100, weight_decay: 100}"]
+    told = tailorbird("train", config_file, *diverging, "--out", tmp_path / "out")
+    assert told.returncode == 1 and "lower optimizer.lr; no epoch was good" in told.stderr
+    assert not (tmp_path / "out" / "checkpoint.safetensors").exists()
