@@ -1,13 +1,14 @@
 """One study: its spec, which trials it wants, and those that the ledger holds of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from registry import ledger
 from registry.core import Registry
 from registry.ledger import Sweep, Trial
+from tailorbird.errors import InvalidInput
 from tailorbird.settings import Settings
 from training import config
 from training.config import RunConfig
@@ -64,7 +65,7 @@ class Study:
             for sweep in reversed(ledger.sweeps(registry)):
                 if sweep.spec["name"] != self.spec.name or "promote" in sweep.spec:
                     continue
-                for trial in ledger.trials(registry, sweep.id):
+                for trial in filter(None, map(_current, ledger.trials(registry, sweep.id))):
                     number = numbers.get(results.key(trial.config))
                     if number and trial.status == "finished":
                         found[number, trial.config["seed"]] = Held(trial, sweep)
@@ -125,6 +126,14 @@ def _behind(row: Row) -> bool:
 
 def _seedless(row: Row) -> str:
     return results.key(row.trials[0].config)
+
+
+def _current(trial: Trial) -> Trial | None:
+    """A trial with its config as this release writes it; None where this one accepts it no more."""
+    try:
+        return replace(trial, config=_stored(config.parse(RunConfig, trial.config)))
+    except InvalidInput:
+        return None
 
 
 def _stored(one: RunConfig) -> dict[str, Any]:

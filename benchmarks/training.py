@@ -62,10 +62,11 @@ class Contender:
     images: int
     rates: list[float] = field(default_factory=list)
 
-    def measure(self) -> None:
-        start = time.process_time()
+    def measure(self, clock: Callable[[], float]) -> None:
+        """Train an epoch; `clock` tells the seconds that count."""
+        start = clock()
         self.epoch()
-        self.rates.append(self.images / (time.process_time() - start))
+        self.rates.append(self.images / (clock() - start))
 
 
 def main() -> None:
@@ -77,43 +78,47 @@ def main() -> None:
         base = {"data": {"name": "fashion_mnist", "validation": 0, "holdout": 0}, "batch_size": BATCH, "epochs": runs}
         made = config.parse(RunConfig, {**base, "optimizer": {"lr": LR}, "device": "cpu", "threads": 1, **changes})
         dealt = splits.split(datasets.load(made.data, here.data, here.cache, here.download_timeout), made.data)
-        contenders = _contenders(made, dealt, images)
+        contenders = usual(made, dealt, images) | {OURS: ours(made, dealt, images)}
         for _ in range(runs):
             for contender in contenders.values():
-                contender.measure()
+                contender.measure(time.process_time)
         limits = [_limit(made, dealt, 1 if given.quick else 50) for _ in range(runs)]
         for kind, one in contenders.items():
             figures[f"{name}: {kind}"] = report.figure(one.rates, "images/CPU-s")
             figures[f"{name}: {kind}, test accuracy"] = report.figure([100 * one.accuracy()], "%")
         figures[f"{name}: limit"] = report.figure(limits, "images/CPU-s")
-        ours = contenders[OURS].rates
+        rates = contenders[OURS].rates
         for kind in (PICTURES, TENSORS):
-            ratios[f"{name}: speed, {kind}"] = report.ratio(ours, contenders[kind].rates, f"the rate of {kind}")
-        ratios[f"{name}: share of the limit"] = report.ratio(ours, limits, "products and optimiser alone")
+            ratios[f"{name}: speed, {kind}"] = report.ratio(rates, contenders[kind].rates, f"the rate of {kind}")
+        ratios[f"{name}: share of the limit"] = report.ratio(rates, limits, "products and optimiser alone")
     print(report.flags())
     report.tell("training", runs, figures, ratios, given.json)
 
 
-def _contenders(made: RunConfig, dealt: Splits, images: int) -> dict[str, Contender]:
+def usual(made: RunConfig, dealt: Splits, images: int) -> dict[str, Contender]:
+    """The loops of the tutorials, over the first so many training images."""
     train = dealt.train.only(slice(images))
-    ours = Run(made, Splits(dealt.kind, dealt.classes, None, train, dealt.validation, dealt.holdout, dealt.test))
     transforms = torchvision("transforms")
     standard = transforms.Compose([transforms.ToTensor(), transforms.Normalize((MEAN,), (DEVIATION,))])
     pixels = dealt.train.at(slice(images))
     pictures = _Pictures([(pixels[place], int(target)) for place, target in enumerate(train.targets)], standard)
     floats = (torch.from_numpy(pixels).unsqueeze(1) / 255 - MEAN) / DEVIATION
     tensors = TensorDataset(floats, torch.from_numpy(train.targets))
-    return {
-        PICTURES: _plain(made, dealt, pictures),
-        TENSORS: _plain(made, dealt, tensors),
-        OURS: Contender(lambda: _ignore(ours.step()), lambda: ours.score(dealt.test)[1], images),
-    }
+    return {PICTURES: _plain(made, dealt, pictures), TENSORS: _plain(made, dealt, tensors)}
+
+
+def ours(made: RunConfig, dealt: Splits, images: int) -> Contender:
+    """The run of this project, over the first so many training images."""
+    train = dealt.train.only(slice(images))
+    run = Run(made, Splits(dealt.kind, dealt.classes, None, train, dealt.validation, dealt.holdout, dealt.test))
+    return Contender(lambda: _ignore(run.step()), lambda: run.score(dealt.test)[1], images)
 
 
 def _plain(made: RunConfig, dealt: Splits, examples: Dataset[Any]) -> Contender:
-    """The loop of the tutorials: float images from a DataLoader, Adam, the loss fetched in every step."""
+    """Float images from a DataLoader, Adam, the loss fetched in every step."""
     torch.manual_seed(0)
-    network = _same_layers(made, dealt)
+    device = loop.choose_device(made.device)
+    network = _same_layers(made, dealt).to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=LR)
     criterion = nn.CrossEntropyLoss()
     batches = DataLoader(examples, batch_size=BATCH, shuffle=True)
@@ -124,7 +129,7 @@ def _plain(made: RunConfig, dealt: Splits, examples: Dataset[Any]) -> Contender:
         total = 0.0
         for images, labels in batches:
             optimizer.zero_grad()
-            loss = criterion(network(images), labels)
+            loss = criterion(network(images.to(device)), labels.to(device))
             loss.backward()
             optimizer.step()
             total += loss.item()
@@ -132,8 +137,9 @@ def _plain(made: RunConfig, dealt: Splits, examples: Dataset[Any]) -> Contender:
     def accuracy() -> float:
         network.eval()
         pixels = torch.from_numpy(dealt.test.at(slice(None))).unsqueeze(1)
+        parts = (((part / 255 - MEAN) / DEVIATION).to(device) for part in pixels.split(1000))
         with torch.no_grad():
-            answers = torch.cat([network((part / 255 - MEAN) / DEVIATION).argmax(1) for part in pixels.split(1000)])
+            answers = torch.cat([network(part).argmax(1).cpu() for part in parts])
         return float((answers == torch.from_numpy(dealt.test.targets)).float().mean())
 
     return Contender(epoch, accuracy, len(batches.dataset))  # type: ignore[arg-type]

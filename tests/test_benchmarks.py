@@ -5,22 +5,29 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from benchmarks import accuracy
 from training.datasets import idx
+from tuning import spec
 
 ROOT = Path(__file__).resolve().parent.parent
+COMMANDS = {"registry": [], "serving": [], "training": [], "accuracy": ["fashion-fast"]}
+if torch.cuda.is_available():
+    COMMANDS["gpu"] = []
 
 
-@pytest.mark.parametrize("name", ["registry", "serving", "training"])
+@pytest.mark.parametrize("name", COMMANDS)
 def test_a_benchmark_measures_and_writes_its_figures(name, tmp_path):
-    if name == "training" and idx.SOURCES["fashion_mnist"].missing(
+    if name not in ("registry", "serving") and idx.SOURCES["fashion_mnist"].missing(
         Path(os.environ.get("TAILORBIRD_DATA_DIR", "/nowhere"))
     ):
         pytest.skip("needs Fashion-MNIST: set TAILORBIRD_DATA_DIR to a folder with FashionMNIST/raw")
-    command = [sys.executable, "-m", f"benchmarks.{name}", "--quick", "--json", str(tmp_path / "figures.json")]
+    figures = tmp_path / "figures.json"
+    command = [sys.executable, "-m", f"benchmarks.{name}", *COMMANDS[name], "--quick", "--json", str(figures)]
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
     assert told.returncode == 0, told.stderr
-    record = json.loads((tmp_path / "figures.json").read_text())
+    record = json.loads(figures.read_text())
     assert record["benchmark"] == name
     assert {"machine", "date", "runs"} <= record.keys()
     for one in [*record["figures"].values(), *record["ratios"].values()]:
@@ -30,4 +37,17 @@ def test_a_benchmark_measures_and_writes_its_figures(name, tmp_path):
 
 def test_every_benchmark_is_tested():
     scripts = {path.stem for path in (ROOT / "benchmarks").glob("*.py") if "report.tell(" in path.read_text()}
-    assert scripts == {"registry", "serving", "training"}
+    assert scripts == COMMANDS.keys() | {"gpu"}
+
+
+def test_the_benchmark_of_a_gpu_says_where_there_is_none():
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-m", "benchmarks.gpu"]
+    told = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert (told.returncode, told.stderr) == (1, "there is no GPU here: nothing was measured\n")
+
+
+def test_every_preset_of_the_benchmark_is_one_run_that_can_be_promoted():
+    for name in accuracy.PRESETS:
+        preset = spec.read(accuracy.SPECS / f"{name}.yaml", [])
+        assert preset.promote and len(preset.configs) == 1

@@ -23,6 +23,10 @@ from training.splits import Split, Splits
 
 PACKAGES = ("torch", "torchvision", "ray", "onnx", "onnxruntime", "numpy", "safetensors", "scikit-learn", "tailorbird")
 REGISTERED = ("multiclass", "binary")
+BY_KIND = (
+    "model.onnx", "signature.json", "baseline.json", "heldout.npy", "confusion.png", "figures.json", "thresholds.png",
+)  # fmt: skip
+"""Files that some runs leave behind and others do not."""
 CPUINFO = Path("/proc/cpuinfo")
 BF16_FLAGS = ("amx_bf16", "avx512_bf16")
 

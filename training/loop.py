@@ -7,6 +7,8 @@ an epoch follows from the state after the one before.
 
 import math
 import os
+import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -25,6 +27,10 @@ from training.splits import Split, Splits
 
 LOOK_EVERY = 256
 """Steps after which a loss that is no number is noticed at the latest."""
+
+
+COMPILER = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+"""What torch.compile calls."""
 
 
 class Diverged(TailorbirdError):
@@ -78,6 +84,7 @@ class Run:
         torch.manual_seed(config.seed)
         self.network = network(config, splits).to(self.device)
         self.averaged = _averaged(self.network, config.ema)
+        self._compiled = torch.compile(self.network, dynamic=False) if config.compile else self.network
         self.optimizer = optimization.optimizer(self.network, config.optimizer)
         self._train = Resident(splits.train, self.device)
         self._validation = Resident(splits.validation, self.device, self._train)
@@ -203,8 +210,10 @@ class Run:
 
     def _backward(self, chosen: Tensor, targets: Tensor, share: float, tally: "_Tally") -> None:
         inputs = augment(self._train.inputs_at(chosen), self.config.augment)
+        # the rest of an epoch is of another size, and would be compiled again
+        network = self._compiled if len(chosen) == self._batch else self.network
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            logits = self.network(inputs)
+            logits = network(inputs)
         logits = logits.float()
         loss = self._loss(logits, targets)
         (loss if share == 1 else loss * share).backward()
@@ -284,6 +293,8 @@ def check(config: RunConfig, splits: Splits, objective: Objective) -> None:
     """Raise InvalidInput where a run does not fit its data, or waits for what is never measured."""
     models.check(config.model, splits.train.shape)
     objectives.loss(config.loss, splits.kind)
+    if config.compile and not shutil.which(COMPILER):
+        raise InvalidInput("compile", f"needs the C++ compiler {COMPILER}, which is not here; install it, or set CXX")
     if config.augment != AugmentConfig() and len(splits.train.shape) == 1:
         raise InvalidInput("augment", "is of images, and these are rows of a table; leave it out")
     if splits.kind == "regression" and objective.metric.endswith("accuracy"):

@@ -60,7 +60,8 @@ def train(
     made = (candidate.results if obstacle else candidate.make)(checked, dealt, weights, run.epochs, run.best.epoch)
     for name, data in made.files.items():
         write_flushed(folder / name, data)
-    (folder / INTERRUPTED).unlink(missing_ok=True)
+    for name in {INTERRUPTED, *candidate.BY_KIND} - made.files.keys():  # of an earlier run in the same folder
+        (folder / name).unlink(missing_ok=True)
     if as_json:
         print_json(_record(run, made, folder, obstacle))
     else:

@@ -2,7 +2,7 @@ import pytest
 import yaml
 
 from benchmarks import study
-from registry import ledger
+from registry import ledger, schema
 from registry.core import Registry
 from registry.ledger import Report
 from tailorbird.settings import Settings
@@ -69,6 +69,19 @@ def test_what_is_finished_is_not_missing(read, here, enter):
     one = read()
     enter(GIVEN, 0.6, 0.6)
     assert one.missing(one.held(here)) == []
+
+
+def test_what_an_older_release_finished_is_not_missing_unless_its_config_is_accepted_no_more(read, here, enter):
+    one = read()
+    enter(GIVEN, 0.6, 0.6)
+    [held, other] = one.held(here)
+    older = {key: value for key, value in held.trial.config.items() if key != "compile"}
+    dropped = other.trial.config | {"rho": 0.9}
+    with Registry(here) as registry, registry.atomic() as connection:
+        for trial, config in ((1, older), (2, dropped)):
+            chosen = schema.trials.c.number == trial
+            connection.execute(schema.trials.update().where(chosen).values(config=config))
+    assert named(one, one.missing(one.held(here))) == [("wide", 0)]
 
 
 def test_what_failed_or_never_ran_is_missing(read, here, enter):

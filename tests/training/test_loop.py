@@ -1,6 +1,7 @@
 import itertools
 import math
 import os
+import shutil
 import warnings
 from dataclasses import replace
 
@@ -49,6 +50,20 @@ def test_the_same_config_gives_the_same_weights_bit_for_bit_whatever_else_the_pr
     assert [one.metrics() | {"seconds": 0} for one in first.epochs] == [
         one.metrics() | {"seconds": 0} for one in second.epochs
     ]
+
+
+@pytest.mark.skipif(not shutil.which(loop.COMPILER), reason=f"needs the C++ compiler {loop.COMPILER}")
+def test_a_compiled_run_ends_where_the_same_run_does_that_is_not(run_config, few):
+    shared = {"model": CNN | {"dropout": 0.0}, "epochs": 2, "batch_size": 64, "ema": 0.5}
+    plain, compiled = trained(run_config(**shared), few), trained(run_config(**shared, compile=True), few)
+    torch.testing.assert_close(weights(compiled), weights(plain), rtol=1e-3, atol=1e-4)
+    assert not torch.equal(weights(compiled), weights(plain))  # sums in another order: it was compiled
+
+
+def test_a_compiler_that_is_not_there_is_named_before_anything_is_trained(run_config, few, monkeypatch):
+    monkeypatch.setattr(loop, "COMPILER", "g++-of-nobody")
+    with pytest.raises(InvalidInput, match=r"compile: needs the C\+\+ compiler g\+\+-of-nobody"):
+        Run(run_config(compile=True), few)
 
 
 def test_runs_that_take_turns_do_not_disturb_each_other(run_config, few):

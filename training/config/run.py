@@ -84,9 +84,7 @@ class AugmentConfig(Config):
 
     flip: bool = Field(False, description="mirrored left to right, half of them")
     crop: Annotated[int, Field(strict=True, ge=0, le=64)] = Field(0, description="moved by up to so many pixels")
-    erase: Annotated[int, Field(strict=True, ge=0, le=256)] = Field(
-        0, description="side of a square that is greyed out"
-    )
+    erase: Annotated[int, Field(strict=True, ge=0, le=256)] = Field(0, description="side of a square that is blackened")
 
 
 class RunConfig(Config):
@@ -108,6 +106,7 @@ class RunConfig(Config):
     augment: AugmentConfig = AugmentConfig()
     ema: float | None = Field(None, strict=True, gt=0, lt=1, description="decay of the mean of weights that is kept")
     precision: Literal["fp32", "bf16"] = "fp32"
+    compile: bool = Field(False, description="fuses layers by torch.compile: for GPUs, and needs a C++ compiler")
     seed: Seed = Field(0, description="decides the first weights, the order of batches and dropout")
     device: Device = Field("auto", description="auto takes cuda, then mps, then cpu")
     threads: Annotated[int, Field(strict=True, ge=0)] = Field(

@@ -1,0 +1,100 @@
+"""The runs of benchmarks.training on a GPU, in images per second, and the time to 94% on CIFAR-10 and Fashion-MNIST.
+
+    python -m benchmarks.gpu
+
+Both data sets must lie below TAILORBIRD_DATA_DIR. Layers are computed in bfloat16 and channels_last, the data lie on
+the GPU, and a compiled step is measured beside one that is not. Times to an accuracy are those of training alone,
+compiling included: after each epoch the test split is measured with the clock stopped, and nothing is chosen by it.
+"""
+
+import sys
+import time
+from typing import Any
+
+import torch
+
+from benchmarks import report
+from benchmarks.training import BATCH, LR, MODELS, PICTURES, TENSORS, ours, usual
+from tailorbird import settings
+from tailorbird.settings import Settings
+from training import config, datasets, splits
+from training.config import RunConfig
+from training.loop import Run
+from training.splits import Splits
+
+EAGER, COMPILED = "tailorbird", "tailorbird, compiled"
+ENOUGH = 0.94
+RECIPE: dict[str, Any] = {
+    "model": {"family": "resnet", "depth": 9, "width": 64},
+    "loss": {"label_smoothing": 0.1},
+    "optimizer": {"name": "sgd", "lr": 0.4, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4},
+    "schedule": {"name": "one_cycle"},
+    "augment": {"flip": True, "crop": 4, "erase": 8},
+    "batch_size": 512,
+    "epochs": 30,
+    "compile": True,
+}
+
+
+def main() -> None:
+    given = report.arguments(__doc__)
+    if not torch.cuda.is_available():
+        sys.exit("there is no GPU here: nothing was measured")
+    torch.set_float32_matmul_precision("high")
+    runs, images = (1, 640) if given.quick else (5, 60_000)
+    figures: dict[str, Any] = {}
+    ratios: dict[str, Any] = {}
+    here = settings.load()
+    for name, changes in MODELS.items():
+        base = {"batch_size": BATCH, "epochs": runs + 1, "optimizer": {"lr": LR}, **changes}
+        made = _config("fashion_mnist", base)
+        dealt = _dealt(made, here)
+        contenders = usual(made, dealt, images) | {
+            EAGER: ours(made, dealt, images),
+            COMPILED: ours(made.model_copy(update={"compile": True}), dealt, images),
+        }
+        for _ in range(runs + 1):
+            for contender in contenders.values():
+                contender.measure(_clock)
+        rates = {kind: one.rates[1:] for kind, one in contenders.items()}  # the first epoch compiles, and warms up
+        figures |= {f"{name}: {kind}": report.figure(one, "images/s") for kind, one in rates.items()}
+        for kind in (PICTURES, TENSORS, EAGER):
+            ratios[f"{name}: speed, {kind}"] = report.ratio(rates[COMPILED], rates[kind], f"the rate of {kind}")
+    for name in ("cifar10", "fashion_mnist"):
+        recipe = RECIPE | {"epochs": 1} if given.quick else RECIPE
+        seconds, accuracy = _until(_config(name, recipe), here)
+        figures[f"{name}: resnet, test accuracy"] = report.figure([100 * accuracy], "%")
+        reached = f"{ENOUGH:.0%}" if accuracy >= ENOUGH else "its end, short of 94%"
+        figures[f"{name}: resnet, to {reached}"] = report.figure([seconds], "s")
+    print(torch.cuda.get_device_name())
+    report.tell("gpu", runs, figures, ratios, given.json)
+
+
+def _config(data: str, changes: dict[str, Any]) -> RunConfig:
+    shared = {"data": {"name": data, "validation": 0, "holdout": 0}, "device": "cuda", "precision": "bf16"}
+    return config.parse(RunConfig, shared | changes)
+
+
+def _dealt(made: RunConfig, here: Settings) -> Splits:
+    return splits.split(datasets.load(made.data, here.data, here.cache, here.download_timeout), made.data)
+
+
+def _clock() -> float:
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def _until(made: RunConfig, here: Settings) -> tuple[float, float]:
+    """Seconds of training until the accuracy is enough, or the end comes; and the accuracy then."""
+    dealt = _dealt(made, here)
+    run, seconds, accuracy = Run(made, dealt), 0.0, 0.0
+    while not run.done and accuracy < ENOUGH:
+        start = _clock()
+        run.step()
+        seconds += _clock() - start
+        accuracy = run.score(dealt.test)[1]
+    return seconds, accuracy
+
+
+if __name__ == "__main__":
+    main()
