@@ -24,6 +24,7 @@ from pathlib import Path
 from benchmarks import report
 from benchmarks.workers import ROOT
 from tailorbird import settings
+from tailorbird.errors import Unavailable, told
 from tailorbird.settings import PREFIX, Settings
 
 SPECS = ROOT / "tuning" / "specs"
@@ -74,16 +75,19 @@ def _run(name: str, changes: Sequence[str], here: Settings) -> Made:
 def _measured(command: Sequence[str], environment: Mapping[str, str]) -> Made:
     ctypes.CDLL(None).prctl(ADOPT, 1, 0, 0, 0)
     start = time.perf_counter()
-    told = subprocess.run(command, cwd=ROOT, env={**environment}, stdout=subprocess.PIPE, check=True).stdout
+    done = subprocess.run(command, cwd=ROOT, env={**environment}, stdout=subprocess.PIPE)
     clock = time.perf_counter() - start
+    if done.returncode:
+        raise Unavailable(f"{' '.join(command)} failed")
     try:
         while True:
             os.wait()
     except ChildProcessError:  # all of them have ended
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    accuracy = json.loads(told)["evidence"]["test"]["accuracy"]
+    accuracy = json.loads(done.stdout)["evidence"]["test"]["accuracy"]
     return Made(accuracy, clock / 60, (used.ru_utime + used.ru_stime) / 60, used.ru_maxrss * 1024.0)
 
 
 if __name__ == "__main__":
-    main()
+    with told():
+        main()

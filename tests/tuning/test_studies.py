@@ -70,7 +70,7 @@ def test_the_networks_of_the_notes_are_those_that_they_drew(read):
     network = models.build(config.model, (28, 28), 10, nothing)
     parameters = sum(one.numel() for one in network.parameters())
     assert parameters == (25 * 10 + 10) + (25 * 10 * 20 + 20) + (4 * 4 * 20 * 10 + 10)
-    mlp = models.build(read("fashion-mlp").configs[1].model, (28, 28), 10, nothing)
+    mlp = models.build(read("fashion-mlp").configs[2].model, (28, 28), 10, nothing)
     assert sum(one.numel() for one in mlp.parameters()) == 784 * 256 + 256 + 256 * 128 + 128 + 128 * 10 + 10
 
 
