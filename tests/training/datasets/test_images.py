@@ -13,7 +13,7 @@ from tailorbird import images as pixels
 from tailorbird.errors import InvalidInput
 from training import datasets
 from training.config import DataConfig
-from training.datasets import images, trees
+from training.datasets import decoding, images, trees
 
 
 def picture(seed, size=(8, 6), mode="RGB", form="PNG", **keys):
@@ -222,7 +222,7 @@ def test_a_file_without_permission_is_named(tmp_path, load, monkeypatch):
 
 
 def test_an_image_of_too_many_pixels_is_not_decoded(tmp_path, load, monkeypatch):
-    monkeypatch.setattr(images, "MAX_PIXELS", 100)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 100)
     content = pets() | {"train/cat/large.png": picture(1, (11, 10))}
     with pytest.raises(
         InvalidInput, match=r"1 of 19 images cannot be read: train/cat/large\.png .*over the limit of 100"
@@ -287,8 +287,8 @@ def test_a_tree_that_changes_under_way_is_told(tmp_path, load, monkeypatch):
 
 
 def test_more_than_a_batch_keep_their_places(tmp_path, load, monkeypatch):
-    monkeypatch.setattr(images, "BATCH_FILES", 2)
-    monkeypatch.setattr(images, "BATCH_BYTES", 500)
+    monkeypatch.setattr(decoding, "BATCH_FILES", 2)
+    monkeypatch.setattr(decoding, "BATCH_BYTES", 500)
     content = pets(count=20)
     made = load(packed(tmp_path / "set.zip", content))
     pictures, indices = expected(content, "train/")

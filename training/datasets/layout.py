@@ -1,0 +1,76 @@
+"""Which images of a tree are of which class and part, told by their names."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from tailorbird.errors import InvalidInput
+
+NAMED = 3
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each image belongs: its part, and its row there; classes by name, targets by part and row."""
+
+    classes: tuple[str, ...]
+    places: dict[str, tuple[str, int]]
+    targets: dict[str, list[int]]
+
+
+def layout(root: Path, names: Sequence[str]) -> Layout:
+    """Read parts and classes off the names of all images; raises InvalidInput where they do not tell them.
+
+    Rows go by part, class and name, whatever the order of an archive.
+    """
+    belongs = {name: _part_and_class(root, parts) for name, parts in zip(names, _below(names), strict=True)}
+    if len(belongs) < len(names):
+        twice = next(name for name, count in Counter(names).items() if count > 1)
+        raise InvalidInput(str(root), f"holds {twice!r} more than once")
+    found = {part: sorted({label for its, label in belongs.values() if its == part}) for part in ("train", "test")}
+    _check_classes(root, found["train"], found["test"])
+    places: dict[str, tuple[str, int]] = {}
+    targets: dict[str, list[int]] = {part: [] for part in found if found[part]}
+    for (part, label), name in sorted((where, name) for name, where in belongs.items()):
+        places[name] = part, len(targets[part])
+        targets[part].append(found["train"].index(label))
+    return Layout(tuple(found["train"]), places, targets)
+
+
+def _below(names: Sequence[str]) -> list[tuple[str, ...]]:
+    """The steps of each name, below the folders that are around them all."""
+    paths = [PurePosixPath(name).parts for name in names]
+    while paths[0][0] not in ("train", "test") and all(len(one) > 2 and one[0] == paths[0][0] for one in paths):
+        paths = [one[1:] for one in paths]
+    if any(one[0] == "train" for one in paths):
+        return paths
+    return [("train", *one) if one[0] != "test" else one for one in paths]
+
+
+def _part_and_class(root: Path, steps: tuple[str, ...]) -> tuple[str, str]:
+    if steps[0] not in ("train", "test"):
+        raise InvalidInput(
+            str(root),
+            f"has images in {steps[0]!r} beside 'train'; accepted: 'train' and 'test' alone, since data.validation "
+            f"and data.holdout are dealt from 'train'",
+        )
+    if len(steps) < 3:
+        raise InvalidInput(str(root), f"has {steps[-1]!r} outside of a folder that names its class")
+    return steps[0], steps[1]
+
+
+def _check_classes(root: Path, train: list[str], test: list[str]) -> None:
+    if not train:
+        raise InvalidInput(str(root), "has images in 'test' alone; accepted: 'train' and 'test', or a folder a class")
+    if len(train) == 1:
+        raise InvalidInput(str(root), f"has one class only, {train[0]!r}; accepted: two or more")
+    for here, there, part in ((test, train, "train"), (train, test, "test")):
+        if test and (missing := [label for label in here if label not in there]):
+            raise InvalidInput(str(root), f"has no images in '{part}' of {some(list(map(repr, missing)))}")
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
