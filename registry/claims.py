@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from registry.evidence import Heldout
+from registry.heldout import Heldout
 
 TOLERANCE = 1e-6
 """Of a share: by more than it, a figure is not that of these answers."""

@@ -1,26 +1,20 @@
 """Evidence: what was measured of a version, as it is kept with its row, and as the gates look at it."""
 
-import hashlib
-import io
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from registry import packages
+from registry.heldout import Heldout
 from registry.storage.blobs import BlobStore
 from tailorbird.errors import Corrupt, InvalidInput
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from registry.versions import Version
 
-ID_BYTES = 16
 CLASS_NAME = 256
 """How long one may be: feedback keeps it in a column of its own."""
 PARITY = ("agreement", "max_difference", "samples")
@@ -28,36 +22,6 @@ LATENCY = ("p50_ms", "p99_ms", "runs", "threads")
 LARGEST = 2**53
 """Of the whole numbers that every reader of JSON takes as they are."""
 _KEPT = ("accuracy", "standard_error", "samples", "test")
-
-
-@dataclass(frozen=True, eq=False)
-class Heldout:
-    """`heldout.npy`: the held-out images by id [N, 16], a version's probabilities [N, classes], true classes [N].
-
-    Packages of the first release do not know the true classes.
-    """
-
-    ids: "NDArray[np.uint8]"
-    probabilities: "NDArray[np.float32]"
-    labels: "NDArray[np.int32] | None"
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @cached_property
-    def finite(self) -> "NDArray[np.bool_]":
-        """Which images got an answer [N]: argmax takes NaN for the largest, and would be right now and then."""
-        import numpy as np
-
-        return np.asarray(np.isfinite(self.probabilities).all(1))
-
-    @cached_property
-    def split(self) -> str:
-        """What names these images, in whatever order they are: SHA-256 over the sorted ids."""
-        import numpy as np
-
-        halves = np.ascontiguousarray(self.ids).view(">u8")
-        return hashlib.sha256(self.ids[np.lexsort((halves[:, 1], halves[:, 0]))].tobytes()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -130,29 +94,6 @@ def of(blobs: BlobStore, version: "Version", problems: Iterable[str]) -> Evidenc
     )
 
 
-def heldout(data: bytes, classes: int) -> Heldout:
-    """Read `heldout.npy` of a model of so many classes; raises Corrupt where it is anything else."""
-    import numpy as np
-
-    try:
-        records = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-    except Exception as error:  # whatever numpy's parser makes of bytes that are no array of plain numbers
-        raise Corrupt(f"heldout.npy: is not an array without objects: {' '.join(str(error).split())[:200]}") from None
-    fields: list[Any] = [("id", "u1", (ID_BYTES,)), ("label", "<i4"), ("probabilities", "<f4", (classes,))]
-    known = (np.dtype(fields), np.dtype([fields[0], fields[2]]))
-    if records.ndim != 1 or not any(records.dtype == one for one in known):
-        raise Corrupt(
-            f"heldout.npy: must have records of id (u1[{ID_BYTES}]), label (<i4) and probabilities (<f4[{classes}]), "
-            f"not {str(records.dtype)[:200]}"
-        )
-    labels = records["label"] if records.dtype == known[0] else None
-    if not len(records):
-        raise Corrupt("heldout.npy: holds no image")
-    if labels is not None and not (labels.min() >= 0 and labels.max() < classes):
-        raise Corrupt(f"heldout.npy: holds labels from {labels.min()} to {labels.max()}, not from 0 to {classes - 1}")
-    return Heldout(np.ascontiguousarray(records["id"]), records["probabilities"], labels)
-
-
 def _baseline(files: Mapping[str, bytes]) -> dict[str, Any]:
     try:
         baseline = json.loads(files.get("baseline.json", b""))
@@ -206,7 +147,7 @@ def _read(blobs: BlobStore, manifest: str, kept: Mapping[str, Any]) -> dict[str,
     classes = _classes(contents("signature.json"))
     baseline = _json("baseline.json", contents("baseline.json"))
     confusion = _confusion(baseline, len(classes))
-    judged = heldout(contents("heldout.npy"), len(classes))
+    judged = Heldout.parse(contents("heldout.npy"), len(classes))
     said = {"baseline.json": baseline, "the registry": kept}
     return {
         "size": size,

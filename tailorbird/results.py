@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from registry import evidence, packages, versions
+from registry import packages, versions
 from registry.cards import contents
 from registry.core import Registry
-from registry.evidence import Heldout
+from registry.heldout import Heldout
 from tailorbird.errors import InvalidInput, NotFound
 from tailorbird.settings import Settings
 from training import checkpoint, datasets, models, objectives, splits
@@ -87,7 +87,7 @@ class Results:
 
     def heldout(self) -> Heldout:
         """The held-out examples with their answers; raises Corrupt where the true classes are not known."""
-        return evidence.heldout(self.read("heldout.npy"), len(self.signature().classes))
+        return Heldout.parse(self.read("heldout.npy"), len(self.signature().classes))
 
     def epochs(self) -> list[Epoch]:
         """What was measured after each epoch."""

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as arrays
 
 from registry import aliases, claims, history, versions
 from registry.core import Registry
-from registry.evidence import Heldout
+from registry.heldout import Heldout
 from tailorbird.errors import Refused
 from tests import packages
 

@@ -1,39 +1,21 @@
-import io
 import json
 import math
-import pickle
 from dataclasses import replace
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from registry import evidence, gates, packages
 from registry.policy import Policy
 from registry.storage import blobs
 from registry.versions import Version
-from tailorbird.errors import Corrupt, InvalidInput
+from tailorbird.errors import InvalidInput
+from tests.packages import records, saved
 
 PARITY = {"agreement": 1.0, "max_difference": 3e-7, "samples": 40}
 LATENCY = {"p50_ms": 0.5, "p99_ms": 0.9, "runs": 200, "threads": 1}
 BASELINE = {"accuracy": 0.75, "standard_error": 0.07, "samples": 40, "test": {"accuracy": 0.8, "samples": 90}}
 CONFUSION = [[30, 10], [0, 0]]
 SIGNATURE = json.dumps({"kind": "image", "classes": ["cat", "dog"]}).encode()
-
-
-def saved(records):
-    buffer = io.BytesIO()
-    np.save(buffer, records, allow_pickle=True)
-    return buffer.getvalue()
-
-
-def records(labels=True, images=40, classes=2):
-    fields = [("id", "u1", (16,)), ("label", "<i4"), ("probabilities", "<f4", (classes,))]
-    made = np.zeros(images, fields if labels else [fields[0], fields[2]])
-    made["id"][:, 0] = np.arange(images)
-    made["probabilities"][np.arange(images), np.arange(images) // 30] = 1  # of 40, ten get the other class
-    return made
 
 
 @pytest.fixture
@@ -216,65 +198,3 @@ def test_of_a_version_that_does_not_verify_no_file_is_read(store):
     opened, version = store()
     found = evidence.of(opened, replace(version, manifest="0" * 64), ["model.onnx: is missing"])
     assert found.problems == ("model.onnx: is missing",) and found.heldout is None and found.accuracy == 0.75
-
-
-# --- heldout.npy
-
-
-class Evil:
-    def __reduce__(self):
-        return (pytest.fail, ("a package ran code",))
-
-
-def reshaped(data, old, new):
-    assert data.count(old) == 1 and len(old) == len(new)
-    return data.replace(old, new)
-
-
-@pytest.mark.parametrize(
-    ("data", "problem"),
-    [
-        (b"", "is not an array without objects"),
-        (b"\x93NUMPY", "is not an array without objects"),
-        (pickle.dumps([1]), "is not an array without objects"),
-        (saved(np.array([Evil(), 1], object)), "is not an array without objects"),
-        (saved(records())[:-1], "is not an array without objects"),
-        (reshaped(saved(records()), b"(40,)", b"(1E9)"), "is not an array without objects"),
-        (reshaped(saved(records()), b"(40,), }    ", b"(9999999,), "), "is not an array without objects"),
-        (saved(np.zeros(3)), "must have records"),
-        (saved(records().reshape(2, 20)), "must have records"),
-        (
-            saved(np.zeros(3, [("label", "<i4"), ("id", "u1", (16,)), ("probabilities", "<f4", (2,))])),
-            "must have records",
-        ),
-        (saved(records(classes=3)), "must have records"),
-        (saved(records().astype([("id", "u1", (16,)), ("label", "<i8"), ("probabilities", "<f4", (2,))])), "records"),
-        (saved(records().astype([("id", "u1", (16,)), ("label", "<i4"), ("probabilities", "<f8", (2,))])), "records"),
-        (saved(np.zeros(3, [("id", "u1", (20,)), ("probabilities", "<f4", (2,))])), "must have records"),
-        (saved(records(images=0)), "holds no image"),
-    ],
-)
-def test_bytes_that_are_no_records_are_corrupt(data, problem):
-    with pytest.raises(Corrupt, match=f"^heldout.npy: .*{problem}"):
-        evidence.heldout(data, 2)
-
-
-@pytest.mark.parametrize("label", [-1, 2])
-def test_a_label_is_one_of_the_classes(label):
-    wrong = records()
-    wrong["label"][7] = label
-    with pytest.raises(Corrupt, match=rf"holds labels from {min(label, 0)} to {max(label, 0)}, not from 0 to 1"):
-        evidence.heldout(saved(wrong), 2)
-
-
-@given(st.data())
-def test_whatever_bytes_are_changed_it_is_records_or_corrupt(data):
-    whole = bytearray(saved(records(images=3)))
-    for place in data.draw(st.lists(st.integers(0, len(whole) - 1), min_size=1, max_size=4)):
-        whole[place] = data.draw(st.integers(0, 255))
-    try:
-        found = evidence.heldout(bytes(whole), 2)
-    except Corrupt:
-        return
-    assert found.probabilities.shape == (len(found), 2) and found.ids.shape == (len(found), 16)
-    assert found.labels is None or set(found.labels.tolist()) <= {0, 1}

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry import gates
-from registry.evidence import Evidence, Heldout
+from registry.evidence import Evidence
 from registry.gates import Gate
+from registry.heldout import Heldout
 from registry.policy import Accuracy, Calibration, Champion, Latency, Policy, Recall
 
 CLASSES = ("cat", "dog", "owl", "emu")

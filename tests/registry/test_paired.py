@@ -9,7 +9,8 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest
 
 from registry import paired
-from registry.evidence import Evidence, Heldout
+from registry.evidence import Evidence
+from registry.heldout import Heldout
 from registry.paired import Paired
 
 CLASSES = ("cat", "dog", "owl")

@@ -12,6 +12,7 @@ import safetensors.numpy
 import yaml
 
 from registry import evidence, packages
+from registry.heldout import Heldout
 from tailorbird.errors import Corrupt, InvalidInput
 from training import candidate, checkpoint, datasets, evaluation, export, loop, splits
 from training import config as configs
@@ -142,7 +143,7 @@ def test_the_export_is_on_a_par(made):
 
 
 def test_what_a_run_leaves_behind_is_evidence_that_the_gates_understand(made):
-    held = evidence.heldout(made.files["heldout.npy"], 10)
+    held = Heldout.parse(made.files["heldout.npy"], 10)
     assert len(held) == 180 and (held.probabilities.argmax(1) == held.labels).mean() == made.holdout.accuracy
     measured = {"parity": made.parity.record(), "latency": made.latency.record()}
     kept = evidence.gathered(made.files, measured)
@@ -222,7 +223,7 @@ def test_a_model_of_a_table_is_a_candidate(known, name, kind, columns):
     }
     assert len(said["columns"]) == columns
     assert made.parity.agreement == 1.0 and made.parity.max_difference < 1e-5
-    held = evidence.heldout(made.files["heldout.npy"], len(dealt.classes))
+    held = Heldout.parse(made.files["heldout.npy"], len(dealt.classes))
     assert (held.ids == splits.content_ids(dealt.holdout.at(slice(None)))).all()
     assert (held.labels == dealt.holdout.targets).all()
     assert (held.probabilities.argmax(1) == held.labels).mean() == made.holdout.accuracy > 0.6

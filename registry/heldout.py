@@ -1,0 +1,72 @@
+"""The held-out images that a version was judged on, with its answers: `heldout.npy`."""
+
+import hashlib
+import io
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from tailorbird.errors import Corrupt
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+ID_BYTES = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Heldout:
+    """`heldout.npy`: the held-out images by id [N, 16], a version's probabilities [N, classes], true classes [N].
+
+    Packages of the first release do not know the true classes.
+    """
+
+    ids: "NDArray[np.uint8]"
+    probabilities: "NDArray[np.float32]"
+    labels: "NDArray[np.int32] | None"
+
+    @classmethod
+    def parse(cls, data: bytes, classes: int) -> "Heldout":
+        """Read `heldout.npy` of a model of so many classes; raises Corrupt where it is anything else."""
+        import numpy as np
+
+        try:
+            records = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+        except Exception as error:  # whatever numpy's parser makes of bytes that are no array of plain numbers
+            raise Corrupt(
+                f"heldout.npy: is not an array without objects: {' '.join(str(error).split())[:200]}"
+            ) from None
+        fields: list[Any] = [("id", "u1", (ID_BYTES,)), ("label", "<i4"), ("probabilities", "<f4", (classes,))]
+        known = (np.dtype(fields), np.dtype([fields[0], fields[2]]))
+        if records.ndim != 1 or not any(records.dtype == one for one in known):
+            raise Corrupt(
+                f"heldout.npy: must have records of id (u1[{ID_BYTES}]), label (<i4) and probabilities "
+                f"(<f4[{classes}]), not {str(records.dtype)[:200]}"
+            )
+        labels = records["label"] if records.dtype == known[0] else None
+        if not len(records):
+            raise Corrupt("heldout.npy: holds no image")
+        if labels is not None and not (labels.min() >= 0 and labels.max() < classes):
+            raise Corrupt(
+                f"heldout.npy: holds labels from {labels.min()} to {labels.max()}, not from 0 to {classes - 1}"
+            )
+        return cls(np.ascontiguousarray(records["id"]), records["probabilities"], labels)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def finite(self) -> "NDArray[np.bool_]":
+        """Which images got an answer [N]: argmax takes NaN for the largest, and would be right now and then."""
+        import numpy as np
+
+        return np.asarray(np.isfinite(self.probabilities).all(1))
+
+    @cached_property
+    def split(self) -> str:
+        """What names these images, in whatever order they are: SHA-256 over the sorted ids."""
+        import numpy as np
+
+        halves = np.ascontiguousarray(self.ids).view(">u8")
+        return hashlib.sha256(self.ids[np.lexsort((halves[:, 1], halves[:, 0]))].tobytes()).hexdigest()
