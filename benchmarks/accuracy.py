@@ -10,16 +10,16 @@ registry of its own, and the data set below TAILORBIRD_DATA_DIR. For Linux.
 import ctypes
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
+
+import psutil
 
 from benchmarks import report
 from benchmarks.workers import ROOT
@@ -31,6 +31,8 @@ SPECS = ROOT / "tuning" / "specs"
 PRESETS = ("fashion-fast", "fashion-best", "mnist-best", "cifar10-fast")
 ADOPT = 36
 """PR_SET_CHILD_SUBREAPER of prctl(2): what a descendant leaves running becomes a child, and its time is counted."""
+LOOK_EVERY = 0.2
+"""Seconds; what a process spent after the last look is lost."""
 
 
 @dataclass(frozen=True)
@@ -61,31 +63,52 @@ def main() -> None:
 
 
 def _run(name: str, changes: Sequence[str], here: Settings) -> Made:
-    """Run a preset in a process of its own, whose children are those of this run alone."""
     with tempfile.TemporaryDirectory(prefix="accuracy-") as home:
         paths = {"home": home, "data_dir": str(here.data), "cache_dir": str(Path(home) / "cache")}
         environment = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
         environment |= {PREFIX + key.upper(): value for key, value in paths.items()}
         command = [sys.executable, "-m", "tailorbird", "sweep", str(SPECS / f"{name}.yaml"), "--json"]
         command += [word for change in changes for word in ("--set", change)]
-        with ProcessPoolExecutor(1, get_context("spawn")) as alone:
-            return alone.submit(_measured, command, environment).result()
+        return _measured(command, environment)
 
 
 def _measured(command: Sequence[str], environment: Mapping[str, str]) -> Made:
-    ctypes.CDLL(None).prctl(ADOPT, 1, 0, 0, 0)
-    start = time.perf_counter()
-    done = subprocess.run(command, cwd=ROOT, env={**environment}, stdout=subprocess.PIPE)
-    clock = time.perf_counter() - start
-    if done.returncode:
+    family, start = Family(), time.perf_counter()
+    with subprocess.Popen(command, cwd=ROOT, env={**environment}, stdout=subprocess.PIPE, text=True) as process:
+        while process.poll() is None:
+            family.look()
+            time.sleep(LOOK_EVERY)
+        clock = time.perf_counter() - start
+        assert process.stdout
+        told = process.stdout.read()  # a few lines: it fits into the pipe
+    if process.returncode:
         raise Unavailable(f"{' '.join(command)} failed")
-    try:
-        while True:
-            os.wait()
-    except ChildProcessError:  # all of them have ended
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    accuracy = json.loads(done.stdout)["evidence"]["test"]["accuracy"]
-    return Made(accuracy, clock / 60, (used.ru_utime + used.ru_stime) / 60, used.ru_maxrss * 1024.0)
+    family.end()
+    return Made(json.loads(told)["evidence"]["test"]["accuracy"], clock / 60, family.processor / 60, family.memory)
+
+
+class Family:
+    """What descends from this process: seconds of the processor, and the most memory that one of them had."""
+
+    def __init__(self) -> None:
+        ctypes.CDLL(None).prctl(ADOPT, 1, 0, 0, 0)
+        self._spent: dict[psutil.Process, float] = {}
+        self.memory = 0.0
+
+    @property
+    def processor(self) -> float:
+        return sum(self._spent.values())
+
+    def look(self) -> None:
+        for one in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):  # it has ended
+                times = one.cpu_times()
+                self._spent[one] = times.user + times.system
+                self.memory = max(self.memory, float(one.memory_info().rss))
+
+    def end(self) -> None:
+        """Wait for what the command left behind."""
+        psutil.wait_procs(psutil.Process().children(recursive=True), timeout=30)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ that are behind their reference get two more seeds: they are behind only by what
 
 import argparse
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -40,15 +41,15 @@ ENDS = 4
 
 def main() -> None:
     asked = _arguments()
-    paths = [path for path in sorted(STUDIES.glob("*.yaml")) if path.stem.startswith(tuple(asked.studies or [""]))]
-    studies = [study.read(path, quick=asked.quick) for path in paths]
+    studies = [study.read(path, quick=asked.quick) for path in sorted(STUDIES.glob("*.yaml"))]
+    chosen = [one for one in studies if one.name.startswith(tuple(asked.studies or [""]))]
     with _settings(quick=asked.quick) as (here, environment):
-        for one in studies:
+        for one in chosen:
             print(f"\n{one.name}: {one.about}", flush=True)
             complete(one, here, environment)
             draw(one, here, asked.pages)
             write(asked.out, studies, here)
-        unfinished = [one.name for one in studies if one.missing(one.held(here))]
+        unfinished = [one.name for one in chosen if one.missing(one.held(here))]
     print(f"\n{asked.out}, and pages in {asked.pages}")
     if unfinished:
         sys.exit(f"not complete: {', '.join(unfinished)}; the same command goes on")
@@ -61,6 +62,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, metavar="FILE.md", help="the page; default: docs/studies.md")
     parser.add_argument("--pages", type=Path, metavar="FOLDER", help="HTML reports; default: build/studies")
     asked = parser.parse_args()
+    names = [path.stem for path in sorted(STUDIES.glob("*.yaml"))]
+    for one in asked.studies:
+        if not any(name.startswith(one) for name in names):
+            parser.error(f"no study's name begins with {one!r}; there are {', '.join(names)}")
     asked.out = asked.out or ROOT / ("build/studies-quick.md" if asked.quick else "docs/studies.md")
     asked.pages = asked.pages or ROOT / "build" / ("studies-quick" if asked.quick else "studies")
     return asked
@@ -123,10 +128,10 @@ def draw(one: Study, here: Settings, folder: Path) -> None:
 
 
 def write(path: Path, studies: Sequence[Study], here: Settings) -> None:
-    """The page of all studies, by what the ledger holds now."""
+    """The page of all studies, by what the ledger holds now; of what it does not hold, as the page has it already."""
     lead = Paragraph(
         [
-            f"On {report.machine()}; {report.flags()}. Made by ",
+            "Made by ",
             Code("make studies"),
             ", which trains what the ledger does not hold yet; ",
             Code("tailorbird report SWEEP"),
@@ -135,9 +140,19 @@ def write(path: Path, studies: Sequence[Study], here: Settings) -> None:
             f"{SEEDS} seeds: what is shown are their means ± one standard deviation.",
         ]
     )
-    text = document.markdown(Document("Studies", [lead], [_section(one, one.held(here)) for one in studies]))
+    held = {one.name: one.held(here) for one in studies}
+    text = document.markdown(Document("Studies", [lead], [_section(one, held[one.name]) for one in studies]))
+    if path.exists():
+        kept = {name: part for name, part in _parts(path.read_text(encoding="utf-8")).items() if held.get(name) == []}
+        text = "\n".join(f"{part.rstrip()}\n" for part in (_parts(text) | kept).values())
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
+
+
+def _parts(page: str) -> dict[str, str]:
+    """A page's sections by their names; what stands before them has none."""
+    lead, *sections = re.split(r"(?m)^(?=## )", page)
+    return {"": lead} | {part.partition("\n")[0].removeprefix("## "): part for part in sections}
 
 
 def _section(one: Study, held: Sequence[Held]) -> Section:
@@ -151,13 +166,14 @@ def _section(one: Study, held: Sequence[Held]) -> Section:
     blocks += [Paragraph(said) for said in tables.top(one.spec, rows)]
     if one.spec.source:
         blocks.append(Paragraph(f"Reference: {one.spec.source}."))
-    lagging = [] if one.quick else [_told(row) for row in rows if row.lags]
+    lagging = [] if one.quick else [_told(row) for row in one.judged(rows) if row.lags]
     if lagging:
         blocks += [Paragraph("Behind the reference by more than the spread:"), Bullets(lagging)]
     ended = max(each.sweep.ended or each.sweep.created for each in held)
     ids = ", ".join(sorted({each.sweep.id for each in held}))
     some = f"; {len(rows)} of {len(one.wanted())} runs so far" if len(rows) < len(one.wanted()) else ""
-    blocks.append(Paragraph(f"Data {one.spec.data.name}; {ended[:10]}, sweeps {ids}{some}."))
+    where = f"on {report.machine()}, {report.flags()}"
+    blocks.append(Paragraph(f"Data {one.spec.data.name}; {ended[:10]}, {where}; sweeps {ids}{some}."))
     return Section(one.name, blocks)
 
 

@@ -50,7 +50,7 @@ class Study:
 
     def wanted(self, rows: Sequence[Row] = ()) -> Wanted:
         """The configs of the study; those whose row is behind its reference with more seeds."""
-        behind = set() if self.quick else {_seedless(row) for row in rows if _behind(row)}
+        behind = set() if self.quick else {_seedless(row) for row in self.judged(rows) if _behind(row)}
         found = []
         for number, one in enumerate(self.spec.configs, 1):
             seeds = SEEDS if results.key(_stored(one)) in behind else 1
@@ -75,6 +75,14 @@ class Study:
         numbers = {results.key(_stored(one)): number for number, one in self.wanted()}
         listed = [(one.trial, self.spec.listed(numbers[results.key(one.trial.config)])) for one in held]
         return results.rows(self.spec, listed)
+
+    def judged(self, rows: Sequence[Row]) -> list[Row]:
+        """Rows with all that they are held against: once all are there, the best with the figures of the whole spec."""
+        judged = list(rows)
+        if self.spec.reference and len(rows) == len({results.key(_stored(one)) for one in self.spec.configs}):
+            top = rows.index(results.best(self.spec, rows)[0])
+            judged[top] = replace(rows[top], reference={**self.spec.reference, **rows[top].reference})
+        return judged
 
     def missing(self, held: Sequence[Held]) -> Wanted:
         """What is wanted and not held."""

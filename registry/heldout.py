@@ -56,6 +56,11 @@ class Heldout:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def only(self, chosen: "NDArray[np.int64]") -> "Heldout":
+        """Those of some places."""
+        labels = None if self.labels is None else self.labels[chosen]
+        return Heldout(self.ids[chosen], self.probabilities[chosen], labels)
+
     @cached_property
     def finite(self) -> "NDArray[np.bool_]":
         """Which images got an answer [N]: argmax takes NaN for the largest, and would be right now and then."""

@@ -122,11 +122,16 @@ class Results:
         """The data set, as it lies on this machine."""
         return datasets.load(self._data(), self.here.data, self.here.cache, self.here.download_timeout)
 
-    def examples(self, count: int) -> Split:
-        """The first held-out examples, in the order of `heldout`; raises InvalidInput where the data are other ones."""
+    def examples(self, count: int) -> tuple[Split, Heldout]:
+        """So many held-out examples from all over the split, which may lie class by class, with their answers.
+
+        Raises InvalidInput where the data are other ones.
+        """
+        heldout = self.heldout()
+        judged = heldout.only(np.linspace(0, len(heldout) - 1, min(count, len(heldout))).astype(np.int64))
         dealt = splits.split(self.dataset(), self._data()).holdout
         places = {bytes(identity): place for place, identity in enumerate(dealt.ids)}
-        wanted = [places.get(bytes(identity)) for identity in self.heldout().ids[:count]]
+        wanted = [places.get(bytes(identity)) for identity in judged.ids]
         chosen = np.array([place for place in wanted if place is not None], np.int64)
         if len(chosen) < len(wanted):
             raise InvalidInput(
@@ -134,12 +139,12 @@ class Results:
                 f"the data set {self._data().name} here does not hold what {self.name} was judged on; "
                 "TAILORBIRD_DATA_DIR names the folder where the right one lies",
             )
-        return dealt.only(chosen)
+        return dealt.only(chosen), judged
 
     def example(self) -> Split:
         """The first held-out example, of a run without any the first of the test split."""
         try:
-            return self.examples(1)
+            return self.examples(1)[0]
         except NotFound:
             return splits.split(self.dataset(), self._data()).test.only(slice(1))
 

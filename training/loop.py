@@ -291,6 +291,10 @@ class Resident:
 
 def check(config: RunConfig, splits: Splits, objective: Objective) -> None:
     """Raise InvalidInput where a run does not fit its data, or waits for what is never measured."""
+    if absent := splits.absent(splits.train):
+        raise InvalidInput(
+            "data", f"leaves nothing of {', '.join(absent)} to train on: give more examples of it, or hold out fewer"
+        )
     models.check(config.model, splits.train.shape)
     objectives.loss(config.loss, splits.kind)
     if config.compile and not shutil.which(COMPILER):

@@ -20,7 +20,7 @@ from training.datasets import Dataset, Inputs, Targets
 from training.datasets.dataset import BLOCK_BYTES, blocks
 
 ID_BYTES = 16
-TOGETHER, NUMBERS = 2048, 2**22
+TOGETHER, NUMBERS = 512, 2**22
 """So many examples, and so many pixels or columns of them, are evaluated at once: a network makes far more of each."""
 
 
@@ -69,7 +69,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Splits:
-    """What a run sees of a data set."""
+    """What a run sees of a data set; `notes` say what its user should know of how it was read and dealt."""
 
     kind: Kind
     classes: tuple[str, ...]
@@ -78,6 +78,14 @@ class Splits:
     validation: Split
     holdout: Split
     test: Split
+    notes: tuple[str, ...] = ()
+
+    def absent(self, part: Split) -> list[str]:
+        """The classes, quoted, that no example of a part is of, where an example is of one class."""
+        if self.kind not in ("multiclass", "binary"):
+            return []
+        there = np.bincount(part.targets.astype(np.int64), minlength=len(self.classes))
+        return [repr(label) for label, count in zip(self.classes, there, strict=True) if not count]
 
     def without_verdicts(self) -> "Splits":
         """What trials are given: the examples that judge a candidate are none of theirs."""
@@ -86,7 +94,7 @@ class Splits:
 
 
 def split(dataset: Dataset, config: DataConfig) -> Splits:
-    """Deal a data set; raises InvalidInput where the sizes leave nothing to train on.
+    """Deal a data set; raises InvalidInput where sizes leave nothing to train on, or a part that is wanted is empty.
 
     What judges is dealt first: another size of validation neither changes nor leaks the held-out and test examples.
     """
@@ -103,7 +111,10 @@ def split(dataset: Dataset, config: DataConfig) -> Splits:
     if dataset.test is not None:
         inputs, targets = dataset.test
         parts["test"] = Split(inputs, np.arange(len(targets)), targets, content_ids(inputs))
-    return Splits(dataset.kind, dataset.classes, dataset.columns, **parts)
+    _check_dealt(dataset, parts, counts)
+    train, validation, holdout, test = (parts[name] for name in ("train", "validation", "holdout", "test"))
+    made = Splits(dataset.kind, dataset.classes, dataset.columns, train, validation, holdout, test)
+    return replace(made, notes=(*dataset.notes, *_notes(made, counts)))
 
 
 def content_ids(inputs: Inputs) -> NDArray[np.uint8]:
@@ -136,9 +147,28 @@ def _check_room(counts: dict[str, int], dataset: Dataset) -> None:
         wanted = ", ".join(f"data.{name} {count}" for name, count in counts.items())
         raise InvalidInput(
             f"data.{max(counts, key=lambda name: counts[name])}",
-            f"{wanted} leave fewer than {least} of the {total} images of {dataset.name} to train on; "
+            f"{wanted} leave fewer than {least} of the {total} examples of {dataset.name} to train on; "
             f"accepted: together at most {total - least}",
         )
+
+
+def _check_dealt(dataset: Dataset, parts: dict[str, Split], counts: dict[str, int]) -> None:
+    for name, count in counts.items():
+        if count and not len(parts[name]):
+            raise InvalidInput(
+                f"data.{name}",
+                f"{count} of {dataset.name} cannot be dealt: equal examples stay together, and they are more; "
+                f"accepted: a larger part, or none",
+            )
+
+
+def _notes(made: Splits, counts: dict[str, int]) -> Iterator[str]:
+    parts = {"validation": made.validation, "holdout": made.holdout, "test": made.test}
+    for name, part in parts.items():
+        if len(part) < counts.get(name, 0):
+            yield f"data.{name} has {len(part):,} of {counts[name]:,}: equal examples stay together"
+        if len(part) and (absent := made.absent(part)):
+            yield f"data.{name} has nothing of {', '.join(absent)}, and its figures do not tell how these are answered"
 
 
 def _deal(

@@ -108,10 +108,10 @@ def _predictions(found: "Results", _: Wanted) -> bytes:
     signature = found.signature()
     if len(signature.shape) == 1:
         raise InvalidInput("predictions", f"are drawn of images, and {found.name} takes rows of a table")
-    split, heldout = found.examples(SHEET), found.heldout()
-    answers = [signature.classes[place] for place in heldout.probabilities[: len(split)].argmax(1)]
+    split, judged = found.examples(SHEET)
+    answers = [signature.classes[place] for place in judged.probabilities.argmax(1)]
     truths = [signature.classes[place] for place in split.targets]
-    title = f"{found.name}: the first {len(split)} of {len(heldout):,} held-out images"
+    title = f"{found.name}: {len(split)} of {len(found.heldout()):,} held-out images"
     return plots.predictions(_pixels(split), truths, answers, title)
 
 

@@ -53,6 +53,8 @@ def train(
     dealt = splits.split(dataset, checked.data)
     console = Console(stderr=as_json)
     obstacle = candidate.obstacle(dealt)
+    for note in dealt.notes:
+        console.print(note, style="yellow", highlight=False, soft_wrap=True)
     _make(folder)
     run = _trained(checked, dealt, console, folder, resume)
     weights = checkpoint.encode(run.best_state)
@@ -63,7 +65,7 @@ def train(
     for name in {INTERRUPTED, *candidate.BY_KIND} - made.files.keys():  # of an earlier run in the same folder
         (folder / name).unlink(missing_ok=True)
     if as_json:
-        print_json(_record(run, made, folder, obstacle))
+        print_json({**_record(run, made, folder, obstacle), "notes": dealt.notes})
     else:
         _show(run, made, folder, obstacle, console)
 

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from benchmarks import studies, study
 from benchmarks.workers import ROOT
 from registry import ledger
 from registry.core import Registry
@@ -44,6 +45,25 @@ def test_two_studies_end_as_a_page_of_tables_and_reports(start, tmp_path):
     pages = sorted(path.name.rpartition("-")[0] for path in (tmp_path / "pages").iterdir())
     assert pages == ["iris-batching", "objectives-binary"]
     assert not (tmp_path / "home").exists()  # a quick round has a ledger of its own
+
+
+def test_what_this_ledger_does_not_hold_stays_on_the_page_as_it_is(tmp_path):
+    page, here = tmp_path / "studies.md", Settings(home=tmp_path / "home", _env_file=None)
+    both = [study.read(studies.STUDIES / f"{name}.yaml", quick=False) for name in ("mnist-linear", "mnist-mlp")]
+    studies.write(page, both[:1], here)
+    assert "## mnist-linear" in page.read_text() and "Not run yet." in page.read_text()
+    page.write_text(page.read_text().replace("Not run yet.", "Run elsewhere.\n\n| a | b |"))
+    studies.write(page, both, here)
+    once = page.read_text()
+    assert "Run elsewhere.\n\n| a | b |\n\n## mnist-mlp\n" in once and once.endswith("Not run yet.\n")
+    studies.write(page, both, here)
+    assert page.read_text() == once
+
+
+def test_a_name_that_no_study_has_is_refused(start):
+    process = start("objectives-binary", "iris-typo")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2 and "no study's name begins with 'iris-typo'" in err
 
 
 @pytest.mark.long

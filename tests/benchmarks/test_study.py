@@ -84,6 +84,17 @@ def test_what_an_older_release_finished_is_not_missing_unless_its_config_is_acce
     assert named(one, one.missing(one.held(here))) == [("wide", 0)]
 
 
+def test_the_best_run_is_held_against_the_figure_of_the_whole_study_once_all_are_there(read, here, enter):
+    one = read(GIVEN | {"reference": {"test_accuracy": 0.7}})
+    enter(GIVEN, 0.6, None)
+    assert named(one, one.missing(one.held(here))) == [("wide", 0)]
+    enter(GIVEN, 0.6, 0.65, sweep="tiny-2")
+    held = one.held(here)
+    assert named(one, one.missing(held)) == [("wide", 1), ("wide", 2)]
+    assert [row.lags for row in one.judged(one.rows(held))] == [False, True]
+    assert one.rows(held)[1].reference == {}
+
+
 def test_what_failed_or_never_ran_is_missing(read, here, enter):
     one = read()
     enter(GIVEN, None, 0.6)

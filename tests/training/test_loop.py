@@ -570,3 +570,11 @@ def test_what_waits_for_training_needs_no_validation(run_config):
     made = rows("multiclass", np.arange(60) % 3, validation=0)
     config = run_config(early_stopping={"patience": 1}, optimizer={"lr": 10.0}, epochs=50)
     assert len(trained(config, made, Objective(metric="train_loss", mode="min")).epochs) < 50
+
+
+def test_a_class_that_nothing_is_left_of_to_train_on_is_named(run_config, blobs):
+    made = blobs(images=40)
+    rare = replace(made, classes=("usual", "rare"), targets=np.arange(40) // 39)
+    dealt = splits.split(rare, DataConfig(name="digits", validation=14, holdout=0, test=20))
+    with pytest.raises(InvalidInput, match=r"^data: leaves nothing of 'rare' to train on"):
+        Run(run_config(), dealt)
