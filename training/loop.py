@@ -167,6 +167,15 @@ class Run:
         """Mean loss, without label smoothing, and accuracy on a split; NaN where it is empty."""
         if not len(split):
             return math.nan, math.nan
+        while True:
+            try:
+                return self._measured(split)
+            except RuntimeError as error:
+                if split.together == 1 or not _is_memory(error):
+                    raise _of_memory(error, split.together) from None
+            split.together //= 2
+
+    def _measured(self, split: "Resident") -> tuple[float, float]:
         self.kept.eval()
         loss, right = 0.0, 0.0
         with torch.inference_mode():
@@ -201,7 +210,7 @@ class Run:
                     self._backward(chosen, batch, len(batch) / len(wanted), tally)
                 self.optimizer.step()
             except RuntimeError as error:
-                raise _memory(error, self._batch) or error from None
+                raise _of_memory(error, self._batch) from None
             if self.averaged:
                 self.averaged.update_parameters(self.network)
             if tally.ends(step):
@@ -313,7 +322,10 @@ def network(config: RunConfig, splits: Splits) -> nn.Sequential:
     """The network of a config with fresh weights, normalising by figures of the training examples."""
     mean, deviation = normalization.moments(config, splits.train)
     outputs = objectives.outputs(splits.kind, splits.classes)
-    built = models.build(config.model, splits.train.shape, outputs, models.Normalize(mean, deviation))
+    try:
+        built = models.build(config.model, splits.train.shape, outputs, models.Normalize(mean, deviation))
+    except RuntimeError as error:
+        raise _of_memory(error, 1) from None
     if models.convolves(config.model):
         built.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing from its stubs
     return built
@@ -350,8 +362,15 @@ def _averaged(network: nn.Module, decay: float | None) -> Any:
     return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
 
 
-def _memory(error: RuntimeError, batch: int) -> InvalidInput | None:
-    """What to do about memory that is used up, which PyTorch tells by a class on a GPU and in words on a CPU."""
-    if not (isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)):
-        return None
-    return InvalidInput("batch_size", f"a batch of {batch} does not fit into memory; try {max(1, batch // 2)}")
+def _of_memory(error: RuntimeError, batch: int) -> Exception:
+    """What to do about memory that is used up by a batch; the error itself where it is another one."""
+    if not _is_memory(error):
+        return error
+    if batch == 1:
+        return InvalidInput("model", "does not fit into memory with a single example; make it, or data.size, smaller")
+    return InvalidInput("batch_size", f"a batch of {batch} does not fit into memory; try {batch // 2}")
+
+
+def _is_memory(error: RuntimeError) -> bool:
+    """Told by a class on a GPU, and in words on a CPU."""
+    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)

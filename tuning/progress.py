@@ -54,7 +54,7 @@ class LiveTable:
         row.metrics, row.status = dict(metrics), "running"
         self._show()
 
-    def end(self, number: int, status: str) -> None:
+    def end(self, number: int, status: str, problem: str | None = None) -> None:
         """A trial ended as finished, stopped or failed; the epochs that it will not train leave the bar's total."""
         row = self._rows[number]
         row.status = status
@@ -73,6 +73,8 @@ class LiveTable:
                 highlight=False,
                 soft_wrap=True,
             )
+        if problem:
+            self._console.print(f"trial {number}: {problem}", style="red", highlight=False, soft_wrap=True)
 
     def _show(self) -> None:
         if not self._live.is_started:

@@ -1,6 +1,7 @@
 """Running a sweep: trials on Ray Tune, every report in the ledger, the best into the registry."""
 
 import math
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,6 +65,15 @@ def run(spec: SweepSpec, settings: Settings, console: Console, who: str, address
     return Outcome(sweep, ranked, promoted)
 
 
+KILLED = (
+    "its process was killed; if its node ran out of memory, try fewer trials at a time (resources.cpus), "
+    "a smaller batch_size or a smaller data.size"
+)
+_DEATH = re.compile(r"ray\.exceptions\.(OutOfMemory|Actor|RayActor|ActorDied|NodeDied|WorkerCrashed)\w*")
+_CLASS = re.compile(r"^(\w+\.)+\w+: |^\w+Error: ")
+"""What Ray puts before the message of an error."""
+
+
 class _Follower(tune.Callback):  # type: ignore[misc]
     """Carries what Tune tells its driver to the table, and the ends that a worker cannot tell to the ledger."""
 
@@ -81,12 +91,13 @@ class _Follower(tune.Callback):  # type: ignore[misc]
 
     def on_trial_error(self, *, trial: Any, **_: Any) -> None:
         # the worker entered its reason if it could; this one is for a worker that died
-        self._end(trial, "failed", str(trial.get_error()).strip().splitlines()[-1])
+        said = Path(trial.error_file).read_text(encoding="utf-8").strip()
+        self._end(trial, "failed", KILLED if _DEATH.search(said) else _CLASS.sub("", said.splitlines()[-1]))
 
     def _end(self, trial: Any, status: str, problem: str | None) -> None:
         number = trial.config["trial"]["number"]
         _answer(self._book.set_trial.remote(number, status, problem))
-        self._table.end(number, status)
+        self._table.end(number, status, problem)
 
 
 def _search(
@@ -136,7 +147,7 @@ def _check_runs(spec: SweepSpec, dealt: Splits) -> None:
         try:
             loop.check(one, dealt, spec.objective)
         except InvalidInput as error:
-            if error.field.startswith("objective."):
+            if error.field.startswith(("objective.", "data")):
                 raise
             place = "space" if error.field in (spec.space or {}) else "runs" if spec.runs else "run"
             raise InvalidInput(f"{place}.{error.field}", error.problem) from None
@@ -167,6 +178,8 @@ def _answer(future: Any) -> None:
     """Wait for the writer; what went wrong there is told as if it had gone wrong here."""
     try:
         ray.get(future)
+    except (ray.exceptions.OutOfMemoryError, ray.exceptions.RayActorError):
+        raise Unavailable(f"what writes the ledger ended: {KILLED}") from None
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, TailorbirdError):
             raise error.cause from None
@@ -185,7 +198,7 @@ def _closed(book: Any, registry: Registry, sweep: str) -> Iterator[_Closing]:
     def end(status: str, problem: str | None = None) -> None:
         try:
             _answer(book.end.remote(status, closing.registered, problem))
-        except ray.exceptions.RayError:  # the writer is dead, so we may write in its place
+        except (ray.exceptions.RayError, Unavailable):  # the writer is dead, so we may write in its place
             ledger.end(registry, sweep, status, registered=closing.registered, problem=problem)
 
     closing = _Closing()

@@ -496,6 +496,28 @@ def test_memory_that_does_not_suffice_is_told_with_what_to_try(run_config, few):
         run.step()
 
 
+def test_what_does_not_fit_at_once_is_measured_in_smaller_parts(run_config, few):
+    run, sizes = Run(run_config(model=MLP, epochs=1, batch_size=32), few), []
+
+    def narrow(logits, targets):
+        sizes.append(len(targets))
+        return torch.empty(10**15) if len(targets) > 10 else torch.tensor(len(targets) / 2)
+
+    run._measured_loss = narrow
+    assert run.score(few.validation)[0] == 4.0  # half of eight
+    assert sizes == [40, 40, 40, 40, 32, 16, 8, 8, 8, 8, 8]
+
+
+def test_a_model_that_does_not_fit_with_one_example_is_named(run_config, few, monkeypatch):
+    run = Run(run_config(model=MLP, epochs=1, batch_size=1), few)
+    run._loss = lambda logits, _: torch.empty(10**15)
+    with pytest.raises(InvalidInput, match=r"^model: does not fit into memory with a single example"):
+        run.step()
+    monkeypatch.setattr(loop.models, "build", lambda *_: torch.empty(10**15))
+    with pytest.raises(InvalidInput, match=r"^model: does not fit"):
+        Run(run_config(model=MLP), few)
+
+
 def test_augmentation_is_for_training_alone(run_config, few):
     plain = trained(run_config(model=MLP, epochs=1), few)
     flipped = Run(run_config(model=MLP, epochs=1, augment={"flip": True}), few)

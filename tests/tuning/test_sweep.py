@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -119,6 +120,7 @@ def test_a_trial_that_fails_is_told_and_the_others_go_on(start, spec_file, setti
     status, out, err = ended(start(SCRIPT, spec_file(runs=runs), "--set", "run.model.width=32"))
     assert status == 0, err
     assert "trial 1/2 failed" in out
+    assert re.search(r"^trial 1: the loss is no number any more in step .*; lower optimizer\.lr", out, re.MULTILINE)
     assert "registered tiny:1" in out
     with Registry(settings) as registry:
         failed, whole = ledger.trials(registry, ledger.sweeps(registry)[0].id)
@@ -223,6 +225,17 @@ def net(shape, outputs, width):
 """
 
 
+DEATH = """
+import os
+import ray
+
+def death(shape, outputs):
+    if ray.is_initialized() and ray.get_runtime_context().get_actor_id():  # not where the sweep is checked
+        os.kill(os.getpid(), 9)
+    return net(shape, outputs, 8)
+"""
+
+
 def test_a_study_of_the_users_own_model_measures_the_test_split_at_the_end_of_each_trial(start, tmp_path, settings):
     (tmp_path / "mine.py").write_text(OWN)
     own = {"family": "custom", "function": "mine:net", "arguments": {"width": 24}}
@@ -251,6 +264,24 @@ def test_a_study_of_the_users_own_model_measures_the_test_split_at_the_end_of_ea
         last = trial.reports[-1].metrics
         assert min(last["test_accuracy"], last["fit_accuracy"], last["val_accuracy"]) > 0.85
         assert {"test_loss", "test_nll", "test_calibration_error", "fit_loss"} <= last.keys()
+
+
+def test_of_a_worker_that_died_without_a_word_the_reason_is_told(start, tmp_path, settings):
+    (tmp_path / "mine.py").write_text(OWN + DEATH)
+    study = {
+        "name": "study",
+        "data": {"name": "digits", "validation": 0.2, "holdout": 0},
+        "run": {"epochs": 1},
+        "runs": [{"model": {"family": "custom", "function": "mine:death"}}, {"model": {"family": "linear"}}],
+    }
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    status, out, err = ended(start("-m", "tailorbird", "sweep", "study.yaml", cwd=tmp_path))
+    assert status == 0, err
+    with Registry(settings) as registry:
+        dead, whole = ledger.trials(registry, ledger.sweeps(registry)[0].id)
+    assert (dead.status, whole.status) == ("failed", "finished")
+    assert dead.problem.startswith("its process was killed; if its node ran out of memory, try fewer trials at a time")
+    assert f"trial 1: {dead.problem}" in out
 
 
 def _objective():

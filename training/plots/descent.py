@@ -55,11 +55,11 @@ def gradient_descent(a: float, b: float, rates: Sequence[float]) -> bytes:
     _contour(contour, a, b)
     for place, (way, lr) in enumerate(zip(paths, rates, strict=True)):
         color, dash = style.SEVERAL[place], style.DASHES[place % len(style.DASHES)]
-        shown = _inside(way)
+        shown, within = _reaching(way)
         look = {"color": color, "linestyle": dash, "marker": "o", "zorder": 20 - place}
         contour.plot(*shown.T, markersize=3.5, label=_told(a, b, lr), **look)
-        height = a * shown[:, 0] ** 2 + b * shown[:, 1] ** 2
-        surface.plot(*shown.T, height, markersize=3, **look)
+        flat = shown[:within]  # what is outside is clipped in a plane, and not in space
+        surface.plot(*flat.T, a * flat[:, 0] ** 2 + b * flat[:, 1] ** 2, markersize=3, **look)
     above.legend(*contour.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     _lines(below, a, b, paths, rates)
     figure.suptitle(f"Gradient descent on {a:g}·x² + {b:g}·y², {STEPS} steps from ({START[0]:g}, {START[1]:g})")
@@ -74,10 +74,11 @@ def _told(a: float, b: float, lr: float) -> str:
     return f"lr {lr:g}: zigzags" if min(factors) < 0 else f"lr {lr:g}"
 
 
-def _inside(way: Path) -> Path:
-    """The path as far as the picture reaches: to the first step out of it."""
+def _reaching(way: Path) -> tuple[Path, int]:
+    """The path to the first point out of the picture, and how many of its points lie within."""
     out = np.abs(way).max(1) > REACH
-    return way[: int(out.argmax())] if out.any() else way
+    within = int(out.argmax()) if out.any() else len(way)
+    return way[: within + 1], within
 
 
 def _grid(a: float, b: float) -> tuple[Any, Any, Any]:

@@ -63,17 +63,21 @@ class Answers:
 
     def pictures(self, rows: Sequence[Row]) -> Iterator[Block]:
         """Confusion matrices, and precision and recall by threshold; where there can be none, the reason."""
-        try:
-            for row in rows:
+        undrawn: dict[str, list[str]] = {}
+        for row in rows:
+            try:
                 yield from self._drawn(row, self._evaluated(row.trials[0]))
-        except TailorbirdError as error:
-            yield Paragraph(f"Not drawn: {error}.")
+            except TailorbirdError as error:
+                undrawn.setdefault(str(error), []).append(row.name)
+        for reason, names in undrawn.items():
+            of = f" of {', '.join(names)}" if len(names) < len(rows) else ""
+            yield Paragraph(f"Not drawn{of}: {reason}.")
 
     def _drawn(self, row: Row, found: Evaluation) -> Iterator[Block]:
         number, classes = row.trials[0].number, self._splits.classes
-        title = f"{row.name}: {{}}of {len(found)} {self._where} examples"
+        title = f"{row.name}: {{}}{len(found):,} {self._where} examples"
         if isinstance(found, Classification):
-            picture = plots.confusion(found.confusion(), classes, title.format(f"{found.accuracy:.2%} "))
+            picture = plots.confusion(found.confusion(), classes, title.format(f"{found.accuracy:.2%} right of "))
             yield Picture(f"confusion-{number}.png", f"Confusion matrix, {row.name}, trial {number}.", picture)
         if isinstance(found, Binary | Multilabel):
             places = [1] if isinstance(found, Binary) else list(range(len(classes)))

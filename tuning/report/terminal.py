@@ -21,8 +21,10 @@ def show(outcome: Outcome, spec: SweepSpec, console: Console) -> None:
     table = tables.results(shown, [*referred, *tables.SHORT])
     drawn = Table(title=spec.name, box=box.SIMPLE, padding=(0, 1, 0, 0))
     for place, title in enumerate(table.columns):
-        numeric = table.numeric(place)
-        drawn.add_column(title, justify="right" if numeric else "left", min_width=8 if numeric else 16)
+        if table.numeric(place):  # a word a line, so that all columns fit beside each other
+            drawn.add_column(title.replace(" ", "\n"), justify="right", no_wrap=True)
+        else:
+            drawn.add_column(title, min_width=12)
     for line in table.rows:
         drawn.add_row(*line)
     console.print(drawn)

@@ -62,9 +62,10 @@ def test_what_zigzags_and_what_diverges_is_told(texts):
 
 
 def test_a_path_that_leaves_the_picture_ends_at_its_edge():
-    way = descent.path(1, 4, 1000)
-    assert len(descent._inside(way)) == 1
-    assert len(descent._inside(descent.path(1, 4, 0.1))) == descent.STEPS + 1
+    shown, within = descent._reaching(descent.path(1, 4, 1000))
+    assert (len(shown), within) == (2, 1)
+    shown, within = descent._reaching(descent.path(1, 4, 0.1))
+    assert len(shown) == within == descent.STEPS + 1
     pixels(plots.gradient_descent(1, 4, [1000.0]), most=2500)
 
 
