@@ -69,7 +69,7 @@ KILLED = (
     "its process was killed; if its node ran out of memory, try fewer trials at a time (resources.cpus), "
     "a smaller batch_size or a smaller data.size"
 )
-_DEATH = re.compile(r"ray\.exceptions\.(OutOfMemory|Actor|RayActor|ActorDied|NodeDied|WorkerCrashed)\w*")
+_DEATH = re.compile(r"^The actor died|OutOfMemoryError", re.MULTILINE)
 _CLASS = re.compile(r"^(\w+\.)+\w+: |^\w+Error: ")
 """What Ray puts before the message of an error."""
 
