@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks import accuracy
-from training.datasets import idx
+from training.datasets import cifar, idx
 from tuning import spec
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,6 +33,19 @@ def test_a_benchmark_measures_and_writes_its_figures(name, tmp_path):
     for one in [*record["figures"].values(), *record["ratios"].values()]:
         assert 0 < one["low"] <= one["value"] <= one["high"]
     assert all(name in told.stdout for name in record["figures"] | record["ratios"])
+    if name == "accuracy":
+        assert record["figures"]["fashion-fast: memory of one process"]["high"] < 1.2
+
+
+@pytest.mark.long
+def test_a_run_on_cifar_takes_less_than_two_gigabytes(tmp_path):
+    if cifar.place(Path(os.environ.get("TAILORBIRD_DATA_DIR", "/nowhere"))) is None:
+        pytest.skip("needs CIFAR-10: set TAILORBIRD_DATA_DIR")
+    figures = tmp_path / "figures.json"
+    command = [sys.executable, "-m", "benchmarks.accuracy", "cifar10-fast", "--quick", "--json", str(figures)]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    assert told.returncode == 0, told.stderr
+    assert json.loads(figures.read_text())["figures"]["cifar10-fast: memory of one process"]["high"] < 2
 
 
 def test_every_benchmark_is_tested():

@@ -23,10 +23,11 @@ from training.splits import Split, Splits
 
 PACKAGES = ("torch", "torchvision", "ray", "onnx", "onnxruntime", "numpy", "safetensors", "scikit-learn", "tailorbird")
 REGISTERED = ("multiclass", "binary")
-BY_KIND = (
+FILES = (
+    "config.yaml", "checkpoint.safetensors", "environment.txt", "curves.json", "curves.png",
     "model.onnx", "signature.json", "baseline.json", "heldout.npy", "confusion.png", "figures.json", "thresholds.png",
 )  # fmt: skip
-"""Files that some runs leave behind and others do not."""
+"""All that a run may leave behind; some leave less."""
 CPUINFO = Path("/proc/cpuinfo")
 BF16_FLAGS = ("amx_bf16", "avx512_bf16")
 
@@ -94,7 +95,7 @@ def make(config: RunConfig, splits: Splits, weights: bytes, epochs: Sequence[Epo
     holdout = export.evaluate(model, splits.holdout, splits.kind)
     test = export.evaluate(model, splits.test, splits.kind)
     files = {
-        **_records(config, weights, epochs, best),
+        **records(config, weights, epochs, best),
         "model.onnx": model,
         "signature.json": _json(signature(splits, served.temperature)),
         "baseline.json": _json(evaluation.baseline(holdout, test, splits.classes)),
@@ -121,7 +122,7 @@ def results(config: RunConfig, splits: Splits, weights: bytes, epochs: Sequence[
     }
     figures = {name: one.figures() for name, one in measured.items()}
     files = {
-        **_records(config, weights, epochs, best),
+        **records(config, weights, epochs, best),
         "figures.json": _json({"kind": splits.kind, "temperature": temperature, **figures}),
     }
     match measured["test"]:
@@ -196,8 +197,8 @@ def cpu_flags() -> list[str]:
     return [flag for flag in BF16_FLAGS if flag in here]
 
 
-def _records(config: RunConfig, weights: bytes, epochs: Sequence[Epoch], best: int) -> dict[str, bytes]:
-    """What every run leaves behind."""
+def records(config: RunConfig, weights: bytes, epochs: Sequence[Epoch], best: int) -> dict[str, bytes]:
+    """What every run leaves behind, also one that diverged after epoch `best`."""
     return {
         "config.yaml": yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False).encode(),
         "checkpoint.safetensors": weights,

@@ -70,9 +70,10 @@ def _source(name: str, folder: Path) -> dict[str, Any]:
         return {"name": name}
     path = next((one for one in (Path(name).expanduser().absolute(), folder / name) if one.exists()), None)
     if path is None:
-        if re.fullmatch(r"\w+", name):
-            return {"name": name}  # which is refused with those that are known
-        raise InvalidInput("name", f"there is no file or folder {name!r}, neither here nor below {folder}")
+        known = ", ".join(get_args(Published))
+        raise InvalidInput(
+            "NAME|PATH", f"{name!r} is no data set, and no file or folder here or below {folder}; data sets are {known}"
+        )
     tabular = path.suffix.lower() in table.SUFFIXES and path.is_file()
     return {"name": TABLE if tabular else IMAGES, "path": str(path)}
 

@@ -182,7 +182,11 @@ def _confusion(found: "Results", wanted: Wanted) -> bytes:
 
     from training import plots
 
-    classes, threshold = found.signature().classes, wanted.threshold
+    signature, threshold = found.signature(), wanted.threshold
+    classes = signature.classes
+    if signature.objective not in ("binary", "multiclass"):
+        what = "numbers" if signature.objective == "regression" else "several labels at once"
+        raise InvalidInput("confusion", f"is drawn of examples of one class each, and {found.name} predicts {what}")
     if threshold is None:
         counts = np.array(found.confusion())
         told = f"accuracy {np.trace(counts) / counts.sum():.2%}"

@@ -1,7 +1,7 @@
 """`tailorbird train CONFIG.yaml`: one run."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -60,10 +60,8 @@ def train(
     weights = checkpoint.encode(run.best_state)
     write_flushed(folder / "checkpoint.safetensors", weights)  # first, so that it is there whatever comes after
     made = (candidate.results if obstacle else candidate.make)(checked, dealt, weights, run.epochs, run.best.epoch)
-    for name, data in made.files.items():
-        write_flushed(folder / name, data)
-    for name in {INTERRUPTED, *candidate.BY_KIND} - made.files.keys():  # of an earlier run in the same folder
-        (folder / name).unlink(missing_ok=True)
+    _write(folder, made.files)
+    (folder / INTERRUPTED).unlink(missing_ok=True)
     if as_json:
         print_json({**_record(run, made, folder, obstacle), "notes": dealt.notes})
     else:
@@ -80,7 +78,7 @@ def _make(folder: Path) -> None:
 def _trained(config: "RunConfig", dealt: "Splits", console: "Console", folder: Path, resume: bool) -> "Run":
     """Train to the end; after epochs, as often as is cheap, what the run would go on from is written down."""
     from registry.storage.files import write_flushed
-    from training import checkpoint
+    from training import candidate, checkpoint
     from training.loop import Diverged, Run
 
     run, state = Run(config, dealt), folder / INTERRUPTED
@@ -102,9 +100,20 @@ def _trained(config: "RunConfig", dealt: "Splits", console: "Console", folder: P
     except Diverged as error:
         if not run.best_state:
             raise
-        write_flushed(folder / "checkpoint.safetensors", checkpoint.encode(run.best_state))
+        _write(folder, candidate.records(config, checkpoint.encode(run.best_state), run.epochs, run.best.epoch))
         raise Diverged(f"{error}; they are in {folder / 'checkpoint.safetensors'}") from None
     return run
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write what a run leaves behind in place of what an earlier one did."""
+    from registry.storage.files import write_flushed
+    from training import candidate
+
+    for name, data in files.items():
+        write_flushed(folder / name, data)
+    for name in set(candidate.FILES) - files.keys():
+        (folder / name).unlink(missing_ok=True)
 
 
 def _read(state: Path) -> bytes:

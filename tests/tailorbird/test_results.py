@@ -74,9 +74,16 @@ def test_the_network_answers_as_the_export_does(opened, made, dealt):
     assert np.allclose(logits.numpy().argmax(1), exported.predicted)
 
 
-def test_examples_are_the_first_held_out_ones_in_the_order_of_their_answers(opened, dealt):
-    found = opened.examples(7)
-    assert (found.ids == opened.heldout().ids[:7]).all() and (found.targets == opened.heldout().labels[:7]).all()
+def test_examples_are_from_all_over_the_held_out_ones_with_their_answers(opened, dealt):
+    found, answers = opened.examples(7)
+    whole = opened.heldout()
+    assert (found.ids == answers.ids).all() and (found.targets == answers.labels).all()
+    assert (answers.ids[[0, -1]] == whole.ids[[0, -1]]).all() and (
+        answers.probabilities[-1] == whole.probabilities[-1]
+    ).all()
+    places = [whole.ids.tolist().index(one) for one in found.ids.tolist()]
+    assert max(np.diff(places)) - min(np.diff(places)) <= 1  # as far apart as they can be
+    assert len(opened.examples(10**6)[0]) == len(whole)
     assert (opened.example().ids == found.ids[:1]).all()
     assert (splits.content_ids(found.at(slice(None))) == found.ids).all()
 

@@ -51,8 +51,8 @@ def leaves(value, path=""):
         ({"data.name": "imagenet"}, f"data.name: must be one of {NAMES}, or package.module:name, not 'imagenet'"),
         ({"data.path": "x"}, "data: path is of images and table alone, not of digits"),
         ({"data.skip_broken": True}, "data: skip_broken is of images alone, not of digits"),
-        ({"data": {"name": "images"}}, "data: path is missing: where the images are"),
-        ({"data": {"name": "table", "path": "x"}}, "data: label is missing: the column that is predicted"),
+        ({"data": {"name": "images"}}, "data.path: is missing: where the images are"),
+        ({"data": {"name": "table", "path": "x"}}, "data.label: is missing: the column that is predicted (--label)"),
         (
             {"data": {"name": "table", "path": "x", "label": "y", "size": 3}},
             "data: size is of images alone, not of table",
@@ -285,6 +285,7 @@ ANOTHER = [
     ({}, "augment.erase", 4),
     ({}, "ema", 0.9),
     ({}, "precision", "bf16"),
+    ({}, "compile", True),
     ({}, "seed", 1),
     ({}, "device", "cpu"),
     ({}, "threads", 1),

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, StrictFloat, StrictInt, field_validator, model_validator
 
+from tailorbird.errors import InvalidInput
 from training.config.base import CODE, Config, PositiveInt, Seed
 
 Kind = Literal["multiclass", "binary", "multilabel", "regression"]
@@ -77,7 +78,7 @@ class DataConfig(Config):
             if value not in (None, False) and self.name not in names:
                 raise ValueError(f"{key} is of {' and '.join(names)} alone, not of {self.name}")
         if self.name in (IMAGES, TABLE) and not self.path:
-            raise ValueError(f"path is missing: where the {self.name} are")
+            raise InvalidInput("data.path", f"is missing: where the {self.name} are")
         if self.name == TABLE and not self.label:
-            raise ValueError("label is missing: the column that is predicted")
+            raise InvalidInput("data.label", "is missing: the column that is predicted (--label)")
         return self

@@ -19,6 +19,7 @@ from training.datasets.layout import Layout, some
 
 MAX_PIXELS = 89_000_000
 """Of one image; over it Pillow warns of decompression bombs."""
+BROKEN_NAMED = 50
 TURNED = {5, 6, 7, 8}
 BATCH_FILES, BATCH_BYTES = 64, 2**23
 
@@ -160,4 +161,4 @@ class Decoding:
 
 
 def _named(broken: Mapping[str, str]) -> str:
-    return some([f"{name} ({broken[name]})" for name in sorted(broken)])
+    return some([f"{name} ({broken[name]})" for name in sorted(broken)], BROKEN_NAMED)

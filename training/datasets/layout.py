@@ -70,7 +70,7 @@ def _check_classes(root: Path, train: list[str], test: list[str]) -> None:
             raise InvalidInput(str(root), f"has no images in '{part}' of {some(list(map(repr, missing)))}")
 
 
-def some(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
-    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+def some(names: Sequence[str], most: int = NAMED) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -170,7 +170,7 @@ def _present(path: Path, cell: Cell) -> Any:
     return value
 
 
-def _number(path: Path, cell: Cell) -> float:
+def _number(path: Path, cell: Cell, advice: str = "name the columns to look at in data.columns") -> float:
     value = _present(path, cell)
     try:
         number = float(value)
@@ -179,8 +179,7 @@ def _number(path: Path, cell: Cell) -> float:
     if not abs(number) <= FLOAT32_MOST:
         raise InvalidInput(
             str(path),
-            f"{cell.place} has {str(value)[:40]!r} in column {cell.column!r}, which is no number; "
-            f"mend it, or name the columns to look at in data.columns",
+            f"{cell.place} has {str(value)[:40]!r} in column {cell.column!r}, which is no number; mend it, or {advice}",
         )
     return number
 
@@ -191,7 +190,8 @@ def _kind(path: Path, label: Sequence[Cell]) -> Kind:
     distinct = set(numbers)
     many = len(distinct) > FEW_INTEGERS
     if many and len(numbers) < len(label) < 2 * len(numbers):
-        _number(path, next(cell for cell in label if _as_number(cell.value) is None))
+        text = next(cell for cell in label if _as_number(cell.value) is None)
+        _number(path, text, "say data.kind: multiclass, where each value is a class")
     if len(numbers) == len(label) and (many or not all(number.is_integer() for number in distinct)):
         return "regression"
     return "binary" if len({_class(cell.value) for cell in label}) == 2 else "multiclass"

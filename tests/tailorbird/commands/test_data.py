@@ -1,8 +1,11 @@
 import json
+from typing import get_args
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from training.config import Published
 
 
 def test_a_data_set_is_described_with_a_contact_sheet(tailorbird, tmp_path):
@@ -18,14 +21,14 @@ def test_a_data_set_is_described_with_a_contact_sheet(tailorbird, tmp_path):
 def test_an_unknown_data_set_is_refused_with_those_that_are_known(tailorbird):
     told = tailorbird("data", "imagenet")
     assert told.returncode == 2
-    assert told.stderr.startswith("error: name: must be one of breast_cancer, cifar10, diabetes, digits, ")
-    assert told.stderr.endswith("images, table, or package.module:name, not 'imagenet'\n")
+    assert told.stderr.startswith("error: NAME|PATH: 'imagenet' is no data set, and no file or folder here or below ")
+    assert told.stderr.endswith("; data sets are " + ", ".join(get_args(Published)) + "\n")
 
 
 def test_a_path_where_nothing_is_is_told(tailorbird, tmp_path):
     told = tailorbird("data", "my/pets")
     assert told.returncode == 2
-    assert f"there is no file or folder 'my/pets', neither here nor below {tmp_path}/home/data" in told.stderr
+    assert f"'my/pets' is no data set, and no file or folder here or below {tmp_path}/home/data" in told.stderr
 
 
 def pets(folder, mode="RGB"):
@@ -101,7 +104,7 @@ def test_a_table_without_a_label_is_asked_for_one(tailorbird, tmp_path):
     (tmp_path / "t.csv").write_text(ROWS)
     told = tailorbird("data", "t.csv")
     assert told.returncode == 2
-    assert "label is missing: the column that is predicted" in told.stderr
+    assert "data.label: is missing: the column that is predicted (--label)" in told.stderr
 
 
 def test_an_option_of_another_kind_of_data_is_refused(tailorbird):

@@ -203,8 +203,8 @@ def test_many_are_counted_and_the_first_named(tmp_path, load):
     content = pets() | {f"train/cat/x{number}.png": b"" for number in range(1234)}
     with pytest.raises(InvalidInput, match="1,234 of 1,252 images") as refused:
         load(tree(tmp_path / "set", content))
-    assert "x0.png" in str(refused.value) and " and 1,231 more; " in str(refused.value)
-    assert str(refused.value).count(".png") == 3
+    assert "x0.png" in str(refused.value) and " and 1,184 more; " in str(refused.value)
+    assert str(refused.value).count(".png") == 50
 
 
 def test_a_file_without_permission_is_named(tmp_path, load, monkeypatch):
