@@ -74,7 +74,8 @@ class LiveTable:
                 soft_wrap=True,
             )
         if problem:
-            self._console.print(f"trial {number}: {problem}", style="red", highlight=False, soft_wrap=True)
+            told = f"trial {number}: {problem}"
+            self._console.print(told, style="red", markup=False, highlight=False, soft_wrap=True)
 
     def _show(self) -> None:
         if not self._live.is_started:

@@ -37,7 +37,7 @@ def run(spec: SweepSpec, settings: Settings, console: Console, who: str, address
     _check_runs(spec, dealt)
     _check_registry(settings)
     for note in dealt.notes:
-        console.print(note, style="yellow", highlight=False, soft_wrap=True)
+        console.print(note, style="yellow", markup=False, highlight=False, soft_wrap=True)
     sweep = f"{spec.name}-{secrets.token_hex(3)}"
     stop = Stop()
     # caught twice: Ray sets a handler of its own for SIGTERM when it starts, which aborts the process

@@ -115,7 +115,7 @@ def _show(dataset: "Dataset", out: Path | None, console: "Console") -> None:
     if dataset.columns:
         console.print(f"columns: {', '.join(dataset.columns)}", highlight=False, soft_wrap=True)
     for note in dataset.notes:
-        console.print(note, style="yellow", highlight=False, soft_wrap=True)
+        console.print(note, style="yellow", markup=False, highlight=False, soft_wrap=True)
     console.print(f"SHA-256 {record['sha256']}", highlight=False, soft_wrap=True)
     if not dataset.test:
         console.print("no test split of its own: data.test sets one apart", highlight=False)

@@ -54,7 +54,7 @@ def train(
     console = Console(stderr=as_json)
     obstacle = candidate.obstacle(dealt)
     for note in dealt.notes:
-        console.print(note, style="yellow", highlight=False, soft_wrap=True)
+        console.print(note, style="yellow", markup=False, highlight=False, soft_wrap=True)
     _make(folder)
     run = _trained(checked, dealt, console, folder, resume)
     weights = checkpoint.encode(run.best_state)
