@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -75,7 +75,7 @@ class Decoding:
             for future in under_way:
                 self._end(future, advance)
 
-    def finish(self, skip_broken: bool) -> None:
+    def finish(self, skip_broken: bool, notes: Sequence[str]) -> None:
         """Leave out what could not be read, if that is allowed, and write what is known of the rest."""
         if self._outcome.files != len(self._where.places):
             raise InvalidInput(str(self._root), "was changed while it was read; try again")
@@ -88,7 +88,7 @@ class Decoding:
                 targets[part] = np.delete(targets[part], rows)
                 kept.without(self._into / kept.INPUTS[part], rows, self._shape)
                 self._check_left(part, targets[part])
-        kept.finish(self._into, self._where.classes, dict(targets), list(self._notes()))
+        kept.finish(self._into, self._where.classes, dict(targets), [*notes, *self._notes()])
 
     def _batches(self) -> Iterator[list[tuple[str, bytes]]]:
         batch: list[tuple[str, bytes]] = []

@@ -4,8 +4,9 @@
 Every image is brought to one size and mode by the rule that serving has too: `tailorbird.images`.
 """
 
+import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -55,7 +56,16 @@ def _make(root: Path, config: DataConfig, into: Path) -> None:
         bar.reset(task, total=len(names), description=f"decoding {root.name}")
         decoding = Decoding(root, into, where, shape)
         decoding.run(partial(bar.advance, task))
-    decoding.finish(config.skip_broken)
+    decoding.finish(config.skip_broken, list(_barren(root, names)))
+
+
+def _barren(root: Path, names: Sequence[str]) -> Iterator[str]:
+    """A note of folders that may be thought to be classes, and hold no image."""
+    holding = {PurePosixPath(name).parent for name in names}
+    leaves = [Path(folder).relative_to(root) for folder, below, _ in os.walk(root) if not below]
+    empty = [str(leaf) for leaf in leaves if PurePosixPath(leaf) not in holding and not trees.hidden(str(leaf))]
+    if barren := sorted(empty):
+        yield f"{len(barren):,} folders hold no image, and are no class: {some(list(map(repr, barren)))}"
 
 
 def _scan(root: Path, config: DataConfig, advance: Callable[[], None]) -> tuple[list[str], Shape]:

@@ -49,7 +49,7 @@ def files(root: Path) -> Iterator[Iterator[File]]:
     cannot be read or trusted, then or while its files are read.
     """
     with _told(root):
-        yield (one for one in _kind(root)(root) if not _hidden(one.name))
+        yield (one for one in _kind(root)(root) if not hidden(one.name))
 
 
 def _kind(root: Path) -> Callable[[Path], Iterator[File]]:
@@ -135,7 +135,8 @@ def _checked(root: Path, name: str, *, plain: bool) -> str:
     return str(path)
 
 
-def _hidden(name: str) -> bool:
+def hidden(name: str) -> bool:
+    """Whether a name within a tree is one that is left out."""
     return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
 

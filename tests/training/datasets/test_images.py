@@ -199,6 +199,14 @@ def test_what_cannot_be_read_is_named_or_left_out(tmp_path, load, suffix, name):
     assert made.notes[-1].startswith(f"1 of 19 images cannot be read and were left out: {name} (")
 
 
+def test_folders_without_an_image_are_noted(tmp_path, load):
+    root = tree(tmp_path / "set", pets() | {"train/gnu/note.txt": b"none yet", "train/.cache/x.txt": b""})
+    (root / "train" / "fox").mkdir()
+    made = load(root)
+    assert made.classes == load(tree(tmp_path / "other", pets())).classes
+    assert made.notes[0] == "2 folders hold no image, and are no class: 'train/fox', 'train/gnu'"
+
+
 def test_many_are_counted_and_the_first_named(tmp_path, load):
     content = pets() | {f"train/cat/x{number}.png": b"" for number in range(1234)}
     with pytest.raises(InvalidInput, match="1,234 of 1,252 images") as refused:
