@@ -2,9 +2,9 @@
 
     python -m benchmarks.accuracy [PRESET…]
 
-A preset is one run whose settings were chosen on validation. The time of the processor is that of `tailorbird sweep`
-with all that it starts, Ray's processes too; memory is the most that one of these processes had at once. Each run has a
-registry of its own, and the data set below TAILORBIRD_DATA_DIR. For Linux.
+A preset is one run. The time of the processor is that of `tailorbird sweep` with all that it starts, Ray's processes
+too; memory is the most that one of these processes had at once. Each run has a registry of its own, and the data set
+below TAILORBIRD_DATA_DIR. For Linux.
 """
 
 import ctypes
@@ -50,7 +50,7 @@ def main() -> None:
     seeds, shorter = (1, ["run.epochs=1", "data.holdout=0.85"]) if given.quick else (3, [])
     here = settings.load()
     figures = {}
-    for name in given.names or PRESETS:
+    for name in given.names:
         runs = [_run(name, [f"run.seed={seed}", *shorter], here) for seed in range(seeds)]
         figures |= {
             f"{name}: test accuracy": report.figure([100 * one.accuracy for one in runs], "%"),

@@ -64,7 +64,7 @@ def main() -> None:
         recipe = RECIPE | {"epochs": 1} if given.quick else RECIPE
         seconds, accuracy = _until(_config(name, recipe), here)
         figures[f"{name}: resnet, test accuracy"] = report.figure([100 * accuracy], "%")
-        reached = f"{ENOUGH:.0%}" if accuracy >= ENOUGH else "its end, short of 94%"
+        reached = f"{ENOUGH:.0%}" if accuracy >= ENOUGH else f"its end, short of {ENOUGH:.0%}"
         figures[f"{name}: resnet, to {reached}"] = report.figure([seconds], "s")
     print(torch.cuda.get_device_name())
     report.tell("gpu", runs, figures, ratios, given.json)

@@ -14,17 +14,21 @@ from typing import Any
 def arguments(about: str, names: Sequence[str] = (), **paths: str) -> argparse.Namespace:
     """`--quick` for tests of the benchmark itself, `--json FILE` for machines; `paths` are more options.
 
-    Of `names` some may be asked for; there are none where all are meant.
+    Of `names` some may be asked for; without a word all are.
     """
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="too short to say anything; for tests of the benchmark")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
     if names:
-        shown = ", ".join(names)
-        parser.add_argument("names", nargs="*", choices=[[], *names], metavar="NAME", help=f"default: all of {shown}")
+        parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: all of {', '.join(names)}")
     for name, meaning in paths.items():
         parser.add_argument(f"--{name}", type=Path, help=meaning)
-    return parser.parse_args()
+    given = parser.parse_args()
+    if names:
+        if unknown := [one for one in given.names if one not in names]:
+            parser.error(f"there is no {unknown[0]!r}; accepted: {', '.join(names)}")
+        given.names = given.names or names
+    return given
 
 
 def machine() -> str:

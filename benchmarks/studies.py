@@ -166,12 +166,13 @@ def _section(one: Study, held: Sequence[Held]) -> Section:
     blocks += [Paragraph(said) for said in tables.top(one.spec, rows)]
     if one.spec.source:
         blocks.append(Paragraph(f"Reference: {one.spec.source}."))
-    lagging = [] if one.quick else [_told(row) for row in one.judged(rows) if row.lags]
+    missing = one.missing(held)
+    lagging = [] if one.quick or missing else [_told(row) for row in one.judged(rows) if row.lags]
     if lagging:
         blocks += [Paragraph("Behind the reference by more than the spread:"), Bullets(lagging)]
     ended = max(each.sweep.ended or each.sweep.created for each in held)
     ids = ", ".join(sorted({each.sweep.id for each in held}))
-    some = f"; {len(rows)} of {len(one.wanted())} runs so far" if len(rows) < len(one.wanted()) else ""
+    some = f"; {len(missing)} runs are still to be made, seeds of what is behind among them" if missing else ""
     where = f"on {report.machine()}, {report.flags()}"
     blocks.append(Paragraph(f"Data {one.spec.data.name}; {ended[:10]}, {where}; sweeps {ids}{some}."))
     return Section(one.name, blocks)

@@ -20,14 +20,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tailorbird.errors import InvalidInput, TailorbirdError
 from training import models, normalization, objectives, optimization
-from training.arrays import as_tensor
 from training.augmentation import augment
 from training.config import AugmentConfig, Device, LossConfig, Objective, RunConfig
+from training.resident import Resident
 from training.splits import Split, Splits
-
-LOOK_EVERY = 256
-"""Steps after which a loss that is no number is noticed at the latest."""
-
+from training.tally import Tally
 
 COMPILER = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
 """What torch.compile calls."""
@@ -163,7 +160,7 @@ class Run:
         """Mean loss and accuracy on any split, by the weights as they are."""
         return self.measure(Resident(split, self.device, self._train))
 
-    def measure(self, split: "Resident") -> tuple[float, float]:
+    def measure(self, split: Resident) -> tuple[float, float]:
         """Mean loss, without label smoothing, and accuracy on a split; NaN where it is empty."""
         if not len(split):
             return math.nan, math.nan
@@ -175,7 +172,7 @@ class Run:
                     raise _of_memory(error, split.together) from None
             split.together //= 2
 
-    def _measured(self, split: "Resident") -> tuple[float, float]:
+    def _measured(self, split: Resident) -> tuple[float, float]:
         self.kept.eval()
         loss, right = 0.0, 0.0
         with torch.inference_mode():
@@ -199,7 +196,7 @@ class Run:
         order = torch.randperm(count, generator=self.random).to(self.device)
         places, targets = self._train.places[order], self._train.targets[order]
         rates = [self._lr(self.trained * self._steps + step) for step in range(self._steps)]
-        tally = _Tally(self._steps, self.device)
+        tally = Tally(self._steps, self.device)
         group = self._batch * self.config.accumulate
         for step, (there, wanted) in enumerate(zip(places.split(group), targets.split(group), strict=True)):
             for parameters in self.optimizer.param_groups:
@@ -217,7 +214,7 @@ class Run:
                 self._check_losses(tally, rates)
         return tally.mean(self._batch * self.config.accumulate, count)
 
-    def _backward(self, chosen: Tensor, targets: Tensor, share: float, tally: "_Tally") -> None:
+    def _backward(self, chosen: Tensor, targets: Tensor, share: float, tally: Tally) -> None:
         inputs = augment(self._train.inputs_at(chosen), self.config.augment)
         # the rest of an epoch is of another size, and would be compiled again
         network = self._compiled if len(chosen) == self._batch else self.network
@@ -229,7 +226,7 @@ class Run:
         tally.add(loss.detach(), objectives.right(self.kind, logits.detach(), targets), share)
         self.on_batch(len(targets))
 
-    def _check_losses(self, tally: "_Tally", rates: list[float]) -> None:
+    def _check_losses(self, tally: Tally, rates: list[float]) -> None:
         if (step := tally.spoiled()) is None:
             return
         raise self._diverged(f"loss is no number any more in step {step + 1} of epoch {self.trained + 1}", rates[step])
@@ -244,58 +241,6 @@ class Run:
     def _diverged(self, what: str, lr: float) -> Diverged:
         good = f"the last good weights are those of epoch {self.best.epoch}" if self.epochs else "no epoch was good"
         return Diverged(f"the {what}, at lr {lr:g}; lower optimizer.lr; {good}")
-
-
-class _Tally:
-    """Losses and right answers of an epoch's steps, kept on the device so that no step waits for them."""
-
-    def __init__(self, steps: int, device: torch.device) -> None:
-        self._losses = torch.zeros(steps, device=device)
-        self._right: Tensor | None = None
-        self._step, self._checked = 0, 0
-
-    def add(self, loss: Tensor, right: Tensor | None, share: float) -> None:
-        self._losses[self._step] += loss * share
-        if right is not None:
-            total = right.sum()
-            self._right = total if self._right is None else self._right + total
-
-    def ends(self, step: int) -> bool:
-        """Whether it is time to look at what was counted."""
-        self._step = step + 1
-        return self._step - self._checked >= LOOK_EVERY or self._step == len(self._losses)
-
-    def spoiled(self) -> int | None:
-        """The first step since the last look whose loss is no number."""
-        finite = self._losses[self._checked : self._step].isfinite()
-        first, self._checked = self._checked, self._step
-        return None if finite.all() else first + int(finite.int().argmin())
-
-    def mean(self, batch: int, count: int) -> tuple[float, float]:
-        """Loss and accuracy over `count` examples, each step of so many, the last of the rest."""
-        sizes = torch.full((len(self._losses),), float(batch), device=self._losses.device)
-        sizes[-1] = count - batch * (len(self._losses) - 1)
-        right = math.nan if self._right is None else self._right.item() / count
-        return float((self._losses.double() * sizes).sum()) / count, right
-
-
-class Resident:
-    """A split whose inputs lie on the device for the whole run; on a CPU that is where they are already."""
-
-    def __init__(self, split: Split, device: torch.device, beside: "Resident | None" = None) -> None:
-        """`beside` is a split that is there already, perhaps of the same inputs."""
-        self._array = split.inputs
-        self.together = split.together
-        shared = beside is not None and beside._array is split.inputs
-        self._inputs: Tensor = beside._inputs if beside and shared else as_tensor(split.inputs).to(device)
-        self.places = as_tensor(split.places).to(device)
-        self.targets = as_tensor(split.targets).to(device)
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def inputs_at(self, places: Tensor) -> Tensor:
-        return self._inputs.index_select(0, places)  # inputs[...] would copy byte by byte
 
 
 def check(config: RunConfig, splits: Splits, objective: Objective) -> None:

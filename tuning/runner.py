@@ -65,7 +65,7 @@ def run(spec: SweepSpec, settings: Settings, console: Console, who: str, address
     return Outcome(sweep, ranked, promoted)
 
 
-KILLED = (
+_KILLED = (
     "its process was killed; if its node ran out of memory, try fewer trials at a time (resources.cpus), "
     "a smaller batch_size or a smaller data.size"
 )
@@ -92,7 +92,7 @@ class _Follower(tune.Callback):  # type: ignore[misc]
     def on_trial_error(self, *, trial: Any, **_: Any) -> None:
         # the worker entered its reason if it could; this one is for a worker that died
         said = Path(trial.error_file).read_text(encoding="utf-8").strip()
-        self._end(trial, "failed", KILLED if _DEATH.search(said) else _CLASS.sub("", said.splitlines()[-1]))
+        self._end(trial, "failed", _KILLED if _DEATH.search(said) else _CLASS.sub("", said.splitlines()[-1]))
 
     def _end(self, trial: Any, status: str, problem: str | None) -> None:
         number = trial.config["trial"]["number"]
@@ -179,7 +179,7 @@ def _answer(future: Any) -> None:
     try:
         ray.get(future)
     except (ray.exceptions.OutOfMemoryError, ray.exceptions.RayActorError):
-        raise Unavailable(f"what writes the ledger ended: {KILLED}") from None
+        raise Unavailable(f"what writes the ledger ended: {_KILLED}") from None
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, TailorbirdError):
             raise error.cause from None

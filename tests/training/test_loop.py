@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from tailorbird.errors import InvalidInput
-from training import loop, splits
+from training import loop, splits, tally
 from training.config import DataConfig, Objective
 from training.datasets import Dataset
 from training.loop import Diverged, Run
@@ -476,7 +476,7 @@ def test_a_loss_that_is_no_number_is_told_with_its_step_rate_and_last_good_epoch
 
 
 def test_a_loss_that_is_no_number_is_noticed_within_the_epoch(run_config, few, monkeypatch):
-    monkeypatch.setattr(loop, "LOOK_EVERY", 3)
+    monkeypatch.setattr(tally, "LOOK_EVERY", 3)
     batches = []
     run = Run(
         run_config(model=MLP, epochs=1, batch_size=16, optimizer={"name": "sgd", "lr": 1e-3}),

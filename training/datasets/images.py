@@ -65,7 +65,7 @@ def _barren(root: Path, names: Sequence[str]) -> Iterator[str]:
     leaves = [Path(folder).relative_to(root) for folder, below, _ in os.walk(root) if not below]
     empty = [str(leaf) for leaf in leaves if PurePosixPath(leaf) not in holding and not trees.hidden(str(leaf))]
     if barren := sorted(empty):
-        yield f"{len(barren):,} folders hold no image, and are no class: {some(list(map(repr, barren)))}"
+        yield f"folders that hold no image are no class: {some(list(map(repr, barren)))}"
 
 
 def _scan(root: Path, config: DataConfig, advance: Callable[[], None]) -> tuple[list[str], Shape]:

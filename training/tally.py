@@ -1,0 +1,42 @@
+"""What an epoch adds up: losses and right answers of its steps."""
+
+import math
+
+import torch
+from torch import Tensor
+
+LOOK_EVERY = 256
+"""Steps after which a loss that is no number is noticed at the latest."""
+
+
+class Tally:
+    """Losses and right answers of an epoch's steps, kept on the device so that no step waits for them."""
+
+    def __init__(self, steps: int, device: torch.device) -> None:
+        self._losses = torch.zeros(steps, device=device)
+        self._right: Tensor | None = None
+        self._step, self._checked = 0, 0
+
+    def add(self, loss: Tensor, right: Tensor | None, share: float) -> None:
+        self._losses[self._step] += loss * share
+        if right is not None:
+            total = right.sum()
+            self._right = total if self._right is None else self._right + total
+
+    def ends(self, step: int) -> bool:
+        """Whether it is time to look at what was counted."""
+        self._step = step + 1
+        return self._step - self._checked >= LOOK_EVERY or self._step == len(self._losses)
+
+    def spoiled(self) -> int | None:
+        """The first step since the last look whose loss is no number."""
+        finite = self._losses[self._checked : self._step].isfinite()
+        first, self._checked = self._checked, self._step
+        return None if finite.all() else first + int(finite.int().argmin())
+
+    def mean(self, batch: int, count: int) -> tuple[float, float]:
+        """Loss and accuracy over `count` examples, each step of so many, the last of the rest."""
+        sizes = torch.full((len(self._losses),), float(batch), device=self._losses.device)
+        sizes[-1] = count - batch * (len(self._losses) - 1)
+        right = math.nan if self._right is None else self._right.item() / count
+        return float((self._losses.double() * sizes).sum()) / count, right
