@@ -1,6 +1,7 @@
 """Results: the files of one training, of a registered version or of a folder that `tailorbird train` wrote.
 
-They may come from a stranger, so none of them can make code run: a config that names some is refused.
+They may come from a stranger, so none of them can make code run: a config that names some is refused, unless the user
+says of a folder that the code is theirs.
 """
 
 import itertools
@@ -67,9 +68,11 @@ class Results:
     epoch: int | None
     read: Callable[[str], bytes]
     here: Settings
+    own_code: bool = False
+    """Whether what the config names may run."""
 
     def config(self) -> RunConfig:
-        """The configuration; raises InvalidInput where it is one of code of somebody's own."""
+        """The configuration."""
         given = self._understood(CONFIG, contents.yaml_object)
         return configs.parse(RunConfig, given, f"{self.name}: {CONFIG}: ")
 
@@ -106,11 +109,8 @@ class Results:
     def network(self) -> "nn.Sequential":
         """The model with its weights."""
         signature, config = self.signature(), self.config()
-        if isinstance(config.model, CustomConfig):
-            raise InvalidInput(
-                f"{self.name}: model.family",
-                "custom is somebody's own code, which is never run from a package; `tailorbird figure graph` draws it",
-            )
+        if isinstance(config.model, CustomConfig) and not self.own_code:
+            raise self._of_code("model.function", config.model.function, "; `tailorbird figure graph` draws any model")
         channels = 1 if len(signature.shape) == 2 else signature.shape[-1]
         normalize = Normalize([0.0] * channels, [1.0] * channels)  # those of the checkpoint replace them
         outputs = objectives.outputs(signature.objective, signature.classes)
@@ -150,23 +150,29 @@ class Results:
 
     def _data(self) -> DataConfig:
         data = self.config().data
-        if CODE.fullmatch(data.name):
-            raise InvalidInput(
-                f"{self.name}: data.name",
-                f"{data.name} is somebody's own code, which is never run from a package",
-            )
+        if CODE.fullmatch(data.name) and not self.own_code:
+            raise self._of_code("data.name", data.name)
         return data
+
+    def _of_code(self, field: str, code: str, instead: str = "") -> InvalidInput:
+        problem = f"{code} is somebody's own code, which runs only from a folder and with --own-code"
+        return InvalidInput(f"{self.name}: {field}", f"{problem}{instead}")
 
     def _understood(self, name: str, parse: Callable[[bytes], T]) -> T:
         return contents.understood(self.name, name, self.read(name), parse)
 
 
 @contextmanager
-def opened(model: str, here: Settings) -> Iterator[Results]:
-    """The results of a version NAME[:N|@ALIAS], or of a run's folder; raises NotFound where there are none."""
+def opened(model: str, here: Settings, *, own_code: bool = False) -> Iterator[Results]:
+    """The results of a version NAME[:N|@ALIAS], or of a run's folder, of which `own_code` may run.
+
+    Raises NotFound where there are none, InvalidInput for code of a version.
+    """
     folder = Path(model).expanduser()
     if (folder / CONFIG).is_file():
-        yield Results(folder.absolute().name, None, partial(_read, folder), here)
+        yield Results(folder.absolute().name, None, partial(_read, folder), here, own_code)
+    elif own_code:
+        raise InvalidInput("--own-code", f"is for a folder that `tailorbird train` wrote, which {model} is not")
     elif folder.is_dir() or "/" in model:
         raise NotFound(model, f"is no folder that `tailorbird train` wrote: it has no {CONFIG}")
     else:

@@ -34,6 +34,7 @@ class Wanted:
     a: float | None
     b: float | None
     rates: tuple[float, ...]
+    own_code: bool
 
 
 def figure(
@@ -68,6 +69,10 @@ def figure(
     a: Annotated[float | None, typer.Option("--a", help="Of descent: steepness along x; default: 1.")] = None,
     b: Annotated[float | None, typer.Option("--b", help="Of descent: steepness along y; default: 4.")] = None,
     lr: Annotated[list[float] | None, typer.Option("--lr", help="Of descent: a learning rate, up to 7 times.")] = None,
+    own_code: Annotated[
+        bool,
+        typer.Option("--own-code", help="Of a folder: the model or data set that its config names is yours; run it."),
+    ] = False,
 ) -> None:
     """Draw one picture of a model, of its training, or of what it is taught with.
 
@@ -82,7 +87,9 @@ def figure(
     for option, value in options.items():
         if value is not None and name != OPTIONS[option]:
             raise InvalidInput(option, f"is an option of {OPTIONS[option]}, not of {name}")
-    picture = _draw(name, model, Wanted(settings.load(), image, threshold, a, b, tuple(lr or ())))
+    if own_code and model is None:
+        raise InvalidInput("--own-code", "is for a folder that `tailorbird train` wrote, and there is no MODEL")
+    picture = _draw(name, model, Wanted(settings.load(), image, threshold, a, b, tuple(lr or ()), own_code))
     path = out or Path(f"{name}.png")
     try:
         path.write_bytes(picture)
@@ -98,7 +105,7 @@ def _draw(name: str, model: str | None, wanted: Wanted) -> bytes:
         raise InvalidInput("MODEL", f"is missing: {name} is drawn of a model, as in `tailorbird figure {name} demo`")
     from tailorbird import results
 
-    with results.opened(model, wanted.here) as found:
+    with results.opened(model, wanted.here, own_code=wanted.own_code) as found:
         return OF_A_MODEL[name](found, wanted)
 
 
@@ -209,7 +216,7 @@ def _scatter(model: str | None, wanted: Wanted) -> bytes:
         here = wanted.here
         dataset = datasets.load(config.DataConfig(name=model), here.data, here.cache, here.download_timeout)
     else:
-        with results.opened(model, wanted.here) as found:
+        with results.opened(model, wanted.here, own_code=wanted.own_code) as found:
             dataset = found.dataset()
     if len(dataset.shape) > 1:
         raise InvalidInput("scatter", f"is drawn of tables, and {dataset.name} holds images")

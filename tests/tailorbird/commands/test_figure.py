@@ -1,5 +1,6 @@
 import io
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -232,6 +233,35 @@ def test_without_held_out_images_features_are_those_of_the_test_split(drawn, fol
     drawn("features", folder(made(data=data, model={"family": "cnn", "depth": 1, "width": 2}, epochs=1)))
 
 
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A module of the user's own with a model and a data set."""
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\n"
+        "from training import datasets\n"
+        "from training.config import DataConfig\n"
+        "def net(shape, outputs):\n"
+        "    return nn.Sequential(nn.Conv2d(1, 3, 3), nn.Flatten(), nn.Linear(3 * 36, outputs))\n"
+        "def load():\n"
+        "    return datasets.load(DataConfig(name='digits'), None, None)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    sys.modules.pop("mine", None)
+
+
+def test_own_code_of_a_folder_runs_where_it_is_said_to_be_the_users(drawn, tailorbird, folder, own):
+    model = {"family": "custom", "function": "mine:net"}
+    run = folder(made(data={"name": "mine:load", "validation": 0.1, "holdout": 0.1}, model=model))
+    for name in ("confusion", "curves", "graph"):
+        drawn(name, run)
+    for name in ("layers", "features", "predictions"):
+        refused(tailorbird("figure", name, run), "run: ")
+        drawn(name, run, "--own-code")
+    assert "1.0: 3 of 3 maps, 6×6" in drawn("features", run, "--own-code")[1]
+    refused(tailorbird("figure", "features", "--own-code"), "--own-code: is for a folder")
+
+
 # --- what a stranger's package may hold
 
 
@@ -240,16 +270,23 @@ def test_a_model_of_code_is_not_built(tailorbird, registered, images, name):
     model = {"family": "custom", "function": "os.path:join"}
     registered(images, config_yaml=config(images, model=model))
     refused(
-        tailorbird("figure", name, "pets:1"), "pets:1: model.family: custom is somebody's own code, which is never "
+        tailorbird("figure", name, "pets:1"), "pets:1: model.function: os.path:join is somebody's own code, which runs "
     )
 
 
 @pytest.mark.parametrize("name", ["predictions", "scatter", "features"])
-def test_a_data_set_of_code_is_not_loaded(tailorbird, registered, images, name, tmp_path, monkeypatch):
+def test_a_data_set_of_code_is_not_loaded(tailorbird, registered, folder, images, name, tmp_path, monkeypatch):
     (tmp_path / "stranger.py").write_text("raise SystemExit('ran')")
     monkeypatch.syspath_prepend(tmp_path)
-    registered(images, config_yaml=config(images, data={"name": "stranger:load"}))
-    refused(tailorbird("figure", name, "pets:1"), "pets:1: data.name: stranger:load is somebody's own code, which is ")
+    strange = config(images, data={"name": "stranger:load"})
+    registered(images, config_yaml=strange)
+    refused(tailorbird("figure", name, "pets:1"), "pets:1: data.name: stranger:load is somebody's own code, which runs")
+    refused(
+        tailorbird("figure", name, "pets:1", "--own-code"),
+        "--own-code: is for a folder that `tailorbird train` wrote, which pets:1 is not",
+    )
+    run = folder(images, config_yaml=strange)
+    refused(tailorbird("figure", name, run), "run: data.name: stranger:load is somebody's own code, which runs only")
 
 
 @pytest.mark.parametrize(
