@@ -64,10 +64,13 @@ def tell(
 ) -> None:
     """Print the table, and write the JSON where it is asked for."""
     print(f"\n{benchmark} on {machine()}; medians of {runs} runs in turn (least to greatest)\n")
+    width = max(map(len, [*figures, *ratios]))
     for name, one in figures.items():
-        print(f"  {name:44} {one['value']:10,.2f} {one['unit']:11} ({one['low']:,.2f} to {one['high']:,.2f})")
+        spread = f"({one['low']:,.2f} to {one['high']:,.2f})"
+        print(f"  {name:{width}} {one['value']:10,.2f} {one['unit']:11} {spread}")
     for name, one in ratios.items():
-        print(f"  {name:44} {one['value']:10,.2f} x          ({one['low']:.2f} to {one['high']:.2f}) {one['against']}")
+        spread = f"({one['low']:.2f} to {one['high']:.2f})"
+        print(f"  {name:{width}} {one['value']:10,.2f} {'x':11} {spread} {one['against']}")
     if to:
         date = datetime.now(UTC).isoformat(timespec="seconds")
         record = {"benchmark": benchmark, "machine": machine(), "date": date, "runs": runs}

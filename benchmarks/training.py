@@ -3,9 +3,10 @@
     python -m benchmarks.training
 
 On Fashion-MNIST, which must lie below TAILORBIRD_DATA_DIR (`tailorbird data fashion_mnist` gets it). In turn, an epoch
-each: a DataLoader over pictures with torchvision's transforms and Adam, as tutorials write it; the same over tensors
-that are normalised already; and this project's loop. CPU time counts that of every thread; all have one. The limit is
-the time that the products of the layers and the optimiser's step take alone, in the same shapes and digits.
+each: a DataLoader over pictures with torchvision's transforms and Adam, as tutorials write it, in float32; the same
+over tensors that are normalised already, and where this project's loop runs in bfloat16 also that in bfloat16; and
+this project's loop. CPU time counts that of every thread; all have one. The limit is the time that the products of the
+layers and the optimiser's step take alone, in the same shapes and digits.
 """
 
 import statistics
@@ -35,7 +36,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "MLP 784-256-128-10": {"model": {"family": "mlp", "width": [256, 128]}},
     "CNN 32-64-128": {"model": {"family": "cnn", "width": [32, 64, 128]}, "precision": "bf16"},
 }
-PICTURES, TENSORS, OURS = "DataLoader, pictures", "DataLoader, tensors", "tailorbird"
+PICTURES, TENSORS, HALVES = "DataLoader, pictures, fp32", "DataLoader, tensors, fp32", "DataLoader, tensors, bf16"
 
 
 @dataclass
@@ -78,17 +79,19 @@ def main() -> None:
         base = {"data": {"name": "fashion_mnist", "validation": 0, "holdout": 0}, "batch_size": BATCH, "epochs": runs}
         made = config.parse(RunConfig, {**base, "optimizer": {"lr": LR}, "device": "cpu", "threads": 1, **changes})
         dealt = splits.split(datasets.load(made.data, here.data, here.cache, here.download_timeout), made.data)
-        contenders = usual(made, dealt, images) | {OURS: ours(made, dealt, images)}
+        mine = f"tailorbird, {made.precision}"
+        contenders = usual(made, dealt, images) | {mine: ours(made, dealt, images)}
+        limits = []
         for _ in range(runs):
             for contender in contenders.values():
                 contender.measure(time.process_time)
-        limits = [_limit(made, dealt, 1 if given.quick else 50) for _ in range(runs)]
+            limits.append(_limit(made, dealt, 1 if given.quick else 50))
         for kind, one in contenders.items():
             figures[f"{name}: {kind}"] = report.figure(one.rates, "images/CPU-s")
             figures[f"{name}: {kind}, test accuracy"] = report.figure([100 * one.accuracy()], "%")
         figures[f"{name}: limit"] = report.figure(limits, "images/CPU-s")
-        rates = contenders[OURS].rates
-        for kind in (PICTURES, TENSORS):
+        rates = contenders[mine].rates
+        for kind in [one for one in contenders if one != mine]:
             ratios[f"{name}: speed, {kind}"] = report.ratio(rates, contenders[kind].rates, f"the rate of {kind}")
         ratios[f"{name}: share of the limit"] = report.ratio(rates, limits, "products and optimiser alone")
     print(report.flags())
@@ -104,7 +107,8 @@ def usual(made: RunConfig, dealt: Splits, images: int) -> dict[str, Contender]:
     pictures = _Pictures([(pixels[place], int(target)) for place, target in enumerate(train.targets)], standard)
     floats = (torch.from_numpy(pixels).unsqueeze(1) / 255 - MEAN) / DEVIATION
     tensors = TensorDataset(floats, torch.from_numpy(train.targets))
-    return {PICTURES: _plain(made, dealt, pictures), TENSORS: _plain(made, dealt, tensors)}
+    usual = {PICTURES: _plain(made, dealt, pictures), TENSORS: _plain(made, dealt, tensors)}
+    return usual | ({HALVES: _plain(made, dealt, tensors, half=True)} if made.precision == "bf16" else {})
 
 
 def ours(made: RunConfig, dealt: Splits, images: int) -> Contender:
@@ -114,8 +118,8 @@ def ours(made: RunConfig, dealt: Splits, images: int) -> Contender:
     return Contender(lambda: _ignore(run.step()), lambda: run.score(dealt.test)[1], images)
 
 
-def _plain(made: RunConfig, dealt: Splits, examples: Dataset[Any]) -> Contender:
-    """Float images from a DataLoader, Adam, the loss fetched in every step."""
+def _plain(made: RunConfig, dealt: Splits, examples: Dataset[Any], *, half: bool = False) -> Contender:
+    """Float images from a DataLoader, Adam, the loss fetched in every step; `half` computes in bfloat16."""
     torch.manual_seed(0)
     device = loop.choose_device(made.device)
     network = _same_layers(made, dealt).to(device)
@@ -129,7 +133,8 @@ def _plain(made: RunConfig, dealt: Splits, examples: Dataset[Any]) -> Contender:
         total = 0.0
         for images, labels in batches:
             optimizer.zero_grad()
-            loss = criterion(network(images.to(device)), labels.to(device))
+            with torch.autocast(device.type, torch.bfloat16, enabled=half):
+                loss = criterion(network(images.to(device)), labels.to(device))
             loss.backward()
             optimizer.step()
             total += loss.item()

@@ -37,8 +37,17 @@ def decode(data: bytes, max_pixels: int) -> Image.Image:
 
 
 def to_signature(image: Image.Image, shape: Sequence[int]) -> NDArray[np.uint8]:
-    """Bring an image to uint8 pixels of `shape`: [height, width], or [height, width, 3] for colour."""
-    image = _upright(image)
+    """Bring an image to uint8 pixels of `shape`: [height, width], or [height, width, 3] for colour.
+
+    Raises InvalidInput for one whose palette does not fit its pixels.
+    """
+    try:
+        return _converted(_upright(image), shape)
+    except ValueError as error:
+        raise InvalidInput("image", f"cannot be converted ({error})") from None
+
+
+def _converted(image: Image.Image, shape: Sequence[int]) -> NDArray[np.uint8]:
     if image.mode.startswith(("I", "F")):  # 16 bits a channel: Pillow's own conversion would clip instead of scale
         deep = np.asarray(image).astype(np.int32)
         deep[deep == image.info.get("transparency", -1)] = 0

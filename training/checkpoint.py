@@ -37,7 +37,8 @@ def interrupted(run: Run, splits: Splits) -> bytes:
         parts["averaged"] = run.averaged.state_dict()
     for index, state in run.optimizer.state_dict()["state"].items():
         parts[f"optimizer.{index}"] = {name: value for name, value in state.items() if value is not None}
-    tensors = {f"{part}/{name}": value.contiguous() for part, state in parts.items() for name, value in state.items()}
+    named = {f"{part}/{name}": value for part, state in parts.items() for name, value in state.items()}
+    tensors = {name: value.clone(memory_format=torch.contiguous_format) for name, value in named.items()}  # may be tied
     tensors["random"] = run.random.get_state()
     history = [{"epoch": one.epoch, **one.metrics()} for one in run.epochs]
     return bytes(safetensors.torch.save(tensors, {"run": identity(run, splits), "epochs": json.dumps(history)}))
@@ -68,7 +69,8 @@ def epoch(**figures: Any) -> Epoch:
 def identity(run: Run, splits: Splits) -> str:
     """What must be the same for a run to go on: all that determines its weights, and the order of its examples."""
     total = hashlib.sha256(configs.digest(run.config).encode())
-    total.update(splits.train.ids.tobytes())
+    for split in (splits.train, splits.validation):
+        total.update(split.ids.tobytes() + split.targets.tobytes())
     return total.hexdigest()
 
 

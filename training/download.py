@@ -11,9 +11,9 @@ import urllib.request
 import zlib
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import wrap_file
 
+from tailorbird import terminal
 from tailorbird.errors import Unavailable
 
 
@@ -45,7 +45,7 @@ def fetch(url: str, path: Path, sha256: str, timeout: float) -> None:
 def _copy(url: str, descriptor: int, name: str, timeout: float) -> None:
     with os.fdopen(descriptor, "wb") as file, urllib.request.urlopen(url, timeout=timeout) as answer:  # noqa: S310
         size = answer.length or 0
-        with wrap_file(answer, total=size, description=name, console=Console(stderr=True)) as source:
+        with wrap_file(answer, total=size, description=name, console=terminal.console(stderr=True)) as source:
             shutil.copyfileobj(source, file)
         if size and file.tell() != size:
             raise OSError(f"the connection broke off after {file.tell()} of {size} bytes")

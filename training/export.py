@@ -95,7 +95,13 @@ def to_onnx(served: Served, shape: Sequence[int]) -> bytes:
             raise InvalidInput("model", f"cannot be exported to ONNX: {str(error).split(chr(10))[0]}") from None
     model = onnx.load_from_string(buffer.getvalue())
     onnx.checker.check_model(model, full_check=True)
-    return bytes(model.SerializeToString())
+    made = bytes(model.SerializeToString())
+    try:
+        _session(made).run(OUTPUTS, {name: np.zeros((2, *shape), np.float32 if len(shape) == 1 else np.uint8)})
+    except Exception as error:  # of kinds that ONNX Runtime does not name
+        told = "its export takes one input at a time; a size in it is written as a number, as by len(inputs)"
+        raise InvalidInput("model", f"{told}: {str(error).split(chr(10))[0]}") from None
+    return made
 
 
 def evaluate(model: bytes, split: Split, kind: Kind) -> Classification:

@@ -11,6 +11,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,9 +20,9 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tailorbird.errors import InvalidInput, TailorbirdError
-from training import models, normalization, objectives, optimization
+from training import code, models, normalization, objectives, optimization
 from training.augmentation import augment
-from training.config import AugmentConfig, Device, LossConfig, Objective, RunConfig
+from training.config import AugmentConfig, CustomConfig, Device, LossConfig, Objective, RunConfig
 from training.resident import Resident
 from training.splits import Split, Splits
 from training.tally import Tally
@@ -177,10 +178,12 @@ class Run:
         loss, right = 0.0, 0.0
         with torch.inference_mode():
             for chosen in torch.arange(len(split), device=self.device).split(split.together):
-                logits, targets = self.kept(split.inputs_at(split.places[chosen])), split.targets[chosen]
+                with self._blamed():
+                    logits = self.kept(split.inputs_at(split.places[chosen]))
+                targets = split.targets[chosen]
                 loss += self._measured_loss(logits, targets).item() * len(chosen)
                 answers = objectives.right(self.kind, logits, targets)
-                right += math.nan if answers is None else answers.double().sum().item()
+                right += math.nan if answers is None else answers.cpu().double().sum().item()
         return loss / len(split), right / len(split)
 
     def _lr(self, step: int) -> float:
@@ -218,13 +221,25 @@ class Run:
         inputs = augment(self._train.inputs_at(chosen), self.config.augment)
         # the rest of an epoch is of another size, and would be compiled again
         network = self._compiled if len(chosen) == self._batch else self.network
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            logits = network(inputs)
-        logits = logits.float()
+        half = torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
+        with half, self._blamed():
+            logits = network(inputs).float()
         loss = self._loss(logits, targets)
         (loss if share == 1 else loss * share).backward()
         tally.add(loss.detach(), objectives.right(self.kind, logits.detach(), targets), share)
         self.on_batch(len(targets))
+
+    @contextmanager
+    def _blamed(self) -> Iterator[None]:
+        """Tell what a module of the user's own raises as theirs, but for memory that runs out."""
+        try:
+            yield
+        except Exception as error:
+            own = self.config.model
+            if not isinstance(own, CustomConfig) or (isinstance(error, RuntimeError) and _is_memory(error)):
+                raise
+            with code.blamed(own.function, "model.function"):
+                raise
 
     def _check_losses(self, tally: Tally, rates: list[float]) -> None:
         if (step := tally.spoiled()) is None:

@@ -7,8 +7,8 @@ from training.arrays import as_tensor
 from training.config import RunConfig
 from training.splits import Split
 
-LEAST = 1e-6
-"""Nothing is divided by less: a column may hold one value throughout."""
+ROUNDING = 1e-7
+"""What varies by less than this share of itself holds one value throughout, to float32."""
 
 
 def moments(config: RunConfig, split: Split) -> tuple[Tensor, Tensor]:
@@ -27,7 +27,8 @@ def moments(config: RunConfig, split: Split) -> tuple[Tensor, Tensor]:
 def _of_rows(config: RunConfig, split: Split) -> tuple[Tensor, Tensor]:
     rows = torch.cat([as_tensor(batch).double() for batch in split.blocks()])
     if config.normalize == "standard":
-        return rows.mean(0).float(), rows.std(0, correction=0).clamp(min=LEAST).float()
+        mean = rows.mean(0)
+        return mean.float(), _divisor(rows.std(0, correction=0), mean).float()
     return _range(config, rows.amin(0), rows.amax(0))
 
 
@@ -44,12 +45,17 @@ def _of_images(config: RunConfig, split: Split) -> tuple[Tensor, Tensor]:
     shares = counts.double() / counts.sum(1, keepdim=True)
     means = [float(share @ values) for share in shares]
     variances = [float(share @ (values - mean) ** 2) for share, mean in zip(shares, means, strict=True)]
-    deviations = [max(variance**0.5, LEAST) for variance in variances]
-    return 255 * torch.tensor(means), 255 * torch.tensor(deviations)
+    mean, deviation = torch.tensor(means), torch.tensor(variances).sqrt()
+    return 255 * mean, 255 * _divisor(deviation, torch.ones(channels))
 
 
 def _range(config: RunConfig, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    width = (high - low).clamp(min=LEAST)
+    width = _divisor(high - low, torch.maximum(low.abs(), high.abs()))
     if config.normalize == "unit":
         return low.float(), width.float()
     return ((low + high) / 2).float(), (width / 2).float()
+
+
+def _divisor(spread: Tensor, size: Tensor) -> Tensor:
+    """The spread, or 1 where all values are the same: another one that comes later is not blown up."""
+    return torch.where(spread > ROUNDING * size.abs(), spread, torch.ones_like(spread))

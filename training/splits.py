@@ -20,6 +20,8 @@ from training.datasets import Dataset, Inputs, Targets
 from training.datasets.dataset import BLOCK_BYTES, blocks
 
 ID_BYTES = 16
+FEW = 20
+"""Examples of a set of labels that is no stratum of its own."""
 TOGETHER, NUMBERS = 512, 2**22
 """So many examples, and so many pixels or columns of them, are evaluated at once: a network makes far more of each."""
 
@@ -114,7 +116,7 @@ def split(dataset: Dataset, config: DataConfig) -> Splits:
     _check_dealt(dataset, parts, counts)
     train, validation, holdout, test = (parts[name] for name in ("train", "validation", "holdout", "test"))
     made = Splits(dataset.kind, dataset.classes, dataset.columns, train, validation, holdout, test)
-    return replace(made, notes=(*dataset.notes, *_notes(made, counts)))
+    return replace(made, notes=(*dataset.notes, *_notes(made, counts), *_leaks(dataset, ids, made.test)))
 
 
 def content_ids(inputs: Inputs) -> NDArray[np.uint8]:
@@ -127,11 +129,15 @@ def content_ids(inputs: Inputs) -> NDArray[np.uint8]:
 
 
 def _strata(dataset: Dataset) -> NDArray[np.int64]:
-    """What each example is dealt in proportion by: its class, or its set of labels; numbers are one stratum."""
+    """What each example is dealt in proportion by: its class, or its set of labels; numbers are one stratum.
+
+    So are all sets of labels that few examples have: shares of a single example would be rounded by the order of sets.
+    """
     if dataset.kind == "regression":
         return np.zeros(len(dataset.targets), np.int64)
     if dataset.kind == "multilabel":
-        return np.unique(dataset.targets, axis=0, return_inverse=True)[1].reshape(-1)
+        sets = np.unique(dataset.targets, axis=0, return_inverse=True)[1].reshape(-1)
+        return np.where(np.bincount(sets)[sets] < FEW, -1, sets)
     return dataset.targets.astype(np.int64, copy=False)
 
 
@@ -169,6 +175,13 @@ def _notes(made: Splits, counts: dict[str, int]) -> Iterator[str]:
             yield f"data.{name} has {len(part):,} of {counts[name]:,}: equal examples stay together"
         if len(part) and (absent := made.absent(part)):
             yield f"data.{name} has nothing of {', '.join(absent)}, and its figures do not tell how these are answered"
+
+
+def _leaks(dataset: Dataset, ids: NDArray[np.uint8], test: Split) -> Iterator[str]:
+    """A note of test examples that are no news; a test split that is dealt here has none."""
+    known = {one.tobytes() for one in ids} if dataset.test else set()
+    if seen := sum(one.tobytes() in known for one in test.ids):
+        yield f"{seen:,} of {len(test):,} test examples are in the training split too, and make the test easier"
 
 
 def _deal(

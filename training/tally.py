@@ -36,7 +36,8 @@ class Tally:
 
     def mean(self, batch: int, count: int) -> tuple[float, float]:
         """Loss and accuracy over `count` examples, each step of so many, the last of the rest."""
-        sizes = torch.full((len(self._losses),), float(batch), device=self._losses.device)
-        sizes[-1] = count - batch * (len(self._losses) - 1)
+        losses = self._losses.cpu().double()  # mps has no doubles
+        sizes = torch.full_like(losses, batch)
+        sizes[-1] = count - batch * (len(losses) - 1)
         right = math.nan if self._right is None else self._right.item() / count
-        return float((self._losses.double() * sizes).sum()) / count, right
+        return float((losses * sizes).sum()) / count, right

@@ -8,6 +8,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from tuning.spec import SweepSpec
 from tuning.summary import cells, figure
@@ -70,12 +71,11 @@ class LiveTable:
             self._console.print(
                 f"trial {number}/{len(self._rows)} {status} after {epoch}/{row.epochs} epochs: "
                 f"{self._metric} {reached} ({what})",
-                highlight=False,
                 soft_wrap=True,
             )
         if problem:
             told = f"trial {number}: {problem}"
-            self._console.print(told, style="red", markup=False, highlight=False, soft_wrap=True)
+            self._console.print(told, style="red", soft_wrap=True)
 
     def _show(self) -> None:
         if not self._live.is_started:
@@ -85,7 +85,7 @@ class LiveTable:
         if len(shown) > ROWS:  # those that move, then those that moved last
             shown = sorted(shown, key=lambda item: (item[1].status != "running", item[1].status == "pending", -item[0]))
         for number, row in shown[:ROWS]:
-            status = f"[{_MARKS[row.status]}]{row.status}[/]"
+            status = Text(row.status, _MARKS[row.status])
             epoch = f"{row.metrics.get('epoch', 0)}/{row.epochs}"
             reached = figure(row.metrics.get(self._metric))
             table.add_row(str(number), status, epoch, reached, *cells(*self._spec.told(number, row.config)))

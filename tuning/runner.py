@@ -37,7 +37,7 @@ def run(spec: SweepSpec, settings: Settings, console: Console, who: str, address
     _check_runs(spec, dealt)
     _check_registry(settings)
     for note in dealt.notes:
-        console.print(note, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        console.print(note, style="yellow", soft_wrap=True)
     sweep = f"{spec.name}-{secrets.token_hex(3)}"
     stop = Stop()
     # caught twice: Ray sets a handler of its own for SIGTERM when it starts, which aborts the process
@@ -55,7 +55,7 @@ def run(spec: SweepSpec, settings: Settings, console: Console, who: str, address
                 raise TailorbirdError(f"no trial of {sweep} succeeded: {_first_problem(registry, sweep)}")
             if not spec.promote:
                 return Outcome(sweep, ranked, None)
-            console.print(f"measuring and exporting trial {ranked[0].trial.number}", highlight=False)
+            console.print(f"measuring and exporting trial {ranked[0].trial.number}")
             made = promotion.measure(registry, ranked[0], dealt)
             data = {**spec.data.model_dump(mode="json"), "sha256": dataset.digest()}
             lineage = promotion.lineage(ranked[0], sweep, data, champion, spec.objective)
@@ -171,7 +171,7 @@ def _check_room(spec: SweepSpec, console: Console, own: bool) -> None:
             what = f"a trial wants {wanted:g} {name}s, and the Ray cluster has {there.get(name, 0):g} in all"
             if own:
                 raise InvalidInput(f"resources.{name.lower()}s", what)
-            console.print(f"{what}: it waits until a node with more joins", style="yellow", highlight=False)
+            console.print(f"{what}: it waits until a node with more joins", style="yellow")
 
 
 def _answer(future: Any) -> None:

@@ -1,6 +1,7 @@
 """The search space: a domain for each dotted key of a RunConfig, sampled or laid out as a grid."""
 
 import itertools
+import json
 import math
 import random
 from collections.abc import Iterator, Mapping
@@ -45,10 +46,30 @@ class Domain(Config):
 
 
 def samples(space: Mapping[str, Domain], trials: int, seed: int) -> Iterator[dict[str, Any]]:
-    """`trials` independent points of the space; the same seed gives the same points."""
-    source = random.Random(seed)
+    """`trials` points of the space; of choices alone none again before all were drawn. One seed gives the same."""
+    source, drawn, most = random.Random(seed), set[str](), _points(space)
     for _ in range(trials):
-        yield {key: domain.sample(source) for key, domain in space.items()}
+        point = _point(space, source)
+        while most and _written(point) in drawn:
+            point = _point(space, source)
+        drawn.add(_written(point))
+        if len(drawn) == most:
+            drawn.clear()
+        yield point
+
+
+def _point(space: Mapping[str, Domain], source: random.Random) -> dict[str, Any]:
+    return {key: domain.sample(source) for key, domain in space.items()}
+
+
+def _points(space: Mapping[str, Domain]) -> int | None:
+    """How many there are; None where a domain has no end of values."""
+    choices = [one.choice for one in space.values()]
+    return None if None in choices else math.prod(len(set(map(_written, one or []))) for one in choices)
+
+
+def _written(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
 
 
 def grid(space: Mapping[str, Domain]) -> Iterator[dict[str, Any]]:

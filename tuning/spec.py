@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from registry import names
 from tailorbird.errors import InvalidInput
@@ -23,6 +23,16 @@ Metric = Literal[
     "fit_loss", "fit_accuracy",
 ]  # fmt: skip
 """What a study can be shown beside: of an epoch; of the test split; of the training split without dropout (fit)."""
+
+
+def _ratios(reference: dict[Metric, float]) -> dict[Metric, float]:
+    for name, value in reference.items():
+        if name.endswith("accuracy") and not 0 <= value <= 1:
+            raise ValueError(f"{name} must be from 0 to 1, as 0.97, not {value:g}")
+    return reference
+
+
+Reference = Annotated[dict[Metric, float], AfterValidator(_ratios)]
 
 
 class Promote(Config):
@@ -45,7 +55,7 @@ class Listed(Config):
     model_config = ConfigDict(extra="allow")
 
     name: str | None = None
-    reference: dict[Metric, float] | None = None
+    reference: Reference | None = None
 
     @property
     def run(self) -> dict[str, Any]:
@@ -61,7 +71,7 @@ class SweepSpec(Config):
     space: Annotated[dict[str, Domain], Field(min_length=1)] | None = None
     runs: Annotated[list[Listed], Field(min_length=1)] | None = None
     seeds: Annotated[int, Field(strict=True, ge=1, le=1000)] = Field(1, description="runs of each config")
-    reference: dict[Metric, float] | None = Field(None, description="figures that the best trial is shown beside")
+    reference: Reference | None = Field(None, description="figures that the best trial is shown beside")
     source: str | None = Field(None, description="where the figures of `reference` come from")
     trials: Annotated[int, Field(strict=True, ge=1, le=MOST_TRIALS)] | None = None
     search: Literal["random", "grid"] = "random"
@@ -79,6 +89,10 @@ class SweepSpec(Config):
             raise InvalidInput("trials", "is missing: how many points of the space to try")
         if self.trials is not None and (self.runs is not None or self.search == "grid"):
             raise InvalidInput("trials", "is of random search alone; runs and grids have as many as they list")
+        if self.runs is not None and self.search == "grid":
+            raise InvalidInput("search", "is how points of a space are chosen; runs are all run")
+        if self.seed and (self.runs is not None or self.search == "grid"):
+            raise InvalidInput("seed", "is of random search alone; run.seed is that of each run")
         if self.promote and not self.data.holdout:
             raise InvalidInput("promote", "needs data.holdout above 0, the images that a candidate is judged on")
         choosing = self.promote is not None or self.scheduler != "none"
@@ -91,9 +105,13 @@ class SweepSpec(Config):
         """The run config of each trial, in order; raises InvalidInput where one of them is not valid."""
         # a trial has as many threads as it is given CPUs, and its config says so
         base = {"data": self.data.model_dump(), "threads": max(1, int(self.resources.cpus)), **self.run}
-        return [
-            one.model_copy(update={"seed": one.seed + more}) for one in self._points(base) for more in range(self.seeds)
-        ]
+        found, times = [], Counter[str]()
+        for one in self._points(base):
+            point = one.model_dump_json()
+            first = one.seed + self.seeds * (times[point] if self.space else 0)  # drawn again, it has other seeds
+            times[point] += 1
+            found += [one.model_copy(update={"seed": first + more}) for more in range(self.seeds)]
+        return found
 
     def listed(self, number: int) -> Listed:
         """What the spec says of a trial beside its config; trials are numbered from 1."""
@@ -165,10 +183,14 @@ def read(path: Path, assignments: list[str]) -> SweepSpec:
         key, _, _ = assignment.partition("=")
         if key.startswith("space."):  # the keys of a space have dots in them
             domain = config.override({}, [f"value={assignment.partition('=')[2]}"])["value"]
-            given = {**given, "space": {**(given.get("space") or {}), key.removeprefix("space."): domain}}
+            domains = given.get("space") or {}
+            if isinstance(domains, Mapping):  # what is none is refused below
+                given = {**given, "space": {**domains, key.removeprefix("space."): domain}}
         else:
             given = config.override(given, [assignment])
-    return parse(given)
+    spec = parse(given)
+    _check_told_apart(spec)
+    return spec
 
 
 def parse(given: Mapping[str, Any]) -> SweepSpec:
@@ -182,6 +204,19 @@ def parse(given: Mapping[str, Any]) -> SweepSpec:
         raise InvalidInput("run.data", "stands at the top of the spec, beside run")
     _ = spec.configs
     return spec
+
+
+def _check_told_apart(spec: SweepSpec) -> None:
+    """Of explicit runs; what an older ledger holds is read as it is."""
+    names: dict[str, tuple[int, RunConfig]] = {}
+    seen: list[RunConfig] = []
+    for place, (listed, one) in enumerate(zip(spec.runs or [], spec.configs[:: spec.seeds], strict=False)):
+        if one in seen:
+            raise InvalidInput(f"runs.{place}", f"is runs.{seen.index(one)} again; seeds says how often to train each")
+        seen.append(one)
+        first, other = names.setdefault(listed.name or "", (place, one))
+        if listed.name and other.model_copy(update={"seed": one.seed}) != one:
+            raise InvalidInput(f"runs.{place}.name", f"{listed.name!r} is that of runs.{first} too")
 
 
 def lookup(given: Mapping[str, Any], path: str) -> Any:

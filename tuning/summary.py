@@ -30,19 +30,18 @@ def show_trials(spec: SweepSpec, console: Console) -> None:
 def show_outcome(outcome: Outcome, spec: SweepSpec, console: Console) -> None:
     """The best five trials, and what became of the best."""
     console.print(best(outcome.ranked, spec))
-    console.print(f"sweep {outcome.sweep} finished", highlight=False)
+    console.print(f"sweep {outcome.sweep} finished")
     if not outcome.promotion:
         return
     version, evidence = outcome.promotion.version, outcome.promotion.version.evidence
     console.print(
         f"registered {version}: held-out accuracy {evidence['accuracy']:.2%} ± {evidence['standard_error']:.2%}, "
         f"test accuracy {evidence['test']['accuracy']:.2%}, " + gates.told(evidence["parity"]),
-        highlight=False,
     )
     if outcome.promotion.obstacle:
-        console.print(f"not promoted: {outcome.promotion.obstacle}", highlight=False, style="yellow")
+        console.print(f"not promoted: {outcome.promotion.obstacle}", style="yellow")
     else:
-        console.print(f"promoted to {version.model}@{outcome.promotion.alias}", highlight=False, style="green")
+        console.print(f"promoted to {version.model}@{outcome.promotion.alias}", style="green")
 
 
 def best(ranked: Sequence[Ranked], spec: SweepSpec) -> Table:
@@ -51,7 +50,7 @@ def best(ranked: Sequence[Ranked], spec: SweepSpec) -> Table:
     table = Table("trial", metric, "at", *spec.varied.values(), title=f"best of {spec.name}", box=box.SIMPLE)
     for one in ranked[:BEST]:
         values = cells(*spec.values(one.trial.config))
-        reached = [figure(one.best.metrics[metric]), f"{one.best.epoch}/{len(one.trial.reports)}"]
+        reached = [figure(one.best.metrics[metric]), f"{one.best.epoch}/{one.trial.reports[-1].epoch}"]
         table.add_row(str(one.trial.number), *reached, *values)
     return table
 

@@ -37,19 +37,17 @@ def sweep(
 
     Example: tailorbird sweep tuning/specs/fashion-mlp.yaml --set trials=8
     """
-    from rich.console import Console
-
-    from tailorbird import settings
+    from tailorbird import settings, terminal
     from tuning import spec as specs
     from tuning import summary
 
     checked = specs.read(spec, assignments or [])
-    console = Console(stderr=as_json)
+    console = terminal.console(stderr=as_json)
     if dry_run:
         summary.show_trials(checked, console)
         return
     from tuning import runner
-    from tuning.report import terminal
+    from tuning.report.terminal import show
 
     outcome = runner.run(checked, settings.load(), console, settings.who(who), address)
     if as_json:
@@ -57,7 +55,7 @@ def sweep(
     elif checked.promote:
         summary.show_outcome(outcome, checked, console)
     else:
-        terminal.show(outcome, checked, console)
+        show(outcome, checked, console)
 
 
 if __name__ == "__main__":

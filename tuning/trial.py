@@ -1,12 +1,14 @@
 """A trial: one run on one worker, an epoch a step."""
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 import ray
+import torch
 from ray import tune
 
 from training import checkpoint, evaluation
@@ -20,6 +22,8 @@ class Trial(tune.Trainable):  # type: ignore[misc]
 
     def setup(self, config: dict[str, Any], splits: Splits, writer: Any, objective: Objective) -> None:
         self._splits, self._writer, self._objective = splits, writer, objective
+        if not ray.get_gpu_ids():  # Ray leaves them visible to a trial that asked for none
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -28,6 +32,8 @@ class Trial(tune.Trainable):  # type: ignore[misc]
         config = RunConfig.model_validate(new_config["trial"]["run"])
         self._tell("set_trial", self._number, "running")
         with self._failing():
+            if config.compile:  # else what earlier trials compiled counts towards the most that torch compiles
+                torch.compiler.reset()
             self._run = Run(config, self._splits, self._objective)
         return True
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from tailorbird.commands.options import AsJson, print_json
-from tailorbird.errors import InvalidInput
+from tailorbird.errors import InvalidInput, Unavailable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,9 +43,7 @@ def data(
 
     Example: tailorbird data fashion_mnist --out sheet.png
     """
-    from rich.console import Console
-
-    from tailorbird import settings
+    from tailorbird import settings, terminal
     from training import config, datasets
 
     here = settings.load()
@@ -58,7 +56,7 @@ def data(
     if as_json:
         print_json(dataset.record())
     else:
-        _show(dataset, out, Console())
+        _show(dataset, out, terminal.console())
 
 
 def _source(name: str, folder: Path) -> dict[str, Any]:
@@ -113,19 +111,19 @@ def _show(dataset: "Dataset", out: Path | None, console: "Console") -> None:
     table.add_row("all", *(str(record[part]) for part in ("train", "test")[: len(table.columns) - 1]), style="bold")
     console.print(table)
     if dataset.columns:
-        console.print(f"columns: {', '.join(dataset.columns)}", highlight=False, soft_wrap=True)
+        console.print(f"columns: {', '.join(dataset.columns)}", soft_wrap=True)
     for note in dataset.notes:
-        console.print(note, style="yellow", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"SHA-256 {record['sha256']}", highlight=False, soft_wrap=True)
+        console.print(note, style="yellow", soft_wrap=True)
+    console.print(f"SHA-256 {record['sha256']}", soft_wrap=True)
     if not dataset.test:
-        console.print("no test split of its own: data.test sets one apart", highlight=False)
+        console.print("no test split of its own: data.test sets one apart")
     if out:
         kind = "scatter matrix" if dataset.columns else "contact sheet"
-        console.print(f"{kind}: {out}", highlight=False, soft_wrap=True)
+        console.print(f"{kind}: {out}", soft_wrap=True)
 
 
 def _write(path: Path, picture: bytes) -> None:
     try:
         path.write_bytes(picture)
     except OSError as error:
-        raise InvalidInput("--out", f"{path} cannot be written: {error.strerror}") from None
+        raise Unavailable(f"{path} cannot be written: {error.strerror}; --out names another file") from None

@@ -36,15 +36,13 @@ def demo() -> None:
 
     Example: tailorbird demo
     """
-    from rich.console import Console
-
-    from tailorbird import settings
+    from tailorbird import settings, terminal
     from tuning import runner, summary
 
-    here, console = settings.load(), Console()
+    here, console = settings.load(), terminal.console()
     spec, dataset = _choose(here, console)
     console.rule("sweep")
-    console.print(f"{len(spec.configs)} trials over {', '.join(spec.varied.values())}", highlight=False)
+    console.print(f"{len(spec.configs)} trials over {', '.join(spec.varied.values())}")
     outcome = runner.run(spec, here, console, settings.who())
     summary.show_outcome(outcome, spec, console)
     model = spec.promote.model if spec.promote else spec.name
@@ -54,7 +52,6 @@ def demo() -> None:
     console.rule()
     console.print(
         f"registry and models: {here.home}\nnext: tailorbird serve {model}, tailorbird registry show {model}",
-        highlight=False,
         soft_wrap=True,
     )
 
@@ -87,7 +84,7 @@ def _verify(here: "Settings", model: str, console: "Console") -> None:
     with Registry(here) as registry:
         champion = versions.resolve(registry, model)
         problems = versions.verify(registry, champion)
-    console.print(f"{champion} is {model}@champion: {'; '.join(problems) or 'every file verified'}", highlight=False)
+    console.print(f"{champion} is {model}@champion: {'; '.join(problems) or 'every file verified'}")
 
 
 def _ask(here: "Settings", spec: "SweepSpec", dataset: "Dataset", model: str, console: "Console") -> None:
@@ -102,7 +99,7 @@ def _ask(here: "Settings", spec: "SweepSpec", dataset: "Dataset", model: str, co
     table = Table("image", "true", "predicted", "confidence", "ms", box=box.SIMPLE)
     labels, times = [], []
     with _serving(model) as url:
-        console.print(f"serving {model} at {url}", highlight=False)
+        console.print(f"serving {model} at {url}")
         for position in chosen:
             true = dataset.classes[test.targets[position]]
             start = time.perf_counter()
@@ -119,7 +116,6 @@ def _ask(here: "Settings", spec: "SweepSpec", dataset: "Dataset", model: str, co
     console.print(
         f"{IMAGES} images over HTTP, median {statistics.median(times):.1f} ms; "
         f"{told['accepted']} true labels accepted as feedback",
-        highlight=False,
     )
 
 

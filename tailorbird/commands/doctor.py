@@ -39,10 +39,10 @@ def doctor(as_json: AsJson = False) -> None:
 
     Example: tailorbird doctor
     """
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    from tailorbird import settings
+    from tailorbird import settings, terminal
 
     here = settings.load()
     findings = [finding for check in CHECKS for finding in check(here)]
@@ -52,8 +52,8 @@ def doctor(as_json: AsJson = False) -> None:
         table = Table("check", "state", "what", "what to do", box=None, header_style="bold", padding=(0, 2, 0, 0))
         colours = {"ok": "green", "warning": "yellow", "error": "red"}
         for one in findings:
-            table.add_row(one.check, f"[{colours[one.state]}]{one.state}[/]", one.what, one.mend)
-        Console().print(table)
+            table.add_row(one.check, Text(one.state, colours[one.state]), one.what, one.mend)
+        terminal.console().print(table)
     if any(one.state == "error" for one in findings):
         raise typer.Exit(1)
 

@@ -229,10 +229,10 @@ def _descent(model: str | None, wanted: Wanted) -> bytes:
     if model is not None:
         raise InvalidInput("MODEL", "is not needed: descent is drawn of a·x² + b·y²")
     a, b = (1.0 if wanted.a is None else wanted.a), (4.0 if wanted.b is None else wanted.b)
-    rates = wanted.rates or tuple(float(f"{share / max(a, b):.3g}") for share in RATES)
     for option, value in (("--a", a), ("--b", b)):
         if not STEEPNESS[0] <= value <= STEEPNESS[1]:
             raise InvalidInput(option, f"must be from {STEEPNESS[0]:g} to {STEEPNESS[1]:g}, not {value:g}")
+    rates = wanted.rates or tuple(float(f"{share / max(a, b):.3g}") for share in RATES)
     for rate in rates:
         if not (math.isfinite(rate) and 0 < rate <= MOST_RATE):
             raise InvalidInput("--lr", f"must be above 0 and at most {MOST_RATE:g}, not {rate:g}")

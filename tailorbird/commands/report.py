@@ -20,10 +20,8 @@ def report(
 
     Example: tailorbird report fashion-mlp-1a2b3c --out fashion-mlp.html
     """
-    from rich.console import Console
-
     from registry.core import Registry
-    from tailorbird import settings
+    from tailorbird import settings, terminal
     from tuning.report import page, results
 
     here = settings.load()
@@ -39,4 +37,4 @@ def report(
     if as_json:
         print_json({**found.record(), "page": str(path)})
     else:
-        Console().print(f"report: {path}", highlight=False, soft_wrap=True)
+        terminal.console().print(f"report: {path}", soft_wrap=True)

@@ -16,12 +16,11 @@ def list_sweeps(as_json: AsJson = False) -> None:
     Example: tailorbird sweeps list
     """
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     from registry import ledger
     from registry.core import Registry
-    from tailorbird import settings
+    from tailorbird import settings, terminal
 
     with Registry(settings.load()) as registry:
         found = ledger.sweeps(registry)
@@ -31,7 +30,7 @@ def list_sweeps(as_json: AsJson = False) -> None:
     table = Table("sweep", "status", "registered", "began (UTC)", "who", box=box.SIMPLE)
     for one in found:
         table.add_row(one.id, one.status, _version(one.spec, one.registered), one.created[:19], one.who)
-    Console().print(table)
+    terminal.console().print(table)
 
 
 @app.command()
@@ -60,28 +59,29 @@ def show(
 
 def _print(found: Any, trials: list[Any]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
+    from tailorbird import terminal
+    from tuning.report.results import kept
     from tuning.spec import parse
     from tuning.summary import cells, figure
 
-    console, spec = Console(), parse(found.spec)
-    console.print(f"{found.id}: {found.status}, began {found.created[:19]} UTC by {found.who}", highlight=False)
+    console, spec = terminal.console(), parse(found.spec)
+    console.print(f"{found.id}: {found.status}, began {found.created[:19]} UTC by {found.who}")
     if found.problem:
-        console.print(found.problem, highlight=False, style="red")
+        console.print(found.problem, style="red")
     if found.registered:
-        console.print(f"registered {_version(found.spec, found.registered)}", highlight=False)
+        console.print(f"registered {_version(found.spec, found.registered)}")
     metric = spec.objective.metric
     table = Table("trial", "status", "epochs", metric, *spec.varied.values(), box=box.SIMPLE)
     for one in trials:
-        last = one.reports[-1].metrics.get(metric) if one.reports else None
-        epochs = f"{len(one.reports)}/{one.config['epochs']}"
-        table.add_row(str(one.number), one.status, epochs, figure(last), *cells(*spec.values(one.config)))
+        reached = kept(one).metrics.get(metric) if one.reports else None
+        epochs = f"{one.reports[-1].epoch if one.reports else 0}/{one.config['epochs']}"
+        table.add_row(str(one.number), one.status, epochs, figure(reached), *cells(*spec.values(one.config)))
     console.print(table)
     for one in trials:
         if one.problem:
-            console.print(f"trial {one.number}: {one.problem}", highlight=False, style="red")
+            console.print(f"trial {one.number}: {one.problem}", style="red")
 
 
 def _version(spec: dict[str, Any], number: int | None) -> str:

@@ -39,10 +39,7 @@ def train(
 
     Example: tailorbird train run.yaml --set model.width=256 --set epochs=10
     """
-    from rich.console import Console
-
-    from registry.storage.files import write_flushed
-    from tailorbird import settings
+    from tailorbird import settings, terminal
     from training import candidate, checkpoint, datasets, splits
     from training import config as configs
 
@@ -51,14 +48,14 @@ def train(
     folder = (out or here.home / "runs" / f"{config.stem}-{configs.digest(checked)[:8]}").absolute()
     dataset = datasets.load(checked.data, here.data, here.cache, here.download_timeout)
     dealt = splits.split(dataset, checked.data)
-    console = Console(stderr=as_json)
+    console = terminal.console(stderr=as_json)
     obstacle = candidate.obstacle(dealt)
     for note in dealt.notes:
-        console.print(note, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        console.print(note, style="yellow", soft_wrap=True)
     _make(folder)
     run = _trained(checked, dealt, console, folder, resume)
     weights = checkpoint.encode(run.best_state)
-    write_flushed(folder / "checkpoint.safetensors", weights)  # first, so that it is there whatever comes after
+    _replace(folder, candidate.records(checked, weights, run.epochs, run.best.epoch))  # there, whatever comes after
     made = (candidate.results if obstacle else candidate.make)(checked, dealt, weights, run.epochs, run.best.epoch)
     _write(folder, made.files)
     (folder / INTERRUPTED).unlink(missing_ok=True)
@@ -100,20 +97,25 @@ def _trained(config: "RunConfig", dealt: "Splits", console: "Console", folder: P
     except Diverged as error:
         if not run.best_state:
             raise
-        _write(folder, candidate.records(config, checkpoint.encode(run.best_state), run.epochs, run.best.epoch))
+        _replace(folder, candidate.records(config, checkpoint.encode(run.best_state), run.epochs, run.best.epoch))
         raise Diverged(f"{error}; they are in {folder / 'checkpoint.safetensors'}") from None
     return run
 
 
-def _write(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write what a run leaves behind in place of what an earlier one did."""
-    from registry.storage.files import write_flushed
+def _replace(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write what a run leaves behind once all of an earlier one is gone, so that no two are ever mixed."""
     from training import candidate
+
+    for name in candidate.FILES:
+        (folder / name).unlink(missing_ok=True)
+    _write(folder, files)
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    from registry.storage.files import write_flushed
 
     for name, data in files.items():
         write_flushed(folder / name, data)
-    for name in set(candidate.FILES) - files.keys():
-        (folder / name).unlink(missing_ok=True)
 
 
 def _read(state: Path) -> bytes:
@@ -135,7 +137,7 @@ def with_bar(run: "Run", console: "Console", epochs: int, on_epoch: Callable[[],
             epoch = run.step()
             figures = "  ".join(f"{name} {value:.4f}" for name, value in epoch.metrics().items() if "_" in name)
             number = f"epoch {epoch.epoch}/{run.config.epochs}"
-            bar.console.print(f"{number}  {figures}  {epoch.seconds:.1f} s", highlight=False)
+            bar.console.print(f"{number}  {figures}  {epoch.seconds:.1f} s")
             on_epoch()
 
 
@@ -150,10 +152,10 @@ def _record(run: "Run", made: "Candidate | Results", folder: Path, obstacle: str
 
 
 def _show(run: "Run", made: "Candidate | Results", folder: Path, obstacle: str | None, console: Any) -> None:
-    console.print(f"kept epoch {run.best.epoch} of {run.trained}", highlight=False)
+    console.print(f"kept epoch {run.best.epoch} of {run.trained}")
     for split, figures in made.figures.items():
         told = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in figures.items())
-        console.print(f"{SPLITS[split]}: {told}", highlight=False, soft_wrap=True)
+        console.print(f"{SPLITS[split]}: {told}", soft_wrap=True)
     if obstacle:
-        console.print(f"no package: {obstacle}", highlight=False, soft_wrap=True)
-    console.print(f"results: {folder}", highlight=False, soft_wrap=True)
+        console.print(f"no package: {obstacle}", soft_wrap=True)
+    console.print(f"results: {folder}", soft_wrap=True)

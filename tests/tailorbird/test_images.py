@@ -253,3 +253,10 @@ def test_a_bomb_is_too_large_before_anything_of_it_is_unpacked(limit, monkeypatc
     with warnings.catch_warnings(), pytest.raises(TooLarge, match=r"^image: "):
         warnings.simplefilter("error")
         images.decode(bomb, limit)
+
+
+def test_a_palette_that_does_not_fit_is_told():
+    palette, few = chunk(b"PLTE", bytes(range(48))), chunk(b"tRNS", bytes(300))
+    data = png(4, 3, 8, 3, b"".join(b"\0" + bytes(4) for _ in range(3)), palette + few)
+    with pytest.raises(InvalidInput, match=r"^image: cannot be "):
+        pixels(data, (3, 4))

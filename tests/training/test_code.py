@@ -4,7 +4,9 @@ import sys
 import pytest
 
 from tailorbird.errors import InvalidInput, NotFound
-from training import code
+from training import candidate, checkpoint, code
+from training.config import RunConfig
+from training.loop import Run
 
 
 @pytest.fixture
@@ -104,3 +106,68 @@ def test_a_console_script_finds_it_too(tmp_path):
         cwd=tmp_path, capture_output=True, text=True,
     )  # fmt: skip
     assert told.stdout == "built\n", told.stderr
+
+
+NETS = """
+from torch import nn
+
+class Tied(nn.Module):
+    def __init__(self, outputs):
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(64, 64), nn.Linear(64, 64), nn.Linear(64, outputs)
+        self.second.weight = self.first.weight
+
+    def forward(self, inputs):
+        return self.last(self.second(self.first(inputs.flatten(1)).relu()).relu())
+
+class Length(nn.Linear):
+    def forward(self, inputs):
+        return super().forward(inputs.reshape(len(inputs), -1))
+
+class Late(nn.Linear):
+    def forward(self, inputs):
+        if self.training and len(inputs) > 2:
+            raise KeyError("late")
+        return super().forward(inputs.flatten(1))
+
+def tied(shape, outputs):
+    return Tied(outputs)
+
+def length(shape, outputs):
+    return Length(64, outputs)
+
+def late(shape, outputs):
+    return Late(64, outputs)
+"""
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, digit_splits):
+    """Trains two epochs of a model of the user's own, as `tailorbird train` does."""
+    (tmp_path / "nets_of_tests.py").write_text(NETS)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def trained(name):
+        model = {"family": "custom", "function": f"nets_of_tests:{name}"}
+        config = RunConfig(data={"name": "digits"}, model=model, epochs=2, device="cpu")
+        made = Run(config, digit_splits)
+        for _ in made:
+            assert checkpoint.interrupted(made, digit_splits)
+        return candidate.make(config, digit_splits, checkpoint.encode(made.best_state), made.epochs, made.best.epoch)
+
+    yield trained
+    sys.modules.pop("nets_of_tests", None)
+
+
+def test_weights_may_be_tied(run):
+    assert run("tied").holdout.accuracy > 0.5
+
+
+def test_an_export_for_one_input_is_told(run):
+    with pytest.raises(InvalidInput, match=r"^model: its export takes one input at a time; .* len\(inputs\)"):
+        run("length")
+
+
+def test_what_a_module_raises_in_training_is_told_as_its_own(run):
+    with pytest.raises(InvalidInput, match=r"^model\.function: nets_of_tests:late raised KeyError: 'late' \(nets_of_"):
+        run("late")

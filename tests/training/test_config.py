@@ -423,3 +423,17 @@ def test_a_score_is_larger_where_the_metric_is_better():
 def test_sizes_are_counts_or_fractions():
     sizes = DataConfig(name="digits", validation=5000, holdout=0.25)
     assert type(sizes.validation) is int and sizes.holdout == 0.25
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("epochs: 5\noptimizer: {name: sgd}\noptimizer: {lr: 0.1}\n")
+    with pytest.raises(InvalidInput, match=r"is not YAML: 'optimizer' stands twice"):
+        config.read(path)
+    path.write_text("base: &base {lr: 0.1}\noptimizer: {<<: *base, lr: 0.2}\n")
+    assert config.read(path)["optimizer"] == {"lr": 0.2}
+
+
+def test_colour_is_of_images_alone_even_where_it_is_false():
+    with pytest.raises(InvalidInput, match="colour is of images alone, not of mnist"):
+        config.parse(RunConfig, {"data": {"name": "mnist", "colour": False}, "model": {"family": "linear"}})

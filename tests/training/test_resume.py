@@ -1,6 +1,7 @@
 """A run that was interrupted ends with the weights of an unbroken one, to the last bit."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import safetensors.torch
@@ -97,6 +98,18 @@ def test_another_run_is_refused(run_config, few, made, changes, data):
     parts = splits.split(made, DataConfig(**{"name": "digits", "validation": 40, "holdout": 0, "test": 1, **data}))
     with pytest.raises(InvalidInput, match="--resume: what was interrupted had another config or other data"):
         checkpoint.resume(Run(run_config(**{"model": MLP, "epochs": 3, **changes}), parts), parts, state)
+
+
+def test_other_labels_are_other_data(run_config, few):
+    config = run_config(model=MLP, epochs=3)
+    stopped = Run(config, few)
+    stopped.step()
+    state = checkpoint.interrupted(stopped, few)
+    for part in ("train", "validation"):
+        split = getattr(few, part)
+        changed = replace(few, **{part: replace(split, targets=split.targets[::-1].copy())})
+        with pytest.raises(InvalidInput, match="other data"):
+            checkpoint.resume(Run(config, changed), changed, state)
 
 
 @pytest.mark.parametrize(

@@ -230,3 +230,23 @@ def test_all_inputs_come_in_batches_and_in_blocks_of_few_bytes(monkeypatch):
 def test_of_large_images_few_are_evaluated_at_once(shape, together):
     inputs = np.broadcast_to(np.zeros((), np.uint8), (3, *shape))
     assert splits.Split(inputs, np.arange(3), np.zeros(3, np.int64), np.zeros((3, 16), np.uint8)).together == together
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rare_sets_of_labels_lie_in_every_part_as_often_as_in_all(seed):
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (1000, 4, 4)).astype(np.uint8)
+    labels = random.integers(0, 2, (1000, 12)).astype(np.float32)
+    made = splits.split(
+        Dataset("made", tuple("abcdefghijkl"), pixels, labels, None, "multilabel"),
+        DataConfig(name="digits", validation=150, holdout=150, test=150, split_seed=seed),
+    )
+    for part in PARTS:
+        assert np.abs(getattr(made, part).targets.mean(0) - labels.mean(0)).max() < 0.15
+
+
+def test_test_examples_that_are_trained_on_are_noted():
+    seen = (np.asarray([[[0, 0], [0, 7]], [[9, 9], [9, 9]]], np.uint8), np.asarray([0, 1]))
+    made = dealt(dataset(range(12), [0, 1, 2] * 4, seen), validation=0, holdout=0)
+    assert made.notes[-1] == "1 of 2 test examples are in the training split too, and make the test easier"
+    assert not dealt(dataset([0, 0, 0, *range(9)], [0, 1, 2] * 4), validation=0, holdout=0, test=3).notes

@@ -3,7 +3,9 @@ import io
 import pytest
 from rich.console import Console
 
+from tailorbird import terminal
 from tuning import spec as specs
+from tuning import summary
 from tuning.progress import LiveTable
 
 
@@ -51,3 +53,27 @@ def test_of_many_trials_those_that_run_are_shown(given):
     with LiveTable(spec, console) as table:
         table.report(39, {"epoch": 1, "val_accuracy": 0.987654})
     assert "0.9877" in console.file.getvalue()
+
+
+def test_brackets_in_names_and_problems_are_no_markup(given, capsys):
+    del given["space"], given["trials"]
+    names = ["sgd [no momentum]", "adam [/old recipe] :smile:"]
+    runs = [{"name": name, "epochs": epochs} for epochs, name in enumerate(names, 1)]
+    spec = specs.parse({**given, "runs": runs})
+    summary.show_trials(spec, terminal.console())
+    with LiveTable(spec, terminal.console()) as table:
+        table.end(1, "finished")
+        table.end(2, "failed", "closing tag [/x] is [red]")
+    told = capsys.readouterr().out
+    assert [told.count(name) for name in names] == [2, 2]
+    assert "trial 2: closing tag [/x] is [red]\n" in told
+
+
+def test_on_a_terminal_brackets_are_no_markup(given):
+    del given["space"], given["trials"]
+    spec = specs.parse({**given, "runs": [{"name": "adam [/old recipe]"}]})
+    console = Console(file=io.StringIO(), width=120, force_terminal=True, markup=False)
+    with LiveTable(spec, console) as table:
+        table.report(1, {"epoch": 1, "val_accuracy": 0.5})
+    assert "adam [/old recipe]" in console.file.getvalue()
+    assert "\x1b[36mrunning" in console.file.getvalue()

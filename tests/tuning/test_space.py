@@ -62,3 +62,12 @@ def test_a_grid_has_every_combination_once():
 def test_a_wrong_domain_is_refused(given, sentence):
     with pytest.raises(InvalidInput, match=sentence):
         config.parse(Domain, given)
+
+
+@given(st.integers(0, 2**32), st.integers(1, 4), st.integers(1, 30))
+def test_of_choices_none_is_drawn_again_before_all_were(seed, size, trials):
+    domains = {"a": Domain(choice=list(range(size))), "b": Domain(choice=["x", [1], None])}
+    points = [str(point) for point in space.samples(domains, trials, seed)]
+    for start in range(0, trials, 3 * size):
+        turn = points[start : start + 3 * size]
+        assert len(set(turn)) == len(turn)

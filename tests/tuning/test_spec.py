@@ -202,6 +202,7 @@ def test_a_spec_that_was_kept_is_the_same():
     [
         ({"runs": [{"model": {"widht": 8}}]}, "runs.0: model.widht"),
         ({"runs": [{"reference": {"test_acuracy": 0.9}}]}, "runs.0.reference"),
+        ({"runs": [{"reference": {"test_accuracy": 97}}]}, "runs.0.reference"),
         ({"runs": [{"name": 5}]}, "runs.0.name"),
         ({"seeds": 0}, "seeds"),
     ],
@@ -210,3 +211,53 @@ def test_a_wrong_key_of_a_listed_run_is_named(changes, field):
     with pytest.raises(InvalidInput) as refused:
         listed(**changes)
     assert refused.value.field.startswith(field)
+
+
+def test_a_point_that_is_drawn_again_has_other_seeds(given):
+    spec = specs.parse({**given, "space": {"epochs": {"choice": [3, 6]}}, "trials": 5, "seeds": 2})
+    pairs = [(one.epochs, one.seed) for one in spec.configs]
+    assert sorted(pairs[:8]) == [(epochs, seed) for epochs in (3, 6) for seed in range(4)]
+    assert pairs[8][1] == 4
+
+
+@pytest.mark.parametrize(
+    ("runs", "sentence"),
+    [
+        ([{"epochs": 2}, {"name": "b", "epochs": 2}], "runs.1: is runs.0 again; seeds says how often to train each"),
+        ([{"name": "a", "epochs": 2}, {"name": "a", "epochs": 3}], "runs.1.name: 'a' is that of runs.0 too"),
+    ],
+)
+def test_runs_that_could_not_be_told_apart_are_refused(given, tmp_path, runs, sentence):
+    del given["space"], given["trials"]
+    path = tmp_path / "spec.yaml"
+    path.write_text(yaml.safe_dump({**given, "runs": runs}))
+    with pytest.raises(InvalidInput, match=sentence.replace(".", r"\.")):
+        specs.read(path, [])
+
+
+def test_runs_of_one_name_may_differ_in_their_seeds(given, tmp_path):
+    del given["space"], given["trials"]
+    path = tmp_path / "spec.yaml"
+    path.write_text(yaml.safe_dump({**given, "runs": [{"name": "a"}, {"name": "a", "seed": 1}]}))
+    assert [one.seed for one in specs.read(path, []).configs] == [0, 1]
+
+
+def test_a_space_that_is_none_is_refused_with_an_assignment_too(given, tmp_path):
+    path = tmp_path / "spec.yaml"
+    path.write_text(yaml.safe_dump({**given, "space": [1]}))
+    with pytest.raises(InvalidInput, match=r"^space: "):
+        specs.read(path, ["space.epochs={choice: [1]}"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"search": "grid"}, "search: is how points of a space are chosen"),
+        ({"seed": 1}, r"seed: is of random search alone; run\.seed"),
+        ({"reference": {"test_accuracy": 97}}, "reference: test_accuracy must be from 0 to 1, as 0.97, not 97"),
+    ],
+)
+def test_what_would_have_no_effect_or_no_sense_beside_runs_is_refused(given, changes, sentence):
+    del given["space"], given["trials"]
+    with pytest.raises(InvalidInput, match=sentence):
+        specs.parse({**given, "runs": [{"epochs": 2}], **changes})

@@ -1,6 +1,7 @@
 """DataConfig: which data set, and how it is dealt into what is trained on, chosen on, held out and tested."""
 
-from typing import Annotated, Any, Literal, get_args
+from pathlib import Path
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field, StrictFloat, StrictInt, field_validator, model_validator
 
@@ -74,11 +75,21 @@ class DataConfig(Config):
         of = {"path": (IMAGES, TABLE), "size": (IMAGES,), "colour": (IMAGES,), "skip_broken": (IMAGES,)}
         of |= {"label": (TABLE,), "columns": (TABLE, *COLUMNS), "kind": (TABLE,)}
         for key, names in of.items():
-            value: Any = getattr(self, key)
-            if value not in (None, False) and self.name not in names:
+            if getattr(self, key) != type(self).model_fields[key].default and self.name not in names:
                 raise ValueError(f"{key} is of {' and '.join(names)} alone, not of {self.name}")
         if self.name in (IMAGES, TABLE) and not self.path:
             raise InvalidInput("data.path", f"is missing: where the {self.name} are")
         if self.name == TABLE and not self.label:
             raise InvalidInput("data.label", "is missing: the column that is predicted (--label)")
         return self
+
+    def located(self, folder: Path) -> Path:
+        """Where `path` leads, from `folder` if it is relative; raises InvalidInput where it cannot lead anywhere."""
+        try:
+            path = folder / Path(self.path or "").expanduser()
+            path.exists()
+        except RuntimeError as error:
+            raise InvalidInput("data.path", f"{self.path} leads nowhere: {error}") from None
+        except OSError as error:
+            raise InvalidInput("data.path", f"{self.path} leads nowhere: {error.strerror}") from None
+        return path

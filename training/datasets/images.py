@@ -12,10 +12,10 @@ from pathlib import Path, PurePosixPath
 
 import PIL
 from PIL import Image
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tailorbird import images as pixels
+from tailorbird import terminal
 from tailorbird.errors import InvalidInput
 from training.config import DataConfig
 from training.datasets import kept, trees
@@ -36,7 +36,7 @@ def load(config: DataConfig, folder: Path, cache: Path) -> Dataset:
 
     Raises InvalidInput that names the tree for what cannot be a data set, or the files that cannot be read.
     """
-    root = folder / Path(config.path or "").expanduser()
+    root = config.located(folder)
     source = [str(root), trees.fingerprint(root), config.size, config.colour, config.skip_broken, RULE, PIL.__version__]
     return kept.load(cache, source, _title(root), partial(_make, root, config))
 
@@ -47,16 +47,16 @@ def _title(root: Path) -> str:
 
 
 def _make(root: Path, config: DataConfig, into: Path) -> None:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = terminal.console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(f"looking through {root.name}", total=None)
-        names, shape = _scan(root, config, partial(bar.advance, task))
+        names, shape, others = _scan(root, config, partial(bar.advance, task))
         where = layout(root, names)
         bar.reset(task, total=len(names), description=f"decoding {root.name}")
         decoding = Decoding(root, into, where, shape)
         decoding.run(partial(bar.advance, task))
-    decoding.finish(config.skip_broken, list(_barren(root, names)))
+    decoding.finish(config.skip_broken, [*_barren(root, names), *_left_out(others)])
 
 
 def _barren(root: Path, names: Sequence[str]) -> Iterator[str]:
@@ -68,8 +68,20 @@ def _barren(root: Path, names: Sequence[str]) -> Iterator[str]:
         yield f"folders that hold no image are no class: {some(list(map(repr, barren)))}"
 
 
-def _scan(root: Path, config: DataConfig, advance: Callable[[], None]) -> tuple[list[str], Shape]:
-    """The names of all images, and the shape that they shall have: by the config, else by what is most common."""
+def _left_out(others: Counter[str]) -> Iterator[str]:
+    if others:
+        yield f"files whose names are not those of PNG, JPEG or WebP were left out: {_counted(others)}"
+
+
+def _counted(others: Counter[str]) -> str:
+    return some([f"{count} of {suffix}" for suffix, count in others.most_common()])
+
+
+def _scan(root: Path, config: DataConfig, advance: Callable[[], None]) -> tuple[list[str], Shape, Counter[str]]:
+    """The names of all images, and the shape that they shall have: by the config, else by what is most common.
+
+    Then how many other files there are, by suffix.
+    """
     names: list[str] = []
     sizes: Counter[tuple[int, int]] = Counter()
     colourful = False
@@ -86,9 +98,7 @@ def _scan(root: Path, config: DataConfig, advance: Callable[[], None]) -> tuple[
                 colourful |= header[1]
             advance()
     if not names:
-        found = (
-            f"only {some([f'{count} of {suffix}' for suffix, count in others.most_common()])}" if others else "nothing"
-        )
+        found = f"only {_counted(others)}" if others else "nothing"
         raise InvalidInput(
             str(root), f"holds no images, {found}; accepted: PNG, JPEG and WebP in a folder for each class"
         )
@@ -96,7 +106,7 @@ def _scan(root: Path, config: DataConfig, advance: Callable[[], None]) -> tuple[
         raise InvalidInput(str(root), f"holds {len(names):,} images, and none of them can be read: {some(names)}")
     side = config.size or min(sizes, key=lambda size: (-sizes[size], size))
     size = (side, side) if isinstance(side, int) else side
-    return names, (*size, 3) if (colourful if config.colour is None else config.colour) else size
+    return names, (*size, 3) if (colourful if config.colour is None else config.colour) else size, others
 
 
 def _header(file: trees.File) -> tuple[tuple[int, int], bool] | None:

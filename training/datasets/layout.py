@@ -8,6 +8,11 @@ from pathlib import Path, PurePosixPath
 from tailorbird.errors import InvalidInput
 
 NAMED = 3
+PARTS = {
+    **dict.fromkeys(("train", "training", "train_set", "training_set"), "train"),
+    **dict.fromkeys(("test", "testing", "test_set", "testing_set"), "test"),
+}
+"""What folders of parts are called, in any case."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +46,17 @@ def layout(root: Path, names: Sequence[str]) -> Layout:
 def _below(names: Sequence[str]) -> list[tuple[str, ...]]:
     """The steps of each name, below the folders that are around them all."""
     paths = [PurePosixPath(name).parts for name in names]
-    while paths[0][0] not in ("train", "test") and all(len(one) > 2 and one[0] == paths[0][0] for one in paths):
+    while _part(paths[0][0]) is None and all(len(one) > 2 and one[0] == paths[0][0] for one in paths):
         paths = [one[1:] for one in paths]
-    if any(one[0] == "train" for one in paths):
-        return paths
-    return [("train", *one) if one[0] != "test" else one for one in paths]
+    parts = [_part(one[0]) for one in paths]
+    within = [(part, *one[1:]) if part else one for part, one in zip(parts, paths, strict=True)]
+    if "train" in parts:
+        return within
+    return [one if part else ("train", *one) for part, one in zip(parts, within, strict=True)]
+
+
+def _part(folder: str) -> str | None:
+    return PARTS.get(folder.lower())
 
 
 def _part_and_class(root: Path, steps: tuple[str, ...]) -> tuple[str, str]:

@@ -1,8 +1,11 @@
 """A data set of the user's own, made by a function that their config names."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tailorbird.errors import InvalidInput
 from training import code
@@ -23,7 +26,13 @@ def load(reference: str) -> Dataset:
         problem = next(problems(made), None)
     if problem:
         raise InvalidInput(FIELD, f"the data set of {reference} {problem}")
-    return made
+    test = made.test and (_laid_out(made.test[0]), _laid_out(made.test[1]))
+    return replace(made, inputs=_laid_out(made.inputs), targets=_laid_out(made.targets), test=test)
+
+
+def _laid_out(array: NDArray[Any]) -> NDArray[Any]:
+    """As torch needs it, which takes no view that runs backwards; what lies on a disk stays there."""
+    return array if array.flags.c_contiguous else np.ascontiguousarray(array)
 
 
 def problems(dataset: Dataset) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ SUFFIXES = CSV + PARQUET
 MISSING = ("", "na", "n/a", "nan", "null")
 FEW_INTEGERS, MOST_CLASSES = 20, 1000
 MARKS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "false": 0.0, "true": 1.0, "no": 0.0, "yes": 1.0}
+_CODE = re.compile(r"_|^[+-]?0\d")
+_WHOLE = re.compile(r"^(-?(?:0|[1-9]\d*))\.0+$")
 FLOAT32_MOST = float(np.finfo(np.float32).max)
 
 
@@ -30,6 +33,8 @@ class Rows:
 
     columns: tuple[str, ...]
     rows: Iterator[tuple[str, Sequence[Any]]]
+    index: tuple[str, ...] = ()
+    """Columns that number the rows; they are looked at only where they are asked for."""
 
 
 class Cell(NamedTuple):
@@ -45,7 +50,7 @@ def load(config: DataConfig, folder: Path) -> Dataset:
 
     Raises InvalidInput that names file, row and column for what is no number where one is needed.
     """
-    path = folder / Path(config.path or "").expanduser()
+    path = config.located(folder)
     if not path.is_file():
         raise NotFound(str(path), "there is no such file")
     labels = [config.label] if isinstance(config.label, str) else list(config.label or ())
@@ -69,7 +74,7 @@ def load(config: DataConfig, folder: Path) -> Dataset:
 
 
 def _chosen(table: Rows, labels: Sequence[str], columns: Sequence[str] | None) -> tuple[str, ...]:
-    chosen = tuple(columns or (name for name in table.columns if name not in labels))
+    chosen = tuple(columns or (name for name in table.columns if name not in (*labels, *table.index)))
     for key, names in (("data.label", labels), ("data.columns", chosen)):
         if unknown := [name for name in names if name not in table.columns]:
             raise InvalidInput(key, f"there is no column {unknown[0]!r}; the columns are {', '.join(table.columns)}")
@@ -106,7 +111,7 @@ def _csv(path: Path, file: Any) -> Rows:
     first = file.readline()
     file.seek(0)
     delimiter = max(",;\t", key=first.count)
-    reader = csv.reader(file, delimiter=delimiter, strict=True)
+    reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True, strict=True)
     columns = tuple(name.strip() for name in next(reader, ()))
     if not all(columns) or len(set(columns)) < len(columns) or not columns:
         raise InvalidInput(str(path), f"must begin with a line of names, each different, not {first.strip()[:60]!r}")
@@ -133,6 +138,8 @@ def _parquet(path: Path) -> Iterator[Rows]:
     try:
         with parquet.ParquetFile(path) as file:
             columns = tuple(file.schema_arrow.names)
+            # pandas writes the index of its rows as one more column, and says so
+            index = tuple(map(str, (file.schema_arrow.pandas_metadata or {}).get("index_columns", ())))
 
             def rows() -> Iterator[tuple[str, Sequence[Any]]]:
                 number = 0
@@ -141,7 +148,7 @@ def _parquet(path: Path) -> Iterator[Rows]:
                         number += 1
                         yield f"row {number}", row
 
-            yield Rows(columns, rows())
+            yield Rows(columns, rows(), index)
     except pyarrow.ArrowException as error:
         raise InvalidInput(str(path), f"is no whole Parquet file: {str(error).splitlines()[0]}") from None
 
@@ -173,7 +180,7 @@ def _present(path: Path, cell: Cell) -> Any:
 def _number(path: Path, cell: Cell, advice: str = "name the columns to look at in data.columns") -> float:
     value = _present(path, cell)
     try:
-        number = float(value)
+        number = math.nan if "_" in str(value) else float(value)  # Python takes 1_000 for a number
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not abs(number) <= FLOAT32_MOST:
@@ -198,15 +205,16 @@ def _kind(path: Path, label: Sequence[Cell]) -> Kind:
 
 
 def _as_number(value: Any) -> float | None:
+    """The size of a value; None for a word, which codes with leading zeros are too."""
     try:
-        return None if isinstance(value, bool) else float(value)
+        return None if isinstance(value, bool) or _CODE.search(str(value)) else float(value)
     except (TypeError, ValueError, OverflowError):
         return None
 
 
 def _class(value: Any) -> str:
-    number = _as_number(value)
-    return str(value) if number is None or not number.is_integer() else str(int(number))
+    """The name of a class: as it is written, but for the zeros of a whole number that was kept as a fraction."""
+    return _WHOLE.sub(r"\1", str(value))
 
 
 def _classes(path: Path, label: Sequence[Cell], kind: Kind | None) -> tuple[tuple[str, ...], NDArray[np.int64]]:

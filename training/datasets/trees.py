@@ -63,19 +63,24 @@ def _kind(root: Path) -> Callable[[Path], Iterator[File]]:
     return _in_zip if name.endswith(".zip") else _in_tar
 
 
-def fingerprint(root: Path) -> list[tuple[str, int, int]]:
-    """What tells that a tree has changed: name, size and time of change of the archive, or of each file of a folder."""
+def fingerprint(root: Path) -> list[tuple[str, int, int, int]]:
+    """What tells that a tree has changed: name, size and times of the archive, or of each file of a folder."""
     if not root.is_dir():
         _kind(root)
     with _told(root):
         paths = _walk(root, root, DEEPEST) if root.is_dir() else [root]
-        states = [(str(path.relative_to(root)), path.stat()) for path in paths]
-    return [(name, state.st_size, state.st_mtime_ns) for name, state in states]
+        states = [(str(path.relative_to(root)), _state(path)) for path in paths]
+    return [(name, state.st_size, state.st_mtime_ns, state.st_ctime_ns) for name, state in states]
 
 
 def _in_folder(root: Path) -> Iterator[File]:
     for path in _walk(root, root, DEEPEST):
-        yield File(path.relative_to(root).as_posix(), path.stat().st_size, partial(path.open, "rb"))  # type: ignore[arg-type]
+        yield File(path.relative_to(root).as_posix(), _state(path).st_size, partial(path.open, "rb"))  # type: ignore[arg-type]
+
+
+def _state(path: Path) -> os.stat_result:
+    """That of a file, or of the link where it leads nowhere."""
+    return path.stat() if path.exists() else path.lstat()
 
 
 def _walk(root: Path, folder: Path, depth: int) -> Iterator[Path]:
@@ -84,7 +89,7 @@ def _walk(root: Path, folder: Path, depth: int) -> Iterator[Path]:
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         if entry.is_dir():
             yield from _walk(root, Path(entry.path), depth - 1)
-        elif entry.is_file():
+        elif entry.is_file() or entry.is_symlink():  # a link that leads nowhere is a file that cannot be read
             yield Path(entry.path)
 
 
@@ -116,7 +121,10 @@ class _Member(tarfile.TarInfo):
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         if len(buf) < tarfile.BLOCKSIZE:
             raise tarfile.ReadError("it is cut: a whole tar archive ends in zeros")
-        return super().frombuf(buf, encoding, errors)
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.InvalidHeaderError as error:  # type: ignore[attr-defined]  # tarfile takes it for the end too
+            raise tarfile.ReadError(f"it is damaged: {error}") from None
 
 
 def _check_total(root: Path, unpacked: int) -> None:

@@ -1,5 +1,6 @@
 """A module of the user's own."""
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -21,13 +22,20 @@ def module(config: CustomConfig, shape: Sequence[int], outputs: int) -> nn.Modul
     if not isinstance(made, nn.Module):
         raise InvalidInput(FIELD, f"{config.function} must return a torch.nn.Module, not {type(made).__name__}")
     with code.blamed(config.function, FIELD), torch.no_grad():
-        answer = made.eval()(torch.zeros(2, *sizes))
-    given = list(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
-    if given != [2, outputs]:
+        answers = [one(torch.zeros(2, *sizes)) for one in (copy.deepcopy(made).train(), made.eval())]
+    given = [_given(answer) for answer in answers]
+    wrong = next((one for one in given if one != [2, outputs]), None)
+    if wrong is not None:
         raise InvalidInput(
-            FIELD, f"{config.function} must give [2, {outputs}] for inputs {[2, *sizes]}, and its module gives {given}"
+            FIELD, f"{config.function} must give [2, {outputs}] for inputs {[2, *sizes]}, and its module gives {wrong}"
         )
+    if not any(one.requires_grad for one in made.parameters()):
+        raise InvalidInput(FIELD, f"{config.function} must return a module with weights to train, and it has none")
     return made.train()
+
+
+def _given(answer: object) -> list[int] | str:
+    return list(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
 
 
 def _channels_first(shape: Sequence[int]) -> tuple[int, ...]:

@@ -35,7 +35,7 @@ def precision_recall(
         lowest.tick_params("x", labelbottom=True)
     for unused in grid[len(labels) :]:
         unused.set_axis_off()
-    figure.suptitle(title)
+    style.title(figure, title)
     figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     return style.png(figure)
 

@@ -44,7 +44,7 @@ def feature_maps(maps: Mapping[str, Floats], image: Images, title: str) -> bytes
         for axes, one in zip(row[1:], of_layer, strict=False):
             axes.imshow(one, cmap="viridis", interpolation="nearest")
     left = "" if len(shown) == len(maps) else f", {len(shown)} of {len(maps)} layers"
-    figure.suptitle(f"{title}{left}")
+    style.title(figure, f"{title}{left}")
     return style.png(figure)
 
 

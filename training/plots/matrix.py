@@ -56,7 +56,7 @@ def confusion(counts: NDArray[np.int64], classes: Sequence[str], title: str) -> 
     _cells(axes, recall[:, None], _percents(recall, 1 if few else 0), (columns + GAP, 0), letters)
     _cells(axes, precision[None], _percents(precision, 1 if few else 0), (0, rows + GAP), letters)
     _name(axes, [style.short(name) for name in classes], columns, size)
-    figure.suptitle(title)
+    style.title(figure, title)
     bar = figure.colorbar(drawn, ax=axes, shrink=0.8, ticks=SHARES, format=PercentFormatter(1))
     bar.set_label("share of the true class; recall, precision")
     return style.png(figure)

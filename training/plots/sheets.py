@@ -62,7 +62,7 @@ def predictions(images: Images, truths: Sequence[str], answers: Sequence[str], t
     axes.set(xlim=(-0.56, SHEET_COLUMNS * 1.13 - 0.57), ylim=(rows * 1.4 - 0.5, -0.56), aspect="equal")
     axes.set_axis_off()
     wrong = sum(true != answer for true, answer in zip(truths, answers, strict=True))
-    figure.suptitle(f"{title}\ntrue:predicted, {wrong} of {len(images)} wrong (framed, bold)", fontsize=12)
+    style.title(figure, f"{title}\ntrue:predicted, {wrong} of {len(images)} wrong (framed, bold)")
     return style.png(figure)
 
 

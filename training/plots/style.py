@@ -1,6 +1,7 @@
 """What the pictures share: colours that people of every colour vision tell apart, short names, and the way to bytes."""
 
 import io
+import textwrap
 import warnings
 
 from matplotlib.figure import Figure
@@ -13,12 +14,30 @@ SEVERAL = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#b8860b", "#3
 DASHES = ("-", "--", ":", "-.")
 DPI = 110
 NAME_LENGTH = 20
+TITLE_SIZE = 12
+"""In points."""
 
 
 def short(name: str, length: int = NAME_LENGTH) -> str:
-    """A name on one line, cut to what a picture has room for; a dollar sign in it is no formula."""
-    line = "".join(letter if letter.isprintable() else " " for letter in name)
-    return (line if len(line) <= length else f"{line[: length - 1]}…").replace("$", r"\$")
+    """A name on one line, cut in its middle to what a picture has room for."""
+    line, left = _line(name), length - 1
+    return _plain(line if len(line) <= length else f"{line[: left - left // 3]}…{line[len(line) - left // 3 :]}")
+
+
+def title(figure: Figure, text: str) -> None:
+    """A title above a whole figure, on as many lines as its width makes of it."""
+    letters = int(72 * figure.get_figwidth() / (0.6 * TITLE_SIZE))
+    lines = [part for line in text.splitlines() for part in textwrap.wrap(_line(line), letters)]
+    figure.suptitle(_plain("\n".join(lines)), fontsize=TITLE_SIZE)
+
+
+def _line(text: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def _plain(text: str) -> str:
+    """Without what matplotlib gives a meaning: dollar signs make formulas, and a first underscore hides a label."""
+    return f"{' ' * text.startswith('_')}{text}".replace("$", r"\$")
 
 
 def png(figure: Figure) -> bytes:

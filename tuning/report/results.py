@@ -94,10 +94,10 @@ def read(registry: Registry, sweep_id: str) -> Results:
 
 
 def rows(spec: SweepSpec, ended: Iterable[tuple[Trial, Listed]]) -> list[Row]:
-    """Trials that ended well, each with what the spec says of it, gathered by their configs without the seeds."""
-    gathered: dict[str, list[tuple[Trial, Listed]]] = {}
+    """Trials that ended well, each with what the spec says of it, gathered by name and config without the seeds."""
+    gathered: dict[tuple[str | None, str], list[tuple[Trial, Listed]]] = {}
     for trial, listed in ended:
-        gathered.setdefault(key(trial.config), []).append((trial, listed))
+        gathered.setdefault((listed.name, key(trial.config)), []).append((trial, listed))
     return [_row(spec, [trial for trial, _ in members], members[0][1]) for members in gathered.values()]
 
 
@@ -125,13 +125,18 @@ def kept(trial: Trial) -> Report:
     return stored[-1] if stored else trial.reports[-1]
 
 
+def merit(spec: SweepSpec, found: Sequence[Row]) -> str | None:
+    """What rows are ordered by: what trials are chosen by, or, where nothing is chosen, what was measured last."""
+    known = (spec.objective.metric, "test_accuracy", "test_rmse", "train_loss")
+    return next((metric for metric in known if found and all(metric in row.figures for row in found)), None)
+
+
 def best(spec: SweepSpec, found: Sequence[Row]) -> list[Row]:
-    """Rows in order of merit: by what trials are chosen by, or, where nothing is chosen, by what was measured last."""
-    for metric in (spec.objective.metric, "test_accuracy", "test_rmse", "train_loss"):
-        if found and all(metric in row.figures for row in found):
-            sign = 1 if lower_is_better(metric) else -1
-            return sorted(found, key=lambda row: sign * row.figures[metric].mean)
-    return list(found)
+    """Rows in order of merit."""
+    if (metric := merit(spec, found)) is None:
+        return list(found)
+    sign = 1 if lower_is_better(metric) else -1
+    return sorted(found, key=lambda row: sign * row.figures[metric].mean)
 
 
 def lower_is_better(metric: str) -> bool:

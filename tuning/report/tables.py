@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from registry.cards.document import Table
-from tuning.report.results import Figure, Row, best
+from tuning.report.results import Figure, Row, best, merit
 from tuning.spec import SweepSpec
 from tuning.summary import cells
 
@@ -99,13 +99,15 @@ def results(rows: Sequence[Row], names: Sequence[str]) -> Table:
 
 def top(spec: SweepSpec, rows: Sequence[Row]) -> list[str]:
     """What the best row reached, a sentence for each figure that the spec gives for it."""
+    if (by := merit(spec, rows)) is None:
+        return []
+    first = best(spec, rows)[0]
     told = []
     for name, theirs in (spec.reference or {}).items():
-        title, form = RESULTS[name]
-        shown = [row for row in best(spec, rows) if name in row.figures]
-        if shown:
-            ours = shown[0].figures[name]
-            told.append(f"Best {title}: {form(ours)}, {shown[0].name}; reference {form(Figure(theirs))}.")
+        if name in first.figures:
+            title, form = RESULTS[name]
+            reached = f"{title} {form(first.figures[name])}; reference {form(Figure(theirs))}"
+            told.append(f"Best by {RESULTS[by][0]}: {first.name}, {reached}.")
     return told
 
 

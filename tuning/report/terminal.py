@@ -29,7 +29,7 @@ def show(outcome: Outcome, spec: SweepSpec, console: Console) -> None:
         drawn.add_row(*line)
     console.print(drawn)
     for told in tables.top(spec, found):
-        console.print(told, highlight=False)
+        console.print(told)
     if spec.source:
-        console.print(f"reference: {spec.source}", highlight=False)
-    console.print(f"sweep {outcome.sweep} finished; `tailorbird report {outcome.sweep}` draws it", highlight=False)
+        console.print(f"reference: {spec.source}")
+    console.print(f"sweep {outcome.sweep} finished; `tailorbird report {outcome.sweep}` draws it")

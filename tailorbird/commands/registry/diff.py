@@ -39,17 +39,16 @@ def diff(
 
     Example: tailorbird registry diff demo:1 demo@champion
     """
-    from rich.console import Console
-
     from registry import versions
     from registry.cards import diff as diffs
+    from tailorbird import terminal
 
     with open_registry() as registry:
         found = diffs.between(registry, versions.resolve(registry, a), versions.resolve(registry, b))
     if as_json:
         print_json(found.record())
     else:
-        _print(found, Console())
+        _print(found, terminal.console())
 
 
 def _print(found: "Diff", console: "Console") -> None:
@@ -62,7 +61,7 @@ def _print(found: "Diff", console: "Console") -> None:
         else:
             console.print(f"{name}: the same in both\n")
     if problem := _classes(found):
-        console.print(problem, markup=False, highlight=False)
+        console.print(problem)
     sides.append("difference")
     results = [[told, *_cells(found.metrics[name], *formats)] for name, (told, *formats) in METRICS.items()]
     _table(console, "results", ["", *sides], results)
@@ -71,7 +70,7 @@ def _print(found: "Diff", console: "Console") -> None:
     for part in ("recall", "precision") if found.by_class else ():
         of_part = [[name, *_cells(pairs[part], *SHARE)] for name, pairs in found.by_class.items()]
         _table(console, f"{part} by class", ["", *sides], of_part)
-    console.print(_images(found), markup=False, highlight=False)
+    console.print(_images(found))
 
 
 def _table(
@@ -79,7 +78,6 @@ def _table(
 ) -> None:
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
     from registry.cards.document import clean
 
@@ -87,7 +85,7 @@ def _table(
     for place, column in enumerate(columns):
         table.add_column(column, justify="right" if numbers and place else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(clean(cell)) for cell in row))  # names of classes may hold anything
+        table.add_row(*map(clean, row))
     console.print(table)
 
 

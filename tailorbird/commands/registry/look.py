@@ -32,10 +32,10 @@ def list_versions(
     Example: tailorbird registry list demo
     """
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     from registry import versions
+    from tailorbird import terminal
 
     with open_registry() as registry:
         last = None if before is None else _named(registry, before)
@@ -48,7 +48,7 @@ def list_versions(
     for one in found:
         held, test = one.evidence["accuracy"], one.evidence["test"]["accuracy"]
         _add(table, str(one), ", ".join(one.aliases), f"{held:.2%}", f"{test:.2%}", one.created[:19], one.who)
-    Console().print(table)
+    terminal.console().print(table)
     if more:
         typer.echo(f"there are more: tailorbird registry list {model or ''} --before {found[-1]}".replace("  ", " "))
 
@@ -82,12 +82,12 @@ def history(
     Example: tailorbird registry history demo
     """
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     from registry import aliases
     from registry import history as log
     from registry.cards.document import clean
+    from tailorbird import terminal
 
     with open_registry() as registry:
         moves = log.moves(registry, model, limit=limit)
@@ -102,7 +102,7 @@ def history(
         notes += [f"forced: {'; '.join(one.reasons)}"] if one.forced else []
         why = f"{one.why} ({'; '.join(notes)})" if notes else one.why
         _add(table, one.moved[:19], one.alias, str(one.from_number or "-"), str(one.to_number), one.who, why)
-    Console().print(table)
+    terminal.console().print(table)
     for gone in deletions:
         typer.echo(clean(f"{model}:{gone.number} was deleted {gone.deleted[:19]} UTC by {gone.who}: {gone.why}"))
     if hold is not None:
@@ -166,10 +166,10 @@ def _files(registry: "Registry", version: "Version") -> dict[str, Any] | None:
 
 def _print(found: "Version", tags: dict[str, str], events: "tuple[Event, ...]", files: dict[str, Any] | None) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     from registry import gates
+    from tailorbird import terminal
 
     evidence, test = found.evidence, found.evidence["test"]
     rows = {
@@ -190,16 +190,13 @@ def _print(found: "Version", tags: dict[str, str], events: "tuple[Event, ...]", 
     table.columns[1].overflow = "fold"
     for key, value in rows.items():
         _add(table, key, value)
-    Console().print(table)
+    terminal.console().print(table)
 
 
 def _add(table: "Table", *cells: str) -> None:
-    from rich.text import Text
-
     from registry.cards.document import clean
 
-    # what people wrote may look like markup
-    table.add_row(*(Text("\n".join(map(clean, cell.splitlines()))) for cell in cells))
+    table.add_row(*("\n".join(map(clean, cell.splitlines())) for cell in cells))
 
 
 def _told(event: "Event") -> str:

@@ -16,15 +16,13 @@ def reproduce(version: Ref, as_json: AsJson = False) -> None:
 
     Example: tailorbird registry reproduce demo:1
     """
-    from rich.console import Console
-
     from registry import versions
-    from tailorbird import reproduction
+    from tailorbird import reproduction, terminal
     from tailorbird.commands.train import with_bar
     from training import checkpoint
     from training.loop import Run
 
-    console = Console(stderr=as_json)
+    console = terminal.console(stderr=as_json)
     with open_registry() as registry:
         made = reproduction.plan(registry, versions.resolve(registry, version), registry.settings)
         run = Run(made.config, made.splits, made.objective)
@@ -54,4 +52,4 @@ def _show(found: "Reproduction", console: "Console") -> None:
     if not found.problems:
         lines.append(f"{found.version} is reproduced {'bit for bit' if found.weights_equal else 'within bounds'}")
     for line in lines:
-        console.print(clean(line), highlight=False, soft_wrap=True, markup=False)
+        console.print(clean(line), soft_wrap=True)

@@ -133,5 +133,13 @@ def test_a_truncated_file_is_named(tailorbird, tmp_path):
 
 def test_a_sheet_that_cannot_be_written_is_told(tailorbird):
     told = tailorbird("data", "digits", "--out", "/proc/sheet.png")
-    assert told.returncode == 2
-    assert told.stderr.startswith("error: --out: /proc/sheet.png cannot be written")
+    assert told.returncode == 1
+    assert told.stderr.startswith("error: /proc/sheet.png cannot be written")
+
+
+def test_names_of_classes_are_no_markup(tailorbird, tmp_path):
+    rows = [f"{number},{'[/b]' if number % 2 else '[bold] cat'}" for number in range(40)]
+    (tmp_path / "pets.csv").write_text("\n".join(["size,kind", *rows]))
+    told = tailorbird("data", tmp_path / "pets.csv", "--label", "kind")
+    assert told.returncode == 0, told.stderr
+    assert "[/b]" in told.stdout and "[bold] cat" in told.stdout

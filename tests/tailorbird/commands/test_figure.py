@@ -362,6 +362,7 @@ def test_descent_goes_by_its_options(drawn):
         (["scatter", "digits"], "scatter: is drawn of tables, and digits holds images"),
         (["descent", "demo"], "MODEL: is not needed: descent is drawn of "),
         (["descent", "--a", "0"], "--a: must be from 0.01 to 100, not 0"),
+        (["descent", "--a", "0", "--b", "0"], "--a: must be from 0.01 to 100, not 0"),
         (["descent", "--b", "nan"], "--b: must be from 0.01 to 100, not nan"),
         (["descent", "--lr", "inf"], "--lr: must be above 0 and at most 1000, not inf"),
         (["descent", *["--lr", "0.1"] * 8], "--lr: is given 8 times; accepted: at most 7"),

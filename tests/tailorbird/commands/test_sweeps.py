@@ -27,7 +27,8 @@ def swept(tmp_path):
         ledger.set_trial(registry, "tiny-1", 1, "failed", "the loss is nan")
         ledger.set_trial(registry, "tiny-1", 2, "running")
         metrics = {"val_accuracy": 0.875, "val_loss": 0.5, "train_accuracy": 0.9, "train_loss": 0.4}
-        ledger.report(registry, "tiny-1", 2, Report(1, metrics))
+        ledger.report(registry, "tiny-1", 2, Report(3, metrics, registry.blobs.put(b"weights")))
+        ledger.report(registry, "tiny-1", 2, Report(6, {**metrics, "val_accuracy": 0.5}))
         ledger.end(registry, "tiny-1", "interrupted")
 
 
@@ -37,7 +38,7 @@ def test_sweeps_are_listed_and_shown(tailorbird, swept):
     assert "tiny-1" in tailorbird("sweeps", "list").stdout
     shown = tailorbird("sweeps", "show", "tiny-1").stdout
     assert "tiny-1: interrupted" in shown
-    assert "0.8750" in shown
+    assert " 6/5 " in shown and "0.8750" in shown  # of the epoch that was kept, of those that were measured
     assert "trial 1: the loss is nan" in shown
     trials = json.loads(tailorbird("sweeps", "show", "tiny-1", "--json").stdout)["trials"]
     assert [one["status"] for one in trials] == ["failed", "interrupted"]

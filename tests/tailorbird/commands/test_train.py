@@ -7,6 +7,9 @@ import safetensors.numpy
 import yaml
 from PIL import Image
 
+from tailorbird.errors import InvalidInput
+from training import candidate
+
 CONFIG = {"data": {"name": "digits"}, "model": {"family": "mlp", "width": 32}, "optimizer": {"lr": 5e-3}, "epochs": 3}
 
 
@@ -160,3 +163,20 @@ def test_a_run_that_diverges_at_once_leaves_none(tailorbird, config_file, tmp_pa
     told = tailorbird("train", config_file, *diverging, "--out", tmp_path / "out")
     assert told.returncode == 1 and "lower optimizer.lr; no epoch was good" in told.stderr
     assert not (tmp_path / "out" / "checkpoint.safetensors").exists()
+
+
+def test_what_comes_after_the_training_leaves_no_mixture_of_two_runs(tailorbird, config_file, tmp_path, monkeypatch):
+    words = ("train", config_file, "--out", tmp_path / "run")
+    assert tailorbird(*words).returncode == 0
+    before = {path.name for path in (tmp_path / "run").iterdir()}
+
+    def fail(*_):
+        raise InvalidInput("model", "cannot be exported to ONNX")
+
+    monkeypatch.setattr(candidate, "make", fail)
+    told = tailorbird(*words, "--set", "seed=1")
+    assert told.stderr == "error: model: cannot be exported to ONNX\n"
+    after = {path.name: path for path in (tmp_path / "run").iterdir()}
+    assert "model.onnx" in before and "model.onnx" not in after
+    assert yaml.safe_load(after["config.yaml"].read_text())["seed"] == 1
+    assert after["checkpoint.safetensors"].stat().st_size

@@ -317,3 +317,32 @@ def test_it_can_be_dealt_and_digested_like_what_lies_in_memory(tmp_path, load):
 def test_the_title_is_the_name_without_what_it_is_packed_in(tmp_path, load):
     assert load(packed(tmp_path / "my.pets.zip", pets())).name == "my.pets"
     assert images._title(Path("/a/cifar10.tar.xz")) == "cifar10"
+
+
+@pytest.mark.parametrize(("train", "test"), [("Training", "Testing"), ("TRAIN", "Test"), ("training_set", "test_set")])
+def test_folders_of_parts_have_several_names(tmp_path, load, train, test):
+    named = {name.replace("train/", f"{train}/").replace("test/", f"{test}/"): data for name, data in pets().items()}
+    made, usual = load(tree(tmp_path / "set", named)), load(tree(tmp_path / "usual", pets()))
+    assert made.classes == usual.classes
+    assert (made.targets == usual.targets).all() and (made.test[1] == usual.test[1]).all()
+
+
+def test_files_that_are_left_out_are_noted(tmp_path, load):
+    root = tree(tmp_path / "set", pets() | {"train/cat/a": b"", "train/cat/b": b"", "readme.txt": b""})
+    assert load(root).notes[-1] == (
+        "files whose names are not those of PNG, JPEG or WebP were left out: 2 of no suffix, 1 of .txt"
+    )
+
+
+def test_a_link_that_leads_nowhere_is_a_file_that_cannot_be_read(tmp_path, load):
+    root = tree(tmp_path / "set", pets())
+    (root / "train" / "cat" / "gone.png").symlink_to(tmp_path / "elsewhere.png")
+    with pytest.raises(InvalidInput, match=r"1 of 19 images .*train/cat/gone\.png .*No such file"):
+        load(root)
+    assert len(load(root, skip_broken=True).inputs) == len(load(tree(tmp_path / "whole", pets())).inputs)
+
+
+@pytest.mark.parametrize("path", ["~nobody-of-that-name/a.zip", "x" * 300])
+def test_a_path_that_cannot_be_is_told(load, path):
+    with pytest.raises(InvalidInput, match=r"^data\.path: .* leads nowhere: "):
+        load(path)

@@ -61,11 +61,17 @@ def test_the_first_problem_is_told(of, changes, problem):
 
 
 CODE = """
+from dataclasses import replace
 import numpy as np
 from training.datasets import Dataset
 
 def good():
     return Dataset("mine", ("a", "b"), np.zeros((4, 2, 2), np.uint8), np.array([0, 1, 0, 1]), None, "binary")
+
+def backwards():
+    made = good()
+    pixels = np.tile(np.arange(2, dtype=np.uint8), (4, 2, 1))
+    return replace(made, inputs=pixels[..., ::-1])
 
 def bad():
     return Dataset("mine", ("a", "b"), np.zeros((4, 2, 2)), np.array([0, 1, 0, 1]), None)
@@ -108,3 +114,9 @@ def test_a_function_of_the_users_own_makes_one(load):
 def test_what_it_gets_wrong_is_told(load, name, problem):
     with pytest.raises(InvalidInput, match=problem):
         load(name)
+
+
+def test_views_that_run_backwards_are_copied(load):
+    made = load("backwards")
+    assert made.inputs.flags.c_contiguous and made.inputs.strides[-1] > 0
+    assert made.inputs[0, 0].tolist() == [1, 0]

@@ -195,3 +195,46 @@ def test_what_is_written_is_read(rows, tmp_path_factory):
     made = datasets.load(DataConfig(name="table", path="h.csv", label="y"), folder, folder)
     assert (made.inputs == np.array([row[:2] for row in rows], np.float32)).all()
     assert [made.classes[one] for one in made.targets] == [row[2] for row in rows]
+
+
+def test_the_index_that_pandas_writes_is_no_column_unless_it_is_asked_for(tmp_path, load):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"x": [1.0, 2, 3, 4], "kind": list("abab")}).sample(frac=1, random_state=0)
+    frame.to_parquet(tmp_path / "frame.parquet")
+    data = (tmp_path / "frame.parquet").read_bytes()
+    assert load(data, "t.parquet", label="kind").columns == ("x",)
+    assert load(data, "t.parquet", label="kind", columns=["__index_level_0__"]).inputs.shape == (4, 1)
+
+
+@pytest.mark.parametrize(
+    ("values", "classes"),
+    [
+        (["02139", "2139", "00501", "501"], ("501", "2139", "00501", "02139")),
+        (["1_0", "10", "1_1", "11"], ("10", "11", "1_0", "1_1")),
+        (["1E2", "100", "a", "b"], ("100", "1E2", "a", "b")),
+        (["1.0", "2.00", "-3.0", "b"], ("-3", "1", "2", "b")),
+        (["1234567890123456789", "1234567890123456790"], ("1234567890123456789", "1234567890123456790")),
+    ],
+    ids=str,
+)
+def test_labels_are_named_as_they_are_written(load, values, classes):
+    made = load(column("code", 3 * values), label="code", kind="multiclass")
+    assert made.classes == classes
+    assert [made.classes[place] for place in made.targets[: len(values)]] == [
+        value.rstrip("0").rstrip(".") if "." in value else value for value in values
+    ]
+
+
+def test_whole_numbers_that_no_float_tells_apart_are_classes_of_their_own(load):
+    numbers = [1234567890123456789, 1234567890123456790]
+    made = load({"x": [1.0, 2.0, 3.0, 4.0], "id": 2 * numbers}, "t.parquet", label="id")
+    assert made.classes == tuple(map(str, numbers))
+
+
+def test_what_python_alone_takes_for_a_number_is_none(load):
+    with pytest.raises(InvalidInput, match="line 3 has '1_000' in column 'x', which is no number"):
+        load("x,kind\n1,a\n1_000,b\n", label="kind")
+
+
+def test_spaces_behind_commas_are_no_part_of_a_name(load):
+    assert load('x, kind\n1, "a"\n2, a\n3, b\n4, "b"\n', label="kind").classes == ("a", "b")

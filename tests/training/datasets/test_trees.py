@@ -179,3 +179,16 @@ def test_a_fingerprint_tells_every_change(tmp_path):
     whole = trees.fingerprint(archive)
     os.utime(archive, ns=(1, 1))
     assert trees.fingerprint(archive) != whole
+
+
+def test_a_damaged_header_is_noticed(tmp_path):
+    path = packed(tmp_path / "set.tar", {f"{number}.bin": os.urandom(700) for number in range(4)})
+    data = bytearray(path.read_bytes())
+    for member in range(1, 4):
+        for place in (0, 130, 150):
+            at = member * (512 + 1024) + place
+            data[at] ^= 1
+            path.write_bytes(data)
+            data[at] ^= 1
+            with pytest.raises(InvalidInput, match=r"cannot be unpacked .*damaged"):
+                read(path)

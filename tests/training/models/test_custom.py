@@ -32,6 +32,21 @@ def none(shape, outputs):
 def fails(shape, outputs):
     sizes = {}
     return sizes["width"]
+
+class Halves(nn.Linear):
+    def forward(self, inputs):
+        answer = super().forward(inputs.flatten(1))
+        return (answer, answer) if self.training else answer
+
+def halves(shape, outputs):
+    return Halves(25, outputs)
+
+class Sums(nn.Module):
+    def forward(self, inputs):
+        return inputs.flatten(1)[:, :2]
+
+def sums(shape, outputs):
+    return Sums()
 """
 
 
@@ -71,6 +86,8 @@ def test_it_may_look_at_rows(nets):
         ("mixed", "raised RuntimeError: mat1 and mat2 shapes cannot be multiplied (2x25 and 7x2)"),
         ("none", "must return a torch.nn.Module, not NoneType"),
         ("fails", "raised KeyError: 'width' (own_nets.py, line 25)"),
+        ("halves", "must give [2, 2] for inputs [2, 1, 5, 5], and its module gives tuple"),
+        ("sums", "must return a module with weights to train, and it has none"),
     ],
 )
 def test_what_is_of_no_use_is_told(nets, function, problem):

@@ -10,7 +10,9 @@ from training.plots import style
     [
         ("cat", "cat"),
         ("x" * 20, "x" * 20),
-        ("x" * 21, "x" * 19 + "…"),
+        ("x" * 21, "x" * 13 + "…" + "x" * 6),
+        ("a class of Canidae, the fox", "a class of Ca…he fox"),
+        ("_hidden", " _hidden"),
         ("two\nlines\t", "two lines "),
         ("from $1 to $2", r"from \$1 to \$2"),
     ],
@@ -35,3 +37,16 @@ def luminance(color):
 @pytest.mark.parametrize("color", [style.RIGHT, style.WRONG])
 def test_words_in_colour_can_be_read_on_white(color):
     assert 1.05 / (luminance(color) + 0.05) >= 4.5
+
+
+@pytest.mark.parametrize("width", [4, 9])
+def test_a_title_has_room_for_all_of_itself(width):
+    figure = Figure(figsize=(width, 3), layout="constrained")
+    figure.subplots()
+    text = r"$\frac{$: a sweep with depth 2, width 16, dropout 0.433, lr 0.00332, epochs 5: 66.67% right"
+    style.title(figure, f"{text}\nof 30 test examples")
+    style.png(figure)
+    (title,) = figure.texts
+    assert title.get_text().replace("\n", " ") == text.replace("$", r"\$") + " of 30 test examples"
+    box = title.get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.width

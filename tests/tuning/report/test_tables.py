@@ -52,7 +52,7 @@ def test_losses_stand_apart_unless_there_is_a_reference_for_them(rows, spec, tri
 
 
 def test_the_best_is_told_beside_the_reference_of_the_whole(spec, rows):
-    assert tables.top(spec, rows) == ["Best test accuracy: 90.00%, wide; reference 80.00%."]
+    assert tables.top(spec, rows) == ["Best by test accuracy: wide, test accuracy 90.00%; reference 80.00%."]
 
 
 def test_settings_are_those_in_which_rows_differ(study, trial):
@@ -93,3 +93,13 @@ def test_every_metric_of_a_reference_has_a_column():
     from typing import get_args
 
     assert set(get_args(specs.Metric)) <= set(tables.RESULTS)
+
+
+def test_the_best_is_not_the_one_that_the_test_split_likes_most(study, trial):
+    spec = specs.parse(
+        {**study, "data": {**study["data"], "validation": 0.2}, "seeds": 1, "reference": {"test_accuracy": 0.8}}
+    )
+    figures = [{"val_accuracy": 0.9, "test_accuracy": 0.7}, {"val_accuracy": 0.8, "test_accuracy": 0.9}]
+    trials = [trial(number, spec.configs[number - 1], one) for number, one in enumerate(figures, 1)]
+    found = results.rows(spec, [(one, spec.listed(one.number)) for one in trials])
+    assert tables.top(spec, found) == ["Best by validation accuracy: narrow, test accuracy 70.00%; reference 80.00%."]

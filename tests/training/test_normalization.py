@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+import torch
+
+from training import normalization, splits
+from training.config import DataConfig, RunConfig
+from training.datasets import Dataset
+
+
+def moments(rows, normalize):
+    rows = np.asarray(rows, np.float32)
+    made = Dataset("made", ("y",), rows, np.arange(len(rows), dtype=np.float32), None, "regression", ("a", "b"))
+    data = DataConfig(name="diabetes", validation=0, holdout=0, test=1)
+    config = RunConfig(data=data, model={"family": "linear"}, normalize=normalize)
+    return normalization.moments(config, splits.split(made, data).train)
+
+
+@pytest.mark.parametrize("normalize", ["standard", "unit", "symmetric"])
+@pytest.mark.parametrize("unit", [1e-12, 1e-6, 1.0, 1e9])
+def test_the_unit_of_a_column_does_not_matter(normalize, unit):
+    column = np.linspace(0, 1, 20)
+    mean, deviation = moments(np.stack([unit * column, column], 1), normalize)
+    assert torch.allclose(mean[0] / unit, mean[1], rtol=1e-5) and torch.allclose(deviation[0] / unit, deviation[1])
+
+
+@pytest.mark.parametrize("normalize", ["standard", "unit"])
+@pytest.mark.parametrize("value", [0.0, 1.0, -3e7, 0.1])
+def test_what_is_the_same_in_all_rows_is_shifted_alone(normalize, value):
+    mean, deviation = moments([[value, number] for number in range(9)], normalize)
+    assert mean[0].item() == pytest.approx(value) and deviation[0] == 1
+
+
+def test_images_of_one_colour_are_shifted_alone():
+    pixels, targets = np.full((8, 3, 3), 255, np.uint8), np.arange(8) % 2
+    white = Dataset("white", ("a", "b"), pixels, targets, (pixels, targets))
+    data = DataConfig(name="digits", validation=0, holdout=0)
+    config = RunConfig(data=data, model={"family": "linear"})
+    mean, deviation = normalization.moments(config, splits.split(white, data).train)
+    assert (mean.tolist(), deviation.tolist()) == ([255], [255])
