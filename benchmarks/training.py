@@ -107,8 +107,8 @@ def usual(made: RunConfig, dealt: Splits, images: int) -> dict[str, Contender]:
     pictures = _Pictures([(pixels[place], int(target)) for place, target in enumerate(train.targets)], standard)
     floats = (torch.from_numpy(pixels).unsqueeze(1) / 255 - MEAN) / DEVIATION
     tensors = TensorDataset(floats, torch.from_numpy(train.targets))
-    usual = {PICTURES: _plain(made, dealt, pictures), TENSORS: _plain(made, dealt, tensors)}
-    return usual | ({HALVES: _plain(made, dealt, tensors, half=True)} if made.precision == "bf16" else {})
+    found = {PICTURES: _plain(made, dealt, pictures), TENSORS: _plain(made, dealt, tensors)}
+    return found | ({HALVES: _plain(made, dealt, tensors, half=True)} if made.precision == "bf16" else {})
 
 
 def ours(made: RunConfig, dealt: Splits, images: int) -> Contender:

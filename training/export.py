@@ -97,8 +97,12 @@ def to_onnx(served: Served, shape: Sequence[int]) -> bytes:
     onnx.checker.check_model(model, full_check=True)
     made = bytes(model.SerializeToString())
     try:
-        _session(made).run(OUTPUTS, {name: np.zeros((2, *shape), np.float32 if len(shape) == 1 else np.uint8)})
+        session = _session(made)
     except Exception as error:  # of kinds that ONNX Runtime does not name
+        raise InvalidInput("model", f"ONNX Runtime cannot run its export: {str(error).split(chr(10))[0]}") from None
+    try:
+        session.run(OUTPUTS, {name: np.zeros((2, *shape), np.float32 if len(shape) == 1 else np.uint8)})
+    except Exception as error:
         told = "its export takes one input at a time; a size in it is written as a number, as by len(inputs)"
         raise InvalidInput("model", f"{told}: {str(error).split(chr(10))[0]}") from None
     return made

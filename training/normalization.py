@@ -28,7 +28,7 @@ def _of_rows(config: RunConfig, split: Split) -> tuple[Tensor, Tensor]:
     rows = torch.cat([as_tensor(batch).double() for batch in split.blocks()])
     if config.normalize == "standard":
         mean = rows.mean(0)
-        return mean.float(), _divisor(rows.std(0, correction=0), mean).float()
+        return mean.float(), _divisor(rows.std(0, correction=0), mean)
     return _range(config, rows.amin(0), rows.amax(0))
 
 
@@ -45,17 +45,18 @@ def _of_images(config: RunConfig, split: Split) -> tuple[Tensor, Tensor]:
     shares = counts.double() / counts.sum(1, keepdim=True)
     means = [float(share @ values) for share in shares]
     variances = [float(share @ (values - mean) ** 2) for share, mean in zip(shares, means, strict=True)]
-    mean, deviation = torch.tensor(means), torch.tensor(variances).sqrt()
-    return 255 * mean, 255 * _divisor(deviation, torch.ones(channels))
+    deviation = torch.tensor(variances, dtype=torch.float64).sqrt()
+    return 255 * torch.tensor(means), 255 * _divisor(deviation, torch.ones(channels))
 
 
 def _range(config: RunConfig, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
     width = _divisor(high - low, torch.maximum(low.abs(), high.abs()))
     if config.normalize == "unit":
-        return low.float(), width.float()
-    return ((low + high) / 2).float(), (width / 2).float()
+        return low.float(), width
+    return ((low + high) / 2).float(), width / 2
 
 
 def _divisor(spread: Tensor, size: Tensor) -> Tensor:
-    """The spread, or 1 where all values are the same: another one that comes later is not blown up."""
-    return torch.where(spread > ROUNDING * size.abs(), spread, torch.ones_like(spread))
+    """The spread as float32, or 1 where all values are the same: another one that comes later is not blown up."""
+    least = (ROUNDING * size.abs()).float()
+    return torch.where(spread.float() > least, spread.float(), torch.ones(()))

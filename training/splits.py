@@ -116,7 +116,7 @@ def split(dataset: Dataset, config: DataConfig) -> Splits:
     _check_dealt(dataset, parts, counts)
     train, validation, holdout, test = (parts[name] for name in ("train", "validation", "holdout", "test"))
     made = Splits(dataset.kind, dataset.classes, dataset.columns, train, validation, holdout, test)
-    return replace(made, notes=(*dataset.notes, *_notes(made, counts), *_leaks(dataset, ids, made.test)))
+    return replace(made, notes=(*dataset.notes, *_notes(made, counts), *_leaks(dataset, made)))
 
 
 def content_ids(inputs: Inputs) -> NDArray[np.uint8]:
@@ -177,11 +177,11 @@ def _notes(made: Splits, counts: dict[str, int]) -> Iterator[str]:
             yield f"data.{name} has nothing of {', '.join(absent)}, and its figures do not tell how these are answered"
 
 
-def _leaks(dataset: Dataset, ids: NDArray[np.uint8], test: Split) -> Iterator[str]:
+def _leaks(dataset: Dataset, made: Splits) -> Iterator[str]:
     """A note of test examples that are no news; a test split that is dealt here has none."""
-    known = {one.tobytes() for one in ids} if dataset.test else set()
-    if seen := sum(one.tobytes() in known for one in test.ids):
-        yield f"{seen:,} of {len(test):,} test examples are in the training split too, and make the test easier"
+    known = {one.tobytes() for one in made.train.ids} if dataset.test else set()
+    if seen := sum(one.tobytes() in known for one in made.test.ids):
+        yield f"{seen:,} of {len(made.test):,} test examples are in the training split too, and make the test easier"
 
 
 def _deal(

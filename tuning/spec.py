@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from registry import names
 from tailorbird.errors import InvalidInput
@@ -23,16 +23,6 @@ Metric = Literal[
     "fit_loss", "fit_accuracy",
 ]  # fmt: skip
 """What a study can be shown beside: of an epoch; of the test split; of the training split without dropout (fit)."""
-
-
-def _ratios(reference: dict[Metric, float]) -> dict[Metric, float]:
-    for name, value in reference.items():
-        if name.endswith("accuracy") and not 0 <= value <= 1:
-            raise ValueError(f"{name} must be from 0 to 1, as 0.97, not {value:g}")
-    return reference
-
-
-Reference = Annotated[dict[Metric, float], AfterValidator(_ratios)]
 
 
 class Promote(Config):
@@ -55,7 +45,7 @@ class Listed(Config):
     model_config = ConfigDict(extra="allow")
 
     name: str | None = None
-    reference: Reference | None = None
+    reference: dict[Metric, float] | None = None
 
     @property
     def run(self) -> dict[str, Any]:
@@ -71,7 +61,7 @@ class SweepSpec(Config):
     space: Annotated[dict[str, Domain], Field(min_length=1)] | None = None
     runs: Annotated[list[Listed], Field(min_length=1)] | None = None
     seeds: Annotated[int, Field(strict=True, ge=1, le=1000)] = Field(1, description="runs of each config")
-    reference: Reference | None = Field(None, description="figures that the best trial is shown beside")
+    reference: dict[Metric, float] | None = Field(None, description="figures that the best trial is shown beside")
     source: str | None = Field(None, description="where the figures of `reference` come from")
     trials: Annotated[int, Field(strict=True, ge=1, le=MOST_TRIALS)] | None = None
     search: Literal["random", "grid"] = "random"
@@ -89,10 +79,6 @@ class SweepSpec(Config):
             raise InvalidInput("trials", "is missing: how many points of the space to try")
         if self.trials is not None and (self.runs is not None or self.search == "grid"):
             raise InvalidInput("trials", "is of random search alone; runs and grids have as many as they list")
-        if self.runs is not None and self.search == "grid":
-            raise InvalidInput("search", "is how points of a space are chosen; runs are all run")
-        if self.seed and (self.runs is not None or self.search == "grid"):
-            raise InvalidInput("seed", "is of random search alone; run.seed is that of each run")
         if self.promote and not self.data.holdout:
             raise InvalidInput("promote", "needs data.holdout above 0, the images that a candidate is judged on")
         choosing = self.promote is not None or self.scheduler != "none"
@@ -189,6 +175,8 @@ def read(path: Path, assignments: list[str]) -> SweepSpec:
         else:
             given = config.override(given, [assignment])
     spec = parse(given)
+    _check_effect(spec)
+    _check_references(spec)
     _check_told_apart(spec)
     return spec
 
@@ -206,17 +194,38 @@ def parse(given: Mapping[str, Any]) -> SweepSpec:
     return spec
 
 
+# What `read` refuses and `parse` does not: a ledger may hold it, written when it was accepted.
+
+
+def _check_effect(spec: SweepSpec) -> None:
+    if spec.runs is not None and spec.search == "grid":
+        raise InvalidInput("search", "is how points of a space are chosen; runs are all run")
+    if spec.seed and (spec.runs is not None or spec.search == "grid"):
+        raise InvalidInput("seed", "is of random search alone; run.seed is that of each run")
+    if "seed" in (spec.space or {}):
+        raise InvalidInput("space.seed", "is no hyperparameter; seeds says how often to train each point")
+
+
+def _check_references(spec: SweepSpec) -> None:
+    given = {"reference": spec.reference}
+    given |= {f"runs.{place}.reference": one.reference for place, one in enumerate(spec.runs or [])}
+    for field, reference in given.items():
+        for name, value in (reference or {}).items():
+            if name.endswith("accuracy") and not 0 <= value <= 1:
+                raise InvalidInput(f"{field}.{name}", f"must be from 0 to 1, as 0.97, not {value:g}")
+
+
 def _check_told_apart(spec: SweepSpec) -> None:
-    """Of explicit runs; what an older ledger holds is read as it is."""
     names: dict[str, tuple[int, RunConfig]] = {}
-    seen: list[RunConfig] = []
-    for place, (listed, one) in enumerate(zip(spec.runs or [], spec.configs[:: spec.seeds], strict=False)):
-        if one in seen:
-            raise InvalidInput(f"runs.{place}", f"is runs.{seen.index(one)} again; seeds says how often to train each")
-        seen.append(one)
-        first, other = names.setdefault(listed.name or "", (place, one))
-        if listed.name and other.model_copy(update={"seed": one.seed}) != one:
-            raise InvalidInput(f"runs.{place}.name", f"{listed.name!r} is that of runs.{first} too")
+    seen: dict[str, int] = {}
+    for number, one in enumerate(spec.configs if spec.runs else []):
+        place, name = number // spec.seeds, spec.listed(number + 1).name
+        before = seen.setdefault(one.model_dump_json(), place)
+        if before != place:
+            raise InvalidInput(f"runs.{place}", f"is runs.{before} again; seeds says how often to train each")
+        first, other = names.setdefault(name or "", (place, one))
+        if name and other.model_copy(update={"seed": one.seed}) != one:
+            raise InvalidInput(f"runs.{place}.name", f"{name!r} is that of runs.{first} too")
 
 
 def lookup(given: Mapping[str, Any], path: str) -> Any:

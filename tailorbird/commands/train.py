@@ -40,7 +40,7 @@ def train(
     Example: tailorbird train run.yaml --set model.width=256 --set epochs=10
     """
     from tailorbird import settings, terminal
-    from training import candidate, checkpoint, datasets, splits
+    from training import candidate, datasets, splits
     from training import config as configs
 
     here = settings.load()
@@ -54,8 +54,7 @@ def train(
         console.print(note, style="yellow", soft_wrap=True)
     _make(folder)
     run = _trained(checked, dealt, console, folder, resume)
-    weights = checkpoint.encode(run.best_state)
-    _replace(folder, candidate.records(checked, weights, run.epochs, run.best.epoch))  # there, whatever comes after
+    weights = _keep(folder, run)  # so that they are there whatever comes after
     made = (candidate.results if obstacle else candidate.make)(checked, dealt, weights, run.epochs, run.best.epoch)
     _write(folder, made.files)
     (folder / INTERRUPTED).unlink(missing_ok=True)
@@ -75,7 +74,7 @@ def _make(folder: Path) -> None:
 def _trained(config: "RunConfig", dealt: "Splits", console: "Console", folder: Path, resume: bool) -> "Run":
     """Train to the end; after epochs, as often as is cheap, what the run would go on from is written down."""
     from registry.storage.files import write_flushed
-    from training import candidate, checkpoint
+    from training import checkpoint
     from training.loop import Diverged, Run
 
     run, state = Run(config, dealt), folder / INTERRUPTED
@@ -97,18 +96,21 @@ def _trained(config: "RunConfig", dealt: "Splits", console: "Console", folder: P
     except Diverged as error:
         if not run.best_state:
             raise
-        _replace(folder, candidate.records(config, checkpoint.encode(run.best_state), run.epochs, run.best.epoch))
+        _keep(folder, run)
         raise Diverged(f"{error}; they are in {folder / 'checkpoint.safetensors'}") from None
     return run
 
 
-def _replace(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write what a run leaves behind once all of an earlier one is gone, so that no two are ever mixed."""
-    from training import candidate
+def _keep(folder: Path, run: "Run") -> bytes:
+    """Write the best weights, then the records, once all of an earlier run is gone: no two are ever mixed."""
+    from training import candidate, checkpoint
 
+    weights = checkpoint.encode(run.best_state)
     for name in candidate.FILES:
         (folder / name).unlink(missing_ok=True)
-    _write(folder, files)
+    _write(folder, {"checkpoint.safetensors": weights})
+    _write(folder, candidate.records(run.config, weights, run.epochs, run.best.epoch))
+    return weights
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:

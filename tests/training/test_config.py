@@ -432,8 +432,5 @@ def test_a_key_that_stands_twice_is_refused(tmp_path):
         config.read(path)
     path.write_text("base: &base {lr: 0.1}\noptimizer: {<<: *base, lr: 0.2}\n")
     assert config.read(path)["optimizer"] == {"lr": 0.2}
-
-
-def test_colour_is_of_images_alone_even_where_it_is_false():
-    with pytest.raises(InvalidInput, match="colour is of images alone, not of mnist"):
-        config.parse(RunConfig, {"data": {"name": "mnist", "colour": False}, "model": {"family": "linear"}})
+    path.write_text("a: {b: &b {<<: {lr: 0.1}, lr: 0.2}}\noptimizer: {<<: *b, momentum: 0.9}\n")
+    assert config.read(path)["optimizer"] == {"lr": 0.2, "momentum": 0.9}

@@ -249,4 +249,7 @@ def test_test_examples_that_are_trained_on_are_noted():
     seen = (np.asarray([[[0, 0], [0, 7]], [[9, 9], [9, 9]]], np.uint8), np.asarray([0, 1]))
     made = dealt(dataset(range(12), [0, 1, 2] * 4, seen), validation=0, holdout=0)
     assert made.notes[-1] == "1 of 2 test examples are in the training split too, and make the test easier"
+    whole = dataset(range(12), [0, 1, 2] * 4)
+    made = dealt(dataset(range(12), [0, 1, 2] * 4, (whole.inputs, whole.targets)), validation=3, holdout=3)
+    assert made.notes[-1].startswith("6 of 12 test examples are in the training split too")
     assert not dealt(dataset([0, 0, 0, *range(9)], [0, 1, 2] * 4), validation=0, holdout=0, test=3).notes

@@ -202,7 +202,6 @@ def test_a_spec_that_was_kept_is_the_same():
     [
         ({"runs": [{"model": {"widht": 8}}]}, "runs.0: model.widht"),
         ({"runs": [{"reference": {"test_acuracy": 0.9}}]}, "runs.0.reference"),
-        ({"runs": [{"reference": {"test_accuracy": 97}}]}, "runs.0.reference"),
         ({"runs": [{"name": 5}]}, "runs.0.name"),
         ({"seeds": 0}, "seeds"),
     ],
@@ -254,10 +253,23 @@ def test_a_space_that_is_none_is_refused_with_an_assignment_too(given, tmp_path)
     [
         ({"search": "grid"}, "search: is how points of a space are chosen"),
         ({"seed": 1}, r"seed: is of random search alone; run\.seed"),
-        ({"reference": {"test_accuracy": 97}}, "reference: test_accuracy must be from 0 to 1, as 0.97, not 97"),
+        ({"reference": {"test_accuracy": 97}}, r"reference\.test_accuracy: must be from 0 to 1, as 0.97, not 97"),
+        ({"runs": [{"reference": {"fit_accuracy": -1}}]}, r"runs\.0\.reference\.fit_accuracy: must be from 0 to 1"),
+        ({"runs": [{}, {"seed": 1}], "seeds": 2}, r"runs\.1: is runs\.0 again"),
     ],
 )
-def test_what_would_have_no_effect_or_no_sense_beside_runs_is_refused(given, changes, sentence):
+def test_what_has_no_effect_or_no_sense_is_refused_of_a_file_and_read_of_a_ledger(given, changes, sentence, tmp_path):
     del given["space"], given["trials"]
+    given |= {"runs": [{"epochs": 2}], **changes}
+    path = tmp_path / "spec.yaml"
+    path.write_text(yaml.safe_dump(given))
     with pytest.raises(InvalidInput, match=sentence):
-        specs.parse({**given, "runs": [{"epochs": 2}], **changes})
+        specs.read(path, [])
+    assert specs.parse(given).configs
+
+
+def test_a_seed_is_no_hyperparameter(given, tmp_path):
+    path = tmp_path / "spec.yaml"
+    path.write_text(yaml.safe_dump(given))
+    with pytest.raises(InvalidInput, match=r"^space\.seed: is no hyperparameter; seeds says"):
+        specs.read(path, ["space.seed={choice: [0, 1]}"])

@@ -75,7 +75,7 @@ class DataConfig(Config):
         of = {"path": (IMAGES, TABLE), "size": (IMAGES,), "colour": (IMAGES,), "skip_broken": (IMAGES,)}
         of |= {"label": (TABLE,), "columns": (TABLE, *COLUMNS), "kind": (TABLE,)}
         for key, names in of.items():
-            if getattr(self, key) != type(self).model_fields[key].default and self.name not in names:
+            if getattr(self, key) not in (None, False) and self.name not in names:
                 raise ValueError(f"{key} is of {' and '.join(names)} alone, not of {self.name}")
         if self.name in (IMAGES, TABLE) and not self.path:
             raise InvalidInput("data.path", f"is missing: where the {self.name} are")

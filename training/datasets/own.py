@@ -31,8 +31,8 @@ def load(reference: str) -> Dataset:
 
 
 def _laid_out(array: NDArray[Any]) -> NDArray[Any]:
-    """As torch needs it, which takes no view that runs backwards; what lies on a disk stays there."""
-    return array if array.flags.c_contiguous else np.ascontiguousarray(array)
+    """A copy of a view that runs backwards, which torch does not take."""
+    return np.ascontiguousarray(array) if min(array.strides, default=0) < 0 else array
 
 
 def problems(dataset: Dataset) -> Iterator[str]:

@@ -1,7 +1,6 @@
 """Tables of the user's own: CSV or Parquet, with columns of numbers and one or several that are predicted."""
 
 import csv
-import math
 import re
 from array import array
 from collections.abc import Iterator, Sequence
@@ -22,7 +21,7 @@ SUFFIXES = CSV + PARQUET
 MISSING = ("", "na", "n/a", "nan", "null")
 FEW_INTEGERS, MOST_CLASSES = 20, 1000
 MARKS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "false": 0.0, "true": 1.0, "no": 0.0, "yes": 1.0}
-_CODE = re.compile(r"_|^[+-]?0\d")
+_CODE = re.compile(r"[+-]?0\d+$")
 _WHOLE = re.compile(r"^(-?(?:0|[1-9]\d*))\.0+$")
 FLOAT32_MOST = float(np.finfo(np.float32).max)
 
@@ -179,11 +178,8 @@ def _present(path: Path, cell: Cell) -> Any:
 
 def _number(path: Path, cell: Cell, advice: str = "name the columns to look at in data.columns") -> float:
     value = _present(path, cell)
-    try:
-        number = math.nan if "_" in str(value) else float(value)  # Python takes 1_000 for a number
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if not abs(number) <= FLOAT32_MOST:
+    number = _float(value)
+    if number is None or not abs(number) <= FLOAT32_MOST:
         raise InvalidInput(
             str(path),
             f"{cell.place} has {str(value)[:40]!r} in column {cell.column!r}, which is no number; mend it, or {advice}",
@@ -197,24 +193,29 @@ def _kind(path: Path, label: Sequence[Cell]) -> Kind:
     distinct = set(numbers)
     many = len(distinct) > FEW_INTEGERS
     if many and len(numbers) < len(label) < 2 * len(numbers):
-        text = next(cell for cell in label if _as_number(cell.value) is None)
-        _number(path, text, "say data.kind: multiclass, where each value is a class")
+        for cell in label:
+            _number(path, cell, "say data.kind: multiclass, where each value is a class")
     if len(numbers) == len(label) and (many or not all(number.is_integer() for number in distinct)):
         return "regression"
     return "binary" if len({_class(cell.value) for cell in label}) == 2 else "multiclass"
 
 
 def _as_number(value: Any) -> float | None:
-    """The size of a value; None for a word, which codes with leading zeros are too."""
+    """The size of a value; None for a word, which whole numbers with leading zeros are too."""
+    return None if isinstance(value, bool) or _CODE.match(str(value)) else _float(value)
+
+
+def _float(value: Any) -> float | None:
     try:
-        return None if isinstance(value, bool) or _CODE.search(str(value)) else float(value)
+        return None if "_" in str(value) else float(value)  # Python takes 1_000 for a number
     except (TypeError, ValueError, OverflowError):
         return None
 
 
 def _class(value: Any) -> str:
     """The name of a class: as it is written, but for the zeros of a whole number that was kept as a fraction."""
-    return _WHOLE.sub(r"\1", str(value))
+    name = _WHOLE.sub(r"\1", str(value))
+    return "0" if name == "-0" else name
 
 
 def _classes(path: Path, label: Sequence[Cell], kind: Kind | None) -> tuple[tuple[str, ...], NDArray[np.int64]]:

@@ -89,7 +89,7 @@ def _walk(root: Path, folder: Path, depth: int) -> Iterator[Path]:
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         if entry.is_dir():
             yield from _walk(root, Path(entry.path), depth - 1)
-        elif entry.is_file() or entry.is_symlink():  # a link that leads nowhere is a file that cannot be read
+        elif entry.is_file() or not Path(entry.path).exists():  # a link that leads nowhere cannot be read
             yield Path(entry.path)
 
 

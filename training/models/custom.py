@@ -21,8 +21,10 @@ def module(config: CustomConfig, shape: Sequence[int], outputs: int) -> nn.Modul
         made = function(sizes, outputs, **config.arguments)
     if not isinstance(made, nn.Module):
         raise InvalidInput(FIELD, f"{config.function} must return a torch.nn.Module, not {type(made).__name__}")
-    with code.blamed(config.function, FIELD), torch.no_grad():
-        answers = [one(torch.zeros(2, *sizes)) for one in (copy.deepcopy(made).train(), made.eval())]
+    with code.blamed(config.function, FIELD):
+        with torch.no_grad():  # first: some modules have their weights only then
+            answers = [made.eval()(torch.zeros(2, *sizes))]
+        answers.append(copy.deepcopy(made).train()(torch.zeros(2, *sizes)))
     given = [_given(answer) for answer in answers]
     wrong = next((one for one in given if one != [2, outputs]), None)
     if wrong is not None:

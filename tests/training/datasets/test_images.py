@@ -337,6 +337,7 @@ def test_files_that_are_left_out_are_noted(tmp_path, load):
 def test_a_link_that_leads_nowhere_is_a_file_that_cannot_be_read(tmp_path, load):
     root = tree(tmp_path / "set", pets())
     (root / "train" / "cat" / "gone.png").symlink_to(tmp_path / "elsewhere.png")
+    (root / "train" / "cat" / "zeros.png").symlink_to("/dev/zero")
     with pytest.raises(InvalidInput, match=r"1 of 19 images .*train/cat/gone\.png .*No such file"):
         load(root)
     assert len(load(root, skip_broken=True).inputs) == len(load(tree(tmp_path / "whole", pets())).inputs)

@@ -73,6 +73,10 @@ def backwards():
     pixels = np.tile(np.arange(2, dtype=np.uint8), (4, 2, 1))
     return replace(made, inputs=pixels[..., ::-1])
 
+def mapped():
+    pixels = np.memmap("pixels", np.uint8, "w+", shape=(4, 3, 2, 2))
+    return replace(good(), inputs=pixels.transpose(0, 2, 3, 1))
+
 def bad():
     return Dataset("mine", ("a", "b"), np.zeros((4, 2, 2)), np.array([0, 1, 0, 1]), None)
 
@@ -120,3 +124,7 @@ def test_views_that_run_backwards_are_copied(load):
     made = load("backwards")
     assert made.inputs.flags.c_contiguous and made.inputs.strides[-1] > 0
     assert made.inputs[0, 0].tolist() == [1, 0]
+
+
+def test_a_view_of_a_file_stays_there(load):
+    assert isinstance(load("mapped").inputs, np.memmap)

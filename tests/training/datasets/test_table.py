@@ -213,6 +213,7 @@ def test_the_index_that_pandas_writes_is_no_column_unless_it_is_asked_for(tmp_pa
         (["1_0", "10", "1_1", "11"], ("10", "11", "1_0", "1_1")),
         (["1E2", "100", "a", "b"], ("100", "1E2", "a", "b")),
         (["1.0", "2.00", "-3.0", "b"], ("-3", "1", "2", "b")),
+        (["05.25", "12.50"], ("05.25", "12.50")),
         (["1234567890123456789", "1234567890123456790"], ("1234567890123456789", "1234567890123456790")),
     ],
     ids=str,
@@ -220,8 +221,9 @@ def test_the_index_that_pandas_writes_is_no_column_unless_it_is_asked_for(tmp_pa
 def test_labels_are_named_as_they_are_written(load, values, classes):
     made = load(column("code", 3 * values), label="code", kind="multiclass")
     assert made.classes == classes
-    assert [made.classes[place] for place in made.targets[: len(values)]] == [
-        value.rstrip("0").rstrip(".") if "." in value else value for value in values
+    named = [made.classes[place] for place in made.targets[: len(values)]]
+    assert [float(name) if name[-1].isdigit() else name for name in named] == [
+        float(value) if value[-1].isdigit() else value for value in values
     ]
 
 
@@ -238,3 +240,17 @@ def test_what_python_alone_takes_for_a_number_is_none(load):
 
 def test_spaces_behind_commas_are_no_part_of_a_name(load):
     assert load('x, kind\n1, "a"\n2, a\n3, b\n4, "b"\n', label="kind").classes == ("a", "b")
+
+
+def test_no_number_is_below_nothing(load):
+    made = load(column("code", ["-0.0", "0.0", "1.0", "0"] * 2), label="code")
+    assert (made.classes, made.kind) == (("0", "1"), "binary")
+
+
+def test_numbers_with_a_zero_before_them_are_a_quantity(load):
+    assert load(column("price", [f"{one:05.2f}" for one in range(5, 65)]), label="price").kind == "regression"
+
+
+def test_a_slip_among_numbers_is_named_where_codes_are_too(load):
+    with pytest.raises(InvalidInput, match="line 123 has 'abc' in column 'code'"):
+        load(column("code", ["02139", *range(120), "abc"]), label="code")

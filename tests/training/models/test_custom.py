@@ -14,6 +14,9 @@ def build(shape, outputs, width=3):
     channels = shape[0]
     return nn.Sequential(nn.Conv2d(channels, width, 3), nn.BatchNorm2d(width), nn.Flatten(), nn.LazyLinear(outputs))
 
+def lazy(shape, outputs):
+    return nn.Sequential(nn.Flatten(), nn.LazyBatchNorm1d(), nn.utils.weight_norm(nn.Linear(25, outputs)))
+
 def rows(shape, outputs):
     return nn.Linear(*shape, outputs)
 
@@ -73,6 +76,11 @@ def test_a_module_of_the_user_s_own_gets_normalised_images(nets):
     assert network[1][1].running_mean.any() and network[1][1].num_batches_tracked == 1  # the trial left no trace
 
 
+def test_its_weights_may_be_made_when_it_is_first_called(nets):
+    network = models.build(config("lazy"), (5, 5), 3, models.Normalize([1.0], [2.0]))
+    assert network(torch.ones(2, 5, 5)).shape == (2, 3)
+
+
 def test_it_may_look_at_rows(nets):
     network = models.build(config("rows"), (4,), 3, models.Normalize([1.0] * 4, [2.0] * 4))
     assert network(torch.ones(2, 4)).shape == (2, 3)
@@ -85,7 +93,7 @@ def test_it_may_look_at_rows(nets):
         ("tuples", "raised ValueError: LSTM: Expected input to be 2D or 3D, got 4D instead"),
         ("mixed", "raised RuntimeError: mat1 and mat2 shapes cannot be multiplied (2x25 and 7x2)"),
         ("none", "must return a torch.nn.Module, not NoneType"),
-        ("fails", "raised KeyError: 'width' (own_nets.py, line 25)"),
+        ("fails", "raised KeyError: 'width' (own_nets.py, line 28)"),
         ("halves", "must give [2, 2] for inputs [2, 1, 5, 5], and its module gives tuple"),
         ("sums", "must return a module with weights to train, and it has none"),
     ],
