@@ -47,7 +47,7 @@ class Made:
 
 def main() -> None:
     given = report.arguments(__doc__, names=PRESETS)
-    seeds, shorter = (1, ["run.epochs=1", "data.holdout=0.85"]) if given.quick else (3, [])
+    seeds, shorter = (1, ["run.epochs=1", "data.validation=0.85"]) if given.quick else (3, [])
     here = settings.load()
     figures = {}
     for name in given.names:
