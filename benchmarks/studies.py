@@ -172,7 +172,7 @@ def _section(one: Study, held: Sequence[Held]) -> Section:
         blocks += [Paragraph("Behind the reference by more than the spread:"), Bullets(lagging)]
     ended = max(each.sweep.ended or each.sweep.created for each in held)
     ids = ", ".join(sorted({each.sweep.id for each in held}))
-    some = f"; {len(missing)} runs are still to be made, seeds of what is behind among them" if missing else ""
+    some = f"; still to be made, seeds of what is behind among them: {len(missing)}" if missing else ""
     where = f"on {report.machine()}, {report.flags()}"
     blocks.append(Paragraph(f"Data {one.spec.data.name}; {ended[:10]}, {where}; sweeps {ids}{some}."))
     return Section(one.name, blocks)

@@ -292,7 +292,7 @@ def _objective():
 
 def _wait_for_reports(process, settings):
     """Wait until a trial has finished; returns every process that the sweep has started."""
-    end = time.monotonic() + 90
+    end = time.monotonic() + 300
     while time.monotonic() < end:
         assert process.poll() is None, process.communicate()
         if (settings.home / "tailorbird.db").exists():
@@ -316,7 +316,7 @@ def _free_ports(count):
 
 
 def _wait_for_port(port, process):
-    end = time.monotonic() + 90
+    end = time.monotonic() + 300
     while time.monotonic() < end:
         assert process.poll() is None, "the head ended by itself"
         with socket.socket() as probe:
