@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from benchmarks import report
 from tailorbird import settings
 from tailorbird.errors import told
-from training import config, datasets, loop, splits
+from training import config, datasets, loop, machine, splits
 from training.config import RunConfig
 from training.loop import Run
 from training.splits import Splits
@@ -121,7 +121,7 @@ def ours(made: RunConfig, dealt: Splits, images: int) -> Contender:
 def _plain(made: RunConfig, dealt: Splits, examples: Dataset[Any], *, half: bool = False) -> Contender:
     """Float images from a DataLoader, Adam, the loss fetched in every step; `half` computes in bfloat16."""
     torch.manual_seed(0)
-    device = loop.choose_device(made.device)
+    device = machine.choose_device(made.device)
     network = _same_layers(made, dealt).to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=LR)
     criterion = nn.CrossEntropyLoss()

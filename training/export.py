@@ -92,20 +92,24 @@ def to_onnx(served: Served, shape: Sequence[int]) -> bytes:
                 dynamo=False,  # ten times quicker here, and always one file
             )
         except torch.onnx.errors.OnnxExporterError as error:
-            raise InvalidInput("model", f"cannot be exported to ONNX: {str(error).split(chr(10))[0]}") from None
+            raise InvalidInput("model", f"cannot be exported to ONNX: {_first_line(error)}") from None
     model = onnx.load_from_string(buffer.getvalue())
     onnx.checker.check_model(model, full_check=True)
     made = bytes(model.SerializeToString())
     try:
         session = _session(made)
     except Exception as error:  # of kinds that ONNX Runtime does not name
-        raise InvalidInput("model", f"ONNX Runtime cannot run its export: {str(error).split(chr(10))[0]}") from None
+        raise InvalidInput("model", f"ONNX Runtime cannot run its export: {_first_line(error)}") from None
     try:
         session.run(OUTPUTS, {name: np.zeros((2, *shape), np.float32 if len(shape) == 1 else np.uint8)})
     except Exception as error:
         told = "its export takes one input at a time; a size in it is written as a number, as by len(inputs)"
-        raise InvalidInput("model", f"{told}: {str(error).split(chr(10))[0]}") from None
+        raise InvalidInput("model", f"{told}: {_first_line(error)}") from None
     return made
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n")[0]
 
 
 def evaluate(model: bytes, split: Split, kind: Kind) -> Classification:

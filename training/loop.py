@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tailorbird.errors import InvalidInput, TailorbirdError
-from training import code, models, normalization, objectives, optimization
+from training import code, machine, models, normalization, objectives, optimization
 from training.augmentation import augment
-from training.config import AugmentConfig, CustomConfig, Device, LossConfig, Objective, RunConfig
+from training.config import AugmentConfig, CustomConfig, LossConfig, Objective, RunConfig
 from training.resident import Resident
 from training.splits import Split, Splits
 from training.tally import Tally
@@ -74,7 +74,7 @@ class Run:
         check(config, splits, self.objective)
         self.config = config
         self.kind = splits.kind
-        self.device = choose_device(config.device)
+        self.device = machine.choose_device(config.device)
         self._chooses = not self.objective.metric.startswith("val_") or len(splits.validation) > 0
         self.on_batch = on_batch
         self._loss = objectives.loss(config.loss, splits.kind)
@@ -169,8 +169,8 @@ class Run:
             try:
                 return self._measured(split)
             except RuntimeError as error:
-                if split.together == 1 or not _is_memory(error):
-                    raise _of_memory(error, split.together) from None
+                if split.together == 1 or not machine.is_memory(error):
+                    raise machine.of_memory(error, split.together) from None
             split.together //= 2
 
     def _measured(self, split: Resident) -> tuple[float, float]:
@@ -192,7 +192,7 @@ class Run:
 
     def _train_epoch(self) -> tuple[float, float]:
         # threads and the seed of dropout are the whole process's: another run may have set them in between
-        torch.set_num_threads(threads(self.config))
+        torch.set_num_threads(machine.threads(self.config))
         torch.manual_seed(int(torch.randint(2**62, (), generator=self.random)))
         self.network.train()
         count = len(self._train)
@@ -210,7 +210,7 @@ class Run:
                     self._backward(chosen, batch, len(batch) / len(wanted), tally)
                 self.optimizer.step()
             except RuntimeError as error:
-                raise _of_memory(error, self._batch) from None
+                raise machine.of_memory(error, self._batch) from None
             if self.averaged:
                 self.averaged.update_parameters(self.network)
             if tally.ends(step):
@@ -236,7 +236,7 @@ class Run:
             yield
         except Exception as error:
             own = self.config.model
-            if not isinstance(own, CustomConfig) or (isinstance(error, RuntimeError) and _is_memory(error)):
+            if not isinstance(own, CustomConfig) or (isinstance(error, RuntimeError) and machine.is_memory(error)):
                 raise
             with code.blamed(own.function, "model.function"):
                 raise
@@ -285,7 +285,7 @@ def network(config: RunConfig, splits: Splits) -> nn.Sequential:
     try:
         built = models.build(config.model, splits.train.shape, outputs, models.Normalize(mean, deviation))
     except RuntimeError as error:
-        raise _of_memory(error, 1) from None
+        raise machine.of_memory(error, 1) from None
     if models.convolves(config.model):
         built.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing from its stubs
     return built
@@ -298,39 +298,7 @@ def usual(splits: Splits) -> Objective:
     return Objective()
 
 
-def choose_device(wanted: Device) -> torch.device:
-    """The device to train on; raises InvalidInput where the wanted one is not here."""
-    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if wanted == "auto":
-        return torch.device(next(name for name, there in here.items() if there))
-    if not here[wanted]:
-        accepted = ", ".join(["auto", *(name for name, there in here.items() if there)])
-        raise InvalidInput("device", f"{wanted} is not available here; accepted: {accepted}")
-    return torch.device(wanted)
-
-
-def threads(config: RunConfig) -> int:
-    """CPU threads of a run: small matrix products get slower by more than one."""
-    if config.threads:
-        return config.threads
-    return (os.cpu_count() or 1) if models.convolves(config.model) else 1
-
-
 def _averaged(network: nn.Module, decay: float | None) -> Any:
     if decay is None:
         return None
     return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
-
-
-def _of_memory(error: RuntimeError, batch: int) -> Exception:
-    """What to do about memory that is used up by a batch; the error itself where it is another one."""
-    if not _is_memory(error):
-        return error
-    if batch == 1:
-        return InvalidInput("model", "does not fit into memory with a single example; make it, or data.size, smaller")
-    return InvalidInput("batch_size", f"a batch of {batch} does not fit into memory; try {batch // 2}")
-
-
-def _is_memory(error: RuntimeError) -> bool:
-    """Told by a class on a GPU, and in words on a CPU."""
-    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from tailorbird.commands.options import AsJson, print_json
-from tailorbird.errors import InvalidInput, Unavailable
+from tailorbird.commands.options import AsJson, print_json, write_out
+from tailorbird.errors import InvalidInput
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,7 +52,7 @@ def data(
     wanted = config.parse(config.DataConfig, {**_source(name, here.data), **given})
     dataset = datasets.load(wanted, here.data, here.cache, here.download_timeout)
     if out:
-        _write(out, _picture(dataset))
+        write_out(out, _picture(dataset))
     if as_json:
         print_json(dataset.record())
     else:
@@ -120,10 +120,3 @@ def _show(dataset: "Dataset", out: Path | None, console: "Console") -> None:
     if out:
         kind = "scatter matrix" if dataset.columns else "contact sheet"
         console.print(f"{kind}: {out}", soft_wrap=True)
-
-
-def _write(path: Path, picture: bytes) -> None:
-    try:
-        path.write_bytes(picture)
-    except OSError as error:
-        raise Unavailable(f"{path} cannot be written: {error.strerror}; --out names another file") from None

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from tailorbird.errors import InvalidInput, Unavailable
+from tailorbird.commands.options import write_out
+from tailorbird.errors import InvalidInput
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,10 +92,7 @@ def figure(
         raise InvalidInput("--own-code", "is for a folder that `tailorbird train` wrote, and there is no MODEL")
     picture = _draw(name, model, Wanted(settings.load(), image, threshold, a, b, tuple(lr or ()), own_code))
     path = out or Path(f"{name}.png")
-    try:
-        path.write_bytes(picture)
-    except OSError as error:
-        raise Unavailable(f"{path} cannot be written: {error.strerror}; --out names another file") from None
+    write_out(path, picture)
     typer.echo(path)
 
 

@@ -1,9 +1,12 @@
 """Options that several commands share, and how records are printed."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from tailorbird.errors import Unavailable
 
 if TYPE_CHECKING:
     from registry.core import Registry
@@ -19,6 +22,15 @@ Who = Annotated[str | None, typer.Option(help="Who is to stand in the records; d
 def print_json(value: Any) -> None:
     """Records for machines; lists are arrays."""
     typer.echo(json.dumps(value, indent=2))
+
+
+def write_out(path: Path, data: bytes) -> None:
+    """Write what `--out` asks for; raises Unavailable where that cannot be."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be written: {error.strerror}; --out names another file") from None
 
 
 def open_registry() -> "Registry":

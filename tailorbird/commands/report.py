@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tailorbird.commands.options import AsJson, print_json
-from tailorbird.errors import Unavailable
+from tailorbird.commands.options import AsJson, print_json, write_out
 
 
 def report(
@@ -29,11 +28,7 @@ def report(
         found = results.read(registry, sweep)
         path = (out or here.home / "reports" / f"{found.sweep.id}.html").absolute()
         written = page.html(registry, here, found)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(written, encoding="utf-8")
-    except OSError as error:
-        raise Unavailable(f"{path} cannot be written: {error.strerror}; --out names another file") from None
+    write_out(path, written.encode())
     if as_json:
         print_json({**found.record(), "page": str(path)})
     else:

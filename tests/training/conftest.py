@@ -71,6 +71,12 @@ def blobs():
 
 
 @pytest.fixture(scope="session")
+def few(blobs):
+    """200 images, of which 40 are validated on: an epoch takes milliseconds, and classes overlap."""
+    return splits.split(blobs(images=200, noise=150), DataConfig(name="digits", validation=40, holdout=0, test=1))
+
+
+@pytest.fixture(scope="session")
 def digits() -> Dataset:
     return datasets.load(DataConfig(name="digits"), Path("/nowhere"), Path("/nowhere"))
 

@@ -1,6 +1,5 @@
 import itertools
 import math
-import os
 import shutil
 import warnings
 from dataclasses import replace
@@ -19,12 +18,6 @@ from training.loop import Diverged, Run
 MLP = {"family": "mlp", "width": [24, 16]}
 DROPOUT = {**MLP, "dropout": 0.3}
 CNN = {"family": "cnn", "depth": 2, "width": 6, "dropout": 0.2}
-
-
-@pytest.fixture(scope="module")
-def few(blobs):
-    """200 images, of which 40 are validated on: an epoch takes milliseconds, and classes overlap."""
-    return splits.split(blobs(images=200, noise=150), DataConfig(name="digits", validation=40, holdout=0, test=1))
 
 
 def trained(config, parts, *arguments, **named):
@@ -296,46 +289,6 @@ def test_each_batch_is_told(run_config, few):
     assert told == [48, 48, 48, 15] * 2
 
 
-@pytest.fixture
-def devices(monkeypatch):
-    def set_available(*names):
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: "cuda" in names)
-        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: "mps" in names)
-
-    return set_available
-
-
-@pytest.mark.parametrize(
-    ("there", "wanted", "chosen"),
-    [
-        ([], "auto", "cpu"),
-        (["mps"], "auto", "mps"),
-        (["cuda", "mps"], "auto", "cuda"),
-        (["cuda", "mps"], "mps", "mps"),
-        (["cuda", "mps"], "cpu", "cpu"),
-    ],
-)
-def test_the_best_device_is_chosen_unless_one_is_asked_for(devices, there, wanted, chosen):
-    devices(*there)
-    assert loop.choose_device(wanted) == torch.device(chosen)
-
-
-@pytest.mark.parametrize(("there", "accepted"), [([], "auto, cpu"), (["mps"], "auto, mps, cpu")])
-def test_a_device_that_is_not_here_is_refused(devices, run_config, few, there, accepted):
-    devices(*there)
-    with pytest.raises(InvalidInput, match=f"^device: cuda is not available here; accepted: {accepted}$"):
-        Run(run_config(device="cuda"), few)
-
-
-@pytest.mark.parametrize(("model", "asked", "used"), [(MLP, 0, 1), (MLP, 2, 2), (CNN, 0, os.cpu_count()), (CNN, 1, 1)])
-def test_an_mlp_takes_one_thread_unless_told_otherwise(run_config, few, model, asked, used):
-    Run(run_config(model=model, threads=asked), few).step()
-    try:
-        assert torch.get_num_threads() == used
-    finally:
-        torch.set_num_threads(1)
-
-
 def test_read_only_arrays_are_trained_on_without_a_warning_and_stay_as_they_are(run_config, few):
     parts = {}
     for name in ("train", "validation"):
@@ -348,29 +301,6 @@ def test_read_only_arrays_are_trained_on_without_a_warning_and_stay_as_they_are(
         run = trained(run_config(epochs=1), replace(few, **parts))
     assert torch.equal(weights(run), weights(trained(run_config(epochs=1), few)))
     assert (parts["train"].inputs == few.train.inputs).all()
-
-
-@pytest.mark.parametrize("shape", [(8, 8), (8, 8, 3)])
-def test_a_network_normalises_by_the_moments_of_the_training_images_alone(run_config, blobs, shape):
-    parts = splits.split(blobs(shape=shape, images=90), DataConfig(name="digits"))
-    state = loop.network(run_config(), parts).state_dict()
-    axes = (0, 1, 2)
-    images = parts.train.at(slice(None)).astype(np.float64)
-    np.testing.assert_allclose(state["0.mean"].flatten(), np.atleast_1d(images.mean(axes)), rtol=1e-6)
-    np.testing.assert_allclose(state["0.deviation"].flatten(), np.atleast_1d(images.std(axes)), rtol=1e-6)
-
-
-def test_images_of_one_colour_are_no_division_by_zero(run_config, few):
-    flat = replace(few, train=replace(few.train, inputs=np.full_like(few.train.inputs, 77)))
-    assert loop.network(run_config(), flat)(torch.full((2, 8, 8), 77, dtype=torch.uint8)).isfinite().all()
-
-
-@pytest.mark.parametrize(("name", "mean", "deviation"), [("fashion_mnist", 0.2860, 0.3530), ("mnist", 0.1307, 0.3081)])
-def test_the_published_sets_are_normalised_by_the_known_figures(published, run_config, name, mean, deviation):
-    whole = splits.split(published(name), DataConfig(name=name, validation=0, holdout=0))
-    state = loop.network(run_config(), whole).state_dict()
-    assert state["0.mean"].item() / 255 == pytest.approx(mean, abs=1e-4)
-    assert state["0.deviation"].item() / 255 == pytest.approx(deviation, abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -487,35 +417,6 @@ def test_a_loss_that_is_no_number_is_noticed_within_the_epoch(run_config, few, m
     with pytest.raises(Diverged, match=r"in step 1 of epoch 1, at lr 0\.001; lower optimizer\.lr; no epoch was good"):
         run.step()
     assert len(batches) == 3
-
-
-def test_memory_that_does_not_suffice_is_told_with_what_to_try(run_config, few):
-    run = Run(run_config(model=MLP, epochs=1, batch_size=32), few)
-    run._loss = lambda logits, _: torch.empty(10**15)
-    with pytest.raises(InvalidInput, match="batch_size: a batch of 32 does not fit into memory; try 16"):
-        run.step()
-
-
-def test_what_does_not_fit_at_once_is_measured_in_smaller_parts(run_config, few):
-    run, sizes = Run(run_config(model=MLP, epochs=1, batch_size=32), few), []
-
-    def narrow(logits, targets):
-        sizes.append(len(targets))
-        return torch.empty(10**15) if len(targets) > 10 else torch.tensor(len(targets) / 2)
-
-    run._measured_loss = narrow
-    assert run.score(few.validation)[0] == 4.0  # half of eight
-    assert sizes == [40, 40, 40, 40, 32, 16, 8, 8, 8, 8, 8]
-
-
-def test_a_model_that_does_not_fit_with_one_example_is_named(run_config, few, monkeypatch):
-    run = Run(run_config(model=MLP, epochs=1, batch_size=1), few)
-    run._loss = lambda logits, _: torch.empty(10**15)
-    with pytest.raises(InvalidInput, match=r"^model: does not fit into memory with a single example"):
-        run.step()
-    monkeypatch.setattr(loop.models, "build", lambda *_: torch.empty(10**15))
-    with pytest.raises(InvalidInput, match=r"^model: does not fit"):
-        Run(run_config(model=MLP), few)
 
 
 def test_augmentation_is_for_training_alone(run_config, few):

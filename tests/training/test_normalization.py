@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from training import normalization, splits
+from training import loop, normalization, splits
 from training.config import DataConfig, RunConfig
 from training.datasets import Dataset
 
@@ -37,3 +37,21 @@ def test_images_of_one_colour_are_shifted_alone():
     config = RunConfig(data=data, model={"family": "linear"})
     mean, deviation = normalization.moments(config, splits.split(white, data).train)
     assert (mean.tolist(), deviation.tolist()) == ([255], [255])
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (8, 8, 3)])
+def test_a_network_normalises_by_the_moments_of_the_training_images_alone(run_config, blobs, shape):
+    parts = splits.split(blobs(shape=shape, images=90), DataConfig(name="digits"))
+    state = loop.network(run_config(), parts).state_dict()
+    axes = (0, 1, 2)
+    images = parts.train.at(slice(None)).astype(np.float64)
+    np.testing.assert_allclose(state["0.mean"].flatten(), np.atleast_1d(images.mean(axes)), rtol=1e-6)
+    np.testing.assert_allclose(state["0.deviation"].flatten(), np.atleast_1d(images.std(axes)), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "mean", "deviation"), [("fashion_mnist", 0.2860, 0.3530), ("mnist", 0.1307, 0.3081)])
+def test_the_published_sets_are_normalised_by_the_known_figures(published, run_config, name, mean, deviation):
+    whole = splits.split(published(name), DataConfig(name=name, validation=0, holdout=0))
+    state = loop.network(run_config(), whole).state_dict()
+    assert state["0.mean"].item() / 255 == pytest.approx(mean, abs=1e-4)
+    assert state["0.deviation"].item() / 255 == pytest.approx(deviation, abs=1e-4)

@@ -44,11 +44,6 @@ def made(blobs):
     return blobs(images=200, noise=150)
 
 
-@pytest.fixture(scope="module")
-def few(made):
-    return splits.split(made, DataConfig(name="digits", validation=40, holdout=0, test=1))
-
-
 def outcome(run):
     figures = [one.metrics() | {"seconds": 0, "epoch": one.epoch} for one in run.epochs]
     return figures, run.best.epoch, checkpoint.encode(run.best_state), checkpoint.encode(run.network.state_dict())

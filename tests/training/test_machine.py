@@ -1,0 +1,80 @@
+import os
+
+import pytest
+import torch
+
+from tailorbird.errors import InvalidInput
+from training import loop, machine
+from training.loop import Run
+
+MLP = {"family": "mlp", "width": [24, 16]}
+CNN = {"family": "cnn", "depth": 2, "width": 6}
+
+
+@pytest.fixture
+def devices(monkeypatch):
+    def set_available(*names):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: "cuda" in names)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: "mps" in names)
+
+    return set_available
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted", "chosen"),
+    [
+        ([], "auto", "cpu"),
+        (["mps"], "auto", "mps"),
+        (["cuda", "mps"], "auto", "cuda"),
+        (["cuda", "mps"], "mps", "mps"),
+        (["cuda", "mps"], "cpu", "cpu"),
+    ],
+)
+def test_the_best_device_is_chosen_unless_one_is_asked_for(devices, there, wanted, chosen):
+    devices(*there)
+    assert machine.choose_device(wanted) == torch.device(chosen)
+
+
+@pytest.mark.parametrize(("there", "accepted"), [([], "auto, cpu"), (["mps"], "auto, mps, cpu")])
+def test_a_device_that_is_not_here_is_refused(devices, run_config, few, there, accepted):
+    devices(*there)
+    with pytest.raises(InvalidInput, match=f"^device: cuda is not available here; accepted: {accepted}$"):
+        Run(run_config(device="cuda"), few)
+
+
+@pytest.mark.parametrize(("model", "asked", "used"), [(MLP, 0, 1), (MLP, 2, 2), (CNN, 0, os.cpu_count()), (CNN, 1, 1)])
+def test_an_mlp_takes_one_thread_unless_told_otherwise(run_config, few, model, asked, used):
+    Run(run_config(model=model, threads=asked), few).step()
+    try:
+        assert torch.get_num_threads() == used
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_memory_that_does_not_suffice_is_told_with_what_to_try(run_config, few):
+    run = Run(run_config(model=MLP, epochs=1, batch_size=32), few)
+    run._loss = lambda logits, _: torch.empty(10**15)
+    with pytest.raises(InvalidInput, match="batch_size: a batch of 32 does not fit into memory; try 16"):
+        run.step()
+
+
+def test_what_does_not_fit_at_once_is_measured_in_smaller_parts(run_config, few):
+    run, sizes = Run(run_config(model=MLP, epochs=1, batch_size=32), few), []
+
+    def narrow(logits, targets):
+        sizes.append(len(targets))
+        return torch.empty(10**15) if len(targets) > 10 else torch.tensor(len(targets) / 2)
+
+    run._measured_loss = narrow
+    assert run.score(few.validation)[0] == 4.0  # half of eight
+    assert sizes == [40, 40, 40, 40, 32, 16, 8, 8, 8, 8, 8]
+
+
+def test_a_model_that_does_not_fit_with_one_example_is_named(run_config, few, monkeypatch):
+    run = Run(run_config(model=MLP, epochs=1, batch_size=1), few)
+    run._loss = lambda logits, _: torch.empty(10**15)
+    with pytest.raises(InvalidInput, match=r"^model: does not fit into memory with a single example"):
+        run.step()
+    monkeypatch.setattr(loop.models, "build", lambda *_: torch.empty(10**15))
+    with pytest.raises(InvalidInput, match=r"^model: does not fit"):
+        Run(run_config(model=MLP), few)
