@@ -27,7 +27,7 @@ from training import config as configs
 from training.config import CODE, CustomConfig, DataConfig, RunConfig
 from training.datasets import Dataset
 from training.loop import Epoch
-from training.models import Normalize
+from training.models import Denormalize, Normalize
 from training.splits import Split
 
 if TYPE_CHECKING:
@@ -113,8 +113,9 @@ class Results:
             raise self._of_code("model.function", config.model.function, "; `tailorbird figure graph` draws any model")
         channels = 1 if len(signature.shape) == 2 else signature.shape[-1]
         normalize = Normalize([0.0] * channels, [1.0] * channels)  # those of the checkpoint replace them
+        last = Denormalize(0.0, 1.0) if signature.objective == "regression" else None
         outputs = objectives.outputs(signature.objective, signature.classes)
-        network = models.build(config.model, signature.shape, outputs, normalize)
+        network = models.build(config.model, signature.shape, outputs, normalize, last)
         checkpoint.restore(network, self.read("checkpoint.safetensors"))
         return network
 

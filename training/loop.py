@@ -82,6 +82,8 @@ class Run:
         torch.manual_seed(config.seed)
         self.network = network(config, splits).to(self.device)
         self.averaged = _averaged(self.network, config.ema)
+        last = self.network[-1]  # where numbers are predicted, gradients are those of what has a deviation of 1
+        self._unit = last.deviation.item() ** 2 if isinstance(last, models.Denormalize) else 1.0
         self._compiled = torch.compile(self.network, dynamic=False) if config.compile else self.network
         self.optimizer = optimization.optimizer(self.network, config.optimizer)
         self._train = Resident(splits.train, self.device)
@@ -225,7 +227,8 @@ class Run:
         with half, self._blamed():
             logits = network(inputs).float()
         loss = self._loss(logits, targets)
-        (loss if share == 1 else loss * share).backward()
+        weight = share / self._unit
+        (loss if weight == 1 else loss * weight).backward()
         tally.add(loss.detach(), objectives.right(self.kind, logits.detach(), targets), share)
         self.on_batch(len(targets))
 
@@ -282,8 +285,9 @@ def network(config: RunConfig, splits: Splits) -> nn.Sequential:
     """The network of a config with fresh weights, normalising by figures of the training examples."""
     mean, deviation = normalization.moments(config, splits.train)
     outputs = objectives.outputs(splits.kind, splits.classes)
+    last = models.Denormalize(*normalization.of_targets(splits.train)) if splits.kind == "regression" else None
     try:
-        built = models.build(config.model, splits.train.shape, outputs, models.Normalize(mean, deviation))
+        built = models.build(config.model, splits.train.shape, outputs, models.Normalize(mean, deviation), last)
     except RuntimeError as error:
         raise machine.of_memory(error, 1) from None
     if models.convolves(config.model):

@@ -1,4 +1,4 @@
-"""By what inputs are shifted and divided: figures of the training split, a pair for each channel or column."""
+"""By what inputs, and numbers to predict, are shifted and divided: figures of the training split."""
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ ROUNDING = 1e-7
 
 
 def moments(config: RunConfig, split: Split) -> tuple[Tensor, Tensor]:
-    """Mean and deviation, float32 [channels] or [columns], on the scale of the inputs.
+    """Mean and deviation of the inputs, float32 [channels] or [columns], on their scale.
 
     `standard` makes them those of the split; `unit` and `symmetric` bring what images can hold, and what the columns
     of the split do hold, to 0..1 and -1..1.
@@ -22,6 +22,13 @@ def moments(config: RunConfig, split: Split) -> tuple[Tensor, Tensor]:
         return torch.zeros(channels), torch.ones(channels)
     mean, deviation = _of_rows(config, split) if len(split.shape) == 1 else _of_images(config, split)
     return mean, deviation
+
+
+def of_targets(split: Split) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of the numbers to predict, float32 []."""
+    numbers = as_tensor(split.targets).double()
+    mean = numbers.mean()
+    return mean.float(), _divisor(numbers.std(correction=0), mean)
 
 
 def _of_rows(config: RunConfig, split: Split) -> tuple[Tensor, Tensor]:

@@ -445,6 +445,23 @@ def test_every_kind_learns_rows_of_a_table(run_config, kind, targets):
     assert "val_accuracy" in run.best.metrics() or kind == "regression"
 
 
+@pytest.mark.parametrize("changes", [{}, {"accumulate": 2, "ema": 0.9}])
+@pytest.mark.parametrize(("unit", "zero"), [(1e-4, 0.0), (1e5, 3e5)])
+def test_the_unit_of_what_is_predicted_does_not_matter(run_config, unit, zero, changes):
+    inputs = np.random.default_rng(0).normal(size=(120, 4)).astype(np.float32)
+    numbers = (inputs[:, 0] * inputs[:, 1]).astype(np.float32)
+    config = run_config(model=MLP, epochs=10, batch_size=16, optimizer={"lr": 0.01}, **changes)
+    epochs = []
+    for targets in (numbers, unit * numbers + np.float32(zero)):
+        made = Dataset("rows", ("price",), inputs, targets, None, "regression")
+        dealt = splits.split(made, DataConfig(name="diabetes", validation=30, holdout=0, test=1))
+        epochs.append(trained(config, dealt).epochs[-1])
+    plain, scaled = epochs
+    assert scaled.train_loss == pytest.approx(unit**2 * plain.train_loss, rel=1e-3)
+    assert scaled.val_loss == pytest.approx(unit**2 * plain.val_loss, rel=1e-3)
+    assert plain.val_loss < 0.8 * numbers.var()
+
+
 def test_the_network_of_the_best_epoch_is_given_out(run_config, few):
     run = trained(run_config(model=MLP, epochs=6, optimizer={"lr": 0.3}), few)
     assert run.best.epoch < 6

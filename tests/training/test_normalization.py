@@ -39,6 +39,15 @@ def test_images_of_one_colour_are_shifted_alone():
     assert (mean.tolist(), deviation.tolist()) == ([255], [255])
 
 
+def test_numbers_to_predict_are_brought_to_a_deviation_of_one():
+    rows, targets = np.zeros((6, 2), np.float32), np.float32([1, 2, 3, 4, 5, 900])
+    split = splits.Split(rows, np.arange(5), targets[:5], np.zeros((5, 16), np.uint8))
+    mean, deviation = normalization.of_targets(split)
+    assert (mean.item(), deviation.item()) == (3, pytest.approx(2**0.5))
+    one = normalization.of_targets(split.only(slice(4, 5)))
+    assert [figure.item() for figure in one] == [5, 1]
+
+
 @pytest.mark.parametrize("shape", [(8, 8), (8, 8, 3)])
 def test_a_network_normalises_by_the_moments_of_the_training_images_alone(run_config, blobs, shape):
     parts = splits.split(blobs(shape=shape, images=90), DataConfig(name="digits"))

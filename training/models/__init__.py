@@ -16,31 +16,37 @@ from training.config import (
     VggConfig,
 )
 from training.models import cnn, custom, mlp, resnet, vgg
-from training.models.normalize import Normalize
+from training.models.normalize import Denormalize, Normalize
 from training.models.summary import Layer, summary
 
-__all__ = ["Layer", "Normalize", "build", "check", "convolves", "summary"]
+__all__ = ["Denormalize", "Layer", "Normalize", "build", "check", "convolves", "summary"]
 
 
-def build(config: ModelConfig, shape: Sequence[int], outputs: int, normalize: Normalize) -> nn.Sequential:
-    """A network from inputs of `shape` ([H, W], [H, W, C] or [columns]) to logits [N, outputs].
+def build(
+    config: ModelConfig, shape: Sequence[int], outputs: int, normalize: Normalize, last: Denormalize | None = None
+) -> nn.Sequential:
+    """A network from inputs of `shape` ([H, W], [H, W, C] or [columns]) to logits [N, outputs], or to numbers.
 
     Raises InvalidInput where the model does not fit them.
     """
+    return nn.Sequential(normalize, *_layers(config, shape, outputs), *([last] if last else []))
+
+
+def _layers(config: ModelConfig, shape: Sequence[int], outputs: int) -> Sequence[nn.Module]:
     inputs = math.prod(shape)
     match config:
         case LinearConfig():
-            return nn.Sequential(normalize, nn.Flatten(), nn.Linear(inputs, outputs))
+            return [nn.Flatten(), nn.Linear(inputs, outputs)]
         case MlpConfig():
-            return nn.Sequential(normalize, *mlp.layers(config, inputs, outputs))
+            return mlp.layers(config, inputs, outputs)
         case CnnConfig():
-            return nn.Sequential(normalize, *cnn.layers(config, shape, outputs))
+            return cnn.layers(config, shape, outputs)
         case VggConfig():
-            return nn.Sequential(normalize, *vgg.layers(config, shape, outputs))
+            return vgg.layers(config, shape, outputs)
         case ResnetConfig():
-            return nn.Sequential(normalize, *resnet.layers(config, shape, outputs))
+            return resnet.layers(config, shape, outputs)
         case CustomConfig():
-            return nn.Sequential(normalize, custom.module(config, shape, outputs))
+            return [custom.module(config, shape, outputs)]
 
 
 def check(config: ModelConfig, shape: Sequence[int]) -> None:

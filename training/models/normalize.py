@@ -1,4 +1,4 @@
-"""The first layer of every network, which makes it take raw inputs."""
+"""The first layer of every network, which makes it take raw inputs, and the last one of those that give a number."""
 
 from collections.abc import Sequence
 
@@ -25,3 +25,18 @@ class Normalize(nn.Module):
             return (inputs.to(torch.float32) - self.mean.flatten()) / self.deviation.flatten()
         channels_first = inputs.unsqueeze(1) if inputs.dim() == 3 else inputs.permute(0, 3, 1, 2)
         return (channels_first.to(torch.float32) - self.mean) / self.deviation
+
+
+class Denormalize(nn.Module):
+    """Outputs [N, 1] times `deviation`, plus `mean`: both of what is predicted, in whose units they then are."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, mean: Tensor | float, deviation: Tensor | float) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32))
+        self.register_buffer("deviation", torch.as_tensor(deviation, dtype=torch.float32))
+
+    def forward(self, outputs: Tensor) -> Tensor:
+        return outputs.to(torch.float32) * self.deviation + self.mean

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from training.models import Normalize
+from training.models import Denormalize, Normalize
 
 FIGURES = st.lists(st.floats(0, 255), min_size=3, max_size=3)
 DEVIATIONS = st.lists(st.floats(1, 255), min_size=3, max_size=3)
@@ -25,3 +25,12 @@ def test_rows_lose_the_mean_and_are_divided_by_the_deviation_of_each_column(rows
     normalized = Normalize(means, deviations)(torch.from_numpy(rows))
     assert normalized.shape == (5, 3) and normalized.dtype == torch.float32
     np.testing.assert_allclose(normalized.numpy(), (rows - np.array(means)) / deviations, rtol=1e-5, atol=1e-4)
+
+
+@given(arrays.arrays(np.float32, (5, 1), elements=st.floats(-100, 100, width=32)), st.floats(-1e6, 1e6))
+def test_numbers_get_the_deviation_and_the_mean_of_what_is_predicted(outputs, mean):
+    for half in (False, True):
+        given = torch.from_numpy(outputs).to(torch.bfloat16 if half else torch.float32)
+        numbers = Denormalize(mean, 250.0)(given)
+        assert numbers.dtype == torch.float32
+        np.testing.assert_allclose(numbers.numpy(), given.float().numpy() * 250.0 + mean, rtol=1e-5, atol=1e-2)
