@@ -188,7 +188,8 @@ def _deal(
     ids: NDArray[np.uint8], strata: NDArray[np.int64], counts: dict[str, int], seed: int
 ) -> dict[str, NDArray[np.int64]]:
     """Indices of each part; groups of equal examples are dealt whole, each stratum by its share."""
-    quotas = {name: quota for name, quota in _quotas(Counter(strata.tolist()), counts).items() if any(quota.values())}
+    wanted_of = _quotas(Counter(strata.tolist()), counts, seed)
+    quotas = {name: quota for name, quota in wanted_of.items() if any(quota.values())}
     parts: dict[str, list[int]] = {name: [] for name in counts}
     for group in _ranked(ids, seed):
         if not quotas:
@@ -219,19 +220,21 @@ def _ranked(ids: NDArray[np.uint8], seed: int) -> Iterator[NDArray[np.int64]]:
         yield order[start:end]
 
 
-def _quotas(present: Counter[int], counts: dict[str, int]) -> dict[str, Counter[int]]:
+def _quotas(present: Counter[int], counts: dict[str, int], seed: int) -> dict[str, Counter[int]]:
     """How many images of each class make each part, in proportion to what the parts before it left."""
     quotas = {}
     for name, count in counts.items():
-        quotas[name] = _shares(present, count)
+        quotas[name] = _shares(present, count, seed)
         present = present - quotas[name]
     return quotas
 
 
-def _shares(present: Counter[int], count: int) -> Counter[int]:
-    """`count` in proportion to what is present, by largest remainders."""
+def _shares(present: Counter[int], count: int, seed: int) -> Counter[int]:
+    """`count` in proportion to what is present, by largest remainders; of equal ones the seed decides, not the label."""
     exact = {label: count * number / present.total() for label, number in present.items()}
     shares = Counter({label: int(share) for label, share in exact.items()})
-    by_remainder = sorted(exact, key=lambda label: (int(exact[label]) - exact[label], label))
+    key = seed.to_bytes(8, "big")
+    drawn = {label: hashlib.blake2b(str(label).encode(), key=key).digest() for label in exact}
+    by_remainder = sorted(exact, key=lambda label: (int(exact[label]) - exact[label], drawn[label]))
     shares.update(by_remainder[: count - shares.total()])
     return shares
