@@ -230,7 +230,7 @@ def _quotas(present: Counter[int], counts: dict[str, int], seed: int) -> dict[st
 
 
 def _shares(present: Counter[int], count: int, seed: int) -> Counter[int]:
-    """`count` in proportion to what is present, by largest remainders; of equal ones the seed decides, not the label."""
+    """`count` in proportion to what is present, by largest remainders, of equal ones as the seed draws them."""
     exact = {label: count * number / present.total() for label, number in present.items()}
     shares = Counter({label: int(share) for label, share in exact.items()})
     key = seed.to_bytes(8, "big")

@@ -41,7 +41,7 @@ def contents(part):
 
 @st.composite
 def cases(draw, copies=2):
-    """A data set, each image in it so often on average, in one class or several, and sizes that leave something to train on."""
+    """A data set with so many copies of an image on average, within and across classes, and sizes that leave a rest."""
     count = draw(st.integers(8, 60))
     distinct = range(max(1, count // copies)) if copies > 1 else None
     images = draw(st.lists(st.sampled_from(distinct), min_size=count, max_size=count)) if distinct else range(count)
