@@ -63,7 +63,12 @@ def _connect(address: str, folder: Path) -> None:
     if address == LOCAL:
         _ensure_token()
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "torch")  # a folder that torch makes unasked
-        ray.init(LOCAL, include_dashboard=False, object_store_memory=STORE_BYTES, _temp_dir=str(folder), **quiet)
+        here = {"include_dashboard": False, "object_store_memory": STORE_BYTES, "_temp_dir": str(folder)}
+        try:
+            ray.init(LOCAL, **here, **quiet)
+        except Exception as error:  # Ray has no class of its own for a start that takes too long
+            first = str(error).partition("\n")[0]
+            raise Unavailable(f"Ray did not start: {first}; if this machine is busy, try again") from None
         return
     _check_answers(address)
     ray.init(address, **quiet)

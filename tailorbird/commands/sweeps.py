@@ -16,7 +16,7 @@ def list_sweeps(as_json: AsJson = False) -> None:
     Example: tailorbird sweeps list
     """
     from rich import box
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from registry import ledger
     from registry.core import Registry
@@ -27,7 +27,7 @@ def list_sweeps(as_json: AsJson = False) -> None:
     if as_json:
         print_json([one.record() for one in found])
         return
-    table = Table("sweep", "status", "registered", "began (UTC)", "who", box=box.SIMPLE)
+    table = Table(Column("sweep", no_wrap=True), "status", "registered", "began (UTC)", "who", box=box.SIMPLE)
     for one in found:
         table.add_row(one.id, one.status, _version(one.spec, one.registered), one.created[:19], one.who)
     terminal.console().print(table)

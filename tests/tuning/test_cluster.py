@@ -28,3 +28,13 @@ def test_sockets_fit_below_a_long_temporary_folder(monkeypatch, tmp_path):
     assert len(cluster._short_folder()) <= cluster.LONGEST_FOLDER
     monkeypatch.setattr(tempfile, "tempdir", "/var/tmp")
     assert cluster._short_folder() == "/var/tmp"
+
+
+def test_a_ray_that_does_not_start_is_told(monkeypatch):
+    def late(*_, **__):
+        raise Exception("The current node timed out during startup.\nSee the logs.")  # as Ray does
+
+    monkeypatch.setattr(cluster.ray, "init", late)
+    told = r"^Ray did not start: The current node timed out during startup\.; if this"
+    with pytest.raises(Unavailable, match=told), cluster.connected(None):
+        pytest.fail("connected to nothing")

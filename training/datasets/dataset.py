@@ -32,7 +32,7 @@ class Dataset:
     classes: tuple[str, ...]
     inputs: Inputs
     targets: Targets
-    test: tuple[Inputs, Targets] | None
+    test: tuple[Inputs, Targets] | None = None
     kind: Kind = "multiclass"
     columns: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()

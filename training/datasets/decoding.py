@@ -141,7 +141,7 @@ class Decoding:
             raise InvalidInput(
                 str(self._root),
                 f"{len(broken):,} of {total:,} images cannot be read: {_named(broken)}; "
-                f"mend or remove them, or leave them out: data.skip_broken (--skip-broken)",
+                f"mend or remove them, or leave them out: --set data.skip_broken=true, or data --skip-broken",
             )
 
     def _check_left(self, part: str, targets: NDArray[np.int64]) -> None:

@@ -17,6 +17,8 @@ MARKED = 30
 """Up to so many points each has a marker."""
 LOGARITHMIC = 20
 """Losses that differ by this factor are drawn on a logarithmic scale."""
+FEW = 3
+"""Of so many runs the first are drawn wider, so that curves which coincide are all seen."""
 MARKERS = ("", "o", "s", "^")
 SPLITS = {"train": ("train (running mean)", style.TRAIN), "val": ("validation", style.VALIDATION)}
 
@@ -58,12 +60,14 @@ def loss_curves(series: Mapping[str, Sequence[tuple[int, float]]], title: str) -
     figure = Figure(figsize=(11, max(5.0, 1.5 + 0.24 * len(series))), layout="constrained")
     axes: Any = figure.subplots()
     alike = math.ceil(len(series) / len(style.SEVERAL))
+    wider = 2.4 if len(series) <= FEW else 0.0
     for place, (name, points) in enumerate(series.items()):
         group, within = divmod(place, alike)
         turn, dash = divmod(within, len(style.DASHES))
         numbers, values = np.array(points, float).reshape(-1, 2).T
         axes.plot(
-            numbers, values, color=style.SEVERAL[group], linestyle=style.DASHES[dash], linewidth=1.6,
+            numbers, values, color=style.SEVERAL[group], linestyle=style.DASHES[dash],
+            linewidth=1.6 + wider * (len(series) - 1 - place),
             marker=MARKERS[turn % len(MARKERS)], markersize=4, label=style.short(name, 48),
         )  # fmt: skip
     losses = np.array([loss for points in series.values() for _, loss in points])

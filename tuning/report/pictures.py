@@ -15,7 +15,7 @@ from training.scores import THRESHOLD, Binary, Classification, Evaluation, Multi
 from training.splits import Splits
 from tuning.report.results import Results, Row, best, kept
 
-CURVES, DRAWN = 36, 12
+CURVES, DRAWN = 36, 20
 """As many runs are told apart in one picture; sweeps of so many have pictures of each run."""
 BEST = 3
 """Of larger ones, the best so many have."""

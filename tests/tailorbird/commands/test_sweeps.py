@@ -49,3 +49,12 @@ def test_a_sweep_that_is_not_there(tailorbird):
     told = tailorbird("sweeps", "show", "nothing")
     assert told.returncode == 2
     assert told.stderr == "error: sweep: there is no sweep 'nothing'; `tailorbird sweeps list` shows those there are\n"
+
+
+def test_ids_are_whole_where_there_is_little_room(tailorbird, tmp_path):
+    spec = specs.parse({"name": "tiny", "data": {"name": "digits"}, "run": {"model": {"family": "mlp"}}, "runs": [{}]})
+    name = "objectives-multilabel-that-is-long-aaaaaa"
+    with Registry(Settings(home=tmp_path / "home", _env_file=None)) as registry:
+        given = spec.model_dump(mode="json", exclude_none=True)
+        ledger.begin(registry, name, given, [one.model_dump(mode="json") for one in spec.configs], None, "ada")
+    assert name in tailorbird("sweeps", "list", COLUMNS="80").stdout

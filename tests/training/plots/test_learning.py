@@ -3,10 +3,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 
 from tests.pictures import BLUE, GREY, ORANGE, painted, pixels
 from training import plots
 from training.loop import Epoch
+from training.plots import style
 
 LEGEND = 50  # rows of pixels above the axes
 SHADE = (224, 224, 224)
@@ -120,3 +122,11 @@ def test_losses_far_apart_are_drawn_on_a_logarithmic_scale_where_there_is_one(fa
 def test_a_run_without_a_finite_loss_leaves_the_others_as_they_are():
     runs = {**series(2), "lost": [(1, math.nan), (2, math.inf)], "none": []}
     assert painted(pixels(plots.loss_curves(runs, "title")), "#0072b2") > 100
+
+
+def test_curves_that_coincide_are_all_seen():
+    points = [(number, 1 / number) for number in range(1, 50)]
+    picture = pixels(plots.loss_curves({"one": points, "two": points, "three": points}, "Loss"))
+    left = picture[:, : picture.shape[1] * 3 // 4]  # without the legend
+    for color in style.SEVERAL[:3]:
+        assert painted(left, tuple(round(255 * part) for part in to_rgb(color))) > 200
