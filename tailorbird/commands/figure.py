@@ -51,7 +51,8 @@ def figure(
         str | None,
         typer.Argument(
             metavar="MODEL[:N|@ALIAS]",
-            help="A version, or a folder that `tailorbird train` wrote; of scatter also a data set.",
+            help="A version, or a folder that `tailorbird train` wrote; of scatter also a data set by name, as iris "
+            "(of a file: `tailorbird data FILE --out`).",
             show_default=False,
         ),
     ] = None,
