@@ -137,8 +137,7 @@ def write(path: Path, studies: Sequence[Study], here: Settings) -> None:
             Code("tailorbird report SWEEP"),
             " draws a sweep. Accuracies are of the test split, differences from the reference in points, those of "
             f"losses as they are. Runs that are behind it have {SEEDS} seeds: what is shown are their means ± one "
-            "standard deviation. Seconds are of the clock, trials and whatever else the machine did side by "
-            "side.",
+            "standard deviation. Seconds are of the clock, trials and whatever else the machine did side by side.",
         ]
     )
     held = {one.name: one.held(here) for one in studies}
