@@ -9,11 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from tailorbird.errors import InvalidInput
-from training import loop, splits, tally
+from training import loop, splits
 from training.config import DataConfig, Objective
 from training.datasets import Dataset
-from training.loop import Diverged, Run
+from training.loop import Run
 
 MLP = {"family": "mlp", "width": [24, 16]}
 DROPOUT = {**MLP, "dropout": 0.3}
@@ -51,12 +50,6 @@ def test_a_compiled_run_ends_where_the_same_run_does_that_is_not(run_config, few
     plain, compiled = trained(run_config(**shared), few), trained(run_config(**shared, compile=True), few)
     torch.testing.assert_close(weights(compiled), weights(plain), rtol=1e-3, atol=1e-4)
     assert not torch.equal(weights(compiled), weights(plain))  # sums in another order: it was compiled
-
-
-def test_a_compiler_that_is_not_there_is_named_before_anything_is_trained(run_config, few, monkeypatch):
-    monkeypatch.setattr(loop, "COMPILER", "g++-of-nobody")
-    with pytest.raises(InvalidInput, match=r"compile: needs the C\+\+ compiler g\+\+-of-nobody"):
-        Run(run_config(compile=True), few)
 
 
 def test_runs_that_take_turns_do_not_disturb_each_other(run_config, few):
@@ -255,34 +248,6 @@ def test_a_run_goes_on_where_it_was_left(run_config, few):
     assert list(run) == []
 
 
-def test_a_run_that_diverges_says_in_which_epoch_at_which_lr(run_config, few):
-    config = run_config(
-        model={"family": "mlp", "depth": 6}, optimizer={"name": "sgd", "lr": 100.0, "momentum": 0.9}, epochs=3
-    )
-    with pytest.raises(Diverged, match=r"after epoch 1 \(train .*, validation nan\), at lr 100; lower optimizer\.lr"):
-        trained(config, few)
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-@pytest.mark.parametrize("validated", [True, False])
-def test_what_the_last_batch_spoils_is_noticed(run_config, few, validated, value):
-    """Its own loss was measured before it did; the weights would be kept as the best."""
-    parts = few if validated else replace(few, validation=nothing_of(few))
-    left = [len(few.train)]
-
-    def spoil(images):
-        left[0] -= images
-        if not left[0]:
-            run.network[2].weight.data[0, 0] = value
-
-    run = Run(run_config(epochs=1), parts, on_batch=spoil)
-    with pytest.raises(
-        Diverged, match=r"after epoch 1 \(train .*\), at lr 0\.001; lower optimizer\.lr; no epoch was good"
-    ):
-        run.step()
-    assert run.epochs == [] and run.best_state == {}
-
-
 def test_each_batch_is_told(run_config, few):
     told = []
     trained(run_config(epochs=2, batch_size=48), few, on_batch=told.append)
@@ -391,34 +356,6 @@ def test_bf16_trains_as_well_in_other_digits(run_config, few):
     assert half.best.val_accuracy > 0.5 and all(one.dtype == torch.float32 for one in half.network.parameters())
 
 
-def test_a_loss_that_is_no_number_is_told_with_its_step_rate_and_last_good_epoch(run_config, few):
-    run = Run(run_config(model=MLP, epochs=3, batch_size=32), few)
-    run.step()
-    losses = iter([1.0, math.nan, 1.0, 1.0, 1.0])
-    run._loss = lambda logits, _: logits.sum() * 0 + next(losses)
-    told = (
-        "the loss is no number any more in step 2 of epoch 2, at lr 0.001; lower optimizer.lr; "
-        "the last good weights are those of epoch 1"
-    )
-    with pytest.raises(Diverged, match=told):
-        run.step()
-    assert run.best.epoch == 1 and all(tensor.isfinite().all() for tensor in run.best_state.values())
-
-
-def test_a_loss_that_is_no_number_is_noticed_within_the_epoch(run_config, few, monkeypatch):
-    monkeypatch.setattr(tally, "LOOK_EVERY", 3)
-    batches = []
-    run = Run(
-        run_config(model=MLP, epochs=1, batch_size=16, optimizer={"name": "sgd", "lr": 1e-3}),
-        few,
-        on_batch=batches.append,
-    )
-    run._loss = lambda logits, _: logits.sum() * math.nan
-    with pytest.raises(Diverged, match=r"in step 1 of epoch 1, at lr 0\.001; lower optimizer\.lr; no epoch was good"):
-        run.step()
-    assert len(batches) == 3
-
-
 def test_augmentation_is_for_training_alone(run_config, few):
     plain = trained(run_config(model=MLP, epochs=1), few)
     flipped = Run(run_config(model=MLP, epochs=1, augment={"flip": True}), few)
@@ -467,54 +404,3 @@ def test_the_network_of_the_best_epoch_is_given_out(run_config, few):
     assert run.best.epoch < 6
     run.finish()
     assert run.score(few.validation) == (run.best.val_loss, run.best.val_accuracy)
-
-
-def rows(kind, targets, **sizes):
-    inputs = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
-    classes = ("price",) if kind == "regression" else ("a", "b", "c")
-    return splits.split(Dataset("rows", classes, inputs, targets, None, kind), DataConfig(name="digits", **sizes))
-
-
-@pytest.mark.parametrize(
-    "changes, told",
-    [
-        (
-            {"early_stopping": {"patience": 3}},
-            "early_stopping: waits for validation to get better, and data.validation",
-        ),
-        (
-            {"schedule": {"name": "plateau"}},
-            "schedule.name: waits for validation to get better, and data.validation is 0",
-        ),
-        ({"augment": {"flip": True}}, "augment: is of images, and these are rows of a table; leave it out"),
-        ({"loss": {"name": "mse"}}, "loss.name: mse is no loss of multiclass targets"),
-        ({"model": CNN}, "model.family: "),
-    ],
-)
-def test_what_does_not_fit_the_data_is_refused(run_config, changes, told):
-    made = rows("multiclass", np.arange(60) % 3, validation=0)
-    with pytest.raises(InvalidInput) as refused:
-        Run(run_config(**changes), made)
-    assert str(refused.value).startswith(told)
-
-
-def test_a_metric_that_is_not_measured_is_refused(run_config):
-    made = rows("regression", np.linspace(0, 1, 60, dtype=np.float32))
-    told = r"objective\.metric: val_accuracy is not measured of numbers; accepted: val_loss"
-    with pytest.raises(InvalidInput, match=told):
-        Run(run_config(), made, Objective())
-    assert Run(run_config(), made).objective.metric == "val_loss"
-
-
-def test_what_waits_for_training_needs_no_validation(run_config):
-    made = rows("multiclass", np.arange(60) % 3, validation=0)
-    config = run_config(early_stopping={"patience": 1}, optimizer={"lr": 10.0}, epochs=50)
-    assert len(trained(config, made, Objective(metric="train_loss", mode="min")).epochs) < 50
-
-
-def test_a_class_that_nothing_is_left_of_to_train_on_is_named(run_config, blobs):
-    made = blobs(images=40)
-    rare = replace(made, classes=("usual", "rare"), targets=np.arange(40) // 39)
-    dealt = splits.split(rare, DataConfig(name="digits", validation=14, holdout=0, test=20))
-    with pytest.raises(InvalidInput, match=r"^data: leaves nothing of 'rare' to train on"):
-        Run(run_config(), dealt)

@@ -1,0 +1,67 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tailorbird.errors import InvalidInput
+from training import loop, splits
+from training.config import DataConfig, Objective
+from training.datasets import Dataset
+from training.loop import Run
+
+
+def rows(kind, targets, **sizes):
+    inputs = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+    classes = ("price",) if kind == "regression" else ("a", "b", "c")
+    return splits.split(Dataset("rows", classes, inputs, targets, None, kind), DataConfig(name="digits", **sizes))
+
+
+def test_a_compiler_that_is_not_there_is_named_before_anything_is_trained(run_config, few, monkeypatch):
+    monkeypatch.setattr(loop, "COMPILER", "g++-of-nobody")
+    with pytest.raises(InvalidInput, match=r"compile: needs the C\+\+ compiler g\+\+-of-nobody"):
+        Run(run_config(compile=True), few)
+
+
+@pytest.mark.parametrize(
+    "changes, told",
+    [
+        (
+            {"early_stopping": {"patience": 3}},
+            "early_stopping: waits for validation to get better, and data.validation",
+        ),
+        (
+            {"schedule": {"name": "plateau"}},
+            "schedule.name: waits for validation to get better, and data.validation is 0",
+        ),
+        ({"augment": {"flip": True}}, "augment: is of images, and these are rows of a table; leave it out"),
+        ({"loss": {"name": "mse"}}, "loss.name: mse is no loss of multiclass targets"),
+        ({"model": {"family": "cnn"}}, "model.family: "),
+    ],
+)
+def test_what_does_not_fit_the_data_is_refused(run_config, changes, told):
+    made = rows("multiclass", np.arange(60) % 3, validation=0)
+    with pytest.raises(InvalidInput) as refused:
+        Run(run_config(**changes), made)
+    assert str(refused.value).startswith(told)
+
+
+def test_a_metric_that_is_not_measured_is_refused(run_config):
+    made = rows("regression", np.linspace(0, 1, 60, dtype=np.float32))
+    told = r"objective\.metric: val_accuracy is not measured of numbers; accepted: val_loss"
+    with pytest.raises(InvalidInput, match=told):
+        Run(run_config(), made, Objective())
+    assert Run(run_config(), made).objective.metric == "val_loss"
+
+
+def test_what_waits_for_training_needs_no_validation(run_config):
+    made = rows("multiclass", np.arange(60) % 3, validation=0)
+    config = run_config(early_stopping={"patience": 1}, optimizer={"lr": 10.0}, epochs=50)
+    assert len(list(Run(config, made, Objective(metric="train_loss", mode="min")))) < 50
+
+
+def test_a_class_that_nothing_is_left_of_to_train_on_is_named(run_config, blobs):
+    made = blobs(images=40)
+    rare = replace(made, classes=("usual", "rare"), targets=np.arange(40) // 39)
+    dealt = splits.split(rare, DataConfig(name="digits", validation=14, holdout=0, test=20))
+    with pytest.raises(InvalidInput, match=r"^data: leaves nothing of 'rare' to train on"):
+        Run(run_config(), dealt)
