@@ -186,3 +186,7 @@ def told() -> Iterator[None]:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(Interrupted.exit_status)
+    except SystemExit as ending:  # Typer makes it of a KeyboardInterrupt, without a word
+        if ending.code == Interrupted.exit_status:
+            print("interrupted", file=sys.stderr)
+        raise

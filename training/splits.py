@@ -101,22 +101,21 @@ def split(dataset: Dataset, config: DataConfig) -> Splits:
     What judges is dealt first: another size of validation neither changes nor leaks the held-out and test examples.
     """
     ids = content_ids(dataset.inputs)
-    sizes = {"holdout": config.holdout, "validation": config.validation}
-    if dataset.test is None:
-        sizes = {"test": config.test, **sizes}
-    counts = {name: _count(size, len(ids)) for name, size in sizes.items()}
+    sizes = {"test": config.test, "holdout": config.holdout, "validation": config.validation}
+    counts = {name: _count(size, len(ids)) for name, size in sizes.items() if name not in dataset.parts}
     _check_room(counts, dataset)
     dealt = _deal(ids, _strata(dataset), counts, config.split_seed)
     parts = {
         name: Split(dataset.inputs, places, dataset.targets[places], ids[places]) for name, places in dealt.items()
     }
-    if dataset.test is not None:
-        inputs, targets = dataset.test
-        parts["test"] = Split(inputs, np.arange(len(targets)), targets, content_ids(inputs))
+    for name, (inputs, targets) in dataset.parts.items():
+        if name != "train":
+            parts[name] = Split(inputs, np.arange(len(targets)), targets, content_ids(inputs))
     _check_dealt(dataset, parts, counts)
     train, validation, holdout, test = (parts[name] for name in ("train", "validation", "holdout", "test"))
     made = Splits(dataset.kind, dataset.classes, dataset.columns, train, validation, holdout, test)
-    return replace(made, notes=(*dataset.notes, *_notes(made, counts), *_leaks(dataset, made)))
+    own = (*_set_aside(dataset, config), *_leaks(dataset, made))
+    return replace(made, notes=(*dataset.notes, *_notes(made, counts), *own))
 
 
 def content_ids(inputs: Inputs) -> NDArray[np.uint8]:
@@ -177,11 +176,19 @@ def _notes(made: Splits, counts: dict[str, int]) -> Iterator[str]:
             yield f"data.{name} has nothing of {', '.join(absent)}, and its figures do not tell how these are answered"
 
 
+def _set_aside(dataset: Dataset, config: DataConfig) -> Iterator[str]:
+    for name in ("validation", "test"):
+        if name in dataset.parts and getattr(config, name) != DataConfig.model_fields[name].default:
+            yield f"data.{name} counts for nothing: {dataset.name} comes with a {name} split of its own"
+
+
 def _leaks(dataset: Dataset, made: Splits) -> Iterator[str]:
-    """A note of test examples that are no news; a test split that is dealt here has none."""
-    known = {one.tobytes() for one in made.train.ids} if dataset.test else set()
-    if seen := sum(one.tobytes() in known for one in made.test.ids):
-        yield f"{seen:,} of {len(made.test):,} test examples are in the training split too, and make the test easier"
+    """A note of examples of its own splits that are no news to what was trained; dealt ones have none."""
+    own = {name: part for name, part in (("validation", made.validation), ("test", made.test)) if name in dataset.parts}
+    known = {one.tobytes() for one in made.train.ids} if own else set()
+    for name, part in own.items():
+        if seen := sum(one.tobytes() in known for one in part.ids):
+            yield f"{seen:,} of {len(part):,} {name} examples are in the training split too, and make the {name} easier"
 
 
 def _deal(

@@ -115,8 +115,12 @@ class SweepSpec(Config):
     def varied(self) -> dict[str, str]:
         """The dotted keys in which the trials differ, each with the shortest name that tells it from the others."""
         keys = list(self.space or dict.fromkeys(key for one in self.runs or [] for key in _leaves(one.run)))
-        last = Counter(key.rpartition(".")[2] for key in keys)
-        return {key: short if last[short := key.rpartition(".")[2]] == 1 else key for key in keys}
+        paths = [key.removesuffix(".name") for key in keys]  # which says nothing by itself
+        last = Counter(path.rpartition(".")[2] for path in paths)
+        return {
+            key: short if last[short := path.rpartition(".")[2]] == 1 else key
+            for key, path in zip(keys, paths, strict=True)
+        }
 
     def values(self, given: Mapping[str, Any]) -> list[Any]:
         """What a run config holds at the keys that vary; None where it has no such key."""

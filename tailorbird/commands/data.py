@@ -84,7 +84,7 @@ def _size(given: str | None) -> int | tuple[int, int] | None:
     if given is None:
         return None
     if not (found := re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", given)):
-        raise InvalidInput("--size", f"must be SIDE or HEIGHTxWIDTH, as in 32 or 48x64, not {given!r}")
+        raise InvalidInput("--size", f"must be SIDE or HEIGHTxWIDTH up to 99999, as in 32 or 48x64, not {given!r}")
     return (int(found[1]), int(found[2])) if found[2] else int(found[1])
 
 
@@ -105,10 +105,10 @@ def _show(dataset: "Dataset", out: Path | None, console: "Console") -> None:
         for key in record["values"]["train"]:
             table.add_row(key, *(f"{found[key]:.4g}" for found in record["values"].values()))
     else:
-        table = Table("class" if dataset.kind != "multilabel" else "label", "train", "test", title=title)
+        table = Table("class" if dataset.kind != "multilabel" else "label", *dataset.parts, title=title)
         for label, counts in record["counts"].items():
-            table.add_row(label, str(counts["train"]), str(counts["test"]))
-    table.add_row("all", *(str(record[part]) for part in ("train", "test")[: len(table.columns) - 1]), style="bold")
+            table.add_row(label, *(str(counts[part]) for part in dataset.parts))
+    table.add_row("all", *(str(record[part]) for part in dataset.parts), style="bold")
     console.print(table)
     if dataset.columns:
         console.print(f"columns: {', '.join(dataset.columns)}", soft_wrap=True)

@@ -139,7 +139,7 @@ def with_bar(run: "Run", console: "Console", epochs: int, on_epoch: Callable[[],
             epoch = run.step()
             figures = "  ".join(f"{name} {value:.4f}" for name, value in epoch.metrics().items() if "_" in name)
             number = f"epoch {epoch.epoch}/{run.config.epochs}"
-            bar.console.print(f"{number}  {figures}  {epoch.seconds:.1f} s")
+            bar.console.print(f"{number}  {figures}  {epoch.seconds:.1f} s", soft_wrap=True)
             on_epoch()
 
 

@@ -3,6 +3,7 @@ import sys
 from typing import Annotated, Any, Literal
 
 import pytest
+import typer
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, ValidationError, field_validator, model_validator
 
 from tailorbird import errors
@@ -61,6 +62,18 @@ def test_every_error_is_in_the_tree_of_the_docstring():
 def test_ctrl_c_is_told_without_a_traceback(capsys):
     with pytest.raises(SystemExit) as left, told():
         raise KeyboardInterrupt
+    assert left.value.code == 130 and capsys.readouterr() == ("", "interrupted\n")
+
+
+def test_ctrl_c_in_a_command_is_told_too(capsys):
+    app = typer.Typer()
+
+    @app.command()
+    def command():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as left, told():
+        app([])
     assert left.value.code == 130 and capsys.readouterr() == ("", "interrupted\n")
 
 

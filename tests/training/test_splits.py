@@ -118,6 +118,20 @@ def test_a_published_test_split_stays_what_it_is(case):
     assert len(parts.train) + len(parts.validation) + len(parts.holdout) == len(made.targets)
 
 
+def test_a_validation_split_of_its_own_is_chosen_on_and_none_is_dealt():
+    made, own = dataset(range(30), [0, 1, 2] * 10), dataset([100, 101, 7], [0, 2, 1])
+    made = replace(made, validation=(own.inputs, own.targets))
+    parts = dealt(made, holdout=6, test=1e-9)
+    assert (parts.validation.at(slice(None)) == own.inputs).all() and parts.validation.targets.tolist() == [0, 2, 1]
+    assert list(map(len, (parts.train, parts.validation, parts.holdout, parts.test))) == [23, 3, 6, 1]
+    other = dealt(made, validation=0.5, holdout=6, test=1e-9)
+    assert len(other.validation) == 3 and (other.train.places == parts.train.places).all()
+    told = "data.validation counts for nothing: made comes with a validation split of its own"
+    assert told in other.notes and told not in parts.notes
+    leak = "1 of 3 validation examples are in the training split too, and make the validation easier"
+    assert (leak in parts.notes) == (7 in parts.train.places)
+
+
 def test_the_seed_decides_which_image_is_where():
     made = dataset(range(2000), [0, 1] * 1000)
     holdouts = [contents(dealt(made, holdout=500, split_seed=seed).holdout) for seed in (0, 1, 0, 2**63 - 1)]

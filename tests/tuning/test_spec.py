@@ -51,12 +51,17 @@ def test_a_grid_lays_out_every_combination(given):
 
 
 def test_short_names_of_what_varies_are_kept_apart(given):
-    del given["run"]["schedule"]
-    given["space"]["optimizer.name"] = {"choice": ["adam", "sgd"]}
-    given["space"]["schedule.name"] = {"choice": ["constant", "one_cycle"]}
+    given["run"]["schedule"] = {"name": "plateau"}
+    for key, values in {
+        "optimizer.name": ["adam", "sgd"],
+        "schedule.patience": [2, 3],
+        "early_stopping.patience": [5],
+    }.items():
+        given["space"][key] = {"choice": values}
     names = specs.parse(given).varied
-    assert names["optimizer.name"] == "optimizer.name"
-    assert names["model.depth"] == "depth"
+    assert names["optimizer.name"] == "optimizer" and names["model.depth"] == "depth"
+    assert names["schedule.patience"] == "schedule.patience"
+    assert names["early_stopping.patience"] == "early_stopping.patience"
 
 
 def test_what_the_ledger_keeps_reads_back_as_the_same_spec(given):

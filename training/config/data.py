@@ -50,9 +50,11 @@ class DataConfig(Config):
         None, description="the columns of a table that are looked at; default: all but the label"
     )
     kind: Kind | None = Field(None, description="of a table, what its label is; default: told by its values")
-    validation: Size = Field(0.1, description="images that choices are made on: a count, or a fraction")
+    validation: Size = Field(
+        0.1, description="images that choices are made on: a count, or a fraction; of a set that comes without its own"
+    )
     holdout: Size = Field(0.1, description="images that gates are judged on: a count, or a fraction")
-    test: Size = Field(0.2, description="test split of a set that comes without one")
+    test: Size = Field(0.2, description="test split, of a set that comes without its own")
     split_seed: Seed = Field(0, description="with the images' content decides which image is where")
 
     @field_validator("name")

@@ -26,6 +26,8 @@ MEND = (
 )
 BATCHES = {"train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)), "test": ("test_batch.bin",)}
 BATCH, RECORD = 10_000, 1 + 3 * 32 * 32
+RULE = 2
+"""Counts changes of how its batches are kept."""
 
 
 def place(folder: Path) -> Path | None:
@@ -39,7 +41,7 @@ def load(folder: Path, cache: Path) -> Dataset:
     if root is None:
         raise NotFound(NAME, f"{MISSING} {folder}: {MEND}")
     if root.name in BINARY:
-        return kept.load(cache, [str(root), trees.fingerprint(root), NAME], NAME, partial(_make, root))
+        return kept.load(cache, [str(root), trees.fingerprint(root), NAME, RULE], NAME, partial(_make, root))
     found = images.load(DataConfig(name=IMAGES, path=str(root), size=32, colour=True), folder, cache)
     if found.classes != CLASSES or found.test is None:
         raise InvalidInput(str(root), f"is not CIFAR-10; accepted: train and test with a folder each of {CLASSES}")

@@ -25,7 +25,8 @@ class Dataset:
     `inputs` are images, uint8 [N, H, W] or [N, H, W, 3], or the rows of a table, float32 [N, columns]; they may lie on
     disk. `targets` are indices of `classes`, int64 [N], where the kind is multiclass or binary; 0 or 1 for each of
     them, float32 [N, classes], where it is multilabel; numbers, float32 [N], where it is regression, whose one class
-    names them. `test` is None where no test split was set apart. `notes` say what was done to the files.
+    names them. `test` and `validation` are None where no such split was set apart. `notes` say what was done to the
+    files.
     """
 
     name: str
@@ -36,16 +37,23 @@ class Dataset:
     kind: Kind = "multiclass"
     columns: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    validation: tuple[Inputs, Targets] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Of one example."""
         return self.inputs.shape[1:]
 
+    @property
+    def parts(self) -> dict[str, tuple[Inputs, Targets]]:
+        """The splits that it comes with: `train`, then `validation` and `test` where these were set apart."""
+        parts = {"train": (self.inputs, self.targets), "validation": self.validation, "test": self.test}
+        return {name: part for name, part in parts.items() if part is not None}
+
     def record(self) -> dict[str, Any]:
         """What the set holds: shapes, counts by class or the spread of its numbers, and its digest."""
-        test = self.targets[:0] if self.test is None else self.test[1]
-        parts = {"train": self.targets, "test": test}
+        targets = dict.fromkeys(("train", "validation", "test"), self.targets[:0])
+        targets |= {name: part[1] for name, part in self.parts.items()}
         return {
             "name": self.name,
             "kind": self.kind,
@@ -53,9 +61,8 @@ class Dataset:
             "dtype": str(self.inputs.dtype),
             "classes": list(self.classes),
             "columns": None if self.columns is None else list(self.columns),
-            "train": len(self.targets),
-            "test": len(test),
-            **self._targets(parts),
+            **{name: len(found) for name, found in targets.items()},
+            **self._targets(targets),
             "notes": list(self.notes),
             "sha256": self.digest(),
         }
@@ -79,9 +86,12 @@ class Dataset:
     def digest(self) -> str:
         """SHA-256 over all inputs and targets, in order."""
         total = hashlib.sha256()
-        for array in (self.inputs, self.targets, *(self.test or ())):
-            for block in blocks(array):
-                total.update(block.data)
+        for name, part in self.parts.items():
+            if name == "validation":  # which tells it from a test split that holds the same
+                total.update(name.encode())
+            for array in part:
+                for block in blocks(array):
+                    total.update(block.data)
         return total.hexdigest()
 
 

@@ -1,6 +1,7 @@
 """Images of the user's own: a folder or archive with a folder for each class, decoded once, in parallel.
 
-`train/CLASS/*.jpg`, with `test/CLASS/*.jpg` or without, or `CLASS/*.jpg` alone; a folder around it all does not matter.
+`train/CLASS/*.jpg`, with `validation/CLASS/*.jpg` and `test/CLASS/*.jpg` or without, or `CLASS/*.jpg` alone; a folder
+around it all does not matter.
 Every image is brought to one size and mode by the rule that serving has too: `tailorbird.images`.
 """
 
@@ -27,8 +28,8 @@ READ = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp")
 # of pictures, also such as cannot be read, so that these are counted and not overlooked
 SUFFIXES = (*READ, ".avif", ".bmp", ".gif", ".heic", ".heif", ".jp2", ".pgm", ".ppm", ".tga", ".tif", ".tiff")
 GREY = ("1", "L", "LA", "La", "I", "F")
-RULE = 1
-"""Counts changes of the rule by which images are converted: what was decoded by another one is decoded again."""
+RULE = 2
+"""Counts changes of how images are dealt, converted and kept: what was decoded by another rule is decoded again."""
 
 
 def load(config: DataConfig, folder: Path, cache: Path) -> Dataset:

@@ -20,8 +20,9 @@ from tailorbird.errors import Unavailable
 from training.datasets.dataset import Dataset, Targets
 from training.datasets.mapped import opened
 
-INPUTS = {"train": "train.npy", "test": "test.npy"}
-TARGETS = {"train": "train_targets.npy", "test": "test_targets.npy"}
+PARTS = ("train", "validation", "test")
+INPUTS = {part: f"{part}.npy" for part in PARTS}
+TARGETS = {part: f"{part}_targets.npy" for part in PARTS}
 INDEX = "index.json"
 MARGIN_BYTES = 2**27
 
@@ -35,11 +36,12 @@ def load(cache: Path, source: Any, name: str, make: Callable[[Path], None]) -> D
     if not _whole(folder):
         _keep(folder, make)
     index = json.loads((folder / INDEX).read_bytes())
-    inputs = opened(folder / INPUTS["train"])
-    test = (opened(folder / INPUTS["test"]), np.load(folder / TARGETS["test"])) if index["test"] else None
-    targets: Targets = np.load(folder / TARGETS["train"])
+    parts: dict[str, Any] = {
+        part: (opened(folder / INPUTS[part]), np.load(folder / TARGETS[part])) for part in index["parts"]
+    }
+    inputs, targets = parts.pop("train")
     classes, notes = tuple(index["classes"]), tuple(index["notes"])
-    return Dataset(name, classes, inputs, targets, test, index["kind"], notes=notes)
+    return Dataset(name, classes, inputs, targets, kind=index["kind"], notes=notes, **parts)
 
 
 def finish(folder: Path, classes: Sequence[str], targets: dict[str, Targets], notes: Sequence[str]) -> None:
@@ -47,7 +49,7 @@ def finish(folder: Path, classes: Sequence[str], targets: dict[str, Targets], no
     for part, values in targets.items():
         np.save(folder / TARGETS[part], values)
     kind = "binary" if len(classes) == 2 else "multiclass"
-    index = {"classes": list(classes), "kind": kind, "notes": list(notes), "test": "test" in targets}
+    index = {"classes": list(classes), "kind": kind, "notes": list(notes), "parts": list(targets)}
     (folder / INDEX).write_text(json.dumps(index))
 
 

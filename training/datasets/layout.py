@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from tailorbird.errors import InvalidInput
+from training.datasets import kept
 
 NAMED = 3
 PARTS = {
     **dict.fromkeys(("train", "training", "train_set", "training_set"), "train"),
     **dict.fromkeys(("test", "testing", "test_set", "testing_set"), "test"),
 }
-"""What folders of parts are called, in any case."""
+BESIDE_TRAIN = dict.fromkeys(("validation", "validation_set", "val", "val_set", "valid", "dev"), "validation")
+"""What folders of parts are called, in any case; these are parts beside `train` alone, else they may be classes."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,8 @@ def layout(root: Path, names: Sequence[str]) -> Layout:
     if len(belongs) < len(names):
         twice = next(name for name, count in Counter(names).items() if count > 1)
         raise InvalidInput(str(root), f"holds {twice!r} more than once")
-    found = {part: sorted({label for its, label in belongs.values() if its == part}) for part in ("train", "test")}
-    _check_classes(root, found["train"], found["test"])
+    found = {part: sorted({label for its, label in belongs.values() if its == part}) for part in kept.PARTS}
+    _check_classes(root, found)
     places: dict[str, tuple[str, int]] = {}
     targets: dict[str, list[int]] = {part: [] for part in found if found[part]}
     for (part, label), name in sorted((where, name) for name, where in belongs.items()):
@@ -49,10 +51,9 @@ def _below(names: Sequence[str]) -> list[tuple[str, ...]]:
     while _part(paths[0][0]) is None and all(len(one) > 2 and one[0] == paths[0][0] for one in paths):
         paths = [one[1:] for one in paths]
     parts = [_part(one[0]) for one in paths]
-    within = [(part, *one[1:]) if part else one for part, one in zip(parts, paths, strict=True)]
     if "train" in parts:
-        return within
-    return [one if part else ("train", *one) for part, one in zip(parts, within, strict=True)]
+        parts = [part or BESIDE_TRAIN.get(one[0].lower(), one[0]) for part, one in zip(parts, paths, strict=True)]
+    return [(part, *one[1:]) if part else ("train", *one) for part, one in zip(parts, paths, strict=True)]
 
 
 def _part(folder: str) -> str | None:
@@ -60,25 +61,27 @@ def _part(folder: str) -> str | None:
 
 
 def _part_and_class(root: Path, steps: tuple[str, ...]) -> tuple[str, str]:
-    if steps[0] not in ("train", "test"):
+    if steps[0] not in kept.PARTS:
         raise InvalidInput(
             str(root),
-            f"has images in {steps[0]!r} beside 'train'; accepted: 'train' and 'test' alone, since data.validation "
-            f"and data.holdout are dealt from 'train'",
+            f"has images in {steps[0]!r} beside 'train'; accepted: 'train', 'validation' and 'test' alone, since "
+            f"data.holdout is dealt from 'train'",
         )
     if len(steps) < 3:
         raise InvalidInput(str(root), f"has {steps[-1]!r} outside of a folder that names its class")
     return steps[0], steps[1]
 
 
-def _check_classes(root: Path, train: list[str], test: list[str]) -> None:
+def _check_classes(root: Path, found: dict[str, list[str]]) -> None:
+    train = found["train"]
     if not train:
         raise InvalidInput(str(root), "has images in 'test' alone; accepted: 'train' and 'test', or a folder a class")
     if len(train) == 1:
         raise InvalidInput(str(root), f"has one class only, {train[0]!r}; accepted: two or more")
-    for here, there, part in ((test, train, "train"), (train, test, "test")):
-        if test and (missing := [label for label in here if label not in there]):
-            raise InvalidInput(str(root), f"has no images in '{part}' of {some(list(map(repr, missing)))}")
+    for part, labels in found.items():
+        for here, there, where in ((labels, train, "train"), (train, labels, part)):
+            if labels and (missing := [label for label in here if label not in there]):
+                raise InvalidInput(str(root), f"has no images in '{where}' of {some(list(map(repr, missing)))}")
 
 
 def some(names: Sequence[str], most: int = NAMED) -> str:

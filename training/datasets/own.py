@@ -26,8 +26,9 @@ def load(reference: str) -> Dataset:
         problem = next(problems(made), None)
     if problem:
         raise InvalidInput(FIELD, f"the data set of {reference} {problem}")
-    test = made.test and (_laid_out(made.test[0]), _laid_out(made.test[1]))
-    return replace(made, inputs=_laid_out(made.inputs), targets=_laid_out(made.targets), test=test)
+    parts: dict[str, Any] = {name: tuple(map(_laid_out, part)) for name, part in made.parts.items()}
+    inputs, targets = parts.pop("train")
+    return replace(made, inputs=inputs, targets=targets, **parts)
 
 
 def _laid_out(array: NDArray[Any]) -> NDArray[Any]:
@@ -46,12 +47,12 @@ def problems(dataset: Dataset) -> Iterator[str]:
     yield from _of_targets("targets", dataset.targets, dataset, len(dataset.inputs))
     if dataset.inputs.ndim == 2 and len(dataset.columns or ()) != dataset.inputs.shape[1]:
         yield f"has names of {len(dataset.columns or ())} columns for rows of {dataset.inputs.shape[1]}"
-    if dataset.test is not None:
-        inputs, targets = dataset.test
-        yield from _of_inputs("test inputs", inputs)
-        if inputs.shape[1:] != dataset.shape:
-            yield f"has test inputs of shape {inputs.shape[1:]} beside inputs of {dataset.shape}"
-        yield from _of_targets("test targets", targets, dataset, len(inputs))
+    for name, (inputs, targets) in dataset.parts.items():
+        if name != "train":
+            yield from _of_inputs(f"{name} inputs", inputs)
+            if inputs.shape[1:] != dataset.shape:
+                yield f"has {name} inputs of shape {inputs.shape[1:]} beside inputs of {dataset.shape}"
+            yield from _of_targets(f"{name} targets", targets, dataset, len(inputs))
 
 
 def _classes_of(kind: Kind) -> tuple[int, int | None]:

@@ -29,18 +29,17 @@ def feature_maps(maps: Mapping[str, Floats], image: Images, title: str) -> bytes
     layers from first to last are shown.
     """
     places = np.unique(np.linspace(0, len(maps) - 1, min(len(maps), MOST_LAYERS)).round().astype(int))
-    shown = [list(maps.items())[place] for place in places]
+    shown = [(place + 1, *list(maps.items())[place]) for place in places]
     figure = Figure(figsize=(1.25 * (MOST_MAPS + 2), 1.45 * len(shown) + 0.9), layout="constrained")
     grid = figure.subplots(len(shown), MOST_MAPS + 1, squeeze=False)
     for axes in grid.ravel():
         axes.set(xticks=[], yticks=[], frame_on=False)
     grid[0, 0].imshow(image, cmap="gray", vmin=0, vmax=255)
     grid[0, 0].set_title("image", fontsize=9)
-    for row, (name, of_layer) in zip(grid, shown, strict=True):
+    for row, (number, name, of_layer) in zip(grid, shown, strict=True):
         channels, height, width = of_layer.shape
-        row[1].set_title(
-            f"{name}: {min(channels, MOST_MAPS)} of {channels} maps, {height}×{width}", loc="left", fontsize=9
-        )
+        told = f"{min(channels, MOST_MAPS)} of {channels} maps, {height}×{width}"
+        row[1].set_title(f"convolution {number}, layer {name}: {told}", loc="left", fontsize=9)
         for axes, one in zip(row[1:], of_layer, strict=False):
             axes.imshow(one, cmap="viridis", interpolation="nearest")
     left = "" if len(shown) == len(maps) else f", {len(shown)} of {len(maps)} layers"

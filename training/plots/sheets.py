@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Images = NDArray[np.uint8]
 
 CONTACT_COLUMNS = 12
+APART = 1.06
 MOST_CLASSES = 40
 """Of a contact sheet."""
 SHEET_COLUMNS = 10
@@ -33,10 +34,11 @@ def contact_sheet(dataset: "Dataset") -> bytes:
     axes = figure.subplots()
     for row, images in enumerate(rows):  # a class of few images leaves blanks
         for column, image in enumerate(images):
-            _image(axes, image, column, row)
-    axes.set_yticks(range(len(rows)), [style.short(name) for name in classes], fontsize=9)
+            _image(axes, image, column * APART, row * APART)
+    axes.set_yticks([row * APART for row in range(len(rows))], [style.short(name) for name in classes], fontsize=9)
     axes.set_xticks([])
-    axes.set(xlim=(-0.5, CONTACT_COLUMNS - 0.5), ylim=(len(rows) - 0.5, -0.5), aspect="equal", facecolor="black")
+    right, bottom = ((count - 1) * APART + 0.5 for count in (CONTACT_COLUMNS, len(rows)))
+    axes.set(xlim=(-0.5, right), ylim=(bottom, -0.5), aspect="equal", frame_on=False)
     of = "each class" if len(classes) == len(dataset.classes) else f"{len(classes)} of {len(dataset.classes)} classes"
     axes.set_title(f"{style.short(dataset.name, 60)}: the first {CONTACT_COLUMNS} images of {of}", fontsize=11)
     return style.png(figure)

@@ -1,5 +1,7 @@
 """The report of a sweep as one page: what was run, its table, and its pictures. It needs no network and no scripts."""
 
+from collections.abc import Iterator
+
 import yaml
 
 from registry.cards import document
@@ -29,8 +31,8 @@ def _document(registry: Registry, settings: Settings, results: Results) -> Docum
             Section("First and last epoch", [tables.ends(rows[:ROWS])]),
             *sections,
             Section("Loss curves", list(pictures.losses(rows))),
-            Section("Learning curves", [_chosen(results), *pictures.learning(some)]),
-            Section("Answers", [_chosen(results), *answers.pictures(some)]),
+            Section("Learning curves", _of(results, pictures.learning(some))),
+            Section("Answers", _of(results, answers.pictures(some))),
         ]
     sections = [section for section in sections if section.blocks]
     text = yaml.safe_dump(results.sweep.spec, sort_keys=False, allow_unicode=True, width=100)
@@ -83,12 +85,11 @@ def _others(results: Results) -> Table:
     return Table(["trial", "status", "problem"], lines)
 
 
-def _chosen(results: Results) -> Paragraph:
-    """Which runs have pictures of their own, and by what they were found best."""
-    shown = pictures.drawn(results)
-    if len(shown) == len(results.rows):
-        return Paragraph("Of every run, the best first.")
-    return Paragraph(f"Of the best {len(shown)} of {len(results.rows)} runs.")
+def _of(results: Results, blocks: Iterator[Block]) -> list[Block]:
+    """Pictures of the runs that have their own, if there are any, with the word which runs these are."""
+    drawn, shown, rows = list(blocks), len(pictures.drawn(results)), len(results.rows)
+    of = "Of every run, the best first." if shown == rows else f"Of the best {shown} of {rows} runs."
+    return [Paragraph(of), *drawn] if drawn else []
 
 
 def _moment(stored: str) -> str:

@@ -195,7 +195,7 @@ def test_features_are_those_of_an_image_that_is_given(drawn, folder, images, tmp
         tmp_path / "i.png"
     )
     own, words = drawn("features", run, "--image", tmp_path / "i.png")
-    assert "1: 4 of 4 maps, 8×8" in words
+    assert "convolution 1, layer 1: 4 of 4 maps, 8×8" in words
     assert (own != drawn("features", run)[0]).any()
 
 
@@ -258,7 +258,7 @@ def test_own_code_of_a_folder_runs_where_it_is_said_to_be_the_users(drawn, tailo
     for name in ("layers", "features", "predictions"):
         refused(tailorbird("figure", name, run), "run: ")
         drawn(name, run, "--own-code")
-    assert "1.0: 3 of 3 maps, 6×6" in drawn("features", run, "--own-code")[1]
+    assert "convolution 1, layer 1.0: 3 of 3 maps, 6×6" in drawn("features", run, "--own-code")[1]
     refused(tailorbird("figure", "features", "--own-code"), "--own-code: is for a folder")
 
 

@@ -25,20 +25,23 @@ def test_the_digest_tells_any_change_of_pixels_labels_and_order(blobs):
         digests.add(dataset.digest())
     dataset = blobs()
     digests.add(replace(dataset, test=(dataset.inputs[:1], dataset.targets[:1])).digest())
-    assert len(digests) == 5
+    digests.add(replace(dataset, validation=(dataset.inputs[:1], dataset.targets[:1])).digest())
+    assert len(digests) == 6
     assert replace(dataset, inputs=np.asfortranarray(dataset.inputs)).digest() == dataset.digest()
 
 
 def test_a_record_counts_what_is_there(blobs):
     dataset = blobs(images=10, classes=3)
-    made = replace(dataset, test=(dataset.inputs[:4], dataset.targets[:4])).record()
-    assert made["shape"] == [8, 8] and made["dtype"] == "uint8" and (made["train"], made["test"]) == (10, 4)
+    test, validation = ((dataset.inputs[:count], dataset.targets[:count]) for count in (4, 2))
+    made = replace(dataset, test=test, validation=validation).record()
+    assert made["shape"] == [8, 8] and made["dtype"] == "uint8"
+    assert (made["train"], made["validation"], made["test"]) == (10, 2, 4)
     assert made["counts"] == {
-        "class 0": {"train": 4, "test": 2},
-        "class 1": {"train": 3, "test": 1},
-        "class 2": {"train": 3, "test": 1},
+        "class 0": {"train": 4, "validation": 1, "test": 2},
+        "class 1": {"train": 3, "validation": 1, "test": 1},
+        "class 2": {"train": 3, "validation": 0, "test": 1},
     }
-    assert dataset.record()["test"] == 0
+    assert dataset.record()["test"] == dataset.record()["validation"] == 0
 
 
 def test_a_large_array_is_digested_as_one_and_never_held_whole(blobs, monkeypatch):

@@ -98,6 +98,21 @@ def test_train_alone_has_no_test(tmp_path, load):
     assert load(tree(tmp_path / "set", pets(parts=("train/",)))).test is None
 
 
+@pytest.mark.parametrize("suffix", ["", ".tar.gz"])
+@pytest.mark.parametrize("name", ["validation", "val", "Valid"])
+def test_a_validation_split_may_lie_beside_train(tmp_path, load, name, suffix):
+    content = pets(parts=("train/", f"{name}/"))
+    made = load(packed(tmp_path / "set.tar.gz", content) if suffix else tree(tmp_path / "set", content))
+    pictures, indices = expected(content, f"{name}/")
+    assert (made.validation[0] == pictures).all() and made.validation[1].tolist() == indices
+    assert len(made.inputs) == 9 and made.test is None
+
+
+def test_valid_is_a_class_where_there_is_no_train(tmp_path, load):
+    made = load(tree(tmp_path / "set", {"valid/1.png": picture(1), "worn/1.png": picture(2)}))
+    assert made.classes == ("valid", "worn") and made.validation is None
+
+
 def test_a_path_may_lie_below_the_folder_of_data_sets(tmp_path, load):
     tree(tmp_path / "below" / "set", pets())
     assert len(load("below/set").inputs) == 9
@@ -246,7 +261,8 @@ def test_an_image_of_too_many_pixels_is_not_decoded(tmp_path, load, monkeypatch)
         ({"cat/1.png": 1, "cat/2.png": 2}, "has one class only, 'cat'"),
         ({"train/cat/1.png": 1, "train/dog/1.png": 1, "test/cat/1.png": 2}, "no images in 'test' of 'dog'"),
         ({"train/cat/1.png": 1, "train/dog/1.png": 1, "test/cow/1.png": 2}, "no images in 'train' of 'cow'"),
-        ({"train/cat/1.png": 1, "train/dog/1.png": 1, "val/cat/1.png": 2}, "images in 'val' beside 'train'"),
+        ({"train/cat/1.png": 1, "train/dog/1.png": 1, "val/cat/1.png": 2}, "no images in 'validation' of 'dog'"),
+        ({"train/cat/1.png": 1, "train/dog/1.png": 1, "more/cat/1.png": 2}, "images in 'more' beside 'train'"),
         ({"test/cat/1.png": 1, "test/dog/1.png": 1}, "has images in 'test' alone"),
         ({"cat/1.png": 1, "dog/1.png": 1, "cover.png": 2}, "has 'cover.png' outside of a folder that names its class"),
         ({"train/cat/1.png": 1, "train/2.png": 1}, "has '2.png' outside of a folder that names its class"),

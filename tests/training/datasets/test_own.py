@@ -54,6 +54,7 @@ def test_a_sound_one_has_no_problems(kind):
         ("images", {"test": (IMAGES[:2], CLASSES[:3])}, r"has test targets of int64 \[3\]"),
         ("images", {"test": (IMAGES[:2].astype(np.int16), CLASSES[:2])}, "has test inputs of int16"),
         ("images", {"test": (IMAGES[:2], CLASSES[:2] + 7)}, "has test targets from 7 to 8"),
+        ("images", {"validation": (IMAGES[:2], CLASSES[:3])}, r"has validation targets of int64 \[3\]"),
     ],
 )  # fmt: skip
 def test_the_first_problem_is_told(of, changes, problem):

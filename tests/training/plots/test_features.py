@@ -85,12 +85,17 @@ def test_maps_are_what_each_convolution_gives(network):
 def test_each_layer_is_a_row_that_says_how_many_of_its_maps_it_shows(network, texts):
     image = np.random.default_rng(0).integers(0, 256, (12, 12)).astype(np.uint8)
     pixels(plots.feature_maps(features.maps(network, image), image, "the title"))
-    assert "1: 4 of 4 maps, 10×10" in texts and "3.0: 8 of 12 maps, 4×4" in texts and "the title" in texts
+    assert "convolution 1, layer 1: 4 of 4 maps, 10×10" in texts
+    assert "convolution 2, layer 3.0: 8 of 12 maps, 4×4" in texts and "the title" in texts
 
 
 def test_of_deep_models_some_layers_from_first_to_last_are_shown(texts):
-    maps = {f"layer {n}": np.random.default_rng(n).random((3, 5, 5)).astype(np.float32) for n in range(20)}
+    maps = {f"{n}.0": np.random.default_rng(n).random((3, 5, 5)).astype(np.float32) for n in range(20)}
     pixels(plots.feature_maps(maps, np.zeros((5, 5, 3), np.uint8), "deep"))
-    rows = [text for text in texts if text.startswith("layer ")]
-    assert len(rows) == 8 and rows[0].startswith("layer 0:") and rows[-1].startswith("layer 19:")
+    rows = [text for text in texts if text.startswith("convolution ")]
+    assert (
+        len(rows) == 8
+        and rows[0].startswith("convolution 1, layer 0.0:")
+        and rows[-1].startswith("convolution 20, layer 19.0:")
+    )
     assert "deep, 8 of 20 layers" in texts
