@@ -137,7 +137,9 @@ def write(path: Path, studies: Sequence[Study], here: Settings) -> None:
             Code("tailorbird report SWEEP"),
             " draws a sweep. Accuracies are of the test split, differences from the reference in points, those of "
             f"losses as they are. Runs that are behind it have {SEEDS} seeds: what is shown are their means ± one "
-            "standard deviation. Seconds are of the clock, trials and whatever else the machine did side by side.",
+            "standard deviation. NLL and calibration error are those after temperature scaling, where there is a "
+            "validation split to fit the temperature on. Seconds are of the clock, trials and whatever else the "
+            "machine did side by side.",
         ]
     )
     held = {one.name: one.held(here) for one in studies}
@@ -160,7 +162,7 @@ def _section(one: Study, held: Sequence[Held]) -> Section:
     if not held:
         return Section(one.name, [*blocks, Paragraph("Not run yet.")])
     rows = one.rows(held)
-    blocks.append(tables.results(rows, [*tables.compared(rows), "test_nll"]))
+    blocks.append(tables.results(rows, [*tables.compared(rows), "test_nll", "test_calibration_error"]))
     if len(rows) <= ENDS:
         blocks.append(tables.ends(rows))
     blocks += [Paragraph(said) for said in tables.top(one.spec, rows)]
