@@ -56,10 +56,9 @@ def gradient_descent(a: float, b: float, rates: Sequence[float]) -> bytes:
     for place, (way, lr) in enumerate(zip(paths, rates, strict=True)):
         color, dash = style.SEVERAL[place], style.DASHES[place % len(style.DASHES)]
         shown, within = _reaching(way)
-        look = {"color": color, "linestyle": dash, "marker": "o", "zorder": 20 - place}
+        look = {"color": color, "linestyle": dash, "marker": "o", "markevery": slice(within), "zorder": 20 - place}
         contour.plot(*shown.T, markersize=3.5, label=_told(a, b, lr), **look)
-        flat = shown[:within]  # what is outside is clipped in a plane, and not in space
-        surface.plot(*flat.T, a * flat[:, 0] ** 2 + b * flat[:, 1] ** 2, markersize=3, **look)
+        surface.plot(*shown.T, a * shown[:, 0] ** 2 + b * shown[:, 1] ** 2, markersize=3, **look)
     above.legend(*contour.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     _lines(below, a, b, paths, rates)
     figure.suptitle(f"Gradient descent on {a:g}·x² + {b:g}·y², {STEPS} steps from ({START[0]:g}, {START[1]:g})")
@@ -75,10 +74,16 @@ def _told(a: float, b: float, lr: float) -> str:
 
 
 def _reaching(way: Path) -> tuple[Path, int]:
-    """The path to the first point out of the picture, and how many of its points lie within."""
+    """The path to where it leaves the picture, and how many of its points lie within."""
     out = np.abs(way).max(1) > REACH
-    within = int(out.argmax()) if out.any() else len(way)
-    return way[: within + 1], within
+    if not out.any():
+        return way, len(way)
+    within = int(out.argmax())
+    last, next_ = way[within - 1 : within + 1]
+    step = next_ - last
+    moving = step != 0
+    share = ((np.sign(step) * REACH - last)[moving] / step[moving]).min()
+    return np.vstack([way[:within], last + share * step]), within
 
 
 def _grid(a: float, b: float) -> tuple[Any, Any, Any]:

@@ -63,7 +63,10 @@ def test_what_zigzags_and_what_diverges_is_told(texts):
 
 def test_a_path_that_leaves_the_picture_ends_at_its_edge():
     shown, within = descent._reaching(descent.path(1, 4, 1000))
-    assert (len(shown), within) == (2, 1)
+    assert (len(shown), within) == (2, 1) and shown[1, 1] == -descent.REACH
+    start, outside = descent.path(1, 4, 1000)[:2]
+    share = (shown[1] - start) / (outside - start)
+    assert share[0] == pytest.approx(share[1])  # on the way there
     shown, within = descent._reaching(descent.path(1, 4, 0.1))
     assert len(shown) == within == descent.STEPS + 1
     pixels(plots.gradient_descent(1, 4, [1000.0]), most=2500)
