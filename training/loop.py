@@ -257,7 +257,7 @@ class Run:
             raise self._diverged(f"weights are of no use any more after epoch {made.epoch} {losses}", made.lr)
 
     def _diverged(self, what: str, lr: float) -> Diverged:
-        good = f"the last good weights are those of epoch {self.best.epoch}" if self.epochs else "no epoch was good"
+        good = f"the best weights before are those of epoch {self.best.epoch}" if self.epochs else "no epoch was good"
         return Diverged(f"the {what}, at lr {lr:g}; lower optimizer.lr; {good}")
 
 
@@ -273,6 +273,8 @@ def check(config: RunConfig, splits: Splits, objective: Objective) -> None:
         raise InvalidInput("compile", f"needs the C++ compiler {COMPILER}, which is not here; install it, or set CXX")
     if config.augment != AugmentConfig() and len(splits.train.shape) == 1:
         raise InvalidInput("augment", "is of images, and these are rows of a table; leave it out")
+    if config.augment.crop >= (side := min(splits.train.shape[:2])):
+        raise InvalidInput("augment.crop", f"must be less than the {side} pixels of a side, not {config.augment.crop}")
     if splits.kind == "regression" and objective.metric.endswith("accuracy"):
         raise InvalidInput("objective.metric", f"{objective.metric} is not measured of numbers; accepted: val_loss")
     waits = {"early_stopping": config.early_stopping, "schedule.name": config.schedule.name == "plateau"}

@@ -27,13 +27,15 @@ dt { color: var(--faint) }
 dd { margin: 0 }
 ul { padding-left: 1.25rem }
 li { margin: .4rem 0 }
-.wide { overflow-x: auto; margin: 1rem 0 }
+.wide { overflow-x: auto; width: fit-content; min-width: 100%; max-width: calc(100vw - 4rem); margin: 1rem 0;
+  position: relative; left: 50%; transform: translateX(-50%) }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; overflow-wrap: normal }
 th, td { padding: .35rem .8rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top }
 th { color: var(--faint); font-weight: 600 }
 td { min-width: 3rem; max-width: 24rem; overflow-wrap: break-word }
 td:first-child:not(.n) { min-width: 11rem }
-.n { text-align: right; white-space: nowrap }
+.n { text-align: right }
+td.n { white-space: nowrap }
 code, pre { font: .85em/1.5 ui-monospace, monospace; background: var(--shade); border-radius: 6px }
 code { padding: .15em .35em }
 pre { padding: .9rem 1rem; border: 1px solid var(--line); overflow-x: auto }
@@ -53,7 +55,7 @@ figcaption { color: var(--faint); font-size: .9rem; margin-top: .4rem }
   h2 { break-after: avoid }
   tr, figure, li, dd { break-inside: avoid }
   pre { white-space: pre-wrap }
-  .wide { overflow: visible }
+  .wide { overflow: visible; position: static; transform: none; max-width: none }
 }
 """
 

@@ -45,6 +45,12 @@ def test_what_does_not_fit_the_data_is_refused(run_config, changes, told):
     assert str(refused.value).startswith(told)
 
 
+def test_images_are_not_moved_out_of_themselves(run_config, few):
+    Run(run_config(augment={"crop": 7}), few)
+    with pytest.raises(InvalidInput, match=r"augment\.crop: must be less than the 8 pixels of a side, not 8"):
+        Run(run_config(augment={"crop": 8}), few)
+
+
 def test_a_metric_that_is_not_measured_is_refused(run_config):
     made = rows("regression", np.linspace(0, 1, 60, dtype=np.float32))
     told = r"objective\.metric: val_accuracy is not measured of numbers; accepted: val_loss"

@@ -17,18 +17,21 @@ MARKED = 30
 """Up to so many points each has a marker."""
 LOGARITHMIC = 20
 """Losses that differ by this factor are drawn on a logarithmic scale."""
-FEW = 3
-"""Of so many runs the first are drawn wider, so that curves which coincide are all seen."""
+COINCIDE = 0.01
+"""Curves of which no point is farther from the other's, as a share of it, are drawn one around the other."""
+MOST_AROUND = 3
 MARKERS = ("", "o", "s", "^")
 SPLITS = {"train": ("train (running mean)", style.TRAIN), "val": ("validation", style.VALIDATION)}
 
 Points = tuple[NDArray[np.int64], NDArray[np.float64]]
 
 
-def curves(epochs: Sequence["Epoch"], best: int) -> bytes:
+def curves(epochs: Sequence["Epoch"], best: int, fitted: Mapping[str, float] | None = None) -> bytes:
     """Loss and accuracy by epoch, train beside validation, with the gap between them at the epoch that was kept.
 
-    What was not measured, as validation without a split for it or the accuracy of a regression, is left out.
+    The gap is that of `fitted`, loss and accuracy of the kept weights on what they were trained on; where these were
+    not measured, that of the running mean, which dropout, augmentation and a mean of weights make look worse. What was
+    not measured, as validation without a split for it or the accuracy of a regression, is left out.
     """
     shown = [name for name in ("loss", "accuracy") if len(_measured(epochs, f"train_{name}")[0])]
     figure = Figure(figsize=(5 * len(shown) + (len(shown) == 1), 4.4), layout="constrained")
@@ -43,7 +46,7 @@ def curves(epochs: Sequence["Epoch"], best: int) -> bytes:
         axes.set(xlabel="epoch", ylabel=name, xlim=(epochs[0].epoch - 0.5, epochs[-1].epoch + 0.5))
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.grid(alpha=0.3)
-        _mark_gap(axes, drawn, best, name)
+        _mark_gap(axes, drawn, best, name, (fitted or {}).get(name))
         handles, labels = axes.get_legend_handles_labels()
         explained |= dict(zip(labels, handles, strict=True))
     look: dict[str, Any] = {"loc": "outside upper center", "ncols": 2 * len(shown), "frameon": False}
@@ -60,17 +63,17 @@ def loss_curves(series: Mapping[str, Sequence[tuple[int, float]]], title: str) -
     figure = Figure(figsize=(11, max(5.0, 1.5 + 0.24 * len(series))), layout="constrained")
     axes: Any = figure.subplots()
     alike = math.ceil(len(series) / len(style.SEVERAL))
-    wider = 2.4 if len(series) <= FEW else 0.0
-    for place, (name, points) in enumerate(series.items()):
+    curves = [np.array(points, float).reshape(-1, 2).T for points in series.values()]
+    for place, (name, (numbers, values)) in enumerate(zip(series, curves, strict=True)):
         group, within = divmod(place, alike)
         turn, dash = divmod(within, len(style.DASHES))
-        numbers, values = np.array(points, float).reshape(-1, 2).T
+        beneath = sum(_coincide(curves[place], other) for other in curves[place + 1 :])
         axes.plot(
             numbers, values, color=style.SEVERAL[group], linestyle=style.DASHES[dash],
-            linewidth=1.6 + wider * (len(series) - 1 - place),
+            linewidth=1.6 + 2.4 * min(beneath, MOST_AROUND),
             marker=MARKERS[turn % len(MARKERS)], markersize=4, label=style.short(name, 48),
         )  # fmt: skip
-    losses = np.array([loss for points in series.values() for _, loss in points])
+    losses = np.concatenate([values for _, values in curves])
     losses = losses[np.isfinite(losses)]
     if len(losses) and losses.min() > 0 and losses.max() > LOGARITHMIC * losses.min():
         axes.set_yscale("log")
@@ -81,13 +84,17 @@ def loss_curves(series: Mapping[str, Sequence[tuple[int, float]]], title: str) -
     return style.png(figure)
 
 
+def _coincide(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    return one.shape == other.shape and np.allclose(one, other, rtol=COINCIDE, atol=0)
+
+
 def _measured(epochs: Sequence["Epoch"], name: str) -> Points:
     """Numbers and values of the epochs in which a figure was measured."""
     points = [(one.epoch, value) for one in epochs if not math.isnan(value := getattr(one, name))]
     return np.array([number for number, _ in points], np.int64), np.array([value for _, value in points], np.float64)
 
 
-def _mark_gap(axes: Any, drawn: Mapping[str, Points], best: int, name: str) -> None:
+def _mark_gap(axes: Any, drawn: Mapping[str, Points], best: int, name: str, fitted: float | None) -> None:
     """Shade what lies between the two curves, and say how far apart they are at the epoch that was kept."""
     (train_at, train), (val_at, val) = drawn["train"], drawn["val"]
     both = np.intersect1d(train_at, val_at)
@@ -98,20 +105,27 @@ def _mark_gap(axes: Any, drawn: Mapping[str, Points], best: int, name: str) -> N
     if (excess > 0).any():
         look: dict[str, Any] = {"color": style.MARK, "alpha": 0.3, "linewidth": 0, "zorder": 0}
         axes.fill_between(both, *between, where=excess > 0, interpolate=True, label="overfitting gap", **look)
-    low, high = (float(values[both == best][0]) for values in between)
+    running, high = (float(values[both == best][0]) for values in between)
+    low = running if fitted is None else fitted
+    if fitted is not None:
+        axes.plot(best, low, "D", color=style.TRAIN, markeredgecolor="black", label="train, kept weights")
     axes.plot([best, best], [low, high], color="black", linewidth=2, solid_capstyle="butt")
     bracket = [(best, value) for value in np.linspace(low, high, 5)]
     place = _free(axes, [*zip(train_at, train, strict=True), *zip(val_at, val, strict=True), *bracket])
     axes.annotate(
-        _told(best, float(excess[both == best][0]), name), (best, (low + high) / 2), place, textcoords="axes fraction",
+        _told(best, (high - low) * (1 if name == "loss" else -1), name, fitted is None),
+        (best, (low + high) / 2), place, textcoords="axes fraction",
         ha="center", va="center", fontsize=9, bbox={"boxstyle": "round", "facecolor": "white", "edgecolor": "black"},
         arrowprops={"arrowstyle": "-", "linewidth": 0.8},
     )  # fmt: skip
 
 
-def _told(epoch: int, gap: float, name: str) -> str:
+def _told(epoch: int, gap: float, name: str, running: bool) -> str:
     apart = f"{100 * abs(gap):.1f} points" if name == "accuracy" else f"{abs(gap):,.{3 if abs(gap) < 100 else 0}f}"
-    return f"gap at epoch {epoch}: {apart}" if gap > 0 else f"no gap at epoch {epoch}:\nvalidation is better by {apart}"
+    if gap > 0:
+        return f"gap at epoch {epoch}: {apart}"
+    said = "better than the running mean" if running else "better"  # which is no word on the weights that were kept
+    return f"epoch {epoch}: validation is\n{said} by {apart}"
 
 
 def _free(axes: Any, points: Sequence[tuple[float, float]]) -> tuple[float, float]:

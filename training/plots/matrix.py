@@ -47,7 +47,7 @@ def confusion(counts: NDArray[np.int64], classes: Sequence[str], title: str) -> 
     totals = counts.sum(1, keepdims=True)
     few = columns <= CELLS_WITH_NUMBERS + 1
     texts = [f"{count or ''}" if few else "" for count in counts.flat]
-    letters = min(9.0, 0.55 * 72 * size / columns)  # in points
+    letters = min(9.0, (0.55 if few else 0.4) * 72 * size / columns)  # in points
     drawn = _cells(axes, counts / np.maximum(totals, 1), texts, (0, 0), letters)
     axes.add_patch(Rectangle((-0.5, -0.5), columns, rows, fill=False, edgecolor="black", zorder=3))
     right = np.diag(counts)

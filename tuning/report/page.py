@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import yaml
 
 from registry.cards import document
-from registry.cards.document import Block, Bullets, Code, Document, Listing, Paragraph, Section, Table, Terms
+from registry.cards.document import Block, Bullets, Code, Document, Listing, Paragraph, Picture, Section, Table, Terms
 from registry.core import Registry
 from tailorbird.settings import Settings
 from tuning.report import pictures, tables
@@ -86,10 +86,10 @@ def _others(results: Results) -> Table:
 
 
 def _of(results: Results, blocks: Iterator[Block]) -> list[Block]:
-    """Pictures of the runs that have their own, if there are any, with the word which runs these are."""
+    """Pictures of the runs that have their own, with the word which runs these are; or why there are none."""
     drawn, shown, rows = list(blocks), len(pictures.drawn(results)), len(results.rows)
     of = "Of every run, the best first." if shown == rows else f"Of the best {shown} of {rows} runs."
-    return [Paragraph(of), *drawn] if drawn else []
+    return [Paragraph(of), *drawn] if any(isinstance(block, Picture) for block in drawn) else drawn
 
 
 def _moment(stored: str) -> str:

@@ -19,6 +19,8 @@ CURVES, DRAWN = 36, 20
 """As many runs are told apart in one picture; sweeps of so many have pictures of each run."""
 BEST = 3
 """Of larger ones, the best so many have."""
+FITTED = ("loss", "accuracy")
+"""What is measured of the kept weights on what they were trained on."""
 
 
 def losses(rows: Sequence[Row]) -> Iterator[Block]:
@@ -41,7 +43,9 @@ def learning(rows: Sequence[Row]) -> Iterator[Block]:
     for row in measured:
         trial = row.trials[0]
         epochs = [checkpoint.epoch(epoch=one.epoch, **one.metrics) for one in trial.reports]
-        picture = plots.curves(epochs, kept(trial).epoch)
+        measured_once = trial.reports[-1].metrics
+        fitted = {name: measured_once[f"fit_{name}"] for name in FITTED if f"fit_{name}" in measured_once}
+        picture = plots.curves(epochs, kept(trial).epoch, fitted)
         yield Picture(f"curves-{trial.number}.png", f"{row.name}, trial {trial.number}.", picture)
     if not measured:
         yield Paragraph("No validation split was kept, so there is no gap to draw.")

@@ -154,7 +154,7 @@ def test_a_run_that_diverges_leaves_its_last_good_weights(tailorbird, config_fil
     )
     weights = tmp_path / "out" / "checkpoint.safetensors"
     assert told.returncode == 1 and "Traceback" not in told.stderr
-    assert "the last good weights are those of epoch " in told.stderr and f"; they are in {weights}\n" in told.stderr
+    assert "the best weights before are those of epoch " in told.stderr and f"; they are in {weights}\n" in told.stderr
     assert all(np.isfinite(tensor).all() for tensor in safetensors.numpy.load_file(weights).values())
 
 

@@ -80,6 +80,7 @@ def test_anonymous_memory_does_not_grow_with_the_data(tmp_path):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_ten_gigabytes_are_read_within_two(tmp_path):
     if shutil.disk_usage(tmp_path).free < 15e9:
         pytest.skip("needs 15 GB of free disk for a made data set of 10 GB")

@@ -60,10 +60,20 @@ def test_the_gap_at_the_epoch_that_was_kept_is_told_in_loss_and_points(texts):
 def test_where_validation_is_better_no_gap_is_marked(texts):
     better = [replace(one, val_loss=one.train_loss / 2, val_accuracy=one.train_accuracy + 0.05) for one in epochs(4)]
     picture = pixels(plots.curves(better, 2))
-    assert "no gap at epoch 2:\nvalidation is better by 0.250" in texts
-    assert "no gap at epoch 2:\nvalidation is better by 5.0 points" in texts
+    assert "epoch 2: validation is\nbetter than the running mean by 0.250" in texts
+    assert "epoch 2: validation is\nbetter than the running mean by 5.0 points" in texts
     assert "overfitting gap" not in texts
     assert painted(picture, SHADE) < 0.1 * painted(pixels(plots.curves(epochs(4), 2)), SHADE)
+
+
+def test_the_gap_is_that_of_the_weights_that_were_kept_where_it_was_measured(texts):
+    better = [replace(one, val_loss=one.train_loss / 2, val_accuracy=one.train_accuracy + 0.05) for one in epochs(4)]
+    at = better[1]
+    plots.curves(better, 2, {"loss": at.val_loss - 0.2, "accuracy": at.val_accuracy + 0.03})
+    assert "gap at epoch 2: 0.200" in texts and "gap at epoch 2: 3.0 points" in texts
+    assert "train, kept weights" in texts
+    plots.curves(better, 2, {"loss": at.val_loss + 0.2, "accuracy": at.val_accuracy - 0.03})
+    assert "epoch 2: validation is\nbetter by 0.200" in texts
 
 
 def test_what_is_shaded_lies_between_the_curves():
@@ -126,7 +136,7 @@ def test_a_run_without_a_finite_loss_leaves_the_others_as_they_are():
 
 def test_curves_that_coincide_are_all_seen():
     points = [(number, 1 / number) for number in range(1, 50)]
-    picture = pixels(plots.loss_curves({"one": points, "two": points, "three": points}, "Loss"))
+    picture = pixels(plots.loss_curves(dict.fromkeys(("one", "two", "three", "four"), points), "Loss"))
     left = picture[:, : picture.shape[1] * 3 // 4]  # without the legend
-    for color in style.SEVERAL[:3]:
+    for color in style.SEVERAL[:4]:
         assert painted(left, tuple(round(255 * part) for part in to_rgb(color))) > 200
