@@ -13,8 +13,9 @@ PARTS = {
     **dict.fromkeys(("train", "training", "train_set", "training_set"), "train"),
     **dict.fromkeys(("test", "testing", "test_set", "testing_set"), "test"),
 }
+"""What folders of parts are called, in any case."""
 BESIDE_TRAIN = dict.fromkeys(("validation", "validation_set", "val", "val_set", "valid", "dev"), "validation")
-"""What folders of parts are called, in any case; these are parts beside `train` alone, else they may be classes."""
+"""What they are called beside `train`; without it these may be classes."""
 
 
 @dataclass(frozen=True)

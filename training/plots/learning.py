@@ -63,17 +63,17 @@ def loss_curves(series: Mapping[str, Sequence[tuple[int, float]]], title: str) -
     figure = Figure(figsize=(11, max(5.0, 1.5 + 0.24 * len(series))), layout="constrained")
     axes: Any = figure.subplots()
     alike = math.ceil(len(series) / len(style.SEVERAL))
-    curves = [np.array(points, float).reshape(-1, 2).T for points in series.values()]
-    for place, (name, (numbers, values)) in enumerate(zip(series, curves, strict=True)):
+    lines = [np.array(points, float).reshape(-1, 2).T for points in series.values()]
+    for place, (name, (numbers, values)) in enumerate(zip(series, lines, strict=True)):
         group, within = divmod(place, alike)
         turn, dash = divmod(within, len(style.DASHES))
-        beneath = sum(_coincide(curves[place], other) for other in curves[place + 1 :])
+        beneath = sum(_coincide(lines[place], other) for other in lines[place + 1 :])
         axes.plot(
             numbers, values, color=style.SEVERAL[group], linestyle=style.DASHES[dash],
             linewidth=1.6 + 2.4 * min(beneath, MOST_AROUND),
             marker=MARKERS[turn % len(MARKERS)], markersize=4, label=style.short(name, 48),
         )  # fmt: skip
-    losses = np.concatenate([values for _, values in curves])
+    losses = np.concatenate([values for _, values in lines])
     losses = losses[np.isfinite(losses)]
     if len(losses) and losses.min() > 0 and losses.max() > LOGARITHMIC * losses.min():
         axes.set_yscale("log")
