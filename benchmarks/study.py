@@ -1,5 +1,6 @@
 """One study: its spec, which trials it wants, and those that the ledger holds of it."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -124,8 +125,17 @@ def _cut(given: Mapping[str, Any]) -> dict[str, Any]:
     if large:
         cut["data"] = {**data, "holdout": LEFT_OUT}
     if "runs" in given:
-        cut["runs"] = [{**one, "epochs": most} if "epochs" in one else one for one in given["runs"]]
+        different: dict[str, Any] = {}
+        for one in given["runs"]:
+            short = {**one, "epochs": most} if "epochs" in one else one
+            different.setdefault(_unnamed(short), short)
+        cut["runs"] = list(different.values())
     return cut
+
+
+def _unnamed(run: Mapping[str, Any]) -> str:
+    """What is trained: runs that differ in their epochs alone are the same once these are cut."""
+    return json.dumps({key: value for key, value in run.items() if key not in ("name", "reference")}, sort_keys=True)
 
 
 def _behind(row: Row) -> bool:

@@ -1,7 +1,7 @@
 import pytest
 import yaml
 
-from benchmarks import study
+from benchmarks import studies, study
 from registry import ledger, schema
 from registry.core import Registry
 from registry.ledger import Report
@@ -156,6 +156,15 @@ def test_a_quick_study_has_few_epochs_and_few_images(read):
     assert {config.epochs for config in small.spec.configs} == {100}
     assert small.spec.data.holdout == 0
     assert {config.epochs for config in read(quick=True).spec.configs} == {3}  # no more than there were
+
+
+@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize("path", sorted(studies.STUDIES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_sweep_takes_what_a_round_gives_it_of_each_study(tmp_path, path, quick):
+    one = study.read(path, quick=quick)
+    part = tmp_path / path.name
+    part.write_text(yaml.safe_dump(one.part(one.wanted())))
+    assert specs.read(part, []).configs == one.spec.configs
 
 
 def test_a_quick_study_tries_no_more_seeds(read, here, enter):
