@@ -183,12 +183,15 @@ def _set_aside(dataset: Dataset, config: DataConfig) -> Iterator[str]:
 
 
 def _leaks(dataset: Dataset, made: Splits) -> Iterator[str]:
-    """A note of examples of its own splits that are no news to what was trained; dealt ones have none."""
-    own = {name: part for name, part in (("validation", made.validation), ("test", made.test)) if name in dataset.parts}
-    known = {one.tobytes() for one in made.train.ids} if own else set()
-    for name, part in own.items():
-        if seen := sum(one.tobytes() in known for one in part.ids):
-            yield f"{seen:,} of {len(part):,} {name} examples are in the training split too, and make the {name} easier"
+    """Notes of examples that were seen before they judge; parts that are dealt from one pool share none."""
+    shared = [("training", "train", name) for name in dataset.parts if name != "train"]
+    if "validation" in dataset.parts:
+        shared += [("validation", "validation", name) for name in ("holdout", "test")]
+    for told, earlier, name in shared:
+        known = {one.tobytes() for one in getattr(made, earlier).ids}
+        ids = getattr(made, name).ids
+        if again := sum(one.tobytes() in known for one in ids):
+            yield f"{again:,} of {len(ids):,} {name} examples are in the {told} split too, and make the {name} easier"
 
 
 def _deal(

@@ -118,18 +118,32 @@ def test_a_published_test_split_stays_what_it_is(case):
     assert len(parts.train) + len(parts.validation) + len(parts.holdout) == len(made.targets)
 
 
+def with_own_validation(made, images, labels):
+    own = dataset(images, labels)
+    return replace(made, validation=(own.inputs, own.targets))
+
+
 def test_a_validation_split_of_its_own_is_chosen_on_and_none_is_dealt():
-    made, own = dataset(range(30), [0, 1, 2] * 10), dataset([100, 101, 7], [0, 2, 1])
-    made = replace(made, validation=(own.inputs, own.targets))
-    parts = dealt(made, holdout=6, test=1e-9)
-    assert (parts.validation.at(slice(None)) == own.inputs).all() and parts.validation.targets.tolist() == [0, 2, 1]
-    assert list(map(len, (parts.train, parts.validation, parts.holdout, parts.test))) == [23, 3, 6, 1]
-    other = dealt(made, validation=0.5, holdout=6, test=1e-9)
+    made = with_own_validation(dataset(range(30), [0, 1, 2] * 10), [100, 101, 102], [0, 2, 1])
+    parts = dealt(made, holdout=6, test=3)
+    assert (parts.validation.at(slice(None)) == made.validation[0]).all() and parts.notes == ()
+    assert parts.validation.targets.tolist() == [0, 2, 1]
+    assert list(map(len, (parts.train, parts.validation, parts.holdout, parts.test))) == [21, 3, 6, 3]
+    other = dealt(made, validation=0.5, holdout=6, test=3)
     assert len(other.validation) == 3 and (other.train.places == parts.train.places).all()
-    told = "data.validation counts for nothing: made comes with a validation split of its own"
-    assert told in other.notes and told not in parts.notes
-    leak = "1 of 3 validation examples are in the training split too, and make the validation easier"
-    assert (leak in parts.notes) == (7 in parts.train.places)
+    assert other.notes == ("data.validation counts for nothing: made comes with a validation split of its own",)
+
+
+def test_examples_that_an_own_validation_split_shares_with_what_is_dealt_are_noted():
+    made = dataset(range(30), [0, 1, 2] * 10)
+    parts = dealt(made, validation=0, holdout=6, test=3)
+    trained, held, tested = (part.places[0] for part in (parts.train, parts.holdout, parts.test))
+    own = with_own_validation(made, [100, 101, 102, trained, held, tested], [0, 1, 2, 0, 1, 2])
+    assert dealt(own, holdout=6, test=3).notes == (
+        "1 of 6 validation examples are in the training split too, and make the validation easier",
+        "1 of 6 holdout examples are in the validation split too, and make the holdout easier",
+        "1 of 3 test examples are in the validation split too, and make the test easier",
+    )
 
 
 def test_the_seed_decides_which_image_is_where():

@@ -15,6 +15,8 @@ Images = NDArray[np.uint8]
 Inputs = NDArray[np.uint8] | NDArray[np.float32]
 Targets = NDArray[np.int64] | NDArray[np.float32]
 
+PARTS = ("train", "validation", "test")
+"""Splits that a set may come with."""
 BLOCK_BYTES = 2**24
 
 
@@ -47,12 +49,12 @@ class Dataset:
     @property
     def parts(self) -> dict[str, tuple[Inputs, Targets]]:
         """The splits that it comes with: `train`, then `validation` and `test` where these were set apart."""
-        parts = {"train": (self.inputs, self.targets), "validation": self.validation, "test": self.test}
-        return {name: part for name, part in parts.items() if part is not None}
+        parts = zip(PARTS, ((self.inputs, self.targets), self.validation, self.test), strict=True)
+        return {name: part for name, part in parts if part is not None}
 
     def record(self) -> dict[str, Any]:
         """What the set holds: shapes, counts by class or the spread of its numbers, and its digest."""
-        targets = dict.fromkeys(("train", "validation", "test"), self.targets[:0])
+        targets = dict.fromkeys(PARTS, self.targets[:0])
         targets |= {name: part[1] for name, part in self.parts.items()}
         return {
             "name": self.name,

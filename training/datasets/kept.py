@@ -17,10 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tailorbird.errors import Unavailable
-from training.datasets.dataset import Dataset, Targets
+from training.datasets.dataset import PARTS, Dataset, Targets
 from training.datasets.mapped import opened
 
-PARTS = ("train", "validation", "test")
 INPUTS = {part: f"{part}.npy" for part in PARTS}
 TARGETS = {part: f"{part}_targets.npy" for part in PARTS}
 INDEX = "index.json"

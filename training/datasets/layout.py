@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from tailorbird.errors import InvalidInput
-from training.datasets import kept
+from training.datasets.dataset import PARTS
 
 NAMED = 3
-PARTS = {
+CALLED = {
     **dict.fromkeys(("train", "training", "train_set", "training_set"), "train"),
     **dict.fromkeys(("test", "testing", "test_set", "testing_set"), "test"),
 }
@@ -36,7 +36,7 @@ def layout(root: Path, names: Sequence[str]) -> Layout:
     if len(belongs) < len(names):
         twice = next(name for name, count in Counter(names).items() if count > 1)
         raise InvalidInput(str(root), f"holds {twice!r} more than once")
-    found = {part: sorted({label for its, label in belongs.values() if its == part}) for part in kept.PARTS}
+    found = {part: sorted({label for its, label in belongs.values() if its == part}) for part in PARTS}
     _check_classes(root, found)
     places: dict[str, tuple[str, int]] = {}
     targets: dict[str, list[int]] = {part: [] for part in found if found[part]}
@@ -58,11 +58,11 @@ def _below(names: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def _part(folder: str) -> str | None:
-    return PARTS.get(folder.lower())
+    return CALLED.get(folder.lower())
 
 
 def _part_and_class(root: Path, steps: tuple[str, ...]) -> tuple[str, str]:
-    if steps[0] not in kept.PARTS:
+    if steps[0] not in PARTS:
         raise InvalidInput(
             str(root),
             f"has images in {steps[0]!r} beside 'train'; accepted: 'train', 'validation' and 'test' alone, since "

@@ -101,19 +101,20 @@ def _mark_gap(axes: Any, drawn: Mapping[str, Points], best: int, name: str, fitt
     if best not in both:
         return
     between = [values[np.isin(numbers, both)] for numbers, values in ((train_at, train), (val_at, val))]
-    excess = (between[1] - between[0]) * (1 if name == "loss" else -1)
+    sign = 1 if name == "loss" else -1
+    excess = (between[1] - between[0]) * sign
     if (excess > 0).any():
         look: dict[str, Any] = {"color": style.MARK, "alpha": 0.3, "linewidth": 0, "zorder": 0}
         axes.fill_between(both, *between, where=excess > 0, interpolate=True, label="overfitting gap", **look)
-    running, high = (float(values[both == best][0]) for values in between)
-    low = running if fitted is None else fitted
+    low, high = (float(values[both == best][0]) for values in between)
     if fitted is not None:
+        low = fitted
         axes.plot(best, low, "D", color=style.TRAIN, markeredgecolor="black", label="train, kept weights")
     axes.plot([best, best], [low, high], color="black", linewidth=2, solid_capstyle="butt")
     bracket = [(best, value) for value in np.linspace(low, high, 5)]
     place = _free(axes, [*zip(train_at, train, strict=True), *zip(val_at, val, strict=True), *bracket])
     axes.annotate(
-        _told(best, (high - low) * (1 if name == "loss" else -1), name, fitted is None),
+        _told(best, (high - low) * sign, name, fitted is None),
         (best, (low + high) / 2), place, textcoords="axes fraction",
         ha="center", va="center", fontsize=9, bbox={"boxstyle": "round", "facecolor": "white", "edgecolor": "black"},
         arrowprops={"arrowstyle": "-", "linewidth": 0.8},
