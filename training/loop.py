@@ -254,7 +254,10 @@ class Run:
         sound = all(bool(tensor.isfinite().all()) for tensor in weights)
         if not sound or (len(self._validation) and not math.isfinite(made.val_loss)):
             losses = f"(train {made.train_loss:g}, validation {made.val_loss:g})"
-            raise self._diverged(f"weights are of no use any more after epoch {made.epoch} {losses}", made.lr)
+            when = f"step {self._steps}, the last of epoch {made.epoch}"
+            raise self._diverged(
+                f"weights are of no use any more after {when} {losses}", self._lr(self.trained * self._steps - 1)
+            )
 
     def _diverged(self, what: str, lr: float) -> Diverged:
         good = f"the best weights before are those of epoch {self.best.epoch}" if self.epochs else "no epoch was good"

@@ -1,7 +1,6 @@
 """The machine that a run is on: its device, its threads, and its memory where that runs out."""
 
-import os
-
+import joblib
 import torch
 
 from tailorbird.errors import InvalidInput
@@ -24,7 +23,8 @@ def threads(config: RunConfig) -> int:
     """CPU threads of a run: small matrix products get slower by more than one."""
     if config.threads:
         return config.threads
-    return (os.cpu_count() or 1) if models.convolves(config.model) else 1
+    # those that this process may use: a container on a large node has a few of its cores
+    return int(joblib.cpu_count()) if models.convolves(config.model) else 1
 
 
 def of_memory(error: RuntimeError, batch: int) -> Exception:

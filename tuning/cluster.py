@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import joblib
 import ray
 
 from tailorbird.errors import Unavailable
@@ -65,7 +66,7 @@ def _connect(address: str, folder: Path) -> None:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "torch")  # a folder that torch makes unasked
         here = {"include_dashboard": False, "object_store_memory": STORE_BYTES, "_temp_dir": str(folder)}
         try:
-            ray.init(LOCAL, **here, **quiet)
+            ray.init(LOCAL, num_cpus=joblib.cpu_count(), **here, **quiet)
         except Exception as error:  # Ray has no class of its own for a start that takes too long
             first = str(error).partition("\n")[0]
             raise Unavailable(f"Ray did not start: {first}; if this machine is busy, try again") from None

@@ -122,9 +122,12 @@ def _data(here: "Settings") -> Iterator[Finding]:
 
 
 def _ray(_: "Settings") -> Iterator[Finding]:
-    address = os.environ.get("RAY_ADDRESS")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Finding("ray", "ok", f"cluster at {address}" if address else f"a local one for each sweep, on {cores} cores")
+    if address := os.environ.get("RAY_ADDRESS"):
+        yield Finding("ray", "ok", f"cluster at {address}")
+    elif _installed("joblib"):
+        import joblib
+
+        yield Finding("ray", "ok", f"a local one for each sweep, on {joblib.cpu_count()} cores")
 
 
 def _installed(name: str) -> bool:

@@ -13,7 +13,10 @@ def test_a_run_that_diverges_says_in_which_epoch_at_which_lr(run_config, few):
     config = run_config(
         model={"family": "mlp", "depth": 6}, optimizer={"name": "sgd", "lr": 100.0, "momentum": 0.9}, epochs=3
     )
-    with pytest.raises(Diverged, match=r"after epoch 1 \(train .*, validation nan\), at lr 100; lower optimizer\.lr"):
+    with pytest.raises(
+        Diverged,
+        match=r"after step \d+, the last of epoch 1 \(train .*, validation nan\), at lr 100; lower optimizer\.lr",
+    ):
         list(Run(config, few))
 
 
@@ -31,7 +34,8 @@ def test_what_the_last_batch_spoils_is_noticed(run_config, few, validated, value
 
     run = Run(run_config(epochs=1), parts, on_batch=spoil)
     with pytest.raises(
-        Diverged, match=r"after epoch 1 \(train .*\), at lr 0\.001; lower optimizer\.lr; no epoch was good"
+        Diverged,
+        match=r"after step \d+, the last of epoch 1 \(train .*\), at lr 0\.001; lower optimizer\.lr; no epoch was good",
     ):
         run.step()
     assert run.epochs == [] and run.best_state == {}

@@ -1,5 +1,6 @@
 import os
 
+import joblib
 import pytest
 import torch
 
@@ -42,13 +43,25 @@ def test_a_device_that_is_not_here_is_refused(devices, run_config, few, there, a
         Run(run_config(device="cuda"), few)
 
 
-@pytest.mark.parametrize(("model", "asked", "used"), [(MLP, 0, 1), (MLP, 2, 2), (CNN, 0, os.cpu_count()), (CNN, 1, 1)])
+@pytest.mark.parametrize(
+    ("model", "asked", "used"), [(MLP, 0, 1), (MLP, 2, 2), (CNN, 0, joblib.cpu_count()), (CNN, 1, 1)]
+)
 def test_an_mlp_takes_one_thread_unless_told_otherwise(run_config, few, model, asked, used):
     Run(run_config(model=model, threads=asked), few).step()
     try:
         assert torch.get_num_threads() == used
     finally:
         torch.set_num_threads(1)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processes cannot be bound to cores here")
+def test_a_process_that_is_bound_to_a_core_takes_one_thread(run_config):
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert machine.threads(run_config(model=CNN)) == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def test_memory_that_does_not_suffice_is_told_with_what_to_try(run_config, few):

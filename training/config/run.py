@@ -110,7 +110,7 @@ class RunConfig(Config):
     seed: Seed = Field(0, description="decides the first weights, the order of batches and dropout")
     device: Device = Field("auto", description="auto takes cuda, then mps, then cpu")
     threads: Annotated[int, Field(strict=True, ge=0)] = Field(
-        0, description="CPU threads; 0: 1, for convolutions every core"
+        0, description="CPU threads; 0: 1, for convolutions every core that it may use"
     )
 
 

@@ -1,6 +1,5 @@
 """Images of a tree on their way into the files of a data set: decoded in parallel, brought to one size and mode."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,6 +7,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import joblib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -61,7 +61,7 @@ class Decoding:
 
     def run(self, advance: Callable[[int], None]) -> None:
         """Read the files in order and decode them in threads: Pillow holds no lock while it does."""
-        workers = os.cpu_count() or 1
+        workers = joblib.cpu_count()
         with ExitStack() as stack:
             for part, targets in self._where.targets.items():
                 rows = kept.Rows(self._into / kept.INPUTS[part], len(targets), self._shape)

@@ -99,9 +99,9 @@ def _scan(root: Path, config: DataConfig, advance: Callable[[], None]) -> tuple[
                 colourful |= header[1]
             advance()
     if not names:
-        found = f"only {_counted(others)}" if others else "nothing"
+        found = f", only {_counted(others)}" if others else " and no other files"
         raise InvalidInput(
-            str(root), f"holds no images, {found}; accepted: PNG, JPEG and WebP in a folder for each class"
+            str(root), f"holds no images{found}; accepted: PNG, JPEG and WebP in a folder for each class"
         )
     if config.size is None and not sizes:
         raise InvalidInput(str(root), f"holds {len(names):,} images, and none of them can be read: {some(names)}")

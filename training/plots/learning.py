@@ -125,8 +125,10 @@ def _told(epoch: int, gap: float, name: str, running: bool) -> str:
     apart = f"{100 * abs(gap):.1f} points" if name == "accuracy" else f"{abs(gap):,.{3 if abs(gap) < 100 else 0}f}"
     if gap > 0:
         return f"gap at epoch {epoch}: {apart}"
-    said = "better than the running mean" if running else "better"  # which is no word on the weights that were kept
-    return f"epoch {epoch}: validation is\n{said} by {apart}"
+    said = (
+        "better than the running mean\nby" if running else "better by"
+    )  # that is no word on the weights that were kept
+    return f"epoch {epoch}: validation is\n{said} {apart}"
 
 
 def _free(axes: Any, points: Sequence[tuple[float, float]]) -> tuple[float, float]:

@@ -246,7 +246,7 @@ def test_an_image_of_too_many_pixels_is_not_decoded(tmp_path, load, monkeypatch)
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ({}, "holds no images, nothing"),
+        ({}, "holds no images and no other files"),
         ({"train/cat/1.txt": b"", "a.csv": b"", "b.csv": b""}, r"holds no images, only 2 of \.csv, 1 of \.txt"),
         ({"cat/1.png": 1, "cat/2.png": 2}, "has one class only, 'cat'"),
         ({"cat/1.png": b"", "dog/1.png": b"x"}, "holds 2 images, and none of them can be read: cat/1.png, dog/1.png"),

@@ -60,7 +60,7 @@ def test_the_gap_at_the_epoch_that_was_kept_is_told_in_loss_and_points(texts):
 def test_where_validation_is_better_no_gap_is_marked(texts):
     better = [replace(one, val_loss=one.train_loss / 2, val_accuracy=one.train_accuracy + 0.05) for one in epochs(4)]
     picture = pixels(plots.curves(better, 2))
-    assert "epoch 2: validation is\nbetter than the running mean by 0.250" in texts
+    assert "epoch 2: validation is\nbetter than the running mean\nby 0.250" in texts
     assert "epoch 2: validation is\nbetter than the running mean by 5.0 points" in texts
     assert "overfitting gap" not in texts
     assert painted(picture, SHADE) < 0.1 * painted(pixels(plots.curves(epochs(4), 2)), SHADE)
