@@ -53,9 +53,17 @@ def test_cosine_is_pytorchs_own_without_warmup():
     assert rates("cosine", 0.1, 20, warmup=0.0) == pytest.approx(annealing, abs=1e-6)
 
 
-def test_cosine_rises_to_its_peak_first():
-    found = rates("cosine", 1.0, 10, warmup=0.3)
-    assert found[:4] == [0.25, 0.5, 0.75, 1.0] and found[3:] == sorted(found[3:], reverse=True)
+@pytest.mark.parametrize(("steps", "warmup"), [(10, 0.3), (20, 0.25), (50, 0.1)])
+def test_cosine_rises_as_pytorchs_own_behind_a_linear_warmup(steps, warmup):
+    rising = round(warmup * steps)
+
+    def make(one):
+        rise = torch.optim.lr_scheduler.LinearLR(one, 1 / (rising + 1), total_iters=rising)
+        fall = torch.optim.lr_scheduler.CosineAnnealingLR(one, steps - rising)
+        return torch.optim.lr_scheduler.SequentialLR(one, [rise, fall], [rising])
+
+    found = rates("cosine", 0.1, steps, warmup=warmup)
+    assert found == pytest.approx(pytorchs(make, 0.1, steps), abs=1e-6) and max(found) == found[rising] == 0.1
 
 
 @given(st.lists(st.integers(0, 6), max_size=30), st.integers(1, 4), st.sampled_from([0.1, 0.5]))
