@@ -61,7 +61,7 @@ def test_where_validation_is_better_no_gap_is_marked(texts):
     better = [replace(one, val_loss=one.train_loss / 2, val_accuracy=one.train_accuracy + 0.05) for one in epochs(4)]
     picture = pixels(plots.curves(better, 2))
     assert "epoch 2: validation is\nbetter than the running mean\nby 0.250" in texts
-    assert "epoch 2: validation is\nbetter than the running mean by 5.0 points" in texts
+    assert "epoch 2: validation is\nbetter than the running mean\nby 5.0 points" in texts
     assert "overfitting gap" not in texts
     assert painted(picture, SHADE) < 0.1 * painted(pixels(plots.curves(epochs(4), 2)), SHADE)
 
