@@ -166,9 +166,9 @@ def _section(one: Study, held: Sequence[Held]) -> Section:
         return Section(one.name, [*blocks, Paragraph("Not run yet.")])
     rows = one.rows(held)
     columns = [*tables.compared(rows), "test_nll", "test_calibration_error"]
-    blocks.append(
-        tables.results(rows, columns if one.name in TIMED else [name for name in columns if name not in TIMES])
-    )
+    if one.name not in TIMED:
+        columns = [name for name in columns if name not in TIMES]
+    blocks.append(tables.results(rows, columns))
     if len(rows) <= ENDS:
         blocks.append(tables.ends(rows))
     blocks += [Paragraph(said) for said in tables.top(one.spec, rows)]

@@ -44,7 +44,7 @@ def train(
     from training import candidate, datasets, splits
     from training import config as configs
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # Kubernetes ends a run with it, as Ctrl-C does
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what Kubernetes sends: told like Ctrl-C
     here = settings.load()
     checked = configs.parse(configs.RunConfig, configs.override(configs.read(config), assignments or []))
     folder = (out or here.home / "runs" / f"{config.stem}-{configs.digest(checked)[:8]}").absolute()

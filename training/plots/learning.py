@@ -125,9 +125,8 @@ def _told(epoch: int, gap: float, name: str, running: bool) -> str:
     apart = f"{100 * abs(gap):.1f} points" if name == "accuracy" else f"{abs(gap):,.{3 if abs(gap) < 100 else 0}f}"
     if gap > 0:
         return f"gap at epoch {epoch}: {apart}"
-    said = (
-        "better than the running mean\nby" if running else "better by"
-    )  # that is no word on the weights that were kept
+    # a running mean is no word on the weights that were kept
+    said = "better than the running mean\nby" if running else "better by"
     return f"epoch {epoch}: validation is\n{said} {apart}"
 
 
