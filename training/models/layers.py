@@ -9,6 +9,8 @@ from torch.nn import functional
 from tailorbird.errors import InvalidInput
 from training.config import Activation
 
+REGISTER = 16
+"""Float32 values in a vector register of 512 bits, the widest there is."""
 _ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "gelu": nn.GELU,
     "silu": nn.SiLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid,
@@ -27,6 +29,22 @@ class BatchNorm2d(nn.BatchNorm2d):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (its name in the base)
         return _by_running_figures(self, input) if self.training and _is_single(input) else super().forward(input)
+
+
+class Conv2d(nn.Conv2d):
+    """A convolution; one of 1x1 with a stride takes out its pixels first, if it learns from few channels.
+
+    For these, oneDNN (3.x, channels last, fewer channels than a vector register holds) writes past the end of a buffer
+    in the backward pass, which ends the process or spoils what lies there:
+    https://github.com/uxlfoundation/oneDNN/issues/6035.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (its name in the base)
+        point = self.kernel_size == (1, 1) and self.padding == (0, 0)
+        if self.training and point and self.stride != (1, 1) and self.in_channels < REGISTER:
+            rows, columns = self.stride
+            return functional.conv2d(input[:, :, ::rows, ::columns], self.weight, self.bias)
+        return super().forward(input)
 
 
 def activation(name: Activation) -> nn.Module:

@@ -33,6 +33,23 @@ def test_one_value_goes_for_every_layer():
 
 
 @pytest.mark.parametrize(
+    "keys", [{"stride": 2}, {"stride": (3, 1), "bias": False}, {"stride": 2, "padding": 1}, {}], ids=str
+)
+@pytest.mark.parametrize("inputs", [3, 16])
+def test_a_convolution_is_that_of_torch(inputs, keys):
+    torch.manual_seed(0)
+    theirs, ours = nn.Conv2d(inputs, 8, 1, **keys), layers.Conv2d(inputs, 8, 1, **keys)
+    ours.load_state_dict(theirs.state_dict())
+    found = []
+    for layer in (theirs, ours):
+        images = torch.linspace(-1, 1, 2 * inputs * 63).reshape(2, inputs, 9, 7).requires_grad_()
+        made = layer(images)
+        made.square().sum().backward()
+        found.append([made, images.grad, *(parameter.grad for parameter in layer.parameters()), layer.eval()(images)])
+    torch.testing.assert_close(found[1], found[0])
+
+
+@pytest.mark.parametrize(
     ("ours", "theirs", "shape"),
     [(layers.BatchNorm1d, nn.BatchNorm1d, (6, 3)), (layers.BatchNorm2d, nn.BatchNorm2d, (1, 3, 2, 2))],
 )
