@@ -21,12 +21,12 @@ def show(outcome: Outcome, spec: SweepSpec, console: Console) -> None:
     table = tables.results(shown, [*referred, *tables.SHORT])
     drawn = Table(title=spec.name, box=box.SIMPLE, padding=(0, 1, 0, 0))
     for place, title in enumerate(table.columns):
-        if table.numeric(place):  # a word a line, so that all columns fit beside each other
+        if table.numeric(place):  # a word a line, spreads too, so that all columns fit beside each other
             drawn.add_column(title.replace(" ", "\n"), justify="right", no_wrap=True)
         else:
             drawn.add_column(title, min_width=12)
     for line in table.rows:
-        drawn.add_row(*line)
+        drawn.add_row(*(cell.replace(" ± ", "\n± ") for cell in line))
     console.print(drawn)
     for told in tables.top(spec, found):
         console.print(told)
