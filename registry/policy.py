@@ -117,7 +117,7 @@ def load(path: Path | None) -> Policies:
         try:
             Policy.model_validate(section)
         except ValidationError as error:
-            raise InvalidInput.from_validation(error, section, f"{path}: {name}.") from None
+            raise InvalidInput.from_validation(error, section, Policy, f"{path}: {name}.") from None
     return Policies(sections)
 
 

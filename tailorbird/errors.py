@@ -16,10 +16,10 @@ Anything else that escapes is a defect of ours and keeps its traceback.
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from pydantic import BaseModel, ValidationError
     from pydantic_core import ErrorDetails
 
 
@@ -43,8 +43,10 @@ class InvalidInput(TailorbirdError):
         return f"{self.field}: {self.problem}"
 
     @classmethod
-    def from_validation(cls, error: "ValidationError", given: Any, prefix: str = "") -> "InvalidInput":
-        """The first problem that pydantic found, as one sentence with the full path of its key.
+    def from_validation(
+        cls, error: "ValidationError", given: Any, kind: type["BaseModel"], prefix: str = ""
+    ) -> "InvalidInput":
+        """The first problem that pydantic found where `given` was to be of a kind, with the full path of its key.
 
         A value that no branch of a union accepts is one problem: the branch that came furthest tells it, or all
         that came equally far.
@@ -53,7 +55,7 @@ class InvalidInput(TailorbirdError):
         first = found[0][0]
         within = [(path, one) for path, one in found if path[: len(first)] == first]
         furthest = max((path for path, _ in within), key=len)
-        problem = _sentence([one for path, one in within if path == furthest])
+        problem = _sentence([one for path, one in within if path == furthest], kind)
         others = {path for path, _ in found if path[: len(first)] != first}
         more = f" (and {len(others)} more)" if others else ""
         return cls((prefix + ".".join(furthest)).rstrip(".: ") or "value", problem + more)
@@ -129,13 +131,13 @@ def _path(error: "ErrorDetails", given: Any) -> tuple[str, ...]:
     return tuple(path)
 
 
-def _sentence(errors: list["ErrorDetails"]) -> str:
+def _sentence(errors: list["ErrorDetails"], kind: type["BaseModel"]) -> str:
     """What is wrong with one value; each error is that of another branch of a union."""
     musts, others = [], []
     for error in errors:
         accepted = _accepted(error)
         if accepted is None:
-            others.append(_problem(error))
+            others.append(_problem(error, kind))
         else:
             musts.append(accepted)
     if musts:
@@ -150,12 +152,12 @@ def _accepted(error: "ErrorDetails") -> str | None:
     return accepted.partition(", unable to ")[0] if should_be and not before else None
 
 
-def _problem(error: "ErrorDetails") -> str:
+def _problem(error: "ErrorDetails", kind: type["BaseModel"]) -> str:
     match error["type"]:
         case "missing" | "union_tag_not_found":
             return "is missing"
         case "extra_forbidden":
-            return "is not a known key"
+            return f"is not a known key; accepted: {', '.join(_keys(kind, error['loc'][:-1]))}"
         case "union_tag_invalid":
             return f"must be one of {error['ctx']['expected_tags']}, not '{error['ctx']['tag']}'"
         case "value_error" | "assertion_error":
@@ -163,6 +165,26 @@ def _problem(error: "ErrorDetails") -> str:
     problem = error["msg"].replace(" after validation", "")
     shown = "" if ", not " in problem else f", not {_shown(error['input'])}"
     return f"{problem[0].lower()}{problem[1:]}{shown}"
+
+
+def _keys(kind: type["BaseModel"], loc: tuple[int | str, ...]) -> list[str]:
+    """Those that are accepted at a place within a model, which goes through keys, indices and branches of unions."""
+    kinds = [kind]
+    for step in loc:
+        below = [found for one in kinds if step in one.model_fields for found in _models(one.model_fields[step])]
+        kinds = below or [one for one in kinds if _is_branch(one, step)] or kinds
+    return list(dict.fromkeys(key for one in kinds for key in one.model_fields))
+
+
+def _models(annotated: Any) -> list[type["BaseModel"]]:
+    if hasattr(annotated, "model_fields"):
+        return [annotated]
+    inner = (annotated.annotation,) if hasattr(annotated, "annotation") else get_args(annotated)
+    return [found for one in inner for found in _models(one)]
+
+
+def _is_branch(kind: type["BaseModel"], step: int | str) -> bool:
+    return any(step in get_args(field.annotation) for field in kind.model_fields.values())
 
 
 def _printable(text: str) -> str:

@@ -155,7 +155,7 @@ def load() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        invalid = InvalidInput.from_validation(error, Settings.model_fields, PREFIX)
+        invalid = InvalidInput.from_validation(error, Settings.model_fields, Settings, PREFIX)
         raise InvalidInput(invalid.field.upper(), invalid.problem) from None
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(str(Path(".env").absolute()), f"cannot be read: {error}") from None

@@ -132,7 +132,7 @@ def problem(prefix="", **given: Any) -> InvalidInput:
     given = {"name": "a", **given}
     with pytest.raises(ValidationError) as refused:
         Spec.model_validate(given)
-    return InvalidInput.from_validation(refused.value, given, prefix)
+    return InvalidInput.from_validation(refused.value, given, Spec, prefix)
 
 
 MLP = {"family": "mlp"}
@@ -141,9 +141,12 @@ MLP = {"family": "mlp"}
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"nmae": 1}, "nmae: is not a known key"),
-        ({"model": {**MLP, "depht": 3}}, "model.depht: is not a known key"),
-        ({"model": {**MLP, "mlp": 3}}, "model.mlp: is not a known key"),
+        ({"nmae": 1}, "nmae: is not a known key; accepted: name, model, space, share, device, runs, on"),
+        ({"model": {**MLP, "depht": 3}}, "model.depht: is not a known key; accepted: family, depth, width"),
+        ({"model": {**MLP, "mlp": 3}}, "model.mlp: is not a known key; accepted: family, depth, width"),
+        ({"model": {"family": "cnn", "depth": 3}}, "model.depth: is not a known key; accepted: family"),
+        ({"runs": [MLP, {**MLP, "x": 1}]}, "runs.1.x: is not a known key; accepted: family, depth, width"),
+        ({"space": {"a": {"normal": 1}}}, "space.a.normal: is not a known key; accepted: choice, uniform"),
         ({"device": "tpu"}, "device: must be 'auto' or 'cpu', not 'tpu'"),
         ({"share": "half"}, "share: must be a valid number, not 'half'"),
         ({"share": 1.0}, "share: must be less than 1, not 1.0"),
@@ -186,16 +189,15 @@ def test_what_pydantic_found_becomes_one_sentence_with_the_path_of_the_key(given
 def test_a_missing_key_is_named():
     with pytest.raises(ValidationError) as refused:
         Spec.model_validate({})
-    assert str(InvalidInput.from_validation(refused.value, {})) == "name: is missing"
+    assert str(InvalidInput.from_validation(refused.value, {}, Spec)) == "name: is missing"
 
 
 def test_what_is_no_mapping_at_all_is_a_value():
     for given in (3, [], None, "spec"):
         with pytest.raises(ValidationError) as refused:
             Spec.model_validate(given)
-        assert (
-            str(InvalidInput.from_validation(refused.value, given)) == f"value: must be keys with values, not {given!r}"
-        )
+        told = str(InvalidInput.from_validation(refused.value, given, Spec))
+        assert told == f"value: must be keys with values, not {given!r}"
 
 
 @pytest.mark.parametrize(
@@ -208,7 +210,8 @@ def test_a_prefix_stands_before_the_path(prefix, field):
 def test_a_problem_of_the_whole_has_the_prefix_alone():
     with pytest.raises(ValidationError) as refused:
         Cnn.model_validate({"family": "cnn"})
-    assert str(InvalidInput.from_validation(refused.value, {"family": "cnn"}, "run.")) == "run: a cnn needs an image"
+    told = str(InvalidInput.from_validation(refused.value, {"family": "cnn"}, Cnn, "run."))
+    assert told == "run: a cnn needs an image"
 
 
 def test_a_long_value_is_cut():
@@ -218,4 +221,4 @@ def test_a_long_value_is_cut():
 def test_the_class_that_is_asked_is_the_class_that_comes():
     with pytest.raises(ValidationError) as refused:
         Spec.model_validate({})
-    assert type(NotFound.from_validation(refused.value, {})) is NotFound
+    assert type(NotFound.from_validation(refused.value, {}, Spec)) is NotFound

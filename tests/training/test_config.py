@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from tailorbird.errors import InvalidInput, NotFound
 from training import config
-from training.config import DataConfig, Objective, RunConfig
+from training.config import DataConfig, MlpConfig, Objective, OptimizerConfig, RunConfig
 
 BASE = {"data": {"name": "digits"}, "model": {"family": "mlp"}}
 
@@ -27,6 +27,10 @@ def parsed(changes):
     return config.parse(RunConfig, given)
 
 
+def accepted(kind):
+    return f"is not a known key; accepted: {', '.join(kind.model_fields)}"
+
+
 def leaves(value, path=""):
     if not isinstance(value, dict):
         return {path: value}
@@ -36,11 +40,11 @@ def leaves(value, path=""):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"epoch": 5}, "epoch: is not a known key"),
-        ({"model.widht": 5}, "model.widht: is not a known key"),
-        ({"optimizer.betas": [0.9, 0.99]}, "optimizer.betas: is not a known key"),
-        ({"data.folder": "/"}, "data.folder: is not a known key"),
-        ({"model": {"family": "linear", "depth": 2}}, "model.depth: is not a known key"),
+        ({"epoch": 5}, f"epoch: {accepted(RunConfig)}"),
+        ({"model.widht": 5}, f"model.widht: {accepted(MlpConfig)}"),
+        ({"optimizer.betas": [0.9, 0.99]}, f"optimizer.betas: {accepted(OptimizerConfig)}"),
+        ({"data.folder": "/"}, f"data.folder: {accepted(DataConfig)}"),
+        ({"model": {"family": "linear", "depth": 2}}, "model.depth: is not a known key; accepted: family"),
         (
             {"model.family": "transformer"},
             "model.family: must be one of 'linear', 'mlp', 'cnn', 'vgg', 'resnet', 'custom', not 'transformer'",

@@ -23,7 +23,7 @@ def parse(kind: type[C], given: Mapping[str, Any], prefix: str = "") -> C:
     try:
         return kind.model_validate(given)
     except ValidationError as error:
-        raise InvalidInput.from_validation(error, given, prefix) from None
+        raise InvalidInput.from_validation(error, given, kind, prefix) from None
 
 
 CODE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")

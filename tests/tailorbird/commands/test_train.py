@@ -87,7 +87,7 @@ def test_what_the_user_should_know_of_the_data_is_noted(tailorbird, config_file,
     [
         (["--set", "model.depth=0"], "error: model.depth: must be greater than or equal to 1, not 0\n"),
         (["--set", "optimizer.lr=-1"], "error: optimizer.lr: must be greater than 0, not -1\n"),
-        (["--set", "typo=1"], "error: typo: is not a known key\n"),
+        (["--set", "typo=1"], "error: typo: is not a known key; accepted: data, model, "),
         (["--set", "epochs"], "error: --set: 'epochs' is not KEY=VALUE, as in optimizer.lr=0.01\n"),
         (["--out", "/proc/x"], "error: /proc/x cannot be made: "),
     ],
