@@ -49,7 +49,7 @@ def data(
     here = settings.load()
     options = {"label": _labels(label), "size": _size(size), "colour": colour, "skip_broken": skip_broken}
     given = {key: value for key, value in options.items() if value is not None}
-    wanted = config.parse(config.DataConfig, {**_source(name, here.data), **given})
+    wanted = config.parse(config.DataConfig, {**_source(name, here.data), **given}, f"{name}: ")
     dataset = datasets.load(wanted, here.data, here.cache, here.download_timeout)
     if out:
         write_out(out, _picture(dataset))
@@ -83,8 +83,8 @@ def _labels(given: list[str] | None) -> str | list[str] | None:
 def _size(given: str | None) -> int | tuple[int, int] | None:
     if given is None:
         return None
-    if not (found := re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", given)):
-        raise InvalidInput("--size", f"must be SIDE or HEIGHTxWIDTH up to 99999, as in 32 or 48x64, not {given!r}")
+    if not (found := re.fullmatch(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?", given)):
+        raise InvalidInput("--size", f"must be SIDE or HEIGHTxWIDTH from 1 to 99999, as in 32 or 48x64, not {given!r}")
     return (int(found[1]), int(found[2])) if found[2] else int(found[1])
 
 

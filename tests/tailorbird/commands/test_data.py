@@ -66,11 +66,12 @@ def test_images_are_brought_to_what_is_asked_for(tailorbird, tmp_path, options, 
     assert json.loads(told.stdout)["shape"] == shape
 
 
-@pytest.mark.parametrize("size", ["x", "4x", "-4", "4x5x6", "4.5", "", "100000"])
+@pytest.mark.parametrize("size", ["x", "4x", "-4", "4x5x6", "4.5", "", "100000", "0"])
 def test_a_size_that_is_none_is_refused(tailorbird, tmp_path, size):
     told = tailorbird("data", pets(tmp_path / "pets"), f"--size={size}")
     assert told.returncode == 2
-    assert told.stderr == f"error: --size: must be SIDE or HEIGHTxWIDTH up to 99999, as in 32 or 48x64, not {size!r}\n"
+    accepted = "must be SIDE or HEIGHTxWIDTH from 1 to 99999, as in 32 or 48x64"
+    assert told.stderr == f"error: --size: {accepted}, not {size!r}\n"
 
 
 def test_images_that_cannot_be_read_are_left_out_where_that_is_asked_for(tailorbird, tmp_path):
@@ -110,7 +111,7 @@ def test_a_table_without_a_label_is_asked_for_one(tailorbird, tmp_path):
 def test_an_option_of_another_kind_of_data_is_refused(tailorbird):
     told = tailorbird("data", "digits", "--size", "4")
     assert told.returncode == 2
-    assert "size is of images alone, not of digits" in told.stderr
+    assert told.stderr == "error: digits: size is of images alone, not of digits\n"
 
 
 def test_a_download_that_cannot_be_had_is_told(tailorbird, tmp_path):
