@@ -42,12 +42,14 @@ def _document(registry: Registry, settings: Settings, results: Results) -> Docum
 
 def _about(results: Results) -> Terms:
     sweep, spec = results.sweep, results.spec
-    trials = sum(len(row.trials) for row in results.rows) + len(results.others)
-    data = f"{spec.data.name}: validation {spec.data.validation:g}, split seed {spec.data.split_seed}"
+    ended, rows = sum(len(row.trials) for row in results.rows), len(results.rows)
+    seeds = "" if ended == rows else f"; {ended} ended well, {rows} configs by their seeds"
+    apart = ", ".join(f"{part} {getattr(spec.data, part):g}" for part in ("validation", "holdout"))
+    data = f"{spec.data.name}: {apart}, split seed {spec.data.split_seed}"
     terms: list[tuple[str, document.Inline]] = [
         ("Spec", spec.name),
         ("Data", data),
-        ("Trials", f"{trials}, {len(results.rows)} different but for their seeds"),
+        ("Trials", f"{ended + len(results.others)}{seeds}"),
         ("Began", f"{_moment(sweep.created)} by {sweep.who}"),
         ("Ended", _moment(sweep.ended) if sweep.ended else "not yet"),
         ("Status", sweep.status + (f": {sweep.problem}" if sweep.problem else "")),
