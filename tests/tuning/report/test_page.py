@@ -67,6 +67,8 @@ def test_a_study_is_one_page_with_tables_and_pictures(swept, study, drawn):
     assert "script" not in found.tags
     assert found.sources
     assert all(source.startswith("data:image/png;base64,") for source in found.sources)
+    assert "digits: validation 0.2, holdout 0, split seed 0" in text
+    assert "4; 4 ended well, 2 configs by their seeds" in text
     assert "narrow (2 seeds)" in text
     assert "made up" in text
     matrices = [one for one in captions(text) if one.startswith("Confusion matrix")]
