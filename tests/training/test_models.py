@@ -1,4 +1,7 @@
+import json
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -155,3 +158,34 @@ def test_a_network_that_is_not_trained_normalises_all_the_same():
     state = built(LinearConfig(family="linear"), (8, 8)).state_dict()
     assert state["0.mean"].shape == state["0.deviation"].shape == (1, 1, 1, 1)
     assert math.isclose(state["0.mean"].item(), 80.0)
+
+
+NARROW = """
+import json, sys, torch
+from training import config, models
+
+torch.set_num_threads(2)
+given = {"data": {"name": "cifar10"}, "model": json.loads(sys.argv[1])}
+network = models.build(config.parse(config.RunConfig, given).model, (24, 24, 3), 3, models.Normalize([80.0], [50.0]))
+network.to(memory_format=torch.channels_last)
+for _ in range(20):
+    network(torch.randint(0, 256, (49, 24, 24, 3), dtype=torch.uint8)).sum().backward()
+"""
+OWN = """
+from torch import nn
+
+def build(shape, outputs):
+    points = nn.Conv2d(8, 16, 1, 2)
+    return nn.Sequential(nn.Conv2d(3, 8, 3), points, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, outputs))
+"""
+
+
+@pytest.mark.parametrize(
+    "model", [{"family": "resnet", "depth": 3, "width": 8}, {"family": "custom", "function": "own:build"}], ids=str
+)
+def test_strided_points_of_few_channels_learn_with_several_threads(tmp_path, model):
+    """torch's own can end the process with a broken heap, so that this is one of its own."""
+    (tmp_path / "own.py").write_text(OWN)
+    command = [sys.executable, "-c", NARROW, json.dumps(model)]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")

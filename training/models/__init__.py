@@ -16,6 +16,7 @@ from training.config import (
     VggConfig,
 )
 from training.models import cnn, custom, mlp, resnet, vgg
+from training.models.layers import Conv2d
 from training.models.normalize import Denormalize, Normalize
 from training.models.summary import Layer, summary
 
@@ -29,7 +30,11 @@ def build(
 
     Raises InvalidInput where the model does not fit them.
     """
-    return nn.Sequential(normalize, *_layers(config, shape, outputs), *([last] if last else []))
+    network = nn.Sequential(normalize, *_layers(config, shape, outputs), *([last] if last else []))
+    for layer in network.modules():
+        if type(layer) is nn.Conv2d:  # those of a user's own module, too
+            layer.__class__ = Conv2d
+    return network
 
 
 def _layers(config: ModelConfig, shape: Sequence[int], outputs: int) -> Sequence[nn.Module]:

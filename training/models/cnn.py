@@ -7,7 +7,7 @@ from torch import nn
 
 from tailorbird.errors import InvalidInput
 from training.config import CnnConfig
-from training.models.layers import BatchNorm2d, Conv2d, activation, dropout, each, image
+from training.models.layers import BatchNorm2d, activation, dropout, each, image
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,6 @@ def _block(config: CnnConfig, block: Block) -> list[nn.Module]:
 def _convolution(block: Block, bias: bool) -> list[nn.Module]:
     before, after = block.padding
     if before == after:
-        return [Conv2d(block.channels, block.width, block.kernel, block.stride, before, bias=bias)]
+        return [nn.Conv2d(block.channels, block.width, block.kernel, block.stride, before, bias=bias)]
     frame = nn.ZeroPad2d((before, after, before, after))
-    return [frame, Conv2d(block.channels, block.width, block.kernel, block.stride, bias=bias)]
+    return [frame, nn.Conv2d(block.channels, block.width, block.kernel, block.stride, bias=bias)]

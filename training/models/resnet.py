@@ -6,7 +6,7 @@ from torch import nn
 
 from tailorbird.errors import InvalidInput
 from training.config import ResnetConfig
-from training.models.layers import BatchNorm2d, Conv2d, dropout, image
+from training.models.layers import BatchNorm2d, dropout, image
 from training.vision import torchvision
 
 STAGES = 3
@@ -46,7 +46,7 @@ def _residual(inputs: int, filters: int, stride: int) -> nn.Module:
     resnet = torchvision("models.resnet")
     shortcut = None
     if inputs != filters:
-        shortcut = nn.Sequential(Conv2d(inputs, filters, 1, stride, bias=False), BatchNorm2d(filters))
+        shortcut = nn.Sequential(nn.Conv2d(inputs, filters, 1, stride, bias=False), BatchNorm2d(filters))
     block: nn.Module = resnet.BasicBlock(inputs, filters, stride, shortcut, norm_layer=BatchNorm2d)
     return block
 

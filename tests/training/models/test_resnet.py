@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import pytest
 import torch
 from torch import nn
@@ -78,21 +75,3 @@ def test_first_weights_are_drawn_as_he_et_al_say():
 def test_dropout_stands_before_the_last_layer():
     assert [type(layer).__name__ for layer in made(dropout=0.3)][-3:] == ["Flatten", "Dropout", "Linear"]
     assert [type(layer).__name__ for layer in made()][-2:] == ["Flatten", "Linear"]
-
-
-def test_narrow_ones_learn_with_several_threads():
-    """oneDNN's strided 1x1 convolutions of few channels end the process: in one of its own."""
-    code = """
-import torch
-from torch import nn
-from training.config import ResnetConfig
-from training.models import resnet
-
-torch.set_num_threads(2)
-narrow = nn.Sequential(*resnet.layers(ResnetConfig(family="resnet", depth=3, width=8), (24, 24), 3))
-narrow.to(memory_format=torch.channels_last)
-for _ in range(20):
-    narrow(torch.randn(49, 1, 24, 24).to(memory_format=torch.channels_last)).sum().backward()
-"""
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (ended.returncode, ended.stderr) == (0, "")
