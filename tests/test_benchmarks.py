@@ -64,3 +64,16 @@ def test_every_preset_of_the_benchmark_is_one_run_that_can_be_promoted():
     for name in accuracy.PRESETS:
         preset = spec.read(accuracy.SPECS / f"{name}.yaml", [])
         assert preset.promote and len(preset.configs) == 1
+
+
+def test_one_network_is_trained_on_through_its_rows():
+    if idx.SOURCES["fashion_mnist"].missing(Path(os.environ.get("TAILORBIRD_DATA_DIR", "/nowhere"))):
+        pytest.skip("needs Fashion-MNIST: set TAILORBIRD_DATA_DIR to a folder with FashionMNIST/raw")
+    command = [sys.executable, "-m", "benchmarks.trained_on", "--quick"]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert told.returncode == 0, told.stderr
+    rows = [line.rsplit(maxsplit=3) for line in told.stdout.splitlines()]
+    assert [row[0].strip() for row in rows] == [
+        f"Model3, {loss}, {optimizer}" for loss in ("cross entropy", "BCE") for optimizer in ("Adam", "SGD", "RMSprop")
+    ]
+    assert float(rows[1][1]) < float(rows[0][1])

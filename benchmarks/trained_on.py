@@ -1,0 +1,50 @@
+"""What Model3 of the study fashion-cnn comes to, where one network is trained on through the six rows of its table.
+
+    python -m benchmarks.trained_on
+
+The study begins each row anew; the losses of the notes fall from row to row. Fashion-MNIST must lie below
+TAILORBIRD_DATA_DIR. Printed is the mean loss over the last epoch of each row beside that of the notes. It takes half an
+hour of one core.
+"""
+
+from dataclasses import replace
+
+from benchmarks import report
+from benchmarks.workers import ROOT
+from tailorbird import settings
+from tailorbird.errors import told
+from training import datasets, splits
+from training.config import OptimizerConfig, ScheduleConfig
+from training.loop import Run
+from tuning import spec
+
+STUDY = ROOT / "tuning" / "studies" / "fashion-cnn.yaml"
+RATES = {"adam": {"lr": 1e-3}, "sgd": {"lr": 0.01, "momentum": 0.9}, "rmsprop": {"lr": 1e-3}}
+"""What the three are usually given; constant, in batches of 64."""
+
+
+def main() -> None:
+    given = report.arguments(__doc__)
+    study = spec.read(STUDY, ["run.epochs=1"] if given.quick else [])
+    here = settings.load()
+    dealt = splits.split(datasets.load(study.data, here.data, here.cache, here.download_timeout), study.data)
+    if given.quick:
+        dealt = replace(dealt, train=dealt.train.only(slice(6400)))
+    weights = None
+    for number, one in enumerate(study.configs, 1):
+        name, reference = study.listed(number).name or "", study.listed(number).reference or {}
+        if not name.startswith("Model3"):
+            continue
+        optimizer = OptimizerConfig.model_validate({"name": one.optimizer.name, **RATES[one.optimizer.name]})
+        changes = {"optimizer": optimizer, "schedule": ScheduleConfig(), "batch_size": 64, "threads": 1}
+        run = Run(one.model_copy(update=changes), dealt)
+        if weights:
+            run.network.load_state_dict(weights)
+        *_, last = run
+        weights = run.network.state_dict()
+        print(f"{name:32} {last.train_loss:.4f}  notes {reference['train_loss']:.4f}", flush=True)
+
+
+if __name__ == "__main__":
+    with told():
+        main()
