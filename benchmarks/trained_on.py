@@ -7,9 +7,9 @@ TAILORBIRD_DATA_DIR. Printed is the mean loss over the last epoch of each row be
 hour of one core.
 """
 
+import argparse
 from dataclasses import replace
 
-from benchmarks import report
 from benchmarks.workers import ROOT
 from tailorbird import settings
 from tailorbird.errors import told
@@ -24,7 +24,9 @@ RATES = {"adam": {"lr": 1e-3}, "sgd": {"lr": 0.01, "momentum": 0.9}, "rmsprop": 
 
 
 def main() -> None:
-    given = report.arguments(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="too short to say anything; for tests of the benchmark")
+    given = parser.parse_args()
     study = spec.read(STUDY, ["run.epochs=1"] if given.quick else [])
     here = settings.load()
     dealt = splits.split(datasets.load(study.data, here.data, here.cache, here.download_timeout), study.data)

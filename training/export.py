@@ -77,7 +77,7 @@ def to_onnx(served: Served, shape: Sequence[int]) -> bytes:
     """
     name, dtype = ("rows", torch.float32) if len(shape) == 1 else ("pixels", torch.uint8)
     buffer = io.BytesIO()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", UserWarning)
         try:

@@ -21,6 +21,8 @@ from training.config import DataConfig
 from training.datasets import Dataset
 from training.export import Parity, Served
 from training.loop import Run
+from training.models import Normalize
+from training.models.layers import Conv2d
 from training.scores import Binary, Classification
 
 T = 1.7
@@ -179,6 +181,13 @@ def test_weights_that_are_kept_in_bf16_are_exported_in_fp32(network, digit_split
     with torch.inference_mode():
         expected = halved.float().eval()(torch.from_numpy(pixels)).numpy()
     np.testing.assert_allclose(run(made, pixels)[0], expected, atol=1e-4)
+
+
+def test_what_training_goes_round_is_exported_as_it_is():
+    network = nn.Sequential(Conv2d(3, 2, 1, stride=2), nn.Flatten(), nn.Linear(32, 2))
+    model = onnx.load_from_string(onnx_of(nn.Sequential(Normalize([0.0], [1.0]), *network), shape=(8, 8, 3)))
+    assert "Conv" in {node.op_type for node in model.graph.node}
+    assert "Slice" not in {node.op_type for node in model.graph.node}
 
 
 def test_a_layer_that_cannot_be_exported_is_one_sentence():

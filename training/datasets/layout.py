@@ -82,10 +82,9 @@ def _check_classes(root: Path, found: dict[str, list[str]]) -> None:
     for part, labels in found.items():
         for here, there, where in ((labels, train, "train"), (train, labels, part)):
             if labels and (missing := [label for label in here if label not in there]):
-                raise InvalidInput(
-                    str(root),
-                    f"has no images in '{where}' of {some(list(map(repr, missing)))}; accepted: all classes in each",
-                )
+                named = some(list(map(repr, missing)))
+                problem = f"has no images in '{where}' of {named}; every part needs images of every class"
+                raise InvalidInput(str(root), problem)
 
 
 def some(names: Sequence[str], most: int = NAMED) -> str:

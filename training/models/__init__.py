@@ -32,7 +32,7 @@ def build(
     """
     network = nn.Sequential(normalize, *_layers(config, shape, outputs), *([last] if last else []))
     for layer in network.modules():
-        if type(layer) is nn.Conv2d:  # those of a user's own module, too
+        if type(layer) is nn.Conv2d:  # a user's own module may have some; their own kinds of it stay as they are
             layer.__class__ = Conv2d
     return network
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -10,7 +11,7 @@ from tailorbird.errors import InvalidInput
 from training.config import Activation
 
 REGISTER = 16
-"""Float32 values in a vector register of 512 bits, the widest there is."""
+"""Float32 values in a vector register of 512 bits, the widest of x86."""
 _ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "gelu": nn.GELU,
     "silu": nn.SiLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid,
@@ -32,7 +33,7 @@ class BatchNorm2d(nn.BatchNorm2d):
 
 
 class Conv2d(nn.Conv2d):
-    """A convolution; one of 1x1 with a stride takes out its pixels first, if it learns from few channels.
+    """A convolution; one of 1x1 with a stride takes out its pixels first, if its inputs are few.
 
     For these, oneDNN (3.x, channels last, fewer channels than a vector register holds) writes past the end of a buffer
     in the backward pass, which ends the process or spoils what lies there:
@@ -40,10 +41,10 @@ class Conv2d(nn.Conv2d):
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (its name in the base)
-        point = self.kernel_size == (1, 1) and self.padding == (0, 0)
-        if self.training and point and self.stride != (1, 1) and self.in_channels < REGISTER:
+        point = self.kernel_size == (1, 1) and self.padding in ((0, 0), "valid") and self.stride != (1, 1)
+        if point and self.in_channels < REGISTER and torch.is_grad_enabled():
             rows, columns = self.stride
-            return functional.conv2d(input[:, :, ::rows, ::columns], self.weight, self.bias)
+            return functional.conv2d(input[..., ::rows, ::columns], self.weight, self.bias, groups=self.groups)
         return super().forward(input)
 
 

@@ -43,13 +43,14 @@ def _document(registry: Registry, settings: Settings, results: Results) -> Docum
 def _about(results: Results) -> Terms:
     sweep, spec = results.sweep, results.spec
     ended, rows = sum(len(row.trials) for row in results.rows), len(results.rows)
-    seeds = "" if ended == rows else f"; {ended} ended well, {rows} configs by their seeds"
+    ends = f": {ended} ended well, {len(results.others)} did not" if results.others else ""
+    seeds = "" if ended == rows else f"; {rows} configs, with several seeds"
     apart = ", ".join(f"{part} {getattr(spec.data, part):g}" for part in ("validation", "holdout"))
     data = f"{spec.data.name}: {apart}, split seed {spec.data.split_seed}"
     terms: list[tuple[str, document.Inline]] = [
         ("Spec", spec.name),
         ("Data", data),
-        ("Trials", f"{ended + len(results.others)}{seeds}"),
+        ("Trials", f"{ended + len(results.others)}{ends}{seeds}"),
         ("Began", f"{_moment(sweep.created)} by {sweep.who}"),
         ("Ended", _moment(sweep.ended) if sweep.ended else "not yet"),
         ("Status", sweep.status + (f": {sweep.problem}" if sweep.problem else "")),

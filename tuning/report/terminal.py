@@ -26,7 +26,8 @@ def show(outcome: Outcome, spec: SweepSpec, console: Console) -> None:
         else:
             drawn.add_column(title, min_width=12)
     for line in table.rows:
-        drawn.add_row(*(cell.replace(" ± ", "\n± ") for cell in line))
+        name, *figures = line
+        drawn.add_row(name, *(one.replace(" ± ", "\n± ") for one in figures))
     console.print(drawn)
     for told in tables.top(spec, found):
         console.print(told)

@@ -66,7 +66,7 @@ def test_images_are_brought_to_what_is_asked_for(tailorbird, tmp_path, options, 
     assert json.loads(told.stdout)["shape"] == shape
 
 
-@pytest.mark.parametrize("size", ["x", "4x", "-4", "4x5x6", "4.5", "", "100000", "0"])
+@pytest.mark.parametrize("size", ["x", "4x", "-4", "4x5x6", "4.5", "", "100000", "0", "0x5", "5x0"])
 def test_a_size_that_is_none_is_refused(tailorbird, tmp_path, size):
     told = tailorbird("data", pets(tmp_path / "pets"), f"--size={size}")
     assert told.returncode == 2

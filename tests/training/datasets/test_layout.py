@@ -49,7 +49,7 @@ def test_valid_is_a_class_where_there_is_no_train():
     ("names", "problem"),
     [
         (["cat/1.png", "cat/2.png"], "has one class only, 'cat'"),
-        ([*of("train"), "test/cat/1.png"], "has no images in 'test' of 'cow'; accepted: all classes in each"),
+        ([*of("train"), "test/cat/1.png"], "has no images in 'test' of 'cow'; every part needs images of every class"),
         ([*of("train", "test"), "test/dog/1.png"], "has no images in 'train' of 'dog'"),
         ([*of("train"), "val/cat/1.png"], "has no images in 'validation' of 'cow'"),
         ([*of("train", "val"), "val/dog/1.png"], "has no images in 'train' of 'dog'"),

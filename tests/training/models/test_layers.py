@@ -32,10 +32,14 @@ def test_one_value_goes_for_every_layer():
     assert layers.each([5, 9], 2) == [5, 9]
 
 
-@pytest.mark.parametrize(
-    "keys", [{"stride": 2}, {"stride": (3, 1), "bias": False}, {"stride": 2, "padding": 1}, {}], ids=str
-)
-@pytest.mark.parametrize("inputs", [3, 16])
+KINDS = [
+    {"stride": 2}, {"stride": (3, 1), "bias": False}, {"stride": 2, "padding": "valid"}, {"stride": 2, "groups": 4},
+    {"stride": 2, "groups": 8}, {"stride": 2, "padding": 1}, {},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("keys", KINDS, ids=str)
+@pytest.mark.parametrize("inputs", [8, 16])
 def test_a_convolution_is_that_of_torch(inputs, keys):
     torch.manual_seed(0)
     theirs, ours = nn.Conv2d(inputs, 8, 1, **keys), layers.Conv2d(inputs, 8, 1, **keys)
@@ -45,7 +49,8 @@ def test_a_convolution_is_that_of_torch(inputs, keys):
         images = torch.linspace(-1, 1, 2 * inputs * 63).reshape(2, inputs, 9, 7).requires_grad_()
         made = layer(images)
         made.square().sum().backward()
-        found.append([made, images.grad, *(parameter.grad for parameter in layer.parameters()), layer.eval()(images)])
+        gradients = [images.grad, *(parameter.grad for parameter in layer.parameters())]
+        found.append([made, *gradients, layer.eval()(images), layer(images[0])])
     torch.testing.assert_close(found[1], found[0])
 
 

@@ -68,7 +68,7 @@ def test_a_study_is_one_page_with_tables_and_pictures(swept, study, drawn):
     assert found.sources
     assert all(source.startswith("data:image/png;base64,") for source in found.sources)
     assert "digits: validation 0.2, holdout 0, split seed 0" in text
-    assert "4; 4 ended well, 2 configs by their seeds" in text
+    assert "4; 2 configs, with several seeds" in text
     assert "narrow (2 seeds)" in text
     assert "made up" in text
     matrices = [one for one in captions(text) if one.startswith("Confusion matrix")]
@@ -103,6 +103,7 @@ def test_trials_that_failed_are_told(settings, study, drawn):
         ledger.end(registry, "tiny-1", "failed", problem="no trial succeeded")
     text = drawn()
     assert sections(text) == ["Trials that did not end well", "Spec"]
+    assert "4: 0 ended well, 4 did not" in text
     assert "the loss is no number" in text
     assert "failed: no trial succeeded" in text
 
