@@ -33,7 +33,7 @@ class BatchNorm2d(nn.BatchNorm2d):
 
 
 class Conv2d(nn.Conv2d):
-    """A convolution; one of 1x1 with a stride takes out its pixels first, if its inputs are few.
+    """A convolution; one of 1x1 with a stride takes out its pixels first, if its input channels are few.
 
     For these, oneDNN (3.x, channels last, fewer channels than a vector register holds) writes past the end of a buffer
     in the backward pass, which ends the process or spoils what lies there:

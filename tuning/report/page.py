@@ -43,7 +43,7 @@ def _document(registry: Registry, settings: Settings, results: Results) -> Docum
 def _about(results: Results) -> Terms:
     sweep, spec = results.sweep, results.spec
     ended, rows = sum(len(row.trials) for row in results.rows), len(results.rows)
-    ends = f": {ended} ended well, {len(results.others)} did not" if results.others else ""
+    ends = f": {ended} ended well" if results.others else ""
     seeds = "" if ended == rows else f"; {rows} configs, with several seeds"
     apart = ", ".join(f"{part} {getattr(spec.data, part):g}" for part in ("validation", "holdout"))
     data = f"{spec.data.name}: {apart}, split seed {spec.data.split_seed}"

@@ -103,7 +103,7 @@ def test_trials_that_failed_are_told(settings, study, drawn):
         ledger.end(registry, "tiny-1", "failed", problem="no trial succeeded")
     text = drawn()
     assert sections(text) == ["Trials that did not end well", "Spec"]
-    assert "4: 0 ended well, 4 did not" in text
+    assert "4: 0 ended well<" in text
     assert "the loss is no number" in text
     assert "failed: no trial succeeded" in text
 
