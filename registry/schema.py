@@ -1,4 +1,4 @@
-"""The tables. A change here needs a migration in `registry/migrations/versions` and a new REVISION.
+"""The tables. From the first release on, a change here needs a migration beside the first, and a new REVISION.
 
 Rows of `versions`, `verdicts`, `moves`, `holds` and `deletions` are only ever added: triggers of the migrations keep
 them.
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-REVISION = "0003"
+REVISION = "0001"
 
 metadata = sa.MetaData(
     naming_convention={

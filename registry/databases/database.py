@@ -10,8 +10,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from registry.schema import REVISION
+from registry import schema
 from tailorbird.errors import Unavailable
+
+MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
 
 class Database(ABC):
@@ -53,7 +55,7 @@ class Database(ABC):
         """Raise Unavailable where the schema is not this release's and cannot be made so here."""
         with self.reading() as connection:
             revision = self._revision(connection)
-        if revision != REVISION:
+        if revision != schema.REVISION:
             self._outdated(revision)
 
     def migrate(self) -> str | None:
@@ -63,7 +65,7 @@ class Database(ABC):
         """
         with self.atomic("schema") as connection:
             before = self._revision(connection)
-            if before != REVISION:
+            if before != schema.REVISION:
                 if before is not None:
                     self._back_up(before)
                 _upgrade(connection)
@@ -114,9 +116,9 @@ class Database(ABC):
         if not sa.inspect(connection).has_table("alembic_version"):
             return None
         revision: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
-        if revision is not None and revision > REVISION:
+        if revision is not None and revision > schema.REVISION:
             raise Unavailable(
-                f"the database {self.name} has schema {revision}, newer than the {REVISION} of this release: "
+                f"the database {self.name} has schema {revision}, newer than the {schema.REVISION} of this release: "
                 f"use a newer tailorbird"
             )
         return revision
@@ -170,6 +172,6 @@ def _upgrade(connection: sa.Connection) -> None:
     from alembic.config import Config
 
     config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", str(Path(__file__).parents[1] / "migrations").replace("%", "%%"))
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     command.upgrade(config, "head")

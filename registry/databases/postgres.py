@@ -4,8 +4,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from registry import schema
 from registry.databases.database import Database, encode
-from registry.schema import REVISION
 from tailorbird.errors import InvalidInput, Unavailable
 
 # A host that is gone, or a client that hangs with a lock in its hands, must not stop all others.
@@ -57,8 +57,8 @@ class Postgres(Database):
 
     def _outdated(self, revision: str | None) -> None:
         raise Unavailable(
-            f"the database {self.name} has schema {revision or 'none'}, older than the {REVISION} of this release: "
-            f"`tailorbird registry migrate` brings it up to date, after a backup"
+            f"the database {self.name} has schema {revision or 'none'}, older than the {schema.REVISION} of this "
+            f"release: `tailorbird registry migrate` brings it up to date, after a backup"
         )
 
     def _back_up(self, revision: str) -> None:

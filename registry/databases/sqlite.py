@@ -9,8 +9,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from registry import schema
 from registry.databases.database import Database, encode
-from registry.schema import REVISION
 from registry.storage.files import flush, make_folder
 from tailorbird.errors import Unavailable
 from tailorbird.settings import writable
@@ -84,8 +84,8 @@ class Sqlite(Database):
     def _outdated(self, revision: str | None) -> None:
         if self.read_only:
             raise Unavailable(
-                f"the database {self.path} has schema {revision or 'none'}, older than the {REVISION} of this release, "
-                f"and is read-only: open it once where it can be written"
+                f"the database {self.path} has schema {revision or 'none'}, older than the {schema.REVISION} of this "
+                f"release, and is read-only: open it once where it can be written"
             )
         self.migrate()
 

@@ -1,105 +1,104 @@
-"""Versions, aliases and their moves; sweeps, trials and reports; feedback."""
+"""The tables, the triggers that keep rows, and PostgreSQL's roles.
+
+Until the first release this migration makes the tables of `registry.schema` as they are; the release writes them out
+here, so that a change of the schema after it is a migration of its own.
+"""
 
 import sqlalchemy as sa
 from alembic import op
 
+from registry import schema
+from tailorbird.errors import Unavailable
+
 revision = "0001"
 down_revision = None
 
+APPEND_ONLY = ("versions", "deletions", "verdicts", "moves", "holds")
+
+# What the members of each role may do; a login is given the roles that it needs: GRANT tailorbird_serving TO the_login.
+READS = "aliases, alembic_version, deletions, feedback, holds, models, moves, tags, verdicts, versions"
+LEDGER = "sweeps, trials, reports"
+MOVES = {
+    "aliases": "INSERT, UPDATE (number)",
+    "moves, verdicts": "INSERT",
+    "outbox": "SELECT, INSERT, UPDATE (attempts, next_attempt, delivered, problem)",  # its URLs may hold a secret
+    LEDGER: "SELECT",
+    "SEQUENCE moves_id_seq, outbox_id_seq, verdicts_id_seq": "USAGE",
+}
+ROLES = {
+    "migrator": {},
+    "serving": {"feedback": "INSERT"},
+    "sweep": {
+        "models": "INSERT, UPDATE (last_number)",
+        "versions": "INSERT",
+        LEDGER: "SELECT, INSERT",
+        "sweeps, trials": "UPDATE",
+    },
+    "promoter": {
+        **MOVES,
+        "deletions, holds": "INSERT",
+        "SEQUENCE holds_id_seq": "USAGE",
+        "tags": "INSERT, UPDATE, DELETE",
+    },
+    "watch": MOVES,
+}
+
 
 def upgrade() -> None:
-    op.create_table(
-        "models",
-        sa.Column("name", sa.String(64), nullable=False),
-        sa.Column("last_number", sa.Integer, nullable=False),
-        sa.Column("created", sa.String(27), nullable=False),
-        sa.PrimaryKeyConstraint("name", name="pk_models"),
+    schema.metadata.create_all(op.get_bind(), checkfirst=False)
+    if op.get_bind().dialect.name == "postgresql":
+        _keep_rows_postgresql()
+        _roles()
+    else:
+        _keep_rows_sqlite()
+
+
+def _keep_rows_sqlite() -> None:
+    for table in APPEND_ONLY:
+        for change in ("update", "delete"):
+            op.execute(
+                f"CREATE TRIGGER keep_{table}_{change} BEFORE {change} ON {table} "
+                f"BEGIN SELECT RAISE(ABORT, 'rows of {table} are only added'); END"
+            )
+
+
+def _keep_rows_postgresql() -> None:
+    op.execute(
+        "CREATE FUNCTION keep_rows() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'rows of % are only added', TG_TABLE_NAME; END $$"
     )
-    op.create_table(
-        "versions",
-        sa.Column("model", sa.String(64), nullable=False),
-        sa.Column("number", sa.Integer, nullable=False),
-        sa.Column("manifest", sa.String(64), nullable=False),
-        sa.Column("evidence", sa.JSON, nullable=False),
-        sa.Column("lineage", sa.JSON, nullable=False),
-        sa.Column("who", sa.String(128), nullable=False),
-        sa.Column("created", sa.String(27), nullable=False),
-        sa.PrimaryKeyConstraint("model", "number", name="pk_versions"),
-        sa.ForeignKeyConstraint(["model"], ["models.name"], name="fk_versions_model"),
-    )
-    op.create_table(
-        "aliases",
-        sa.Column("model", sa.String(64), nullable=False),
-        sa.Column("alias", sa.String(64), nullable=False),
-        sa.Column("number", sa.Integer, nullable=False),
-        sa.PrimaryKeyConstraint("model", "alias", name="pk_aliases"),
-        sa.ForeignKeyConstraint(
-            ["model", "number"], ["versions.model", "versions.number"], name="fk_aliases_model_number"
-        ),
-    )
-    op.create_table(
-        "moves",
-        sa.Column("id", sa.Integer, nullable=False),
-        sa.Column("model", sa.String(64), nullable=False),
-        sa.Column("alias", sa.String(64), nullable=False),
-        sa.Column("from_number", sa.Integer),
-        sa.Column("to_number", sa.Integer, nullable=False),
-        sa.Column("verdict", sa.JSON, nullable=False),
-        sa.Column("forced", sa.Boolean, nullable=False),
-        sa.Column("why", sa.Text, nullable=False),
-        sa.Column("who", sa.String(128), nullable=False),
-        sa.Column("moved", sa.String(27), nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_moves"),
-        sa.ForeignKeyConstraint(
-            ["model", "to_number"], ["versions.model", "versions.number"], name="fk_moves_model_to_number"
-        ),
-    )
-    op.create_index("ix_moves_model_id", "moves", ["model", "id"])
-    op.create_table(
-        "sweeps",
-        sa.Column("id", sa.String(96), nullable=False),
-        sa.Column("spec", sa.JSON, nullable=False),
-        sa.Column("status", sa.String(16), nullable=False),
-        sa.Column("champion", sa.Integer),
-        sa.Column("registered", sa.Integer),
-        sa.Column("problem", sa.Text),
-        sa.Column("who", sa.String(128), nullable=False),
-        sa.Column("created", sa.String(27), nullable=False),
-        sa.Column("ended", sa.String(27)),
-        sa.PrimaryKeyConstraint("id", name="pk_sweeps"),
-    )
-    op.create_index("ix_sweeps_created", "sweeps", ["created"])
-    op.create_table(
-        "trials",
-        sa.Column("sweep", sa.String(96), nullable=False),
-        sa.Column("number", sa.Integer, nullable=False),
-        sa.Column("config", sa.JSON, nullable=False),
-        sa.Column("status", sa.String(16), nullable=False),
-        sa.Column("problem", sa.Text),
-        sa.PrimaryKeyConstraint("sweep", "number", name="pk_trials"),
-        sa.ForeignKeyConstraint(["sweep"], ["sweeps.id"], name="fk_trials_sweep"),
-    )
-    op.create_table(
-        "reports",
-        sa.Column("sweep", sa.String(96), nullable=False),
-        sa.Column("trial", sa.Integer, nullable=False),
-        sa.Column("epoch", sa.Integer, nullable=False),
-        sa.Column("metrics", sa.JSON, nullable=False),
-        sa.Column("checkpoint", sa.String(64)),
-        sa.Column("reported", sa.String(27), nullable=False),
-        sa.PrimaryKeyConstraint("sweep", "trial", "epoch", name="pk_reports"),
-        sa.ForeignKeyConstraint(["sweep", "trial"], ["trials.sweep", "trials.number"], name="fk_reports_sweep_trial"),
-    )
-    op.create_table(
-        "feedback",
-        sa.Column("receipt", sa.String(32), nullable=False),
-        sa.Column("model", sa.String(64), nullable=False),
-        sa.Column("version", sa.Integer, nullable=False),
-        sa.Column("predicted", sa.String(256), nullable=False),
-        sa.Column("confidence_bin", sa.String(8), nullable=False),
-        sa.Column("label", sa.String(256), nullable=False),
-        sa.Column("predicted_at", sa.String(27), nullable=False),
-        sa.Column("received", sa.String(27), nullable=False),
-        sa.PrimaryKeyConstraint("receipt", name="pk_feedback"),
-    )
-    op.create_index("ix_feedback_model_version_received", "feedback", ["model", "version", "received"])
+    for table in APPEND_ONLY:
+        op.execute(
+            f"CREATE TRIGGER keep_{table} BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} EXECUTE FUNCTION keep_rows()"
+        )
+
+
+def _roles() -> None:
+    """Give each role what it needs; roles belong to the server, so that another database may have made them before."""
+    connection = op.get_bind()
+    here = connection.scalar(sa.text("SELECT quote_ident(current_schema())"))
+    _make_roles(connection)
+    for name, allowed in ROLES.items():
+        op.execute(f"GRANT USAGE ON SCHEMA {here} TO tailorbird_{name}")
+        op.execute(f"GRANT SELECT ON {READS} TO tailorbird_{name}")
+        for objects, actions in allowed.items():
+            op.execute(f"GRANT {actions} ON {objects} TO tailorbird_{name}")
+    # who migrates next time need not be who did now
+    op.execute(f"GRANT CREATE ON SCHEMA {here} TO tailorbird_migrator")
+    for table in f"{READS}, {LEDGER}, outbox".split(", "):
+        op.execute(f"ALTER TABLE {table} OWNER TO tailorbird_migrator")
+    op.execute("ALTER FUNCTION keep_rows OWNER TO tailorbird_migrator")
+
+
+def _make_roles(connection: sa.Connection) -> None:
+    known = set(connection.scalars(sa.text("SELECT rolname FROM pg_roles")))
+    wanted = [f"CREATE ROLE tailorbird_{name}" for name in ROLES if f"tailorbird_{name}" not in known]
+    me = "SELECT quote_ident(rolname), rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = CURRENT_USER"
+    login, may = connection.execute(sa.text(me)).one()
+    member = "SELECT pg_has_role(oid, 'MEMBER') FROM pg_roles WHERE rolname = 'tailorbird_migrator'"
+    if not connection.scalar(sa.text(member)):
+        wanted.append(f"GRANT tailorbird_migrator TO {login}")
+    if wanted and not may:
+        raise Unavailable(f"{login} may not make roles; have an administrator run `{'; '.join(wanted)}`, then migrate")
+    for statement in wanted:  # another database of this server may do the same just now: no lock of ours keeps it out
+        op.execute(f"DO $$ BEGIN {statement}; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$")

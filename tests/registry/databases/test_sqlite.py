@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from registry import schema
 from registry.databases import database, sqlite
 from registry.databases.database import connect, open_database
 from tailorbird.errors import Unavailable
 from tailorbird.settings import SQLITE
+from tests.migrations import LATER, REVISION, install
 from tests.models import add_model, models
 
 NOBODY = 65534
@@ -119,7 +119,7 @@ def test_a_file_in_the_place_of_its_folder_is_unavailable(path):
 
 def test_a_database_that_is_refused_is_not_held_open(path):
     filled(path)
-    as_of_revision(path, "9999")
+    as_of_revision(path, LATER)
     with pytest.raises(Unavailable):
         opening(path)
     assert not [one for one in Path("/proc/self/fd").iterdir() if one.is_symlink() and str(path) in str(one.readlink())]
@@ -129,21 +129,14 @@ def test_a_database_that_is_refused_is_not_held_open(path):
 
 
 @pytest.fixture
-def older(path, monkeypatch):
-    """A database of the release before one that has a revision 9999."""
+def older(path, monkeypatch, tmp_path):
+    """A database of this release under the code of a later one."""
     filled(path)
-
-    def upgrade(connection):
-        connection.execute(sa.text("ALTER TABLE models ADD COLUMN motto TEXT"))
-        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
-
-    for module in (database, sqlite):
-        monkeypatch.setattr(module, "REVISION", "9999")
-    monkeypatch.setattr(database, "_upgrade", upgrade)
+    install(monkeypatch, tmp_path / "later")
     return path
 
 
-BACKUP = f"tailorbird.db.{schema.REVISION}.backup"
+BACKUP = f"tailorbird.db.{REVISION}.backup"
 
 
 def columns(path):
@@ -155,8 +148,8 @@ def test_an_older_schema_is_migrated_after_a_backup(older):
     with closing(opening(older)) as opened:
         assert models(opened) == ["fashion"]
     backup = older.with_name(BACKUP)
-    assert revision_of(older) == "9999" and "motto" in columns(older)
-    assert revision_of(backup) == schema.REVISION and "motto" not in columns(backup)
+    assert revision_of(older) == LATER and "motto" in columns(older)
+    assert revision_of(backup) == REVISION and "motto" not in columns(backup)
     with closing(sqlite3.connect(backup)) as connection:
         assert connection.execute("SELECT name FROM models").fetchall() == [("fashion",)]
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -164,8 +157,8 @@ def test_an_older_schema_is_migrated_after_a_backup(older):
 
 def test_the_command_migrates_it_too(older):
     with closing(connect(f"{SQLITE}{older}")) as opened:
-        assert opened.migrate() == schema.REVISION
-        assert opened.migrate() == "9999"
+        assert opened.migrate() == REVISION
+        assert opened.migrate() == LATER
     assert "motto" in columns(older)
     assert sorted(one.name for one in older.parent.iterdir()) == ["tailorbird.db", BACKUP]
 
@@ -183,7 +176,7 @@ def test_of_many_that_find_an_older_schema_one_migrates_it_and_its_backup_stays(
     came = race(lambda _: opening(older).close(), 4)
     assert came == [None] * 4
     assert columns(older).count("motto") == 1
-    assert revision_of(older.with_name(BACKUP)) == schema.REVISION
+    assert revision_of(older.with_name(BACKUP)) == REVISION
 
 
 def test_a_migration_that_fails_leaves_the_database_and_its_backup(older, monkeypatch):
@@ -194,7 +187,7 @@ def test_a_migration_that_fails_leaves_the_database_and_its_backup(older, monkey
     monkeypatch.setattr(database, "_upgrade", half)
     with pytest.raises(sa.exc.OperationalError, match="no such table"):
         opening(older)
-    assert revision_of(older) == schema.REVISION and "motto" not in columns(older)
+    assert revision_of(older) == REVISION and "motto" not in columns(older)
     assert sorted(one.name for one in older.parent.iterdir()) == ["tailorbird.db", BACKUP]
 
 
@@ -207,7 +200,7 @@ def test_no_backup_no_migration(older, monkeypatch, call):
     with pytest.raises(Unavailable, match=r"tailorbird\.db\.\d+\.backup cannot be written: No space left on device"):
         opening(older)
     monkeypatch.undo()
-    assert revision_of(older) == schema.REVISION and "motto" not in columns(older)
+    assert revision_of(older) == REVISION and "motto" not in columns(older)
     assert not [one for one in older.parent.iterdir() if one.is_dir()]
 
 
@@ -309,12 +302,12 @@ def test_a_read_only_database_beside_unmerged_writes_is_refused(path, read_only)
         assert models(opened) == ["fashion"]
 
 
-@pytest.mark.parametrize(("revision", "how"), [("0000", "older"), ("9999", "newer")])
+@pytest.mark.parametrize(("revision", "how"), [("0000", "older"), (LATER, "newer")])
 def test_a_read_only_database_of_another_schema_is_refused(path, read_only, revision, how):
     filled(path)
     as_of_revision(path, revision)
     read_only()
-    with pytest.raises(Unavailable, match=f"has schema {revision}, {how} than the {schema.REVISION} of this release"):
+    with pytest.raises(Unavailable, match=f"has schema {revision}, {how} than the {REVISION} of this release"):
         opening(path)
 
 

@@ -45,8 +45,8 @@ def test_hours_are_a_number_that_a_clock_can_go_back(tailorbird, pets, hours):
 def test_a_database_is_migrated_once(tailorbird, tmp_path):
     path = tmp_path / "home" / "tailorbird.db"
     told = tailorbird("registry", "migrate")
-    assert told.stdout == f"the database {path} has schema 0003 now, was empty\n"
-    assert tailorbird("registry", "migrate").stdout == f"the database {path} has schema 0003 already\n"
+    assert told.stdout == f"the database {path} has schema 0001 now, was empty\n"
+    assert tailorbird("registry", "migrate").stdout == f"the database {path} has schema 0001 already\n"
 
 
 def test_a_server_is_migrated_by_this_command_alone(tailorbird, postgres):
@@ -55,7 +55,7 @@ def test_a_server_is_migrated_by_this_command_alone(tailorbird, postgres):
     told = tailorbird("registry", "list", TAILORBIRD_DATABASE_URL=url)
     assert told.returncode == 1 and "`tailorbird registry migrate` brings it up to date" in told.stderr
     told = tailorbird("registry", "migrate", TAILORBIRD_DATABASE_URL=url)
-    assert told.stdout == "the database 127.0.0.1/unmigrated has schema 0003 now, was empty\n"
+    assert told.stdout == "the database 127.0.0.1/unmigrated has schema 0001 now, was empty\n"
     assert tailorbird("registry", "list", TAILORBIRD_DATABASE_URL=url).returncode == 0
 
 
