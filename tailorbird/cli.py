@@ -1,25 +1,59 @@
-"""The command line. Commands import what they need when they run, so that `--help` answers at once."""
+"""The command line: every command by name, imported when it is run."""
 
 from typing import Annotated
 
 import typer
 
-from tailorbird import __version__
-from tailorbird.commands import data, demo, doctor, figure, registry, report, serve, sweeps, train
+from tailorbird import __version__, lazy
 from tailorbird.errors import told
-from tuning.sweep import sweep
+
+COMMANDS = {
+    "demo": "tailorbird.commands.demo:demo",
+    "doctor": "tailorbird.commands.doctor:doctor",
+    "data": "tailorbird.commands.data:data",
+    "train": "tailorbird.commands.train:train",
+    "sweep": "tuning.sweep:sweep",
+    "report": "tailorbird.commands.report:report",
+    "figure": "tailorbird.commands.figure:figure",
+    "serve": "tailorbird.commands.serve:serve",
+}
+SWEEPS = {
+    "list": "tailorbird.commands.sweeps:list_sweeps",
+    "show": "tailorbird.commands.sweeps:show",
+}
+REGISTRY = {
+    "list": "tailorbird.commands.registry.look:list_versions",
+    "show": "tailorbird.commands.registry.look:show",
+    "history": "tailorbird.commands.registry.look:history",
+    "verify": "tailorbird.commands.registry.look:verify",
+    "card": "tailorbird.commands.registry.card:card",
+    "diff": "tailorbird.commands.registry.diff:diff",
+    "promote": "tailorbird.commands.registry.move:promote",
+    "rollback": "tailorbird.commands.registry.move:rollback",
+    "hold": "tailorbird.commands.registry.move:hold",
+    "tag": "tailorbird.commands.registry.keep:tag",
+    "delete": "tailorbird.commands.registry.keep:delete",
+    "gc": "tailorbird.commands.registry.keep:gc",
+    "migrate": "tailorbird.commands.registry.keep:migrate",
+    "notify": "tailorbird.commands.registry.keep:notify",
+    "export": "tailorbird.commands.registry.carry:export",
+    "import": "tailorbird.commands.registry.carry:import_version",
+    "reproduce": "tailorbird.commands.registry.reproduce:reproduce",
+}
 
 app = typer.Typer(
     name="tailorbird",
+    cls=lazy.group(COMMANDS),
     help="Sweep, register and serve image classifiers. Start with `tailorbird demo`.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for command in (demo.demo, doctor.doctor, data.data, train.train, sweep, report.report, figure.figure, serve.serve):
-    app.command()(command)
-app.add_typer(sweeps.app, name="sweeps")
-app.add_typer(registry.app, name="registry")
+for name, commands, help_line in (
+    ("sweeps", SWEEPS, "Look at the ledger of sweeps."),
+    ("registry", REGISTRY, "Look at versions, move aliases, keep and carry packages."),
+):
+    app.add_typer(typer.Typer(cls=lazy.group(commands), help=help_line, no_args_is_help=True), name=name)
 
 
 def _version(wanted: bool) -> None:

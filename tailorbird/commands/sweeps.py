@@ -6,10 +6,7 @@ import typer
 
 from tailorbird.commands.options import AsJson, print_json
 
-app = typer.Typer(help="Look at the ledger of sweeps.", no_args_is_help=True)
 
-
-@app.command("list")
 def list_sweeps(as_json: AsJson = False) -> None:
     """All sweeps, newest first.
 
@@ -33,7 +30,6 @@ def list_sweeps(as_json: AsJson = False) -> None:
     terminal.console().print(table)
 
 
-@app.command()
 def show(
     sweep: Annotated[str, typer.Argument(help="A sweep's id, from `sweeps list`.", show_default=False)],
     as_json: AsJson = False,

@@ -1,0 +1,68 @@
+"""Commands whose modules are imported when they are run, so that the help of all of them loads none of them."""
+
+import ast
+import inspect
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from importlib.abc import InspectLoader
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from tailorbird.errors import Unavailable
+
+
+class LazyCommand(TyperCommand):
+    """The function `package.module:function` as a command, known by its name and its docstring's first line alone."""
+
+    def __init__(self, name: str, target: str) -> None:
+        self.module, _, self.function = target.partition(":")
+        super().__init__(name, help=_docstring(self.module, self.function).partition("\n")[0])
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        return self.load().make_context(*arguments, **options)
+
+    def load(self) -> Any:
+        """The command with its options."""
+        app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
+        app.command(self.name)(getattr(self._imported(), self.function))
+        return typer.main.get_command(app)
+
+    def _imported(self) -> ModuleType:
+        try:
+            return import_module(self.module)
+        except ModuleNotFoundError as error:
+            if not error.name or find_spec(error.name.partition(".")[0]):
+                raise
+            problem = f"`{self.name}` needs {error.name}, which is not installed"
+            raise Unavailable(f"{problem}; `tailorbird doctor` says what to install") from None
+
+
+def group(commands: Mapping[str, str]) -> type[TyperGroup]:
+    """A class for `typer.Typer(cls=…)`: a group with these commands, `package.module:function` by name."""
+
+    class LazyGroup(TyperGroup):
+        def __init__(self, **attributes: Any) -> None:
+            super().__init__(**attributes)
+            self.commands = {**{name: LazyCommand(name, target) for name, target in commands.items()}, **self.commands}
+
+    return LazyGroup
+
+
+def _docstring(module: str, function: str) -> str:
+    for node in _statements(module):
+        if isinstance(node, ast.FunctionDef) and node.name == function:
+            return inspect.cleandoc(ast.get_docstring(node) or "")
+    return ""
+
+
+@cache
+def _statements(module: str) -> list[ast.stmt]:
+    # read, not imported: importing a command may load torch or Ray
+    spec = find_spec(module)
+    source = spec.loader.get_source(module) if spec and isinstance(spec.loader, InspectLoader) else None
+    return ast.parse(source or "").body
