@@ -20,22 +20,19 @@ def denied(
     confusion: Sequence[Sequence[int]] | None,
     said: Mapping[str, Mapping[str, Any]],
 ) -> Iterator[str]:
-    """What is not so, a sentence for each figure; nothing where the true classes are not known.
+    """What is not so, a sentence for each figure.
 
     `said` has the figures by where they stand: `accuracy` and `samples`, and `calibration_error` where it was measured.
     """
-    labels = heldout.labels
-    if labels is None:
-        return
     answers = np.asarray(heldout.probabilities.argmax(1), np.int64)
-    right = heldout.finite & (answers == labels)
+    right = heldout.finite & (answers == heldout.labels)
     accuracy, error = float(right.mean()), _calibration_error(heldout, right)
     for where, figures in said.items():
         yield from _accuracy(where, figures, accuracy, len(heldout))
     for where, figures in said.items():
         yield from _calibration(where, figures.get("calibration_error"), error)
     if confusion is not None:
-        yield from _confusion(confusion, labels, answers, classes)
+        yield from _confusion(confusion, heldout.labels, answers, classes)
 
 
 def _accuracy(where: str, figures: Mapping[str, Any], accuracy: float, images: int) -> Iterator[str]:

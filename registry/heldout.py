@@ -4,7 +4,7 @@ import hashlib
 import io
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tailorbird.errors import Corrupt
 
@@ -17,14 +17,11 @@ ID_BYTES = 16
 
 @dataclass(frozen=True, eq=False)
 class Heldout:
-    """`heldout.npy`: the held-out images by id [N, 16], a version's probabilities [N, classes], true classes [N].
-
-    Packages of the first release do not know the true classes.
-    """
+    """`heldout.npy`: the held-out images by id [N, 16], a version's probabilities [N, classes], true classes [N]."""
 
     ids: "NDArray[np.uint8]"
     probabilities: "NDArray[np.float32]"
-    labels: "NDArray[np.int32] | None"
+    labels: "NDArray[np.int32]"
 
     @classmethod
     def parse(cls, data: bytes, classes: int) -> "Heldout":
@@ -37,17 +34,16 @@ class Heldout:
             raise Corrupt(
                 f"heldout.npy: is not an array without objects: {' '.join(str(error).split())[:200]}"
             ) from None
-        fields: list[Any] = [("id", "u1", (ID_BYTES,)), ("label", "<i4"), ("probabilities", "<f4", (classes,))]
-        known = (np.dtype(fields), np.dtype([fields[0], fields[2]]))
-        if records.ndim != 1 or not any(records.dtype == one for one in known):
+        kind = np.dtype([("id", "u1", (ID_BYTES,)), ("label", "<i4"), ("probabilities", "<f4", (classes,))])
+        if records.ndim != 1 or records.dtype != kind:
             raise Corrupt(
                 f"heldout.npy: must have records of id (u1[{ID_BYTES}]), label (<i4) and probabilities "
                 f"(<f4[{classes}]), not {str(records.dtype)[:200]}"
             )
-        labels = records["label"] if records.dtype == known[0] else None
         if not len(records):
             raise Corrupt("heldout.npy: holds no image")
-        if labels is not None and not (labels.min() >= 0 and labels.max() < classes):
+        labels = records["label"]
+        if not (labels.min() >= 0 and labels.max() < classes):
             raise Corrupt(
                 f"heldout.npy: holds labels from {labels.min()} to {labels.max()}, not from 0 to {classes - 1}"
             )
@@ -58,8 +54,7 @@ class Heldout:
 
     def only(self, chosen: "NDArray[np.int64]") -> "Heldout":
         """Those of some places."""
-        labels = None if self.labels is None else self.labels[chosen]
-        return Heldout(self.ids[chosen], self.probabilities[chosen], labels)
+        return Heldout(self.ids[chosen], self.probabilities[chosen], self.labels[chosen])
 
     @cached_property
     def finite(self) -> "NDArray[np.bool_]":

@@ -106,35 +106,24 @@ class Shared:
 
 
 def shared(candidate: Evidence, other: Evidence) -> Shared | None:
-    """Join two held-out splits by image; None where neither version knows the true classes of its images.
+    """Join two held-out splits by image; None where one of the two cannot be read.
 
     An image is shared where both have it with the same true class; one that stands in a split twice counts twice.
-    Classes are compared by name. Where one of the two does not know the true classes, the other's hold for both.
+    Classes are compared by name.
     """
     ours, theirs = candidate.heldout, other.heldout
     if ours is None or theirs is None:
         return None
     names = {name: index for index, name in enumerate(dict.fromkeys((*candidate.classes, *other.classes)))}
     translation = np.array([names[name] for name in other.classes])
-    our_labels = ours.labels
-    their_labels = None if theirs.labels is None else translation[theirs.labels]
-    if our_labels is not None and their_labels is not None:
-        here, there = _join(_keys(ours, our_labels), _keys(theirs, their_labels))
-        relabelled = 0 if len(here) == len(ours) else len(_join(ours.ids, theirs.ids)[0]) - len(here)
-    else:
-        here, there = _join(ours.ids, theirs.ids)
-        relabelled = 0
-    if our_labels is not None:
-        truth = our_labels[here]
-    elif their_labels is not None:
-        truth = their_labels[there]
-    else:
-        return None
-    answers, their_answers = ours.probabilities[here].argmax(1), theirs.probabilities[there].argmax(1)
+    mine, others = _join(_keys(ours, ours.labels), _keys(theirs, translation[theirs.labels]))
+    relabelled = 0 if len(mine) == len(ours) else len(_join(ours.ids, theirs.ids)[0]) - len(mine)
+    truth = ours.labels[mine]
+    answers, their_answers = ours.probabilities[mine].argmax(1), theirs.probabilities[others].argmax(1)
     return Shared(
         truth,
-        ours.finite[here] & (answers == truth),
-        theirs.finite[there] & (translation[their_answers] == truth),
+        ours.finite[mine] & (answers == truth),
+        theirs.finite[others] & (translation[their_answers] == truth),
         min(len(ours), len(theirs)),
         relabelled,
     )

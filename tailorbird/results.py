@@ -89,7 +89,7 @@ class Results:
         return self._understood("baseline.json", partial(_confusion, classes=len(self.signature().classes)))
 
     def heldout(self) -> Heldout:
-        """The held-out examples with their answers; raises Corrupt where the true classes are not known."""
+        """The held-out examples with their true classes and answers."""
         return Heldout.parse(self.read("heldout.npy"), len(self.signature().classes))
 
     def epochs(self) -> list[Epoch]:

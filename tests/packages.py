@@ -24,29 +24,26 @@ def saved(records):
     return buffer.getvalue()
 
 
-def records(labels=True, images=40, classes=2):
+def records(images=40, classes=2):
     fields = [("id", "u1", (16,)), ("label", "<i4"), ("probabilities", "<f4", (classes,))]
-    made = np.zeros(images, fields if labels else [fields[0], fields[2]])
+    made = np.zeros(images, fields)
     made["id"][:, 0] = np.arange(images)
     made["probabilities"][np.arange(images), np.arange(images) // 30] = 1  # of 40, ten get the other class
     return made
 
 
-def heldout(answers, labels, classes, confidence, *, labelled=True, first=0):
+def heldout(answers, labels, classes, confidence, *, first=0):
     """`heldout.npy` of as many images as there are answers; the first image has the id `first`."""
     fields = [("id", "u1", (16,)), ("label", "<i4"), ("probabilities", "<f4", (len(classes),))]
-    records = np.zeros(len(answers), fields if labelled else [fields[0], fields[2]])
+    records = np.zeros(len(answers), fields)
     records["id"][:, :4] = np.arange(first, first + len(answers), dtype="<u4").view("u1").reshape(-1, 4)
     records["probabilities"] = (1 - confidence) / (len(classes) - 1)
     records["probabilities"][np.arange(len(answers)), answers] = confidence
-    if labelled:
-        records["label"] = labels
+    records["label"] = labels
     return saved(records)
 
 
-def files(
-    classes=CLASSES, confusion=((18, 2, 0), (1, 19, 0), (3, 4, 13)), *, bins=None, first=0, labelled=True, **more
-):
+def files(classes=CLASSES, confusion=((18, 2, 0), (1, 19, 0), (3, 4, 13)), *, bins=None, first=0, **more):
     """A package with this confusion on the held-out images; `more` replaces whole files, named with `_` for `.`."""
     cells = [(row, column) for row, counts in enumerate(confusion) for column, n in enumerate(counts) for _ in range(n)]
     labels, answers = (np.array(part) for part in zip(*cells, strict=True))
@@ -70,7 +67,7 @@ def files(
         **dict.fromkeys(packages.REQUIRED, b"x"),
         "signature.json": json.dumps(signature).encode(),
         "baseline.json": json.dumps(baseline).encode(),
-        "heldout.npy": heldout(answers, labels, classes, confidence, first=first, labelled=labelled),
+        "heldout.npy": heldout(answers, labels, classes, confidence, first=first),
         "config.yaml": yaml.safe_dump(CONFIG, sort_keys=False).encode(),
         "environment.txt": b"python==3.11.7\nmachine: Linux-6\ntorch==2.13.0\n",
         "curves.json": json.dumps(curves).encode(),

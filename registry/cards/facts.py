@@ -122,7 +122,7 @@ def _event(row: sa.Row[Any], number: int) -> Event:
     reasons = tuple(gate["message"] for gate in row.gates if not gate["passed"]) if row.number == number else ()
     if row.kind is None:
         what = "judged, and not moved" if row.passed else "refused"
-    elif row.from_number == number != row.to_number:
+    elif row.from_number == number:
         what = f"{'rolled back' if row.kind == 'rollback' else 'moved on'} to version {row.to_number}"
     else:
         before = "unset" if row.from_number is None else f"at version {row.from_number}"

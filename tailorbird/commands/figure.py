@@ -198,8 +198,6 @@ def _confusion(found: "Results", wanted: Wanted) -> bytes:
         told = f"accuracy {np.trace(counts) / counts.sum():.2%}"
     else:
         heldout = found.heldout()
-        if heldout.labels is None:
-            raise InvalidInput("--threshold", f"{found.name} does not know the true classes of its held-out images")
         counts = plots.decided(heldout.probabilities, heldout.labels, threshold)
         told = f"{classes[1] if len(classes) == 2 else 'answers'} from a probability of {threshold:g} on"
     return plots.confusion(counts, classes, f"{found.name}: {counts.sum():,} held-out examples\n{told}")

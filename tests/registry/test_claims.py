@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from registry import aliases, claims, history, versions
-from registry.core import Registry
 from registry.heldout import Heldout
 from tailorbird.errors import Refused
 from tests import packages
@@ -16,12 +15,12 @@ from tests import packages
 CLASSES = ("cat", "dog")
 
 
-def answered(right=35, samples=40, confidence=0.9, labelled=True):
+def answered(right=35, samples=40, confidence=0.9):
     """Images of both classes in turn, the first `right` of them answered rightly."""
     labels = np.arange(samples, dtype=np.int32) % 2
     answers = np.where(np.arange(samples) < right, labels, 1 - labels)
     probabilities = np.where(answers[:, None] == [0, 1], confidence, 1 - confidence).astype(np.float32)
-    return Heldout(np.zeros((samples, 16), np.uint8), probabilities, labels if labelled else None)
+    return Heldout(np.zeros((samples, 16), np.uint8), probabilities, labels)
 
 
 TRUE = {"accuracy": 0.875, "samples": 40, "calibration_error": 0.025}
@@ -64,10 +63,6 @@ def test_a_confusion_that_the_answers_deny_is_told_by_its_first_count():
     assert denied(confusion=[[17, 3], [3, 17]]) == [
         "baseline.json says 17 images of 'cat' answered with 'cat', the answers in heldout.npy give 18"
     ]
-
-
-def test_without_true_classes_nothing_can_be_denied():
-    assert denied(answered(labelled=False), accuracy=1.0, samples=3, calibration_error=0.0, confusion=[[1]]) == []
 
 
 def test_what_answers_nothing_is_wrong_and_has_no_calibration():
@@ -155,21 +150,6 @@ def test_a_row_that_was_changed_with_its_manifest_is_denied(local, unlock):
     assert versions.verify(local, versions.resolve(local, "pets:1")) == [told]
     with pytest.raises(Refused, match=f"does not verify: {told}"):
         aliases.promote(local, "pets", 1, why="so good", who="ada")
-
-
-def test_what_a_package_without_true_classes_says_is_taken_unless_a_floor_is_set(local, tmp_path):
-    """As of the first release, which did not keep them."""
-    version = packages.register(local, labelled=False, baseline_json=boasting(accuracy=0.999, confusion=None))
-    assert versions.verify(local, version) == []
-    told = "held-out accuracy 99.90% cannot be confirmed, since heldout.npy does not hold the true classes"
-    gates = tmp_path / "gates.yaml"
-    gates.write_text("champion: {accuracy: {at_least: 0.5}}")
-    with Registry(local.settings.model_copy(update={"gates": gates})) as strict:
-        with pytest.raises(Refused) as refused:
-            aliases.promote(strict, "pets", 1, why="so good", who="ada")
-        assert refused.value.reasons == [f"{told}, and the policy sets a floor to it"]
-    moved = aliases.promote(local, "pets", 1, why="so good", who="ada")
-    assert {gate["name"]: gate["message"] for gate in moved.gates}["accuracy"] == told
 
 
 def test_beside_a_champion_that_claims_too_much_its_answers_count(local, monkeypatch):

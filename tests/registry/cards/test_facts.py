@@ -1,6 +1,6 @@
 import pytest
 
-from registry import aliases, schema, versions
+from registry import aliases, versions
 from registry.cards import facts
 from registry.core import Registry
 from tailorbird.errors import Corrupt, Refused
@@ -45,19 +45,6 @@ def test_the_record_tells_moves_to_and_from_a_version_and_refusals(registry):
     assert third.events[0].reasons == ()
     assert [one.alias for one in gather(registry, "pets:2").record.events] == ["challenger"]
     assert all(len(one.when) == 27 for one in (*first.events, *third.events))
-
-
-def test_a_move_from_a_version_to_itself_is_one_to_it(small):
-    """As logs of earlier releases have them."""
-    packages.register(small)
-    aliases.promote(small, "pets", 1, why="first", who="ada")
-    with small.atomic() as connection:
-        verdict = connection.execute(schema.verdicts.select()).one()._asdict() | {"id": 2, "holder": 1}
-        connection.execute(schema.verdicts.insert().values(verdict))
-        move = connection.execute(schema.moves.select()).one()._asdict() | {"id": 2, "from_number": 1, "verdict": 2}
-        connection.execute(schema.moves.insert().values(move))
-    told = [one.what for one in gather(small, "pets:1").record.events]
-    assert told == ["moved to it, was at version 1", "moved to it, was unset"]
 
 
 def test_the_gates_are_those_of_the_last_verdict_that_asked_them_all(registry):
