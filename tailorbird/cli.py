@@ -14,8 +14,17 @@ COMMANDS = {
     "train": "tailorbird.commands.train:train",
     "sweep": "tuning.sweep:sweep",
     "report": "tailorbird.commands.report:report",
-    "figure": "tailorbird.commands.figure:figure",
     "serve": "tailorbird.commands.serve:serve",
+}
+FIGURE = {
+    "predictions": "tailorbird.commands.figure:predictions",
+    "features": "tailorbird.commands.figure:features",
+    "layers": "tailorbird.commands.figure:layers",
+    "graph": "tailorbird.commands.figure:graph",
+    "curves": "tailorbird.commands.figure:curves",
+    "confusion": "tailorbird.commands.figure:confusion",
+    "scatter": "tailorbird.commands.figure:scatter",
+    "descent": "tailorbird.commands.figure:descent",
 }
 SWEEPS = {
     "list": "tailorbird.commands.sweeps:list_sweeps",
@@ -50,6 +59,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 for name, commands, help_line in (
+    ("figure", FIGURE, "Draw one picture of a model, of its training, or of what it is taught with."),
     ("sweeps", SWEEPS, "Look at the ledger of sweeps."),
     ("registry", REGISTRY, "Look at versions, move aliases, keep and carry packages."),
 ):

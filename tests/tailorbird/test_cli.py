@@ -12,7 +12,7 @@ from tailorbird.cli import app
 
 RUNNER = CliRunner()
 COMMANDS = [
-    ["demo"], ["doctor"], ["data"], ["train"], ["figure"], ["report"], ["sweep"], ["serve"],
+    ["demo"], ["doctor"], ["data"], ["train"], ["figure", "confusion"], ["report"], ["sweep"], ["serve"],
     ["sweeps", "list"], ["sweeps", "show"],
     *(["registry", name] for name in ("list", "show", "history", "verify", "promote", "export")),
 ]  # fmt: skip

@@ -356,19 +356,12 @@ def test_descent_goes_by_its_options(drawn):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["portrait"], "NAME: there is no figure 'portrait'; accepted: confusion, curves, descent, features, graph, "),
-        (["layers"], "MODEL: is missing: layers is drawn of a model, as in `tailorbird figure layers demo`"),
-        (["scatter"], "MODEL: is missing: scatter is drawn of a table, as in `tailorbird figure scatter iris`"),
         (["scatter", "digits"], "scatter: is drawn of tables, and digits holds images"),
-        (["descent", "demo"], "MODEL: is not needed: descent is drawn of "),
         (["descent", "--a", "0"], "--a: must be from 0.01 to 100, not 0"),
         (["descent", "--a", "0", "--b", "0"], "--a: must be from 0.01 to 100, not 0"),
         (["descent", "--b", "nan"], "--b: must be from 0.01 to 100, not nan"),
         (["descent", "--lr", "inf"], "--lr: must be above 0 and at most 1000, not inf"),
         (["descent", *["--lr", "0.1"] * 8], "--lr: is given 8 times; accepted: at most 7"),
-        (["layers", "demo", "--threshold", "0.5"], "--threshold: is an option of confusion, not of layers"),
-        (["descent", "--image", "x.png"], "--image: is an option of features, not of descent"),
-        (["curves", "demo", "--lr", "1"], "--lr: is an option of descent, not of curves"),
         (["layers", "demo"], "model: there is no model 'demo'; the registry is empty; `tailorbird demo` fills it"),
         (["layers", "no/where"], "no/where: is no folder that `tailorbird train` wrote: it has no config.yaml"),
         (["layers", "."], ".: is no folder that `tailorbird train` wrote: it has no config.yaml"),
@@ -379,6 +372,23 @@ def test_descent_goes_by_its_options(drawn):
 )
 def test_wrong_input_is_one_sentence(tailorbird, words, sentence):
     refused(tailorbird("figure", *words), sentence)
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["portrait"], "No such command 'portrait'"),
+        (["layer", "demo"], "Did you mean 'layers'?"),
+        (["layers"], "Missing argument 'MODEL[:N|@ALIAS]'"),
+        (["descent", "demo"], "nexpected extra argument"),
+        (["layers", "demo", "--threshold", "0.5"], "No such option: --threshold"),
+        (["confusion", "demo", "--threshold", "2"], "Invalid value for '--threshold'"),
+    ],
+    ids=lambda one: " ".join(one) if isinstance(one, list) else "",
+)
+def test_each_figure_has_options_of_its_own(tailorbird, words, problem):
+    refusal = tailorbird("figure", *words)
+    assert refusal.returncode == 2 and problem in refusal.stderr
 
 
 def test_an_image_that_no_kernel_fits_is_refused(tailorbird, tmp_path):

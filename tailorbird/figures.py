@@ -1,0 +1,120 @@
+"""The pictures of a model, as PNG bytes, drawn from the results of its training."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tailorbird import images, results, settings
+from tailorbird.errors import InvalidInput
+from tailorbird.results import Results
+from training import config, datasets, models, plots
+from training.plots import features as maps
+from training.splits import Split
+
+SHEET = 50
+
+
+def of_model(draw: Callable[[Results], bytes], model: str, *, own_code: bool) -> bytes:
+    """Draw a picture of a version NAME[:N|@ALIAS], or of a run's folder, of which `own_code` may run."""
+    with results.opened(model, settings.load(), own_code=own_code) as opened:
+        return draw(opened)
+
+
+def predictions(run: Results) -> bytes:
+    """Held-out images with their true and their predicted class."""
+    signature = run.signature()
+    _image_shape(run, "predictions")
+    split, judged = run.examples(SHEET)
+    answers = [signature.classes[index] for index in judged.probabilities.argmax(1)]
+    truths = [signature.classes[index] for index in split.targets]
+    title = f"{run.name}: {len(split)} of {len(run.heldout()):,} held-out images"
+    return plots.predictions(_pixels(split), truths, answers, title)
+
+
+def features(run: Results, image: Path | None) -> bytes:
+    """The feature maps of an image, by default of the first held-out one."""
+    shape, network = _image_shape(run, "features"), run.network()
+    pixels = image_file(image, run.here.max_pixels, shape) if image else _pixels(run.example())[0]
+    layers = maps.maps(network, pixels)
+    if not layers:
+        raise InvalidInput("features", f"are drawn of convolutions, and {run.name} has none")
+    return plots.feature_maps(layers, pixels, f"{run.name}: feature maps")
+
+
+def layers(run: Results) -> bytes:
+    """The table of layers."""
+    return plots.layer_table(models.summary(run.network(), run.signature().shape), f"{run.name}: layers")
+
+
+def graph(run: Results) -> bytes:
+    """The operators of the ONNX export."""
+    return plots.model_graph(run.read("model.onnx"), f"{run.name}: graph of the export")
+
+
+def curves(run: Results) -> bytes:
+    """Loss and accuracy by epoch."""
+    epochs = run.epochs()
+    return plots.curves(epochs, run.kept(epochs))
+
+
+def confusion(run: Results, threshold: float | None) -> bytes:
+    """Counts of held-out examples by true and predicted class, from a probability on where there is a threshold."""
+    signature = run.signature()
+    classes = signature.classes
+    if signature.objective not in ("binary", "multiclass"):
+        predicted = "numbers" if signature.objective == "regression" else "several labels at once"
+        raise InvalidInput("confusion", f"is drawn of examples of one class each, and {run.name} predicts {predicted}")
+    if threshold is None:
+        counts = np.array(run.confusion())
+        subtitle = f"accuracy {np.trace(counts) / counts.sum():.2%}"
+    else:
+        heldout = run.heldout()
+        counts = plots.decided(heldout.probabilities, heldout.labels, threshold)
+        subtitle = f"{classes[1] if len(classes) == 2 else 'answers'} from a probability of {threshold:g} on"
+    return plots.confusion(counts, classes, f"{run.name}: {counts.sum():,} held-out examples\n{subtitle}")
+
+
+def scatter(table: str, *, own_code: bool) -> bytes:
+    """Each column against each other, of a published table or of a model's."""
+    if table in get_args(config.Published):
+        environment = settings.load()
+        data = config.DataConfig(name=table)
+        dataset = datasets.load(data, environment.data, environment.cache, environment.download_timeout)
+    else:
+        with results.opened(table, settings.load(), own_code=own_code) as run:
+            dataset = run.dataset()
+    if len(dataset.shape) > 1:
+        raise InvalidInput("scatter", f"is drawn of tables, and {dataset.name} holds images")
+    return plots.scatter_matrix(dataset)
+
+
+def diagonal(image: Path | None) -> bytes:
+    """What a kernel with a diagonal of ones makes of an image, by default of drawn lines."""
+    pixels = image_file(image, settings.load().max_pixels) if image else maps.lines()
+    if min(pixels.shape) < maps.LEAST_SIDE:
+        sides = f"{pixels.shape[1]}x{pixels.shape[0]}"
+        raise InvalidInput("--image", f"has {sides} pixels; accepted: {maps.LEAST_SIDE} or more each way")
+    return plots.diagonal(pixels)
+
+
+def image_file(path: Path, max_pixels: int, shape: tuple[int, ...] | None = None) -> NDArray[np.uint8]:
+    """A file of the user's own, brought to `shape`; without one, grey in the size that it has."""
+    try:
+        decoded = images.decode(path.read_bytes(), max_pixels)
+    except OSError as error:
+        raise InvalidInput("--image", f"{path} cannot be read: {error.strerror}") from None
+    return images.to_signature(decoded, shape or (decoded.height, decoded.width))
+
+
+def _image_shape(run: Results, figure: str) -> tuple[int, ...]:
+    shape = run.signature().shape
+    if len(shape) == 1:
+        raise InvalidInput(figure, f"are drawn of images, and {run.name} takes rows of a table")
+    return shape
+
+
+def _pixels(split: Split) -> NDArray[np.uint8]:
+    return np.asarray(split.at(slice(None)), np.uint8)
