@@ -111,8 +111,7 @@ class Results:
         signature, config = self.signature(), self.config()
         if isinstance(config.model, CustomConfig) and not self.own_code:
             raise self._of_code("model.function", config.model.function, "; `tailorbird figure graph` draws any model")
-        channels = 1 if len(signature.shape) == 2 else signature.shape[-1]
-        normalize = Normalize([0.0] * channels, [1.0] * channels)  # those of the checkpoint replace them
+        normalize = Normalize.blank(signature.shape)
         last = Denormalize(0.0, 1.0) if signature.objective == "regression" else None
         outputs = objectives.outputs(signature.objective, signature.classes)
         network = models.build(config.model, signature.shape, outputs, normalize, last)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from training import calibration, objectives
-from training.arrays import as_tensor
+from training.arrays import as_tensor, widened
 from training.config import Kind
 from training.datasets import Targets
 from training.scores import Binary, Classification, Evaluation, Floats, Multilabel, Regression
@@ -59,7 +59,7 @@ def logits(network: nn.Module, split: Split) -> Floats:
 
     def answers(batch: Tensor) -> Tensor:
         found: Tensor = network(batch.to(device))
-        return found.float().cpu()
+        return widened(found).cpu()
 
     with torch.inference_mode(), torch.autocast(device.type, enabled=False):
         batches = [answers(as_tensor(batch)) for batch in split.batches(split.together)]

@@ -19,6 +19,7 @@ from training import evaluation, objectives
 from training.arrays import as_tensor
 from training.config import Kind
 from training.datasets import Inputs
+from training.models import Denormalize, Normalize
 from training.scores import Classification, Floats
 from training.splits import Split
 
@@ -60,7 +61,10 @@ class Served(nn.Module):
 
     def __init__(self, network: nn.Module, kind: Kind, temperature: float) -> None:
         super().__init__()
-        self.network = copy.deepcopy(network).cpu().float()
+        self.network = copy.deepcopy(network).cpu()
+        for layer in self.network.children():
+            if not isinstance(layer, Normalize | Denormalize):  # their figures are float64
+                layer.float()
         self.kind = kind
         self.temperature = temperature
         self.eval()  # the whole of it: an export brings its parts back to the mode that it found
@@ -71,11 +75,11 @@ class Served(nn.Module):
 
 
 def to_onnx(served: Served, shape: Sequence[int]) -> bytes:
-    """Export for N inputs of `shape`, N free: uint8 `pixels` of images, float32 `rows` of tables.
+    """Export for N inputs of `shape`, N free: uint8 `pixels` of images, float64 `rows` of tables.
 
     Raises InvalidInput where a layer of the user's own cannot be exported.
     """
-    name, dtype = ("rows", torch.float32) if len(shape) == 1 else ("pixels", torch.uint8)
+    name, dtype = ("rows", torch.float64) if len(shape) == 1 else ("pixels", torch.uint8)
     buffer = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -101,7 +105,7 @@ def to_onnx(served: Served, shape: Sequence[int]) -> bytes:
     except Exception as error:  # of kinds that ONNX Runtime does not name
         raise InvalidInput("model", f"ONNX Runtime cannot run its export: {_first_line(error)}") from None
     try:
-        session.run(OUTPUTS, {name: np.zeros((2, *shape), np.float32 if len(shape) == 1 else np.uint8)})
+        session.run(OUTPUTS, {name: np.zeros((2, *shape), np.float64 if len(shape) == 1 else np.uint8)})
     except Exception as error:
         told = "its export takes one input at a time; a size in it is written as a number, as by len(inputs)"
         raise InvalidInput("model", f"{told}: {_first_line(error)}") from None

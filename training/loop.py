@@ -21,6 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tailorbird.errors import InvalidInput, TailorbirdError
 from training import code, machine, models, normalization, objectives, optimization
+from training.arrays import widened
 from training.augmentation import augment
 from training.config import AugmentConfig, CustomConfig, LossConfig, Objective, RunConfig
 from training.resident import Resident
@@ -74,7 +75,8 @@ class Run:
         check(config, splits, self.objective)
         self.config = config
         self.kind = splits.kind
-        self.device = machine.choose_device(config.device)
+        numeric = len(splits.train.shape) == 1 or splits.kind == "regression"
+        self.device = machine.choose_device(config.device, doubles=numeric)
         self._chooses = not self.objective.metric.startswith("val_") or len(splits.validation) > 0
         self.on_batch = on_batch
         self._loss = objectives.loss(config.loss, splits.kind)
@@ -225,7 +227,7 @@ class Run:
         network = self._compiled if len(chosen) == self._batch else self.network
         half = torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
         with half, self._blamed():
-            logits = network(inputs).float()
+            logits = widened(network(inputs))
         loss = self._loss(logits, targets)
         weight = share / self._unit
         (loss if weight == 1 else loss * weight).backward()

@@ -8,9 +8,12 @@ from training import models
 from training.config import Device, RunConfig
 
 
-def choose_device(wanted: Device) -> torch.device:
-    """The device to train on; raises InvalidInput where the wanted one is not here."""
-    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+def choose_device(wanted: Device, doubles: bool = False) -> torch.device:
+    """The device to train on; raises InvalidInput where the wanted one is not here, or has no `doubles` if it must."""
+    mps = torch.backends.mps.is_available()
+    if doubles and mps and wanted == "mps":
+        raise InvalidInput("device", "mps has no float64, which numbers are centred in; accepted: auto, cpu")
+    here = {"cuda": torch.cuda.is_available(), "mps": mps and not doubles, "cpu": True}
     if wanted == "auto":
         return torch.device(next(name for name, there in here.items() if there))
     if not here[wanted]:

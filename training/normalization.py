@@ -8,39 +8,39 @@ from training.config import RunConfig
 from training.splits import Split
 
 ROUNDING = 1e-7
-"""What varies by less than this share of itself holds one value throughout, to float32."""
+"""Pixels whose deviation is a smaller share of their range hold one value throughout."""
 
 
 def moments(config: RunConfig, split: Split) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of the inputs, float32 [channels] or [columns], on their scale.
+    """Mean and deviation of the inputs on their scale, float32 [channels] of images, float64 [columns] of rows.
 
     `standard` makes them those of the split; `unit` and `symmetric` bring what images can hold, and what the columns
     of the split do hold, to 0..1 and -1..1.
     """
-    if config.normalize == "none":
-        channels = split.shape[-1] if len(split.shape) != 2 else 1
-        return torch.zeros(channels), torch.ones(channels)
-    mean, deviation = _of_rows(config, split) if len(split.shape) == 1 else _of_images(config, split)
-    return mean, deviation
+    return _of_rows(config, split) if len(split.shape) == 1 else _of_images(config, split)
 
 
 def of_targets(split: Split) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of the numbers to predict, float32 []."""
+    """Mean and deviation of the numbers to predict, float64 []."""
     numbers = as_tensor(split.targets).double()
-    mean = numbers.mean()
-    return mean.float(), _divisor(numbers.std(correction=0), mean)
+    return numbers.mean(), _divisor(numbers.std(correction=0), numbers.amax() > numbers.amin())
 
 
 def _of_rows(config: RunConfig, split: Split) -> tuple[Tensor, Tensor]:
+    columns = split.shape[0]
+    if config.normalize == "none":
+        return torch.zeros(columns, dtype=torch.float64), torch.ones(columns, dtype=torch.float64)
     rows = torch.cat([as_tensor(batch).double() for batch in split.blocks()])
+    low, high = rows.amin(0), rows.amax(0)
     if config.normalize == "standard":
-        mean = rows.mean(0)
-        return mean.float(), _divisor(rows.std(0, correction=0), mean)
-    return _range(config, rows.amin(0), rows.amax(0))
+        return rows.mean(0), _divisor(rows.std(0, correction=0), high > low)
+    return _range(config, low, high)
 
 
 def _of_images(config: RunConfig, split: Split) -> tuple[Tensor, Tensor]:
     channels = split.shape[2] if len(split.shape) == 3 else 1
+    if config.normalize == "none":
+        return torch.zeros(channels), torch.ones(channels)
     if config.normalize != "standard":
         return _range(config, torch.zeros(channels), torch.full((channels,), 255.0))
     # sums of a histogram are exact, and never make a float copy of the data set
@@ -53,17 +53,14 @@ def _of_images(config: RunConfig, split: Split) -> tuple[Tensor, Tensor]:
     means = [float(share @ values) for share in shares]
     variances = [float(share @ (values - mean) ** 2) for share, mean in zip(shares, means, strict=True)]
     deviation = torch.tensor(variances, dtype=torch.float64).sqrt()
-    return 255 * torch.tensor(means), 255 * _divisor(deviation, torch.ones(channels))
+    return 255 * torch.tensor(means), 255 * _divisor(deviation, deviation > ROUNDING).float()
 
 
 def _range(config: RunConfig, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    width = _divisor(high - low, torch.maximum(low.abs(), high.abs()))
-    if config.normalize == "unit":
-        return low.float(), width
-    return ((low + high) / 2).float(), width / 2
+    width = _divisor(high - low, high > low)
+    return (low, width) if config.normalize == "unit" else ((low + high) / 2, width / 2)
 
 
-def _divisor(spread: Tensor, size: Tensor) -> Tensor:
-    """The spread as float32, or 1 where all values are the same: another one that comes later is not blown up."""
-    least = (ROUNDING * size.abs()).float()
-    return torch.where(spread.float() > least, spread.float(), torch.ones(()))
+def _divisor(spread: Tensor, varies: Tensor) -> Tensor:
+    """The spread, or 1 where all values are the same: another one that comes later is not blown up."""
+    return torch.where(varies & (spread > 0), spread, torch.ones_like(spread))

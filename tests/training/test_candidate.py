@@ -215,7 +215,7 @@ def test_a_model_of_a_table_is_a_candidate(known, name, kind, columns):
     assert said == {
         "kind": "table",
         "shape": [columns],
-        "dtype": "float32",
+        "dtype": "float64",
         "classes": list(dealt.classes),
         "columns": list(dealt.columns),
         "objective": kind,

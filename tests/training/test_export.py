@@ -123,7 +123,7 @@ def test_an_export_is_one_file_from_any_number_of_bytes_to_logits_and_probabilit
 def table(kind, rows=60):
     random = np.random.default_rng(5)
     classes = ("benign", "malignant") if kind == "binary" else ("a", "b", "c")
-    inputs = random.normal([0, 500, -3], [1, 200, 0.01], (rows, 3)).astype(np.float32)
+    inputs = random.normal([0, 500, 1.7e9], [1, 200, 20], (rows, 3))
     return Dataset("table", classes, inputs, random.integers(0, len(classes), rows), None, kind, ("x", "y", "z"))
 
 
@@ -138,7 +138,7 @@ def test_tables_are_exported_from_rows_of_numbers(run_config, family, kind):
     assert settled_nodes(made)
     session = ort.InferenceSession(made, providers=["CPUExecutionProvider"])
     [taken] = session.get_inputs()
-    assert (taken.name, taken.type, taken.shape) == ("rows", "tensor(float)", ["batch", 3])
+    assert (taken.name, taken.type, taken.shape) == ("rows", "tensor(double)", ["batch", 3])
     one = export.evaluate(made, dealt.holdout, kind)
     assert one.probabilities.shape == (20, len(dataset.classes))
     parity = export.parity(served, one, dealt.holdout)

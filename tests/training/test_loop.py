@@ -383,13 +383,13 @@ def test_every_kind_learns_rows_of_a_table(run_config, kind, targets):
 
 
 @pytest.mark.parametrize("changes", [{}, {"accumulate": 2, "ema": 0.9}])
-@pytest.mark.parametrize(("unit", "zero"), [(1e-4, 0.0), (1e5, 3e5)])
+@pytest.mark.parametrize(("unit", "zero"), [(1e-4, 0.0), (60.0, 1.7e9)])
 def test_the_unit_of_what_is_predicted_does_not_matter(run_config, unit, zero, changes):
-    inputs = np.random.default_rng(0).normal(size=(120, 4)).astype(np.float32)
-    numbers = (inputs[:, 0] * inputs[:, 1]).astype(np.float32)
+    inputs = np.random.default_rng(0).normal(size=(120, 4))
+    numbers = inputs[:, 0] * inputs[:, 1]
     config = run_config(model=MLP, epochs=10, batch_size=16, optimizer={"lr": 0.01}, **changes)
     epochs = []
-    for targets in (numbers, unit * numbers + np.float32(zero)):
+    for targets in (numbers, unit * numbers + zero):
         made = Dataset("rows", ("price",), inputs, targets, None, "regression")
         dealt = splits.split(made, DataConfig(name="diabetes", validation=30, holdout=0, test=1))
         epochs.append(trained(config, dealt).epochs[-1])
@@ -397,6 +397,17 @@ def test_the_unit_of_what_is_predicted_does_not_matter(run_config, unit, zero, c
     assert scaled.train_loss == pytest.approx(unit**2 * plain.train_loss, rel=1e-3)
     assert scaled.val_loss == pytest.approx(unit**2 * plain.val_loss, rel=1e-3)
     assert plain.val_loss < 0.8 * numbers.var()
+
+
+def test_the_zero_of_a_column_does_not_matter(run_config):
+    column = np.random.default_rng(0).uniform(-60, 60, (400, 1))
+    accuracies = []
+    for inputs in (column, column + 1.7e9):  # seconds since 1970, within minutes of each other
+        made = Dataset("dates", ("early", "late"), inputs, (column[:, 0] > 0).astype(np.int64), None, "binary", ("t",))
+        dealt = splits.split(made, DataConfig(name="digits", validation=100, holdout=0))
+        config = run_config(model={"family": "linear"}, epochs=10, batch_size=16, optimizer={"lr": 0.1})
+        accuracies.append(trained(config, dealt).best.val_accuracy)
+    assert accuracies[0] == pytest.approx(accuracies[1], abs=0.02) and min(accuracies) > 0.95
 
 
 def test_the_network_of_the_best_epoch_is_given_out(run_config, few):

@@ -36,6 +36,13 @@ def test_the_best_device_is_chosen_unless_one_is_asked_for(devices, there, wante
     assert machine.choose_device(wanted) == torch.device(chosen)
 
 
+def test_numbers_are_computed_where_there_is_float64(devices):
+    devices("mps")
+    assert machine.choose_device("auto", doubles=True) == torch.device("cpu")
+    with pytest.raises(InvalidInput, match=r"^device: mps has no float64, .*; accepted: auto, cpu$"):
+        machine.choose_device("mps", doubles=True)
+
+
 @pytest.mark.parametrize(("there", "accepted"), [([], "auto, cpu"), (["mps"], "auto, mps, cpu")])
 def test_a_device_that_is_not_here_is_refused(devices, run_config, few, there, accepted):
     devices(*there)

@@ -8,8 +8,8 @@ from training.datasets import Dataset
 
 
 def moments(rows, normalize):
-    rows = np.asarray(rows, np.float32)
-    made = Dataset("made", ("y",), rows, np.arange(len(rows), dtype=np.float32), None, "regression", ("a", "b"))
+    rows = np.asarray(rows, np.float64)
+    made = Dataset("made", ("y",), rows, np.arange(len(rows), dtype=np.float64), None, "regression", ("a", "b"))
     data = DataConfig(name="diabetes", validation=0, holdout=0, test=1)
     config = RunConfig(data=data, model={"family": "linear"}, normalize=normalize)
     return normalization.moments(config, splits.split(made, data).train)
@@ -20,7 +20,14 @@ def moments(rows, normalize):
 def test_the_unit_of_a_column_does_not_matter(normalize, unit):
     column = np.linspace(0, 1, 20)
     mean, deviation = moments(np.stack([unit * column, column], 1), normalize)
-    assert torch.allclose(mean[0] / unit, mean[1], rtol=1e-5) and torch.allclose(deviation[0] / unit, deviation[1])
+    assert torch.allclose(mean[0] / unit, mean[1]) and torch.allclose(deviation[0] / unit, deviation[1])
+
+
+@pytest.mark.parametrize("normalize", ["standard", "unit", "symmetric"])
+def test_the_zero_of_a_column_does_not_matter(normalize):
+    column = np.linspace(0, 60, 16)
+    mean, deviation = moments(np.stack([1.7e9 + column, column], 1), normalize)
+    assert torch.allclose(mean[0] - 1.7e9, mean[1]) and torch.allclose(deviation[0], deviation[1])
 
 
 @pytest.mark.parametrize("normalize", ["standard", "unit"])
@@ -40,7 +47,7 @@ def test_images_of_one_colour_are_shifted_alone():
 
 
 def test_numbers_to_predict_are_brought_to_a_deviation_of_one():
-    rows, targets = np.zeros((6, 2), np.float32), np.float32([1, 2, 3, 4, 5, 900])
+    rows, targets = np.zeros((6, 2)), np.float64([1, 2, 3, 4, 5, 900])
     split = splits.Split(rows, np.arange(5), targets[:5], np.zeros((5, 16), np.uint8))
     mean, deviation = normalization.of_targets(split)
     assert (mean.item(), deviation.item()) == (3, pytest.approx(2**0.5))

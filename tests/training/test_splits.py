@@ -292,3 +292,9 @@ def test_of_many_small_classes_the_seed_draws_which_are_held_out():
     for classes in held:
         assert len(classes) == 40 and 100 < np.mean(list(classes)) < 300  # not the first ones by name
     assert not held[0] == held[1] == held[2]
+
+
+def test_rows_that_float32_would_make_equal_are_different_examples():
+    rows = 1.7e9 + np.arange(60.0)[:, None]
+    made = Dataset("dates", ("a", "b"), rows, np.arange(60) % 2, None, "binary", ("seconds",))
+    assert not dealt(made, validation=10, holdout=10, test=10).notes

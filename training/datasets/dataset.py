@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from training.config import Kind
 
 Images = NDArray[np.uint8]
-Inputs = NDArray[np.uint8] | NDArray[np.float32]
-Targets = NDArray[np.int64] | NDArray[np.float32]
+Inputs = NDArray[np.uint8] | NDArray[np.float64]
+Targets = NDArray[np.int64] | NDArray[np.float32] | NDArray[np.float64]
 
 PARTS = ("train", "validation", "test")
 """Splits that a set may come with."""
@@ -24,9 +24,9 @@ BLOCK_BYTES = 2**24
 class Dataset:
     """What a model learns from: N examples with what is to be predicted of each.
 
-    `inputs` are images, uint8 [N, H, W] or [N, H, W, 3], or the rows of a table, float32 [N, columns]; they may lie on
+    `inputs` are images, uint8 [N, H, W] or [N, H, W, 3], or the rows of a table, float64 [N, columns]; they may lie on
     disk. `targets` are indices of `classes`, int64 [N], where the kind is multiclass or binary; 0 or 1 for each of
-    them, float32 [N, classes], where it is multilabel; numbers, float32 [N], where it is regression, whose one class
+    them, float32 [N, classes], where it is multilabel; numbers, float64 [N], where it is regression, whose one class
     names them. `test` and `validation` are None where no such split was set apart. `notes` say what was done to the
     files.
     """

@@ -13,6 +13,8 @@ from training.config import Kind
 from training.datasets.dataset import Dataset, Inputs, Targets, blocks
 
 FIELD = "data.name"
+FLOATS = (np.float64, np.float32)
+TARGETS = {"multiclass": (np.int64,), "binary": (np.int64,), "multilabel": (np.float32,), "regression": FLOATS}
 
 
 def load(reference: str) -> Dataset:
@@ -26,13 +28,17 @@ def load(reference: str) -> Dataset:
         problem = next(problems(made), None)
     if problem:
         raise InvalidInput(FIELD, f"the data set of {reference} {problem}")
-    parts: dict[str, Any] = {name: tuple(map(_laid_out, part)) for name, part in made.parts.items()}
+    parts: dict[str, Any] = {
+        name: (_laid_out(inputs, inputs.ndim == 2), _laid_out(targets, made.kind == "regression"))
+        for name, (inputs, targets) in made.parts.items()
+    }
     inputs, targets = parts.pop("train")
     return replace(made, inputs=inputs, targets=targets, **parts)
 
 
-def _laid_out(array: NDArray[Any]) -> NDArray[Any]:
-    """A copy of a view that runs backwards, which torch does not take."""
+def _laid_out(array: NDArray[Any], numbers: bool) -> NDArray[Any]:
+    """The array, numbers as float64; a copy of a view that runs backwards, which torch does not take."""
+    array = array.astype(np.float64, copy=False) if numbers else array
     return np.ascontiguousarray(array) if min(array.strides, default=0) < 0 else array
 
 
@@ -62,11 +68,11 @@ def _classes_of(kind: Kind) -> tuple[int, int | None]:
 
 def _of_inputs(name: str, inputs: Inputs) -> Iterator[str]:
     image = inputs.dtype == np.uint8 and (inputs.ndim == 3 or (inputs.ndim == 4 and inputs.shape[3] == 3))
-    row = inputs.dtype == np.float32 and inputs.ndim == 2
+    row = inputs.dtype in FLOATS and inputs.ndim == 2
     if not (image or row):
         yield (
             f"has {name} of {inputs.dtype} {list(inputs.shape)}; accepted: uint8 [N, H, W] or [N, H, W, 3], "
-            f"float32 [N, columns]"
+            f"float64 or float32 [N, columns]"
         )
     if not inputs.size:
         yield f"has no {name}"
@@ -77,15 +83,15 @@ def _of_inputs(name: str, inputs: Inputs) -> Iterator[str]:
 def _of_targets(name: str, targets: Targets, dataset: Dataset, count: int) -> Iterator[str]:
     classes = len(dataset.classes)
     shape = (count, classes) if dataset.kind == "multilabel" else (count,)
-    dtype = np.int64 if dataset.kind in ("multiclass", "binary") else np.float32
-    if targets.dtype != dtype or targets.shape != shape:
+    accepted = TARGETS[dataset.kind]
+    if targets.dtype not in accepted or targets.shape != shape:
+        dtypes = " or ".join(str(np.dtype(dtype)) for dtype in accepted)
         yield (
-            f"has {name} of {targets.dtype} {list(targets.shape)}; accepted of {dataset.kind}: "
-            f"{np.dtype(dtype)} {list(shape)}"
+            f"has {name} of {targets.dtype} {list(targets.shape)}; accepted of {dataset.kind}: {dtypes} {list(shape)}"
         )
     if dataset.kind == "multilabel" and not np.isin(targets, (0, 1)).all():
         yield f"has {name} other than 0 and 1"
     elif dataset.kind == "regression" and not np.isfinite(targets).all():
         yield f"has {name} that are no finite numbers"
-    elif dtype == np.int64 and (targets.min() < 0 or targets.max() >= classes):
+    elif dataset.kind in ("multiclass", "binary") and (targets.min() < 0 or targets.max() >= classes):
         yield f"has {name} from {targets.min()} to {targets.max()}; accepted: indices of its {classes} classes"

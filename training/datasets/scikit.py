@@ -26,7 +26,7 @@ def _only(made: Dataset, columns: Sequence[str]) -> Dataset:
     if unknown := [name for name in columns if name not in known]:
         raise InvalidInput("data.columns", f"there is no column {unknown[0]!r}; the columns are {', '.join(known)}")
     places = [known.index(name) for name in columns]
-    rows = np.ascontiguousarray(made.inputs[:, places], np.float32)
+    rows = np.ascontiguousarray(made.inputs[:, places], np.float64)
     return replace(made, inputs=rows, columns=tuple(columns))
 
 
@@ -68,12 +68,12 @@ def _diabetes() -> Dataset:
     from sklearn.datasets import load_diabetes
 
     found = load_diabetes(scaled=False)
-    return _table("diabetes", found, ("progression",), found.target.astype(np.float32), "regression")
+    return _table("diabetes", found, ("progression",), found.target.astype(np.float64), "regression")
 
 
 def _table(name: str, found: Any, classes: tuple[str, ...], targets: Any, kind: Any) -> Dataset:
     columns = tuple(map(str, found.feature_names))
-    return Dataset(name, classes, found.data.astype(np.float32), targets, None, kind, columns)
+    return Dataset(name, classes, found.data.astype(np.float64), targets, None, kind, columns)
 
 
 MAKERS: dict[str, Callable[[], Dataset]] = {

@@ -66,7 +66,7 @@ def load(config: DataConfig, folder: Path) -> Dataset:
     if kind == "multilabel":
         raise InvalidInput("data.label", "must be a list of columns where data.kind is multilabel")
     if kind == "regression":
-        values = np.asarray([_number(path, one) for one in found[0]], np.float32)
+        values = np.asarray([_number(path, one) for one in found[0]], np.float64)
         return Dataset(path.stem, (labels[0],), inputs, values, None, kind, columns)
     classes, indices = _classes(path, found[0], config.kind)
     return Dataset(path.stem, classes, inputs, indices, None, kind, columns)
@@ -154,17 +154,17 @@ def _parquet(path: Path) -> Iterator[Rows]:
 
 def _read(
     path: Path, table: Rows, columns: Sequence[str], labels: Sequence[str]
-) -> tuple[NDArray[np.float32], list[list[Cell]]]:
+) -> tuple[NDArray[np.float64], list[list[Cell]]]:
     """The numbers of the columns [N, columns], and the cells of each label."""
     where = [(table.columns.index(name), name) for name in columns]
     wanted = [(table.columns.index(name), name) for name in labels]
-    numbers = array("f")
+    numbers = array("d")
     found: list[list[Cell]] = [[] for _ in labels]
     for place, row in table.rows:
         numbers.extend([_number(path, Cell(place, name, row[at])) for at, name in where])
         for cells, (at, name) in zip(found, wanted, strict=True):
             cells.append(Cell(place, name, _present(path, Cell(place, name, row[at]))))
-    return np.frombuffer(numbers, np.float32).reshape(-1, len(columns)), found
+    return np.frombuffer(numbers, np.float64).reshape(-1, len(columns)), found
 
 
 def _present(path: Path, cell: Cell) -> Any:

@@ -1,6 +1,10 @@
-"""The first layer of every network, which makes it take raw inputs, and the last one of those that give a number."""
+"""The first layer of every network, which makes it take raw inputs, and the last one of those that give a number.
+
+Both count in float64: of a date in seconds, or an identifier, float32 keeps only what is the same in every row.
+"""
 
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +13,8 @@ from torch import Tensor, nn
 class Normalize(nn.Module):
     """Inputs less `mean`, over `deviation`: one of each for every channel or column, on the scale of the inputs.
 
-    uint8 images [N, H, W] or [N, H, W, C] become float32 [N, C, H, W]; rows [N, columns] stay so, as float32.
+    uint8 images [N, H, W] or [N, H, W, C] become float32 [N, C, H, W]; rows [N, columns] are centred and divided in
+    float64, where the figures are, before they become float32.
     """
 
     mean: Tensor
@@ -17,26 +22,32 @@ class Normalize(nn.Module):
 
     def __init__(self, mean: Tensor | Sequence[float], deviation: Tensor | Sequence[float]) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
-        self.register_buffer("deviation", torch.as_tensor(deviation, dtype=torch.float32).view(1, -1, 1, 1))
+        self.register_buffer("mean", torch.as_tensor(mean).view(1, -1, 1, 1))
+        self.register_buffer("deviation", torch.as_tensor(deviation).view(1, -1, 1, 1))
+
+    @classmethod
+    def blank(cls, shape: Sequence[int]) -> Self:
+        """One for inputs of `shape` that changes nothing, until a checkpoint gives it its figures."""
+        channels, kind = 1 if len(shape) == 2 else shape[-1], torch.float64 if len(shape) == 1 else torch.float32
+        return cls(torch.zeros(channels, dtype=kind), torch.ones(channels, dtype=kind))
 
     def forward(self, inputs: Tensor) -> Tensor:
         if inputs.dim() == 2:
-            return (inputs.to(torch.float32) - self.mean.flatten()) / self.deviation.flatten()
+            return ((inputs.to(torch.float64) - self.mean.flatten()) / self.deviation.flatten()).to(torch.float32)
         channels_first = inputs.unsqueeze(1) if inputs.dim() == 3 else inputs.permute(0, 3, 1, 2)
         return (channels_first.to(torch.float32) - self.mean) / self.deviation
 
 
 class Denormalize(nn.Module):
-    """Outputs [N, 1] times `deviation`, plus `mean`: both of what is predicted, in whose units they then are."""
+    """Outputs [N, 1] times `deviation`, plus `mean`, as float64: both of what is predicted, whose units they take."""
 
     mean: Tensor
     deviation: Tensor
 
     def __init__(self, mean: Tensor | float, deviation: Tensor | float) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32))
-        self.register_buffer("deviation", torch.as_tensor(deviation, dtype=torch.float32))
+        self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float64))
+        self.register_buffer("deviation", torch.as_tensor(deviation, dtype=torch.float64))
 
     def forward(self, outputs: Tensor) -> Tensor:
-        return outputs.to(torch.float32) * self.deviation + self.mean
+        return outputs.to(torch.float64) * self.deviation + self.mean

@@ -96,7 +96,7 @@ def test_a_table_is_described_by_its_label(tailorbird, tmp_path, labels, kind, s
     (tmp_path / "t.csv").write_text(text)
     told = tailorbird("data", "t.csv", *(f"--label={label}" for label in labels), "--out", tmp_path / "scatter.png")
     assert told.returncode == 0, told.stderr
-    assert f"float32, {kind}" in " ".join(told.stdout.split()) and "scatter matrix: " in told.stdout
+    assert f"float64, {kind}" in " ".join(told.stdout.split()) and "scatter matrix: " in told.stdout
     assert (shown if kind != "binary" else "1") in told.stdout and "columns: " in told.stdout
     assert Image.open(tmp_path / "scatter.png").width > 300
 

@@ -11,7 +11,7 @@ from training import datasets
 from training.config import DataConfig
 from training.datasets import Dataset, own
 
-ROWS = np.arange(12, dtype=np.float32).reshape(6, 2)
+ROWS = np.arange(12, dtype=np.float64).reshape(6, 2)
 IMAGES = np.zeros((6, 4, 4), np.uint8)
 CLASSES = np.array([0, 1, 2, 0, 1, 2])
 SOUND = {
@@ -38,7 +38,7 @@ def test_a_sound_one_has_no_problems(kind):
         ("images", {"classes": (0, 1, 2)}, "has classes that are not names"),
         ("images", {"inputs": IMAGES.astype(np.float32)}, r"has inputs of float32 \[6, 4, 4\]; accepted: uint8"),
         ("images", {"inputs": np.zeros((6, 4, 4, 4), np.uint8)}, r"has inputs of uint8 \[6, 4, 4, 4\]"),
-        ("rows", {"inputs": ROWS.astype(np.float64)}, r"has inputs of float64 \[6, 2\]"),
+        ("rows", {"inputs": ROWS.astype(np.int64)}, r"has inputs of int64 \[6, 2\]"),
         ("rows", {"inputs": ROWS * np.nan}, "has inputs that are no finite numbers"),
         ("images", {"inputs": IMAGES[:0], "targets": CLASSES[:0]}, "has no inputs"),
         ("images", {"targets": CLASSES[:5]}, r"has targets of int64 \[5\]; accepted of multiclass: int64 \[6\]"),
@@ -81,6 +81,10 @@ def mapped():
 def bad():
     return Dataset("mine", ("a", "b"), np.zeros((4, 2, 2)), np.array([0, 1, 0, 1]), None)
 
+def single():
+    rows = np.float32([[0.5], [1.5], [2.5]])
+    return Dataset("mine", ("y",), rows, rows[:, 0], (rows, rows[:, 0]), "regression", ("x",))
+
 def none():
     pass
 
@@ -119,6 +123,11 @@ def test_a_function_of_the_users_own_makes_one(load):
 def test_what_it_gets_wrong_is_told(load, name, problem):
     with pytest.raises(InvalidInput, match=problem):
         load(name)
+
+
+def test_numbers_of_single_precision_become_float64_in_every_part(load):
+    made = load("single")
+    assert {array.dtype for part in made.parts.values() for array in part} == {np.dtype(np.float64)}
 
 
 def test_views_that_run_backwards_are_copied(load):

@@ -53,7 +53,7 @@ def test_tables_say_what_is_predicted():
     assert (cancer.kind, cancer.classes, cancer.inputs.shape) == ("binary", ("malignant", "benign"), (569, 30))
     assert (cancer.targets == load_breast_cancer().target).all()
     diabetes = load("diabetes")
-    assert (diabetes.kind, diabetes.inputs.shape, diabetes.targets.dtype) == ("regression", (442, 10), np.float32)
+    assert (diabetes.kind, diabetes.inputs.shape, diabetes.targets.dtype) == ("regression", (442, 10), np.float64)
     assert diabetes.targets.min() >= 25 and diabetes.inputs[:, 0].max() == 79  # years of age, not scaled
 
 
