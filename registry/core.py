@@ -1,11 +1,12 @@
 """A handle on the registry: its database and its blobs."""
 
 from contextlib import AbstractContextManager
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from registry.databases.database import open_database
+from registry.databases.database import Database, open_database
 from registry.storage.blobs import open_store
 
 if TYPE_CHECKING:
@@ -19,12 +20,25 @@ The others are `model:NAME`, `sweep:ID`, `feedback` and `schema`.
 
 
 class Registry:
-    """What `versions`, `aliases`, `ledger` and `feedback` work on."""
+    """What `versions`, `aliases`, `ledger` and `feedback` work on; nothing is asked or made before it is used."""
 
     def __init__(self, settings: "Settings") -> None:
         self.settings = settings
-        self.database = open_database(settings.database)
         self.blobs = open_store(settings.storage)
+        self._database: Database | None = None
+        self._lock = Lock()
+
+    @property
+    def database(self) -> Database:
+        """Opened by its first use; raises Unavailable, and is tried again by the next, where that is not possible."""
+        if self._database is None:
+            opened = open_database(self.settings.database)  # a server that is gone makes nobody wait for another
+            with self._lock:
+                if self._database is None:
+                    self._database = opened
+            if opened is not self._database:
+                opened.close()
+        return self._database
 
     def atomic(self, *locks: str) -> AbstractContextManager[sa.Connection]:
         """The one way to write to the database; see `Database.atomic`."""
@@ -37,7 +51,8 @@ class Registry:
         return self.database.asking()
 
     def close(self) -> None:
-        self.database.close()
+        if self._database is not None:
+            self._database.close()
 
     def __enter__(self) -> "Registry":
         return self

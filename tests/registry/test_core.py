@@ -1,9 +1,16 @@
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
-from registry import aliases, versions
+import pytest
+
+from registry import aliases, core, versions
 from registry.core import Registry
+from registry.databases.database import Database, connect
+from tailorbird.errors import Unavailable
 from tailorbird.settings import SQLITE
 
 
@@ -33,6 +40,40 @@ def test_a_handle_that_is_closed_can_be_opened_anew(settings, register):
     for number in (1, 2):
         with Registry(settings) as registry:
             assert register(registry).number == number
+
+
+def test_nothing_is_asked_before_it_is_used(postgres, embedded):
+    url = postgres.empty()
+    with Registry(embedded.model_copy(update={"database_url": url})) as registry:
+        for _ in range(2):
+            with pytest.raises(Unavailable, match="`tailorbird registry migrate` brings it up to date"):
+                aliases.current(registry, "fashion")
+        with closing(connect(url)) as opened:
+            opened.migrate()
+        assert aliases.current(registry, "fashion") is None
+    with Registry(embedded):
+        assert not embedded.home.exists()
+
+
+def test_many_that_use_a_handle_first_open_one_database(settings, monkeypatch):
+    opened, start = [], threading.Barrier(4)
+    closing_one, opening_one = Database.close, core.open_database
+
+    def open_together(url):
+        start.wait()
+        opened.append(opening_one(url))
+        return opened[-1]
+
+    def close(database):
+        opened.remove(database)
+        closing_one(database)
+
+    monkeypatch.setattr(core, "open_database", open_together)
+    monkeypatch.setattr(Database, "close", close)
+    with Registry(settings) as registry, ThreadPoolExecutor(4) as pool:
+        used = list(pool.map(lambda _: registry.database, range(4)))
+        assert opened == [registry.database] and used == opened * 4
+    assert opened == []
 
 
 def test_importing_the_registry_is_light():
