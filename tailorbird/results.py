@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
+from torch import nn
 
 from registry import packages, versions
 from registry.cards import contents
@@ -29,9 +30,6 @@ from training.datasets import Dataset
 from training.loop import Epoch
 from training.models import Denormalize, Normalize
 from training.splits import Split
-
-if TYPE_CHECKING:
-    from torch import nn
 
 T = TypeVar("T")
 CONFIG = "config.yaml"
@@ -106,7 +104,7 @@ class Results:
         measured = [one for one in epochs if not math.isnan(one.val_loss)]
         return min(measured, key=lambda one: one.val_loss).epoch if measured else epochs[-1].epoch
 
-    def network(self) -> "nn.Sequential":
+    def network(self) -> nn.Sequential:
         """The model with its weights."""
         signature, config = self.signature(), self.config()
         if isinstance(config.model, CustomConfig) and not self.own_code:

@@ -2,17 +2,19 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import Annotated, Any, get_args
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
+from tailorbird import settings, terminal
 from tailorbird.commands.options import AsJson, print_json, write_out
 from tailorbird.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from training.datasets import Dataset
+from training import config, datasets
+from training.config import CODE, IMAGES, TABLE, Published
+from training.datasets import Dataset
+from training.datasets.table import SUFFIXES
 
 
 def data(
@@ -43,9 +45,6 @@ def data(
 
     Example: tailorbird data fashion_mnist --out sheet.png
     """
-    from tailorbird import settings, terminal
-    from training import config, datasets
-
     here = settings.load()
     options = {"label": _labels(label), "size": _size(size), "colour": colour, "skip_broken": skip_broken}
     given = {key: value for key, value in options.items() if value is not None}
@@ -61,9 +60,6 @@ def data(
 
 def _source(name: str, folder: Path) -> dict[str, Any]:
     """The keys of a data config that say where the data are: a name that is known goes before a path."""
-    from training.config import CODE, IMAGES, TABLE, Published
-    from training.datasets import table
-
     if name in get_args(Published) or CODE.fullmatch(name):
         return {"name": name}
     path = next((one for one in (Path(name).expanduser().absolute(), folder / name) if one.exists()), None)
@@ -72,7 +68,7 @@ def _source(name: str, folder: Path) -> dict[str, Any]:
         raise InvalidInput(
             "NAME|PATH", f"{name!r} is no data set, and no file or folder here or below {folder}; data sets are {known}"
         )
-    tabular = path.suffix.lower() in table.SUFFIXES and path.is_file()
+    tabular = path.suffix.lower() in SUFFIXES and path.is_file()
     return {"name": TABLE if tabular else IMAGES, "path": str(path)}
 
 
@@ -88,15 +84,13 @@ def _size(given: str | None) -> int | tuple[int, int] | None:
     return (int(found[1]), int(found[2])) if found[2] else int(found[1])
 
 
-def _picture(dataset: "Dataset") -> bytes:
-    from training import plots
+def _picture(dataset: Dataset) -> bytes:
+    from training import plots  # loads matplotlib
 
     return plots.scatter_matrix(dataset) if dataset.columns else plots.contact_sheet(dataset)
 
 
-def _show(dataset: "Dataset", out: Path | None, console: "Console") -> None:
-    from rich.table import Table
-
+def _show(dataset: Dataset, out: Path | None, console: Console) -> None:
     record = dataset.record()
     shape = "x".join(map(str, record["shape"])) if len(record["shape"]) > 1 else f"{record['shape'][0]} columns"
     title = f"{dataset.name}: {shape} {record['dtype']}, {dataset.kind}"

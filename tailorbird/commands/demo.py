@@ -13,16 +13,23 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from PIL import Image
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from registry import versions
+from registry.core import Registry
+from tailorbird import settings, terminal
 from tailorbird.errors import Unavailable
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from tailorbird.settings import Settings
-    from training.datasets import Dataset
-    from tuning.spec import SweepSpec
+from tailorbird.settings import Settings
+from training import datasets, splits
+from training.datasets import Dataset
+from tuning import runner, summary
+from tuning import spec as specs
+from tuning.spec import SweepSpec
 
 IMAGES = 10
 START_SECONDS = 60
@@ -36,9 +43,6 @@ def demo() -> None:
 
     Example: tailorbird demo
     """
-    from tailorbird import settings, terminal
-    from tuning import runner, summary
-
     here, console = settings.load(), terminal.console()
     spec, dataset = _choose(here, console)
     console.rule("sweep")
@@ -56,9 +60,7 @@ def demo() -> None:
     )
 
 
-def _choose(here: "Settings", console: "Console") -> tuple["SweepSpec", "Dataset"]:
-    from training import datasets
-
+def _choose(here: Settings, console: Console) -> tuple[SweepSpec, Dataset]:
     spec = _spec("demo.yaml")
     try:
         return spec, datasets.load(spec.data, here.data, here.cache, here.download_timeout)
@@ -70,30 +72,20 @@ def _choose(here: "Settings", console: "Console") -> tuple["SweepSpec", "Dataset
     return spec, datasets.load(spec.data, here.data, here.cache)
 
 
-def _spec(name: str) -> "SweepSpec":
-    from tuning import spec as specs
-
+def _spec(name: str) -> SweepSpec:
     with resources.as_file(resources.files("tuning") / "specs" / name) as path:
         return specs.read(path, [])
 
 
-def _verify(here: "Settings", model: str, console: "Console") -> None:
-    from registry import versions
-    from registry.core import Registry
-
+def _verify(here: Settings, model: str, console: Console) -> None:
     with Registry(here) as registry:
         champion = versions.resolve(registry, model)
         problems = versions.verify(registry, champion)
     console.print(f"{champion} is {model}@champion: {'; '.join(problems) or 'every file verified'}")
 
 
-def _ask(here: "Settings", spec: "SweepSpec", dataset: "Dataset", model: str, console: "Console") -> None:
+def _ask(here: Settings, spec: SweepSpec, dataset: Dataset, model: str, console: Console) -> None:
     """Send ten test images, one of each class as far as there are, then their true labels."""
-    from rich import box
-    from rich.table import Table
-
-    from training import splits
-
     test = splits.split(dataset, spec.data).test
     chosen = [int((test.targets == index % len(dataset.classes)).argmax()) for index in range(IMAGES)]
     table = Table("image", "true", "predicted", "confidence", "ms", box=box.SIMPLE)
@@ -148,7 +140,7 @@ def _wait(server: subprocess.Popen[str], url: str) -> None:
     raise Unavailable(f"the server was not ready within {START_SECONDS} s")
 
 
-def _post(here: "Settings", url: str, body: bytes, kind: str) -> Any:
+def _post(here: Settings, url: str, body: bytes, kind: str) -> Any:
     headers = {"Content-Type": kind}
     if here.api_token:
         headers["Authorization"] = f"Bearer {here.api_token.get_secret_value()}"
@@ -160,8 +152,6 @@ def _post(here: "Settings", url: str, body: bytes, kind: str) -> Any:
 
 
 def _png(pixels: Any) -> bytes:
-    from PIL import Image
-
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()

@@ -6,16 +6,16 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
-from typing import TYPE_CHECKING
 
 import typer
+from rich.table import Table
+from rich.text import Text
 
-from tailorbird import __version__
+from registry.core import Registry
+from tailorbird import __version__, settings, terminal
 from tailorbird.commands.options import AsJson, print_json
 from tailorbird.errors import TailorbirdError
-
-if TYPE_CHECKING:
-    from tailorbird.settings import Settings
+from tailorbird.settings import PREFIX, Settings
 
 NEEDED = {
     "train": ("torch", "torchvision", "ray", "onnx", "onnxruntime", "scikit-learn"),
@@ -39,11 +39,6 @@ def doctor(as_json: AsJson = False) -> None:
 
     Example: tailorbird doctor
     """
-    from rich.table import Table
-    from rich.text import Text
-
-    from tailorbird import settings, terminal
-
     here = settings.load()
     findings = [finding for check in CHECKS for finding in check(here)]
     if as_json:
@@ -58,7 +53,7 @@ def doctor(as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-def _versions(_: "Settings") -> Iterator[Finding]:
+def _versions(_: Settings) -> Iterator[Finding]:
     yield Finding("tailorbird", "ok", f"{__version__} on Python {sys.version.split()[0]}")
     for extra, names in NEEDED.items():
         missing = [name for name in names if not _installed(name)]
@@ -69,9 +64,7 @@ def _versions(_: "Settings") -> Iterator[Finding]:
             yield Finding(extra, "ok", ", ".join(f"{name} {metadata.version(name)}" for name in names))
 
 
-def _environment(here: "Settings") -> Iterator[Finding]:
-    from tailorbird.settings import PREFIX, Settings
-
+def _environment(here: Settings) -> Iterator[Finding]:
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     for name in sorted(os.environ.keys() - known):
         if name.startswith(PREFIX):
@@ -83,9 +76,7 @@ def _environment(here: "Settings") -> Iterator[Finding]:
     yield Finding("disk", state, f"{free / 2**30:.1f} GiB free for {here.home}", mend)
 
 
-def _registry(here: "Settings") -> Iterator[Finding]:
-    from registry.core import Registry
-
+def _registry(here: Settings) -> Iterator[Finding]:
     try:
         with Registry(here) as registry:
             access = ", read-only" if registry.database.read_only else ""
@@ -105,7 +96,7 @@ def _registry(here: "Settings") -> Iterator[Finding]:
         yield Finding("storage", "ok", here.storage)
 
 
-def _data(here: "Settings") -> Iterator[Finding]:
+def _data(here: Settings) -> Iterator[Finding]:
     if not _installed("torch"):
         return
     from training.datasets import cifar, idx
@@ -121,7 +112,7 @@ def _data(here: "Settings") -> Iterator[Finding]:
         yield Finding("data", "warning", f"{cifar.NAME} {cifar.MISSING} {here.data}", cifar.MEND)
 
 
-def _ray(_: "Settings") -> Iterator[Finding]:
+def _ray(_: Settings) -> Iterator[Finding]:
     if address := os.environ.get("RAY_ADDRESS"):
         yield Finding("ray", "ok", f"cluster at {address}")
     elif _installed("joblib"):
@@ -137,4 +128,4 @@ def _installed(name: str) -> bool:
         return False
 
 
-CHECKS: tuple[Callable[["Settings"], Iterator[Finding]], ...] = (_versions, _environment, _registry, _data, _ray)
+CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (_versions, _environment, _registry, _data, _ray)

@@ -2,14 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from registry.core import Registry
+from tailorbird import settings
 from tailorbird.errors import Unavailable
-
-if TYPE_CHECKING:
-    from registry.core import Registry
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Ref = Annotated[str, typer.Argument(metavar="NAME[:N|@ALIAS]", help="A version.", show_default=False)]
@@ -33,9 +32,6 @@ def write_out(path: Path, data: bytes) -> None:
         raise Unavailable(f"{path} cannot be written: {error.strerror}; --out names another file") from None
 
 
-def open_registry() -> "Registry":
+def open_registry() -> Registry:
     """The registry that the settings name."""
-    from registry.core import Registry
-    from tailorbird import settings
-
     return Registry(settings.load())

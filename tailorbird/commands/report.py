@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from tailorbird.commands.options import AsJson, print_json, write_out
+from tailorbird import terminal
+from tailorbird.commands.options import AsJson, open_registry, print_json, write_out
 
 
 def report(
@@ -19,17 +20,14 @@ def report(
 
     Example: tailorbird report fashion-mlp-1a2b3c --out fashion-mlp.html
     """
-    from registry.core import Registry
-    from tailorbird import settings, terminal
     from tuning.report import page, results
 
-    here = settings.load()
-    with Registry(here) as registry:
-        found = results.read(registry, sweep)
-        path = (out or here.home / "reports" / f"{found.sweep.id}.html").absolute()
-        written = page.html(registry, here, found)
-    write_out(path, written.encode())
+    with open_registry() as registry:
+        recorded = results.read(registry, sweep)
+        path = (out or registry.settings.home / "reports" / f"{recorded.sweep.id}.html").absolute()
+        html = page.html(registry, registry.settings, recorded)
+    write_out(path, html.encode())
     if as_json:
-        print_json({**found.record(), "page": str(path)})
+        print_json({**recorded.record(), "page": str(path)})
     else:
         terminal.console().print(f"report: {path}", soft_wrap=True)

@@ -4,6 +4,9 @@ from typing import Annotated
 
 import typer
 
+from serving import server
+from tailorbird import settings
+
 
 def serve(
     model: Annotated[
@@ -17,8 +20,5 @@ def serve(
 
     Example: tailorbird serve demo@champion --port 3000
     """
-    from serving import server
-    from tailorbird import settings
-
-    here = settings.load()
-    server.serve(here, model or here.model, host, port, workers)
+    configured = settings.load()
+    server.serve(configured, model or configured.model, host, port, workers)

@@ -1,10 +1,15 @@
 """`tailorbird sweeps`: look at the ledger."""
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
+from rich import box
+from rich.table import Column, Table
 
-from tailorbird.commands.options import AsJson, print_json
+from registry import ledger
+from tailorbird import terminal
+from tailorbird.commands.options import AsJson, open_registry, print_json
 
 
 def list_sweeps(as_json: AsJson = False) -> None:
@@ -12,14 +17,7 @@ def list_sweeps(as_json: AsJson = False) -> None:
 
     Example: tailorbird sweeps list
     """
-    from rich import box
-    from rich.table import Column, Table
-
-    from registry import ledger
-    from registry.core import Registry
-    from tailorbird import settings, terminal
-
-    with Registry(settings.load()) as registry:
+    with open_registry() as registry:
         found = ledger.sweeps(registry)
     if as_json:
         print_json([one.record() for one in found])
@@ -38,13 +36,7 @@ def show(
 
     Example: tailorbird sweeps show demo-1a2b3c
     """
-    from dataclasses import asdict
-
-    from registry import ledger
-    from registry.core import Registry
-    from tailorbird import settings
-
-    with Registry(settings.load()) as registry:
+    with open_registry() as registry:
         found = ledger.sweep(registry, sweep)
         trials = ledger.trials(registry, sweep)
     if as_json:
@@ -54,10 +46,6 @@ def show(
 
 
 def _print(found: Any, trials: list[Any]) -> None:
-    from rich import box
-    from rich.table import Table
-
-    from tailorbird import terminal
     from tuning.report.results import kept
     from tuning.spec import parse
     from tuning.summary import cells, figure

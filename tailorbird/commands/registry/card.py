@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+from registry import versions
+from registry.cards import card as cards
+from registry.cards import facts
 from tailorbird.commands.options import Ref, open_registry
 
 
@@ -24,14 +27,10 @@ def card(
 
     Example: tailorbird registry card demo@champion demo.html
     """
-    from registry import versions
-    from registry.cards import card as cards
-    from registry.cards import facts
-
     with open_registry() as registry:
-        found = facts.gather(registry, versions.resolve(registry, version))
+        model_facts = facts.gather(registry, versions.resolve(registry, version))
     if path is None:
-        typer.echo(cards.markdown(found, pictures=False), nl=False)
+        typer.echo(cards.markdown(model_facts, pictures=False), nl=False)
         return
-    for written in cards.write(found, path, overwrite=force):
+    for written in cards.write(model_facts, path, overwrite=force):
         typer.echo(f"wrote {written}")

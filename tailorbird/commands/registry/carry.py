@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+from registry import versions
+from registry.exchange import carrying
+from tailorbird import settings
 from tailorbird.commands.options import AsJson, Ref, Who, open_registry, print_json
 from tailorbird.errors import InvalidInput
 
@@ -20,9 +23,6 @@ def export(
 
     Example: tailorbird registry export demo:1 demo-1.tar.gz --archive
     """
-    from registry import versions
-    from registry.exchange import carrying
-
     if archive and oci:
         raise InvalidInput("--oci", "excludes --archive; give one of them, or none for a folder")
     form: carrying.Form = "archive" if archive else "oci" if oci else "folder"
@@ -45,9 +45,6 @@ def import_version(
 
     Example: tailorbird registry import demo-1.tar.gz
     """
-    from registry.exchange import carrying
-    from tailorbird import settings
-
     with open_registry() as registry:
         made = carrying.import_version(registry, path, settings.who(who), model)
     if as_json:

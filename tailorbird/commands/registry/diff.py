@@ -2,16 +2,19 @@
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
 
+from registry import versions
+from registry.cards import diff as diffs
+from registry.cards.diff import Diff, Pair
+from registry.cards.document import clean
+from tailorbird import terminal
 from tailorbird.commands.options import AsJson, open_registry, print_json
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from registry.cards.diff import Diff, Pair
 
 SHARE = ("{:.2%}", "{:+.2f} points")
 COUNT = ("{:,.0f}", "{:+,.0f}")
@@ -39,10 +42,6 @@ def diff(
 
     Example: tailorbird registry diff demo:1 demo@champion
     """
-    from registry import versions
-    from registry.cards import diff as diffs
-    from tailorbird import terminal
-
     with open_registry() as registry:
         found = diffs.between(registry, versions.resolve(registry, a), versions.resolve(registry, b))
     if as_json:
@@ -51,7 +50,7 @@ def diff(
         _print(found, terminal.console())
 
 
-def _print(found: "Diff", console: "Console") -> None:
+def _print(found: Diff, console: Console) -> None:
     sides = [found.a, found.b]
     for name in ("config", "data", "environment"):
         pairs: dict[str, Pair] = getattr(found, name)
@@ -74,13 +73,8 @@ def _print(found: "Diff", console: "Console") -> None:
 
 
 def _table(
-    console: "Console", title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = True
+    console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = True
 ) -> None:
-    from rich import box
-    from rich.table import Table
-
-    from registry.cards.document import clean
-
     table = Table(box=box.SIMPLE, title=title, title_justify="left")
     for place, column in enumerate(columns):
         table.add_column(column, justify="right" if numbers and place else "left", overflow="fold")
@@ -89,7 +83,7 @@ def _table(
     console.print(table)
 
 
-def _cells(pair: "Pair", value: str, difference: str) -> list[str]:
+def _cells(pair: Pair, value: str, difference: str) -> list[str]:
     apart = None if pair.difference is None else pair.difference * (100 if difference.endswith("points") else 1)
     shown = (value.format(one) if isinstance(one, int | float) else "-" for one in (pair.a, pair.b))
     return [*shown, "-" if apart is None else difference.format(apart) if apart else "0"]
@@ -101,9 +95,7 @@ def _plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _classes(found: "Diff") -> str:
-    from registry.cards.document import clean
-
+def _classes(found: Diff) -> str:
     a, b = found.classes.a, found.classes.b
     only = {found.a: [name for name in a if name not in b], found.b: [name for name in b if name not in a]}
     told = [f"{version} alone has the classes {', '.join(names)}" for version, names in only.items() if names]
@@ -112,7 +104,7 @@ def _classes(found: "Diff") -> str:
     return clean("; ".join(told))
 
 
-def _images(found: "Diff") -> str:
+def _images(found: Diff) -> str:
     images = found.images
     if isinstance(images, str):
         return f"held-out images: {images}"

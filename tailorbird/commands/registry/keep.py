@@ -5,6 +5,11 @@ from typing import Annotated
 
 import typer
 
+from registry import garbage, schema, versions, webhooks
+from registry.cards.document import clean
+from registry.databases import database
+from registry.names import Reference
+from tailorbird import settings
 from tailorbird.commands.options import AsJson, Ref, Who, open_registry, print_json
 from tailorbird.errors import InvalidInput
 
@@ -18,9 +23,6 @@ def tag(
 
     Example: tailorbird registry tag demo:3 camera=north note="relabelled in May"
     """
-    from registry import versions
-    from registry.cards.document import clean
-
     wanted = {}
     for change in changes:
         key, equals, value = change.partition("=")
@@ -45,10 +47,6 @@ def delete(
 
     Example: tailorbird registry delete demo:2
     """
-    from registry import versions
-    from registry.names import Reference
-    from tailorbird import settings
-
     wanted = Reference.parse(version)
     if wanted.number is None:
         raise InvalidInput("NAME:N", f"{version!r} names no number; accepted: {wanted.model}:1, {wanted.model}:2, …")
@@ -68,8 +66,6 @@ def gc(
 
     Example: tailorbird registry gc --dry-run
     """
-    from registry import garbage
-
     with open_registry() as registry:
         found = garbage.collect(registry, age=timedelta(hours=hours), dry_run=dry_run)
     if as_json:
@@ -84,10 +80,6 @@ def migrate() -> None:
 
     Example: tailorbird registry migrate
     """
-    from registry import schema
-    from registry.databases import database
-    from tailorbird import settings
-
     opened = database.connect(settings.load().database)
     try:
         before = opened.migrate()
@@ -102,8 +94,6 @@ def notify(as_json: AsJson = False) -> None:
 
     Example: tailorbird registry notify
     """
-    from registry import webhooks
-
     with open_registry() as registry:
         sent = webhooks.deliver(registry)
     if as_json:

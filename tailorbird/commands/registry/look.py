@@ -2,21 +2,25 @@
 
 from dataclasses import asdict
 from operator import itemgetter
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from rich import box
+from rich.table import Table
 
+from registry import aliases, gates, packages, versions
+from registry import history as log
+from registry.aliases import Hold
+from registry.cards import facts
+from registry.cards.document import clean
+from registry.cards.facts import Event
+from registry.core import Registry
+from registry.history import Deletion, Move
+from registry.names import Reference
+from registry.versions import Version
+from tailorbird import terminal
 from tailorbird.commands.options import AsJson, Model, Ref, open_registry, print_json
 from tailorbird.errors import Corrupt, InvalidInput
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from registry.aliases import Hold
-    from registry.cards.facts import Event
-    from registry.core import Registry
-    from registry.history import Deletion, Move
-    from registry.versions import Version
 
 Limit = Annotated[int, typer.Option(min=1, max=1_000_000, help="How many at most.")]
 
@@ -31,12 +35,6 @@ def list_versions(
 
     Example: tailorbird registry list demo
     """
-    from rich import box
-    from rich.table import Table
-
-    from registry import versions
-    from tailorbird import terminal
-
     with open_registry() as registry:
         last = None if before is None else _named(registry, before)
         found = versions.page(registry, model, limit=limit + 1, before=last)
@@ -58,9 +56,6 @@ def show(version: Ref, as_json: AsJson = False) -> None:
 
     Example: tailorbird registry show demo@champion
     """
-    from registry import versions
-    from registry.cards import facts
-
     with open_registry() as registry:
         found = versions.resolve(registry, version)
         tags = versions.tags(registry, found)
@@ -81,14 +76,6 @@ def history(
 
     Example: tailorbird registry history demo
     """
-    from rich import box
-    from rich.table import Table
-
-    from registry import aliases
-    from registry import history as log
-    from registry.cards.document import clean
-    from tailorbird import terminal
-
     with open_registry() as registry:
         moves = log.moves(registry, model, limit=limit)
         deletions = log.deletions(registry, model, limit=limit)
@@ -118,8 +105,6 @@ def verify(
 
     Example: tailorbird registry verify --all
     """
-    from registry import versions
-
     if everything == (version is not None):
         raise InvalidInput("NAME:N", "give one version, or --all")
     found: dict[str, list[str]] = {}
@@ -134,18 +119,15 @@ def verify(
         raise Corrupt(f"{len(damaged)} of {len(found)} versions do not verify: {', '.join(damaged)}")
 
 
-def _named(registry: "Registry", reference: str) -> "Version":
+def _named(registry: Registry, reference: str) -> Version:
     """A version, also one that was deleted since the page that ends with it was printed."""
-    from registry import versions
-    from registry.names import Reference
-
     wanted = Reference.parse(reference)
     if wanted.number is None:
         return versions.resolve(registry, wanted)
     return versions.recall(registry, wanted.model, wanted.number)
 
 
-def _events(moves: "list[Move]", deletions: "list[Deletion]", hold: "Hold | None") -> list[dict[str, Any]]:
+def _events(moves: list[Move], deletions: list[Deletion], hold: Hold | None) -> list[dict[str, Any]]:
     """What happened, newest first, as `history --json` prints it."""
     dated = [(one.moved, {"event": "moved", **one.record()}) for one in moves]
     dated += [(one.deleted, {"event": "deleted", **asdict(one)}) for one in deletions]
@@ -153,10 +135,8 @@ def _events(moves: "list[Move]", deletions: "list[Deletion]", hold: "Hold | None
     return [event for _, event in sorted(dated, key=itemgetter(0), reverse=True)]
 
 
-def _files(registry: "Registry", version: "Version") -> dict[str, Any] | None:
+def _files(registry: Registry, version: Version) -> dict[str, Any] | None:
     """The files of a version by name; None, and a warning, where its manifest is damaged."""
-    from registry import packages
-
     try:
         return dict(packages.manifest(registry.blobs, version.manifest)["files"])
     except Corrupt as error:
@@ -164,13 +144,7 @@ def _files(registry: "Registry", version: "Version") -> dict[str, Any] | None:
         return None
 
 
-def _print(found: "Version", tags: dict[str, str], events: "tuple[Event, ...]", files: dict[str, Any] | None) -> None:
-    from rich import box
-    from rich.table import Table
-
-    from registry import gates
-    from tailorbird import terminal
-
+def _print(found: Version, tags: dict[str, str], events: tuple[Event, ...], files: dict[str, Any] | None) -> None:
     evidence, test = found.evidence, found.evidence["test"]
     rows = {
         "aliases": ", ".join(found.aliases) or "-",
@@ -193,11 +167,9 @@ def _print(found: "Version", tags: dict[str, str], events: "tuple[Event, ...]", 
     terminal.console().print(table)
 
 
-def _add(table: "Table", *cells: str) -> None:
-    from registry.cards.document import clean
-
+def _add(table: Table, *cells: str) -> None:
     table.add_row(*("\n".join(map(clean, cell.splitlines())) for cell in cells))
 
 
-def _told(event: "Event") -> str:
+def _told(event: Event) -> str:
     return f"{event.when[:19]} UTC {event.alias}: {'; '.join((event.what, *event.reasons))}"

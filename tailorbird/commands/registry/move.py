@@ -1,15 +1,16 @@
 """`tailorbird registry promote · rollback · hold`."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from registry import aliases, webhooks
+from registry.core import Registry
+from registry.history import Move
+from registry.names import Reference
+from tailorbird import settings
 from tailorbird.commands.options import Alias, AsJson, Model, Who, Why, open_registry, print_json
 from tailorbird.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from registry.core import Registry
-    from registry.history import Move
 
 
 def promote(
@@ -27,10 +28,6 @@ def promote(
 
     Example: tailorbird registry promote demo:3 --why "better on night images"
     """
-    from registry import aliases
-    from registry.names import Reference
-    from tailorbird import settings
-
     wanted = Reference.parse(version)
     if wanted.number is None:
         raise InvalidInput("NAME:N", f"{version!r} names no number; accepted: {wanted.model}:1, {wanted.model}:2, …")
@@ -63,9 +60,6 @@ def rollback(
 
     Example: tailorbird registry rollback demo --why "mistakes shirts for coats"
     """
-    from registry import aliases
-    from tailorbird import settings
-
     with open_registry() as registry:
         move = aliases.rollback(registry, model, alias=alias, to=to, why=why, who=settings.who(who))
         _tell(registry, move, as_json=as_json)
@@ -82,9 +76,6 @@ def hold(
 
     Example: tailorbird registry hold demo --why "audit until Friday"
     """
-    from registry import aliases
-    from tailorbird import settings
-
     with open_registry() as registry:
         made = aliases.hold(registry, model, held=not release, why=why, who=settings.who(who))
     if as_json:
@@ -93,9 +84,7 @@ def hold(
         typer.echo(f"{model} is {'on hold: only people move its aliases' if made.held else 'not on hold any more'}")
 
 
-def _tell(registry: "Registry", move: "Move", *, as_json: bool) -> None:
-    from registry import webhooks
-
+def _tell(registry: Registry, move: Move, *, as_json: bool) -> None:
     if as_json:
         print_json(move.record())
     else:

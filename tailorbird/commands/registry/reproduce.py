@@ -1,14 +1,16 @@
 """`tailorbird registry reproduce`."""
 
-from typing import TYPE_CHECKING
+from rich.console import Console
 
+from registry import versions
+from registry.cards.document import clean
+from tailorbird import reproduction, terminal
 from tailorbird.commands.options import AsJson, Ref, open_registry, print_json
+from tailorbird.commands.train import with_bar
 from tailorbird.errors import TailorbirdError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from tailorbird.reproduction import Reproduction
+from tailorbird.reproduction import Reproduction
+from training import checkpoint
+from training.loop import Run
 
 
 def reproduce(version: Ref, as_json: AsJson = False) -> None:
@@ -16,12 +18,6 @@ def reproduce(version: Ref, as_json: AsJson = False) -> None:
 
     Example: tailorbird registry reproduce demo:1
     """
-    from registry import versions
-    from tailorbird import reproduction, terminal
-    from tailorbird.commands.train import with_bar
-    from training import checkpoint
-    from training.loop import Run
-
     console = terminal.console(stderr=as_json)
     with open_registry() as registry:
         made = reproduction.plan(registry, versions.resolve(registry, version), registry.settings)
@@ -36,9 +32,7 @@ def reproduce(version: Ref, as_json: AsJson = False) -> None:
         raise TailorbirdError(f"{found.version} was not reproduced: {'; '.join(found.problems)}")
 
 
-def _show(found: "Reproduction", console: "Console") -> None:
-    from registry.cards.document import clean
-
+def _show(found: Reproduction, console: Console) -> None:
     weights = "the same bit for bit" if found.weights_equal else f"differ by up to {found.weights_difference:.2g}"
     lines = [
         f"weights of epoch {found.epoch}: {weights}",
