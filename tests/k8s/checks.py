@@ -1,0 +1,263 @@
+"""What holds of every overlay: each check gives a sentence for each problem, and nothing where all is well."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import kubernetes_validate
+
+from tailorbird.settings import PREFIX, Settings
+from tests.k8s.manifests import Object, Pod, name, of_kind, pods
+
+KUBERNETES = "1.37"
+CUSTOM = ("RayJob", "ServiceMonitor", "PodMonitor", "PrometheusRule", "HTTPRoute")
+"""Kinds of CRDs, which Kubernetes' own schemas do not know."""
+LONGEST_RAY_JOB = 47
+OURS = {"HOST", "PORT"}
+
+
+def schemas(objects: list[Object]) -> Iterator[str]:
+    """Kubernetes' own schemas, strictly: an unknown field is dropped by the API server without a word."""
+    for item in objects:
+        if item["kind"] in CUSTOM:
+            continue
+        try:
+            kubernetes_validate.validate(item, KUBERNETES, strict=True)
+        except (kubernetes_validate.ValidationError, kubernetes_validate.SchemaNotFoundError) as error:
+            yield f"{name(item)}: {error}"
+
+
+def restricted(objects: list[Object]) -> Iterator[str]:
+    """The Pod Security Standard `restricted` (https://kubernetes.io/docs/concepts/security/pod-security-standards/)."""
+    for pod in pods(objects):
+        shared = pod.spec.get("securityContext", {})
+        for key in ("hostNetwork", "hostPID", "hostIPC"):
+            if pod.spec.get(key):
+                yield f"{pod.owner}: {key}"
+        if shared.get("runAsNonRoot") is not True or not shared.get("runAsUser", 0):
+            yield f"{pod.owner}: may run as root"
+        if shared.get("seccompProfile", {}).get("type") != "RuntimeDefault":
+            yield f"{pod.owner}: has no seccomp profile"
+        for volume in pod.spec.get("volumes", []):
+            kinds = volume.keys() - {"name"}
+            if not kinds <= {"configMap", "emptyDir", "persistentVolumeClaim", "projected", "secret", "downwardAPI"}:
+                yield f"{pod.owner}: volume {volume['name']} is {sorted(kinds)}"
+        for container in containers(pod):
+            yield from (f"{pod.owner} {container['name']}: {problem}" for problem in _container(container))
+
+
+def _container(container: Object) -> Iterator[str]:
+    context = container.get("securityContext", {})
+    if context.get("allowPrivilegeEscalation") is not False:
+        yield "may escalate its privileges"
+    if context.get("capabilities") != {"drop": ["ALL"]}:
+        yield "keeps capabilities"
+    if context.get("readOnlyRootFilesystem") is not True:
+        yield "has a root file system that can be written"
+    if context.get("privileged") or context.get("runAsUser") == 0:
+        yield "is privileged"
+    if any("hostPort" in port for port in container.get("ports", [])):
+        yield "takes a port of the host"
+
+
+def containers(pod: Pod) -> list[Object]:
+    return [*pod.spec.get("initContainers", []), *pod.spec["containers"]]
+
+
+def resources(objects: list[Object]) -> Iterator[str]:
+    """Every container says what it needs, and has a limit of memory."""
+    for pod in pods(objects):
+        for container in containers(pod):
+            sizes = container.get("resources", {})
+            if not sizes.get("requests", {}).keys() >= {"cpu", "memory"} or "memory" not in sizes.get("limits", {}):
+                yield f"{pod.owner} {container['name']}: has no requests of cpu and memory, or no limit of memory"
+
+
+def images(objects: list[Object]) -> Iterator[str]:
+    for pod in pods(objects):
+        for container in containers(pod):
+            tag = re.search(r"(?::([\w.-]+)|@sha256:[0-9a-f]{64})$", container["image"])
+            if tag is None or tag[1] == "latest":
+                yield f"{pod.owner}: image {container['image']} has no fixed tag"
+
+
+def secrets(objects: list[Object]) -> Iterator[str]:
+    """No secret stands in a file: they are made by commands, and named here."""
+    for item in of_kind(objects, "Secret"):
+        yield f"{name(item)}: is a Secret in a file"
+    secret = re.compile(r"PASSWORD|TOKEN|_KEY|SECRET|DATABASE_URL")
+    literals = [(name(item), key) for item in of_kind(objects, "ConfigMap") for key in item["data"]]
+    literals += [
+        (pod.owner, entry["name"])
+        for pod in pods(objects)
+        for container in containers(pod)
+        for entry in container.get("env", [])
+        if "value" in entry
+    ]
+    yield from (f"{owner}: {key} is a secret in plain sight" for owner, key in literals if secret.search(key))
+
+
+def settings(objects: list[Object]) -> Iterator[str]:
+    """Every variable of ours is one that the code reads."""
+    known = {PREFIX + field.upper() for field in Settings.model_fields} | OURS
+    variables = [(name(item), key) for item in of_kind(objects, "ConfigMap") for key in item["data"] if key.isupper()]
+    variables += [
+        (pod.owner, entry["name"])
+        for pod in pods(objects)
+        for container in containers(pod)
+        for entry in container.get("env", [])
+        if entry["name"].startswith(PREFIX)
+    ]
+    yield from (f"{owner}: {key} is no setting" for owner, key in variables if key not in known)
+    for pod in pods(objects):
+        if pod.spec.get("enableServiceLinks") is not False:
+            yield f"{pod.owner}: gets variables of every Service, {PREFIX}PORT of one named tailorbird among them"
+
+
+def references(objects: list[Object]) -> Iterator[str]:
+    """What is named is there: ConfigMaps, service accounts, claims, the targets of the autoscaler and of routes."""
+    there = {name(item) for item in objects}
+    for pod in pods(objects):
+        wanted = [f"ConfigMap/{value}" for value in _values(pod.spec, "configMap", "configMapRef")]
+        wanted += [f"PersistentVolumeClaim/{claim}" for claim in _values(pod.spec, "persistentVolumeClaim")]
+        if account := pod.spec.get("serviceAccountName"):
+            wanted.append(f"ServiceAccount/{account}")
+        yield from (f"{pod.owner}: names {missing}, which is not there" for missing in wanted if missing not in there)
+    for item in of_kind(objects, "HorizontalPodAutoscaler"):
+        target = item["spec"]["scaleTargetRef"]
+        if f"{target['kind']}/{target['name']}" not in there:
+            yield f"{name(item)}: scales {target['name']}, which is not there"
+
+
+def _values(value: Any, *keys: str) -> Iterator[str]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _values(item, *keys)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key in keys:
+                yield item.get("name") or item["claimName"]
+            else:
+                yield from _values(item, *keys)
+
+
+def selectors(objects: list[Object]) -> Iterator[str]:
+    """Every selector picks something, and what it leads to has the port that it names."""
+    templates = list(pods(objects))
+    for item in of_kind(objects, "Service", "PodDisruptionBudget", "NetworkPolicy", "PodMonitor"):
+        chosen = [pod for pod in templates if _wanted(item).items() <= pod.labels.items()]
+        if not chosen:
+            yield f"{name(item)}: selects no pod"
+        ports = {port["name"] for pod in chosen for box in pod.spec["containers"] for port in box.get("ports", [])}
+        for port in _ports(item):
+            if isinstance(port, str) and port not in ports:
+                yield f"{name(item)}: port {port} is none of {sorted(ports)}"
+    services = of_kind(objects, "Service")
+    for item in of_kind(objects, "ServiceMonitor"):
+        chosen = [service for service in services if _wanted(item).items() <= service["metadata"]["labels"].items()]
+        ports = {port["name"] for service in chosen for port in service["spec"]["ports"]}
+        if not {endpoint["port"] for endpoint in item["spec"]["endpoints"]} <= ports:
+            yield f"{name(item)}: selects no Service with its port"
+    for pod in templates:
+        for container in containers(pod):
+            names = {port["name"] for port in container.get("ports", [])}
+            for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+                asked = container.get(probe, {}).get("httpGet", {}).get("port")
+                if isinstance(asked, str) and asked not in names:
+                    yield f"{pod.owner}: {probe} asks port {asked}, which is none of {sorted(names)}"
+
+
+def _wanted(item: Object) -> dict[str, str]:
+    spec = item["spec"]
+    if item["kind"] == "Service":
+        return dict(spec["selector"])
+    return dict(spec["podSelector" if item["kind"] == "NetworkPolicy" else "selector"]["matchLabels"])
+
+
+def _ports(item: Object) -> Iterator[Any]:
+    spec = item["spec"]
+    match item["kind"]:
+        case "Service":
+            yield from (port["targetPort"] for port in spec["ports"])
+        case "PodMonitor":
+            yield from (endpoint["port"] for endpoint in spec["podMetricsEndpoints"])
+        case "NetworkPolicy":
+            yield from (port["port"] for rule in spec.get("ingress", []) for port in rule.get("ports", []))
+
+
+def isolation(objects: list[Object]) -> Iterator[str]:
+    """Every pod has a policy that says who may reach it and whom it may reach."""
+    policies = of_kind(objects, "NetworkPolicy")
+    for pod in pods(objects):
+        chosen = [policy for policy in policies if _wanted(policy).items() <= pod.labels.items()]
+        closed = {kind for policy in chosen for kind in policy["spec"]["policyTypes"]}
+        if closed != {"Ingress", "Egress"}:
+            yield f"{pod.owner}: has no NetworkPolicy for {sorted({'Ingress', 'Egress'} - closed)}"
+
+
+def kuberay(objects: list[Object]) -> Iterator[str]:
+    """The rules by which KubeRay's operator refuses a RayJob, and those that its release notes ask to be kept."""
+    for item in of_kind(objects, "RayJob"):
+        spec = item["spec"]
+        yield from (f"{name(item)}: {problem}" for problem in (*_job(item, spec), *_cluster(spec["rayClusterSpec"])))
+
+
+def _job(item: Object, spec: Object) -> Iterator[str]:
+    if not re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", item["metadata"]["name"]):
+        yield "its name is no DNS-1035 label"
+    if len(item["metadata"]["name"]) > LONGEST_RAY_JOB:
+        yield f"its name is longer than {LONGEST_RAY_JOB} characters"
+    if spec.get("suspend") and not spec.get("shutdownAfterJobFinishes"):
+        yield "suspend needs shutdownAfterJobFinishes"
+    if spec.get("ttlSecondsAfterFinished", 0) and not spec.get("shutdownAfterJobFinishes"):
+        yield "ttlSecondsAfterFinished needs shutdownAfterJobFinishes"
+    if spec.get("ttlSecondsAfterFinished", 0) < 0:
+        yield "ttlSecondsAfterFinished is negative"
+    if "deletionStrategy" in spec:
+        yield "deletionStrategy excludes shutdownAfterJobFinishes, which Kueue asks for"
+    if spec.get("clusterSelector"):
+        yield "clusterSelector cannot be suspended"
+    if spec["submissionMode"] != "K8sJobMode":
+        yield f"{spec['submissionMode']} has a submitter without securityContext, or none"
+    if spec["submitterPodTemplate"]["spec"].get("restartPolicy") not in ("Never", "OnFailure"):
+        yield "its submitter's restartPolicy must be Never or OnFailure"
+    if spec.get("activeDeadlineSeconds", 0) <= 0:
+        yield "activeDeadlineSeconds must be positive"
+    if spec.get("backoffLimit", 0) < 0:
+        yield "backoffLimit must not be negative"
+    if "runtimeEnvYAML" in spec:
+        yield "runtimeEnvYAML is shown in the dashboard"
+
+
+def _cluster(cluster: Object) -> Iterator[str]:
+    head, groups = cluster["headGroupSpec"], cluster["workerGroupSpecs"]
+    if cluster.get("authOptions", {}).get("mode") != "token":
+        yield "authOptions.mode is not token: who reaches its port runs code"
+    if "enableK8sTokenAuth" in cluster.get("authOptions", {}):
+        yield "enableK8sTokenAuth is refused of RayJobs"
+    if not cluster.get("rayVersion"):
+        yield "token mode needs rayVersion"
+    for feature in ("networkPolicy", "tlsOptions", "historyServerOptions"):
+        if feature in cluster:
+            yield f"{feature} is alpha"
+    version = cluster.get("autoscalerOptions", {}).get("version")
+    for group in (head, *groups):
+        where = group.get("groupName", "head")
+        started = group.get("rayStartParams", {}).keys() & {"num-cpus", "num-gpus", "memory", "resources"}
+        if started and group.get("resources"):
+            yield f"{where}: resources stand in rayStartParams and beside it"
+        if "labels" in group.get("rayStartParams", {}):
+            yield f"{where}: labels do not belong in rayStartParams"
+        if version == "v2" and group["template"]["spec"].get("restartPolicy", "Never") != "Never":
+            yield f"{where}: autoscaler v2 needs restartPolicy Never or none"
+        if group.get("suspend"):
+            yield f"{where}: cannot be suspended with an autoscaler"
+        environment = {entry["name"] for entry in group["template"]["spec"]["containers"][0].get("env", [])}
+        if spoiled := environment & {"RAY_REDIS_ADDRESS", "REDIS_PASSWORD", "REDIS_USERNAME", "RAY_enable_autoscaler_v2"}:
+            yield f"{where}: {sorted(spoiled)} is refused in env"
+    for group in groups:
+        if not group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]:
+            yield f"{group['groupName']}: replicas must lie between minReplicas and maxReplicas"
+
+
+ALL = (schemas, restricted, resources, images, secrets, settings, references, selectors, isolation, kuberay)

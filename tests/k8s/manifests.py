@@ -1,0 +1,71 @@
+"""The manifests of k8s/, rendered by kubectl, and the pods in them."""
+
+import functools
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+K8S = ROOT / "k8s"
+OVERLAYS = sorted(path.name for path in (K8S / "overlays").iterdir())
+Object = dict[str, Any]
+
+
+class Pod(NamedTuple):
+    """A pod template: who makes it, its labels, its spec."""
+
+    owner: str
+    labels: dict[str, str]
+    spec: Object
+
+
+@functools.cache
+def _rendered(folder: Path) -> str:
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed, which renders the manifests")
+    return subprocess.run(["kubectl", "kustomize", folder], check=True, capture_output=True, text=True).stdout
+
+
+def render(overlay: str) -> list[Object]:
+    """The objects of an overlay, parsed anew, so that a test may spoil them."""
+    return list(yaml.load_all(_rendered(K8S / "overlays" / overlay), yaml.CSafeLoader))
+
+
+def of_kind(objects: list[Object], *kinds: str) -> list[Object]:
+    return [item for item in objects if item["kind"] in kinds]
+
+
+def name(item: Object) -> str:
+    return f"{item['kind']}/{item['metadata']['name']}"
+
+
+def pods(objects: list[Object]) -> Iterator[Pod]:
+    for item in objects:
+        spec = item.get("spec", {})
+        match item["kind"]:
+            case "Deployment" | "StatefulSet" | "Job":
+                yield _pod(name(item), spec["template"])
+            case "CronJob":
+                yield _pod(name(item), spec["jobTemplate"]["spec"]["template"])
+            case "RayJob":
+                yield from _ray_pods(item)
+
+
+def _ray_pods(item: Object) -> Iterator[Pod]:
+    spec = item["spec"]
+    cluster = spec["rayClusterSpec"]
+    yield _pod(f"{name(item)} submitter", spec["submitterPodTemplate"])
+    head = _pod(f"{name(item)} head", cluster["headGroupSpec"]["template"])
+    autoscaler = {"name": "autoscaler", "image": head.spec["containers"][0]["image"], **cluster["autoscalerOptions"]}
+    yield head._replace(spec={**head.spec, "containers": [*head.spec["containers"], autoscaler]})
+    for group in cluster["workerGroupSpecs"]:
+        yield _pod(f"{name(item)} {group['groupName']}", group["template"])
+
+
+def _pod(owner: str, template: Object) -> Pod:
+    return Pod(owner, template["metadata"]["labels"], template["spec"])
