@@ -6,18 +6,21 @@
 # pip's index settings enter as build arguments; one that holds CPU wheels of torch keeps gigabytes of CUDA out of `train`:
 #
 #   docker build --target train --build-arg PIP_EXTRA_INDEX_URL=… --tag tailorbird-train .
+#
+# A release gives BASE with its digest: --build-arg BASE=python:3.11-slim-bookworm@sha256:…
+ARG BASE=python:3.11-slim-bookworm
 
-# The dependencies alone, read out of pyproject.toml: no other change in it, and none of the code, installs them anew.
-FROM python:3.11-slim-bookworm AS requirements
+# The dependencies of training alone, read out of pyproject.toml: no other change in it, and none of the code, installs
+# them anew.
+FROM ${BASE} AS requirements
 WORKDIR /src
 COPY pyproject.toml ./
 RUN python -c "import pathlib, tomllib; \
 project = tomllib.loads(pathlib.Path('pyproject.toml').read_text())['project']; \
 extras = project['optional-dependencies']; \
-[pathlib.Path(f'{extra}.txt').write_text('\n'.join(project['dependencies'] + extras[extra] + extras['postgres'] + extras['s3'])) \
- for extra in ('train', 'serve')]"
+pathlib.Path('train.txt').write_text('\n'.join(project['dependencies'] + extras['train'] + extras['postgres'] + extras['s3']))"
 
-FROM python:3.11-slim-bookworm AS build
+FROM ${BASE} AS build
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
@@ -29,9 +32,18 @@ FROM build AS train-packages
 COPY --from=requirements /src/train.txt ./
 RUN pip --python /opt/tailorbird/bin/python install -c constraints.txt -r train.txt
 
+# By hashes, which torch's wheels rule out for training: they differ by index. What serving imports is compiled, which
+# spares each start a second; tests and the descriptions of 400 Amazon services are left out.
 FROM build AS serve-packages
-COPY --from=requirements /src/serve.txt ./
-RUN pip --python /opt/tailorbird/bin/python install -c constraints.txt -r serve.txt
+COPY requirements-serve.txt ./
+RUN pip --python /opt/tailorbird/bin/python install --no-compile --require-hashes -r requirements-serve.txt
+WORKDIR /opt/tailorbird/lib/python3.11/site-packages
+RUN find botocore/data -mindepth 1 -maxdepth 1 -type d ! -name s3 ! -name 'sso*' ! -name sts ! -name signin -exec rm -r {} + \
+ && find . -name tests -type d -prune -exec rm -r {} + \
+ && BENTOML_DO_NOT_TRACK=True /opt/tailorbird/bin/python -c "import _bentoml_impl.server.app, _bentoml_impl.server.serving, \
+_bentoml_impl.worker.service, alembic.command, boto3, onnxruntime, orjson, PIL.Image, psycopg, pydantic_settings, rich.progress, \
+sqlalchemy.dialects.postgresql.psycopg, sqlalchemy.dialects.sqlite, starlette.applications, typer.main, uvicorn.config, yaml; \
+boto3.client('s3', region_name='us-east-1'); PIL.Image.init()"
 
 # The same virtual environment with our own code alone, to be laid over the packages.
 FROM build AS code
@@ -40,7 +52,7 @@ COPY . .
 RUN pip wheel --no-build-isolation --no-deps --wheel-dir /dist . \
  && pip --python /opt/tailorbird/bin/python install --no-deps --no-index /dist/*.whl
 
-FROM python:3.11-slim-bookworm AS base
+FROM ${BASE} AS base
 RUN useradd --uid 10001 --user-group --no-log-init --no-create-home --home-dir /tmp tailorbird \
  && install --directory --owner=tailorbird --group=tailorbird /var/lib/tailorbird
 ENV HOME=/tmp \

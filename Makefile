@@ -5,11 +5,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check check-long studies studies-quick constraints clean
+.PHONY: help demo test check check-long lint-k8s e2e studies studies-quick constraints clean
 .NOTPARALLEL:
 
 help: ## list these targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' Makefile | expand -t 14
 
 demo: .venv/ready-demo ## the main job on real data: sweep, promote, serve, predict
 	$(BIN)/tailorbird demo
@@ -24,6 +24,13 @@ check: .venv/ready-dev ## style, types, and which room may import which
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/hadolint Dockerfile
 
+lint-k8s: .venv/ready-dev ## the manifests of k8s/, rendered and checked, rules and images too; needs kubectl and promtool
+	TAILORBIRD_TEST_NO_SKIPS=1 $(BIN)/python -m pytest tests/k8s
+	$(BIN)/hadolint Dockerfile
+
+e2e: .venv/ready-dev ## the whole system as processes, each part killed in turn: minutes
+	$(BIN)/python -m pytest -m long tests/e2e
+
 check-long: .venv/ready-dev ## the tests that take minutes
 	$(BIN)/python -m pytest -m long
 	$(BIN)/python -m benchmarks.studies --quick
@@ -34,13 +41,19 @@ studies: .venv/ready-demo ## every study that the ledger does not hold finished,
 studies-quick: .venv/ready-demo ## every study for an epoch or a few, to see that it runs: a quarter of an hour
 	$(BIN)/python -m benchmarks.studies --quick
 
-constraints: ## renew constraints.txt with the newest versions that pyproject.toml allows
+constraints: ## renew constraints.txt and requirements-serve.txt with the newest versions that pyproject.toml allows
 	$(PYTHON) -m venv --clear build/resolved
 	build/resolved/bin/pip install '.[train,serve,postgres,s3,dev]'
 	{ echo '# Every version of a tested installation (Python 3.11, Linux); renewed by `make constraints`.'; \
 	  build/resolved/bin/pip freeze --all --exclude pip --exclude tailorbird | sed -E 's/\+.*//; /^nvidia-ml-py=/!{/^(cuda|nvidia|triton)/d}'; \
 	} >build/constraints.txt
 	mv build/constraints.txt constraints.txt
+	build/resolved/bin/pip install uv
+	{ echo '# What the serving image installs, by hash; renewed by `make constraints`.'; \
+	  build/resolved/bin/uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	    --extra serve --extra postgres --extra s3 -c constraints.txt pyproject.toml; \
+	} >build/requirements-serve.txt
+	mv build/requirements-serve.txt requirements-serve.txt
 	rm -r build/resolved
 
 clean: ## remove all that make and the tools made, .venv too

@@ -29,7 +29,19 @@ def make(clone, *arguments):
 
 def test_every_target_is_listed(clone):
     listed = [line.split()[0] for line in make(clone).stdout.splitlines()]
-    assert listed == ["help", "demo", "test", "check", "check-long", "studies", "studies-quick", "constraints", "clean"]
+    assert listed == [
+        "help",
+        "demo",
+        "test",
+        "check",
+        "lint-k8s",
+        "e2e",
+        "check-long",
+        "studies",
+        "studies-quick",
+        "constraints",
+        "clean",
+    ]
 
 
 def test_an_old_python_is_refused_in_one_sentence(clone):

@@ -87,3 +87,17 @@ def test_the_version_is_the_same_everywhere():
     assert tailorbird.__version__ == version
     assert f'org.opencontainers.image.version="{version}"' in (ROOT / "Dockerfile").read_text()
     assert re.search(r"^## \[(.+?)]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[1] == version
+
+
+def test_serving_image_installs_what_was_tested_by_hash():
+    locked = (ROOT / "requirements-serve.txt").read_text().replace("\\\n", " ")
+    versions = dict(re.findall(r"^([\w.-]+)==(\S+)", locked, re.MULTILINE))
+    assert all("--hash=sha256:" in line for line in locked.splitlines() if line and not line.startswith("#"))
+    tested = {canonicalize_name(name): version for name, version in pins().items()}
+    assert {name: version for name, version in versions.items() if tested.get(canonicalize_name(name)) != version} == {}
+    extras = PROJECT["optional-dependencies"]
+    wanted = {
+        canonicalize_name(Requirement(line).name)
+        for line in (*PROJECT["dependencies"], *extras["serve"], *extras["postgres"], *extras["s3"])
+    }
+    assert wanted <= {canonicalize_name(name) for name in versions}, "run `make constraints`"

@@ -253,7 +253,12 @@ def _cluster(cluster: Object) -> Iterator[str]:
         if group.get("suspend"):
             yield f"{where}: cannot be suspended with an autoscaler"
         environment = {entry["name"] for entry in group["template"]["spec"]["containers"][0].get("env", [])}
-        if spoiled := environment & {"RAY_REDIS_ADDRESS", "REDIS_PASSWORD", "REDIS_USERNAME", "RAY_enable_autoscaler_v2"}:
+        if spoiled := environment & {
+            "RAY_REDIS_ADDRESS",
+            "REDIS_PASSWORD",
+            "REDIS_USERNAME",
+            "RAY_enable_autoscaler_v2",
+        }:
             yield f"{where}: {sorted(spoiled)} is refused in env"
     for group in groups:
         if not group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]:

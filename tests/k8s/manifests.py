@@ -69,3 +69,17 @@ def _ray_pods(item: Object) -> Iterator[Pod]:
 
 def _pod(owner: str, template: Object) -> Pod:
     return Pod(owner, template["metadata"]["labels"], template["spec"])
+
+
+def secrets_named(objects: list[Object]) -> Iterator[tuple[str, str | None]]:
+    """The Secrets that pods, Ray and monitors ask for, with the key where one is named."""
+    for pod in pods(objects):
+        for container in pod.spec["containers"]:
+            yield from (
+                (source["secretRef"]["name"], None) for source in container.get("envFrom", []) if "secretRef" in source
+            )
+            for entry in container.get("env", []):
+                if chosen := entry.get("valueFrom", {}).get("secretKeyRef"):
+                    yield chosen["name"], chosen["key"]
+    for item in of_kind(objects, "RayJob"):
+        yield item["spec"]["rayClusterSpec"]["authOptions"]["secretName"], "auth_token"

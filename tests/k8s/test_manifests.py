@@ -58,8 +58,10 @@ SPOILED = {
     ),
     "secret in plain sight": (
         checks.secrets,
-        lambda o: container(o, "Deployment").setdefault("env", []).append(
-            {"name": "TAILORBIRD_RECEIPT_KEY", "value": "0123456789abcdef"}
+        lambda o: (
+            container(o, "Deployment")
+            .setdefault("env", [])
+            .append({"name": "TAILORBIRD_RECEIPT_KEY", "value": "0123456789abcdef"})
         ),
     ),
     "unknown setting": (checks.settings, lambda o: _main(o)["data"].update(TAILORBIRD_MODELS="demo")),
