@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tailorbird import __version__, lazy
+from tailorbird import __version__, lazy, terminal
 from tailorbird.errors import told
 
 COMMANDS = {
@@ -81,5 +81,5 @@ def options(
 
 def main() -> None:
     """The console script."""
-    with told():
+    with terminal.tolerant(), told():
         app()

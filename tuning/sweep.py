@@ -13,6 +13,7 @@ import typer
 if __name__ == "__main__":  # as a script, Python looks for modules beside this file, not in the project
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from tailorbird import terminal
 from tailorbird.errors import told
 
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC.yaml", help="The sweep spec.", show_default=False)]
@@ -37,7 +38,7 @@ def sweep(
 
     Example: tailorbird sweep tuning/specs/fashion-mlp.yaml --set trials=8
     """
-    from tailorbird import settings, terminal
+    from tailorbird import settings
     from tuning import spec as specs
     from tuning import summary
 
@@ -51,7 +52,7 @@ def sweep(
 
     outcome = runner.run(checked, settings.load(), console, settings.who(who), address)
     if as_json:
-        print(json.dumps(outcome.record(), indent=2))
+        terminal.print_product(json.dumps(outcome.record(), indent=2))
     elif checked.promote:
         summary.show_outcome(outcome, checked, console)
     else:
@@ -59,7 +60,7 @@ def sweep(
 
 
 if __name__ == "__main__":
-    with told():
+    with terminal.tolerant(), told():
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
         app.command()(sweep)
         app()

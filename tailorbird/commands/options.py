@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from registry.core import Registry
-from tailorbird import settings
+from tailorbird import settings, terminal
 from tailorbird.errors import Unavailable
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -20,7 +20,7 @@ Who = Annotated[str | None, typer.Option(help="Who is to stand in the records; d
 
 def print_json(value: Any) -> None:
     """Records for machines; lists are arrays."""
-    typer.echo(json.dumps(value, indent=2))
+    terminal.print_product(json.dumps(value, indent=2))
 
 
 def write_out(path: Path, data: bytes) -> None:

@@ -8,6 +8,7 @@ import typer
 from registry import versions
 from registry.cards import card as cards
 from registry.cards import facts
+from tailorbird import terminal
 from tailorbird.commands.options import Ref, open_registry
 
 
@@ -30,7 +31,7 @@ def card(
     with open_registry() as registry:
         model_facts = facts.gather(registry, versions.resolve(registry, version))
     if path is None:
-        typer.echo(cards.markdown(model_facts, pictures=False), nl=False)
+        terminal.print_product(cards.markdown(model_facts, pictures=False).rstrip("\n"))
         return
     for written in cards.write(model_facts, path, overwrite=force):
         typer.echo(f"wrote {written}")
