@@ -1,0 +1,1 @@
+"""What counters and labels of a served model tell of its accuracy: numpy alone, no room."""

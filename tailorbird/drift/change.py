@@ -1,0 +1,38 @@
+"""Whether a model fails more often than it did when it was registered, told label by label.
+
+A mixture of Shiryaev-Roberts statistics: an e-detector (Shin, Ramdas and Rinaldo 2022), whose mean run length to a
+false alarm is at least its threshold, with no tuning and at any rate of errors up to the one that is tolerated.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+TOLERANCE = 0.01
+"""So much more often than its baseline says a model may fail: the baseline was itself measured on few examples."""
+THRESHOLD = 1e5
+"""One false alarm in that many labels, at the most."""
+SHIFTS: Floats = np.array([0.03, 0.05, 0.08, 0.15, 0.3])
+"""The shares of further answers that go wrong, which the statistics are made for."""
+WEIGHTS: Floats = np.array([0.2, 0.4, 0.2, 0.1, 0.1])
+
+
+def start(*streams: int) -> Floats:
+    """The statistics [*streams, shifts] before any label."""
+    return np.zeros((*streams, len(SHIFTS)))
+
+
+def step(statistics: Floats, wrong: NDArray[np.bool_] | bool, error: Floats | float) -> Floats:
+    """The statistics [*streams, shifts] after a label of each stream that says whether the prediction was wrong.
+
+    `error` is how often such a prediction was wrong at registration.
+    """
+    tolerated = np.minimum(np.asarray(error) + TOLERANCE, 0.99)[..., None]
+    feared = tolerated + SHIFTS * (1 - tolerated)
+    likelier = np.where(np.asarray(wrong)[..., None], feared / tolerated, (1 - feared) / (1 - tolerated))
+    return np.asarray((statistics + 1) * likelier)
+
+
+def evidence(statistics: Floats) -> Floats:
+    """The e-detector's value [*streams]; from THRESHOLD on it is an alarm."""
+    return np.asarray(statistics @ WEIGHTS)

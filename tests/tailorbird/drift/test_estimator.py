@@ -1,0 +1,95 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+from tailorbird.drift import cells, estimator
+from tailorbird.drift.estimator import Error, Estimator
+from tailorbird.errors import Corrupt
+
+CLASSES = ("cat", "dog")
+
+
+@pytest.fixture
+def pets() -> Estimator:
+    answers = np.zeros((2, 2, cells.BINS), np.int64)
+    answers[0, 0, 11], answers[0, 1, 3] = 90, 10
+    answers[1, 1, 11], answers[1, 0, 3] = 70, 30
+    weights = np.full((2, cells.BINS), 0.5)
+    weights[:, 11] = 1.0
+    return Estimator(CLASSES, answers, weights, Error(0.015, 0.03, 0.06, 1000))
+
+
+def counts(sure, unsure):
+    table = np.zeros((2, cells.BINS))
+    table[:, 11], table[:, 3] = sure, unsure
+    return table
+
+
+def test_the_estimate_is_the_mean_weight_of_the_predictions(pets):
+    assert pets.fitted(counts((30, 30), (20, 20))) == pytest.approx(0.8)
+    assert pets.fitted(counts((0, 0), (0, 0))) is None
+
+
+def test_an_estimate_is_a_share(pets):
+    low = Estimator(CLASSES, pets.answers, pets.weights - 3, pets.error)
+    assert low.fitted(counts((1, 1), (1, 1))) == 0
+
+
+def test_what_was_held_out_is_known_by_cell(pets):
+    assert pets.accuracy == pytest.approx(0.8)
+    assert pets.correct.sum() == 160
+    assert pets.mix == pytest.approx([0.5, 0.5])
+
+
+def test_the_mix_of_classes_moves_the_other_estimate(pets):
+    cats = 1000 * pets.answers[0] / 100
+    assert pets.mix_moves(cats) == pytest.approx(0.9, abs=0.01)
+    assert pets.mix_moves(np.zeros((2, cells.BINS))) is None
+
+
+def test_a_small_window_must_drop_further_before_it_is_an_alarm(pets):
+    assert pets.least_alarm(100) > pets.least_alarm(1000) > estimator.LEAST_DROP
+    assert pets.least_alarm(0) == math.inf
+
+
+def test_a_file_gives_back_what_was_written(pets):
+    again = estimator.parse(pets.encode(), CLASSES)
+    assert (again.answers == pets.answers).all()
+    assert again.weights == pytest.approx(pets.weights)
+    assert again.error == pets.error
+
+
+def test_of_tables_there_is_the_mix_alone(pets):
+    table = estimator.parse(Estimator(CLASSES, pets.answers, None, None).encode(), CLASSES)
+    assert table.fitted(counts((1, 1), (1, 1))) is None
+    assert table.mix_moves(counts((1, 1), (1, 1))) is not None
+    assert table.least_alarm(1000) == math.inf
+
+
+def edited(pets, **changes):
+    return json.dumps(json.loads(pets.encode()) | changes).encode()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"weights": 3},
+        {"weights": {"cat": {"0": "NaN"}}},
+        {"answers": {}},
+        {"answers": {"cat": {}, "dog": {}}},
+        {"error": {"small": 0.1}},
+        {"error": {"small": "0.1", "p90": 1, "all": 1, "window": 1}},
+    ],
+    ids=str,
+)
+def test_a_file_that_is_no_estimator_is_corrupt(pets, changes):
+    with pytest.raises(Corrupt, match=r"estimator\.json"):
+        estimator.parse(edited(pets, **changes), CLASSES)
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"\xff", b"[" * 100_000])
+def test_what_is_no_object_is_corrupt(data):
+    with pytest.raises(Corrupt):
+        estimator.parse(data, CLASSES)

@@ -1,0 +1,166 @@
+"""The fit of a version's estimator of accuracy on corrupted held-out images, and the error that it states of itself."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tailorbird import bins
+from tailorbird.drift import cells
+from tailorbird.drift.estimator import Error, Estimator
+from training import corruptions
+from training.corruptions import FAMILIES, SEVERITIES
+
+Floats = NDArray[np.float64]
+Answer = Callable[[NDArray[np.uint8]], NDArray[np.floating]]
+"""Probabilities [N, classes] of images [N, ...]."""
+
+WINDOW = 1_000
+WINDOWS = 4_000
+MOST_IMAGES, MOST_NUMBERS = 2_500, 2_000_000
+"""So many images, and so many numbers of them, are corrupted in each way."""
+LEAST_IMAGES = 200
+"""With fewer, nothing is fitted but the mix of classes; and so many are corrupted, however large they are."""
+RIDGE = 0.3
+SMALL_DROP = 0.15
+LEAST_SHARE = 0.05
+"""Windows weigh by one over this plus their drop: what matters is to see a small drop well."""
+STRANGERS, MOST_STRANGERS = "strangers", 0.5
+MOVED, SPREAD = 0.35, (0.3, 1.7)
+"""How many windows have a mix of classes of their own, and powers of ten of how like the usual one it is."""
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """The cell of each of some images, and whether its answer was right."""
+
+    cell: NDArray[np.int64]
+    correct: NDArray[np.bool_]
+
+
+def fit(images: NDArray[np.uint8], targets: NDArray[np.int64], answer: Answer, classes: Sequence[str]) -> Estimator:
+    """The estimator of a model that answers held-out images [N, ...] of targets [N].
+
+    `answer` is asked for the images and for corrupted ones. Windows are drawn of these, with parts clean and mixes of
+    classes moved, and the weights of the cells are fitted by ridge regression towards the baseline's accuracies.
+    """
+    known = mix_only(answer(images), targets, classes)
+    if len(images) < LEAST_IMAGES or images.ndim < 3:
+        return known
+    random = np.random.default_rng(0)
+    most = max(LEAST_IMAGES, min(MOST_IMAGES, MOST_NUMBERS // math.prod(images.shape[1:])))
+    chosen = random.permutation(len(images))[:most]
+    families = _families(images[chosen], targets[chosen], answer, random)
+    clean = _answers(answer(images[chosen]), targets[chosen])
+    windows = _Windows(clean, families, targets[chosen], len(classes), random)
+    return _fitted(known, *windows.draw())
+
+
+def mix_only(probabilities: NDArray[np.floating], targets: NDArray[np.int64], classes: Sequence[str]) -> Estimator:
+    """What is known without corruptions: how the examples of each class are answered."""
+    count = len(classes)
+    answers = _answers(probabilities, targets)
+    width = count * cells.BINS
+    table = np.bincount(targets * width + answers.cell, minlength=count * width)
+    return Estimator(tuple(classes), table.reshape(count, count, cells.BINS), None, None)
+
+
+def _families(
+    images: NDArray[np.uint8], targets: NDArray[np.int64], answer: Answer, random: np.random.Generator
+) -> dict[str, list[_Answers]]:
+    """For each family, the answers at each severity; those to strangers are all wrong."""
+    families = {
+        name: [
+            _answers(answer(corruptions.corrupt(name, images, severity, random)), targets) for severity in SEVERITIES
+        ]
+        for name in FAMILIES
+    }
+    strangers = answer(corruptions.strangers(images, random))
+    return families | {STRANGERS: [_answers(strangers, np.full(len(images), -1))]}
+
+
+def _answers(probabilities: NDArray[np.floating], targets: NDArray[np.int64]) -> _Answers:
+    predicted = probabilities.argmax(1)
+    place = predicted * cells.BINS + bins.indices(probabilities[np.arange(len(predicted)), predicted].astype(float))
+    return _Answers(place, np.asarray(predicted == targets))
+
+
+class _Windows:
+    """Draws windows of traffic: all or part of it corrupted, half of them with another mix of classes."""
+
+    def __init__(
+        self,
+        clean: _Answers,
+        families: Mapping[str, Sequence[_Answers]],
+        targets: NDArray[np.int64],
+        classes: int,
+        random: np.random.Generator,
+    ) -> None:
+        self._clean = clean
+        self._families = [[clean], *families.values()]
+        self._most_shares = [1.0, *(MOST_STRANGERS if name == STRANGERS else 1.0 for name in families)]
+        self._of_class = [np.flatnonzero(targets == index) for index in range(classes)]
+        self._mix = np.bincount(targets, minlength=classes) / len(targets)
+        self._random = random
+
+    def draw(self) -> tuple[Floats, Floats, NDArray[np.int64]]:
+        """Shares of the cells [WINDOWS, cells], accuracies [WINDOWS], and the family of each, 0 where it is clean."""
+        family = self._random.integers(len(self._families), size=WINDOWS)
+        drawn = [self._window(index) for index in family.tolist()]
+        shares, accuracies = zip(*drawn, strict=True)
+        return np.stack(shares), np.array(accuracies), family
+
+    def _window(self, family: int) -> tuple[Floats, float]:
+        random = self._random
+        severities, most = self._families[family], self._most_shares[family]
+        answers = severities[int(random.integers(len(severities)))]
+        share = most * (1.0 if random.random() < 0.5 and most == 1 else random.random())
+        mix = self._mix
+        if random.random() < MOVED:
+            mix = random.dirichlet(mix * 10 ** random.uniform(*SPREAD) + 1e-3)
+        examples, spoiled = self._examples(mix), random.random(WINDOW) < share
+        place = np.where(spoiled, answers.cell[examples], self._clean.cell[examples])
+        correct = np.where(spoiled, answers.correct[examples], self._clean.correct[examples])
+        counts = np.bincount(place, minlength=len(self._mix) * cells.BINS)
+        return counts / WINDOW, float(correct.mean())
+
+    def _examples(self, mix: Floats) -> NDArray[np.int64]:
+        mix = np.where([len(one) > 0 for one in self._of_class], mix, 0)
+        counts = self._random.multinomial(WINDOW, mix / mix.sum()).tolist()
+        drawn = [self._random.choice(one, count) for one, count in zip(self._of_class, counts, strict=True) if count]
+        return np.concatenate(drawn)
+
+
+def _fitted(known: Estimator, shares: Floats, accuracies: Floats, family: NDArray[np.int64]) -> Estimator:
+    """The weights from all windows; the error from those of each family with weights of the others."""
+    start = cells.accuracies(known.counts, known.correct).ravel()
+    reference = known.counts.ravel() / known.counts.sum()
+    start = start + known.accuracy - reference @ start  # what held-out examples score is met exactly
+    moved, rest = shares - reference, accuracies - shares @ start
+    importance = 1 / (LEAST_SHARE + np.maximum(known.accuracy - accuracies, 0))
+    estimates = np.empty_like(accuracies)
+    for index in np.unique(family):
+        left_out = family == index
+        learnt = _ridge(moved[~left_out], rest[~left_out], importance[~left_out])
+        estimates[left_out] = shares[left_out] @ start + moved[left_out] @ learnt
+    learnt = _ridge(moved, rest, importance)
+    weights = start + learnt - reference @ learnt  # shares sum to 1, so a constant may stand in every weight
+    error = _error(np.clip(estimates, 0, 1) - accuracies, known.accuracy - accuracies)
+    return replace(known, weights=weights.reshape(known.counts.shape), error=error)
+
+
+def _ridge(moved: Floats, rest: Floats, importance: Floats) -> Floats:
+    """Coefficients [cells] of weighted ridge regression without an intercept; cells are scaled as they vary."""
+    scales = np.sqrt((moved**2).mean(0))
+    scaled = np.divide(moved, scales, out=np.zeros_like(moved), where=scales > 0)
+    weighted = scaled * (importance / importance.mean())[:, None]
+    gram = weighted.T @ scaled + RIDGE * len(moved) * np.eye(len(scales))
+    found = np.linalg.solve(gram, weighted.T @ rest)
+    return np.asarray(np.divide(found, scales, out=np.zeros_like(found), where=scales > 0))
+
+
+def _error(differences: Floats, drops: Floats) -> Error:
+    off, small = np.abs(differences), drops < SMALL_DROP
+    return Error(float(off[small].mean()), float(np.quantile(off[small], 0.9)), float(off.mean()), WINDOW)
