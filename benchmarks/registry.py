@@ -32,6 +32,7 @@ from benchmarks import report
 from benchmarks.workers import ROOT, Worker, once, worker
 from registry import aliases, packages, schema, versions
 from registry.core import Registry
+from registry.requests import Promotion
 from tailorbird.settings import SQLITE, Settings
 from tests import postgres
 
@@ -256,7 +257,7 @@ def _registry(home: Path, server: postgres.Server | None, large: int = 320_000) 
             folder = _package(home / "packages" / str(number), large)
             files = {path.name: path.read_bytes() for path in folder.iterdir()}
             versions.register(registry, "bench", files, MEASURED, {"sweep": "bench-1"}, "benchmark")
-        aliases.promote(registry, "bench", 1, why="to be measured", who="benchmark")
+        aliases.promote(registry, Promotion("bench", 1, why="to be measured", who="benchmark"))
         yield registry
 
 

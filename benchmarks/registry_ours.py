@@ -11,6 +11,7 @@ from registry import aliases, evidence, gates, versions
 from registry.core import Registry
 from registry.evidence import Evidence
 from registry.policy import Policy
+from registry.requests import Promotion, Rollback
 from tailorbird.errors import Refused
 from tailorbird.settings import Settings
 
@@ -29,12 +30,12 @@ class Ours:
         versions.register(self.registry, "bench", files, MEASURED, {"sweep": "bench-1"}, "benchmark")
 
     def promote(self, number: int) -> None:
-        aliases.promote(self.registry, "bench", number, why="to be measured", who="benchmark")
+        aliases.promote(self.registry, Promotion("bench", number, why="to be measured", who="benchmark"))
 
     def rollback(self, number: int) -> None:
         """Back from a version that it is promoted to first."""
         self.promote(number)
-        aliases.rollback(self.registry, "bench", why="to be measured", who="benchmark")
+        aliases.rollback(self.registry, Rollback("bench", why="to be measured", who="benchmark"))
 
     def refuse(self, number: int) -> None:
         """A deletion of a version that is needed."""

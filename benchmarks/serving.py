@@ -30,6 +30,7 @@ from PIL import Image
 from benchmarks import report
 from registry import aliases, versions
 from registry.core import Registry
+from registry.requests import Promotion
 from tailorbird.settings import Settings
 from training import candidate, checkpoint, datasets, splits
 from training.config import RunConfig
@@ -88,7 +89,7 @@ def _tailorbird(folder: Path) -> Iterator[int]:
     with Registry(settings) as registry:
         measured = {"parity": made.parity.record(), "latency": made.latency.record()}
         versions.register(registry, "bench", made.files, measured, {}, "benchmark")
-        aliases.promote(registry, "bench", 1, why="to be measured", who="benchmark")
+        aliases.promote(registry, Promotion("bench", 1, why="to be measured", who="benchmark"))
     port = _free_port()
     command = ["-m", "tailorbird", "serve", "bench", "--port", str(port)]
     with _server(command, port, "/readyz", {"TAILORBIRD_HOME": str(settings.home)}):

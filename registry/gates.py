@@ -3,7 +3,7 @@
 from __future__ import annotations  # policies are pydantic's, which takes half as long to import as all the rest
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ LEAST_SHARED = 0.5
 """Of the smaller held-out split, without which two versions were judged on different images."""
 MOST_RELABELLED = 0.01
 """Of the held-out images, which may have got another true class since; more is another truth."""
+INTEGRITY = "integrity"
 SIGNIFICANT = 0.05
 """A p value under it is proof enough."""
 
@@ -47,7 +48,7 @@ class Verdict:
     @property
     def intact(self) -> bool:
         """Whether the candidate verifies: without that, nothing moves an alias to it."""
-        return self.gates[0].passed
+        return all(gate.passed for gate in self.gates if gate.name == INTEGRITY)
 
     @property
     def reasons(self) -> list[str]:
@@ -83,7 +84,7 @@ def judge(candidate: Evidence, holder: Evidence | None, policy: Policy, judged_b
     candidate that does not verify: what is damaged proves nothing.
     """
     gates = [_integrity(candidate)]
-    if gates[0].passed:
+    if not candidate.problems:
         gates += _alone(candidate, policy)
         gates += _beside(candidate, holder, policy, judged_before) if holder else []
     return Verdict(gates, split(candidate), judged_before)
@@ -95,31 +96,28 @@ def verify(candidate: Evidence) -> Verdict:
 
 
 def _alone(candidate: Evidence, policy: Policy) -> Iterator[Gate]:
-    if policy.parity:
-        yield _parity(candidate, policy.parity)
-    if policy.accuracy:
-        yield _accuracy(candidate, policy.accuracy)
-    if policy.calibration:
-        yield _calibration(candidate, policy.calibration)
-    if policy.latency:
-        yield _latency(candidate, policy.latency)
-    if policy.size:
-        yield _size(candidate, policy.size)
+    for name, gate in ALONE.items():
+        if allowed := getattr(policy, name):
+            yield gate(candidate, allowed)
 
 
 def _beside(candidate: Evidence, holder: Evidence, policy: Policy, judged_before: int) -> Iterator[Gate]:
     from registry import paired  # and numpy with it, which nothing but a judgement needs
 
-    shared = paired.shared(candidate, holder)
-    if policy.classes:
-        yield _classes(candidate, holder, policy.classes)
-    if policy.champion:
-        if shared is None:
-            yield _unpaired(candidate, holder, policy.champion)
-        else:
-            yield _paired(shared, holder, policy.champion, judged_before)
-    if policy.recall:
-        yield _recall(candidate, holder, shared, policy.recall)
+    both = _Beside(candidate, holder, paired.shared(candidate, holder), judged_before)
+    for name, gate in BESIDE.items():
+        if allowed := getattr(policy, name):
+            yield gate(both, allowed)
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """A candidate and the version that holds the alias, with the images that both were judged on."""
+
+    candidate: Evidence
+    holder: Evidence
+    shared: Shared | None
+    judged_before: int
 
 
 def _gate(name: str, failed: str, fine: str, measured: Mapping[str, Any], allowed: Limits | str) -> Gate:
@@ -131,7 +129,7 @@ def _gate(name: str, failed: str, fine: str, measured: Mapping[str, Any], allowe
 def _integrity(candidate: Evidence) -> Gate:
     problems = list(candidate.problems)
     failed = f"{candidate} does not verify: {'; '.join(problems)}" if problems else ""
-    return _gate("integrity", failed, "every file is what was registered", {"problems": problems}, "no problem")
+    return _gate(INTEGRITY, failed, "every file is what was registered", {"problems": problems}, "no problem")
 
 
 # Limits are tested as «not at least» and «not at most», so that NaN fails.
@@ -204,8 +202,8 @@ def _size(candidate: Evidence, allowed: Size) -> Gate:
     return _gate("size", failed, fine, {"bytes": candidate.size}, allowed)
 
 
-def _classes(candidate: Evidence, holder: Evidence, allowed: str) -> Gate:
-    ours, theirs = candidate.classes, holder.classes
+def _classes(both: _Beside, allowed: str) -> Gate:
+    holder, ours, theirs = both.holder, both.candidate.classes, both.holder.classes
     if not theirs:
         return _gate("classes", "", f"not compared: {holder} does not verify", {}, allowed)
     new, gone = ([name for name in one if name not in other] for one, other in ((ours, theirs), (theirs, ours)))
@@ -218,6 +216,12 @@ def _classes(candidate: Evidence, holder: Evidence, allowed: str) -> Gate:
     failed = f"the classes are not those of {holder}: {' and '.join(changes)}" if changes else ""
     measured = {"new": new, "gone": gone, "moved": moved}
     return _gate("classes", failed, f"the {len(ours)} classes of {holder}", measured, allowed)
+
+
+def _champion(both: _Beside, allowed: Champion) -> Gate:
+    if both.shared is None:
+        return _unpaired(both.candidate, both.holder, allowed)
+    return _paired(both.shared, both.holder, allowed, both.judged_before)
 
 
 def _unpaired(candidate: Evidence, holder: Evidence, allowed: Champion) -> Gate:
@@ -260,12 +264,13 @@ def _paired(shared: Shared, holder: Evidence, allowed: Champion, judged_before: 
     return _gate("champion", failed, told, measured, allowed)
 
 
-def _recall(candidate: Evidence, holder: Evidence, shared: Shared | None, allowed: Recall) -> Gate:
+def _recall(both: _Beside, allowed: Recall) -> Gate:
+    holder, shared = both.holder, both.shared
     if shared is None:
         return _gate("recall", "", f"not compared image by image with {holder}", {}, allowed)
     if strangers := _strangers(holder, shared):
         return _gate("recall", strangers, "", _overlap(shared), allowed)
-    pairs = {name: shared.of_class(index) for index, name in enumerate(candidate.classes)}
+    pairs = {name: shared.of_class(index) for index, name in enumerate(both.candidate.classes)}
     fallen = {name: pair for name, pair in pairs.items() if pair.images and -pair.difference > allowed.margin}
     failed = "; ".join(
         f"recall of {name!r} falls by {_points(-pair.difference)}, {_points(allowed.margin)} are allowed: "
@@ -338,3 +343,15 @@ def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(one) for key, one in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+ALONE: dict[str, Callable[[Evidence, Any], Gate]] = {
+    "parity": _parity,
+    "accuracy": _accuracy,
+    "calibration": _calibration,
+    "latency": _latency,
+    "size": _size,
+}
+"""The gates that look at a candidate by itself, by the name of their part of the policy."""
+BESIDE: dict[str, Callable[[_Beside, Any], Gate]] = {"classes": _classes, "champion": _champion, "recall": _recall}
+"""Those that compare it with the version that holds the alias."""

@@ -5,6 +5,7 @@ A move and its rows in the outbox commit together; nothing is sent before that, 
 
 import hashlib
 import hmac
+import logging
 import math
 import random
 import time
@@ -24,6 +25,8 @@ from tailorbird.errors import Unavailable
 
 if TYPE_CHECKING:
     from tailorbird.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 ATTEMPTS = 12
 FIRST_WAIT, LONGEST_WAIT = 10, 6 * 3600
@@ -58,20 +61,19 @@ def enqueue(connection: sa.Connection, settings: "Settings", move_record: Mappin
         connection.execute(schema.outbox.insert(), [{**waiting, "url": url} for url in settings.webhooks])
 
 
-def tell(registry: Registry) -> list[str]:
-    """Send what is due after a move, which stands whatever comes of this; returns what went wrong, in sentences.
+def tell(registry: Registry) -> None:
+    """Send what is due after a move, which stands whatever comes of this; what goes wrong is logged.
 
     What is not begun within PATIENCE seconds stays in the outbox.
     """
     try:
-        sent = deliver(registry, seconds=PATIENCE)
+        for delivery in deliver(registry, seconds=PATIENCE):
+            if delivery.problem is not None:
+                logger.warning(
+                    "webhook %s: %s; `tailorbird registry notify` tries again", delivery.host, delivery.problem
+                )
     except Unavailable as error:
-        return [f"webhooks could not be told: {error}; `tailorbird registry notify` tries again"]
-    return [
-        f"webhook {one.host}: {one.problem}; `tailorbird registry notify` tries again"
-        for one in sent
-        if one.problem is not None
-    ]
+        logger.warning("webhooks could not be told: %s; `tailorbird registry notify` tries again", error)
 
 
 def deliver(registry: Registry, *, limit: int = 100, seconds: float = math.inf) -> list[Delivery]:

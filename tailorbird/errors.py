@@ -70,9 +70,9 @@ class TooLarge(InvalidInput):
 
 
 class Conflict(TailorbirdError):
-    """The alias was not where the caller expected it: another promotion won."""
+    """The alias was not where the caller expected it (0: unset): another promotion won."""
 
-    def __init__(self, model: str, alias: str, expected: int | None, actual: int | None) -> None:
+    def __init__(self, model: str, alias: str, expected: int, actual: int | None) -> None:
         super().__init__(model, alias, expected, actual)
         self.model = model
         self.alias = alias
@@ -113,7 +113,7 @@ class Interrupted(TailorbirdError):
 
 
 def _version(number: int | None) -> str:
-    return "unset" if number is None else f"version {number}"
+    return f"version {number}" if number else "unset"
 
 
 def _path(error: "ErrorDetails", given: Any) -> tuple[str, ...]:

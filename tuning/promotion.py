@@ -1,10 +1,9 @@
 """From the ledger's best trial to a version of the registry, and to its alias."""
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
-from registry import aliases, versions, webhooks
+from registry import aliases, requests, versions
 from registry.core import Registry
 from registry.versions import Version
 from tailorbird import __version__
@@ -50,18 +49,16 @@ def lineage(
 
 def _promote(registry: Registry, version: Version, alias: str, champion: int | None, who: str) -> str | None:
     try:
-        aliases.promote(
-            registry,
+        promotion = requests.Promotion(
             version.model,
             version.number,
             alias=alias,
-            expected=champion,
+            expect=champion or requests.UNSET,
             why=f"best of sweep {version.lineage['sweep']}",
             who=who,
             automatic=True,
         )
+        aliases.promote(registry, promotion)
     except (Conflict, Corrupt, Refused, Unavailable) as error:  # the version is registered all the same
         return str(error)
-    for problem in webhooks.tell(registry):
-        print(problem, file=sys.stderr)
     return None

@@ -7,6 +7,7 @@ import pytest
 
 from registry import aliases, history, versions
 from registry.core import Registry
+from registry.requests import Promotion
 from tailorbird.errors import Unavailable
 from tailorbird.settings import Settings
 
@@ -45,7 +46,7 @@ def begun(disk, tmp_path, register):
         with Registry(settings) as registry:
             for n in range(2):
                 register(registry, weights=b"version %d" % n)
-            aliases.promote(registry, "fashion", 1, **WHO)
+            aliases.promote(registry, Promotion("fashion", 1, **WHO))
         return settings
 
     return begin
@@ -78,7 +79,7 @@ def test_a_database_that_cannot_grow_leaves_what_was_there(begun, disk, register
         fill(disk)
         with pytest.raises(Unavailable) as told:
             for number in (2, 1) * 200:  # the log of writes takes some more at first
-                aliases.promote(registry, "fashion", number, **WHO)
+                aliases.promote(registry, Promotion("fashion", number, **WHO))
         assert str(disk / "home" / "tailorbird.db") in str(told.value) and "full" in str(told.value)
         moved = history.moves(registry, "fashion", limit=1000)
         assert aliases.current(registry, "fashion") == moved[0].to_number
@@ -86,7 +87,7 @@ def test_a_database_that_cannot_grow_leaves_what_was_there(begun, disk, register
     with Registry(settings) as registry:
         assert len(history.moves(registry, "fashion", limit=1000)) == len(moved)
         other = 3 - moved[0].to_number
-        assert aliases.promote(registry, "fashion", other, **WHO).from_number == moved[0].to_number
+        assert aliases.promote(registry, Promotion("fashion", other, **WHO)).from_number == moved[0].to_number
 
 
 def test_a_store_that_turns_read_only_is_named_and_promotions_go_on(begun, disk, register):
@@ -96,7 +97,7 @@ def test_a_store_that_turns_read_only_is_named_and_promotions_go_on(begun, disk,
         with pytest.raises(Unavailable, match=str(disk / "storage")):
             register(registry, weights=b"more")
         intact(settings)
-        assert aliases.promote(registry, "fashion", 2, **WHO).to_number == 2
+        assert aliases.promote(registry, Promotion("fashion", 2, **WHO)).to_number == 2
 
 
 def test_a_disk_that_turns_read_only_is_named_and_what_is_there_can_be_read(begun, disk, register):
@@ -105,7 +106,7 @@ def test_a_disk_that_turns_read_only_is_named_and_what_is_there_can_be_read(begu
         registry.close()
         subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     with Registry(settings) as registry:
-        for write in (lambda: register(registry), lambda: aliases.promote(registry, "fashion", 2, **WHO)):
+        for write in (lambda: register(registry), lambda: aliases.promote(registry, Promotion("fashion", 2, **WHO))):
             with pytest.raises(Unavailable, match=str(disk)):
                 write()
     intact(settings)

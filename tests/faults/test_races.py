@@ -6,6 +6,7 @@ import time
 from registry import aliases, history, schema
 from registry.core import Registry
 from registry.history import Move
+from registry.requests import Promotion
 from tailorbird.errors import Conflict, Unavailable
 from tailorbird.settings import Settings
 
@@ -36,11 +37,11 @@ def test_of_fifty_that_promote_one_wins_and_49_are_told_who(settings, register, 
     with Registry(settings) as registry:
         for _ in range(51):
             register(registry)
-        aliases.promote(registry, "fashion", 1, **WHO)
+        aliases.promote(registry, Promotion("fashion", 1, **WHO))
 
     def promote(n):
         with Registry(settings) as registry:
-            return aliases.promote(registry, "fashion", n + 2, expected=1, **WHO)
+            return aliases.promote(registry, Promotion("fashion", n + 2, expect=1, **WHO))
 
     move, won = one_won(settings, race(promote, 50), 50)
     assert won == [move]
@@ -55,7 +56,7 @@ def test_of_many_that_promote_one_wins_though_the_server_is_restarted(postgres, 
     with Registry(settings) as registry:
         for _ in range(RACERS + 1):
             register(registry)
-        aliases.promote(registry, "fashion", 1, **WHO)
+        aliases.promote(registry, Promotion("fashion", 1, **WHO))
 
     def act(n):
         if n == RACERS:
@@ -68,7 +69,7 @@ def test_of_many_that_promote_one_wins_though_the_server_is_restarted(postgres, 
         while True:
             try:
                 with Registry(settings) as registry:
-                    return aliases.promote(registry, "fashion", others[n], expected=holder, **WHO)
+                    return aliases.promote(registry, Promotion("fashion", others[n], expect=holder, **WHO))
             except Unavailable:
                 if time.monotonic() > deadline:
                     raise

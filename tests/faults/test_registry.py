@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from registry import aliases, garbage, history, schema, versions
 from registry.core import Registry
 from registry.exchange import carrying
+from registry.requests import Promotion, Rollback
 from tailorbird.errors import TailorbirdError
 from tests import steps
 
@@ -38,15 +39,15 @@ class Actions:
 
     def act_promote(self, registry, n):
         elsewhere = 2 if aliases.current(registry, "fashion") == 3 else 3
-        return "move", aliases.promote(registry, "fashion", elsewhere, **WHO).id
+        return "move", aliases.promote(registry, Promotion("fashion", elsewhere, **WHO)).id
 
     def arrange_rollback(self, registry, n):
         for number in (1, 2):
             if aliases.current(registry, "fashion") != number:
-                aliases.promote(registry, "fashion", number, **WHO)
+                aliases.promote(registry, Promotion("fashion", number, **WHO))
 
     def act_rollback(self, registry, n):
-        return "move", aliases.rollback(registry, "fashion", **WHO).id
+        return "move", aliases.rollback(registry, Rollback("fashion", **WHO)).id
 
     def arrange_delete(self, registry, n):
         self.add(registry, weights=b"to delete %d" % n)
@@ -81,7 +82,7 @@ def actions(settings, register, tmp_path):
         for n in range(3):
             register(registry, weights=b"version %d" % n)
         for number in (1, 2):
-            aliases.promote(registry, "fashion", number, **WHO)
+            aliases.promote(registry, Promotion("fashion", number, **WHO))
         package = carrying.export(registry, versions.resolve(registry, "fashion:1"), tmp_path / "package")
     return Actions(register, package)
 

@@ -7,20 +7,21 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from registry import aliases, history, names, schema, versions
+from registry import aliases, history, holds, names, schema, versions
 from registry.core import Registry
 from registry.history import Move
+from registry.requests import Promotion, Rollback
 from tailorbird.errors import Conflict, InvalidInput, NotFound, Refused
 from tailorbird.settings import SQLITE, Settings
 from tests import stores
 
 
 def promote(registry, number, **more):
-    return aliases.promote(registry, "fashion", number, **{"why": "better", "who": "ada", **more})
+    return aliases.promote(registry, Promotion("fashion", number, **{"why": "better", "who": "ada", **more}))
 
 
 def rollback(registry, **more):
-    return aliases.rollback(registry, "fashion", **{"why": "it errs", "who": "ada", **more})
+    return aliases.rollback(registry, Rollback("fashion", **{"why": "it errs", "who": "ada", **more}))
 
 
 def verdicts(registry):
@@ -36,7 +37,7 @@ def test_a_promotion_moves_the_alias_and_writes_what_why_and_who(registry, regis
     register(registry)
     register(registry, accuracy=0.95)
     first = promote(registry, 1, why="the first")
-    second = promote(registry, 2, who="grace", expected=1)
+    second = promote(registry, 2, who="grace", expect=1)
     assert aliases.current(registry, "fashion") == 2
     assert history.moves(registry, "fashion") == [second, first]
     assert (second.alias, second.from_number, second.to_number) == ("champion", 1, 2)
@@ -71,13 +72,13 @@ def test_an_alias_is_of_its_model(registry, register):
     assert history.moves(registry, "letters") == []
 
 
-@pytest.mark.parametrize("expected", [None, 2, 7])
+@pytest.mark.parametrize("expected", [0, 2, 7])
 def test_an_alias_that_is_elsewhere_is_a_conflict_that_names_where(registry, register, expected):
     register(registry)
     register(registry)
     promote(registry, 1)
     with pytest.raises(Conflict, match=r"fashion@champion is version 1, not (unset|version \d) as expected") as lost:
-        promote(registry, 2, expected=expected)
+        promote(registry, 2, expect=expected)
     assert (lost.value.expected, lost.value.actual) == (expected, 1)
     assert aliases.current(registry, "fashion") == 1 and len(history.moves(registry, "fashion")) == 1
 
@@ -85,8 +86,8 @@ def test_an_alias_that_is_elsewhere_is_a_conflict_that_names_where(registry, reg
 def test_an_unset_alias_is_a_conflict_for_who_expects_a_version(registry, register):
     register(registry)
     with pytest.raises(Conflict, match="fashion@champion is unset, not version 1 as expected"):
-        promote(registry, 1, expected=1)
-    assert promote(registry, 1, expected=None).from_number is None
+        promote(registry, 1, expect=1)
+    assert promote(registry, 1, expect=0).from_number is None
 
 
 @pytest.mark.parametrize("number", [0, 2, -1])
@@ -128,33 +129,33 @@ def test_what_moves_an_alias_has_a_reason_and_a_name(local, register, field, mos
     for act in (
         lambda: promote(local, 1, **said),
         lambda: promote(local, 1, force=True, **said),
-        lambda: aliases.rollback(local, "fashion", **said),
-        lambda: aliases.hold(local, "fashion", held=True, **said),
+        lambda: aliases.rollback(local, Rollback("fashion", **said)),
+        lambda: holds.hold(local, "fashion", held=True, **said),
     ):
         with pytest.raises(InvalidInput, match=f"^{field}: {problem}"):
             act()
     assert len(history.moves(local, "fashion")) == 2 == len(verdicts(local))
-    assert aliases.held(local, "fashion") is None
+    assert holds.current(local, "fashion") is None
 
 
 def test_the_longest_texts_are_kept(registry, register):
     register(registry)
     longest = {"why": "𝄞" * names.TEXT, "who": "é" * names.WHO}
     assert promote(registry, 1, **longest) == history.moves(registry, "fashion")[0]
-    assert aliases.hold(registry, "fashion", held=True, **longest) == aliases.held(registry, "fashion")
+    assert holds.hold(registry, "fashion", held=True, **longest) == holds.current(registry, "fashion")
 
 
 @pytest.mark.parametrize("name", ["", "../champion", "a:b", "Champion"])
 def test_aliases_and_models_have_names(local, name):
     for call in (
         lambda: promote(local, 1, alias=name),
-        lambda: aliases.promote(local, name, 1, why="better", who="ada"),
+        lambda: aliases.promote(local, Promotion(name, 1, why="better", who="ada")),
         lambda: aliases.current(local, "fashion", name),
         lambda: aliases.current(local, name),
         lambda: rollback(local, alias=name),
-        lambda: aliases.rollback(local, name, why="better", who="ada"),
-        lambda: aliases.hold(local, name, held=True, why="better", who="ada"),
-        lambda: aliases.held(local, name),
+        lambda: aliases.rollback(local, Rollback(name, why="better", who="ada")),
+        lambda: holds.hold(local, name, held=True, why="better", who="ada"),
+        lambda: holds.current(local, name),
         lambda: history.moves(local, name),
     ):
         with pytest.raises(InvalidInput, match="is not a name"):
@@ -216,7 +217,7 @@ def test_the_verdict_of_a_refusal_is_kept(registry, register):
 def test_a_conflict_has_no_verdict(registry, register):
     register(registry)
     with pytest.raises(Conflict):
-        promote(registry, 1, expected=1)
+        promote(registry, 1, expect=1)
     assert verdicts(registry) == []
 
 
@@ -229,7 +230,7 @@ def test_how_often_the_held_out_images_have_judged_other_versions_is_told(regist
     register(registry, "letters")
     promote(registry, 1)
     assert judged_before(promote(registry, 2)) == 1
-    aliases.promote(registry, "letters", 1, why="the same images", who="ada")
+    aliases.promote(registry, Promotion("letters", 1, why="the same images", who="ada"))
     assert judged_before(promote(registry, 1)) == 2
     last = promote(registry, 3)
     assert judged_before(last) == 3
@@ -266,7 +267,7 @@ def test_a_policy_file_says_what_each_alias_takes(settings, register, tmp_path):
             promote(registry, 1)
         assert promote(registry, 1, alias="canary").reasons == []
         with pytest.raises(Refused, match="letters:1 as canary was refused"):
-            aliases.promote(registry, "letters", 1, alias="canary", why="first", who="ada")
+            aliases.promote(registry, Promotion("letters", 1, alias="canary", why="first", who="ada"))
         promote(registry, 1, alias="challenger")
         worse = promote(registry, 2, alias="challenger")
         assert {"champion", "recall"}.isdisjoint(gate["name"] for gate in worse.gates)
@@ -292,7 +293,7 @@ def test_the_conflict_is_told_before_the_refusal(registry, register):
     register(registry, accuracy=0.1)
     promote(registry, 1)
     with pytest.raises(Conflict):
-        promote(registry, 2, expected=None)
+        promote(registry, 2, expect=0)
 
 
 def test_a_forced_promotion_is_written_as_forced_with_its_verdict(registry, register):
@@ -337,10 +338,10 @@ def test_force_is_no_way_round_a_conflict(registry, register):
     register(registry)
     promote(registry, 1)
     with pytest.raises(Conflict):
-        promote(registry, 2, expected=2, force=True)
+        promote(registry, 2, expect=2, force=True)
 
 
-@pytest.mark.parametrize("more", [{}, {"force": True}, {"expected": 2}, {"automatic": True}])
+@pytest.mark.parametrize("more", [{}, {"force": True}, {"expect": 2}, {"automatic": True}])
 def test_a_version_that_has_the_alias_is_refused_and_nothing_is_written(settings, register, more):
     told = {"webhooks": ["https://example.org/hook"], "webhook_key": SecretStr("0123456789abcdef")}
     with Registry(settings.model_copy(update=told)) as registry:
@@ -352,7 +353,7 @@ def test_a_version_that_has_the_alias_is_refused_and_nothing_is_written(settings
         ):
             promote(registry, 2, **more)
         with pytest.raises(Conflict):
-            promote(registry, 2, **more | {"expected": 1})
+            promote(registry, 2, **more | {"expect": 1})
         assert len(history.moves(registry, "fashion")) == len(verdicts(registry)) == 2
         with registry.reading() as connection:
             assert len(connection.execute(schema.outbox.select()).all()) == 2
@@ -484,8 +485,8 @@ def test_a_hold_stops_automatic_moves_and_says_who_and_why(registry, register):
         register(registry)
         promote(registry, number)
     register(registry)
-    held = aliases.hold(registry, "fashion", held=True, why="audit until Friday", who="grace")
-    assert aliases.held(registry, "fashion") == held
+    held = holds.hold(registry, "fashion", held=True, why="audit until Friday", who="grace")
+    assert holds.current(registry, "fashion") == held
     assert (held.model, held.held, held.why, held.who) == ("fashion", True, "audit until Friday", "grace")
     assert json.loads(json.dumps(held.record())) == held.record()
     told = rf"grace holds fashion since {held.since[:19]} UTC \(audit until Friday\): only people move it"
@@ -505,7 +506,7 @@ def test_people_move_what_is_held(registry, register):
     for number in (1, 2):
         register(registry)
         promote(registry, number)
-    aliases.hold(registry, "fashion", held=True, why="audit", who="grace")
+    holds.hold(registry, "fashion", held=True, why="audit", who="grace")
     assert rollback(registry).to_number == 1
     assert promote(registry, 2).to_number == 2
 
@@ -513,8 +514,8 @@ def test_people_move_what_is_held(registry, register):
 def test_what_is_released_moves_by_itself_again(registry, register):
     register(registry)
     for held, why in ((True, "one"), (True, "two"), (False, "done")):
-        made = aliases.hold(registry, "fashion", held=held, why=why, who="grace")
-        assert aliases.held(registry, "fashion") == (made if held else None)
+        made = holds.hold(registry, "fashion", held=held, why=why, who="grace")
+        assert holds.current(registry, "fashion") == (made if held else None)
     assert promote(registry, 1, automatic=True).to_number == 1
     with registry.reading() as connection:
         rows = connection.execute(sa.select(schema.holds.c.held, schema.holds.c.why).order_by("id")).all()
@@ -524,15 +525,15 @@ def test_what_is_released_moves_by_itself_again(registry, register):
 def test_a_hold_is_of_its_model(registry, register):
     register(registry, "fashion")
     register(registry, "letters")
-    aliases.hold(registry, "letters", held=True, why="audit", who="grace")
-    assert aliases.held(registry, "fashion") is None
+    holds.hold(registry, "letters", held=True, why="audit", who="grace")
+    assert holds.current(registry, "fashion") is None
     assert promote(registry, 1, automatic=True).to_number == 1
 
 
 def test_a_model_that_is_not_there_is_not_held(registry):
     with pytest.raises(NotFound, match="there is no model 'fashion'"):
-        aliases.hold(registry, "fashion", held=True, why="audit", who="grace")
-    assert aliases.held(registry, "fashion") is None
+        holds.hold(registry, "fashion", held=True, why="audit", who="grace")
+    assert holds.current(registry, "fashion") is None
 
 
 # --- at once, and cut off
@@ -548,7 +549,7 @@ def test_of_many_that_race_one_wins_and_the_others_are_told_who(settings, regist
 
     def run(n):
         with Registry(settings) as registry:
-            return promote(registry, n % 2 + 1, expected=3, who=f"racer {n}")
+            return promote(registry, n % 2 + 1, expect=3, who=f"racer {n}")
 
     came = race(run, racers)
     [won] = [one for one in came if isinstance(one, Move)]
@@ -601,7 +602,7 @@ def test_of_many_that_race_for_an_unset_alias_one_wins(settings, register, race)
 
     def run(_):
         with Registry(settings) as registry:
-            return promote(registry, 1, expected=None)
+            return promote(registry, 1, expect=0)
 
     came = race(run, 4)
     assert sorted(type(one).__name__ for one in came) == ["Conflict", "Conflict", "Conflict", "Move"], came
@@ -647,7 +648,7 @@ def test_an_alias_that_moves_while_a_version_is_judged_is_a_conflict(settings, r
         register(registry)
         meanwhile(monkeypatch, lambda: promote(other, 1))
         with pytest.raises(Conflict, match="is version 1, not unset as expected"):
-            promote(registry, 2, expected=None)
+            promote(registry, 2, expect=0)
         assert len(history.moves(registry, "fashion")) == 1
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from registry import aliases, feedback, history, ledger, schema, versions
+from registry import aliases, feedback, history, holds, ledger, schema, versions
 from registry.core import Registry
 from registry.feedback import Feedback
 from registry.ledger import Report
+from registry.requests import Promotion, Rollback
 from tailorbird.errors import Unavailable
 from tailorbird.settings import Settings
 from tests import stores
@@ -43,9 +44,9 @@ def fill(registry, register):
     for accuracy in (0.8, 0.9, 0.95, 0.96):
         register(registry, accuracy=accuracy, weights=secrets.token_bytes(8))
     for number in (1, 2, 3):
-        aliases.promote(registry, "fashion", number, why=f"the {number}.", who="ada")
+        aliases.promote(registry, Promotion("fashion", number, why=f"the {number}.", who="ada"))
     versions.delete(registry, "fashion", 4, why="not needed", who="ada")
-    aliases.hold(registry, "fashion", held=True, why="a look", who="ada")
+    holds.hold(registry, "fashion", held=True, why="a look", who="ada")
     ledger.begin(registry, "fashion-1", {"a": [1, None]}, [{"lr": 0.1 + 0.2}], champion=None, who="ada")
     ledger.report(registry, "fashion-1", 1, Report(1, {"val_loss": 0.1}, registry.blobs.put(b"a checkpoint")))
     feedback.record(registry, [Feedback("r", "fashion", 1, "ä", "0.9", label="字", predicted_at=schema.now())])
@@ -66,9 +67,9 @@ def check(registry, before, register):
     assert [versions.verify(registry, version) for version in versions.every(registry)] == [[], [], []]
     assert ledger.trials(registry, "fashion-1")[0].reports[0].checkpoint in {b.digest for b in registry.blobs.listing()}
     assert register(registry, accuracy=0.97).number == 5
-    moved = aliases.promote(registry, "fashion", 5, why="after the restore", who="ada", expected=3)
+    moved = aliases.promote(registry, Promotion("fashion", 5, why="after the restore", who="ada", expect=3))
     assert moved.id == before["moves"][-1].id + 1
-    assert aliases.rollback(registry, "fashion", why="back", who="ada").to_number == 3
+    assert aliases.rollback(registry, Rollback("fashion", why="back", who="ada")).to_number == 3
     assert len(history.moves(registry, "fashion")) == 5
     with pytest.raises(sa.exc.DBAPIError, match="rows of moves are only added"), registry.atomic() as connection:
         connection.execute(schema.moves.delete())
@@ -186,7 +187,7 @@ def test_postgresql_and_s3(postgres, tmp_path, request, register, aws, monkeypat
     with Registry(settings(new.database.replace("postgres@", f"{serving}@"), new.storage)) as registry:
         assert versions.resolve(registry, "fashion").number == 3
         with pytest.raises(Unavailable, match="permission denied for table verdicts"):
-            aliases.promote(registry, "fashion", 2, why="no", who="eve")
+            aliases.promote(registry, Promotion("fashion", 2, why="no", who="eve"))
 
 
 def test_the_document_names_every_role():

@@ -9,6 +9,7 @@ from hypothesis.extra import numpy as arrays
 
 from registry import aliases, claims, history, versions
 from registry.heldout import Heldout
+from registry.requests import Promotion
 from tailorbird.errors import Refused
 from tests import packages
 
@@ -127,7 +128,7 @@ def test_a_candidate_that_claims_what_it_does_not_answer_is_refused_even_by_forc
     packages.register(local, baseline_json=boasting(**lie))
     for force in (False, True):
         with pytest.raises(Refused) as refused:
-            aliases.promote(local, "pets", 1, why="so good", who="ada", force=force)
+            aliases.promote(local, Promotion("pets", 1, why="so good", who="ada", force=force))
         [reason] = refused.value.reasons
         assert reason.startswith(f"pets:1 does not verify: {told}")
         assert versions.verify(local, versions.resolve(local, "pets:1")) == [reason.partition("verify: ")[2]]
@@ -149,18 +150,18 @@ def test_a_row_that_was_changed_with_its_manifest_is_denied(local, unlock):
     told = "the registry says accuracy 99% of 60 images, the answers in heldout.npy give 83.3333% of 60"
     assert versions.verify(local, versions.resolve(local, "pets:1")) == [told]
     with pytest.raises(Refused, match=f"does not verify: {told}"):
-        aliases.promote(local, "pets", 1, why="so good", who="ada")
+        aliases.promote(local, Promotion("pets", 1, why="so good", who="ada"))
 
 
 def test_beside_a_champion_that_claims_too_much_its_answers_count(local, monkeypatch):
     packages.register(local, baseline_json=boasting(accuracy=0.99))
     with monkeypatch.context() as older:  # a release that did not look put it there
         older.setattr(claims, "denied", lambda *_: iter(()))
-        aliases.promote(local, "pets", 1, why="so good", who="ada")
+        aliases.promote(local, Promotion("pets", 1, why="so good", who="ada"))
     packages.register(local, classes=("dog", "cat", "owl"))
     with pytest.raises(Refused, match="the classes are not those of pets:1: 2 in another place"):
-        aliases.promote(local, "pets", 2, why="other classes", who="ada")
+        aliases.promote(local, Promotion("pets", 2, why="other classes", who="ada"))
     packages.register(local)
-    moved = aliases.promote(local, "pets", 3, why="it is as good", who="ada")
+    moved = aliases.promote(local, Promotion("pets", 3, why="it is as good", who="ada"))
     champion = next(gate for gate in moved.gates if gate["name"] == "champion")
     assert champion["message"].startswith("right on 83.33% of 60 images, pets:1 on 83.33%: +0.00 points")

@@ -10,6 +10,7 @@ import pytest
 from registry import aliases, core, versions
 from registry.core import Registry
 from registry.databases.database import Database, connect
+from registry.requests import Promotion
 from tailorbird.errors import Unavailable
 from tailorbird.settings import SQLITE
 
@@ -17,7 +18,7 @@ from tailorbird.settings import SQLITE
 def test_two_handles_are_one_registry(settings, register):
     with Registry(settings) as one, Registry(settings) as other:
         version = register(one)
-        aliases.promote(other, "fashion", 1, why="first", who="ada")
+        aliases.promote(other, Promotion("fashion", 1, why="first", who="ada"))
         assert versions.resolve(one, "fashion").manifest == version.manifest
         assert versions.verify(other, version) == []
 

@@ -14,6 +14,7 @@ from registry import aliases, garbage, ledger, packages, schema, versions
 from registry.core import Registry
 from registry.garbage import Collected
 from registry.ledger import Report
+from registry.requests import Promotion
 from tailorbird.errors import Corrupt, NotFound, Refused, Unavailable
 from tailorbird.settings import Settings
 from tests import stores
@@ -391,7 +392,7 @@ def test_of_what_many_register_while_another_collects_all_is_whole(settings, reg
 def test_a_collection_that_dies_at_any_point_takes_nothing_that_is_needed(settings, register, deaths, every):
     """Promise 7, and what is left is collected by the next."""
     with Registry(settings) as registry:
-        aliases.promote(registry, "fashion", register(registry).number, why="first", who="ada")
+        aliases.promote(registry, Promotion("fashion", register(registry).number, why="first", who="ada"))
         needed = listed(registry)
 
     def collect(step):

@@ -8,12 +8,13 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry import aliases, history, schema, versions
+from registry import aliases, history, holds, schema, versions
+from registry.requests import Promotion
 from tailorbird.errors import InvalidInput, NotFound
 
 
 def promote(registry, number, **more):
-    return aliases.promote(registry, "fashion", number, **{"why": "better", "who": "ada", **more})
+    return aliases.promote(registry, Promotion("fashion", number, **{"why": "better", "who": "ada", **more}))
 
 
 def earlier(registry, alias="champion"):
@@ -62,7 +63,7 @@ def add_versions(registry, last, model="fashion"):
 def test_a_log_is_told_newest_first_and_of_one_model(registry, register):
     for model in ("fashion", "letters"):
         register(registry, model)
-        aliases.promote(registry, model, 1, why=f"the first {model}", who="ada")
+        aliases.promote(registry, Promotion(model, 1, why=f"the first {model}", who="ada"))
     made = [promote(registry, 1, alias=alias, why=alias) for alias in ("challenger", "canary")]
     told = history.moves(registry, "fashion")
     assert told[:2] == made[::-1]
@@ -248,7 +249,7 @@ def filled(registry, register):
         promote(registry, number)
     register(registry)
     versions.delete(registry, "fashion", 3, why="old", who="ada")
-    aliases.hold(registry, "fashion", held=True, why="audit", who="ada")
+    holds.hold(registry, "fashion", held=True, why="audit", who="ada")
     return registry
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from registry import aliases, feedback, ledger, schema, versions
+from registry import aliases, feedback, holds, ledger, schema, versions
 from registry.core import Registry
 from registry.databases.database import connect, open_database
 from registry.feedback import Feedback
 from registry.ledger import Report
+from registry.requests import Promotion, Rollback
 from tailorbird.errors import Unavailable
 from tests.migrations import LATER, REVISION, install
 
@@ -24,10 +25,10 @@ def filled(make_settings, register):
         for accuracy in (0.9, 0.95, 0.96):
             register(registry, accuracy=accuracy)
         for number in (1, 2):
-            aliases.promote(registry, "fashion", number, why="better", who="ada")
+            aliases.promote(registry, Promotion("fashion", number, why="better", who="ada"))
         versions.tag(registry, versions.resolve(registry, "fashion:1"), {"team": "vision"})
         versions.delete(registry, "fashion", 3, why="not needed", who="ada")
-        aliases.hold(registry, "fashion", held=True, why="a look", who="ada")
+        holds.hold(registry, "fashion", held=True, why="a look", who="ada")
         ledger.begin(registry, "fashion-1", {"trials": 1}, [{"lr": 0.1}], champion=1, who="ada")
         ledger.report(registry, "fashion-1", 1, Report(1, {"val_loss": float("nan"), "lr": 5e-324}))
         feedback.record(registry, [Feedback("0" * 32, "fashion", 1, "cat", "0.9", "dog", schema.now())])
@@ -73,7 +74,7 @@ def test_the_registry_goes_on_after_an_upgrade(filled, later_release, register):
     with Registry(filled) as registry:
         assert versions.verify(registry, versions.resolve(registry, "fashion")) == []
         assert register(registry).number == 4
-        assert aliases.rollback(registry, "fashion", why="as it was", who="ada").to_number == 1
+        assert aliases.rollback(registry, Rollback("fashion", why="as it was", who="ada")).to_number == 1
         ledger.report(registry, "fashion-1", 1, Report(2, {"val_loss": 0.25}))
         with pytest.raises(sa.exc.DBAPIError, match="rows of moves are only added"), registry.atomic() as connection:
             connection.execute(schema.moves.delete())

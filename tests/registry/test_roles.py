@@ -10,11 +10,12 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from registry import aliases, feedback, garbage, history, ledger, schema, versions, webhooks
+from registry import aliases, feedback, garbage, history, holds, ledger, schema, versions, webhooks
 from registry.core import Registry
 from registry.databases.database import connect, open_database
 from registry.feedback import Feedback
 from registry.ledger import Report
+from registry.requests import Promotion, Rollback
 from tailorbird.errors import Unavailable
 from tailorbird.settings import Settings
 
@@ -41,7 +42,7 @@ def filled(postgres, logins, home, register):
         for accuracy in (0.9, 0.93, 0.96, 0.96):
             register(registry, accuracy=accuracy)
         for number in (1, 2):
-            aliases.promote(registry, "fashion", number, **OPEN)
+            aliases.promote(registry, Promotion("fashion", number, **OPEN))
         ledger.begin(registry, "fashion-1", {}, [{}], champion=2, who="ada")
         feedback.record(registry, [label("first")])
     with ExitStack() as handles:
@@ -79,7 +80,7 @@ WAYS = {
     ),
     "tags": (lambda r, _: versions.tags(r, versions.resolve(r, "fashion:1")), "migrator promoter serving sweep watch"),
     "history": (lambda r, _: history.moves(r, "fashion"), "migrator promoter serving sweep watch"),
-    "held": (lambda r, _: aliases.held(r, "fashion"), "migrator promoter serving sweep watch"),
+    "held": (lambda r, _: holds.current(r, "fashion"), "migrator promoter serving sweep watch"),
     "feedback": (lambda r, _: feedback.record(r, [label(numbers())]), "migrator serving"),
     "register": (lambda r, register: register(r), "migrator sweep"),
     "first of a model": (lambda r, register: register(r, f"new-{numbers()}"), "migrator sweep"),
@@ -89,13 +90,13 @@ WAYS = {
     "report": (lambda r, _: ledger.report(r, "fashion-1", 1, Report(secrets.randbelow(10**9), {})), "migrator sweep"),
     "set_trial": (lambda r, _: ledger.set_trial(r, "fashion-1", 1, "running"), "migrator sweep"),
     "end": (lambda r, _: ledger.end(r, "fashion-1", "finished"), "migrator sweep"),
-    "promote": (lambda r, _: aliases.promote(r, "fashion", 3, **OPEN), "migrator promoter watch"),
+    "promote": (lambda r, _: aliases.promote(r, Promotion("fashion", 3, **OPEN)), "migrator promoter watch"),
     "first alias": (
-        lambda r, _: aliases.promote(r, "fashion", 1, alias=f"new-{numbers()}", **OPEN),
+        lambda r, _: aliases.promote(r, Promotion("fashion", 1, alias=f"new-{numbers()}", **OPEN)),
         "migrator promoter watch",
     ),
-    "rollback": (lambda r, _: aliases.rollback(r, "fashion", **OPEN), "migrator promoter watch"),
-    "hold": (lambda r, _: aliases.hold(r, "fashion", held=True, **OPEN), "migrator promoter"),
+    "rollback": (lambda r, _: aliases.rollback(r, Rollback("fashion", **OPEN)), "migrator promoter watch"),
+    "hold": (lambda r, _: holds.hold(r, "fashion", held=True, **OPEN), "migrator promoter"),
     "delete": (lambda r, _: versions.delete(r, "fashion", versions.page(r)[0].number, **OPEN), "migrator promoter"),
     "tag": (lambda r, _: versions.tag(r, versions.resolve(r, "fashion:1"), {"a": "b", "c": ""}), "migrator promoter"),
     "deliver": (lambda r, _: webhooks.deliver(r), "migrator promoter watch"),
@@ -128,14 +129,14 @@ def test_each_role_may_do_its_work_and_no_other(opened, register, way):
 
 def undo(owner, way):
     if way == "promote":
-        aliases.rollback(owner, "fashion", **OPEN)
+        aliases.rollback(owner, Rollback("fashion", **OPEN))
     else:
-        aliases.promote(owner, "fashion", 2, **OPEN)
+        aliases.promote(owner, Promotion("fashion", 2, **OPEN))
 
 
 def test_a_serving_login_cannot_move_an_alias_and_is_told_in_one_sentence(shared):
     with pytest.raises(Unavailable) as told:
-        aliases.promote(shared("serving"), "fashion", 3, **OPEN)
+        aliases.promote(shared("serving"), Promotion("fashion", 3, **OPEN))
     [where] = [str(told.value).split(" ")[2]]
     assert str(told.value) == (
         f"the database {where} cannot be used: permission denied for table verdicts (the role tailorbird_sweep "
@@ -147,7 +148,7 @@ def test_a_serving_login_cannot_move_an_alias_and_is_told_in_one_sentence(shared
 
 def test_a_login_without_a_role_sees_nothing(shared):
     with pytest.raises(Unavailable, match="permission denied for table alembic_version"):
-        shared("nobody")
+        versions.page(shared("nobody"))
 
 
 # What SQL of its own could a role's credentials be used for, if they fell into other hands?

@@ -9,8 +9,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from registry import aliases, schema, versions
+from registry import aliases, holds, schema, versions
 from registry.databases import database
+from registry.requests import Promotion
 
 KEPT = ("versions", "deletions", "verdicts", "moves", "holds")
 
@@ -58,9 +59,9 @@ def filled(registry, register):
     """A registry with a row in every table that is only added to."""
     for accuracy in (0.9, 0.95):
         register(registry, accuracy=accuracy)
-    aliases.promote(registry, "fashion", 1, why="first", who="ada")
+    aliases.promote(registry, Promotion("fashion", 1, why="first", who="ada"))
     versions.delete(registry, "fashion", 2, why="not needed", who="ada")
-    aliases.hold(registry, "fashion", held=True, why="a look", who="ada")
+    holds.hold(registry, "fashion", held=True, why="a look", who="ada")
     return registry
 
 

@@ -14,9 +14,9 @@ from hypothesis import settings as profile
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from registry import aliases, garbage, history, packages, schema, versions
-from registry.aliases import ANY
+from registry import aliases, garbage, history, holds, packages, schema, versions
 from registry.core import Registry
+from registry.requests import Promotion, Rollback
 from tailorbird.errors import TailorbirdError
 
 WINDOW = 2
@@ -69,12 +69,12 @@ class Books:
         self.shelves[model].made.append((accuracy, sound))
         return "registered", len(self.shelves[model].made)
 
-    def promote(self, model, number, alias, expected, force, automatic):
+    def promote(self, model, number, alias, expect, force, automatic):
         shelf = self.shelves[model]
         holder = shelf.holder(alias)
         if number not in shelf.visible():
             return "NotFound"
-        if expected not in (ANY, holder):
+        if expect not in (None, holder or 0):
             return "Conflict"
         if number == holder:
             return "Refused"
@@ -150,11 +150,11 @@ def register(registry, package_files, model, accuracy, sound, weights):
 
 
 def promote(registry, _, model, number, **more):
-    return moved(aliases.promote(registry, model, number, why="because", who="ada", **more))
+    return moved(aliases.promote(registry, Promotion(model, number, why="because", who="ada", **more)))
 
 
 def rollback(registry, _, model, **more):
-    return moved(aliases.rollback(registry, model, why="because", who="ada", **more))
+    return moved(aliases.rollback(registry, Rollback(model, why="because", who="ada", **more)))
 
 
 def moved(move):
@@ -162,7 +162,7 @@ def moved(move):
 
 
 def hold(registry, _, model, held):
-    return "held", aliases.hold(registry, model, held=held, why="because", who="ada").held
+    return "held", holds.hold(registry, model, held=held, why="because", who="ada").held
 
 
 def delete(registry, _, model, number):
@@ -236,7 +236,7 @@ class AnySequence(RuleBasedStateMachine):
     def begin(self, accuracies):
         for number, accuracy in enumerate(accuracies, 1):
             self.do("register", None, {"model": "fashion", "accuracy": accuracy, "sound": True, "weights": number})
-            self.promote(None, "fashion", 1, "champion", ANY, force=True, automatic=False)
+            self.promote(None, "fashion", 1, "champion", None, force=True, automatic=False)
 
     @rule(
         model=MODELS, accuracy=ACCURACIES, sound=st.sampled_from([True, True, False]), weights=st.integers(1, 3),
@@ -246,11 +246,11 @@ class AnySequence(RuleBasedStateMachine):
         self.do("register", step, asked)
 
     @rule(
-        model=MODELS, back=BACK, alias=NAMES, expected=st.sampled_from([ANY, ANY, ANY, ANY, None, 1, 2]),
+        model=MODELS, back=BACK, alias=NAMES, expect=st.sampled_from([None, None, None, None, 0, 1, 2]),
         force=st.booleans(), automatic=st.booleans(), step=STEPS,
     )  # fmt: skip
-    def promote(self, step, model, back, alias, expected, force, automatic):
-        asked = {"alias": alias, "expected": expected, "force": force, "automatic": automatic}
+    def promote(self, step, model, back, alias, expect, force, automatic):
+        asked = {"alias": alias, "expect": expect, "force": force, "automatic": automatic}
         self.do("promote", step, {"model": model, "number": self.books.number(model, back), **asked})
 
     @rule(model=MODELS, alias=NAMES, to=st.sampled_from([None, None, None, 1, 2]), automatic=st.booleans(), step=STEPS)

@@ -10,6 +10,7 @@ from registry.cards import contents
 from registry.core import Registry
 from registry.exchange import carrying
 from registry.names import Reference
+from registry.requests import Promotion
 from tailorbird.errors import Corrupt, InvalidInput, NotFound, Refused, Unavailable
 from tests import stores
 
@@ -236,8 +237,8 @@ def test_a_register_that_dies_at_any_point_leaves_whole_versions_alone(settings,
 def test_a_version_is_found_by_its_number_its_alias_and_its_reference(registry, register):
     register(registry)
     register(registry)
-    aliases.promote(registry, "fashion", 1, why="first", who="ada")
-    aliases.promote(registry, "fashion", 1, why="to compare", who="ada", alias="challenger")
+    aliases.promote(registry, Promotion("fashion", 1, why="first", who="ada"))
+    aliases.promote(registry, Promotion("fashion", 1, why="to compare", who="ada", alias="challenger"))
     for reference in ("fashion", "fashion@champion", "fashion@challenger", "fashion:1", Reference("fashion", 1)):
         version = versions.resolve(registry, reference)
         assert version.number == 1 and version.aliases == ("challenger", "champion")
@@ -257,7 +258,7 @@ def test_a_version_is_found_by_its_number_its_alias_and_its_reference(registry, 
 def test_what_is_not_there_is_not_found_and_what_is_there_is_told(registry, register, reference, field, told):
     register(registry)
     register(registry)
-    aliases.promote(registry, "fashion", 1, why="first", who="ada")
+    aliases.promote(registry, Promotion("fashion", 1, why="first", who="ada"))
     with pytest.raises(NotFound) as missing:
         versions.resolve(registry, reference)
     assert (missing.value.field, missing.value.problem) == (field, told)
@@ -420,7 +421,7 @@ def delete(registry, number, **more):
 
 
 def promote(registry, number, **more):
-    return aliases.promote(registry, "fashion", number, **{"why": "better", "who": "ada", **more})
+    return aliases.promote(registry, Promotion("fashion", number, **{"why": "better", "who": "ada", **more}))
 
 
 def test_a_deleted_version_is_not_found_anywhere(registry, register):
@@ -490,7 +491,7 @@ def test_what_an_alias_could_be_rolled_back_to_is_not_deleted(registry, register
 def test_what_only_another_models_alias_holds_may_be_deleted(registry, register):
     for model in ("fashion", "letters"):
         register(registry, model)
-    aliases.promote(registry, "letters", 1, why="first", who="ada")
+    aliases.promote(registry, Promotion("letters", 1, why="first", who="ada"))
     delete(registry, 1)
     with pytest.raises(NotFound):
         versions.resolve(registry, "fashion:1")

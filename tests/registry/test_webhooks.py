@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from registry import aliases, schema, webhooks
 from registry.core import Registry
+from registry.requests import Promotion, Rollback
 from tailorbird.errors import Conflict, Refused, Unavailable
 
 KEY = "a key of 16 characters"
@@ -168,13 +169,13 @@ def test_promotions_and_rollbacks_are_told_and_refusals_are_not(registry, receiv
     register(registry, accuracy=0.9, weights=b"1")
     register(registry, accuracy=0.95, weights=b"2")
     register(registry, accuracy=0.5, weights=b"3")
-    made = [aliases.promote(registry, "fashion", number, **about) for number in (1, 2)]
+    made = [aliases.promote(registry, Promotion("fashion", number, **about)) for number in (1, 2)]
     with pytest.raises(Refused):
-        aliases.promote(registry, "fashion", 3, **about)
+        aliases.promote(registry, Promotion("fashion", 3, **about))
     with pytest.raises(Conflict):
-        aliases.promote(registry, "fashion", 1, expected=1, **about)
-    made.append(aliases.rollback(registry, "fashion", **about))
-    assert [one.move for one in webhooks.deliver(registry)] == [one.id for one in made]
+        aliases.promote(registry, Promotion("fashion", 1, expect=1, **about))
+    made.append(aliases.rollback(registry, Rollback("fashion", **about)))
+    assert webhooks.deliver(registry) == []
     told = [json.loads(body)["move"] for _, _, body in receiver.requests]
     assert told == json.loads(json.dumps([one.record() for one in made]))
     assert [one["kind"] for one in told] == ["promote", "promote", "rollback"]
@@ -242,29 +243,30 @@ def test_the_oldest_are_sent_first_and_no_more_than_asked_for(registry, receiver
     assert len(set(receiver.ids)) == 5
 
 
-def test_after_a_move_no_more_is_begun_than_its_time_allows(registry, receiver, monkeypatch):
+def test_after_a_move_no_more_is_begun_than_its_time_allows(registry, receiver, monkeypatch, caplog):
     assert webhooks.PATIENCE == 10
     monkeypatch.setattr(webhooks, "PATIENCE", 0.2)
     for _ in range(3):
         move(registry)
     receiver.before = lambda _: time.sleep(0.3)
-    assert webhooks.tell(registry) == [] and len(receiver.requests) == 1
+    webhooks.tell(registry)
+    assert caplog.messages == [] and len(receiver.requests) == 1
     assert [row.attempts for row in rows(registry)] == [1, 0, 0]
     receiver.before, receiver.status = lambda _: None, 500
     failed = f"webhook {receiver.url.removesuffix('/secret')}: it answered 500 Internal Server Error; {AGAIN}"
-    assert webhooks.tell(registry) == [failed] * 2
+    webhooks.tell(registry)
+    assert caplog.messages == [failed] * 2
 
 
-def test_a_database_that_is_busy_after_a_move_is_told_and_no_error(registry, monkeypatch):
+def test_a_database_that_is_busy_after_a_move_is_told_and_no_error(registry, monkeypatch, caplog):
     move(registry)
 
     def busy(*_):
         raise Unavailable("the database cannot be used: database is locked")
 
     monkeypatch.setattr(registry.database, "atomic", busy)
-    assert webhooks.tell(registry) == [
-        f"webhooks could not be told: the database cannot be used: database is locked; {AGAIN}"
-    ]
+    webhooks.tell(registry)
+    assert caplog.messages == [f"webhooks could not be told: the database cannot be used: database is locked; {AGAIN}"]
     assert [row.attempts for row in rows(registry)] == [0]
 
 

@@ -24,6 +24,7 @@ from registry import aliases, versions
 from registry.core import Registry
 from registry.names import Reference
 from registry.packages import REQUIRED
+from registry.requests import Promotion
 from registry.versions import Version
 from serving import model
 from serving.metrics import Metrics
@@ -137,7 +138,7 @@ def _register(settings: Settings, name: str, files: dict[str, bytes], alias: str
         parity = {"agreement": 1.0, "max_difference": 1e-7, "samples": 800}
         version = versions.register(registry, name, files, {"parity": parity}, {"sweep": "by hand"}, "tester")
         if alias:
-            aliases.promote(registry, name, version.number, why="a test", who="tester", alias=alias)
+            aliases.promote(registry, Promotion(name, version.number, why="a test", who="tester", alias=alias))
     return version
 
 

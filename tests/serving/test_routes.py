@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from registry import aliases
+from registry.requests import Promotion
 
 IMAGES = np.random.default_rng(7).integers(0, 256, (5, 28, 28), np.uint8)
 JSON = {"Content-Type": "application/json"}
@@ -148,7 +149,7 @@ def test_model(client, toy):
 
 
 def test_aliases_of_the_model_are_those_of_now(client, registry):
-    aliases.promote(registry, "demo", 1, why="a test", who="tester", alias="second")
+    aliases.promote(registry, Promotion("demo", 1, why="a test", who="tester", alias="second"))
     assert client.get("/model").json()["aliases"] == ["champion", "second"]
 
 

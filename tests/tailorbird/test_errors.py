@@ -30,7 +30,7 @@ EVERY_KIND = [
     (Unavailable("the disk is full"), 1, "the disk is full"),
     (Interrupted("stopped"), 130, "stopped"),
     (
-        Conflict("fashion", "champion", None, 3),
+        Conflict("fashion", "champion", 0, 3),
         1,
         "fashion@champion is version 3, not unset as expected: someone else moved it first; "
         "look at it and promote again",

@@ -90,14 +90,14 @@ def test_a_broken_export_is_registered_and_not_promoted(register_best, registry,
     assert aliases.current(registry, "tiny") is None
 
 
-def test_a_champion_whose_webhooks_cannot_be_told_is_the_champion(register_best, registry, monkeypatch, capsys):
+def test_a_champion_whose_webhooks_cannot_be_told_is_the_champion(register_best, registry, monkeypatch, caplog):
     def busy(*_, **__):
         raise Unavailable("the database cannot be used: database is locked")
 
     monkeypatch.setattr(webhooks, "deliver", busy)
     made = register_best()
     assert made.obstacle is None and aliases.current(registry, "tiny") == made.version.number
-    assert capsys.readouterr().err.startswith("webhooks could not be told: the database cannot be used: ")
+    assert caplog.messages[-1].startswith("webhooks could not be told: the database cannot be used: ")
 
 
 def _restore_zeros(network, data):

@@ -8,14 +8,14 @@ import typer
 from rich import box
 from rich.table import Table
 
-from registry import aliases, gates, packages, versions
+from registry import gates, holds, packages, versions
 from registry import history as log
-from registry.aliases import Hold
 from registry.cards import facts
 from registry.cards.document import clean
 from registry.cards.facts import Event
 from registry.core import Registry
 from registry.history import Deletion, Move
+from registry.holds import Hold
 from registry.names import Reference
 from registry.versions import Version
 from tailorbird import terminal
@@ -79,7 +79,7 @@ def history(
     with open_registry() as registry:
         moves = log.moves(registry, model, limit=limit)
         deletions = log.deletions(registry, model, limit=limit)
-        hold = aliases.held(registry, model)
+        hold = holds.current(registry, model)
     if as_json:
         print_json(_events(moves, deletions, hold))
         return

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from registry import aliases, webhooks
-from registry.core import Registry
+from registry import aliases, holds
 from registry.history import Move
 from registry.names import Reference
+from registry.requests import Promotion, Rollback
 from tailorbird import settings
 from tailorbird.commands.options import Alias, AsJson, Model, Who, Why, open_registry, print_json
 from tailorbird.errors import InvalidInput
@@ -31,19 +31,10 @@ def promote(
     wanted = Reference.parse(version)
     if wanted.number is None:
         raise InvalidInput("NAME:N", f"{version!r} names no number; accepted: {wanted.model}:1, {wanted.model}:2, …")
-    expected = aliases.ANY if expect is None else expect or None
+    who = settings.who(who)
+    asked = Promotion(wanted.model, wanted.number, alias=alias, why=why, who=who, expect=expect, force=force)
     with open_registry() as registry:
-        move = aliases.promote(
-            registry,
-            wanted.model,
-            wanted.number,
-            alias=alias,
-            why=why,
-            who=settings.who(who),
-            expected=expected,
-            force=force,
-        )
-        _tell(registry, move, as_json=as_json)
+        _show(aliases.promote(registry, asked), as_json=as_json)
 
 
 def rollback(
@@ -60,9 +51,9 @@ def rollback(
 
     Example: tailorbird registry rollback demo --why "mistakes shirts for coats"
     """
+    asked = Rollback(model, alias=alias, to=to, why=why, who=settings.who(who))
     with open_registry() as registry:
-        move = aliases.rollback(registry, model, alias=alias, to=to, why=why, who=settings.who(who))
-        _tell(registry, move, as_json=as_json)
+        _show(aliases.rollback(registry, asked), as_json=as_json)
 
 
 def hold(
@@ -77,19 +68,17 @@ def hold(
     Example: tailorbird registry hold demo --why "audit until Friday"
     """
     with open_registry() as registry:
-        made = aliases.hold(registry, model, held=not release, why=why, who=settings.who(who))
+        made = holds.hold(registry, model, held=not release, why=why, who=settings.who(who))
     if as_json:
         print_json(made.record())
     else:
         typer.echo(f"{model} is {'on hold: only people move its aliases' if made.held else 'not on hold any more'}")
 
 
-def _tell(registry: Registry, move: Move, *, as_json: bool) -> None:
+def _show(move: Move, *, as_json: bool) -> None:
     if as_json:
         print_json(move.record())
     else:
         forced = f" (forced: {'; '.join(move.reasons)})" if move.forced else ""
         before = move.from_number or "unset"
         typer.echo(f"{move.model}@{move.alias} is version {move.to_number} now, was {before}{forced}")
-    for problem in webhooks.tell(registry):
-        typer.echo(problem, err=True)

@@ -8,6 +8,7 @@ from markdown_it import MarkdownIt
 from registry import aliases, versions
 from registry.cards import card, facts
 from registry.core import Registry
+from registry.requests import Promotion
 from tailorbird.errors import InvalidInput, Unavailable
 from tests import packages
 
@@ -31,7 +32,7 @@ def section(text, title):
 
 def test_a_card_says_what_the_registry_knows(registry):
     version = packages.register(registry)
-    aliases.promote(registry, "pets", 1, why="the first one", who="bob")
+    aliases.promote(registry, Promotion("pets", 1, why="the first one", who="bob"))
     versions.tag(registry, version, {"team": "night shift"})
     text = card.markdown(facts.gather(registry, versions.resolve(registry, "pets")))
     assert text.startswith("# pets:1\n\nA classifier of images into 3 classes, which answers 83.33% of held-out images")
@@ -77,8 +78,8 @@ def test_a_card_says_what_the_registry_knows(registry):
 def test_a_refusal_and_a_forced_move_say_what_failed(registry):
     packages.register(registry, confusion=((20, 0, 0), (0, 20, 0), (0, 0, 20)))
     packages.register(registry, confusion=((10, 10, 0), (10, 10, 0), (10, 0, 10)))
-    aliases.promote(registry, "pets", 1, why="first", who="ada")
-    aliases.promote(registry, "pets", 2, why="a try", who="ada", force=True)
+    aliases.promote(registry, Promotion("pets", 1, why="first", who="ada"))
+    aliases.promote(registry, Promotion("pets", 2, why="a try", who="ada", force=True))
     history = section(card.markdown(facts.gather(registry, versions.resolve(registry, "pets:2"))), "Gates and history")
     assert re.search(r"\| champion +\| FAILED \| ", history)
     assert re.search(r"moved to it, was at version 1, although [^|]*points", history)
@@ -136,7 +137,7 @@ def test_names_and_reasons_of_others_mean_nothing_in_either_form(registry):
         environment_txt=b"```\n<script>\n",
         lineage={"sweep": EVIL[0], EVIL[1]: EVIL[2]},
     )
-    aliases.promote(registry, "pets", 1, why=f"{EVIL[0]}\n\n# {EVIL[2]} | x", who=EVIL[1])
+    aliases.promote(registry, Promotion("pets", 1, why=f"{EVIL[0]}\n\n# {EVIL[2]} | x", who=EVIL[1]))
     versions.tag(registry, version, {"note": EVIL[2]})
     found = facts.gather(registry, versions.resolve(registry, "pets"))
     page, tokens = card.html(found), MarkdownIt("commonmark").enable("table").parse(card.markdown(found))

@@ -3,6 +3,7 @@ import pytest
 from registry import aliases, versions
 from registry.cards import facts
 from registry.core import Registry
+from registry.requests import Promotion, Rollback
 from tailorbird.errors import Corrupt, Refused
 from tests import packages
 
@@ -23,12 +24,12 @@ def gather(registry, version):
 def test_the_record_tells_moves_to_and_from_a_version_and_refusals(registry):
     for confusion in (BETTER, BETTER, WORSE):
         packages.register(registry, confusion=confusion)
-    aliases.promote(registry, "pets", 1, why="first", who="ada")
+    aliases.promote(registry, Promotion("pets", 1, why="first", who="ada"))
     with pytest.raises(Refused):
-        aliases.promote(registry, "pets", 3, why="newer", who="bob")
-    aliases.promote(registry, "pets", 3, why="a try", who="bob", force=True)
-    aliases.rollback(registry, "pets", why="it was worse", who="eve")
-    aliases.promote(registry, "pets", 2, alias="challenger", why="shadow", who="ada")
+        aliases.promote(registry, Promotion("pets", 3, why="newer", who="bob"))
+    aliases.promote(registry, Promotion("pets", 3, why="a try", who="bob", force=True))
+    aliases.rollback(registry, Rollback("pets", why="it was worse", who="eve"))
+    aliases.promote(registry, Promotion("pets", 2, alias="challenger", why="shadow", who="ada"))
 
     first, third = gather(registry, "pets:1").record, gather(registry, "pets:3").record
     told = [(one.alias, one.what, one.who, one.why) for one in first.events]
@@ -50,9 +51,9 @@ def test_the_record_tells_moves_to_and_from_a_version_and_refusals(registry):
 def test_the_gates_are_those_of_the_last_verdict_that_asked_them_all(registry):
     packages.register(registry, confusion=BETTER)
     packages.register(registry, confusion=WORSE)
-    aliases.promote(registry, "pets", 1, why="first", who="ada")
-    aliases.promote(registry, "pets", 2, why="a try", who="ada", force=True)
-    aliases.rollback(registry, "pets", why="back", who="ada")
+    aliases.promote(registry, Promotion("pets", 1, why="first", who="ada"))
+    aliases.promote(registry, Promotion("pets", 2, why="a try", who="ada", force=True))
+    aliases.rollback(registry, Rollback("pets", why="back", who="ada"))
     assert {"integrity", "parity", "accuracy"} <= {gate["name"] for gate in gather(registry, "pets:1").record.gates}
     failed = [gate["name"] for gate in gather(registry, "pets:2").record.gates if not gate["passed"]]
     assert "champion" in failed
@@ -63,8 +64,8 @@ def test_how_many_other_versions_the_same_images_have_judged(registry):
         packages.register(registry, confusion=BETTER, first=first)
     assert gather(registry, "pets:1").record.judged_others == 0
     for number in (1, 2, 4):
-        aliases.promote(registry, "pets", number, why="x", who="ada", alias=f"try-{number}")
-    aliases.promote(registry, "pets", 2, why="again", who="ada", alias="try-5")
+        aliases.promote(registry, Promotion("pets", number, why="x", who="ada", alias=f"try-{number}"))
+    aliases.promote(registry, Promotion("pets", 2, why="again", who="ada", alias="try-5"))
     others = [gather(registry, f"pets:{number}").record.judged_others for number in (1, 2, 3, 4)]
     assert others == [1, 1, 2, 0]
 
@@ -72,7 +73,7 @@ def test_how_many_other_versions_the_same_images_have_judged(registry):
 def test_another_model_has_a_record_of_its_own(small):
     packages.register(small, "pets")
     packages.register(small, "birds")
-    aliases.promote(small, "birds", 1, why="x", who="ada")
+    aliases.promote(small, Promotion("birds", 1, why="x", who="ada"))
     record = gather(small, "pets:1").record
     assert (record.events, record.gates, record.judged_others) == ((), (), 1)
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from registry import aliases, schema
+from registry import holds, schema
 from registry.core import Registry
 
 
@@ -51,7 +51,7 @@ def test_a_hold_is_set_and_released_and_stops_no_person(tailorbird, pets, home):
     told = tailorbird("registry", "hold", "pets", "--why", "audit", "--who", "grace")
     assert (told.returncode, told.stdout) == (0, "pets is on hold: only people move its aliases\n")
     with Registry(home) as registry:
-        assert aliases.held(registry, "pets").who == "grace"
+        assert holds.current(registry, "pets").who == "grace"
     assert tailorbird("registry", "promote", "pets:1", "--why", "by hand").returncode == 0
     released = json.loads(tailorbird("registry", "hold", "pets", "--release", "--why", "done", "--json").stdout)
     assert (released["held"], released["why"]) == (False, "done")
@@ -66,11 +66,11 @@ def test_a_policy_file_is_kept_to(tailorbird, pets, tmp_path):
     assert "held-out accuracy 83.33% is 6.67 points under the 90% that is needed" in refused.stderr
 
 
-def test_a_webhook_that_cannot_be_told_does_not_undo_the_move(tailorbird, pets, home):
+def test_a_webhook_that_cannot_be_told_does_not_undo_the_move(tailorbird, pets, home, caplog):
     more = {"TAILORBIRD_WEBHOOKS": "http://127.0.0.1:9/secret", "TAILORBIRD_WEBHOOK_KEY": "0123456789abcdef"}
     told = tailorbird("registry", "promote", "pets:1", "--why", "first", **more)
     assert (told.returncode, told.stdout) == (0, "pets@champion is version 1 now, was unset\n")
-    assert "`tailorbird registry notify` tries again" in told.stderr and "secret" not in told.stderr
+    assert "`tailorbird registry notify` tries again" in caplog.messages[-1] and "secret" not in caplog.text
     with Registry(home) as registry, registry.reading() as connection:
         assert [row.attempts for row in connection.execute(schema.outbox.select())] == [1]
 

@@ -1,0 +1,51 @@
+"""Holds: while there is one on a model, only people move its aliases."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from registry import history, names, schema
+from registry.core import Registry
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Since when and why only people move a model's aliases, or do no longer."""
+
+    model: str
+    held: bool
+    why: str
+    who: str
+    since: str
+
+    def __str__(self) -> str:
+        return f"{self.who} holds {self.model} since {self.since[:19]} UTC ({self.why}): only people move it"
+
+    def record(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def hold(registry: Registry, model: str, *, held: bool, why: str, who: str) -> Hold:
+    """Stop automatic moves of a model's aliases, or (`held=False`) let them go on."""
+    names.check_text("why", why)
+    names.check_text("who", who, names.WHO)
+    row = Hold(names.check("model", model), held, why, who, schema.now())
+    with registry.atomic(f"model:{model}") as connection:
+        history.check_model(connection, model)
+        connection.execute(schema.holds.insert().values(**row.record()))
+    return row
+
+
+def current(registry: Registry, model: str) -> Hold | None:
+    """The hold on a model, if there is one."""
+    with registry.reading() as connection:
+        return on(connection, names.check("model", model))
+
+
+def on(connection: sa.Connection, model: str) -> Hold | None:
+    """The same within a transaction."""
+    row = schema.holds.c
+    query = sa.select(row.model, row.held, row.why, row.who, row.since).filter_by(model=model)
+    last = connection.execute(query.order_by(row.id.desc()).limit(1)).first()
+    return Hold(**last._mapping) if last is not None and last.held else None
