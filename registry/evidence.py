@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 from registry import packages
 from registry.heldout import Heldout
 from registry.storage.blobs import BlobStore
+from tailorbird import classes as class_names
 from tailorbird.errors import Corrupt, InvalidInput
 
 if TYPE_CHECKING:
     from registry.versions import Version
 
-CLASS_NAME = 256
-"""How long one may be: feedback keeps it in a column of its own."""
 PARITY = ("agreement", "max_difference", "samples")
 LATENCY = ("p50_ms", "p99_ms", "runs", "threads")
 LARGEST = 2**53
@@ -165,10 +164,10 @@ def _classes(data: bytes) -> tuple[str, ...]:
     if len(set(classes)) < len(classes):
         raise Corrupt("signature.json: names a class twice")
     for name in classes:
-        if not (0 < len(name) <= CLASS_NAME and name.isprintable()):
-            raise Corrupt(
-                f"signature.json: {name[:60]!r} is no name of a class: 1 to {CLASS_NAME} printable characters"
-            )
+        if problem := class_names.problem(name):
+            raise Corrupt(f"signature.json: {name[:60]!r} is no name of a class: it {problem}")
+        if class_names.normal(name) != name:
+            raise Corrupt(f"signature.json: {name[:60]!r} is not in its normal form: NFC, without spaces around it")
     return tuple(classes)
 
 

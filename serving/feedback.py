@@ -18,6 +18,7 @@ from serving.model import Model
 from serving.problems import Problem
 from serving.receipts import BadReceipt, Receipt, Receipts
 from tailorbird import bins
+from tailorbird import classes as class_names
 from tailorbird.errors import NotFound
 
 MOST_LABELS = 1_000
@@ -76,9 +77,10 @@ class Labels:
         if classes is None:
             classes = await asyncio.to_thread(self._classes_of, receipt.version)
             self._classes[receipt.version] = classes
-        if label not in classes:
+        name = class_names.normal(label)
+        if name not in classes:
             raise BadReceipt("label", f"{bodies.shown(label)} is no class of {self._model}:{receipt.version}")
-        return Judged(receipt, label, classes)
+        return Judged(receipt, name, classes)
 
     def _classes_of(self, number: int) -> Sequence[str]:
         try:

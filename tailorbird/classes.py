@@ -1,0 +1,71 @@
+"""Names of classes: their one form, their order, and what is none; readers, specs, the registry and feedback share it.
+
+Letters of every language belong in a name, with the joiners and no-break spaces that some words are spelled with.
+"""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
+
+from tailorbird.errors import InvalidInput
+
+LONGEST = 256
+"""Characters: feedback keeps a name in a column of its own."""
+BIDIRECTIONAL = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Unicode's Bidi_Control: they turn the text around a name, and two names that differ by them look the same."""
+INVISIBLE = "\ufeff\u200b\u2060"
+"""Marks of an encoding and of places where a line may break, which mean nothing at the ends of a name."""
+_REFUSED = {"Cc": "a control character", "Cs": "bytes that are no UTF-8", "Zl": "a line break", "Zp": "a line break"}
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?", re.ASCII)
+
+
+def normal(text: str) -> str:
+    """The one form of a name: composed (NFC), with no white space around it."""
+    before = None
+    while text != before:
+        before, text = text, text.strip().strip(INVISIBLE)
+    return unicodedata.normalize("NFC", text)
+
+
+def problem(name: str) -> str | None:
+    """Why a name in its normal form is none, in words that follow it; None where it is one."""
+    if not name:
+        return "is empty"
+    if len(name) > LONGEST:
+        return f"has {len(name):,} characters; accepted: at most {LONGEST}"
+    for character in name:
+        refused = _REFUSED.get(unicodedata.category(character))
+        if refused or character in BIDIRECTIONAL:
+            return f"holds {refused or 'a bidirectional control'} ({character!a})"
+    return None
+
+
+def checked(field: str, text: str) -> str:
+    """The normal form of a name; raises InvalidInput for what is no name of a class."""
+    name = normal(text)
+    if told := problem(name):
+        raise InvalidInput(field, f"{name[:60]!r} is no name of a class: it {told}")
+    return name
+
+
+def order(name: str) -> tuple[bool, float, str]:
+    """The key by which classes are sorted: numbers by size, then text."""
+    number = float(name) if _NUMBER.fullmatch(name) else None
+    return number is None, number or 0, name
+
+
+def alike(names: Iterable[str]) -> list[tuple[str, ...]]:
+    """Names that are told apart though a reader may not: by case, by width, by kinds and numbers of spaces, by marks
+    that cannot be seen."""
+    groups = defaultdict(list)
+    for name in names:
+        groups[_seen(name)].append(name)
+    return [tuple(group) for group in groups.values() if len(group) > 1]
+
+
+def _seen(name: str) -> str:
+    """A name as it is read aloud, NFKC_Casefold for the most part."""
+    text = unicodedata.normalize("NFKC", name).casefold()
+    visible = "".join(character for character in text if unicodedata.category(character) != "Cf")
+    return unicodedata.normalize("NFKC", " ".join(visible.split()))
