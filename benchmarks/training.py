@@ -23,9 +23,10 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from benchmarks import report
 from tailorbird import settings
 from tailorbird.errors import told
-from training import config, datasets, loop, machine, splits
+from training import config, datasets, machine, splits
 from training.config import RunConfig
 from training.loop import Run
+from training.network import fresh
 from training.splits import Splits
 from training.vision import torchvision
 
@@ -152,7 +153,7 @@ def _plain(made: RunConfig, dealt: Splits, examples: Dataset[Any], *, half: bool
 
 def _same_layers(made: RunConfig, dealt: Splits) -> nn.Sequential:
     """Our network without its normalisation, in PyTorch's usual memory layout."""
-    plain = loop.network(made, dealt)[1:]
+    plain = fresh(made, dealt)[1:]
     plain.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # missing from its stubs
     return plain
 
@@ -165,7 +166,7 @@ def _limit(made: RunConfig, dealt: Splits, repeats: int) -> float:
     seconds = [_timed(step, repeats) for step in _products(run, images)]
     for parameter in run.network.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    return BATCH / (sum(seconds) + _timed(run.optimizer.step, repeats))
+    return BATCH / (sum(seconds) + _timed(run.state.optimizer.step, repeats))
 
 
 def _products(run: Run, images: Tensor) -> Iterator[Callable[[], object]]:

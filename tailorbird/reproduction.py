@@ -17,7 +17,7 @@ from registry.core import Registry
 from registry.versions import Version
 from tailorbird.errors import Corrupt, InvalidInput
 from tailorbird.settings import Settings
-from training import candidate, checkpoint, datasets, export, loop
+from training import candidate, checkpoint, datasets, export, network
 from training import config as configs
 from training import splits as dealing
 from training.config import Objective, RunConfig
@@ -166,11 +166,7 @@ def _evaluated(made: Plan, model: bytes) -> Classification:
 
 def _difference(made: Plan, stored: bytes, weights: bytes) -> float:
     """The largest between two weights of one place; 0 only where all are the same bit for bit."""
-    states = []
-    for data in (stored, weights):
-        network = loop.network(made.config, made.splits)
-        checkpoint.restore(network, data)
-        states.append(network.state_dict())
+    states = [network.restored(made.config, made.splits, data).state_dict() for data in (stored, weights)]
     if checkpoint.encode(states[0]) == checkpoint.encode(states[1]):
         return 0.0
     apart = [float((states[0][name].double() - tensor.double()).abs().max()) for name, tensor in states[1].items()]

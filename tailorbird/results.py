@@ -27,8 +27,8 @@ from training import checkpoint, datasets, models, objectives, splits
 from training import config as configs
 from training.config import CODE, CustomConfig, DataConfig, RunConfig
 from training.datasets import Dataset
-from training.loop import Epoch
 from training.models import Denormalize, Normalize
+from training.progress import Epoch
 from training.splits import Split
 
 T = TypeVar("T")

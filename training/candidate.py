@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import yaml
-from torch import nn
 
 from tailorbird.errors import InvalidInput
-from training import checkpoint, evaluation, export, loop, plots
+from training import evaluation, export, plots
 from training.config import RunConfig
 from training.export import Latency, Parity, Served
-from training.loop import Epoch
+from training.network import restored
+from training.progress import Epoch
 from training.scores import THRESHOLD, Classification, Multilabel
 from training.splits import Split, Splits
 
@@ -134,13 +134,6 @@ def results(config: RunConfig, splits: Splits, weights: bytes, epochs: Sequence[
                 test.probabilities, test.truth, splits.classes, THRESHOLD, title
             )
     return Results(files, figures)
-
-
-def restored(config: RunConfig, splits: Splits, weights: bytes) -> nn.Module:
-    """The network of these weights."""
-    network = loop.network(config, splits)
-    checkpoint.restore(network, weights)
-    return network
 
 
 def exported(config: RunConfig, splits: Splits, weights: bytes) -> tuple[Served, bytes]:

@@ -32,13 +32,18 @@ def load(reference: str, field: str) -> Callable[..., Any]:
 
 
 @contextmanager
-def blamed(reference: str, field: str) -> Iterator[None]:
-    """Tell what the user's code raises within as InvalidInput for `field`, with the file and line of theirs."""
+def blamed(reference: str, field: str, unless: Callable[[Exception], bool] = lambda _: False) -> Iterator[None]:
+    """Tell what the user's code raises within as InvalidInput for `field`, with the file and line of theirs.
+
+    An error for which `unless` holds is none of theirs, and is raised as it is.
+    """
     try:
         yield
     except TailorbirdError:
         raise
     except Exception as error:
+        if unless(error):
+            raise
         raise InvalidInput(field, f"{reference} raised {_told(error)}") from error
 
 

@@ -5,60 +5,61 @@ fused. The same config on the same processor gives the same weights, bit for bit
 an epoch follows from the state after the one before.
 """
 
+import hashlib
+import json
 import math
-import os
-import shutil
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from tailorbird.errors import InvalidInput, TailorbirdError
-from training import code, machine, models, normalization, objectives, optimization
+from tailorbird.errors import Corrupt, InvalidInput, TailorbirdError
+from training import checkpoint, machine, models, objectives, optimization, requirements, resident
+from training import config as configs
 from training.arrays import widened
 from training.augmentation import augment
-from training.config import AugmentConfig, CustomConfig, LossConfig, Objective, RunConfig
-from training.resident import Resident
+from training.config import LossConfig, Objective, RunConfig
+from training.measurement import blamed, measure
+from training.network import blank, fresh
+from training.progress import Epoch, Progress
+from training.resident import Data, Resident
 from training.splits import Split, Splits
+from training.state import State, part
 from training.tally import Tally
-
-COMPILER = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
-"""What torch.compile calls."""
 
 
 class Diverged(TailorbirdError):
-    """The loss is no longer a number."""
+    """The loss is NaN or infinite."""
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """What was measured after an epoch. Losses are means of the run's loss, accuracies shares of 1.
+class Snapshot:
+    """A run between two steps: its state, how many epochs it had measured, and the best weights of then."""
 
-    The train figures are running means over the epoch, with dropout and augmentation on; the val figures are those of
-    its end. NaN stands for what there is not: a validation split, or accuracy where numbers are predicted.
-    """
+    run: "Run"
+    tensors: Mapping[str, Tensor]
+    measured: int
+    best: Mapping[str, Tensor]
 
-    epoch: int
-    train_loss: float
-    train_accuracy: float
-    val_loss: float
-    val_accuracy: float
-    lr: float
-    seconds: float
+    @property
+    def trained(self) -> int:
+        """Epochs, all of them measured."""
+        return self.run.epochs[self.measured - 1].epoch if self.measured else 0
 
-    def metrics(self) -> dict[str, float]:
-        """The figures without the epoch's number, and without those that were not measured."""
-        return {key: value for key, value in asdict(self).items() if key != "epoch" and not math.isnan(value)}
+    def pack(self) -> bytes:
+        """As one file."""
+        tensors = {**self.tensors, **{f"best/{name}": weight for name, weight in self.best.items()}}
+        history = json.dumps([epoch.record() for epoch in self.run.epochs[: self.measured]])
+        return checkpoint.pack(tensors, {"run": self.run.identity(), "epochs": history})
 
 
 class Run:
-    """One training of one model: iterate over it, then take the network of its best epoch."""
+    """One training of one model: iterate over it, then take the weights of its best epoch.
+
+    It is made of the data on the device, the `state` that steps change, and the `progress` that measurements change.
+    """
 
     def __init__(
         self,
@@ -66,250 +67,186 @@ class Run:
         splits: Splits,
         objective: Objective | None = None,
         on_batch: Callable[[int], None] = lambda _: None,
+        data: Data | None = None,
+        snapshot: bytes | None = None,
     ) -> None:
-        """Prepare the weights; `on_batch` is told after each batch how many examples it had.
+        """Prepare the weights, or go on from a packed snapshot.
 
-        Where the objective is of validation and there is none, nothing is chosen: the best epoch is the last one.
+        `on_batch` is told after each batch how many examples it had; `data` are the splits where they are on the device
+        already. Where the objective is of validation and there is none, nothing is chosen: the best epoch is the last.
+
+        Raises InvalidInput where the config does not fit, or the snapshot is of another run, and Corrupt where it is no
+        snapshot.
         """
-        self.objective = objective or usual(splits)
-        check(config, splits, self.objective)
-        self.config = config
-        self.kind = splits.kind
-        numeric = len(splits.train.shape) == 1 or splits.kind == "regression"
-        self.device = machine.choose_device(config.device, doubles=numeric)
-        self._chooses = not self.objective.metric.startswith("val_") or len(splits.validation) > 0
-        self.on_batch = on_batch
+        objective = objective or requirements.usual(splits)
+        requirements.check(config, splits, objective)
+        self.config, self.splits, self.on_batch = config, splits, on_batch
+        self._data = data or Data(splits, resident.device(config, splits))
+        chooses = not objective.metric.startswith("val_") or len(splits.validation) > 0
+        self.progress = Progress(objective, chooses)
+        network = fresh(config, splits) if snapshot is None else blank(config, splits)
+        self.state = State(network.to(self._device), config)
         self._loss = objectives.loss(config.loss, splits.kind)
         self._measured_loss = objectives.loss(LossConfig(name=config.loss.name), splits.kind)
-        torch.manual_seed(config.seed)
-        self.network = network(config, splits).to(self.device)
-        self.averaged = _averaged(self.network, config.ema)
-        last = self.network[-1]  # where numbers are predicted, gradients are those of what has a deviation of 1
-        self._unit = last.deviation.item() ** 2 if isinstance(last, models.Denormalize) else 1.0
+        self._batch = self.examples if config.batch_size == "full" else config.batch_size
+        self._steps = math.ceil(self.examples / self._group)  # of an epoch
+        if snapshot is not None:
+            self._restore(snapshot)
+        self._unit = _unit(network)
         self._compiled = torch.compile(self.network, dynamic=False) if config.compile else self.network
-        self.optimizer = optimization.optimizer(self.network, config.optimizer)
-        self._train = Resident(splits.train, self.device)
-        self._validation = Resident(splits.validation, self.device, self._train)
-        self._batch = len(splits.train) if config.batch_size == "full" else config.batch_size
-        self._steps = math.ceil(len(splits.train) / (self._batch * config.accumulate))  # of an epoch
-        self.random = torch.Generator().manual_seed(config.seed)
-        self.trained = 0
-        self.epochs: list[Epoch] = []
-        self._scores: list[float] = []
-        self._best = -1
-        self.best_state: dict[str, Tensor] = {}
 
     def __iter__(self) -> Iterator[Epoch]:
         while not self.done:
             yield self.step()
 
     @property
+    def network(self) -> nn.Module:
+        """What steps change; measured and kept is the running mean of its weights, where there is one."""
+        return self.state.network
+
+    @property
     def examples(self) -> int:
         """How many an epoch sees."""
-        return len(self._train)
+        return len(self.splits.train)
 
     @property
     def done(self) -> bool:
         """Whether every epoch is trained, or early stopping saw no better one for long enough."""
-        stopping = self.config.early_stopping
-        if stopping and optimization.waited(self._scores, stopping.least) >= stopping.patience:
-            return True
-        return self.trained >= self.config.epochs
+        return self.trained >= self.config.epochs or self.progress.stopped(self.config.early_stopping)
+
+    @property
+    def trained(self) -> int:
+        """Epochs."""
+        return self.progress.trained
+
+    @property
+    def epochs(self) -> list[Epoch]:
+        """Those that were measured."""
+        return self.progress.epochs
 
     @property
     def best(self) -> Epoch:
         """The epoch that was kept; there is one after the first step."""
-        if not self.epochs:
-            raise RuntimeError("the run has not made a step yet")
-        return self.epochs[self._best]
+        return self.progress.best
+
+    @property
+    def best_state(self) -> dict[str, Tensor]:
+        """The weights of the best epoch, on the CPU."""
+        return self.progress.weights
 
     def step(self) -> Epoch:
         """Train until the next measurement, measure, and keep the weights if they are the best so far."""
-        start = time.perf_counter()
-        lr = self._lr(self.trained * self._steps)
-        for _ in range(min(self.config.measure_every, self.config.epochs - self.trained)):
-            train_loss, train_accuracy = self._train_epoch()
-            self.trained += 1
-        val_loss, val_accuracy = self.measure(self._validation)
-        made = Epoch(self.trained, train_loss, train_accuracy, val_loss, val_accuracy, lr, time.perf_counter() - start)
-        self._check_finite(made)
-        self.enter(made)
-        if made is self.best:
-            self.best_state = {name: tensor.detach().cpu().clone() for name, tensor in self.kept.state_dict().items()}
-        return made
-
-    def enter(self, made: Epoch) -> None:
-        """Count a measured epoch, which is the best one where it beats those before or nothing is chosen."""
-        self.epochs.append(made)
-        self.trained = made.epoch
-        if not self._chooses:
-            self._best = len(self.epochs) - 1
-            return
-        score = self.objective.score(asdict(made))
-        if score > max(self._scores, default=-math.inf):
-            self._best = len(self.epochs) - 1
-        self._scores.append(score)
-
-    @property
-    def kept(self) -> nn.Module:
-        """The network that is measured and kept: the running mean of the weights, where there is one."""
-        kept: nn.Module = self.averaged.module if self.averaged else self.network
-        return kept
-
-    def finish(self) -> nn.Module:
-        """The network with the weights of the best epoch; the run cannot go on after it."""
-        self.kept.load_state_dict(self.best_state)
-        return self.kept
+        start, before = time.perf_counter(), self.trained
+        lr = self._lr(before * self._steps)
+        with machine.using(machine.threads(self.config)):
+            for number in range(before, min(before + self.config.measure_every, self.config.epochs)):
+                train_loss, train_accuracy = self._train_epoch(number)
+            val_loss, val_accuracy = self._measure(self._data.validation)
+        seconds = time.perf_counter() - start
+        epoch = Epoch(number + 1, train_loss, train_accuracy, val_loss, val_accuracy, lr, seconds)
+        self._check_finite(epoch)
+        self.progress.enter(epoch, self.state.kept)
+        return epoch
 
     def score(self, split: Split) -> tuple[float, float]:
-        """Mean loss and accuracy on any split, by the weights as they are."""
-        return self.measure(Resident(split, self.device, self._train))
+        """Mean loss, without label smoothing, and accuracy on any split, by the weights as they are."""
+        with machine.using(machine.threads(self.config)):
+            return self._measure(Resident(split, self._device, self._data.train))
 
-    def measure(self, split: Resident) -> tuple[float, float]:
-        """Mean loss, without label smoothing, and accuracy on a split; NaN where it is empty."""
-        if not len(split):
-            return math.nan, math.nan
-        while True:
-            try:
-                return self._measured(split)
-            except RuntimeError as error:
-                if split.together == 1 or not machine.is_memory(error):
-                    raise machine.of_memory(error, split.together) from None
-            split.together //= 2
+    def snapshot(self) -> "Snapshot":
+        """All that a run goes on from; taken between steps, it can be packed within one."""
+        return Snapshot(self, self.state.tensors(), len(self.epochs), self.best_state)
 
-    def _measured(self, split: Resident) -> tuple[float, float]:
-        self.kept.eval()
-        loss, right = 0.0, 0.0
-        with torch.inference_mode():
-            for chosen in torch.arange(len(split), device=self.device).split(split.together):
-                with self._blamed():
-                    logits = self.kept(split.inputs_at(split.places[chosen]))
-                targets = split.targets[chosen]
-                loss += self._measured_loss(logits, targets).item() * len(chosen)
-                answers = objectives.right(self.kind, logits, targets)
-                right += math.nan if answers is None else answers.cpu().double().sum().item()
-        return loss / len(split), right / len(split)
+    def identity(self) -> str:
+        """What must be the same for a run to go on: all that determines its weights, and the order of its examples."""
+        total = hashlib.sha256(configs.digest(self.config).encode())
+        for split in (self.splits.train, self.splits.validation):
+            total.update(split.ids.tobytes() + split.targets.tobytes())
+        return total.hexdigest()
+
+    def _restore(self, snapshot: bytes) -> None:
+        tensors, texts = checkpoint.unpack(snapshot)
+        try:
+            if texts["run"] != self.identity():
+                raise InvalidInput("--resume", "what was interrupted had another config or other data; train anew")
+            self.state.restore(tensors)
+            self.progress.restore(json.loads(texts["epochs"]), part(tensors, "best"))
+        except (ValueError, LookupError, TypeError, RuntimeError) as error:
+            raise Corrupt(f"the checkpoint does not fit its run: {error}") from None
+
+    @property
+    def _device(self) -> torch.device:
+        return self._data.device
+
+    @property
+    def _group(self) -> int:
+        """Examples of a step."""
+        return self._batch * self.config.accumulate
 
     def _lr(self, step: int) -> float:
         config = self.config
-        return optimization.lr(config.schedule, config.optimizer.lr, step, config.epochs * self._steps, self._scores)
+        steps = config.epochs * self._steps
+        return optimization.lr(config.schedule, config.optimizer.lr, step, steps, self.progress.scores)
 
-    def _train_epoch(self) -> tuple[float, float]:
-        # threads and the seed of dropout are the whole process's: another run may have set them in between
-        torch.set_num_threads(machine.threads(self.config))
-        torch.manual_seed(int(torch.randint(2**62, (), generator=self.random)))
+    def _measure(self, split: Resident) -> tuple[float, float]:
+        return measure(self.state.kept, split, self.splits.kind, self._measured_loss, self.config.model)
+
+    def _train_epoch(self, number: int) -> tuple[float, float]:
+        """Mean loss and accuracy over the epoch; each has a seed of its own, which the run's random numbers give."""
+        seed = int(torch.randint(2**62, (), generator=self.state.random))
+        order = torch.randperm(self.examples, generator=self.state.random).to(self._device)
+        places, targets = self._data.train.places[order], self._data.train.targets[order]
+        rates = [self._lr(number * self._steps + step) for step in range(self._steps)]
+        tally = Tally(self._steps, self._device)
         self.network.train()
-        count = len(self._train)
-        order = torch.randperm(count, generator=self.random).to(self.device)
-        places, targets = self._train.places[order], self._train.targets[order]
-        rates = [self._lr(self.trained * self._steps + step) for step in range(self._steps)]
-        tally = Tally(self._steps, self.device)
-        group = self._batch * self.config.accumulate
-        for step, (there, wanted) in enumerate(zip(places.split(group), targets.split(group), strict=True)):
-            for parameters in self.optimizer.param_groups:
-                parameters["lr"] = rates[step]
-            self.optimizer.zero_grad()
-            try:
-                for chosen, batch in zip(there.split(self._batch), wanted.split(self._batch), strict=True):
-                    self._backward(chosen, batch, len(batch) / len(wanted), tally)
-                self.optimizer.step()
-            except RuntimeError as error:
-                raise machine.of_memory(error, self._batch) from None
-            if self.averaged:
-                self.averaged.update_parameters(self.network)
-            if tally.ends(step):
-                self._check_losses(tally, rates)
-        return tally.mean(self._batch * self.config.accumulate, count)
+        with machine.seeded(seed, self._device):
+            for step, group in enumerate(zip(places.split(self._group), targets.split(self._group), strict=True)):
+                self._update(*group, rates[step], tally)
+                if tally.ends(step) and (spoiled := tally.spoiled()) is not None:
+                    place = f"step {spoiled + 1} of epoch {number + 1}"
+                    raise self._diverged(f"the loss is NaN or infinite in {place}", rates[spoiled])
+        return tally.mean(self._group, self.examples)
+
+    def _update(self, places: Tensor, targets: Tensor, lr: float, tally: Tally) -> None:
+        """One step, by the gradients of all batches of its group."""
+        for parameters in self.state.optimizer.param_groups:
+            parameters["lr"] = lr
+        self.state.optimizer.zero_grad()
+        try:
+            for chosen, wanted in zip(places.split(self._batch), targets.split(self._batch), strict=True):
+                self._backward(chosen, wanted, len(wanted) / len(targets), tally)
+            self.state.update()
+        except RuntimeError as error:
+            raise machine.of_memory(error, self._batch) from None
 
     def _backward(self, chosen: Tensor, targets: Tensor, share: float, tally: Tally) -> None:
-        inputs = augment(self._train.inputs_at(chosen), self.config.augment)
+        inputs = augment(self._data.train.inputs_at(chosen), self.config.augment)
         # the rest of an epoch is of another size, and would be compiled again
         network = self._compiled if len(chosen) == self._batch else self.network
-        half = torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
-        with half, self._blamed():
+        half = torch.autocast(self._device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
+        with half, blamed(self.config.model):
             logits = widened(network(inputs))
         loss = self._loss(logits, targets)
         weight = share / self._unit
         (loss if weight == 1 else loss * weight).backward()
-        tally.add(loss.detach(), objectives.right(self.kind, logits.detach(), targets), share)
+        tally.add(loss.detach(), objectives.right(self.splits.kind, logits.detach(), targets), share)
         self.on_batch(len(targets))
 
-    @contextmanager
-    def _blamed(self) -> Iterator[None]:
-        """Tell what a module of the user's own raises as theirs, but for memory that runs out."""
-        try:
-            yield
-        except Exception as error:
-            own = self.config.model
-            if not isinstance(own, CustomConfig) or (isinstance(error, RuntimeError) and machine.is_memory(error)):
-                raise
-            with code.blamed(own.function, "model.function"):
-                raise
+    def _check_finite(self, epoch: Epoch) -> None:
+        weights = self.state.kept.state_dict().values()  # the last step can spoil them after its loss was measured
+        finite = all(bool(tensor.isfinite().all()) for tensor in weights)
+        if not finite or (len(self._data.validation) and not math.isfinite(epoch.val_loss)):
+            losses = f"(train {epoch.train_loss:g}, validation {epoch.val_loss:g})"
+            when = f"step {self._steps}, the last of epoch {epoch.epoch}"
+            lr = self._lr(epoch.epoch * self._steps - 1)
+            raise self._diverged(f"weights or validation loss are NaN or infinite after {when} {losses}", lr)
 
-    def _check_losses(self, tally: Tally, rates: list[float]) -> None:
-        if (step := tally.spoiled()) is None:
-            return
-        raise self._diverged(f"loss is no number any more in step {step + 1} of epoch {self.trained + 1}", rates[step])
-
-    def _check_finite(self, made: Epoch) -> None:
-        weights = self.kept.state_dict().values()  # the last step can spoil them after its loss was measured
-        sound = all(bool(tensor.isfinite().all()) for tensor in weights)
-        if not sound or (len(self._validation) and not math.isfinite(made.val_loss)):
-            losses = f"(train {made.train_loss:g}, validation {made.val_loss:g})"
-            when = f"step {self._steps}, the last of epoch {made.epoch}"
-            raise self._diverged(
-                f"weights are of no use any more after {when} {losses}", self._lr(self.trained * self._steps - 1)
-            )
-
-    def _diverged(self, what: str, lr: float) -> Diverged:
-        good = f"the best weights before are those of epoch {self.best.epoch}" if self.epochs else "no epoch was good"
-        return Diverged(f"the {what}, at lr {lr:g}; lower optimizer.lr; {good}")
+    def _diverged(self, problem: str, lr: float) -> Diverged:
+        kept = f"the best weights before are those of epoch {self.best.epoch}" if self.epochs else "no epoch was good"
+        return Diverged(f"{problem}, at lr {lr:g}; lower optimizer.lr; {kept}")
 
 
-def check(config: RunConfig, splits: Splits, objective: Objective) -> None:
-    """Raise InvalidInput where a run does not fit its data, or waits for what is never measured."""
-    if absent := splits.absent(splits.train):
-        raise InvalidInput(
-            "data", f"leaves nothing of {', '.join(absent)} to train on: give more examples of it, or hold out fewer"
-        )
-    models.check(config.model, splits.train.shape)
-    objectives.loss(config.loss, splits.kind)
-    if config.compile and not shutil.which(COMPILER):
-        raise InvalidInput("compile", f"needs the C++ compiler {COMPILER}, which is not here; install it, or set CXX")
-    if config.augment != AugmentConfig() and len(splits.train.shape) == 1:
-        raise InvalidInput("augment", "is of images, and these are rows of a table; leave it out")
-    if config.augment.crop >= (side := min(splits.train.shape[:2])):
-        raise InvalidInput("augment.crop", f"must be less than the {side} pixels of a side, not {config.augment.crop}")
-    if splits.kind == "regression" and objective.metric.endswith("accuracy"):
-        raise InvalidInput("objective.metric", f"{objective.metric} is not measured of numbers; accepted: val_loss")
-    waits = {"early_stopping": config.early_stopping, "schedule.name": config.schedule.name == "plateau"}
-    if objective.metric.startswith("val_") and not len(splits.validation):
-        for key in (key for key, waiting in waits.items() if waiting):
-            raise InvalidInput(key, "waits for validation to get better, and data.validation is 0")
-
-
-def network(config: RunConfig, splits: Splits) -> nn.Sequential:
-    """The network of a config with fresh weights, normalising by figures of the training examples."""
-    mean, deviation = normalization.moments(config, splits.train)
-    outputs = objectives.outputs(splits.kind, splits.classes)
-    last = models.Denormalize(*normalization.of_targets(splits.train)) if splits.kind == "regression" else None
-    try:
-        built = models.build(config.model, splits.train.shape, outputs, models.Normalize(mean, deviation), last)
-    except RuntimeError as error:
-        raise machine.of_memory(error, 1) from None
-    if models.convolves(config.model):
-        built.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing from its stubs
-    return built
-
-
-def usual(splits: Splits) -> Objective:
-    """By what the best epoch is chosen where nothing else is asked for."""
-    if splits.kind == "regression":
-        return Objective(metric="val_loss", mode="min")
-    return Objective()
-
-
-def _averaged(network: nn.Module, decay: float | None) -> Any:
-    if decay is None:
-        return None
-    return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+def _unit(network: nn.Module) -> float:
+    """What gradients are divided by: where numbers are predicted, they are those of what has a deviation of 1."""
+    last = list(network.children())[-1]
+    return last.deviation.item() ** 2 if isinstance(last, models.Denormalize) else 1.0

@@ -1,5 +1,8 @@
 """The machine that a run is on: its device, its threads, and its memory where that runs out."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import joblib
 import torch
 
@@ -30,6 +33,26 @@ def threads(config: RunConfig) -> int:
     return int(joblib.cpu_count()) if models.convolves(config.model) else 1
 
 
+@contextmanager
+def using(threads: int) -> Iterator[None]:
+    """So many CPU threads within; they are the whole process's, so what it had before comes back."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """Random numbers by a seed within, on the CPU and this device; what else the process draws is not changed."""
+    devices = [device.index or 0] if device and device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        yield
+
+
 def of_memory(error: RuntimeError, batch: int) -> Exception:
     """What to do about memory that is used up by a batch; the error itself where it is another one."""
     if not is_memory(error):
@@ -39,6 +62,8 @@ def of_memory(error: RuntimeError, batch: int) -> Exception:
     return InvalidInput("batch_size", f"a batch of {batch} does not fit into memory; try {batch // 2}")
 
 
-def is_memory(error: RuntimeError) -> bool:
-    """Told by a class on a GPU, and in words on a CPU."""
-    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
+def is_memory(error: Exception) -> bool:
+    """Whether memory ran out: told by a class on a GPU, and in words on a CPU."""
+    return isinstance(error, RuntimeError) and (
+        isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
+    )

@@ -1,10 +1,12 @@
-"""A split on the device that a run computes on."""
+"""Splits on the device that a run computes on."""
 
 import torch
 from torch import Tensor
 
+from training import machine
 from training.arrays import as_tensor
-from training.splits import Split
+from training.config import RunConfig
+from training.splits import Split, Splits
 
 
 class Resident:
@@ -24,3 +26,17 @@ class Resident:
 
     def inputs_at(self, places: Tensor) -> Tensor:
         return self._inputs.index_select(0, places)  # inputs[...] would copy byte by byte
+
+
+def device(config: RunConfig, splits: Splits) -> torch.device:
+    """Where a run of these splits is computed; raises InvalidInput where that is not here, or cannot hold them."""
+    return machine.choose_device(config.device, doubles=len(splits.train.shape) == 1 or splits.kind == "regression")
+
+
+class Data:
+    """What a run trains on and is measured on, on its device; runs of the same splits can share it."""
+
+    def __init__(self, splits: Splits, device: torch.device) -> None:
+        self.device = device
+        self.train = Resident(splits.train, device)
+        self.validation = Resident(splits.validation, device, self.train)

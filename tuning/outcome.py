@@ -52,7 +52,10 @@ class Outcome:
 
 
 def rank(trials: Sequence[Trial], objective: Objective) -> list[Ranked]:
-    """Trials that ended well, best first by their best epoch; of equals, or where nothing is measured, the earlier."""
+    """Trials that ended well, best first by their best epoch; of equals the one of lesser loss, then the earlier.
+
+    Where nothing is measured that could be chosen by, they stay in order.
+    """
     ranked = []
     for trial in trials:
         kept = [report for report in trial.reports if report.checkpoint]
@@ -60,4 +63,4 @@ def rank(trials: Sequence[Trial], objective: Objective) -> list[Ranked]:
             ranked.append(Ranked(trial, kept[-1]))  # a checkpoint is stored only where it beats those before it
     if not all(objective.metric in one.best.metrics for one in ranked):  # a study without a validation split
         return ranked
-    return sorted(ranked, key=lambda one: -objective.score(one.best.metrics))
+    return sorted(ranked, key=lambda one: objective.merit(one.best.metrics), reverse=True)

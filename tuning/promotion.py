@@ -8,9 +8,10 @@ from registry.core import Registry
 from registry.versions import Version
 from tailorbird import __version__
 from tailorbird.errors import Conflict, Corrupt, Refused, Unavailable
-from training import candidate, checkpoint
+from training import candidate
 from training.candidate import Candidate
 from training.config import Objective, RunConfig
+from training.progress import Epoch
 from training.splits import Splits
 from tuning.outcome import Promotion, Ranked
 from tuning.spec import Promote
@@ -19,7 +20,7 @@ from tuning.spec import Promote
 def measure(registry: Registry, best: Ranked, splits: Splits) -> Candidate:
     """Measure, export and draw the best trial's best epoch."""
     weights = registry.blobs.get(best.best.checkpoint or "")
-    epochs = [checkpoint.epoch(epoch=one.epoch, **one.metrics) for one in best.trial.reports]
+    epochs = [Epoch.of({**one.metrics, "epoch": one.epoch}) for one in best.trial.reports]
     return candidate.make(RunConfig.model_validate(best.trial.config), splits, weights, epochs, best.best.epoch)
 
 

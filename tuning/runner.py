@@ -17,7 +17,7 @@ from registry import aliases, ledger, policy, signing
 from registry.core import Registry
 from tailorbird.errors import Interrupted, InvalidInput, TailorbirdError, Unavailable
 from tailorbird.settings import Settings
-from training import datasets, loop, splits
+from training import datasets, requirements, splits
 from training.splits import Splits
 from tuning import cluster, outcome, promotion, writer
 from tuning.outcome import Outcome
@@ -145,7 +145,7 @@ def _check_runs(spec: SweepSpec, dealt: Splits) -> None:
     """Refuse what does not fit the data before Ray starts."""
     for one in spec.configs:
         try:
-            loop.check(one, dealt, spec.objective)
+            requirements.check(one, dealt, spec.objective)
         except InvalidInput as error:
             if error.field.startswith(("objective.", "data")):
                 raise

@@ -1,6 +1,5 @@
 """A trial: one run on one worker, an epoch a step."""
 
-import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ import ray
 import torch
 from ray import tune
 
-from training import checkpoint, evaluation
+from training import checkpoint, final
 from training.config import Objective, RunConfig
 from training.loop import Run
 from training.splits import Splits
@@ -41,27 +40,14 @@ class Trial(tune.Trainable):  # type: ignore[misc]
         with self._failing():
             made = self._run.step()
         last = self._run.done
-        weights = checkpoint.encode(self._run.best_state) if made is self._run.best else None
-        metrics = made.metrics() | (self._final() if last else {})
+        best = checkpoint.encode(self._run.best_state)
+        weights = best if made is self._run.best else None
+        metrics = made.metrics()
+        if last:
+            with self._failing():
+                metrics |= final.figures(self._run.config, self._splits, best)
         self._tell("report", self._number, made.epoch, metrics, weights, last)
         return {**asdict(made), "done": last, "whole": last}
-
-    def _final(self) -> dict[str, float]:
-        """What the kept weights reach on the test split, and on the training split without dropout.
-
-        Only the trials of a study are given a test split: one that promotes nothing.
-        """
-        splits = self._splits
-        if not len(splits.test):
-            return {}
-        with self._failing():
-            network = self._run.finish()
-            temperature = evaluation.temperature(network, splits.validation, splits.kind)
-            test = evaluation.of(network, splits.test, splits.kind, temperature).figures()
-            losses = {"test_loss": self._run.score(splits.test)[0]}
-            fit = dict(zip(("fit_loss", "fit_accuracy"), self._run.score(splits.train), strict=True))
-        figures = {f"test_{name}": value for name, value in test.items()} | losses | fit
-        return {name: value for name, value in figures.items() if not math.isnan(value)}
 
     @contextmanager
     def _failing(self) -> Iterator[None]:

@@ -76,24 +76,26 @@ def _make(folder: Path) -> None:
 def _trained(config: "RunConfig", dealt: "Splits", console: "Console", folder: Path, resume: bool) -> "Run":
     """Train to the end; after epochs, as often as is cheap, what the run would go on from is written down."""
     from registry.storage.files import write_flushed
-    from training import checkpoint
     from training.loop import Diverged, Run
 
-    run, state = Run(config, dealt), folder / INTERRUPTED
-    if resume:
-        checkpoint.resume(run, dealt, _read(state))
-    due, epoch = 0.0, run.trained
+    state = folder / INTERRUPTED
+    run = Run(config, dealt, snapshot=_read(state) if resume else None)
+    due, whole = 0.0, run.snapshot()
 
     def keep() -> None:
-        nonlocal due, epoch
+        nonlocal due, whole
+        whole = run.snapshot()
         if (start := time.monotonic()) >= due:
-            write_flushed(state, checkpoint.interrupted(run, dealt))
-            due, epoch = start + (time.monotonic() - start) / KEEPING, run.trained
+            write_flushed(state, whole.pack())
+            due = start + (time.monotonic() - start) / KEEPING
 
     try:
         with_bar(run, console, config.epochs, keep)
     except KeyboardInterrupt:
-        again = f"the same command with --resume goes on after epoch {epoch}" if epoch else "nothing was kept yet"
+        if not whole.trained:
+            raise Interrupted("interrupted in epoch 1; nothing was kept yet") from None
+        write_flushed(state, whole.pack())
+        again = f"the same command with --resume goes on after epoch {whole.trained}"
         raise Interrupted(f"interrupted in epoch {run.trained + 1}; {again}") from None
     except Diverged as error:
         if not run.best_state:
@@ -139,10 +141,10 @@ def with_bar(run: "Run", console: "Console", epochs: int, on_epoch: Callable[[],
         run.on_batch = lambda examples: bar.advance(task, examples)
         while not run.done and run.trained < epochs:
             epoch = run.step()
+            on_epoch()
             figures = "  ".join(f"{name} {value:.4f}" for name, value in epoch.metrics().items() if "_" in name)
             number = f"epoch {epoch.epoch}/{run.config.epochs}"
             bar.console.print(f"{number}  {figures}  {epoch.seconds:.1f} s", soft_wrap=True)
-            on_epoch()
 
 
 def _record(run: "Run", made: "Candidate | Results", folder: Path, obstacle: str | None) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def reproduce(registry, version):
     run = Run(made.config, made.splits)
     while len(run.epochs) < made.epoch:
         run.step()
-    return reproduction.compare(registry, made, checkpoint.encode(run.kept.state_dict()))
+    return reproduction.compare(registry, made, checkpoint.encode(run.state.kept.state_dict()))
 
 
 def config(**changed):

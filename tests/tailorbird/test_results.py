@@ -13,7 +13,8 @@ from tailorbird.results import Signature
 from tailorbird.settings import Settings
 from training import candidate, checkpoint, datasets, export, splits
 from training.config import RunConfig
-from training.loop import Epoch, Run
+from training.loop import Run
+from training.progress import Epoch
 
 CONFIG = RunConfig.model_validate(
     {

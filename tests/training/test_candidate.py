@@ -14,10 +14,11 @@ import yaml
 from registry import evidence, packages
 from registry.heldout import Heldout
 from tailorbird.errors import Corrupt, InvalidInput
-from training import candidate, checkpoint, datasets, evaluation, export, loop, splits
+from training import candidate, checkpoint, datasets, evaluation, export, splits
 from training import config as configs
 from training.config import RunConfig
 from training.loop import Run
+from training.network import fresh, restored
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def test_the_signature_says_what_goes_in_and_comes_out(made, digit_splits):
 
 
 def test_the_temperature_is_fitted_on_validation_and_stands_in_the_graph(made, trained, digit_splits):
-    network = loop.network(trained.config, digit_splits)
+    network = fresh(trained.config, digit_splits)
     checkpoint.restore(network, made.files["checkpoint.safetensors"])
     assert made.temperature == evaluation.temperature(network, digit_splits.validation, "multiclass") != 1
     logits = evaluation.logits(network, digit_splits.validation)
@@ -259,7 +260,7 @@ def test_results_are_left_behind_without_a_package(known, name, picture, figure)
     assert made.record() == {"figures": made.figures}
     assert list(made.figures) == ["validation", "holdout", "test"]
     config = configs.parse(RunConfig, yaml.safe_load(made.files["config.yaml"]))
-    network = candidate.restored(config, dealt, made.files["checkpoint.safetensors"])
+    network = restored(config, dealt, made.files["checkpoint.safetensors"])
     assert stored["temperature"] == evaluation.temperature(network, dealt.validation, dealt.kind)
     for split, figures in made.figures.items():
         again = evaluation.of(network, getattr(dealt, split), dealt.kind, stored["temperature"])

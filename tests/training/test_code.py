@@ -152,7 +152,7 @@ def run(tmp_path, monkeypatch, digit_splits):
         config = RunConfig(data={"name": "digits"}, model=model, epochs=2, device="cpu")
         made = Run(config, digit_splits)
         for _ in made:
-            assert checkpoint.interrupted(made, digit_splits)
+            assert made.snapshot().pack()
         return candidate.make(config, digit_splits, checkpoint.encode(made.best_state), made.epochs, made.best.epoch)
 
     yield trained

@@ -46,7 +46,7 @@ def test_a_loss_that_is_no_number_is_told_with_its_step_rate_and_last_good_epoch
     losses = iter([1.0, math.nan, 1.0, 1.0, 1.0])
     run._loss = lambda logits, _: logits.sum() * 0 + next(losses)
     told = (
-        "the loss is no number any more in step 2 of epoch 2, at lr 0.001; lower optimizer.lr; "
+        "the loss is NaN or infinite in step 2 of epoch 2, at lr 0.001; lower optimizer.lr; "
         "the best weights before are those of epoch 1"
     )
     with pytest.raises(Diverged, match=told):

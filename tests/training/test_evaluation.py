@@ -7,8 +7,9 @@ import torch
 from scipy.special import expit, softmax
 from torch import nn
 
-from training import calibration, evaluation, loop, splits
+from training import calibration, evaluation, splits
 from training.config import DataConfig
+from training.network import fresh
 from training.scores import Binary, Classification, Multilabel, Regression
 from training.splits import Split
 
@@ -92,7 +93,7 @@ def test_logits_are_those_of_the_network_at_rest_however_many_images_there_are(r
     images.setflags(write=False)
     dealt = splits.split(dataset, DataConfig(name="digits", validation=0, holdout=0, test=1))
     part = Split(images, np.arange(len(images)), dataset.targets, np.zeros((len(images), 16), np.uint8))
-    network = loop.network(config, replace(dealt, train=part))
+    network = fresh(config, replace(dealt, train=part))
     network.train()
     found = evaluation.logits(network, part)
     assert network.training, "measuring changes nothing about the network"
@@ -113,7 +114,7 @@ def test_what_is_measured_is_measured_in_fp32_wherever_it_is_asked_for(part):
 
 def test_the_val_loss_of_a_run_is_the_nll_without_temperature(trained, digit_splits):
     """Two ways to one figure: the loop's, from logits, and that of probabilities."""
-    network = loop.network(trained.config, digit_splits)
+    network = fresh(trained.config, digit_splits)
     network.load_state_dict(trained.best_state)
     one = evaluation.of(network, digit_splits.validation, "multiclass", 1.3)
     assert one.nll_uncalibrated == pytest.approx(trained.best.val_loss, abs=1e-6)

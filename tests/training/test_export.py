@@ -16,13 +16,14 @@ from registry import evidence, gates
 from registry.evidence import Evidence
 from registry.policy import Policy
 from tailorbird.errors import InvalidInput
-from training import evaluation, export, loop, splits
+from training import checkpoint, evaluation, export, splits
 from training.config import DataConfig
 from training.datasets import Dataset
 from training.export import Parity, Served
 from training.loop import Run
 from training.models import Normalize
 from training.models.layers import Conv2d
+from training.network import fresh, restored
 from training.scores import Binary, Classification
 
 T = 1.7
@@ -47,7 +48,7 @@ OF_TRAINING = {"Dropout", "RandomUniformLike", "RandomNormalLike", "Bernoulli"}
 
 @pytest.fixture(scope="module")
 def network(trained, digit_splits):
-    made = loop.network(trained.config, digit_splits)
+    made = fresh(trained.config, digit_splits)
     made.load_state_dict(trained.best_state)
     return made
 
@@ -97,7 +98,7 @@ def settled_nodes(model):
 def test_an_export_is_one_file_from_any_number_of_bytes_to_logits_and_probabilities(run_config, blobs, family, shape):
     dataset = blobs(shape=shape, images=40)
     dealt = splits.split(dataset, DataConfig(name="digits", validation=0, holdout=0, test=1))
-    network = used(loop.network(run_config(model=FAMILIES[family]), dealt), dataset.inputs)
+    network = used(fresh(run_config(model=FAMILIES[family]), dealt), dataset.inputs)
     made = onnx_of(network, shape=shape)
     graph = onnx.load_from_string(made).graph
     assert not any(one.external_data for one in graph.initializer)
@@ -132,7 +133,7 @@ def table(kind, rows=60):
 def test_tables_are_exported_from_rows_of_numbers(run_config, family, kind):
     dataset = table(kind)
     dealt = splits.split(dataset, DataConfig(name="digits", validation=0, holdout=20, test=20))
-    network = used(loop.network(run_config(model=FAMILIES[family]), dealt), dataset.inputs)
+    network = used(fresh(run_config(model=FAMILIES[family]), dealt), dataset.inputs)
     served = Served(network, kind, T)
     made = export.to_onnx(served, dataset.shape)
     assert settled_nodes(made)
@@ -154,7 +155,7 @@ def test_tables_are_exported_from_rows_of_numbers(run_config, family, kind):
 def test_of_two_classes_the_probability_of_the_second_is_the_sigmoid_of_the_one_output(run_config, blobs):
     dataset = replace(blobs(classes=2), kind="binary")
     dealt = splits.split(dataset, DataConfig(name="digits", validation=0, holdout=0, test=1))
-    network = loop.network(run_config(model=CNN), dealt)
+    network = fresh(run_config(model=CNN), dealt)
     logits, probabilities = run(onnx_of(network, kind="binary"), dataset.inputs)
     assert logits.shape == (60, 1)
     np.testing.assert_allclose(probabilities, np.hstack([expit(-logits / T), expit(logits / T)]), atol=1e-6)
@@ -166,7 +167,7 @@ def test_what_was_trained_in_bf16_or_averaged_is_exported_in_fp32(run_config, bl
     dealt = splits.split(dataset, DataConfig(name="digits", validation=0, holdout=15, test=15))
     training = Run(run_config(model=CNN, epochs=2, device="cpu", **changes), dealt)
     list(training)
-    served = Served(training.finish(), "multiclass", T)
+    served = Served(restored(training.config, dealt, checkpoint.encode(training.best_state)), "multiclass", T)
     made = export.to_onnx(served, (8, 8))
     kinds = {one.data_type for one in onnx.load_from_string(made).graph.initializer}
     assert onnx.TensorProto.FLOAT in kinds and onnx.TensorProto.BFLOAT16 not in kinds

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from training import loop, splits
+from training import machine, requirements, splits
 from training.config import DataConfig, Objective
 from training.datasets import Dataset
 from training.loop import Run
+from training.network import fresh
 
 MLP = {"family": "mlp", "width": [24, 16]}
 DROPOUT = {**MLP, "dropout": 0.3}
@@ -35,16 +36,16 @@ def test_the_same_config_gives_the_same_weights_bit_for_bit_whatever_else_the_pr
     config = run_config(model=model, epochs=3, batch_size=32, threads=1)
     first = trained(config, few)
     trained(run_config(model=DROPOUT, epochs=1, seed=5), few)
-    torch.set_num_threads(2)
     torch.rand(7)
-    second = trained(config, few)
+    with machine.using(2):
+        second = trained(config, few)
     assert torch.equal(weights(first), weights(second))
     assert [one.metrics() | {"seconds": 0} for one in first.epochs] == [
         one.metrics() | {"seconds": 0} for one in second.epochs
     ]
 
 
-@pytest.mark.skipif(not shutil.which(loop.COMPILER), reason=f"needs the C++ compiler {loop.COMPILER}")
+@pytest.mark.skipif(not shutil.which(requirements.COMPILER), reason=f"needs the C++ compiler {requirements.COMPILER}")
 def test_a_compiled_run_ends_where_the_same_run_does_that_is_not(run_config, few):
     shared = {"model": CNN | {"dropout": 0.0}, "epochs": 2, "batch_size": 64, "ema": 0.5}
     plain, compiled = trained(run_config(**shared), few), trained(run_config(**shared, compile=True), few)
@@ -198,8 +199,8 @@ def test_the_weights_of_the_best_epoch_are_kept_and_measured_as_they_are(run_con
     for epoch in run:
         states.append({name: tensor.clone() for name, tensor in run.network.state_dict().items()})
         assert (epoch.val_loss, epoch.val_accuracy) == pytest.approx(scores(states[-1], run, few), abs=1e-5)
-        values = [objective.score(one.metrics()) for one in run.epochs]
-        best = values.index(max(values))  # of equals the first
+        values = [objective.merit(one.metrics()) for one in run.epochs]
+        best = values.index(max(values))  # of equals the one of lesser loss, then the first
         assert run.best is run.epochs[best]
         assert all(torch.equal(run.best_state[name], tensor) for name, tensor in states[best].items())
     if objective.metric.startswith("val_"):
@@ -208,7 +209,7 @@ def test_the_weights_of_the_best_epoch_are_kept_and_measured_as_they_are(run_con
 
 def test_dropout_is_off_and_batch_norm_still_where_it_is_measured(run_config, few):
     run = trained(run_config(model=CNN, epochs=2, batch_size=16, threads=1), few)
-    network = loop.network(run.config, few).eval()
+    network = fresh(run.config, few).eval()
     network.load_state_dict(run.best_state)
     logits = network(torch.from_numpy(few.validation.at(slice(None))))
     labels = torch.from_numpy(few.validation.targets)
@@ -228,9 +229,9 @@ def nothing_of(parts):
 
 
 def test_without_validation_training_may_still_be_chosen_on(run_config, few):
-    config = run_config(epochs=8, batch_size=16, optimizer={"name": "sgd", "lr": 8.0})
+    config = run_config(epochs=8, batch_size=16, optimizer={"name": "sgd", "lr": 2.0, "momentum": 0.9})
     run = trained(config, replace(few, validation=nothing_of(few)), Objective(metric="train_accuracy"))
-    values = [epoch.train_accuracy for epoch in run.epochs]
+    values = [(epoch.train_accuracy, -epoch.train_loss) for epoch in run.epochs]
     assert run.best.epoch == values.index(max(values)) + 1 < 8
 
 
@@ -292,7 +293,7 @@ def test_a_full_batch_is_one_step_of_gradient_descent(run_config, few):
     run = Run(
         run_config(model={"family": "linear"}, epochs=1, batch_size="full", optimizer={"name": "sgd", "lr": 0.5}), few
     )
-    network = loop.network(run.config, few)
+    network = fresh(run.config, few)
     network.load_state_dict(run.network.state_dict())
     inputs, targets = torch.from_numpy(few.train.at(slice(None))), torch.from_numpy(few.train.targets)
     nn.functional.cross_entropy(network(inputs), targets).backward()
@@ -331,12 +332,13 @@ def test_the_mean_of_weights_is_what_is_measured_and_kept(run_config, few):
     config = run_config(model=MLP, epochs=1, batch_size=32, ema=0.75, optimizer={"lr": 0.01})
     run, seen = Run(config, few), []
     plain = Run(config.model_copy(update={"ema": None}), few)
-    plain.optimizer.register_step_post_hook(lambda *_: seen.append(plain.network[2].weight.detach().clone()))
+    plain.state.optimizer.register_step_post_hook(lambda *_: seen.append(plain.network[2].weight.detach().clone()))
     run.step()
     plain.step()
-    mean = seen[0]
-    for weight in seen[1:]:
-        mean = 0.75 * mean + 0.25 * weight
+    mean = torch.zeros_like(seen[0])
+    for count, weight in enumerate(seen):
+        decay = min(0.75, count / (count + 9))
+        mean = decay * mean + (1 - decay) * weight
     assert torch.allclose(run.best_state["2.weight"], mean, atol=1e-6)
     assert torch.equal(run.network[2].weight, plain.network[2].weight) and run.best.val_loss != plain.best.val_loss
 
@@ -413,5 +415,5 @@ def test_the_zero_of_a_column_does_not_matter(run_config):
 def test_the_network_of_the_best_epoch_is_given_out(run_config, few):
     run = trained(run_config(model=MLP, epochs=6, optimizer={"lr": 0.3}), few)
     assert run.best.epoch < 6
-    run.finish()
+    run.network.load_state_dict(run.best_state)
     assert run.score(few.validation) == (run.best.val_loss, run.best.val_accuracy)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tailorbird.errors import InvalidInput
-from training import loop, machine
+from training import machine, models
 from training.loop import Run
 
 MLP = {"family": "mlp", "width": [24, 16]}
@@ -54,11 +54,9 @@ def test_a_device_that_is_not_here_is_refused(devices, run_config, few, there, a
     ("model", "asked", "used"), [(MLP, 0, 1), (MLP, 2, 2), (CNN, 0, joblib.cpu_count()), (CNN, 1, 1)]
 )
 def test_an_mlp_takes_one_thread_unless_told_otherwise(run_config, few, model, asked, used):
-    Run(run_config(model=model, threads=asked), few).step()
-    try:
-        assert torch.get_num_threads() == used
-    finally:
-        torch.set_num_threads(1)
+    seen, before = set(), torch.get_num_threads()
+    Run(run_config(model=model, threads=asked), few, on_batch=lambda _: seen.add(torch.get_num_threads())).step()
+    assert seen == {used} and torch.get_num_threads() == before
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processes cannot be bound to cores here")
@@ -95,6 +93,6 @@ def test_a_model_that_does_not_fit_with_one_example_is_named(run_config, few, mo
     run._loss = lambda logits, _: torch.empty(10**15)
     with pytest.raises(InvalidInput, match=r"^model: does not fit into memory with a single example"):
         run.step()
-    monkeypatch.setattr(loop.models, "build", lambda *_: torch.empty(10**15))
+    monkeypatch.setattr(models, "build", lambda *_: torch.empty(10**15))
     with pytest.raises(InvalidInput, match=r"^model: does not fit"):
         Run(run_config(model=MLP), few)

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from training import loop, normalization, splits
+from training import normalization, splits
 from training.config import DataConfig, RunConfig
 from training.datasets import Dataset
+from training.network import fresh
 
 
 def moments(rows, normalize):
@@ -58,7 +59,7 @@ def test_numbers_to_predict_are_brought_to_a_deviation_of_one():
 @pytest.mark.parametrize("shape", [(8, 8), (8, 8, 3)])
 def test_a_network_normalises_by_the_moments_of_the_training_images_alone(run_config, blobs, shape):
     parts = splits.split(blobs(shape=shape, images=90), DataConfig(name="digits"))
-    state = loop.network(run_config(), parts).state_dict()
+    state = fresh(run_config(), parts).state_dict()
     axes = (0, 1, 2)
     images = parts.train.at(slice(None)).astype(np.float64)
     np.testing.assert_allclose(state["0.mean"].flatten(), np.atleast_1d(images.mean(axes)), rtol=1e-6)
@@ -68,6 +69,6 @@ def test_a_network_normalises_by_the_moments_of_the_training_images_alone(run_co
 @pytest.mark.parametrize(("name", "mean", "deviation"), [("fashion_mnist", 0.2860, 0.3530), ("mnist", 0.1307, 0.3081)])
 def test_the_published_sets_are_normalised_by_the_known_figures(published, run_config, name, mean, deviation):
     whole = splits.split(published(name), DataConfig(name=name, validation=0, holdout=0))
-    state = loop.network(run_config(), whole).state_dict()
+    state = fresh(run_config(), whole).state_dict()
     assert state["0.mean"].item() / 255 == pytest.approx(mean, abs=1e-4)
     assert state["0.deviation"].item() / 255 == pytest.approx(deviation, abs=1e-4)

@@ -57,10 +57,9 @@ def test_a_resumed_run_ends_as_an_unbroken_one_wherever_it_was_interrupted(run_c
     )
     whole, states = Run(config, parts), []
     for _ in whole:
-        states.append(checkpoint.interrupted(whole, parts))
+        states.append(whole.snapshot().pack())
     for state in states[:-1]:
-        resumed = Run(config, parts)
-        checkpoint.resume(resumed, parts, state)
+        resumed = Run(config, parts, snapshot=state)
         torch.rand(3)  # whatever else the process does
         for _ in resumed:
             pass
@@ -71,8 +70,7 @@ def test_a_run_that_was_over_stays_over(run_config, few):
     config = run_config(model=MLP, epochs=2)
     whole = Run(config, few)
     list(whole)
-    resumed = Run(config, few)
-    checkpoint.resume(resumed, few, checkpoint.interrupted(whole, few))
+    resumed = Run(config, few, snapshot=whole.snapshot().pack())
     assert resumed.done and outcome(resumed) == outcome(whole)
 
 
@@ -89,22 +87,22 @@ def test_a_run_that_was_over_stays_over(run_config, few):
 def test_another_run_is_refused(run_config, few, made, changes, data):
     stopped = Run(run_config(model=MLP, epochs=3), few)
     stopped.step()
-    state = checkpoint.interrupted(stopped, few)
+    state = stopped.snapshot().pack()
     parts = splits.split(made, DataConfig(**{"name": "digits", "validation": 40, "holdout": 0, "test": 1, **data}))
     with pytest.raises(InvalidInput, match="--resume: what was interrupted had another config or other data"):
-        checkpoint.resume(Run(run_config(**{"model": MLP, "epochs": 3, **changes}), parts), parts, state)
+        Run(run_config(**{"model": MLP, "epochs": 3, **changes}), parts, snapshot=state)
 
 
 def test_other_labels_are_other_data(run_config, few):
     config = run_config(model=MLP, epochs=3)
     stopped = Run(config, few)
     stopped.step()
-    state = checkpoint.interrupted(stopped, few)
+    state = stopped.snapshot().pack()
     for part in ("train", "validation"):
         split = getattr(few, part)
         changed = replace(few, **{part: replace(split, targets=split.targets[::-1].copy())})
         with pytest.raises(InvalidInput, match="other data"):
-            checkpoint.resume(Run(config, changed), changed, state)
+            Run(config, changed, snapshot=state)
 
 
 @pytest.mark.parametrize(
@@ -113,18 +111,18 @@ def test_other_labels_are_other_data(run_config, few):
 def test_a_torn_checkpoint_is_corrupt(run_config, few, spoil):
     run = Run(run_config(model=MLP, epochs=3), few)
     run.step()
-    state = checkpoint.interrupted(run, few)
-    with pytest.raises(Corrupt, match="the checkpoint of the interrupted run cannot be read"):
-        checkpoint.resume(Run(run_config(model=MLP, epochs=3), few), few, spoil(state))
+    state = run.snapshot().pack()
+    with pytest.raises(Corrupt, match="the checkpoint cannot be read"):
+        Run(run_config(model=MLP, epochs=3), few, snapshot=spoil(state))
 
 
 def test_a_checkpoint_that_lacks_a_part_is_corrupt(run_config, few):
     run = Run(run_config(model=MLP, epochs=3), few)
     run.step()
-    state = checkpoint.interrupted(run, few)
+    state = run.snapshot().pack()
     tensors = safetensors.torch.load(state)
-    said = {"run": checkpoint.identity(run, few), "epochs": json.dumps([])}
+    said = {"run": run.identity(), "epochs": json.dumps([])}
     for name in ("random", next(name for name in tensors if name.startswith("network/"))):
         fewer = {key: value for key, value in tensors.items() if key != name}
-        with pytest.raises(Corrupt, match="cannot be read"):
-            checkpoint.resume(Run(run_config(model=MLP, epochs=3), few), few, safetensors.torch.save(fewer, said))
+        with pytest.raises(Corrupt, match="does not fit its run"):
+            Run(run_config(model=MLP, epochs=3), few, snapshot=safetensors.torch.save(fewer, said))

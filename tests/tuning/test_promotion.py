@@ -74,7 +74,7 @@ def test_an_alias_that_moved_during_the_sweep_is_left_where_it_is(register_best,
 
 def test_a_candidate_under_the_champion_is_registered_and_not_promoted(register_best, registry, monkeypatch):
     register_best()
-    monkeypatch.setattr(promotion.candidate.checkpoint, "restore", _restore_zeros)
+    monkeypatch.setattr(checkpoint, "restore", _restore_zeros)
     made = register_best(champion=1)
     assert made.version.number == 2
     assert "it may be" in made.obstacle and "points worse" in made.obstacle and "tiny:1 on" in made.obstacle

@@ -5,7 +5,7 @@ import pytest
 import ray
 import torch
 
-from training import datasets, loop, splits
+from training import datasets, requirements, splits
 from training.config import DataConfig, Objective, RunConfig
 from tuning.trial import Trial
 
@@ -47,7 +47,7 @@ def test_every_trial_of_a_process_is_compiled(dealt, monkeypatch):
         return graph.forward
 
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
-    monkeypatch.setattr(loop, "COMPILER", "sh")
+    monkeypatch.setattr(requirements, "COMPILER", "sh")
     trial = Quiet()
     trial._splits, trial._objective = dealt, Objective()
     for width in range(8, 18):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -129,6 +130,11 @@ class Objective(Config):
     def score(self, metrics: Mapping[str, float]) -> float:
         """The metric with its sign such that larger is better."""
         return metrics[self.metric] if self.mode == "max" else -metrics[self.metric]
+
+    def merit(self, metrics: Mapping[str, float]) -> tuple[float, float]:
+        """What larger is better of: the score, and of equal ones the lesser loss on the same split."""
+        loss = self.metric.partition("_")[0] + "_loss"
+        return self.score(metrics), -metrics.get(loss, math.inf)
 
 
 def digest(config: RunConfig) -> str:

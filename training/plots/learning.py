@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from training.plots import style
 
 if TYPE_CHECKING:
-    from training.loop import Epoch
+    from training.progress import Epoch
 
 MARKED = 30
 """Up to so many points each has a marker."""

@@ -9,8 +9,10 @@ from registry.core import Registry
 from registry.ledger import Trial
 from tailorbird.errors import NotFound, TailorbirdError
 from tailorbird.settings import Settings
-from training import checkpoint, datasets, evaluation, loop, plots, splits
+from training import datasets, evaluation, plots, splits
 from training.config import CODE, CustomConfig, RunConfig
+from training.network import restored
+from training.progress import Epoch
 from training.scores import THRESHOLD, Binary, Classification, Evaluation, Multilabel
 from training.splits import Splits
 from tuning.report.results import Results, Row, best, kept
@@ -42,7 +44,7 @@ def learning(rows: Sequence[Row]) -> Iterator[Block]:
     measured = [row for row in rows if "val_loss" in row.figures]
     for row in measured:
         trial = row.trials[0]
-        epochs = [checkpoint.epoch(epoch=one.epoch, **one.metrics) for one in trial.reports]
+        epochs = [Epoch.of({**one.metrics, "epoch": one.epoch}) for one in trial.reports]
         measured_once = trial.reports[-1].metrics
         fitted = {name: measured_once[f"fit_{name}"] for name in FITTED if f"fit_{name}" in measured_once}
         picture = plots.curves(epochs, kept(trial).epoch, fitted)
@@ -116,7 +118,6 @@ class Answers:
         stored = kept(trial).checkpoint
         if stored is None:
             raise NotFound("checkpoint", f"trial {trial.number} has none")
-        network = loop.network(config, dealt)
-        checkpoint.restore(network, self.registry.blobs.get(stored))
+        network = restored(config, dealt, self.registry.blobs.get(stored))
         temperature = evaluation.temperature(network, dealt.validation, dealt.kind)
         return evaluation.of(network, split, dealt.kind, temperature)

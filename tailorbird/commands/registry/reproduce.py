@@ -23,7 +23,7 @@ def reproduce(version: Ref, as_json: AsJson = False) -> None:
         made = reproduction.plan(registry, versions.resolve(registry, version), registry.settings)
         run = Run(made.config, made.splits, made.objective)
         with_bar(run, console, made.epoch)
-        found = reproduction.compare(registry, made, checkpoint.encode(run.kept.state_dict()))
+        found = reproduction.compare(registry, made, checkpoint.encode(run.state.kept.state_dict()))
     if as_json:
         print_json(found.record())
     else:

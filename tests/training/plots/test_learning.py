@@ -7,8 +7,8 @@ from matplotlib.colors import to_rgb
 
 from tests.pictures import BLUE, GREY, ORANGE, painted, pixels
 from training import plots
-from training.loop import Epoch
 from training.plots import style
+from training.progress import Epoch
 
 LEGEND = 50  # rows of pixels above the axes
 SHADE = (224, 224, 224)

@@ -7,6 +7,7 @@ from registry.core import Registry
 from registry.ledger import Report, Trial
 from training import checkpoint, datasets, evaluation, splits
 from training.loop import Run
+from training.network import restored
 from tuning import spec as specs
 
 
@@ -65,5 +66,5 @@ def swept(settings):
 
 
 def _final(run, dealt):
-    found = evaluation.of(run.finish(), dealt.test, dealt.kind)
+    found = evaluation.of(restored(run.config, dealt, checkpoint.encode(run.best_state)), dealt.test, dealt.kind)
     return {f"test_{name}": value for name, value in found.figures().items()} | {"fit_accuracy": 0.9}

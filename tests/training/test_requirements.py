@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tailorbird.errors import InvalidInput
-from training import loop, splits
+from training import requirements, splits
 from training.config import DataConfig, Objective
 from training.datasets import Dataset
 from training.loop import Run
@@ -17,7 +17,7 @@ def rows(kind, targets, **sizes):
 
 
 def test_a_compiler_that_is_not_there_is_named_before_anything_is_trained(run_config, few, monkeypatch):
-    monkeypatch.setattr(loop, "COMPILER", "g++-of-nobody")
+    monkeypatch.setattr(requirements, "COMPILER", "g++-of-nobody")
     with pytest.raises(InvalidInput, match=r"compile: needs the C\+\+ compiler g\+\+-of-nobody"):
         Run(run_config(compile=True), few)
 
@@ -56,7 +56,7 @@ def test_a_metric_that_is_not_measured_is_refused(run_config):
     told = r"objective\.metric: val_accuracy is not measured of numbers; accepted: val_loss"
     with pytest.raises(InvalidInput, match=told):
         Run(run_config(), made, Objective())
-    assert Run(run_config(), made).objective.metric == "val_loss"
+    assert Run(run_config(), made).progress.objective.metric == "val_loss"
 
 
 def test_what_waits_for_training_needs_no_validation(run_config):

@@ -1,0 +1,86 @@
+import pytest
+
+from tailorbird.errors import Corrupt, InvalidInput
+from training import checkpoint
+from training.config import Objective
+from training.lanes import Lanes
+from training.loop import Run
+
+MLP = {"family": "mlp", "width": [24, 16], "dropout": 0.2}
+
+
+@pytest.fixture
+def configs(run_config):
+    base = {"model": MLP, "batch_size": 32}
+    return [
+        run_config(**base, epochs=2),
+        run_config(**base, epochs=4, optimizer={"lr": 0.01}, measure_every=2),
+        run_config(**base, epochs=3, seed=7),
+    ]
+
+
+def alone(config, few):
+    run = Run(config, few)
+    return [epoch.record() | {"seconds": 0} for epoch in run], checkpoint.encode(run.best_state)
+
+
+def history(lanes, lane):
+    return [epoch.record() | {"seconds": 0} for epoch in lanes.progress(lane).epochs], lanes.weights(lane)
+
+
+def finished(lanes):
+    while lanes.active:
+        lanes.step()
+    return lanes
+
+
+def test_each_lane_has_the_result_that_it_would_have_alone(configs, few):
+    lanes = Lanes(configs, few, Objective())
+    first = lanes.step()
+    assert {lane: epoch.epoch for lane, epoch in first.items()} == {0: 1, 1: 2, 2: 1}
+    lanes.step()
+    assert lanes.active == (2,)
+    finished(lanes)
+    assert [history(lanes, lane) for lane in range(3)] == [alone(config, few) for config in configs]
+
+
+def test_a_lane_that_leaves_changes_no_other_and_can_go_on(configs, few):
+    lanes = Lanes(configs, few, Objective())
+    lanes.step()
+    lanes.leave(2)
+    assert lanes.active == (0, 1)
+    finished(lanes)
+    assert lanes.progress(2).trained == 1
+    lanes.enter(2)
+    finished(lanes)
+    assert [history(lanes, lane) for lane in range(3)] == [alone(config, few) for config in configs]
+
+
+def test_a_group_goes_on_from_its_state(configs, few):
+    lanes = Lanes(configs, few, Objective())
+    lanes.step()
+    lanes.leave(0)
+    again = Lanes(configs, few, Objective(), lanes.state())
+    assert again.active == (1, 2)
+    again.enter(0)
+    finished(again)
+    assert [history(again, lane) for lane in range(3)] == [alone(config, few) for config in configs]
+
+
+def test_a_lane_that_fails_ends_alone(configs, run_config, few):
+    spoiled = run_config(model={"family": "mlp", "depth": 6}, optimizer={"name": "sgd", "lr": 100.0, "momentum": 0.9})
+    lanes = Lanes([*configs, spoiled], few, Objective())
+    assert lanes.step().keys() == {0, 1, 2}
+    assert lanes.active == (0, 1, 2) and "lower optimizer.lr" in str(lanes.failures[3])
+    again = Lanes([*configs, spoiled], few, Objective(), lanes.state())
+    assert again.active == (0, 1, 2)
+
+
+def test_another_state_is_refused(configs, few):
+    state = Lanes(configs, few, Objective()).state()
+    with pytest.raises(InvalidInput, match="another config or other data"):
+        Lanes(configs[::-1], few, Objective(), state)
+    with pytest.raises(InvalidInput, match="state: has a lane 2, and this group has 2 runs"):
+        Lanes(configs[:2], few, Objective(), state)
+    with pytest.raises(Corrupt):
+        Lanes(configs, few, Objective(), state[:-5])

@@ -1,0 +1,116 @@
+"""Lanes: runs of one data set that are trained as a group, measured together, and can leave it one by one."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+
+from tailorbird.errors import Corrupt, InvalidInput
+from training import checkpoint, final, resident
+from training.config import Objective, RunConfig
+from training.loop import Run
+from training.progress import Epoch, Progress
+from training.resident import Data
+from training.splits import Splits
+
+
+class Lanes:
+    """A group of runs, numbered by their place in `configs`.
+
+    A lane is active until its run is done, it leaves, or it fails; what becomes of it changes none of the others, and
+    each has the results that it would have had alone.
+    """
+
+    def __init__(
+        self, configs: Sequence[RunConfig], splits: Splits, objective: Objective, state: bytes | None = None
+    ) -> None:
+        """Begin every lane, or go on from a group's state, in which lanes that had failed are missing.
+
+        Raises InvalidInput where the state is of other configs or other data, and Corrupt where it is no such state.
+        """
+        self._configs, self._splits, self._objective = tuple(configs), splits, objective
+        self._data: dict[torch.device, Data] = {}
+        self._runs: dict[int, Run] = {}
+        self._resting: dict[int, bytes] = {}
+        self._progress: dict[int, Progress] = {}
+        self.failures: dict[int, Exception] = {}
+        if state is not None:
+            self._restore(state)
+            return
+        for lane in range(len(configs)):
+            with self._failing(lane):
+                self._begin(lane)
+
+    @property
+    def active(self) -> tuple[int, ...]:
+        """Lanes that the next step trains, in order."""
+        return tuple(sorted(self._runs))
+
+    def step(self) -> dict[int, Epoch]:
+        """Train each active lane until its next measurement; a lane that fails is in `failures`, and not in these."""
+        measured = {}
+        for lane in self.active:
+            with self._failing(lane):
+                measured[lane] = self._runs[lane].step()
+                if self._runs[lane].done:
+                    self._rest(lane)
+        return measured
+
+    def leave(self, lane: int) -> None:
+        """Pause an active lane; `enter` lets it go on where it was."""
+        self._rest(lane)
+
+    def enter(self, lane: int) -> None:
+        """Let a lane go on that had left."""
+        self._begin(lane, self._resting.pop(lane))
+
+    def progress(self, lane: int) -> Progress:
+        """A lane's history and best epoch."""
+        return self._progress[lane]
+
+    def weights(self, lane: int) -> bytes:
+        """The weights of a lane's best epoch as a checkpoint."""
+        return checkpoint.encode(self._progress[lane].weights)
+
+    def final(self, lane: int) -> dict[str, float]:
+        """The final figures of a lane that is done (`training.final`)."""
+        return final.figures(self._configs[lane], self._splits, self.weights(lane))
+
+    def state(self) -> bytes:
+        """All that the group goes on from, lanes that left or are done included; those that failed are not."""
+        packed = self._resting | {lane: run.snapshot().pack() for lane, run in self._runs.items()}
+        tensors = {str(lane): torch.frombuffer(bytearray(data), dtype=torch.uint8) for lane, data in packed.items()}
+        return checkpoint.pack(tensors, {"active": json.dumps(self.active)})
+
+    def _restore(self, state: bytes) -> None:
+        tensors, texts = checkpoint.unpack(state)
+        try:
+            lanes, active = {int(name): tensor for name, tensor in tensors.items()}, json.loads(texts["active"])
+        except (ValueError, LookupError) as error:
+            raise Corrupt(f"the state of the group cannot be read: {error}") from None
+        if not all(lane < len(self._configs) for lane in lanes):
+            raise InvalidInput("state", f"has a lane {max(lanes)}, and this group has {len(self._configs)} runs")
+        for lane, tensor in lanes.items():
+            self._begin(lane, tensor.numpy().tobytes())
+            if lane not in active:
+                self._rest(lane)
+
+    @contextmanager
+    def _failing(self, lane: int) -> Iterator[None]:
+        """Whatever goes wrong within ends this lane alone."""
+        try:
+            yield
+        except Exception as error:
+            self.failures[lane] = error
+            self._runs.pop(lane, None)
+
+    def _begin(self, lane: int, snapshot: bytes | None = None) -> None:
+        config = self._configs[lane]
+        device = resident.device(config, self._splits)
+        data = self._data.setdefault(device, Data(self._splits, device))
+        run = Run(config, self._splits, self._objective, data=data, snapshot=snapshot)
+        self._runs[lane], self._progress[lane] = run, run.progress
+
+    def _rest(self, lane: int) -> None:
+        self._resting[lane] = self._runs.pop(lane).snapshot().pack()

@@ -1,0 +1,46 @@
+"""What a run requires of its data and of the machine, asked before anything is trained."""
+
+import os
+import shutil
+import sys
+
+from tailorbird.errors import InvalidInput
+from training import models, objectives
+from training.config import AugmentConfig, Objective, RunConfig
+from training.splits import Splits
+
+COMPILER = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+"""What torch.compile calls."""
+
+
+def check(config: RunConfig, splits: Splits, objective: Objective) -> None:
+    """Raise InvalidInput where a run does not fit its data, or waits for what is never measured."""
+    if absent := splits.absent(splits.train):
+        raise InvalidInput(
+            "data", f"leaves nothing of {', '.join(absent)} to train on: give more examples of it, or hold out fewer"
+        )
+    models.check(config.model, splits.train.shape)
+    objectives.loss(config.loss, splits.kind)
+    if config.compile and not shutil.which(COMPILER):
+        raise InvalidInput("compile", f"needs the C++ compiler {COMPILER}, which is not here; install it, or set CXX")
+    _check_augment(config.augment, splits.train.shape)
+    if splits.kind == "regression" and objective.metric.endswith("accuracy"):
+        raise InvalidInput("objective.metric", f"{objective.metric} is not measured of numbers; accepted: val_loss")
+    waits = {"early_stopping": config.early_stopping, "schedule.name": config.schedule.name == "plateau"}
+    if objective.metric.startswith("val_") and not len(splits.validation):
+        for key in (key for key, waiting in waits.items() if waiting):
+            raise InvalidInput(key, "waits for validation to get better, and data.validation is 0")
+
+
+def usual(splits: Splits) -> Objective:
+    """By what the best epoch is chosen where nothing else is asked for."""
+    if splits.kind == "regression":
+        return Objective(metric="val_loss", mode="min")
+    return Objective()
+
+
+def _check_augment(config: AugmentConfig, shape: tuple[int, ...]) -> None:
+    if config != AugmentConfig() and len(shape) == 1:
+        raise InvalidInput("augment", "is of images, and these are rows of a table; leave it out")
+    if config.crop >= (side := min(shape[:2])):
+        raise InvalidInput("augment.crop", f"must be less than the {side} pixels of a side, not {config.crop}")

@@ -1,0 +1,105 @@
+"""What training changes: weights, their running mean, the optimiser's state, and the random numbers to come."""
+
+import copy
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from training import optimization
+from training.config import RunConfig
+
+RISE = 9
+"""Over so many updates a running mean's decay reaches a half: it forgets the first weights, whatever its decay."""
+
+
+class State:
+    """The whole of what a run goes on from, beside its history; the same state and data give the same weights."""
+
+    def __init__(self, network: nn.Module, config: RunConfig) -> None:
+        self.network = network
+        self.mean = Mean(network, config.ema) if config.ema else None
+        self.optimizer = optimization.optimizer(network, config.optimizer)
+        self.random = torch.Generator().manual_seed(config.seed)
+
+    @property
+    def kept(self) -> nn.Module:
+        """The network that is measured and kept: the running mean of the weights, where there is one."""
+        return self.mean.network if self.mean else self.network
+
+    def update(self) -> None:
+        """One step of the optimiser by the gradients that the weights have."""
+        self.optimizer.step()
+        if self.mean:
+            self.mean.update()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Copies of everything, by name."""
+        parts: dict[str, Mapping[str, Tensor]] = {"network": self.network.state_dict()}
+        if self.mean:
+            parts["mean"] = self.mean.tensors()
+        for index, state in self.optimizer.state_dict()["state"].items():
+            parts[f"optimizer.{index}"] = {name: value for name, value in state.items() if value is not None}
+        named = {f"{part}/{name}": value for part, state in parts.items() for name, value in state.items()}
+        # tied weights are copied apart, as safetensors want them
+        tensors = {name: value.clone(memory_format=torch.contiguous_format) for name, value in named.items()}
+        return {**tensors, "random": self.random.get_state()}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Bring a fresh one to where `tensors` was called; raises LookupError or RuntimeError where they do not fit."""
+        self.network.load_state_dict(part(tensors, "network"))
+        if self.mean:
+            self.mean.restore(part(tensors, "mean"))
+        weights = list(self.network.parameters())
+        state = {index: _laid_out(part(tensors, f"optimizer.{index}"), weights[index]) for index in _numbers(tensors)}
+        self.optimizer.load_state_dict({"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]})
+        self.random.set_state(tensors["random"])
+
+
+class Mean:
+    """An exponential running mean of a network's weights and figures.
+
+    Its decay rises with the count of updates, min(decay, n / (n + 9)), so that a run that is short for its decay is not
+    held back by its first weights (as `ExponentialMovingAverage` of TensorFlow does with `num_updates`).
+    """
+
+    def __init__(self, of: nn.Module, decay: float) -> None:
+        self.network = copy.deepcopy(of).requires_grad_(False)
+        self._decay = decay
+        self._updates = 0
+        pairs = list(zip(self.network.state_dict().values(), of.state_dict().values(), strict=True))
+        self._floats = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._counts = [pair for pair in pairs if not pair[0].is_floating_point()]  # batch norm's of its updates
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take in the weights as a step has left them."""
+        share = 1 - min(self._decay, self._updates / (self._updates + RISE))
+        self._updates += 1
+        torch._foreach_lerp_([mean for mean, _ in self._floats], [weight for _, weight in self._floats], share)
+        for mean, count in self._counts:
+            mean.copy_(count)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {**self.network.state_dict(), "updates": torch.tensor(self._updates)}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        self._updates = int(tensors["updates"])
+        self.network.load_state_dict({name: tensor for name, tensor in tensors.items() if name != "updates"})
+
+
+def part(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Those of one part, by their names in it."""
+    return {key.removeprefix(f"{name}/"): value for key, value in tensors.items() if key.startswith(f"{name}/")}
+
+
+def _laid_out(state: Mapping[str, Tensor], weight: Tensor) -> dict[str, Tensor]:
+    """An optimiser's state in the memory layout of its weight, which fused optimisers take for granted."""
+    return {
+        name: torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
+        for name, value in state.items()
+    }
+
+
+def _numbers(names: Iterable[str]) -> list[int]:
+    return sorted({int(name.split("/")[0].split(".")[1]) for name in names if name.startswith("optimizer.")})
