@@ -25,11 +25,11 @@ import yaml
 from benchmarks import report, study
 from benchmarks.study import SEEDS, Held, Study, Wanted
 from benchmarks.workers import ROOT
-from registry.cards import document
-from registry.cards.document import Block, Bullets, Code, Document, Paragraph, Section
 from registry.core import Registry
 from tailorbird import settings
 from tailorbird.errors import Interrupted, told
+from tailorbird.pages import document
+from tailorbird.pages.document import Block, Bullets, Code, Document, Paragraph, Section
 from tailorbird.settings import PREFIX, Settings
 from tuning.report import page, results, tables
 from tuning.report.results import Row

@@ -63,9 +63,8 @@ def test_commands_run_from_the_wheel(unpacked, tmp_path):
 
 
 def test_a_registry_opens_from_the_wheel(unpacked, tmp_path):
-    script = (
-        "import registry.core, tailorbird.settings as s; registry.core.Registry(s.load()); print(registry.__file__)"
-    )
+    use = "registry.core.Registry(settings.load()).database; print(registry.__file__)"
+    script = f"import registry.core; from tailorbird import settings; {use}"
     assert run(unpacked, tmp_path, "-c", script).strip() == str(unpacked / "registry" / "__init__.py")
     assert (tmp_path / "home" / "tailorbird.db").exists()
 

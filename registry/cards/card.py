@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from registry import gates
-from registry.cards import document
 from registry.cards.contents import flatten, number
-from registry.cards.document import (
+from registry.cards.facts import Event, Facts, interval
+from registry.cards.limits import limits
+from tailorbird.errors import InvalidInput, Unavailable
+from tailorbird.pages.document import (
     Block,
     Bullets,
     Code,
@@ -24,9 +26,8 @@ from registry.cards.document import (
     Table,
     Terms,
 )
-from registry.cards.facts import Event, Facts, interval
-from registry.cards.limits import limits
-from tailorbird.errors import InvalidInput, Unavailable
+from tailorbird.pages.html import as_html
+from tailorbird.pages.markdown import as_markdown
 
 CAPTIONS = {
     "confusion.png": "Confusion matrix of the held-out images: rows are true classes, columns answers.",
@@ -38,12 +39,12 @@ SHOWN_CLASSES = 30
 
 def markdown(found: Facts, *, pictures: bool = True) -> str:
     """The card for a README or a wiki; with `pictures`, those of `files` belong beside it."""
-    return document.markdown(_document(found), pictures=pictures)
+    return as_markdown(_document(found), pictures=pictures)
 
 
 def html(found: Facts) -> str:
     """The card as one self-contained page."""
-    return document.html(_document(found))
+    return as_html(_document(found))
 
 
 def files(found: Facts) -> dict[str, bytes]:

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterator
 
 from registry.cards.contents import ByClass, number
-from registry.cards.document import Inline
 from registry.cards.facts import Facts, interval
+from tailorbird.pages.document import Inline
 
 WEAKEST = 3
 WIDE = 0.1

@@ -4,9 +4,21 @@ from collections.abc import Iterator
 
 import yaml
 
-from registry.cards import document
-from registry.cards.document import Block, Bullets, Code, Document, Listing, Paragraph, Picture, Section, Table, Terms
 from registry.core import Registry
+from tailorbird.pages.document import (
+    Block,
+    Bullets,
+    Code,
+    Document,
+    Inline,
+    Listing,
+    Paragraph,
+    Picture,
+    Section,
+    Table,
+    Terms,
+)
+from tailorbird.pages.html import as_html
 from tailorbird.settings import Settings
 from tuning.report import pictures, tables
 from tuning.report.pictures import Answers
@@ -18,7 +30,7 @@ ROWS = 200
 
 def html(registry: Registry, settings: Settings, results: Results) -> str:
     """The page; weights and data are looked up for the pictures, and where they are missing the page says so."""
-    return document.html(_document(registry, settings, results))
+    return as_html(_document(registry, settings, results))
 
 
 def _document(registry: Registry, settings: Settings, results: Results) -> Document:
@@ -47,7 +59,7 @@ def _about(results: Results) -> Terms:
     seeds = "" if ended == rows else f"; {rows} configs, with several seeds"
     apart = ", ".join(f"{part} {getattr(spec.data, part):g}" for part in ("validation", "holdout"))
     data = f"{spec.data.name}: {apart}, split seed {spec.data.split_seed}"
-    terms: list[tuple[str, document.Inline]] = [
+    terms: list[tuple[str, Inline]] = [
         ("Spec", spec.name),
         ("Data", data),
         ("Trials", f"{ended + len(results.others)}{ends}{seeds}"),

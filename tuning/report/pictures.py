@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from registry.cards.document import Block, Paragraph, Picture
 from registry.core import Registry
 from registry.ledger import Trial
 from tailorbird.errors import NotFound, TailorbirdError
+from tailorbird.pages.document import Block, Paragraph, Picture
 from tailorbird.settings import Settings
 from training import datasets, evaluation, plots, splits
 from training.config import CODE, CustomConfig, RunConfig

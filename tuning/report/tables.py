@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from registry.cards.document import Table
+from tailorbird.pages.document import Table
 from tuning.report.results import Figure, Row, best, merit
 from tuning.spec import SweepSpec
 from tuning.summary import cells

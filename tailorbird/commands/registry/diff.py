@@ -12,9 +12,9 @@ from rich.table import Table
 from registry import versions
 from registry.cards import diff as diffs
 from registry.cards.diff import Diff, Pair
-from registry.cards.document import clean
 from tailorbird import terminal
 from tailorbird.commands.options import AsJson, open_registry, print_json
+from tailorbird.pages.document import clean
 
 SHARE = ("{:.2%}", "{:+.2f} points")
 COUNT = ("{:,.0f}", "{:+,.0f}")

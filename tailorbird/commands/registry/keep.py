@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from registry import garbage, schema, versions, webhooks
-from registry.cards.document import clean
 from registry.databases import database
 from registry.names import Reference
 from tailorbird import settings
 from tailorbird.commands.options import AsJson, Ref, Who, open_registry, print_json
 from tailorbird.errors import InvalidInput
+from tailorbird.pages.document import clean
 
 
 def tag(

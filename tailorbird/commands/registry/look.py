@@ -11,7 +11,6 @@ from rich.table import Table
 from registry import gates, holds, packages, versions
 from registry import history as log
 from registry.cards import facts
-from registry.cards.document import clean
 from registry.cards.facts import Event
 from registry.core import Registry
 from registry.history import Deletion, Move
@@ -21,6 +20,7 @@ from registry.versions import Version
 from tailorbird import terminal
 from tailorbird.commands.options import AsJson, Model, Ref, open_registry, print_json
 from tailorbird.errors import Corrupt, InvalidInput
+from tailorbird.pages.document import clean
 
 Limit = Annotated[int, typer.Option(min=1, max=1_000_000, help="How many at most.")]
 

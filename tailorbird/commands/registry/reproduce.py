@@ -3,11 +3,11 @@
 from rich.console import Console
 
 from registry import versions
-from registry.cards.document import clean
 from tailorbird import reproduction, terminal
 from tailorbird.commands.options import AsJson, Ref, open_registry, print_json
 from tailorbird.commands.train import with_bar
 from tailorbird.errors import TailorbirdError
+from tailorbird.pages.document import clean
 from tailorbird.reproduction import Reproduction
 from training import checkpoint
 from training.loop import Run

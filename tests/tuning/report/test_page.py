@@ -123,7 +123,7 @@ def test_a_ledger_runs_no_code(entered, study, drawn, tmp_path, monkeypatch):
     (tmp_path / "intruder.py").write_text("def make(*_, **__):\n    raise SystemExit('ran')\n")
     monkeypatch.syspath_prepend(tmp_path)
     entered({**study, "data": {"name": "intruder:make", "validation": 0}, "seeds": 1}, {"train_loss": 0.5})
-    assert "intruder:make is a function of the user&#x27;s own, and a report runs none" in drawn()
+    assert "intruder:make is a function of the user&#39;s own, and a report runs none" in drawn()
     assert "intruder" not in sys.modules
 
 
@@ -133,7 +133,7 @@ def test_a_ledger_runs_no_model(entered, study, drawn, tmp_path, monkeypatch):
     model = {"family": "custom", "function": "intruding:make"}
     given = {**study, "run": {"model": model}, "runs": [{"name": "own"}], "seeds": 1}
     entered(given, {"train_loss": 0.5})
-    assert "intruding:make is a function of the user&#x27;s own" in drawn()
+    assert "intruding:make is a function of the user&#39;s own" in drawn()
     assert "intruding" not in sys.modules
 
 

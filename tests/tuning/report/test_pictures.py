@@ -1,7 +1,7 @@
 import pytest
 
-from registry.cards.document import Paragraph, Picture
 from registry.core import Registry
+from tailorbird.pages.document import Paragraph, Picture
 from tuning.report import pictures, results
 from tuning.report.pictures import Answers
 
