@@ -14,6 +14,7 @@ COMMANDS = {
     "train": "tailorbird.commands.train:train",
     "sweep": "tuning.sweep:sweep",
     "report": "tailorbird.commands.report:report",
+    "predict": "tailorbird.commands.predict:predict",
     "serve": "tailorbird.commands.serve:serve",
 }
 FIGURE = {

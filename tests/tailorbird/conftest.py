@@ -11,6 +11,14 @@ from tailorbird import cli
 from tailorbird.settings import PREFIX
 
 
+@pytest.fixture(scope="session")
+def house(tmp_path_factory):
+    """Two trained models in a registry, and files that they have not seen: `tests.trained.build`."""
+    from tests import trained
+
+    return trained.build(tmp_path_factory.mktemp("house"))
+
+
 @pytest.fixture
 def tailorbird(tmp_path, monkeypatch, capsys):
     """Runs `tailorbird …` in this process, where what it imports is imported already; returns what came of it."""

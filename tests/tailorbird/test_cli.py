@@ -1,36 +1,14 @@
-import re
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-import typer
 from typer.testing import CliRunner
 
 from tailorbird import __version__
 from tailorbird.cli import app
 
 RUNNER = CliRunner()
-COMMANDS = [
-    ["demo"], ["doctor"], ["data"], ["train"], ["figure", "confusion"], ["report"], ["sweep"], ["serve"],
-    ["sweeps", "list"], ["sweeps", "show"],
-    *(["registry", name] for name in ("list", "show", "history", "verify", "promote", "export")),
-]  # fmt: skip
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_help_ends_with_an_example_that_the_command_line_knows(command):
-    told = RUNNER.invoke(app, [*command, "--help"])
-    assert told.exit_code == 0
-    example = re.search(r"Example: tailorbird (.+)", told.output)
-    assert example
-    assert example[1].split()[: len(command)] == command
-
-
-def test_every_command_is_in_the_list_above():
-    listed = {command[0] for command in COMMANDS}
-    assert set(typer.main.get_command(app).commands) == listed
 
 
 def test_help_loads_nothing_heavy():

@@ -71,11 +71,11 @@ def test_a_library_that_is_not_installed_is_named(greeting):
     assert isinstance(refusal, Unavailable) and "a_library_that_nobody_has, which is not installed" in str(refusal)
 
 
-@pytest.mark.parametrize(("words", "command"), [*commands(typer.main.get_command(app))], ids=lambda one: str(one))
-def test_every_command_has_the_summary_of_its_docstring(words, command):
-    loaded = command.load()
-    assert command.help and loaded.help.startswith(command.help)
-    assert f"Example: tailorbird {' '.join(words)}" in loaded.help
+@pytest.mark.parametrize(("words", "command"), [*commands(typer.main.get_command(app))], ids=str)
+def test_every_command_has_the_summary_of_its_docstring_and_an_example(words, command):
+    assert command.help and command.load().help.startswith(command.help)
+    help_page = CliRunner().invoke(app, [*words, "--help"])
+    assert help_page.exit_code == 0 and f"Example: tailorbird {' '.join(words)}" in help_page.output
 
 
 @pytest.mark.parametrize(

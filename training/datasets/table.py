@@ -53,7 +53,7 @@ def load(config: DataConfig, folder: Path) -> Dataset:
     if not path.is_file():
         raise NotFound(str(path), "there is no such file")
     labels = [config.label] if isinstance(config.label, str) else list(config.label or ())
-    with _opened(path) as table:
+    with opened(path) as table:
         columns = _chosen(table, labels, config.columns)
         inputs, found = _read(path, table, columns, labels)
     if not len(inputs):
@@ -87,7 +87,8 @@ def _chosen(table: Rows, labels: Sequence[str], columns: Sequence[str] | None) -
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Rows]:
+def opened(path: Path) -> Iterator[Rows]:
+    """A table that is read row by row; raises InvalidInput for what is none, also where its rows are read."""
     suffix = path.suffix.lower()
     try:
         if suffix in PARQUET:

@@ -1,0 +1,169 @@
+"""From files and folders to batches that a model takes; what cannot be read is a failure with its reason."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tailorbird import images
+from tailorbird.errors import InvalidInput, NotFound
+from tailorbird.prediction.interface import Interface
+from training.datasets import table
+from training.datasets.table import Rows
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+IMAGES_AT_ONCE, ROWS_AT_ONCE = 32, 1024
+BLOCK = 2**20
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A file, or where in a file something stands, that cannot be read."""
+
+    source: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Inputs [N, *shape], the file of each and, in a table, its row; and what could not be read among them."""
+
+    files: Sequence[str]
+    rows: Sequence[str]
+    inputs: NDArray[Any]
+    failures: Sequence[Failure] = ()
+
+    @property
+    def size(self) -> int:
+        return len(self.files) + len(self.failures)
+
+
+class Reader(Protocol):
+    """Reads one batch, in whatever thread."""
+
+    def __call__(self) -> Batch: ...
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The files to predict for; `others` are in the folders too, and of another kind."""
+
+    files: Sequence[Path]
+    others: int
+
+
+def select(paths: Sequence[Path], interface: Interface) -> Selection:
+    """Files as they are named, and of folders every file of the model's kind, by name; hidden ones are left out."""
+    suffixes = table.SUFFIXES if interface.kind == "table" else PICTURES
+    files: list[Path] = []
+    others = 0
+    for path in paths:
+        if path.is_dir():
+            visible = [one for one in sorted(path.rglob("*")) if one.is_file() and not one.name.startswith(".")]
+            chosen = [one for one in visible if one.suffix.lower() in suffixes]
+            files += chosen
+            others += len(visible) - len(chosen)
+        elif path.exists():
+            files.append(path)
+        else:
+            raise NotFound(str(path), "there is no such file or folder")
+    if not files:
+        folders = ", ".join(map(str, paths))
+        raise InvalidInput("FILE|DIR", f"{folders} holds no file whose name ends in {', '.join(suffixes)}")
+    return Selection(files, others)
+
+
+def count(files: Sequence[Path], interface: Interface) -> int:
+    """How many inputs there will be, about, to tell how long they take."""
+    return sum(map(_rows, files)) if interface.kind == "table" else len(files)
+
+
+def readers(files: Sequence[Path], interface: Interface, max_pixels: int) -> Iterator[Reader]:
+    """What reads all files in their order, batch by batch."""
+    if interface.kind == "table":
+        for path in files:
+            yield from _table_readers(path, interface)
+    else:
+        for chunk in _chunks(files, IMAGES_AT_ONCE):
+            yield partial(_read_images, chunk, interface, max_pixels)
+
+
+def _read_images(paths: Sequence[Path], interface: Interface, max_pixels: int) -> Batch:
+    files, pixels, failures = [], [], []
+    for path in paths:
+        try:
+            pixels.append(images.to_signature(images.decode(path.read_bytes(), max_pixels), interface.shape))
+            files.append(str(path))
+        except OSError as error:
+            failures.append(Failure(str(path), f"cannot be read: {error.strerror}"))
+        except InvalidInput as error:
+            failures.append(Failure(str(path), error.problem))
+    inputs = np.stack(pixels) if pixels else np.empty((0, *interface.shape), np.uint8)
+    return Batch(files, [""] * len(files), inputs, failures)
+
+
+def _table_readers(path: Path, interface: Interface) -> Iterator[Reader]:
+    try:
+        with table.opened(path) as rows:
+            where = _columns(rows, interface)
+            for chunk in _chunks(rows.rows, ROWS_AT_ONCE):
+                yield partial(_read_rows, path, chunk, where)
+    except InvalidInput as error:
+        failure = Failure(error.field, error.problem)
+        yield partial(Batch, [], [], np.empty((0, *interface.shape)), [failure])
+
+
+def _columns(rows: Rows, interface: Interface) -> dict[str, int]:
+    """Where the columns stand that the model takes: by their names, or, where it knows none, all in their order."""
+    names = interface.columns or rows.columns
+    if interface.columns is None and len(names) != interface.shape[0]:
+        raise InvalidInput("columns", f"are {len(names)}; accepted: {interface.shape[0]}, as the model was trained on")
+    if missing := [name for name in names if name not in rows.columns]:
+        raise InvalidInput("columns", f"have no {missing[0]!r}; they are {', '.join(rows.columns)}")
+    return {name: rows.columns.index(name) for name in names}
+
+
+def _read_rows(path: Path, rows: Sequence[tuple[str, Sequence[Any]]], where: dict[str, int]) -> Batch:
+    places, numbers, failures = [], [], []
+    for place, values in rows:
+        try:
+            numbers.append([_number(name, values[index]) for name, index in where.items()])
+            places.append(place)
+        except InvalidInput as error:
+            failures.append(Failure(f"{path}, {place}", str(error)))
+    inputs = np.array(numbers, np.float64).reshape(-1, len(where))
+    return Batch([str(path)] * len(places), places, inputs, failures)
+
+
+def _number(column: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number) or "_" in str(value):
+        raise InvalidInput(column, f"is {str(value)[:40]!r}, which is not a finite number")
+    return number
+
+
+def _rows(path: Path) -> int:
+    try:
+        if path.suffix.lower() in table.PARQUET:
+            from pyarrow import parquet
+
+            return int(parquet.read_metadata(path).num_rows)
+        with path.open("rb") as file:
+            return sum(block.count(b"\n") for block in iter(partial(file.read, BLOCK), b""))
+    except Exception:  # of many kinds, for a file that is damaged, which its reader will tell
+        return 0
+
+
+def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk

@@ -1,0 +1,142 @@
+"""Where predictions go: a CSV or Parquet file, JSON records, or lines for people."""
+
+import csv
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from tailorbird.errors import InvalidInput, Unavailable
+from tailorbird.prediction.interface import Interface
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Probabilities [N, classes] of inputs, with the file of each and, in a table, its row."""
+
+    files: list[str]
+    rows: list[str]
+    labels: list[str]
+    probabilities: NDArray[np.float32]
+
+    @property
+    def confidences(self) -> NDArray[np.float32]:
+        confidences: NDArray[np.float32] = self.probabilities.max(axis=1)
+        return confidences
+
+
+class Output(Protocol):
+    """Takes answers in their order."""
+
+    def write(self, answers: Answers) -> None: ...
+
+
+class Lines:
+    """A line for each answer."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def write(self, answers: Answers) -> None:
+        for file, row, label, confidence in zip(
+            answers.files, answers.rows, answers.labels, answers.confidences, strict=True
+        ):
+            source = f"{file}, {row}" if row else file
+            self._console.print(f"{source}: {label} ({confidence:.1%})", soft_wrap=True)
+
+
+class Records:
+    """Answers as they are printed by --json."""
+
+    def __init__(self, interface: Interface) -> None:
+        self._classes = interface.classes
+        self.records: list[dict[str, Any]] = []
+
+    def write(self, answers: Answers) -> None:
+        for index, (file, row, label) in enumerate(zip(answers.files, answers.rows, answers.labels, strict=True)):
+            values = [round(value, 6) for value in answers.probabilities[index].tolist()]
+            place = {"row": row} if row else {}
+            probabilities = dict(zip(self._classes, values, strict=True))
+            self.records.append(
+                {"file": file, **place, "label": label, "confidence": max(values), "probabilities": probabilities}
+            )
+
+
+class _Csv:
+    def __init__(self, path: Path, interface: Interface) -> None:
+        self._file = path.open("w", newline="", encoding="utf-8", errors="surrogateescape")
+        self._writer = csv.writer(self._file)
+        self._writer.writerow([*_columns(interface)])
+
+    def write(self, answers: Answers) -> None:
+        self._writer.writerows(
+            [file, row, label, f"{confidence:.6f}", *(f"{value:.6f}" for value in values)]
+            for file, row, label, confidence, values in zip(
+                answers.files, answers.rows, answers.labels, answers.confidences, answers.probabilities, strict=True
+            )
+        )
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Parquet:
+    def __init__(self, path: Path, interface: Interface) -> None:
+        try:
+            import pyarrow
+            from pyarrow import parquet
+        except ImportError:
+            raise InvalidInput("--out", "needs pyarrow: pip install 'tailorbird[parquet]', or name a .csv") from None
+        words, numbers = pyarrow.string(), pyarrow.float32()
+        names = _columns(interface)
+        self._schema = pyarrow.schema([(name, words if index < 3 else numbers) for index, name in enumerate(names)])
+        self._table = pyarrow.table
+        self._writer = parquet.ParquetWriter(path, self._schema)
+
+    def write(self, answers: Answers) -> None:
+        files = [file.encode(errors="backslashreplace").decode() for file in answers.files]
+        columns = [files, answers.rows, answers.labels, answers.confidences, *answers.probabilities.T]
+        self._writer.write_table(self._table(columns, schema=self._schema))
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+FILES: dict[str, type[_Csv] | type[_Parquet]] = {".csv": _Csv, ".parquet": _Parquet}
+
+
+def check(path: Path) -> None:
+    """Raise InvalidInput where a file's name does not say in what form it is to be written."""
+    if path.suffix.lower() not in FILES:
+        raise InvalidInput("--out", f"must end in {' or '.join(FILES)}, not {path.name!r}")
+
+
+@contextmanager
+def file(path: Path, interface: Interface) -> Iterator[Output]:
+    """A file with the columns file, row, label, confidence and the probability of each class; there once it is whole.
+
+    Raises Unavailable where it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        output = FILES[path.suffix.lower()](part, interface)
+        try:
+            yield output
+        finally:
+            output.close()
+        os.replace(part, path)  # noqa: PTH105
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be written: {error.strerror or error}") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _columns(interface: Interface) -> list[str]:
+    return ["file", "row", "label", "confidence", *(f"probability_{name}" for name in interface.classes)]
