@@ -18,4 +18,4 @@ class Plain:
 
     @bentoml.api
     def predict(self, inputs: np.ndarray) -> np.ndarray:
-        return self.session.run(["probabilities"], {"pixels": inputs.astype(np.uint8)})[0]
+        return self.session.run(["probabilities"], {self.session.get_inputs()[0].name: inputs.astype(np.uint8)})[0]

@@ -1,33 +1,35 @@
-"""Requests per second and latency of the endpoint, beside the same model behind a plain `@bentoml.api`.
+"""The endpoint beside FastAPI, a bare ASGI handler and a plain `@bentoml.api`, all with the same model.
 
     python -m benchmarks.serving
 
-Both serve one worker, the demo's kind of network on 28x28 pixels, with one thread. In turn, each answers 64 connections
-that ask without pause, then one connection alone. The client is this process: on two cores it takes the other one.
-Both get JSON; ours also gets the picture as PNG, which the plain service does not take, and makes a signed receipt for
-every answer.
+Each serves one worker, an MLP 784-256-128-10 on one 28x28 image with one thread, on one core; the client, `wrk` where
+it is installed, has the other. In turn, each answers 64 connections that ask without pause, then 16, then one alone.
+Ours validates, counts, limits and makes a signed receipt for every answer, which the others do not. The bare handler
+parses, runs and answers, unchecked, on uvloop: the limit. FastAPI has pydantic models for request and response, and
+runs by uvicorn[standard].
 """
 
-import asyncio
 import io
 import json
 import os
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 from PIL import Image
 
 from benchmarks import report
+from benchmarks.load import SERVER_CORE, Measured, Request, measure, pinned
 from registry import aliases, versions
 from registry.core import Registry
 from registry.requests import Promotion
@@ -36,49 +38,80 @@ from training import candidate, checkpoint, datasets, splits
 from training.config import RunConfig
 from training.loop import Run
 
-CONNECTIONS = 64
+CONNECTIONS = (64, 16, 1)
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 ROOT = Path(__file__).resolve().parent.parent
+PIXELS = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
+"""What everybody is asked about."""
 
 
 def main() -> None:
-    given = report.arguments(__doc__)
-    runs, seconds = (1, 0.5) if given.quick else (5, 5.0)
-    pixels = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
-    as_json = json.dumps({"inputs": [pixels.tolist()]}).encode()
-    kinds = {"tailorbird, PNG": ("image/png", _png(pixels)), "tailorbird, JSON": ("application/json", as_json)}
-    kinds["@bentoml.api, JSON"] = ("application/json", as_json)
-    rates: dict[str, list[float]] = {name: [] for name in kinds}
-    latencies: dict[str, list[list[float]]] = {name: [] for name in kinds}
+    options = report.arguments(__doc__)
+    runs, seconds = (1, 0.2) if options.quick else (5, 3.0)
+    results: dict[tuple[str, int], list[Measured]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        ours = stack.enter_context(_tailorbird(Path(folder)))
-        plain = stack.enter_context(_plain(Path(folder)))
+        servers = _servers(Path(folder), stack)
         for _ in range(runs):
-            for name, (media_type, body) in kinds.items():
-                request = _request(plain if "bentoml" in name else ours, media_type, body)
-                port = plain if "bentoml" in name else ours
-                rates[name].append(len(asyncio.run(_ask(port, request, CONNECTIONS, seconds))) / seconds)
-                latencies[name].append(asyncio.run(_ask(port, request, 1, seconds / 2)))
-    figures = {}
-    for name in kinds:
-        figures[f"{name}: {CONNECTIONS} connections"] = report.figure(rates[name], "requests/s")
-        for label, part in (("p50", 50), ("p99", 99)):
-            values = [1000 * float(np.percentile(one, part)) for one in latencies[name]]
-            figures[f"{name}: 1 connection, {label}"] = report.figure(values, "ms")
-    beside = ("tailorbird, JSON", "@bentoml.api, JSON")
-    medians = [[statistics.median(one) for one in latencies[name]] for name in beside]
-    ratios = {
-        "requests per second": report.ratio(rates[beside[0]], rates[beside[1]], f"of {beside[1]}"),
-        "median latency": report.ratio(medians[0], medians[1], f"of {beside[1]}"),
+            for name, (server, request) in servers.items():
+                for connections in CONNECTIONS:
+                    results[name, connections].append(measure(server, request, connections, seconds))
+    figures, ratios = _summary(results)
+    report.tell("serving", runs, figures, ratios, options.json)
+
+
+def _servers(folder: Path, stack: ExitStack) -> dict[str, tuple[psutil.Process, Request]]:
+    """Every contender by name: its process, and what it is asked."""
+    settings = _registered(folder)
+    quiet = {"BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": str(folder / "bentoml")}
+    commands = {
+        "tailorbird": ["tailorbird", "serve", "bench", "--port"],
+        "fastapi": ["uvicorn", "benchmarks.plain_fastapi:app", "--no-access-log", "--log-level", "error", "--port"],
+        "bare": ["uvicorn", "benchmarks.plain_asgi:app", "--no-access-log", "--log-level", "error", "--port"],
+        "bentoml": ["bentoml", "serve", "benchmarks.plain_bentoml:Plain", "--port"],
     }
-    report.tell("serving", runs, figures, ratios, given.json)
+    environment = quiet | {"PLAIN_MODEL": str(folder / "model.onnx"), "TAILORBIRD_HOME": str(settings.home)}
+    running = {name: stack.enter_context(_server(command, environment)) for name, command in commands.items()}
+    bodies = {
+        "JSON": ("application/json", _body()),
+        "octets": ("application/octet-stream", PIXELS.tobytes()),
+        "PNG": ("image/png", _png()),
+    }
+    asked = [(name, "JSON") for name in commands]
+    asked += [("tailorbird", "octets"), ("bare", "octets"), ("tailorbird", "PNG")]
+    return {f"{name}, {form}": (running[name][0], Request(running[name][1], *bodies[form])) for name, form in asked}
 
 
-@contextmanager
-def _tailorbird(folder: Path) -> Iterator[int]:
+def _summary(
+    results: dict[tuple[str, int], list[Measured]],
+) -> tuple[dict[str, dict[str, object]], dict[str, dict[str, object]]]:
+    figures, ratios = {}, {}
+    for (name, connections), measured in results.items():
+        of = f"{name}, {connections} connection{'s' if connections > 1 else ''}"
+        if connections == CONNECTIONS[0]:
+            figures[of] = report.figure([one.rate for one in measured], "requests/s")
+            figures[f"{of}: CPU"] = report.figure([one.cpu for one in measured], "us/request")
+        else:
+            figures[f"{of}: p50"] = report.figure([one.p50 for one in measured], "ms")
+            figures[f"{of}: p99"] = report.figure([one.p99 for one in measured], "ms")
+    for other, form in (("fastapi", "JSON"), ("bare", "JSON"), ("bare", "octets"), ("bentoml", "JSON")):
+        ours, theirs = (results[f"{name}, {form}", CONNECTIONS[0]] for name in ("tailorbird", other))
+        rates = [one.rate for one in ours], [one.rate for one in theirs]
+        ratios[f"{form.lower()}_{other}"] = report.ratio(*rates, f"requests/s of {other}, {form}")
+    for name in ("tailorbird", "bare"):
+        many, alone = results[f"{name}, JSON", 16], results[f"{name}, JSON", 1]
+        tail = [one.p99 for one in many], [one.p50 for one in many]
+        ratios[f"p99 of {name} at 16 connections"] = report.ratio(*tail, "its p50")
+        if name == "bare":
+            medians = [one.p50 for one in results["tailorbird, JSON", 1]], [one.p50 for one in alone]
+            ratios["p50 at 1 connection"] = report.ratio(*medians, "the p50 of the limit")
+    return figures, ratios
+
+
+def _registered(folder: Path) -> Settings:
+    """A registry with the model `bench`, whose network also lies beside it for the others."""
     settings = Settings(home=folder / "home", _env_file=None)  # type: ignore[call-arg]
     config = RunConfig.model_validate(
-        {"data": {"name": "digits"}, "model": {"family": "cnn", "depth": 3, "width": 24}, "epochs": 1}
+        {"data": {"name": "digits"}, "model": {"family": "mlp", "width": [256, 128]}, "epochs": 1}
     )
     digits = splits.split(datasets.load(config.data, folder, folder), config.data)
     parts = {name: _enlarged(getattr(digits, name)) for name in ("train", "validation", "holdout", "test")}
@@ -89,11 +122,8 @@ def _tailorbird(folder: Path) -> Iterator[int]:
     with Registry(settings) as registry:
         measured = {"parity": made.parity.record(), "latency": made.latency.record()}
         versions.register(registry, "bench", made.files, measured, {}, "benchmark")
-        aliases.promote(registry, Promotion("bench", 1, why="to be measured", who="benchmark"))
-    port = _free_port()
-    command = ["-m", "tailorbird", "serve", "bench", "--port", str(port)]
-    with _server(command, port, "/readyz", {"TAILORBIRD_HOME": str(settings.home)}):
-        yield port
+        aliases.promote(registry, Promotion("bench", 1, why="to be measured", who="benchmark", force=True))
+    return settings
 
 
 def _enlarged(part: splits.Split) -> splits.Split:
@@ -103,63 +133,40 @@ def _enlarged(part: splits.Split) -> splits.Split:
 
 
 @contextmanager
-def _plain(folder: Path) -> Iterator[int]:
+def _server(command: list[str], environment: dict[str, str]) -> Iterator[tuple[psutil.Process, int]]:
+    """A server that has begun to answer: its process and its port."""
     port = _free_port()
-    command = ["-m", "bentoml", "serve", "benchmarks.plain_bentoml:Plain", "--port", str(port)]
-    environment = {"PLAIN_MODEL": str(folder / "model.onnx"), "BENTOML_HOME": str(folder / "bentoml")}
-    with _server(command, port, "/readyz", {**environment, "BENTOML_DO_NOT_TRACK": "True"}):
-        yield port
-
-
-@contextmanager
-def _server(command: list[str], port: int, ready: str, environment: dict[str, str]) -> Iterator[None]:
+    whole = pinned(SERVER_CORE, [sys.executable, "-m", *command, str(port)])
     quiet = {"cwd": ROOT, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen([sys.executable, *command], env={**os.environ, **environment}, **quiet)  # type: ignore[call-overload]
+    process = subprocess.Popen(whole, env={**os.environ, **environment}, **quiet)  # type: ignore[call-overload]
     try:
-        end = time.monotonic() + 60
-        while True:
-            try:
-                DIRECT.open(f"http://127.0.0.1:{port}{ready}", timeout=1).close()
-                break
-            except OSError:
-                if time.monotonic() > end or process.poll() is not None:
-                    raise
-                time.sleep(0.1)
-        yield
+        _wait(process, port)
+        yield psutil.Process(process.pid), port
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
-async def _ask(port: int, request: bytes, connections: int, seconds: float) -> list[float]:
-    """Ask again and again over some connections; returns the seconds that each answer took."""
-    took: list[float] = []
-    end = time.perf_counter() + seconds
-
-    async def connection() -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        while (start := time.perf_counter()) < end:
-            writer.write(request)
-            head = await reader.readuntil(b"\r\n\r\n")
-            if not head.startswith(b"HTTP/1.1 200"):
-                raise RuntimeError(head.decode())
-            length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-            await reader.readexactly(int(length.split(b":")[1]))
-            took.append(time.perf_counter() - start)
-        writer.close()
-
-    await asyncio.gather(*(connection() for _ in range(connections)))
-    return took
+def _wait(process: "subprocess.Popen[bytes]", port: int) -> None:
+    end = time.monotonic() + 60
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/predict", _body(), {"Content-Type": "application/json"})
+    while True:
+        try:
+            DIRECT.open(request, timeout=5).close()
+            return
+        except OSError:
+            if time.monotonic() > end or process.poll() is not None:
+                raise
+            time.sleep(0.1)
 
 
-def _request(port: int, media_type: str, body: bytes) -> bytes:
-    head = f"POST /predict HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: {media_type}\r\n"
-    return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+def _body() -> bytes:
+    return json.dumps({"inputs": [PIXELS.tolist()]}).encode()
 
 
-def _png(pixels: np.ndarray) -> bytes:
+def _png() -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
+    Image.fromarray(PIXELS).save(buffer, "PNG")
     return buffer.getvalue()
 
 

@@ -1,65 +1,169 @@
-"""The ASGI application: our routes in front, BentoML's own application behind them."""
+"""The ASGI application: our routes, each request in one envelope, and BentoML's own application behind them.
+
+No router, no middleware, no objects of a framework on the way: they would take longer than most models do.
+"""
 
 import asyncio
-import os
-import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.routing import Route
+import hmac
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
 
 from serving import problems
-from serving.endpoint import Endpoint
-from serving.envelope import Envelope
-from serving.metrics import Metrics
-from serving.routes import Routes
-from tailorbird.settings import Settings
+from serving.answers import Answer
+from serving.metrics import OTHER, Metrics
+from serving.problems import Problem, Shed
+from serving.requests import ClientLeft, Receive, Request, Scope, Send, of_scope
 
-BEHIND = ("/healthz", "/schema.json")
-"""What BentoML's own tools ask for; the rest of its routes would show an API that this service does not have."""
+logger = logging.getLogger(__name__)
 
-
-def build(settings: Settings, bentoml_app: Starlette) -> Starlette:
-    """One application that owns every route, and runs the start and stop of both."""
-    metrics = Metrics()
-    endpoint = Endpoint(settings, metrics)
-
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with bentoml_app.router.lifespan_context(bentoml_app):
-            await asyncio.to_thread(endpoint.open)
-            orphaned = asyncio.create_task(_end_with_parent())
-            try:
-                yield
-            finally:
-                orphaned.cancel()
-                endpoint.close()
-
-    routes = Routes(endpoint).table()
-    token = settings.api_token.get_secret_value() if settings.api_token else None
-    app = Starlette(
-        routes=[*routes, *(Route(path, bentoml_app) for path in BEHIND)],
-        middleware=[
-            Middleware(
-                Envelope,
-                paths=[route.path for route in routes],
-                metrics=metrics,
-                token=token,
-            )
-        ],
-        exception_handlers={problems.Problem: problems.answer, HTTPException: problems.answer},
-        lifespan=lifespan,
-    )
-    app.router.redirect_slashes = False
-    return app
+CLIENT_LEFT = 499
+ASGI = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-async def _end_with_parent() -> None:
-    # a server that was killed outright cannot stop its workers, and they would hold its port for ever
-    parent = os.getppid()
-    while os.getppid() == parent:
-        await asyncio.sleep(1)
-    signal.raise_signal(signal.SIGTERM)
+@dataclass(frozen=True)
+class Route:
+    """Who answers a path, and by which methods; `open` routes need no token.
+
+    `inline` may answer a request whose body is read already, without waiting; None leaves it to `handler`.
+    """
+
+    methods: tuple[str, ...]
+    handler: Callable[[Request], Awaitable[Answer]]
+    open: bool = False
+    inline: Callable[[Request, bytes], Answer | None] | None = None
+
+
+class Application:
+    """Answers every request; `behind` are paths that another application answers, within the same envelope.
+
+    While it is `stopping`, every answer asks the client to connect anew, be it to another server.
+    """
+
+    def __init__(
+        self,
+        routes: dict[str, Route],
+        behind: dict[str, ASGI],
+        lifespan: ASGI,
+        metrics: Metrics,
+        token: str | None,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.metrics = metrics
+        self.inline_paths = {path.encode() for path, route in routes.items() if route.inline}
+        self.stopping = stopping
+        self._routes = routes
+        self._behind = behind
+        self._lifespan = lifespan
+        self._token = None if token is None else token.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._answer(scope, receive, send)
+
+    def answer_inline(self, request: Request, body: bytes, started: float) -> Answer | None:
+        """The answer to a whole request of a path in `inline_paths`, where it can be had at once.
+
+        `started` is when its head began, by the monotonic clock.
+        """
+        route = self._routes[request.path]
+        if request.method not in route.methods or route.inline is None:
+            return None
+        try:
+            if self._token is not None and not route.open:
+                _authorise(request, self._token)
+            answer = route.inline(request, body)
+        except Problem as problem:
+            answer = self._as_answer(problem, request)
+        except Exception:
+            logger.exception("request %s failed", request.id)
+            answer = problems.defect().answer(request.id)
+        if answer is not None:
+            self.metrics.answered(request.path, answer.status, time.monotonic() - started)
+        return answer
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.monotonic()
+        request = of_scope(scope, receive)
+        route = self._routes.get(request.path)
+        status = CLIENT_LEFT
+        self.metrics.in_flight.inc()
+        try:
+            answer = await self._handle(route, request)
+            if answer is None:
+                status = await _pass_on(self._behind[request.path], request, scope, receive, send)
+            else:
+                status = answer.status
+                lines = headers(answer, request.id)
+                if self.stopping():
+                    lines.append((b"connection", b"close"))
+                await send({"type": "http.response.start", "status": status, "headers": lines})
+                await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else answer.body})
+                if answer.afterwards is not None:
+                    answer.afterwards()
+        except ClientLeft:
+            pass
+        finally:
+            self.metrics.in_flight.dec()
+            name = OTHER if route is None else request.path
+            self.metrics.answered(name, status, time.monotonic() - started)
+
+    async def _handle(self, route: Route | None, request: Request) -> Answer | None:
+        """The answer, be it a problem; None where the application behind answers."""
+        try:
+            if self._token is not None and not (route is not None and route.open):
+                _authorise(request, self._token)
+            if route is None:
+                if request.path in self._behind:
+                    return None
+                raise problems.unknown_route()
+            if request.method not in route.methods:
+                raise problems.wrong_method(", ".join(route.methods))
+            return await route.handler(request)
+        except Problem as problem:
+            return self._as_answer(problem, request)
+        except (ClientLeft, asyncio.CancelledError):
+            raise
+        except Exception:
+            logger.exception("request %s failed", request.id)
+            return problems.defect().answer(request.id)
+
+    def _as_answer(self, problem: Problem, request: Request) -> Answer:
+        if isinstance(problem, Shed):
+            self.metrics.shed.labels(problem.reason).inc()
+        return problem.answer(request.id)
+
+
+def headers(answer: Answer, request_id: str) -> list[tuple[bytes, bytes]]:
+    """As ASGI has them."""
+    lines = [
+        (b"content-type", answer.media_type.encode()),
+        (b"content-length", b"%d" % len(answer.body)),
+        (b"x-request-id", request_id.encode()),
+    ]
+    lines += [(name.lower().encode(), value.encode()) for name, value in answer.headers.items()]
+    return lines
+
+
+async def _pass_on(app: ASGI, request: Request, scope: Scope, receive: Receive, send: Send) -> int:
+    status = 500
+
+    async def sending(message: Any) -> None:
+        nonlocal status
+        if message["type"] == "http.response.start":
+            status = message["status"]
+            message["headers"] = [*message["headers"], (b"x-request-id", request.id.encode())]
+        await send(message)
+
+    await app(scope, receive, sending)
+    return status
+
+
+def _authorise(request: Request, token: bytes) -> None:
+    scheme, _, credentials = request.headers.get(b"authorization", b"").partition(b" ")
+    if not (hmac.compare_digest(credentials.strip(b" "), token) and scheme.lower() == b"bearer"):
+        raise problems.unauthorised()

@@ -1,49 +1,64 @@
 """Request bodies: read up to a limit, parsed, and checked for their outer form."""
 
+import json
 import reprlib
 from typing import Any
 
 import orjson
-from starlette.requests import Request
 
 from serving.problems import Problem
-
-JSON = "application/json"
+from serving.requests import Request
 
 
 async def read(request: Request, limit: int) -> bytes:
     """The body; raises Problem 413 over `limit` bytes, be they announced or just sent."""
-    announced = request.headers.get("content-length", "0")
-    if announced.isdecimal() and int(announced) > limit:
+    announced = request.headers.get(b"content-length", b"0")
+    if announced.isdigit() and int(announced) > limit:
         raise _too_large(limit)
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise _too_large(limit)
-        chunks.append(chunk)
+    body, more = await request.chunk()
+    if not more and len(body) <= limit:
+        return body
+    chunks, size = [body], len(body)
+    while more and size <= limit:
+        body, more = await request.chunk()
+        chunks.append(body)
+        size += len(body)
+    if size > limit:
+        raise _too_large(limit)
     return b"".join(chunks)
 
 
 def media_type(request: Request, *accepted: str) -> str:
-    """The body's type without parameters; raises Problem 415 where it is none of `accepted`."""
-    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if given not in accepted:
-        problem = f"the content type {shown(given)} is not taken" if given else "there is no Content-Type"
+    """The body's type without parameters; raises Problem 415 where it is none of `accepted`, or is compressed."""
+    coding = request.headers.get(b"content-encoding", b"identity").decode("latin-1").strip().lower()
+    if coding not in ("", "identity"):
+        raise Problem(415, f"the content encoding {shown(coding)} is not taken; accepted: identity")
+    sent = request.headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
+    if sent not in accepted:
+        problem = f"the content type {shown(sent)} is not taken" if sent else "there is no Content-Type"
         raise Problem(415, f"{problem}; accepted: {', '.join(accepted)}")
-    return given
+    return sent
 
 
 def parse(body: bytes, field: str) -> list[Any]:
     """The list, with something in it, of a JSON object whose only key is `field`; raises Problem 400 or 422."""
-    try:
-        content = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise Problem(400, f"the body is not JSON: {error}") from None
-    values = members(content, "the body", field)[0]
+    values = members(loads(body), "the body", field)[0]
     if not isinstance(values, list) or not values:
         raise Problem(422, f"{field} is {shown(values)}; accepted: a list with one or more in it")
     return values
+
+
+def loads(body: bytes) -> Any:
+    """Parsed JSON (RFC 8259, in UTF-8, without repeated keys); raises Problem 400."""
+    try:
+        content = orjson.loads(body)
+        if body.count(b'"') > 2:  # with one string at most no key can be there twice, and orjson keeps the last
+            json.loads(body, object_pairs_hook=_unique)
+    except orjson.JSONDecodeError as error:
+        raise Problem(400, f"the body is not JSON: {error}") from None
+    except RecursionError:
+        raise Problem(400, "the body is not JSON that is taken: it is nested too deep") from None
+    return content
 
 
 def members(value: Any, name: str, *keys: str) -> list[Any]:
@@ -72,6 +87,15 @@ def shown(value: Any) -> str:
         case dict():
             return "an object"
     return reprlib.repr(value)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in values:
+            raise Problem(400, f"the body has the key {shown(name)} twice in one object; accepted: each key once")
+        values[name] = value
+    return values
 
 
 def _too_large(limit: int) -> Problem:

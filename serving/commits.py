@@ -2,53 +2,81 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from registry import feedback
 from registry.core import Registry
 from registry.feedback import Feedback, Outcome
+from serving.pools import Pool
+from tailorbird.errors import Unavailable
 
 ENOUGH_LABELS = 10_000
 """Where a group is closed: SQLite takes 32,766 values in one question."""
+MOST_WAITING = 1_000
+"""Requests whose labels wait for the database; more are refused."""
+ANSWER_SECONDS = 10
+"""How long a request waits for the database; its labels may be committed yet, and are duplicates if sent again."""
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """The labels of one request; `committed` hears what became of each, whether or not somebody still waits for it."""
+
+    labels: Sequence[Feedback]
+    committed: Callable[[list[Outcome]], None]
+    outcomes: "asyncio.Future[list[Outcome]]"
 
 
 class Commits:
     """Writes labels of many requests in few transactions; belongs to one event loop."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, pool: Pool) -> None:
         self._registry = registry
-        self._waiting: deque[tuple[Sequence[Feedback], asyncio.Future[list[Outcome]]]] = deque()
+        self._pool = pool
+        self._waiting: deque[Batch] = deque()
         self._writing: asyncio.Task[None] | None = None
 
-    async def record(self, labels: Sequence[Feedback]) -> list[Outcome]:
-        """What became of each label, after its row is committed; raises Unavailable where it cannot be."""
-        future: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((labels, future))
+    async def record(
+        self, labels: Sequence[Feedback], committed: Callable[[list[Outcome]], None] = lambda _: None
+    ) -> list[Outcome]:
+        """What became of each label, after its row is committed; raises Unavailable where it cannot be, or not soon."""
+        if len(self._waiting) >= MOST_WAITING:
+            raise Unavailable("too many labels wait for the database")
+        batch = Batch(labels, committed, asyncio.get_running_loop().create_future())
+        self._waiting.append(batch)
         if self._writing is None:
             self._writing = asyncio.create_task(self._write())
-        return await future
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await batch.outcomes
+        except TimeoutError:
+            raise Unavailable(f"the database did not answer within {ANSWER_SECONDS} s") from None
 
     async def _write(self) -> None:
         while self._waiting:
-            labels, futures = self._group()
+            batches = self._group()
+            labels = [label for batch in batches for label in batch.labels]
             try:
-                outcomes = iter(await asyncio.to_thread(feedback.record, self._registry, labels))
+                outcomes = iter(await self._pool.run(lambda labels=labels: feedback.record(self._registry, labels)))  # type: ignore[misc]
             except Exception as error:  # each of the requests must hear of it
-                for _, future in futures:
-                    if not future.done():
-                        future.set_exception(error)
+                for batch in batches:
+                    if not batch.outcomes.done():
+                        batch.outcomes.set_exception(error)
                 continue
-            for count, future in futures:
-                mine = [next(outcomes) for _ in range(count)]
-                if not future.done():  # done is what is cancelled: the client has left
-                    future.set_result(mine)
+            for batch in batches:
+                mine = [next(outcomes) for _ in batch.labels]
+                batch.committed(mine)
+                if (
+                    not batch.outcomes.done()
+                ):  # done is what is cancelled: the client has left, or was told to come later
+                    batch.outcomes.set_result(mine)
         self._writing = None
 
-    def _group(self) -> tuple[list[Feedback], list[tuple[int, asyncio.Future[list[Outcome]]]]]:
-        together: list[Feedback] = []
-        futures = []
-        while self._waiting and len(together) < ENOUGH_LABELS:
-            labels, future = self._waiting.popleft()
-            together += labels
-            futures.append((len(labels), future))
-        return together, futures
+    def _group(self) -> list[Batch]:
+        batches: list[Batch] = []
+        count = 0
+        while self._waiting and count < ENOUGH_LABELS:
+            batches.append(self._waiting.popleft())
+            count += len(batches[-1].labels)
+        return batches

@@ -1,73 +1,111 @@
-"""What one worker process serves: a model with all that answers for it, or the reason why there is none."""
+"""What one worker process is made of, as long as it lives, and what it serves at the moment."""
 
-import logging
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 from registry.core import Registry
 from registry.names import Reference
-from serving import model, receipts
+from registry.versions import Version
+from serving import receipts, resolution
+from serving.backlog import Backlog
+from serving.challenger import Shadow
 from serving.feedback import Labels
+from serving.inputs import Reader
 from serving.metrics import Metrics
-from serving.model import Model
-from serving.predictions import Predictor
+from serving.model import Model, open_model
+from serving.pools import Pools
+from serving.predictor import Predictor
 from serving.problems import unavailable
 from serving.receipts import Receipts
-from tailorbird.errors import TailorbirdError
+from serving.state import StateFile
 from tailorbird.settings import Settings
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Served:
-    """A model that is ready, and what answers with it."""
+    """A version that answers, as long as it is served: a model, its predictor, and what reads inputs for it."""
 
-    registry: Registry
     model: Model
     predictor: Predictor
-    labels: Labels
+    reader: Reader
+
+    @property
+    def version(self) -> Version:
+        return self.model.version
 
 
 class Endpoint:
-    """Opened once in a worker's start; a worker that cannot load its model stays, and says why."""
+    """Owns registry, labels, receipts and metrics; `folder` is the server's own, which its workers share.
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    `problem` says why there is no model, where there is none; `stopping` is true from the signal on.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics, folder: Path) -> None:
         self.settings = settings
         self.metrics = metrics
+        self.pools = Pools()
+        self.backlog = Backlog(self.pools.inference, settings.max_queue, settings.request_seconds)
+        self.shadow = Shadow(metrics, self.pools.challenger)
+        self.folder = folder
+        self.state = StateFile(folder)
+        self.problem = "the model is being loaded"
+        self.stopping = False
         self._served: Served | None = None
-        self._problem = "the model is being loaded"
+
+    @cached_property
+    def reference(self) -> Reference:
+        """What is served; raises InvalidInput where the setting is no reference."""
+        return Reference.parse(self.settings.model)
+
+    @cached_property
+    def registry(self) -> Registry:
+        return Registry(self.settings)
+
+    @cached_property
+    def receipts(self) -> Receipts:
+        return Receipts(receipts.keys(self.settings), self.reference.model, self.settings.receipt_days)
+
+    @cached_property
+    def labels(self) -> Labels:
+        return Labels(self.registry, self.reference.model, self.receipts, self.metrics, self.pools)
 
     @property
     def served(self) -> Served:
         """What is served; raises Problem 503 where that is nothing."""
         if self._served is None:
-            raise unavailable(f"there is no model to answer with: {self._problem}")
+            raise unavailable(f"there is no model to answer with: {self.problem}")
         return self._served
 
-    def open(self) -> None:
-        try:
-            self._served = self._load()
-        except TailorbirdError as error:
-            self._problem = str(error)
-            logger.error("not ready: %s", error)
-        except Exception:  # a worker that ends here would be started again for ever
-            self._problem = "loading it failed; the log says how"
-            logger.exception("not ready")
+    @property
+    def current(self) -> Served | None:
+        return self._served
+
+    def prepare(self, version: Version, alias: str) -> Served:
+        """Fetch, verify, open and warm up a version.
+
+        Raises Corrupt or InvalidInput where it cannot be served, Unavailable where it cannot be fetched.
+        """
+        folder = resolution.verified(self.registry, version, self.settings.cache)
+        model = open_model(version, alias, folder)
+        return Served(
+            model=model,
+            predictor=Predictor(model, self.receipts, self.metrics),
+            reader=Reader(model.signature, self.settings.max_pixels, self.settings.max_rows),
+        )
+
+    def swap(self, served: Served) -> None:
+        """From now on answer with another version; requests that have begun end with the one that they began with."""
+        before = self._served
+        model = served.model
+        self.labels.know(model.version.number, model.signature.classes)
+        self.metrics.publish(model.version, model.alias, model.baseline, model.signature.classes)
+        self._served = served
+        if before is not None:
+            self.metrics.retire(before.version, before.model.alias)
 
     def close(self) -> None:
-        if self._served is not None:
-            self._served.registry.close()
-            self._served = None
-
-    def _load(self) -> Served:
-        settings = self.settings
-        registry = Registry(settings)
-        loaded = model.load(registry, Reference.parse(settings.model), settings.cache)
-        own_receipts = Receipts(receipts.key(settings), loaded.version.model, settings.receipt_days)
-        self.metrics.publish(loaded.version, loaded.alias, loaded.baseline, loaded.signature.classes)
-        return Served(
-            registry=registry,
-            model=loaded,
-            predictor=Predictor(loaded, own_receipts, self.metrics),
-            labels=Labels(registry, loaded, own_receipts, self.metrics),
-        )
+        self._served = None
+        self.state.close()
+        if "registry" in vars(self):
+            self.registry.close()

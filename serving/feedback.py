@@ -14,13 +14,14 @@ from registry.names import Reference
 from serving import bodies
 from serving.commits import Commits
 from serving.metrics import Metrics, shown
-from serving.model import Model
+from serving.pools import Pools
 from serving.problems import Problem
 from serving.receipts import BadReceipt, Receipt, Receipts
 from tailorbird import bins
 from tailorbird import classes as class_names
-from tailorbird.errors import NotFound
+from tailorbird.errors import NotFound, Unavailable
 
+LOOKUP_SECONDS = 5
 MOST_LABELS = 1_000
 """Labels of one request: judging that many takes the event loop some 5 ms."""
 
@@ -45,13 +46,18 @@ class Judged:
 class Labels:
     """Takes the labels that come back for the predictions of one model, whichever of its versions made them."""
 
-    def __init__(self, registry: Registry, model: Model, receipts: Receipts, metrics: Metrics) -> None:
+    def __init__(self, registry: Registry, model: str, receipts: Receipts, metrics: Metrics, pools: Pools) -> None:
         self._registry = registry
-        self._model = model.version.model
+        self._model = model
         self._receipts = receipts
         self._metrics = metrics
-        self._commits = Commits(registry)
-        self._classes: dict[int, Sequence[str]] = {model.version.number: model.signature.classes}
+        self._lookups = pools.registry
+        self._commits = Commits(registry, pools.feedback)
+        self._classes: dict[int, Sequence[str]] = {}
+
+    def know(self, version: int, classes: Sequence[str]) -> None:
+        """Spare the registry the question which classes a version has."""
+        self._classes[version] = classes
 
     async def take(self, labels: Sequence[tuple[str, str]]) -> dict[str, Any]:
         """The answer for pairs of receipt and label; raises Unavailable where they cannot be kept."""
@@ -62,8 +68,12 @@ class Labels:
                 judged.append(await self._judge(receipt, label))
             except BadReceipt as error:
                 reasons.append({"index": index, "reason": error.reason, "detail": str(error)})
-        outcomes = await self._commits.record([self._row(one) for one in judged]) if judged else []
-        self._count(judged, outcomes, [reason["reason"] for reason in reasons])
+        outcomes: list[Outcome] = []
+        if judged:
+            rows = [self._row(label) for label in judged]
+            outcomes = await self._commits.record(rows, lambda outcomes: self._count(judged, outcomes))
+        for reason in reasons:
+            self._metrics.feedback_rejected.labels(reason["reason"]).inc()
         counts = Counter(outcomes)
         return {
             **{outcome: counts[outcome] for outcome in ("accepted", "duplicate", "conflict")},
@@ -75,12 +85,19 @@ class Labels:
         receipt = self._receipts.read(text)
         classes = self._classes.get(receipt.version)
         if classes is None:
-            classes = await asyncio.to_thread(self._classes_of, receipt.version)
+            classes = await self._lookup(receipt.version)
             self._classes[receipt.version] = classes
         name = class_names.normal(label)
         if name not in classes:
             raise BadReceipt("label", f"{bodies.shown(label)} is no class of {self._model}:{receipt.version}")
         return Judged(receipt, name, classes)
+
+    async def _lookup(self, number: int) -> Sequence[str]:
+        try:
+            async with asyncio.timeout(LOOKUP_SECONDS):
+                return await self._lookups.run(lambda: self._classes_of(number))
+        except TimeoutError:
+            raise Unavailable(f"the registry did not answer within {LOOKUP_SECONDS} s") from None
 
     def _classes_of(self, number: int) -> Sequence[str]:
         try:
@@ -101,21 +118,18 @@ class Labels:
             predicted_at=schema.timestamp(datetime.fromtimestamp(receipt.time, UTC)),
         )
 
-    def _count(self, judged: Sequence[Judged], outcomes: Sequence[Outcome], rejected: Sequence[str]) -> None:
-        for one, outcome in zip(judged, outcomes, strict=True):
+    def _count(self, judged: Sequence[Judged], outcomes: Sequence[Outcome]) -> None:
+        for label, outcome in zip(judged, outcomes, strict=True):
             if outcome != "accepted":
                 self._metrics.feedback_rejected.labels(outcome).inc()
                 continue
-            predicted = shown(one.classes, one.receipt.class_index)
             self._metrics.feedback.labels(
                 self._model,
-                one.receipt.version,
-                predicted,
-                one.confidence_bin,
-                "correct" if one.predicted == one.label else "incorrect",
+                label.receipt.version,
+                shown(label.classes, label.receipt.class_index),
+                label.confidence_bin,
+                "correct" if label.predicted == label.label else "incorrect",
             ).inc()
-        for reason in rejected:
-            self._metrics.feedback_rejected.labels(reason).inc()
 
 
 def parse(body: bytes) -> list[tuple[str, str]]:

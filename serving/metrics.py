@@ -7,16 +7,18 @@ stay, and its gauges too: so no gauge may add up, and each takes the value that 
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from registry.versions import Version
 from tailorbird import bins
 
 MEDIA_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+PREFIX = "tailorbird_"
 MOST_CLASSES = 100
 OTHER = "other"
 REQUEST_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -46,50 +48,61 @@ def shown(classes: Sequence[str], index: int) -> str:
 
 
 class Metrics:
-    """The metrics of one worker process."""
+    """The metrics of one worker process, as long as it lives."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
-        self.predictions = Counter(
-            "tailorbird_predictions_total", "Predictions answered.", PREDICTED, registry=registry
-        )
-        self.requests = Histogram(
-            "tailorbird_request_duration_seconds",
+        self.registry = CollectorRegistry()
+        self.predictions = self._counter("predictions_total", "Predictions answered.", *PREDICTED)
+        self.requests = self._histogram(
+            "request_duration_seconds",
             "Time from a request's head to its answer's end; code 499 where the client left first.",
-            ("route", "code"),
-            buckets=REQUEST_SECONDS,
-            registry=registry,
+            REQUEST_SECONDS,
+            "route",
+            "code",
         )
-        self.inference = Histogram(
-            "tailorbird_inference_duration_seconds",
-            "Time of the model for all images of one request.",
-            ("model", "version"),
-            buckets=INFERENCE_SECONDS,
-            registry=registry,
+        self.inference = self._histogram(
+            "inference_duration_seconds",
+            "Time of the model for all examples of one request.",
+            INFERENCE_SECONDS,
+            "model",
+            "version",
         )
-        self.feedback = Counter(
-            "tailorbird_feedback_total",
-            "Labels accepted, by whether the prediction was correct or incorrect.",
-            (*PREDICTED, "outcome"),
-            registry=registry,
+        self.feedback = self._counter(
+            "feedback_total", "Labels accepted, by whether the prediction was correct.", *PREDICTED, "outcome"
         )
-        self.feedback_rejected = Counter(
-            "tailorbird_feedback_rejected_total",
+        self.feedback_rejected = self._counter(
+            "feedback_rejected_total",
             "Labels not accepted, repeated (duplicate) and contradicting (conflict) ones among them.",
-            ("reason",),
-            registry=registry,
+            "reason",
         )
-        self.model_info = self._gauge("tailorbird_model_info", "1 for what is served.", "model", "version", "alias")
+        self.shed = self._counter("shed_total", "Requests answered 503 because of load, time or a stop.", "reason")
+        self.swaps = self._counter(
+            "swaps_total", "Versions that came behind the alias, by what became of it.", "outcome"
+        )
+        self.challenger_agreement = self._counter(
+            "challenger_agreement_total",
+            "Examples that a challenger answered too, by whether it agreed.",
+            "model",
+            "version",
+            "challenger",
+            "outcome",
+        )
+        self.model_info = self._gauge(
+            "model_info", "1 for what is served, 0 for what was.", "model", "version", "alias"
+        )
         self.baseline_accuracy = self._gauge(
-            "tailorbird_baseline_accuracy_ratio", "Held-out accuracy at registration.", "model", "version"
+            "baseline_accuracy_ratio", "Held-out accuracy at registration.", "model", "version"
         )
         self.baseline_bin_accuracy = self._gauge(
-            "tailorbird_baseline_bin_accuracy_ratio", "The same by predicted class and confidence.", *PREDICTED
+            "baseline_bin_accuracy_ratio", "The same by predicted class and confidence.", *PREDICTED
+        )
+        self.in_flight = Gauge(
+            f"{PREFIX}in_flight_requests",
+            "Requests that are being answered.",
+            registry=self.registry,
+            multiprocess_mode="livesum",
         )
         self._of_routes: dict[tuple[str, int], Histogram] = {}
-
-    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(name, text, labels, registry=self.registry, multiprocess_mode="mostrecent")
 
     def answered(self, route: str, code: int, seconds: float) -> None:
         child = self._of_routes.get((route, code))
@@ -103,35 +116,60 @@ class Metrics:
         self.baseline_accuracy.labels(version.model, version.number).set(baseline["accuracy"])
         sums: dict[tuple[str, str], tuple[int, int]] = {}
         for index, name in enumerate(classes):
-            for confidence_bin, found in baseline["bins"].get(name, {}).items():
+            for confidence_bin, cell in baseline["bins"].get(name, {}).items():
                 count, correct = sums.get((shown(classes, index), confidence_bin), (0, 0))
-                sums[shown(classes, index), confidence_bin] = (count + found["count"], correct + found["correct"])
+                sums[shown(classes, index), confidence_bin] = (count + cell["count"], correct + cell["correct"])
         for (predicted, confidence_bin), (count, correct) in sums.items():
             if count:
                 child = self.baseline_bin_accuracy.labels(version.model, version.number, predicted, confidence_bin)
                 child.set(correct / count)
 
+    def retire(self, version: Version, alias: str) -> None:
+        """Say that a version is served no longer; its baseline stays, for the labels that are still to come."""
+        self.model_info.labels(version.model, version.number, alias).set(0)
+
     def render(self) -> bytes:
         """The text format, over all worker processes where there are several."""
-        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        if folder is None:
             return generate_latest(self.registry)
+        _bury(Path(folder))
         everyone = CollectorRegistry()
         MultiProcessCollector(everyone)  # type: ignore[no-untyped-call]
         return generate_latest(everyone)
 
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(PREFIX + name, text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
+        return Histogram(PREFIX + name, text, labels, buckets=buckets, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(PREFIX + name, text, labels, registry=self.registry, multiprocess_mode="mostrecent")
+
 
 class VersionMetrics:
-    """The metrics of one served version, their labels bound once."""
+    """The metrics of one version; each series is made when it is first needed, and then kept at hand."""
 
     def __init__(self, metrics: Metrics, version: Version, classes: Sequence[str]) -> None:
         self.inference = metrics.inference.labels(version.model, version.number)
-        self._predictions = [
-            [
-                metrics.predictions.labels(version.model, version.number, shown(classes, index), bin_)
-                for bin_ in bins.LABELS
-            ]
-            for index in range(min(len(classes), MOST_CLASSES + 1))
-        ]
+        self._metrics = metrics
+        self._version = version
+        self._classes = classes
+        self._predictions: dict[tuple[int, int], Counter] = {}
 
     def predicted(self, index: int, confidence_bin: int) -> None:
-        self._predictions[min(index, MOST_CLASSES)][confidence_bin].inc()
+        child = self._predictions.get((index, confidence_bin))
+        if child is None:
+            child = self._predictions[index, confidence_bin] = self._metrics.predictions.labels(
+                self._version.model, self._version.number, shown(self._classes, index), bins.LABELS[confidence_bin]
+            )
+        child.inc()
+
+
+def _bury(folder: Path) -> None:
+    """Take the requests in flight of workers that were killed out of the sum."""
+    for path in folder.glob("gauge_live*_*.db"):
+        pid = int(path.stem.rpartition("_")[2])
+        if not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():
+            mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]

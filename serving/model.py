@@ -1,13 +1,10 @@
-"""A version that is ready to answer: its files verified, its session open."""
+"""A version that is ready to answer: its files read, its session open and warm."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from registry import packages, signing, versions
-from registry.core import Registry
-from registry.names import Reference
 from registry.versions import Version
 from serving import signature
 from serving.session import Session
@@ -16,7 +13,7 @@ from serving.signature import Signature
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded version and the alias that it was asked for by, "" where that was its number."""
+    """An opened version; `alias` is what it was asked for by, "" where that was its number."""
 
     version: Version
     alias: str
@@ -25,22 +22,16 @@ class Model:
     session: Session
 
 
-def load(registry: Registry, reference: Reference, cache: Path) -> Model:
-    """Fetch, verify, open and warm up what `reference` names.
+def open_model(version: Version, alias: str, folder: Path) -> Model:
+    """Open and warm up what lies in a verified package folder.
 
-    Raises NotFound where there is none, Corrupt where its package does not verify or does not do what it says, or
-    where there is a public key that did not sign it.
+    Raises Corrupt where it does not do what its signature says, InvalidInput where that is nothing that is served.
     """
-    version = versions.resolve(registry, reference)
-    if (key := registry.settings.public_key) is not None:
-        signing.check(key, version)
-    folder = packages.fetch(registry.blobs, version.manifest, cache)
-    versions.check(version, json.loads((folder / packages.MANIFEST).read_bytes()))
-    about = signature.parse((folder / "signature.json").read_bytes())
+    known = signature.parse((folder / "signature.json").read_bytes())
     return Model(
         version=version,
-        alias=reference.alias if reference.number is None else "",
-        signature=about,
+        alias=alias,
+        signature=known,
         baseline=json.loads((folder / "baseline.json").read_bytes()),
-        session=Session((folder / "model.onnx").read_bytes(), about),
+        session=Session((folder / "model.onnx").read_bytes(), known),
     )

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 import orjson
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
+
+from serving.answers import Answer
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = "5"
@@ -21,7 +20,7 @@ class Problem(Exception):
         self.detail = detail
         self.headers = headers or {}
 
-    def response(self, request_id: str) -> Response:
+    def answer(self, request_id: str) -> Answer:
         """The answer; its `instance` is the request's id, which the log has too."""
         content = {
             "type": "about:blank",
@@ -30,7 +29,15 @@ class Problem(Exception):
             "detail": self.detail,
             "instance": request_id,
         }
-        return Response(orjson.dumps(content), self.status, self.headers, MEDIA_TYPE)
+        return Answer(orjson.dumps(content), MEDIA_TYPE, self.status, self.headers)
+
+
+class Shed(Problem):
+    """503 because of load or time; `reason` is the word that metrics count it under."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(503, detail, {"Retry-After": "1"})
+        self.reason = reason
 
 
 def unavailable(detail: str) -> Problem:
@@ -38,17 +45,21 @@ def unavailable(detail: str) -> Problem:
     return Problem(503, detail, {"Retry-After": RETRY_SECONDS})
 
 
-async def answer(request: Request, error: Exception) -> Response:
-    """Turn a Problem, or what the router raises for an unknown path or method, into its answer."""
-    if isinstance(error, HTTPException):
-        error = _of_router(error)
-    if not isinstance(error, Problem):
-        raise error
-    return error.response(request.state.request_id)
+def unauthorised() -> Problem:
+    return Problem(
+        401,
+        "accepted: a header `Authorization: Bearer TOKEN` with the token of this endpoint",
+        {"WWW-Authenticate": "Bearer"},
+    )
 
 
-def _of_router(error: HTTPException) -> Problem:
-    headers = dict(error.headers or {})
-    if error.status_code == 405:
-        return Problem(405, f"the method is not taken here; accepted: {headers.get('Allow')}", headers)
-    return Problem(error.status_code, "there is no such route here; GET /model and POST /predict are", headers)
+def unknown_route() -> Problem:
+    return Problem(404, "there is no such route; GET /model and POST /predict are")
+
+
+def wrong_method(accepted: str) -> Problem:
+    return Problem(405, f"this route does not take the method; accepted: {accepted}", {"Allow": accepted})
+
+
+def defect() -> Problem:
+    return Problem(500, "the request could not be answered; the log has the reason under this instance")

@@ -1,11 +1,12 @@
 """Receipts: a short signed token in every prediction, with which a true label comes back.
 
 36 bytes, so that base64url needs no padding and has one spelling: key id (2), version (4), class (2), confidence bin
-(1), time in seconds (4), nonce (11), and 96 bits of HMAC-SHA256 over all of that and the model's name. A receipt made
-for one model is worthless for another, and nobody without the key can make or change one.
+(1), time in seconds (4), nonce (11), and 96 bits of keyed BLAKE2s over all of that, by a key that is derived for the
+model's name. A receipt made for one model is worthless for another, and nobody without the key can make or change one.
 """
 
 import base64
+import hashlib
 import hmac
 import os
 import re
@@ -13,6 +14,7 @@ import secrets
 import struct
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,35 +48,53 @@ class BadReceipt(Exception):
 
 
 class Receipts:
-    """Makes and reads the receipts of one model."""
+    """Makes and reads the receipts of one model; the first key signs, those after it are accepted too."""
 
-    def __init__(self, key: bytes, model: str, lifetime_days: float) -> None:
-        self._key = key
-        self._key_id = hmac.digest(key, b"tailorbird receipt key", "sha256")[:2]
-        self._model = model.encode()
+    def __init__(self, keys: Sequence[bytes], model: str, lifetime_days: float) -> None:
+        self._macs = {_key_id(key): _mac(key, model) for key in reversed(keys)}
+        self._key_id = _key_id(keys[0])
+        self._mac = self._macs[self._key_id]
         self._lifetime = lifetime_days * 86_400
 
     def make(self, version: int, class_index: int, confidence_bin: int) -> str:
         head = _HEAD.pack(self._key_id, version, class_index, confidence_bin, int(time.time()), os.urandom(11))
-        return base64.urlsafe_b64encode(head + self._mac(head)).decode()
+        mac = self._mac.copy()
+        mac.update(head)
+        return base64.urlsafe_b64encode(head + mac.digest()).decode()
 
     def read(self, text: str) -> Receipt:
         """What the receipt says; raises BadReceipt with the reason malformed, key, signature or expired."""
         if not _SPELLING.fullmatch(text):
             raise BadReceipt("malformed", "a receipt has 48 characters of A-Z, a-z, 0-9, '-' and '_'")
         data = base64.urlsafe_b64decode(text)
-        head, mac = data[: _HEAD.size], data[_HEAD.size :]
+        head, sent = data[: _HEAD.size], data[_HEAD.size :]
         key_id, version, class_index, confidence_bin, moment, nonce = _HEAD.unpack(head)
-        if key_id != self._key_id:
+        if key_id not in self._macs:
             raise BadReceipt("key", "the receipt was signed with another key")
-        if not hmac.compare_digest(mac, self._mac(head)):
+        mac = self._macs[key_id].copy()
+        mac.update(head)
+        if not hmac.compare_digest(sent, mac.digest()):
             raise BadReceipt("signature", "the receipt was not made here for this model")
         if time.time() - moment > self._lifetime:
             raise BadReceipt("expired", f"the receipt is older than {self._lifetime / 86_400:g} days")
         return Receipt(nonce.hex(), version, class_index, confidence_bin, moment)
 
-    def _mac(self, head: bytes) -> bytes:
-        return hmac.digest(self._key, head + self._model, "sha256")[:MAC_BYTES]
+
+def _key_id(key: bytes) -> bytes:
+    return hmac.digest(key, b"tailorbird receipt key", "sha256")[:2]
+
+
+def _mac(key: bytes, model: str) -> "hashlib.blake2s":
+    """BLAKE2s (RFC 7693) keyed with a key of this model's own, so that no receipt is good for another model."""
+    return hashlib.blake2s(
+        key=hmac.digest(key, b"tailorbird receipt of " + model.encode(), "sha256"), digest_size=MAC_BYTES
+    )
+
+
+def keys(settings: Settings) -> list[bytes]:
+    """The key that signs, and one more that is accepted where the settings have it; raises as `key` does."""
+    accepted = settings.receipt_key_accepted
+    return [key(settings), *([] if accepted is None else [accepted.get_secret_value().encode()])]
 
 
 def key(settings: Settings) -> bytes:

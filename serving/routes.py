@@ -2,21 +2,28 @@
 
 import asyncio
 import logging
-
-import orjson
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+from collections.abc import Callable
+from functools import partial
 
 from registry import versions
 from registry.names import Reference
 from registry.versions import Version
-from serving import bodies, feedback, metrics, pixels
+from serving import answers, bodies, feedback, inputs, metrics, problems
+from serving.answers import Answer
+from serving.app import Route
+from serving.challenger import Answered
 from serving.endpoint import Endpoint, Served
-from serving.problems import unavailable
-from tailorbird.errors import TailorbirdError
+from serving.pixels import Pixels
+from serving.predictor import Predicted
+from serving.requests import Request
+from tailorbird.errors import ReadOnly, TailorbirdError
 
 logger = logging.getLogger(__name__)
+
+MODEL_SECONDS = 2
+"""How long `/model` waits for the registry to say which aliases there are now."""
+GET = ("GET", "HEAD")
+POST = ("POST",)
 
 
 class Routes:
@@ -25,41 +32,68 @@ class Routes:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
 
-    def table(self) -> list[Route]:
-        return [
-            Route("/predict", self.predict, methods=["POST"]),
-            Route("/feedback", self.feedback, methods=["POST"]),
-            Route("/model", self.model),
-            Route("/livez", self.livez),
-            Route("/readyz", self.readyz),
-            Route("/metrics", self.metrics),
-        ]
+    def table(self) -> dict[str, Route]:
+        return {
+            "/predict": Route(POST, self.predict, inline=self.predict_inline),
+            "/feedback": Route(POST, self.feedback),
+            "/model": Route(GET, self.model),
+            "/livez": Route(GET, self.livez, open=True),
+            "/readyz": Route(GET, self.readyz, open=True),
+            "/metrics": Route(GET, self.metrics),
+        }
 
-    async def predict(self, request: Request) -> Response:
-        served, settings = self._endpoint.served, self._endpoint.settings
-        media_type = bodies.media_type(request, *pixels.MEDIA_TYPES)
-        body = await bodies.read(request, settings.max_body_bytes)
-        found = await pixels.read(media_type, body, served.model.signature.shape, settings.max_pixels)
-        if len(found) <= served.predictor.most_inline:
-            answer = served.predictor.answer(found)
-        else:
-            answer = await asyncio.to_thread(served.predictor.answer, found)
-        return Response(answer, media_type=bodies.JSON)
+    async def predict(self, request: Request) -> Answer:
+        endpoint = self._endpoint
+        served = endpoint.served
+        media_type = bodies.media_type(request, *inputs.MEDIA_TYPES)
+        body = await bodies.read(request, endpoint.settings.max_body_bytes)
+        examples = served.reader.read_inline(media_type, body)
+        if examples is None:
+            examples = await endpoint.pools.decoding.run(partial(served.reader.read, media_type, body))
+        predicted = await self._predicted(served, examples)
+        return Answer(predicted.body, afterwards=self._shadowed(served, examples, predicted))
 
-    async def feedback(self, request: Request) -> Response:
-        served = self._endpoint.served
-        bodies.media_type(request, bodies.JSON)
-        labels = feedback.parse(await bodies.read(request, self._endpoint.settings.max_body_bytes))
+    def predict_inline(self, request: Request, body: bytes) -> Answer | None:
+        """The same for a small body and a quick model, where nothing else waits."""
+        endpoint = self._endpoint
+        served = endpoint.served
+        media_type = bodies.media_type(request, *inputs.MEDIA_TYPES)
+        if not endpoint.backlog.empty or len(body) > endpoint.settings.max_body_bytes:
+            return None
+        examples = served.reader.read_inline(media_type, body)
+        if examples is None or len(examples) > served.predictor.most_inline:
+            return None
+        predicted = served.predictor.answer(examples)
+        return Answer(predicted.body, afterwards=self._shadowed(served, examples, predicted))
+
+    async def _predicted(self, served: Served, examples: Pixels) -> Predicted:
+        endpoint, predictor = self._endpoint, served.predictor
+        if len(examples) <= predictor.most_inline and endpoint.backlog.empty:
+            return predictor.answer(examples)
+        seconds = served.model.session.estimate(len(examples))
+        return await endpoint.backlog.run(seconds, partial(predictor.answer, examples))
+
+    def _shadowed(self, served: Served, examples: Pixels, predicted: Predicted) -> Callable[[], None] | None:
+        shadow = self._endpoint.shadow
+        if shadow.predictor is None:
+            return None
+        return partial(shadow.follow, Answered(served.version, examples, predicted.labelled))
+
+    async def feedback(self, request: Request) -> Answer:
+        endpoint = self._endpoint
+        _ = endpoint.served
+        bodies.media_type(request, answers.JSON)
+        labels = feedback.parse(await bodies.read(request, endpoint.settings.max_body_bytes))
         try:
-            return _json(await served.labels.take(labels))
+            return answers.of_json(await endpoint.labels.take(labels))
         except TailorbirdError as error:
-            logger.error("request %s: labels were not kept: %s", request.state.request_id, error)
-            raise unavailable(_not_kept(served)) from None
+            logger.error("request %s: labels were not kept: %s", request.id, error)
+            raise problems.unavailable(_not_kept(error)) from None
 
-    async def model(self, _: Request) -> Response:
+    async def model(self, _: Request) -> Answer:
         served = self._endpoint.served
-        version = await asyncio.to_thread(_as_of_now, served)
-        return _json(
+        version = await self._as_of_now(served.version)
+        return answers.of_json(
             {
                 "model": version.model,
                 "version": version.number,
@@ -72,31 +106,38 @@ class Routes:
             }
         )
 
-    async def livez(self, _: Request) -> Response:
-        return _json({"status": "live"})
+    async def livez(self, _: Request) -> Answer:
+        return answers.of_json({"status": "live"})
 
-    async def readyz(self, _: Request) -> Response:
-        version = self._endpoint.served.model.version
-        return _json({"status": "ready", "model": version.model, "version": version.number})
+    async def readyz(self, _: Request) -> Answer:
+        version = self._endpoint.served.version
+        if self._endpoint.stopping:
+            raise problems.unavailable("the server is stopping")
+        content = {"status": "ready", "model": version.model, "version": version.number}
+        state = self._endpoint.state.read()
+        if state is not None and state.stale is not None:
+            content |= {"status": "stale", "since": state.stale.since, "problem": state.stale.problem}
+        if state is not None and state.failures:
+            content["failed"] = [
+                {"version": failure.version.number, "problem": failure.problem} for failure in state.failures
+            ]
+        return answers.of_json(content)
 
-    async def metrics(self, _: Request) -> Response:
-        return Response(await asyncio.to_thread(self._endpoint.metrics.render), media_type=metrics.MEDIA_TYPE)
+    async def metrics(self, _: Request) -> Answer:
+        endpoint = self._endpoint
+        return Answer(await endpoint.pools.metrics.run(endpoint.metrics.render), metrics.MEDIA_TYPE)
+
+    async def _as_of_now(self, loaded: Version) -> Version:
+        # aliases move while a version is served; without its registry it answers with those that it was loaded with
+        ask = partial(versions.resolve, self._endpoint.registry, Reference(loaded.model, loaded.number))
+        try:
+            async with asyncio.timeout(MODEL_SECONDS):
+                return await self._endpoint.pools.registry.run(ask)
+        except (TailorbirdError, TimeoutError):
+            return loaded
 
 
-def _json(content: object) -> Response:
-    return Response(orjson.dumps(content), media_type=bodies.JSON)
-
-
-def _as_of_now(served: Served) -> Version:
-    # aliases move while a version is served; without its registry it answers with those that it was loaded with
-    loaded = served.model.version
-    try:
-        return versions.resolve(served.registry, Reference(loaded.model, loaded.number))
-    except TailorbirdError:
-        return loaded
-
-
-def _not_kept(served: Served) -> str:
-    if served.registry.database.read_only:
+def _not_kept(error: TailorbirdError) -> str:
+    if isinstance(error, ReadOnly):
         return "labels cannot be kept: the registry is read-only here; predictions are answered as usual"
     return "labels cannot be kept now: the registry cannot be written; send them again later"

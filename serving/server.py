@@ -4,15 +4,18 @@ import errno
 import os
 import socket
 import tempfile
+from pathlib import Path
 
 from pydantic import SecretStr
 
 from registry.core import Registry
 from registry.names import Reference
 from registry.versions import Version
-from serving import model as models
 from serving import receipts, signals
 from serving.announcement import Announcement
+from serving.choice import choose
+from serving.pools import Pool
+from serving.state import FOLDER, StateFile
 from tailorbird.errors import InvalidInput, Unavailable
 from tailorbird.settings import PREFIX, Settings
 
@@ -21,7 +24,7 @@ STOP_SECONDS = 20
 
 
 def serve(settings: Settings, model: str, host: str, port: int, workers: int) -> None:
-    """Answer HTTP with `model`, `NAME[@ALIAS|:N]`, until SIGTERM or Ctrl-C, which end the requests in flight first.
+    """Answer HTTP with `model`, `NAME[@ALIAS|:N]`, until SIGTERM, SIGHUP or Ctrl-C, which end what is in flight first.
 
     Raises InvalidInput, Corrupt or Unavailable before any worker starts where workers could not do their work, and
     Unavailable where they do not get ready.
@@ -30,8 +33,8 @@ def serve(settings: Settings, model: str, host: str, port: int, workers: int) ->
     if workers < 1:
         raise InvalidInput("workers", f"{workers} is not accepted; accepted: 1 or more")
     address = _check_address(host, port)
-    version = _check_model(settings, reference)
     with signals.repeated(), tempfile.TemporaryDirectory(prefix="tailorbird-serve-") as home:
+        version = _enter(settings, reference, Path(home))
         os.environ.update(_environment(settings, reference, home))
         announcement = Announcement(str(version), host, address, port)
         announcement.start()
@@ -66,10 +69,13 @@ def _not_free(host: str, port: int, error: OSError) -> InvalidInput:
     return InvalidInput("host", f"{host!r} cannot be listened at: {error.strerror}")
 
 
-def _check_model(settings: Settings, reference: Reference) -> Version:
-    receipts.key(settings)
+def _enter(settings: Settings, reference: Reference, home: Path) -> Version:
+    """Choose the version that every worker is to serve, and leave it where they look for it."""
+    receipts.keys(settings)
     with Registry(settings) as registry:
-        return models.load(registry, reference, settings.cache).version
+        state = choose(registry, reference, Pool("registry", 1))
+    StateFile(home).write(state)
+    return state.version
 
 
 def _environment(settings: Settings, reference: Reference, home: str) -> dict[str, str]:
@@ -83,6 +89,7 @@ def _environment(settings: Settings, reference: Reference, home: str) -> dict[st
         "cache_dir": settings.cache,
     }
     ours = {f"{PREFIX}{name.upper()}": _text(value) for name, value in given.items()}
+    ours[FOLDER] = home
     theirs = {"BENTOML_HOME": home, "BENTOML_DO_NOT_TRACK": "True", "BENTOML_QUIET": "True", "TMPDIR": home}
     return ours | theirs
 
@@ -99,16 +106,18 @@ def _run_bentoml(address: str, port: int, workers: int, home: str) -> None:
     from _bentoml_impl.server import serve_http
 
     from serving.service import Service
+    from serving.supervision import adjusted
 
     Service.config["workers"] = workers
     Service.inject_config()
     try:
-        serve_http(
-            "serving.service:Service",
-            working_dir=home,
-            host=address,
-            port=port,
-            timeout_graceful_shutdown=STOP_SECONDS,
-        )
+        with adjusted(Path(home)):
+            serve_http(
+                "serving.service:Service",
+                working_dir=home,
+                host=address,
+                port=port,
+                timeout_graceful_shutdown=STOP_SECONDS,
+            )
     except OSError as error:  # another process took the port since it was checked
         raise _not_free(address, port, error) from None

@@ -1,10 +1,16 @@
 """The BentoML service: `bentoml serve serving.service:Service`."""
 
+import atexit
+import os
+import shutil
+import tempfile
+
 import bentoml
 from bentoml.exceptions import BentoMLException
-from starlette.applications import Starlette
 
-from serving import app
+from serving import worker
+from serving.app import Application
+from serving.state import FOLDER
 from tailorbird import settings
 from tailorbird.errors import InvalidInput
 
@@ -15,8 +21,8 @@ class _Fronted(bentoml.Service):  # type: ignore[misc]
     BentoML's workers call `to_asgi` for what they serve (measured, and pinned, at 1.4.39).
     """
 
-    def to_asgi(self, is_main: bool = True) -> Starlette:
-        return app.build(settings.load(), super().to_asgi(is_main))
+    def to_asgi(self, is_main: bool = True) -> Application:
+        return worker.build(settings.load(), super().to_asgi(is_main))
 
 
 class _Classifier:
@@ -24,12 +30,18 @@ class _Classifier:
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
-    def check_settings() -> None:
-        """Before any worker starts: each would end at these settings, and be started again for ever."""
+    def prepare() -> None:
+        """Before any worker starts: wrong settings would end each of them, to be started again for ever.
+
+        Where `bentoml serve` is the server, its workers get a folder to share.
+        """
         try:
             settings.load()
         except InvalidInput as error:
             raise BentoMLException(str(error)) from None
+        if FOLDER not in os.environ:
+            os.environ[FOLDER] = tempfile.mkdtemp(prefix="tailorbird-")
+            atexit.register(shutil.rmtree, os.environ[FOLDER], ignore_errors=True)
 
 
 Service = bentoml.service(

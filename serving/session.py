@@ -15,6 +15,7 @@ MOST_AT_ONCE = 256
 """Images of one run; more would cost memory for nothing."""
 
 WARM_UP_RUNS = 5
+WARM_UP_BATCH = 32
 
 
 class Session:
@@ -30,7 +31,7 @@ class Session:
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
             self._input = self._session.get_inputs()[0].name
-            self.seconds = self._warm_up(signature)
+            self.seconds, self._seconds_more = self._warm_up(signature)
         except Corrupt:
             raise
         except Exception as error:  # ONNX Runtime's own have no base but this
@@ -38,21 +39,32 @@ class Session:
 
     def run(self, pixels: Pixels) -> NDArray[np.float32]:
         """The probabilities [N, classes] of images [N, *shape]."""
+        if len(pixels) <= MOST_AT_ONCE:
+            return self._run(pixels)
         parts = [self._run(pixels[start : start + MOST_AT_ONCE]) for start in range(0, len(pixels), MOST_AT_ONCE)]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return np.concatenate(parts)
+
+    def estimate(self, count: int) -> float:
+        """The seconds that so many images will take, by what the warm-up took."""
+        return self.seconds + (count - 1) * self._seconds_more
 
     def _run(self, pixels: Pixels) -> NDArray[np.float32]:
-        (probabilities,) = self._session.run(["probabilities"], {self._input: pixels})
-        found: NDArray[np.float32] = probabilities
-        return found if found.shape[1] > 1 else np.concatenate((1 - found, found), axis=1)
+        probabilities: NDArray[np.float32] = self._session.run(["probabilities"], {self._input: pixels})[0]
+        return (
+            probabilities if probabilities.shape[1] > 1 else np.concatenate((1 - probabilities, probabilities), axis=1)
+        )
 
-    def _warm_up(self, signature: Signature) -> float:
+    def _warm_up(self, signature: Signature) -> tuple[float, float]:
+        """The seconds of one image, and of each further one in a batch."""
         black, white = (np.full((1, *signature.shape), value, np.uint8) for value in (0, 255))
         for pixels in (black, white):
-            found = self.run(pixels)
-            if found.shape != (1, self._classes) or not np.isfinite(found).all():
+            probabilities = self.run(pixels)
+            if probabilities.shape != (1, self._classes) or not np.isfinite(probabilities).all():
                 raise Corrupt(f"model.onnx does not give {self._classes} probabilities for an image")
-        return min(self._seconds(white) for _ in range(WARM_UP_RUNS))
+        one = min(self._seconds(white) for _ in range(WARM_UP_RUNS))
+        batch = white.repeat(WARM_UP_BATCH, axis=0)
+        many = min(self._seconds(batch) for _ in range(2))
+        return one, max(0.0, many - one) / (WARM_UP_BATCH - 1)
 
     def _seconds(self, pixels: Pixels) -> float:
         started = time.perf_counter()

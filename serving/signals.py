@@ -11,13 +11,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-STOPPING = (signal.SIGTERM, signal.SIGINT)
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 REPEAT_SECONDS = 0.5
 
 
 @contextmanager
 def repeated() -> Iterator[None]:
-    """Within, SIGTERM and SIGINT do nothing by themselves, and after the first one SIGTERM comes again and again.
+    """Within, the signals of STOPPING do nothing by themselves, and after the first one SIGTERM comes again and again.
 
     So a handler that somebody sets hears of a signal that came before it was set. Only the main thread can enter.
     """

@@ -8,6 +8,7 @@ TailorbirdError                 one plain sentence; exit status 1
 ├── Refused                     a promotion whose verdict is no
 ├── Corrupt                     bytes that are not what was stored
 ├── Unavailable                 a database, store or cluster that cannot be used now
+│   └── ReadOnly                a database that can be read alone
 └── Interrupted                 stopped by the user; exit status 130
 
 Anything else that escapes is a defect of ours and keeps its traceback.
@@ -104,6 +105,10 @@ class Corrupt(TailorbirdError):
 
 class Unavailable(TailorbirdError):
     """Something this needs cannot be reached or written now."""
+
+
+class ReadOnly(Unavailable):
+    """A database that can only be read here."""
 
 
 class Interrupted(TailorbirdError):

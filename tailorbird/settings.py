@@ -18,7 +18,7 @@ PREFIX = "TAILORBIRD_"
 SQLITE = "sqlite:///"
 POSTGRESQL = "postgresql+psycopg://"
 S3 = "s3://"
-LEAST_CHARACTERS = {"receipt_key": 16, "api_token": 8, "webhook_key": 16}
+LEAST_CHARACTERS = {"receipt_key": 16, "receipt_key_accepted": 16, "api_token": 8, "webhook_key": 16}
 
 
 class Settings(BaseSettings):
@@ -45,10 +45,22 @@ class Settings(BaseSettings):
     cache_dir: Path | None = Field(None, description="verified packages that serving fetched; default: cache in HOME")
     model: str = Field("demo", description="NAME[@ALIAS|:N] that a container serves")
     receipt_key: SecretStr | None = Field(None, description="key of the receipts; default: made in HOME")
+    receipt_key_accepted: SecretStr | None = Field(
+        None, description="another key whose receipts are accepted, while keys are changed"
+    )
     receipt_days: float = Field(30, gt=0, le=36_500, description="how long after its prediction a label is accepted")
     api_token: SecretStr | None = Field(None, description="bearer token that requests must carry")
     max_body_bytes: int = Field(16 * 2**20, ge=1024, description="largest request body that serving reads")
     max_pixels: int = Field(16_000_000, ge=1, description="largest image, width times height, that serving decodes")
+    max_rows: int = Field(10_000, ge=1, description="most images or rows that serving takes in one request")
+    max_queue: int = Field(64, ge=1, description="most requests that wait in one worker; others are answered 503")
+    receive_seconds: float = Field(30, gt=0, le=3_600, description="how long a request may take to arrive")
+    request_seconds: float = Field(30, gt=0, le=3_600, description="how long answering a request may take")
+    keep_alive_seconds: float = Field(75, gt=0, le=86_400, description="how long serving keeps an idle connection")
+    drain_seconds: float = Field(
+        5, ge=0, le=3_600, description="how long serving still takes connections after SIGTERM, while /readyz is 503"
+    )
+    watch: float = Field(5, ge=0, le=86_400, description="seconds between looks at the served alias; 0 never looks")
     download_timeout: float = Field(5, gt=0, description="seconds to wait for a data set's server to answer")
     gates: Path | None = Field(None, description="YAML file of what the gates of each alias allow")
     webhooks: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -111,7 +123,7 @@ class Settings(BaseSettings):
             raise ValueError("is missing, and signs what webhooks are sent; `openssl rand -hex 32` makes one")
         return key
 
-    @field_validator("receipt_key", "api_token", "webhook_key")
+    @field_validator("receipt_key", "receipt_key_accepted", "api_token", "webhook_key")
     @classmethod
     def _long_enough(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         # not by `min_length`, whose message would hold the secret

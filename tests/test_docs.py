@@ -78,7 +78,7 @@ def test_every_gate_is_documented_with_its_keys_and_no_other():
 
 
 def test_every_route_is_documented_and_no_other():
-    assert {row.split()[1] for row in rows("HTTP")} == {route.path for route in Routes(None).table()}
+    assert {row.split()[1] for row in rows("HTTP")} == set(Routes(None).table())
 
 
 def test_the_spec_in_the_readme_is_the_one_that_is_shipped():

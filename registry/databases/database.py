@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from registry import schema
-from tailorbird.errors import Unavailable
+from tailorbird.errors import ReadOnly, Unavailable
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
@@ -33,7 +33,7 @@ class Database(ABC):
         the others that do, and keeps out those who name it without.
         """
         if self.read_only:
-            raise Unavailable(f"the database {self.name} is read-only here")
+            raise ReadOnly(f"the database {self.name} is read-only here")
         with self._told(), self._engine.begin() as connection:
             self._begin(connection)
             self.lock(connection, *locks)

@@ -22,13 +22,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 from registry import aliases, versions
 from registry.core import Registry
-from registry.names import Reference
 from registry.packages import REQUIRED
 from registry.requests import Promotion
 from registry.versions import Version
-from serving import model
+from serving import resolution
 from serving.metrics import Metrics
-from serving.model import Model
+from serving.model import Model, open_model
+from serving.pools import Pools
 from serving.receipts import Receipts
 from tailorbird.settings import Settings
 
@@ -133,12 +133,16 @@ class Toy:
         return buffer.getvalue(), confusion.tolist()
 
 
-def _register(settings: Settings, name: str, files: dict[str, bytes], alias: str | None = "champion") -> Version:
+def _register(
+    settings: Settings, name: str, files: dict[str, bytes], alias: str | None = "champion", force: bool = False
+) -> Version:
     with Registry(settings) as registry:
         parity = {"agreement": 1.0, "max_difference": 1e-7, "samples": 800}
         version = versions.register(registry, name, files, {"parity": parity}, {"sweep": "by hand"}, "tester")
         if alias:
-            aliases.promote(registry, Promotion(name, version.number, why="a test", who="tester", alias=alias))
+            aliases.promote(
+                registry, Promotion(name, version.number, why="a test", who="tester", alias=alias, force=force)
+            )
     return version
 
 
@@ -184,6 +188,8 @@ def environment(settings: Settings, folder: Path) -> dict[str, str]:
         "HOME": str(folder),
         "TMPDIR": str(folder / "temporary"),
         "TAILORBIRD_HOME": str(settings.home),
+        "TAILORBIRD_DRAIN_SECONDS": "0",
+        "TAILORBIRD_WATCH": "0.3",
     }
 
 
@@ -252,8 +258,24 @@ def registry(settings) -> Iterator[Registry]:
 
 
 @pytest.fixture(scope="session")
-def loaded(registry, settings) -> Model:
-    return model.load(registry, Reference.parse("demo"), settings.cache)
+def opened(registry, settings) -> Callable[[str], Model]:
+    """A version of the registry, ready to answer."""
+
+    def open_version(reference: str) -> Model:
+        version = versions.resolve(registry, reference)
+        return open_model(version, "champion", resolution.verified(registry, version, settings.cache))
+
+    return open_version
+
+
+@pytest.fixture(scope="session")
+def loaded(opened) -> Model:
+    return opened("demo")
+
+
+@pytest.fixture
+def pools() -> Pools:
+    return Pools()
 
 
 @pytest.fixture
@@ -263,7 +285,7 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 def receipts() -> Receipts:
-    return Receipts(b"a key for tests", "demo", lifetime_days=30)
+    return Receipts([b"a key for tests"], "demo", lifetime_days=30)
 
 
 @pytest.fixture(scope="session")

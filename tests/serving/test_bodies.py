@@ -1,10 +1,11 @@
 import asyncio
 
 import pytest
-from starlette.requests import Request
 
 from serving import bodies
+from serving.answers import JSON
 from serving.problems import Problem
+from serving.requests import Request
 
 
 def request(*chunks: bytes, **headers: str) -> Request:
@@ -16,7 +17,7 @@ def request(*chunks: bytes, **headers: str) -> Request:
         return next(waiting)
 
     names = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
-    return Request({"type": "http", "method": "POST", "headers": list(names.items())}, receive)
+    return Request("POST", "/", names, {}, receive)
 
 
 def test_reads_up_to_the_limit():
@@ -32,7 +33,7 @@ def test_refuses_what_is_over_the_limit(sent):
 
 @pytest.mark.parametrize("given", ["application/json", "Application/JSON; charset=utf-8"])
 def test_media_type_without_parameters(given):
-    assert bodies.media_type(request(content_type=given), "image/png", bodies.JSON) == bodies.JSON
+    assert bodies.media_type(request(content_type=given), "image/png", JSON) == JSON
 
 
 @pytest.mark.parametrize(
@@ -40,8 +41,23 @@ def test_media_type_without_parameters(given):
 )
 def test_other_media_types(headers, told):
     with pytest.raises(Problem, match=f"{told}.*accepted: image/png, application/json") as caught:
-        bodies.media_type(request(**headers), "image/png", bodies.JSON)
+        bodies.media_type(request(**headers), "image/png", JSON)
     assert caught.value.status == 415
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br, identity"])
+def test_compressed_bodies(coding):
+    with pytest.raises(Problem, match=r"content encoding .*accepted: identity") as caught:
+        bodies.media_type(request(content_type=JSON, content_encoding=coding), JSON)
+    assert caught.value.status == 415
+    assert bodies.media_type(request(content_type=JSON, content_encoding="identity"), JSON) == JSON
+
+
+@pytest.mark.parametrize("body", [b'{"a": [1], "a": [2]}', b'{"a": [{"b": 1, "c": {"d": 2, "d": 2}}]}'])
+def test_a_key_that_is_there_twice(body):
+    with pytest.raises(Problem, match=r"the key '[ad]' twice") as caught:
+        bodies.parse(body, "a")
+    assert caught.value.status == 400
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b'{"a": NaN}', b'{"a": [1]} x', b"[" * 5000])

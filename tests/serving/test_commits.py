@@ -10,7 +10,8 @@ from registry.core import Registry
 from registry.feedback import Feedback
 from serving import commits
 from serving.commits import Commits
-from tailorbird.errors import Unavailable
+from serving.pools import Pool
+from tailorbird.errors import ReadOnly
 from tailorbird.settings import Settings
 
 
@@ -44,7 +45,7 @@ def kept(registry):
 
 def together(registry, *requests):
     async def main():
-        written = Commits(registry)
+        written = Commits(registry, Pool("feedback", 1))
         return await asyncio.gather(*map(written.record, requests), return_exceptions=True)
 
     return asyncio.run(main())
@@ -67,7 +68,7 @@ def test_those_that_wait_go_together(slow):
 
 def test_is_answered_after_the_commit(slow):
     async def main():
-        assert await Commits(slow).record([label(1)]) == ["accepted"]
+        assert await Commits(slow, Pool("feedback", 1)).record([label(1)]) == ["accepted"]
         assert kept(slow) == 1
 
     asyncio.run(main())
@@ -75,7 +76,7 @@ def test_is_answered_after_the_commit(slow):
 
 def test_one_after_another(slow):
     async def main():
-        written = Commits(slow)
+        written = Commits(slow, Pool("feedback", 1))
         return [await written.record([label(number)]) for number in (1, 2, 1)]
 
     assert asyncio.run(main()) == [["accepted"], ["accepted"], ["duplicate"]]
@@ -91,14 +92,14 @@ def test_large_groups_are_divided(slow, monkeypatch):
 def test_a_failure_is_heard_by_all_and_passes(slow):
     slow.database.read_only = True
     results = together(slow, [label(1)], [label(2)])
-    assert [type(result) for result in results] == [Unavailable, Unavailable]
+    assert [type(result) for result in results] == [ReadOnly, ReadOnly]
     slow.database.read_only = False
     assert together(slow, [label(1)]) == [["accepted"]]
 
 
 def test_a_client_that_left_takes_nobody_along(slow):
     async def main():
-        written = Commits(slow)
+        written = Commits(slow, Pool("feedback", 1))
         leaving, staying = (asyncio.create_task(written.record([label(number)])) for number in (1, 2))
         await asyncio.sleep(0.02)
         leaving.cancel()

@@ -12,9 +12,11 @@ from tailorbird.errors import Unavailable
 
 
 @pytest.fixture
-def take(registry, loaded, receipts, metrics):
+def take(registry, loaded, receipts, metrics, pools):
     def run(*labels):
-        return asyncio.run(Labels(registry, loaded, receipts, metrics).take(labels))
+        taking = Labels(registry, "demo", receipts, metrics, pools)
+        taking.know(1, loaded.signature.classes)
+        return asyncio.run(taking.take(labels))
 
     return run
 

@@ -24,7 +24,7 @@ def test_predictions_are_counted_by_class_and_bin():
     labels = {"model": "demo", "version": 7, "confidence_bin": "0.999"}
     assert value(metrics, "predictions_total", predicted_class="class 3", **labels) == 2
     assert value(metrics, "predictions_total", predicted_class=OTHER, **labels) == 2
-    assert value(metrics, "predictions_total", predicted_class="class 4", **labels) == 0
+    assert value(metrics, "predictions_total", predicted_class="class 4", **labels) is None  # made when first needed
     assert "class 100" not in metrics.render().decode()
 
 
@@ -43,6 +43,14 @@ def test_what_is_published():
     assert value(metrics, ratio, predicted_class="class 0", confidence_bin="0.9", **of) == 0.75
     assert value(metrics, ratio, predicted_class="class 0", confidence_bin="0.95", **of) is None
     assert value(metrics, ratio, predicted_class=OTHER, confidence_bin="0", **of) == 0.25
+
+
+def test_a_version_that_is_served_no_longer():
+    metrics = Metrics()
+    metrics.publish(VERSION, "champion", {"accuracy": 0.8, "bins": {}}, MANY)
+    metrics.retire(VERSION, "champion")
+    assert value(metrics, "model_info", alias="champion", model="demo", version=7) == 0
+    assert value(metrics, "baseline_accuracy_ratio", model="demo", version=7) == 0.8
 
 
 def test_two_versions_beside_each_other():

@@ -1,14 +1,10 @@
-import asyncio
-import io
 import json
-import zlib
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from PIL import Image
 
 from serving import pixels
 from serving.problems import Problem
@@ -66,55 +62,28 @@ def test_never_takes_what_is_no_image(inputs, shape):
         assert json.dumps(inputs) == json.dumps(found.tolist())  # 1 == True, but not in JSON
 
 
-def picture(kind, size=(2, 3)):
-    file = io.BytesIO()
-    Image.new("L", size, 200).save(file, kind, **({"lossless": True} if kind == "WEBP" else {}))
-    return file.getvalue()
-
-
-def read(media_type, body, max_pixels=10**6):
-    return asyncio.run(pixels.read(media_type, body, (3, 2), max_pixels))
-
-
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-def test_files_of_pictures(kind):
-    found = read(f"image/{kind.lower()}", picture(kind))
-    assert (found.shape, found.dtype) == ((1, 3, 2), np.uint8)
-    assert np.all(found == 200)
-
-
-def test_a_large_picture_is_read_in_a_thread(monkeypatch):
-    ways = []
-    monkeypatch.setattr(
-        asyncio, "to_thread", lambda *args, to_thread=asyncio.to_thread: ways.append(args) or to_thread(*args)
-    )
-    assert read("image/png", picture("PNG", (300, 300))).shape == (1, 3, 2)
-    assert len(ways) == 1
-    read("image/png", picture("PNG"))
-    assert len(ways) == 1
-
-
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [(b"no picture", 400), (picture("PNG")[:-30], 400), (b"", 400), (picture("PNG", (1001, 1000)), 413)],
-)
-def test_what_is_no_picture(body, status):
-    with pytest.raises(Problem) as caught:
-        read("image/png", body)
-    assert caught.value.status == status
-    assert "0x" not in caught.value.detail
-
-
-def test_more_pixels_than_pillow_would_open():
-    head = b"IHDR" + (20_000).to_bytes(4) + (20_000).to_bytes(4) + bytes([8, 0, 0, 0, 0])
-    body = picture("PNG")[:12] + head + zlib.crc32(head).to_bytes(4) + picture("PNG")[33:]
-    with pytest.raises(Problem) as caught:
-        read("image/png", body, max_pixels=10**9)
-    assert caught.value.status == 413
-
-
-def test_a_large_json_is_read_like_a_small_one():
-    images = np.arange(20_000 * 6).reshape(-1, 3, 2) % 256
+@given(SHAPES.flatmap(lambda shape: arrays.arrays(np.uint8, st.tuples(st.integers(1, 5), *map(st.just, shape)))))
+def test_json_and_octets_become_the_same_array(images):
     body = json.dumps({"inputs": images.tolist()}).encode()
-    assert len(body) > pixels.INLINE_BYTES
-    assert np.array_equal(read("application/json", body), images)
+    assert np.array_equal(pixels.from_json(body, images.shape[1:]), images)
+    assert np.array_equal(pixels.from_octets(images.tobytes(), images.shape[1:]), images)
+
+
+@given(st.lists(NESTED, min_size=1, max_size=3), SHAPES)
+def test_never_takes_json_that_is_no_image(inputs, shape):
+    """The quick way and the one that names the fault agree on what is one."""
+    try:
+        expected = pixels.from_lists(inputs, shape)
+    except Problem as problem:
+        with pytest.raises(Problem) as caught:
+            pixels.from_json(json.dumps({"inputs": inputs}).encode(), shape)
+        assert caught.value.status in (400, problem.status)  # NaN is no JSON
+    else:
+        assert np.array_equal(pixels.from_json(json.dumps({"inputs": inputs}).encode(), shape), expected)
+
+
+@pytest.mark.parametrize("size", [0, 5, 7, 13])
+def test_octets_that_are_no_images(size):
+    with pytest.raises(Problem, match=f"the body has {size} bytes; accepted: images of 3x2 bytes") as caught:
+        pixels.from_octets(bytes(size), (3, 2))
+    assert caught.value.status == 422

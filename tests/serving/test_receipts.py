@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving import receipts as module
-from serving.receipts import BadReceipt, Receipts, key
+from serving.receipts import BadReceipt, Receipts, key, keys
 from tailorbird.errors import InvalidInput
 from tailorbird.settings import Settings
 
@@ -16,7 +16,7 @@ NUMBERS = {"version": st.integers(1, 2**32 - 1), "index": st.integers(0, 2**16 -
 
 
 def make(key=KEY, model="demo", days=30.0):
-    return Receipts(key, model, days)
+    return Receipts([key], model, days)
 
 
 @given(**NUMBERS)
@@ -60,6 +60,25 @@ def test_another_key_and_another_model():
         with pytest.raises(BadReceipt) as caught:
             other.read(text)
         assert caught.value.reason == reason
+
+
+def test_two_keys_at_a_time():
+    """While keys are changed, replicas that sign with either accept both; afterwards the old one is worth nothing."""
+    old, new = b"the old key of tests", b"the new key of tests"
+    before, during, after = Receipts([old, new], "demo", 30), Receipts([new, old], "demo", 30), make(key=new)
+    for receipts in (before, during):
+        assert before.read(receipts.make(1, 2, 3)).version == during.read(receipts.make(1, 2, 3)).version == 1
+    assert after.read(during.make(1, 2, 3))
+    with pytest.raises(BadReceipt) as caught:
+        after.read(before.make(1, 2, 3))
+    assert caught.value.reason == "key"
+
+
+def test_keys_of_the_settings(tmp_path):
+    settings = Settings(
+        _env_file=None, home=tmp_path, receipt_key="sixteen letters!", receipt_key_accepted="sixteen others!!"
+    )
+    assert keys(settings) == [b"sixteen letters!", b"sixteen others!!"]
 
 
 def test_expires(monkeypatch):

@@ -71,12 +71,10 @@ def test_what_is_no_picture(client):
     assert "PNG, JPEG or WebP" in check_problem(send_picture(client, b"no picture"), 400)
 
 
-@pytest.mark.parametrize(
-    "media_type", ["", "text/plain", "application/octet-stream", "multipart/form-data; boundary=x"]
-)
+@pytest.mark.parametrize("media_type", ["", "text/plain", "image/gif", "application/x-www-form-urlencoded"])
 def test_other_content_types(client, media_type):
     detail = check_problem(send_picture(client, media_type=media_type), 415)
-    assert detail.endswith("accepted: application/json, image/png, image/jpeg, image/webp")
+    assert "accepted: application/json, image/png, image/jpeg, image/webp" in detail
     assert check_problem(client.post("/feedback", content=b"{}", headers={"Content-Type": media_type}), 415)
 
 

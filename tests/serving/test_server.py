@@ -1,6 +1,5 @@
 import os
 import re
-import shutil
 import signal
 import socket
 import time
@@ -154,9 +153,9 @@ def test_a_port_that_is_taken(settings, server):
         serve(settings, "demo", "localhost", port, 1)
 
 
-def test_a_package_that_does_not_verify(settings, tmp_path, free_port):
-    home = shutil.copytree(settings.home, tmp_path / "home")
-    shutil.rmtree(home / "cache", ignore_errors=True)
+def test_a_package_that_does_not_verify(register, toy, tmp_path, free_port):
+    home = tmp_path / "home"
+    register(Settings(_env_file=None, home=home), "demo", toy.files())
     for blob in (home / "storage").rglob("blobs/*/*"):
         blob.write_bytes(blob.read_bytes()[:-1])
     with pytest.raises(Corrupt):

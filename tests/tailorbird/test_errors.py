@@ -13,6 +13,7 @@ from tailorbird.errors import (
     Interrupted,
     InvalidInput,
     NotFound,
+    ReadOnly,
     Refused,
     TailorbirdError,
     TooLarge,
@@ -27,6 +28,7 @@ EVERY_KIND = [
     (TooLarge("image", "is over the limit"), 2, "image: is over the limit"),
     (Refused("fashion:2", ["too bad", "too slow"]), 1, "fashion:2 was refused: too bad; too slow"),
     (Corrupt("a file is missing"), 1, "a file is missing"),
+    (ReadOnly("the database is read-only here"), 1, "the database is read-only here"),
     (Unavailable("the disk is full"), 1, "the disk is full"),
     (Interrupted("stopped"), 130, "stopped"),
     (

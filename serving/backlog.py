@@ -1,0 +1,58 @@
+"""The requests that wait for the model's thread: a bounded number, and few where the wait does not end.
+
+A burst may fill the queue. Where it has not been empty for a while, though, more comes than can be answered, and
+whoever is let in would only wait: then one is taken only if those before it take no longer than a few of its kind.
+So under overload accepted requests stay quick and the others hear of it at once (the idea is CoDel's, RFC 8289).
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from serving.pools import Pool
+from serving.problems import Shed
+
+R = TypeVar("R")
+STANDING_SECONDS = 0.1
+"""How long a queue that is never empty passes for a burst."""
+STANDING_LENGTH = 3
+"""How many requests of its own kind one may wait for in a queue that stands."""
+
+
+class Backlog:
+    """Belongs to one event loop; `deadline` is how many seconds a request may take, waiting included."""
+
+    def __init__(self, pool: Pool, most: int, deadline: float) -> None:
+        self._pool = pool
+        self._most = most
+        self._deadline = deadline
+        self._count = 0
+        self._seconds = 0.0
+        self._busy_since = 0.0
+
+    @property
+    def empty(self) -> bool:
+        return self._count == 0
+
+    async def run(self, seconds: float, function: Callable[[], R]) -> R:
+        """What the function, which will take about so many seconds, returns in a thread; raises Shed."""
+        self._admit(seconds)
+        self._count += 1
+        self._seconds += seconds
+        try:
+            async with asyncio.timeout(self._deadline):
+                return await self._pool.run(function)
+        except TimeoutError:
+            raise Shed("deadline", f"the answer was not ready within {self._deadline:g} s; try again later") from None
+        finally:
+            self._count -= 1
+            self._seconds = self._seconds - seconds if self._count else 0.0
+
+    def _admit(self, seconds: float) -> None:
+        now = time.monotonic()
+        if self._count == 0:
+            self._busy_since = now
+        standing = now - self._busy_since > STANDING_SECONDS and self._seconds > STANDING_LENGTH * seconds
+        if self._count > self._most or standing:
+            raise Shed("queue", "more requests come than can be answered; try again later")

@@ -1,0 +1,40 @@
+"""What a server serves first: what its reference names, or, where that cannot be had, what was served last."""
+
+from registry import versions
+from registry.core import Registry
+from registry.names import Reference
+from serving import resolution
+from serving.pools import Pool
+from serving.state import Failure, Stale, State
+from tailorbird.errors import Corrupt, Unavailable
+
+REGISTRY_SECONDS = 5
+"""How long the registry may take to say what a reference names."""
+
+
+def choose(registry: Registry, reference: Reference, pool: Pool) -> State:
+    """A version whose package lies verified in the cache.
+
+    Raises NotFound where the registry has no such version, Unavailable where neither it nor the cache has one, and
+    Corrupt where the version does not verify and the cache has no other.
+    """
+    cache = registry.settings.cache
+    alias = reference.alias if reference.number is None else ""
+    remembered = resolution.recall(cache, reference)
+    try:
+        version = pool.within(REGISTRY_SECONDS, lambda: versions.resolve(registry, reference))
+    except Unavailable as error:
+        if remembered is None:
+            raise
+        resolution.verified(registry, remembered, cache)
+        return State(remembered, alias, stale=Stale.now(str(error)))
+    try:
+        resolution.verified(registry, version, cache)
+    except (Corrupt, Unavailable) as error:
+        if remembered is None or remembered.manifest == version.manifest:
+            raise
+        resolution.verified(registry, remembered, cache)
+        if isinstance(error, Unavailable):
+            return State(remembered, alias, stale=Stale.now(str(error)))
+        return State(remembered, alias, failures=(Failure(version, str(error)),))
+    return State(version, alias)

@@ -1,0 +1,187 @@
+"""Keeps a worker at the version that its server serves, and, where it leads, the server at the alias."""
+
+import asyncio
+import logging
+import random
+import time
+from dataclasses import replace
+
+from registry import versions
+from registry.names import Reference
+from registry.versions import Version
+from serving import resolution
+from serving.choice import REGISTRY_SECONDS, choose
+from serving.endpoint import Endpoint, Served
+from serving.signature import Signature
+from serving.state import Stale, State, same
+from tailorbird.errors import InvalidInput, NotFound, TailorbirdError, Unavailable
+
+logger = logging.getLogger(__name__)
+
+CHALLENGER = "challenger"
+TICK_SECONDS = 0.25
+"""Between looks at the server's own file."""
+JITTER = 0.2
+
+
+class Follower:
+    """Belongs to one event loop, but for `start`, which is called before it looks around."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._next_look = time.monotonic() + self._pause()
+
+    def start(self) -> None:
+        """Load what the server serves, or, in its first worker, what the registry or the cache says; blocks."""
+        endpoint = self._endpoint
+        try:
+            with endpoint.state.turn():
+                entered = endpoint.state.read()
+                state = entered or choose(endpoint.registry, endpoint.reference, endpoint.pools.registry)
+                served = endpoint.prepare(state.version, state.alias)
+                if entered is None:
+                    endpoint.state.write(state)
+            endpoint.swap(served)
+            self._remember(state)
+        except TailorbirdError as error:
+            endpoint.problem = str(error)
+            logger.error("not ready: %s", error)
+        except Exception:  # a worker that ends here would be started again for ever
+            endpoint.problem = "loading it failed; the log says how"
+            logger.exception("not ready")
+
+    async def run(self) -> None:
+        """Look around until cancelled."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            try:
+                await self._endpoint.pools.loading.run(self._look_around)
+            except Exception:  # what is served goes on whatever happens here
+                logger.exception("the served version could not be looked after")
+
+    def _look_around(self) -> None:
+        endpoint = self._endpoint
+        due = time.monotonic() >= self._next_look
+        if due:
+            self._next_look = time.monotonic() + self._pause()
+        if endpoint.current is None:
+            if due:
+                self.start()
+            return
+        if endpoint.state.lead() and due and endpoint.settings.watch:
+            self._look_at_registry()
+        self._do_as_the_server()
+
+    def _look_at_registry(self) -> None:
+        state = self._endpoint.state.read()
+        if state is None:
+            return
+        try:
+            version = self._ask(self._endpoint.reference)
+            challenger = self._challenger()
+        except TailorbirdError as error:
+            self._note(self._stale(state, str(error)))
+            return
+        state = state.followed(version, challenger)
+        if not same(version, state.version) and not state.failed(version):
+            state = self._try(state, version)
+        self._note(self._try_challenger(state, challenger))
+
+    def _ask(self, reference: Reference) -> Version:
+        endpoint = self._endpoint
+        return endpoint.pools.registry.within(REGISTRY_SECONDS, lambda: versions.resolve(endpoint.registry, reference))
+
+    def _challenger(self) -> Version | None:
+        reference = self._endpoint.reference
+        if reference.number is not None or reference.alias == CHALLENGER:
+            return None
+        try:
+            return self._ask(Reference(reference.model, alias=CHALLENGER))
+        except NotFound:
+            return None
+
+    def _try(self, state: State, version: Version) -> State:
+        """The state after a swap to `version`, or without one, saying why."""
+        endpoint = self._endpoint
+        try:
+            served = self._prepare(version, state.alias)
+        except Unavailable as error:
+            endpoint.metrics.swaps.labels("unavailable").inc()
+            return self._stale(state, f"{version} cannot be fetched: {error}")
+        except Exception as error:  # whatever it is that a version does when it is loaded, it is not served
+            endpoint.metrics.swaps.labels("failed").inc()
+            logger.error("%s is not served: %s", version, error)
+            return state.with_failure(version, str(error))
+        state = replace(state, version=version)
+        endpoint.state.write(state)
+        endpoint.swap(served)
+        endpoint.metrics.swaps.labels("swapped").inc()
+        logger.warning("now serving %s", version)
+        self._remember(state)
+        return state
+
+    def _try_challenger(self, state: State, version: Version | None) -> State:
+        if version is not None and (state.failed(version) or same(version, state.version)):
+            version = None
+        if version is None or (state.challenger is not None and same(version, state.challenger)):
+            return replace(state, challenger=version)
+        try:
+            self._prepare(version, CHALLENGER)
+        except Unavailable as error:
+            logger.warning("the challenger %s cannot be fetched: %s", version, error)
+            return state
+        except Exception as error:
+            logger.error("%s is no challenger: %s", version, error)
+            return replace(state.with_failure(version, str(error)), challenger=None)
+        return replace(state, challenger=version)
+
+    def _prepare(self, version: Version, alias: str) -> Served:
+        served = self._endpoint.prepare(version, alias)
+        _check_signature(self._endpoint.served.model.signature, served.model.signature)
+        return served
+
+    def _do_as_the_server(self) -> None:
+        """Serve, and be shadowed by, what the server's file says."""
+        endpoint, state = self._endpoint, self._endpoint.state.read()
+        if state is None or endpoint.current is None:
+            return
+        if not same(state.version, endpoint.current.version):
+            with endpoint.state.turn():
+                served = endpoint.prepare(state.version, state.alias)
+            endpoint.swap(served)
+        shadow = endpoint.shadow.predictor
+        if state.challenger is None:
+            endpoint.shadow.predictor = None
+        elif shadow is None or not same(shadow.model.version, state.challenger):
+            with endpoint.state.turn():
+                endpoint.shadow.predictor = endpoint.prepare(state.challenger, CHALLENGER).predictor
+
+    def _stale(self, state: State, problem: str) -> State:
+        if state.stale is None:
+            logger.warning("serving %s, and not following its alias: %s", state.version, problem)
+        stale = replace(state.stale, problem=problem) if state.stale else Stale.now(problem)
+        return replace(state, stale=stale)
+
+    def _remember(self, state: State) -> None:
+        endpoint = self._endpoint
+        try:
+            resolution.remember(endpoint.settings.cache, endpoint.reference, state.version)
+        except Unavailable as error:  # as on a full disk: a start without the registry will not know of it
+            logger.warning("what is served cannot be noted in the cache: %s", error)
+
+    def _note(self, state: State) -> None:
+        if state != self._endpoint.state.read():
+            self._endpoint.state.write(state)
+
+    def _pause(self) -> float:
+        seconds = self._endpoint.settings.watch or REGISTRY_SECONDS
+        return seconds * random.uniform(1 - JITTER, 1 + JITTER)
+
+
+def _check_signature(served: Signature, other: Signature) -> None:
+    """Raise InvalidInput where clients of the one could not go on with the other."""
+    if (served.shape, served.classes) != (other.shape, other.classes):
+        raise InvalidInput(
+            "signature.json",
+            "has another shape or other classes than what is served: start the endpoint again to serve it",
+        )

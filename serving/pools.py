@@ -1,0 +1,73 @@
+"""Threads by what they do, so that what hangs holds up nothing else: images are read while a database is silent."""
+
+import asyncio
+import os
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from tailorbird.errors import Unavailable
+
+R = TypeVar("R")
+
+
+class Pool:
+    """Up to `most` threads, started when they are needed.
+
+    They are daemons, unlike those of `ThreadPoolExecutor`: one that hangs in a database does not keep the process.
+    """
+
+    def __init__(self, name: str, most: int) -> None:
+        self._name = name
+        self._most = most
+        self._threads = 0
+        self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
+        self._idle = threading.Semaphore(0)
+
+    def submit(self, function: Callable[[], R]) -> "Future[R]":
+        """Belongs to one thread, or to callers that do not meet."""
+        future: Future[R] = Future()
+        self._jobs.put((future, function))
+        if not self._idle.acquire(blocking=False) and self._threads < self._most:
+            self._threads += 1
+            threading.Thread(target=self._work, name=self._name, daemon=True).start()
+        return future
+
+    async def run(self, function: Callable[[], R]) -> R:
+        """What the function returns or raises in a thread of the pool."""
+        return await asyncio.wrap_future(self.submit(function))
+
+    def within(self, seconds: float, function: Callable[[], R]) -> R:
+        """The same for callers without an event loop; raises Unavailable where it takes too long."""
+        future = self.submit(function)
+        try:
+            return future.result(seconds)
+        except TimeoutError:
+            future.cancel()  # where it has not begun
+            raise Unavailable(f"there was no answer within {seconds:g} s") from None
+
+    def _work(self) -> None:
+        while True:
+            future, function = self._jobs.get()
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(function())
+                except BaseException as error:  # as every executor does: it belongs to whoever asked
+                    future.set_exception(error)
+            del future, function
+            self._idle.release()
+
+
+class Pools:
+    """The threads of one worker."""
+
+    def __init__(self) -> None:
+        self.decoding = Pool("decoding", len(os.sched_getaffinity(0)))
+        self.inference = Pool("inference", 1)
+        self.feedback = Pool("feedback", 1)
+        self.registry = Pool("registry", 2)
+        self.loading = Pool("loading", 1)
+        self.metrics = Pool("metrics", 1)
+        self.challenger = Pool("challenger", 1)

@@ -1,0 +1,64 @@
+"""Answers `/predict` with one version: inference, labelling, encoding."""
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serving.encoding import Encoding
+from serving.labelling import Labelled, label
+from serving.metrics import Metrics, VersionMetrics
+from serving.model import Model
+from serving.pixels import Pixels
+from serving.receipts import Receipts
+
+INLINE_SECONDS = 0.001
+"""What may run in the event loop; the way through a thread and back costs a tenth of it."""
+
+
+class Predicted(NamedTuple):
+    """The JSON of an answer, and what it says of each example."""
+
+    body: bytes
+    labelled: list[Labelled]
+
+
+class Predictor:
+    """Lives as long as its version is served; `most_inline` examples may be answered in the event loop."""
+
+    def __init__(self, model: Model, receipts: Receipts, metrics: Metrics) -> None:
+        self.model = model
+        self._receipts = receipts
+        self._metrics = VersionMetrics(metrics, model.version, model.signature.classes)
+        self._encoding = Encoding(model.version, model.signature.classes)
+        self.most_inline = _most_inline(model)
+
+    def answer(self, pixels: Pixels) -> Predicted:
+        """The predictions for examples [N, …]; raises Problem 422 where one has none."""
+        probabilities = self.infer(pixels)
+        labelled = label(probabilities)
+        number, make = self.model.version.number, self._receipts.make
+        receipts = [make(number, found.class_index, found.confidence_bin) for found in labelled]
+        answer = self._encoding.encode(labelled, probabilities, receipts)
+        for found in labelled:
+            self._metrics.predicted(found.class_index, found.confidence_bin)
+        return Predicted(answer, labelled)
+
+    def infer(self, pixels: Pixels) -> NDArray[np.float32]:
+        """The probabilities [N, classes], timed."""
+        started = time.perf_counter()
+        probabilities = self.model.session.run(pixels)
+        self._metrics.inference.observe(time.perf_counter() - started)
+        return probabilities
+
+    def label(self, pixels: Pixels) -> list[Labelled]:
+        """What `answer` would say, without a receipt and uncounted: for a shadow."""
+        return label(self.infer(pixels))
+
+
+def _most_inline(model: Model) -> int:
+    one, two = model.session.estimate(1), model.session.estimate(2)
+    if one > INLINE_SECONDS:
+        return 0
+    return 1 + int(min((INLINE_SECONDS - one) / max(two - one, 1e-9), 1e6))

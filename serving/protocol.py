@@ -1,0 +1,217 @@
+"""HTTP/1.1 as uvicorn speaks it, with what it lacks: limits of time and size, errors that are problems, short ways.
+
+BentoML's worker makes its uvicorn server after the application, with the protocol that is called "auto": `install`
+puts ours there. Uvicorn has no deadline for receiving, takes 80 MB of headers, and loses the body of a request that
+asks for h2c, as the JDK's client does (its issue 2722).
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import httptools
+import uvicorn.config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from serving.answers import Answer
+from serving.app import Application, headers
+from serving.metrics import OTHER
+from serving.problems import Problem
+from serving.requests import Request
+
+MAX_HEAD_BYTES = 64 * 1024
+HEAD_SECONDS = 10
+"""How long a head may take, and how long a new connection may be silent."""
+SWEEP_SECONDS = 0.5
+QUIET_SECONDS = 0.5
+"""How long a connection has been idle when a stop closes it: a client that goes on asking is answered."""
+OFFER = (b"upgrade", b"connection", b"http2-settings")
+INLINE_BYTES = 64 * 1024
+"""Bodies up to this size are collected, and answered without a task where the route can."""
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection of an application, whose class attributes `install` sets."""
+
+    application: Application
+    receive_seconds: float
+    keep_alive_seconds: float
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.app = self.application  # without what uvicorn would put around it
+        self._since = time.monotonic()
+        self._fresh = True
+        self._receiving = False
+        self._head_bytes: int | None = None
+        self._collected: list[bytes] | None = None
+        self._offered = False
+
+    # what comes in
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        if self._head_bytes is not None:
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._refuse(Problem(431, f"the request's head is over the limit of {MAX_HEAD_BYTES} bytes"))
+                return
+            self._head_bytes += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._feed_again(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            self._refuse(Problem(400, f"the request is not HTTP: {error}"))
+
+    def _feed_again(self, rest: bytes) -> None:
+        """Read a request that offered another protocol as if it did not: the parser would take its body for that."""
+        lines = [self.parser.get_method() + b" " + self.url + b" HTTP/1.1"]
+        lines += [name + b": " + value for name, value in self.headers if name not in OFFER]
+        self.parser = httptools.HttpRequestParser(self)
+        self._offered = False
+        self.data_received(b"\r\n".join([*lines, b"", b""]) + rest)
+
+    def _should_upgrade(self) -> bool:
+        return False
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._since = time.monotonic()
+        self._fresh = False
+        self._receiving = True
+        self._head_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        self._offered = self.parser.should_upgrade()
+        if self._offered:
+            return
+        self._head_bytes = None
+        if self._answering() or not self._short():
+            super().on_headers_complete()
+        else:
+            self._collected = []
+
+    def on_body(self, body: bytes) -> None:
+        if self._collected is None:
+            super().on_body(body)
+        else:
+            self._collected.append(body)
+
+    def on_message_complete(self) -> None:
+        if self._offered:
+            return
+        self._receiving = False
+        if self._collected is None:
+            super().on_message_complete()
+            return
+        body, self._collected = b"".join(self._collected), None
+        request = Request(self.parser.get_method().decode(), self.url.decode(), dict(self.headers))
+        answer = self.application.answer_inline(request, body, self._since)
+        if answer is None:
+            super().on_headers_complete()
+            self.cycle.body += body
+            super().on_message_complete()
+        else:
+            self._send(answer, request.id)
+
+    def _short(self) -> bool:
+        """Whether the request may be answered without a task: it is whole soon, and its route can."""
+        if self.expect_100_continue or self.url not in self.application.inline_paths:
+            return False
+        for name, value in self.headers:
+            if name == b"content-length":
+                return len(value) < 6 and int(value) <= INLINE_BYTES
+        return False
+
+    # what goes out without a task
+
+    def _send(self, answer: Answer, request_id: str) -> None:
+        keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+        closing = not keep_alive or self.application.stopping()
+        self.transport.write(b"".join(self._response(answer, request_id, closing)))
+        if answer.afterwards is not None:
+            answer.afterwards()
+        self.server_state.total_requests += 1
+        self._since = time.monotonic()
+        if closing:
+            self.transport.close()
+
+    def _refuse(self, problem: Problem) -> None:
+        """Answer what is no request, and close."""
+        if not self._answering():
+            request_id = secrets.token_hex(16)
+            self.transport.write(b"".join(self._response(problem.answer(request_id), request_id, closing=True)))
+            self.application.metrics.answered(OTHER, problem.status, time.monotonic() - self._since)
+        self.transport.close()
+
+    def _response(self, answer: Answer, request_id: str, closing: bool) -> Iterable[bytes]:
+        yield STATUS_LINE[answer.status]
+        for name, value in (*self.server_state.default_headers, *headers(answer, request_id)):
+            yield b"%b: %b\r\n" % (name, value)
+        yield b"connection: close\r\n\r\n" if closing else b"\r\n"
+        yield answer.body
+
+    # the clock
+
+    def on_response_complete(self) -> None:
+        self._since = time.monotonic()
+        super().on_response_complete()
+        self._unset_keepalive_if_required()  # the sweep does that
+
+    def look_at_clock(self, now: float) -> None:
+        """Close what has been idle for too long; answer 408 where a request does not come to its end."""
+        waited = now - self._since
+        if self.idle:
+            if waited > (HEAD_SECONDS if self._fresh else self.keep_alive_seconds):
+                self.transport.close()
+        elif self._head_bytes is not None and waited > HEAD_SECONDS:
+            self._refuse(Problem(408, f"the request's head did not come within {HEAD_SECONDS} s"))
+        elif self._receiving and waited > self.receive_seconds:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        problem = Problem(408, f"the request did not come within {self.receive_seconds:g} s")
+        if not self._answering():
+            self._refuse(problem)
+        elif self.cycle.more_body:  # the application waits for it, and is the one to answer
+            self.cycle.scope["state"]["late"] = problem
+            self.cycle.message_event.set()
+
+    def _answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def shutdown(self) -> None:
+        """Close when nothing is being received or answered, and nothing has been for a while."""
+        rest = self._since + QUIET_SECONDS - time.monotonic()
+        if self.idle and rest <= 0:
+            self.transport.close()
+        elif not self.transport.is_closing():
+            self.loop.call_later(max(rest, 0.1), self.shutdown)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is being received or answered."""
+        return not self._receiving and not self._answering()
+
+
+def install(application: Application, receive_seconds: float, keep_alive_seconds: float) -> None:
+    """Make what uvicorn serves from now on in this process speak by `Protocol`."""
+    members = {
+        "application": application,
+        "receive_seconds": receive_seconds,
+        "keep_alive_seconds": keep_alive_seconds,
+    }
+    uvicorn.config.HTTP_PROTOCOLS["auto"] = type("Protocol", (Protocol,), members)  # type: ignore[assignment]
+
+
+async def sweep(connections: "set[Any]") -> None:
+    """Close what takes too long, until cancelled: one look at all now and then, instead of a timer for each."""
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        now = time.monotonic()
+        for connection in list(connections):
+            if not connection.transport.is_closing():
+                connection.look_at_clock(now)

@@ -1,0 +1,59 @@
+"""One HTTP request as handlers see it."""
+
+import re
+import secrets
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+
+
+class ClientLeft(Exception):
+    """The client closed its connection before its request was whole."""
+
+
+class Request:
+    """`headers` by name in lower case, of a repeated one the last; `id` is the client's own where that is good."""
+
+    __slots__ = ("_receive", "_scope", "headers", "id", "method", "path")
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        headers: dict[bytes, bytes],
+        scope: Scope | None = None,
+        receive: Receive | None = None,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.headers = headers
+        self.id = _identify(headers)
+        self._scope = scope
+        self._receive = receive
+
+    async def chunk(self) -> tuple[bytes, bool]:
+        """The next piece of the body, and whether more follows; raises ClientLeft, or Problem 408 where it is late."""
+        if self._scope is None or self._receive is None:
+            return b"", False
+        message = await self._receive()
+        late = self._scope.get("state", {}).get("late")
+        if late is not None:
+            raise late
+        if message["type"] == "http.disconnect":
+            raise ClientLeft
+        return message.get("body", b""), message.get("more_body", False)
+
+
+def of_scope(scope: Scope, receive: Receive) -> Request:
+    return Request(scope["method"], scope["path"], dict(scope["headers"]), scope, receive)
+
+
+def _identify(headers: dict[bytes, bytes]) -> str:
+    sent = headers.get(b"x-request-id")
+    return sent.decode() if sent is not None and _ID.fullmatch(sent) else secrets.token_hex(16)

@@ -1,0 +1,53 @@
+"""Verified packages in the cache, and the note there of what was served last."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from registry import packages, signing, versions
+from registry.core import Registry
+from registry.names import Reference
+from registry.storage.files import make_folder, told, write_flushed
+from registry.versions import Version
+from tailorbird.errors import Corrupt
+
+
+def verified(registry: Registry, version: Version, cache: Path) -> Path:
+    """The package's folder in the cache, fetched where it is not there whole; no file of it was changed.
+
+    Raises Corrupt where the package does not verify, is that of another version, or was not signed with the key whose
+    public half the settings name, Unavailable where it cannot be fetched.
+    """
+    if (key := registry.settings.public_key) is not None:
+        signing.check(key, version)
+    folder = packages.fetch(registry.blobs, version.manifest, cache)
+    versions.check(version, json.loads((folder / packages.MANIFEST).read_bytes()))
+    return folder
+
+
+def remember(cache: Path, reference: Reference, version: Version) -> None:
+    """Note in the cache what is served under a reference, for a start without the registry."""
+    path = _note(cache, reference)
+    with told(path):
+        make_folder(path.parent)
+    write_flushed(path, json.dumps(version.record()).encode())
+
+
+def recall(cache: Path, reference: Reference) -> Version | None:
+    """The version that was served last under this reference; None where none was."""
+    try:
+        return decode(json.loads(_note(cache, reference).read_bytes()))
+    except (OSError, ValueError, TypeError, Corrupt):
+        return None
+
+
+def decode(record: dict[str, Any]) -> Version:
+    """A version from its record; raises Corrupt where it is none."""
+    try:
+        return Version(**{**record, "aliases": tuple(record["aliases"])})
+    except (KeyError, TypeError) as error:
+        raise Corrupt(f"this is not the record of a version: {error!r}") from None
+
+
+def _note(cache: Path, reference: Reference) -> Path:
+    return cache / "served" / f"{reference}.json"

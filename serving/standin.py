@@ -1,0 +1,88 @@
+"""Answers 503 in the server's parent process while no worker is alive: who asks then hears of it, instead of waiting.
+
+Each worker holds a lock from when it is ready until it ends, however it ends; where the parent gets that lock for
+itself, there is none, and the listening socket, which it shares with them, is its own for a moment.
+"""
+
+import fcntl
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from serving.problems import unavailable
+
+TURN_SECONDS = 0.05
+READ_BYTES = 64 * 1024
+
+
+def alive(folder: Path) -> int:
+    """Say that a worker is ready, for as long as the descriptor is open; blocks for a moment at most."""
+    descriptor = _open(folder)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return descriptor
+
+
+class Standin:
+    """`listener` gives the listening socket, or None before there is one."""
+
+    def __init__(self, folder: Path, listener: Callable[[], socket.socket | None]) -> None:
+        self._folder = folder
+        self._listener = listener
+        self._over = threading.Event()
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name="standin", daemon=True).start()
+
+    def stop(self) -> None:
+        self._over.set()
+
+    def _run(self) -> None:
+        descriptor = _open(self._folder)
+        begun = False  # before the first worker there is nothing to stand in for
+        while not self._over.wait(TURN_SECONDS / 5):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                begun = True
+                self._over.wait(TURN_SECONDS)
+            else:
+                if begun:
+                    self._answer_for_a_moment()
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
+
+    def _answer_for_a_moment(self) -> None:
+        shared = self._listener()
+        if shared is None:
+            return
+        with suppress(OSError), socket.socket(fileno=os.dup(shared.fileno())) as listening:
+            listening.settimeout(TURN_SECONDS)
+            end = time.monotonic() + TURN_SECONDS  # then a worker may want to begin
+            while time.monotonic() < end:
+                connection, _ = listening.accept()
+                with suppress(OSError), connection:
+                    _refuse(connection)
+
+
+def _refuse(connection: socket.socket) -> None:
+    connection.settimeout(TURN_SECONDS)
+    with suppress(TimeoutError):
+        connection.recv(READ_BYTES)  # a body that is not read would reset the connection before the answer is seen
+    request_id = secrets.token_hex(16)
+    answer = unavailable("the server's workers are being started again").answer(request_id)
+    lines = {"Content-Type": answer.media_type, "Content-Length": len(answer.body), "X-Request-ID": request_id}
+    head = "".join(f"{name}: {value}\r\n" for name, value in (lines | dict(answer.headers)).items())
+    connection.sendall(f"HTTP/1.1 503 Service Unavailable\r\n{head}Connection: close\r\n\r\n".encode() + answer.body)
+    connection.shutdown(socket.SHUT_WR)
+    with suppress(TimeoutError):
+        while connection.recv(READ_BYTES):
+            pass
+
+
+def _open(folder: Path) -> int:
+    return os.open(folder / "alive", os.O_RDWR | os.O_CREAT, 0o600)

@@ -1,0 +1,82 @@
+"""The end of a worker: /readyz says so at once, the listener stays open for a while, and no request is lost.
+
+It goes between the signal and uvicorn, which closes its listener as soon as it hears of it, and its idle connections
+too, be it that a request is on its way in one of them.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+from contextlib import suppress
+from types import FrameType
+
+import uvicorn
+
+from serving import protocol
+from serving.endpoint import Endpoint
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class Stop:
+    """Made in the main thread, where the event loop of uvicorn runs; elsewhere it leaves the signals alone."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._loop = asyncio.get_running_loop()
+        server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+        self._server = server if isinstance(server, uvicorn.Server) else None
+        if self._server is not None:
+            for number in SIGNALS:
+                signal.signal(number, self._hear)
+
+    async def watch(self) -> None:
+        """Close connections that take too long, until cancelled."""
+        if self._server is not None:
+            await protocol.sweep(self._server.server_state.connections)
+
+    def _hear(self, number: int, _: FrameType | None) -> None:
+        again, self._endpoint.stopping = self._endpoint.stopping, True
+        if not again:
+            # whoever presses Ctrl-C does not want to wait until clients have noticed
+            seconds = 0 if number == signal.SIGINT else self._endpoint.settings.drain_seconds
+            self._loop.call_soon_threadsafe(self._loop.call_later, seconds, self._begin_end)
+        elif number == signal.SIGINT and self._server is not None:
+            self._server.force_exit = True
+
+    def _begin_end(self) -> None:
+        self._ending = self._loop.create_task(self._end())
+
+    async def _end(self) -> None:
+        assert self._server is not None  # noqa: S101 - only its signals lead here
+        for listener in self._server.servers:
+            shared = [socket.socket(fileno=os.dup(listening.fileno())) for listening in listener.sockets]
+            listener.close()
+            for listening in shared:
+                for connection in _last_connections(listening):
+                    await self._loop.connect_accepted_socket(self._protocol, connection)
+        self._server.should_exit = True
+
+    def _protocol(self) -> asyncio.Protocol:
+        server = self._server
+        assert server is not None  # noqa: S101
+        return server.config.http_protocol_class(  # type: ignore[call-arg]
+            config=server.config, server_state=server.server_state, app_state=server.lifespan.state
+        )
+
+
+def _last_connections(listening: socket.socket) -> list[socket.socket]:
+    """Take what has come in, then refuse everything.
+
+    The socket is shared with the parent, which closes it last: whoever came until then would wait for nothing.
+    """
+    connections = []
+    with listening:
+        listening.setblocking(False)
+        with suppress(OSError):  # nobody waits, or another worker was first to shut it
+            while True:
+                connections.append(listening.accept()[0])
+        with suppress(OSError):
+            listening.shutdown(socket.SHUT_RDWR)
+    return connections

@@ -1,0 +1,40 @@
+"""What our server asks of the process manager that BentoML starts its workers with (circus), and it does not offer."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bentoml._internal.utils import circus as bentoml_circus
+from circus.sighandler import SysHandler
+
+from serving.standin import Standin
+
+CHECK_SECONDS = 1
+"""Between looks for workers that have ended; BentoML's 10 would leave a server of one worker without for as long."""
+
+
+@contextmanager
+def adjusted(folder: Path) -> Iterator[None]:
+    """Within, workers that end are soon started again, SIGHUP stops instead of starting all anew, and while there is no
+    worker somebody answers. `folder` is the server's own."""
+    make, hang_up = bentoml_circus.create_standalone_arbiter, SysHandler.handle_hup
+    arbiters: list[Any] = []
+
+    def adjusted_arbiter(watchers: Any, **options: Any) -> Any:
+        arbiters.append(make(watchers, **options | {"check_delay": CHECK_SECONDS}))
+        return arbiters[-1]
+
+    def listener() -> socket.socket | None:
+        sockets = [shared for arbiter in arbiters for shared in arbiter.sockets.values()]
+        return sockets[0] if sockets and sockets[0].fileno() >= 0 else None
+
+    standin = Standin(folder, listener)
+    bentoml_circus.create_standalone_arbiter, SysHandler.handle_hup = adjusted_arbiter, SysHandler.handle_term
+    standin.start()
+    try:
+        yield
+    finally:
+        standin.stop()
+        bentoml_circus.create_standalone_arbiter, SysHandler.handle_hup = make, hang_up

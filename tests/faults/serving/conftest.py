@@ -1,0 +1,8 @@
+"""The fixtures of serving, for the tests that break what a server stands on."""
+
+from tests.serving.conftest import (  # noqa: F401
+    free_port,
+    register,
+    start,
+    toy,
+)

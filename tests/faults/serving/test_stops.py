@@ -1,0 +1,88 @@
+"""Servers are stopped, and their workers killed, while clients ask that keep their connections."""
+
+import http.client
+import os
+import signal
+import time
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+
+from tailorbird.settings import Settings
+from tests.faults.serving.load import Load
+from tests.faults.serving.test_swaps import wait_for, workers
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory, register, toy) -> Settings:
+    settings = Settings(_env_file=None, home=tmp_path_factory.mktemp("home"))
+    register(settings, "demo", toy.files())
+    return settings
+
+
+@pytest.mark.parametrize(
+    ("number", "drain", "processes"), [(signal.SIGTERM, "1", 2), (signal.SIGHUP, "0", 1), (signal.SIGTERM, "0", 2)]
+)
+def test_no_request_is_lost(start, own, number, drain, processes):
+    server = start(own, workers=processes, TAILORBIRD_DRAIN_SECONDS=drain).wait()
+    with Load(server.url) as load:
+        wait_for(lambda: load.total > 50)
+        server.process.send_signal(number)
+        assert server.process.wait(25) == 0
+        wait_for(lambda: load.refused > 3)
+    assert load.lost == []
+    assert {status for status, _ in load.answers} == {200}
+
+
+def test_it_says_at_once_that_it_stops_and_still_takes_connections(start, own):
+    server = start(own, TAILORBIRD_DRAIN_SECONDS="2").wait()
+    kept = http.client.HTTPConnection("127.0.0.1", urlsplit(server.url).port, timeout=10)
+    kept.request("GET", "/livez")
+    kept.getresponse().read()
+    server.process.send_signal(signal.SIGTERM)
+    server.wait(status=503, seconds=1.5)
+    response = server.client.get("/livez")
+    assert (response.status_code, response.headers["connection"]) == (200, "close")
+    kept.request("GET", "/livez")
+    assert kept.getresponse().headers["connection"] == "close"
+    assert server.process.wait(20) == 0
+
+
+def test_while_no_worker_is_alive_somebody_says_so(start, own):
+    server = start(own).wait()
+    (worker,) = workers(server)
+    worker.kill()
+    answers = []
+
+    def ready() -> bool:
+        response = server.client.get("/readyz")
+        answers.append(response)
+        return response.status_code == 200
+
+    asked = time.monotonic()
+    server.client.get("/livez")
+    assert time.monotonic() - asked < 2
+    wait_for(ready)
+    refused = [response for response in answers if response.status_code == 503]
+    assert refused
+    assert all(response.headers["retry-after"] and response.headers["x-request-id"] for response in refused)
+    assert server.stop() == 0
+
+
+def test_a_killed_worker_is_no_longer_counted_among_what_is_in_flight(start, own):
+    server = start(own, workers=2).wait()
+    connection = http.client.HTTPConnection("127.0.0.1", urlsplit(server.url).port)
+    connection.putrequest("POST", "/predict")
+    connection.putheader("Content-Type", "application/json")
+    connection.putheader("Content-Length", "100000")
+    connection.endheaders(b"{")  # and nothing more
+    wait_for(lambda: "tailorbird_in_flight_requests 2.0" in server.client.get("/metrics").text)  # and this one
+    holding = [process for process in workers(server) if connected(process, connection.sock.getsockname()[1])]
+    os.kill(holding[0].pid, signal.SIGKILL)
+    wait_for(lambda: "tailorbird_in_flight_requests 1.0" in server.client.get("/metrics").text)
+    assert server.stop() == 0
+
+
+def connected(process: psutil.Process, port: int) -> bool:
+    return any(found.raddr and found.raddr.port == port for found in process.net_connections())

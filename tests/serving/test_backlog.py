@@ -1,0 +1,43 @@
+import asyncio
+import threading
+
+import pytest
+
+from serving import backlog
+from serving.backlog import Backlog
+from serving.pools import Pool
+from serving.problems import Shed
+
+
+def together(waiting, requests, seconds=1.0):
+    """The outcomes of requests that come while the first one is worked at: what it returned, or why it was shed."""
+
+    async def main():
+        begin = threading.Event()
+        tasks = [asyncio.create_task(waiting.run(seconds, begin.wait)) for _ in range(requests)]
+        await asyncio.sleep(0.05)
+        begin.set()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    return [outcome if outcome is True else outcome.reason for outcome in asyncio.run(main())]
+
+
+def test_a_burst_may_fill_the_queue():
+    waiting = Backlog(Pool("inference", 1), most=5, deadline=5)
+    assert together(waiting, 8) == [True] * 6 + ["queue"] * 2
+    assert waiting.empty
+
+
+def test_a_queue_that_stands_is_kept_short(monkeypatch):
+    monkeypatch.setattr(backlog, "STANDING_SECONDS", -1)
+    assert together(Backlog(Pool("inference", 1), most=64, deadline=5), 8) == [True] * 4 + ["queue"] * 4
+
+
+def test_what_takes_too_long():
+    waiting = Backlog(Pool("inference", 1), most=5, deadline=0.05)
+    end = threading.Event()
+    with pytest.raises(Shed, match=r"not ready within 0\.05 s") as caught:
+        asyncio.run(waiting.run(1, lambda: end.wait(30)))
+    end.set()
+    assert (caught.value.status, caught.value.reason) == (503, "deadline")
+    assert waiting.empty

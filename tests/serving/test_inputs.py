@@ -1,0 +1,77 @@
+import io
+import json
+import zlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from serving import inputs
+from serving.inputs import Reader
+from serving.problems import Problem
+
+
+@pytest.fixture
+def reader(loaded):
+    return Reader(replace(loaded.signature, shape=(3, 2)), max_pixels=10**6, max_rows=20_000)
+
+
+def picture(kind, size=(2, 3)):
+    file = io.BytesIO()
+    Image.new("L", size, 200).save(file, kind, **({"lossless": True} if kind == "WEBP" else {}))
+    return file.getvalue()
+
+
+def with_size(width, height) -> bytes:
+    """The head of a PNG that says so, and the pixels of a small one."""
+    head = b"IHDR" + width.to_bytes(4) + height.to_bytes(4) + bytes([8, 0, 0, 0, 0])
+    return picture("PNG")[:12] + head + zlib.crc32(head).to_bytes(4) + picture("PNG")[33:]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_files_of_pictures(reader, kind):
+    pixels = reader.read_inline(f"image/{kind.lower()}", picture(kind))
+    assert (pixels.shape, pixels.dtype) == ((1, 3, 2), np.uint8)
+    assert np.all(pixels == 200)
+
+
+@pytest.mark.parametrize("read", [Reader.read, Reader.read_inline])
+@pytest.mark.parametrize("body", [b"no picture", picture("PNG")[:-30], b""])
+def test_what_is_no_picture(reader, read, body):
+    with pytest.raises(Problem) as caught:
+        read(reader, "image/png", body)
+    assert caught.value.status == 400
+    assert "0x" not in caught.value.detail
+
+
+@pytest.mark.parametrize("size", [(1001, 1000), (20_000, 20_000)])
+def test_a_picture_that_is_too_large_is_never_read(reader, size):
+    assert reader.read_inline("image/png", with_size(*size)) is None
+    with pytest.raises(Problem) as caught:
+        replace(reader, max_pixels=10**6 if size[0] < 2000 else 10**9).read("image/png", with_size(*size))
+    assert caught.value.status == 413
+
+
+def test_a_large_picture_is_not_read_inline(reader):
+    body = picture("PNG", (300, 300))
+    assert reader.read_inline("image/png", body) is None
+    assert reader.read("image/png", body).shape == (1, 3, 2)
+
+
+def test_a_large_json_is_not_read_inline(reader):
+    images = np.arange(20_000 * 6).reshape(-1, 3, 2) % 256
+    body = json.dumps({"inputs": images.tolist()}).encode()
+    assert len(body) > inputs.INLINE_BYTES
+    assert reader.read_inline("application/json", body) is None
+    assert np.array_equal(reader.read("application/json", body), images)
+
+
+@pytest.mark.parametrize("media_type", ["application/json", "application/octet-stream"])
+def test_more_rows_than_are_taken(reader, media_type):
+    images = np.zeros((4, 3, 2), np.uint8)
+    body = images.tobytes() if "octet" in media_type else json.dumps({"inputs": images.tolist()}).encode()
+    assert len(replace(reader, max_rows=4).read(media_type, body)) == 4
+    with pytest.raises(Problem, match="inputs are 4; accepted: 3 in one request") as caught:
+        replace(reader, max_rows=3).read(media_type, body)
+    assert caught.value.status == 413
