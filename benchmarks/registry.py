@@ -349,12 +349,16 @@ def _fill(registry: Registry, model: str, count: int, log: int = 0) -> None:
                 ),
                 {"count": log // 2},
             )
+            last = connection.scalar(sa.select(sa.func.max(schema.log.c.id)))
+            connection.execute(sa.text("INSERT INTO log (model) SELECT model FROM verdicts WHERE holder IS NOT NULL"))
             connection.execute(
                 sa.text(
-                    "INSERT INTO moves (model, alias, kind, from_number, to_number, verdict, forced, why, who, moved) "
-                    "SELECT model, alias, 'promote', holder, number, id, FALSE, 'to be measured', who, judged "
-                    "FROM verdicts WHERE holder IS NOT NULL"
-                )
+                    "INSERT INTO moves "
+                    "(id, model, alias, kind, from_number, to_number, verdict, forced, why, who, moved) "
+                    "SELECT :last + row_number() OVER (ORDER BY id), model, alias, 'promote', holder, number, id, "
+                    "FALSE, 'to be measured', who, judged FROM verdicts WHERE holder IS NOT NULL"
+                ),
+                {"last": last},
             )
 
 

@@ -152,7 +152,7 @@ def _store(connection: sa.Connection, asked: Request, judged: _Judged) -> int:
         "judged": schema.now(),
         **{key: record[key] for key in ("passed", "split", "gates")},
     }
-    number: int = connection.execute(_numbered(schema.verdicts), row).scalar_one()
+    number: int = connection.execute(_judged(), row).scalar_one()
     return number
 
 
@@ -164,6 +164,7 @@ def _move(connection: sa.Connection, asked: Request, judged: _Judged, verdict: i
         bound = {"of_model": asked.model, "of_alias": asked.alias, "number": number}
         connection.execute(_pointed_elsewhere(), bound)
     row: dict[str, Any] = {
+        "id": history.enter(connection, asked.model),
         "model": asked.model,
         "alias": asked.alias,
         "kind": asked.kind,
@@ -174,8 +175,8 @@ def _move(connection: sa.Connection, asked: Request, judged: _Judged, verdict: i
         "who": asked.who,
         "moved": schema.now(),
     }
-    entered = connection.execute(_numbered(schema.moves), {**row, "verdict": verdict}).scalar_one()
-    return Move(id=entered, gates=judged.verdict.record()["gates"], **row)
+    connection.execute(schema.moves.insert(), {**row, "verdict": verdict})
+    return Move(gates=judged.verdict.record()["gates"], **row)
 
 
 def _judged_before(registry: Registry, candidate: Version, split: str | None) -> int:
@@ -196,9 +197,9 @@ def _current(connection: sa.Connection, model: str, alias: str) -> int | None:
 
 
 @cache
-def _numbered(table: sa.Table) -> sa.Executable:
-    """Adds a row, and returns the number that it got."""
-    return table.insert().returning(table.c.id)
+def _judged() -> sa.Executable:
+    """Adds a verdict, and returns the number that it got."""
+    return schema.verdicts.insert().returning(schema.verdicts.c.id)
 
 
 @cache

@@ -24,7 +24,7 @@ LAST = 2**31 - 1
 
 @dataclass(frozen=True)
 class Move:
-    """One line of the log; `kind` is promote or rollback, `gates` is what each gate said of the version."""
+    """A move, at its place `id` in the log; `kind` is promote or rollback, `gates` is what each gate said."""
 
     id: int
     model: str
@@ -64,6 +64,12 @@ def moves(registry: Registry, model: str, *, limit: int = PAGE) -> list[Move]:
     return found
 
 
+def enter(connection: sa.Connection, model: str) -> int:
+    """A new place in the log, after all that has happened to a model; under its lock."""
+    place: int = connection.execute(_entered(), {"model": model}).scalar_one()
+    return place
+
+
 def check_model(connection: sa.Connection, model: str) -> None:
     """Raise NotFound where nothing was ever registered as `model`."""
     if connection.scalar(sa.select(schema.models.c.name).filter_by(name=model)) is None:
@@ -72,8 +78,9 @@ def check_model(connection: sa.Connection, model: str) -> None:
 
 @dataclass(frozen=True)
 class Deletion:
-    """Which version was deleted, when, by whom and why."""
+    """Which version was deleted, when, by whom and why; `id` is its place in the log."""
 
+    id: int
     number: int
     deleted: str
     who: str
@@ -83,9 +90,9 @@ class Deletion:
 def deletions(registry: Registry, model: str, *, limit: int = PAGE) -> list[Deletion]:
     """The last deletions of a model's versions, newest first."""
     row = schema.deletions.c
-    query = sa.select(row.number, row.deleted, row.who, row.why).filter_by(model=names.check("model", model))
+    query = sa.select(row.id, row.number, row.deleted, row.who, row.why).filter_by(model=names.check("model", model))
     with registry.reading() as connection:
-        return [Deletion(**one._mapping) for one in connection.execute(query.order_by(row.deleted.desc()).limit(limit))]
+        return [Deletion(**one._mapping) for one in connection.execute(query.order_by(row.id.desc()).limit(limit))]
 
 
 def earlier(connection: sa.Connection, model: str, alias: str) -> Iterator[int]:
@@ -138,6 +145,11 @@ def _backwards(connection: sa.Connection, model: str, alias: str) -> Iterator[sa
         if len(rows) < CHUNK or connection.scalar(_had(), more) == len(seen):
             return
         named["before"] = rows[-1].id
+
+
+@cache
+def _entered() -> sa.Executable:
+    return schema.log.insert().returning(schema.log.c.id)
 
 
 @cache

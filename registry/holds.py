@@ -11,8 +11,9 @@ from registry.core import Registry
 
 @dataclass(frozen=True)
 class Hold:
-    """Since when and why only people move a model's aliases, or do no longer."""
+    """Since when and why only people move a model's aliases, or do no longer; `id` is its place in the log."""
 
+    id: int
     model: str
     held: bool
     why: str
@@ -30,10 +31,11 @@ def hold(registry: Registry, model: str, *, held: bool, why: str, who: str) -> H
     """Stop automatic moves of a model's aliases, or (`held=False`) let them go on."""
     names.check_text("why", why)
     names.check_text("who", who, names.WHO)
-    row = Hold(names.check("model", model), held, why, who, schema.now())
+    names.check("model", model)
     with registry.atomic(f"model:{model}") as connection:
         history.check_model(connection, model)
-        connection.execute(schema.holds.insert().values(**row.record()))
+        row = Hold(history.enter(connection, model), model, held, why, who, schema.now())
+        connection.execute(schema.holds.insert().values(**asdict(row)))
     return row
 
 
@@ -46,6 +48,6 @@ def current(registry: Registry, model: str) -> Hold | None:
 def on(connection: sa.Connection, model: str) -> Hold | None:
     """The same within a transaction."""
     row = schema.holds.c
-    query = sa.select(row.model, row.held, row.why, row.who, row.since).filter_by(model=model)
-    last = connection.execute(query.order_by(row.id.desc()).limit(1)).first()
+    query = sa.select(schema.holds).where(row.model == model).order_by(row.id.desc()).limit(1)
+    last = connection.execute(query).first()
     return Hold(**last._mapping) if last is not None and last.held else None

@@ -1,7 +1,7 @@
 """The tables. From the first release on, a change here needs a migration beside the first, and a new REVISION.
 
-Rows of `versions`, `verdicts`, `moves`, `holds` and `deletions` are only ever added: triggers of the migrations keep
-them.
+Rows of `versions`, `verdicts`, `log`, `moves`, `holds` and `deletions` are only ever added: triggers of the migrations
+keep them.
 """
 
 from datetime import UTC, datetime
@@ -42,9 +42,17 @@ versions = sa.Table(
     sa.Index(None, "created", "model", "number"),
 )
 
+log = sa.Table(
+    "log",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),  # one order of all that happens to a model, whatever clocks say
+    sa.Column("model", sa.ForeignKey("models.name"), nullable=False),
+)
+
 deletions = sa.Table(
     "deletions",
     metadata,
+    sa.Column("id", sa.ForeignKey("log.id"), nullable=False),
     sa.Column("model", sa.String(64), primary_key=True),
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("why", sa.Text, nullable=False),
@@ -94,7 +102,7 @@ verdicts = sa.Table(
 moves = sa.Table(
     "moves",
     metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("id", sa.ForeignKey("log.id"), primary_key=True, autoincrement=False),
     sa.Column("model", sa.String(64), nullable=False),
     sa.Column("alias", sa.String(64), nullable=False),
     sa.Column("kind", sa.String(16), nullable=False),  # promote or rollback
@@ -114,7 +122,7 @@ moves = sa.Table(
 holds = sa.Table(
     "holds",
     metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("id", sa.ForeignKey("log.id"), primary_key=True, autoincrement=False),
     sa.Column("model", sa.ForeignKey("models.name"), nullable=False),
     sa.Column("held", sa.Boolean, nullable=False),
     sa.Column("why", sa.Text, nullable=False),

@@ -171,6 +171,7 @@ def delete(registry: Registry, model: str, number: int, *, why: str, who: str) -
         if gone(connection, model, number):  # another process was first
             raise NotFound("version", f"there is no {version}")
         row = {"model": model, "number": number, "why": why, "who": who, "deleted": schema.now()}
+        row["id"] = history.enter(connection, model)
         connection.execute(schema.deletions.insert().values(**row))
 
 

@@ -37,7 +37,8 @@ def log(registry, steps, alias="champion", model="fashion"):
             table = schema.verdicts
             verdict = connection.execute(table.insert().values(**row, **judged).returning(table.c.id)).scalar_one()
             moved = {"kind": kind, "from_number": before, "to_number": number, "forced": False, "moved": schema.now()}
-            connection.execute(schema.moves.insert().values(**row, **moved, why="test", verdict=verdict))
+            place = history.enter(connection, model)
+            connection.execute(schema.moves.insert().values(id=place, **row, **moved, why="test", verdict=verdict))
             before = number
 
 
@@ -46,7 +47,8 @@ def delete(registry, *numbers):
     row = {"model": "fashion", "why": "old", "who": "ada", "deleted": schema.now()}
     with registry.atomic() as connection:
         for number in numbers:
-            connection.execute(schema.deletions.insert().values(**row, number=number))
+            place = history.enter(connection, "fashion")
+            connection.execute(schema.deletions.insert().values(id=place, **row, number=number))
 
 
 def add_versions(registry, last, model="fashion"):
@@ -140,7 +142,8 @@ def test_what_was_deleted_cannot_be_gone_back_to(registry):
     row = {"why": "old", "who": "ada", "deleted": schema.now()}
     with registry.atomic() as connection:
         for model, number in (("fashion", 1), ("letters", 2)):
-            connection.execute(schema.deletions.insert().values(model=model, number=number, **row))
+            place = history.enter(connection, model)
+            connection.execute(schema.deletions.insert().values(id=place, model=model, number=number, **row))
     assert earlier(registry) == [2]
 
 
@@ -256,7 +259,7 @@ def filled(registry, register):
 def test_rows_that_are_only_added_are_never_changed(filled):
     with filled.reading() as connection:
         changes = CHANGES[connection.dialect.name]
-    for table, change in itertools.product(("versions", "deletions", "verdicts", "moves", "holds"), changes):
+    for table, change in itertools.product(("versions", "deletions", "verdicts", "log", "moves", "holds"), changes):
         before = rows(filled, table)
         assert before
         with pytest.raises(sa.exc.DBAPIError, match=r"rows of \w+ are only added"), filled.atomic() as connection:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from registry import aliases, feedback, holds, ledger, schema, versions
 from registry.core import Registry
@@ -20,7 +21,8 @@ from tests.migrations import LATER, REVISION, install
 @pytest.fixture
 def filled(make_settings, register):
     """Settings of a registry that has been in use."""
-    settings = make_settings().model_copy(update={"webhooks": ("http://127.0.0.1:9/",)})
+    hooks = {"webhooks": ("http://127.0.0.1:9/",), "webhook_key": SecretStr("0123456789abcdef")}
+    settings = make_settings().model_copy(update=hooks)
     with Registry(settings) as registry:
         for accuracy in (0.9, 0.95, 0.96):
             register(registry, accuracy=accuracy)

@@ -176,7 +176,7 @@ STATEMENTS = {
     "TRUNCATE moves CASCADE": "",
     "DELETE FROM verdicts": "",
     "UPDATE alembic_version SET version_num = '0001'": "",
-    "SELECT setval('moves_id_seq', 1)": "",
+    "SELECT setval('log_id_seq', 1)": "",
     "CREATE TABLE mine (a int)": "",
     "DROP TABLE moves": "",
     "ALTER TABLE moves DISABLE TRIGGER ALL": "",

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry import aliases, schema, webhooks
+from registry import aliases, history, schema, webhooks
 from registry.core import Registry
 from registry.requests import Promotion, Rollback
 from tailorbird.errors import Conflict, Refused, Unavailable
@@ -104,7 +104,8 @@ def moving(registry):
             add("models", {"name": "fashion", "last_number": 1, "created": now})
             add("versions", version | about)
         move["verdict"] = add("verdicts", version | verdict)
-        number = add("moves", move)
+        move["id"] = number = history.enter(connection, "fashion")
+        add("moves", move)
         yield connection, {"id": number, **move}
 
 

@@ -13,17 +13,17 @@ from tailorbird.errors import Unavailable
 revision = "0001"
 down_revision = None
 
-APPEND_ONLY = ("versions", "deletions", "verdicts", "moves", "holds")
+APPEND_ONLY = ("versions", "deletions", "verdicts", "log", "moves", "holds")
 
 # What the members of each role may do; a login is given the roles that it needs: GRANT tailorbird_serving TO the_login.
-READS = "aliases, alembic_version, deletions, feedback, holds, models, moves, tags, verdicts, versions"
+READS = "aliases, alembic_version, deletions, feedback, holds, log, models, moves, tags, verdicts, versions"
 LEDGER = "sweeps, trials, reports"
 MOVES = {
     "aliases": "INSERT, UPDATE (number)",
-    "moves, verdicts": "INSERT",
+    "log, moves, verdicts": "INSERT",
     "outbox": "SELECT, INSERT, UPDATE (attempts, next_attempt, delivered, problem)",  # its URLs may hold a secret
     LEDGER: "SELECT",
-    "SEQUENCE moves_id_seq, outbox_id_seq, verdicts_id_seq": "USAGE",
+    "SEQUENCE log_id_seq, outbox_id_seq, verdicts_id_seq": "USAGE",
 }
 ROLES = {
     "migrator": {},
@@ -37,7 +37,6 @@ ROLES = {
     "promoter": {
         **MOVES,
         "deletions, holds": "INSERT",
-        "SEQUENCE holds_id_seq": "USAGE",
         "tags": "INSERT, UPDATE, DELETE",
     },
     "watch": MOVES,

@@ -129,10 +129,10 @@ def _named(registry: Registry, reference: str) -> Version:
 
 def _events(moves: list[Move], deletions: list[Deletion], hold: Hold | None) -> list[dict[str, Any]]:
     """What happened, newest first, as `history --json` prints it."""
-    dated = [(one.moved, {"event": "moved", **one.record()}) for one in moves]
-    dated += [(one.deleted, {"event": "deleted", **asdict(one)}) for one in deletions]
-    dated += [] if hold is None else [(hold.since, {"event": "held", **hold.record()})]
-    return [event for _, event in sorted(dated, key=itemgetter(0), reverse=True)]
+    events = [{"event": "moved", **one.record()} for one in moves]
+    events += [{"event": "deleted", **asdict(one)} for one in deletions]
+    events += [] if hold is None else [{"event": "held", **hold.record()}]
+    return sorted(events, key=itemgetter("id"), reverse=True)
 
 
 def _files(registry: Registry, version: Version) -> dict[str, Any] | None:

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from registry import packages, versions
+from registry import packages, schema, versions
 from registry.core import Registry
 from tests import stores
 
@@ -92,8 +92,28 @@ def test_history_as_json_has_deletions_in_their_place(tailorbird, pets):
     assert [one["event"] for one in events] == ["moved", "deleted", "moved"]
     deleted = events[1]
     assert (deleted.pop("deleted")[:2], deleted) == (
-        "20", {"event": "deleted", "number": 2, "who": "ada", "why": "worse"},
+        "20", {"event": "deleted", "id": events[0]["id"] - 1, "number": 2, "who": "ada", "why": "worse"},
     )  # fmt: skip
+
+
+def test_history_is_in_the_order_of_the_log_whatever_clocks_say(tailorbird, pets, monkeypatch):
+    def at(hour, *words):
+        monkeypatch.setattr(schema, "now", lambda: f"2026-01-01T{hour:02}:00:00.000000Z")
+        assert tailorbird("registry", *words, "--why", f"at {hour}").returncode == 0
+
+    at(9, "promote", "pets:1")
+    at(8, "delete", "pets:2")
+    at(7, "promote", "pets:1", "--alias", "challenger")
+    at(6, "hold", "pets")
+    events = json.loads(tailorbird("registry", "history", "pets", "--json").stdout)
+    assert [one["why"] for one in events] == ["at 6", "at 7", "at 8", "at 9"]
+    table = tailorbird("registry", "history", "pets", COLUMNS="400").stdout
+    assert table.index("at 7") < table.index("at 9")
+    assert [one["why"] for one in facts_of(tailorbird, "pets:1")] == ["at 7", "at 9"]
+
+
+def facts_of(tailorbird, version):
+    return json.loads(tailorbird("registry", "show", version, "--json").stdout)["events"]
 
 
 def test_what_people_wrote_is_shown_as_they_wrote_it(tailorbird, pets):
