@@ -33,12 +33,14 @@ from benchmarks.workers import ROOT, Worker, once, worker
 from registry import aliases, packages, schema, versions
 from registry.core import Registry
 from registry.requests import Promotion
+from tailorbird.package.lineage import Lineage
+from tailorbird.package.measurements import Export, Parity
 from tailorbird.settings import SQLITE, Settings
 from tests import postgres
 
 IMAGES, CLASSES = 5000, 10
 RANDOM = np.random.default_rng(0)
-MEASURED = {"parity": {"agreement": 1.0, "max_difference": 3e-7, "samples": IMAGES}}
+EXPORT = Export(parity=Parity(agreement=1.0, max_difference=3e-7, samples=IMAGES))
 MLFLOW = "mlflow==3.17.*"
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "PYTHONWARNINGS": "ignore"}
 IMPORT = {"tailorbird": "import registry.versions, registry.aliases", "MLflow": "import mlflow"}
@@ -256,7 +258,7 @@ def _registry(home: Path, server: postgres.Server | None, large: int = 320_000) 
         for number in (1, 2):
             folder = _package(home / "packages" / str(number), large)
             files = {path.name: path.read_bytes() for path in folder.iterdir()}
-            versions.register(registry, "bench", files, MEASURED, {"sweep": "bench-1"}, "benchmark")
+            versions.register(registry, "bench", files, EXPORT, Lineage(sweep="bench-1"), "benchmark")
         aliases.promote(registry, Promotion("bench", 1, why="to be measured", who="benchmark"))
         yield registry
 

@@ -13,9 +13,11 @@ from registry.evidence import Evidence
 from registry.policy import Policy
 from registry.requests import Promotion, Rollback
 from tailorbird.errors import Refused
+from tailorbird.package.lineage import Lineage
+from tailorbird.package.measurements import Export, Parity
 from tailorbird.settings import Settings
 
-MEASURED = {"parity": {"agreement": 1.0, "max_difference": 3e-7, "samples": 5000}}
+EXPORT = Export(parity=Parity(agreement=1.0, max_difference=3e-7, samples=5000))
 ACTIONS = ("register", "promote", "rollback", "refuse", "resolve", "list", "verify", "judge")
 
 
@@ -27,7 +29,7 @@ class Ours:
 
     def register(self, folder: str) -> None:
         files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
-        versions.register(self.registry, "bench", files, MEASURED, {"sweep": "bench-1"}, "benchmark")
+        versions.register(self.registry, "bench", files, EXPORT, Lineage(sweep="bench-1"), "benchmark")
 
     def promote(self, number: int) -> None:
         aliases.promote(self.registry, Promotion("bench", number, why="to be measured", who="benchmark"))

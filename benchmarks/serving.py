@@ -33,6 +33,7 @@ from benchmarks.load import SERVER_CORE, Measured, Request, measure, pinned
 from registry import aliases, versions
 from registry.core import Registry
 from registry.requests import Promotion
+from tailorbird.package.lineage import Lineage
 from tailorbird.settings import Settings
 from training import candidate, checkpoint, datasets, splits
 from training.config import RunConfig
@@ -120,8 +121,7 @@ def _registered(folder: Path) -> Settings:
     made = candidate.make(config, dealt, checkpoint.encode(list(run) and run.best_state), run.epochs, 1)
     (folder / "model.onnx").write_bytes(made.files["model.onnx"])
     with Registry(settings) as registry:
-        measured = {"parity": made.parity.record(), "latency": made.latency.record()}
-        versions.register(registry, "bench", made.files, measured, {}, "benchmark")
+        versions.register(registry, "bench", made.files, made.export, Lineage(), "benchmark")
         aliases.promote(registry, Promotion("bench", 1, why="to be measured", who="benchmark", force=True))
     return settings
 

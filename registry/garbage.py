@@ -97,14 +97,14 @@ def _needed(
 
 def _package(registry: Registry, manifest: str) -> frozenset[str]:
     try:
-        files = packages.manifest(registry.blobs, manifest)["files"]
+        files = packages.manifest(registry.blobs, manifest).files
     except Corrupt as error:
         if not _visible(registry, manifest):  # deleted just now; perhaps another collection has been at it
             return frozenset({manifest})
         raise Corrupt(
             f"{error}, so what belongs to it is not known and nothing is deleted; delete its version"
         ) from None
-    return frozenset({manifest, *(entry["sha256"] for entry in files.values())})
+    return frozenset({manifest, *(entry.sha256 for entry in files.values())})
 
 
 def _visible(registry: Registry, manifest: str) -> bool:

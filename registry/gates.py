@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from registry.evidence import LATENCY, PARITY, Evidence
+from registry.evidence import Evidence
 
 if TYPE_CHECKING:
     from registry.paired import Paired, Shared
@@ -64,12 +64,6 @@ class Verdict:
             "split": self.split,
             "judged_before": self.judged_before,
         }
-
-
-def told(parity: Mapping[str, Any]) -> str:
-    """Parity as people read it."""
-    agreement, difference = _number(parity["agreement"]), _number(parity["max_difference"])
-    return f"export agrees with torch on {agreement:.2%} of labels, probabilities within {difference:.0e}"
 
 
 def split(candidate: Evidence) -> str | None:
@@ -136,7 +130,8 @@ def _integrity(candidate: Evidence) -> Gate:
 
 
 def _parity(candidate: Evidence, allowed: Parity) -> Gate:
-    measured = {key: _number(candidate.parity.get(key)) for key in PARITY}
+    parity = candidate.figures.parity
+    measured = {key: _number(value) for key, value in parity.record().items()}
     agreement, difference = measured["agreement"], measured["max_difference"]
     failed = ""
     if not measured["samples"] > 0:
@@ -150,24 +145,24 @@ def _parity(candidate: Evidence, allowed: Parity) -> Gate:
             f"the export's probabilities differ from torch's by {difference:.3g}, "
             f"at most {allowed.max_difference:.3g} allowed"
         )
-    return _gate("parity", failed, told(measured), measured, allowed)
+    return _gate("parity", failed, str(parity), measured, allowed)
 
 
 def _accuracy(candidate: Evidence, allowed: Accuracy) -> Gate:
-    accuracy, (name, share) = _number(candidate.accuracy), _commonest(candidate)
-    short = [] if math.isfinite(accuracy) else ["not known"]
+    accuracy, (name, share) = candidate.figures.accuracy, _commonest(candidate)
+    short = []
     if allowed.at_least is not None and not accuracy >= allowed.at_least:
         short.append(f"{_points(allowed.at_least - accuracy)} under the {_percent(allowed.at_least)} that is needed")
     if share is not None and not accuracy > share:
         short.append(f"{_points(share - accuracy)} under that of always saying {name!r}, and must be above it")
     fine = f"held-out accuracy {accuracy:.2%}"
     failed = f"{fine} is {' and '.join(short)}" if short else ""
-    measured = {"accuracy": accuracy, "samples": candidate.samples, "commonest": share}
+    measured = {"accuracy": accuracy, "samples": candidate.figures.samples, "commonest": share}
     return _gate("accuracy", failed, fine, measured, allowed)
 
 
 def _calibration(candidate: Evidence, allowed: Calibration) -> Gate:
-    error, limit = candidate.calibration_error, allowed.at_most
+    error, limit = candidate.figures.calibration_error, allowed.at_most
     if error is None:
         return _unmeasured("calibration", "the calibration error", allowed)
     fine = f"calibration error {error:.3f}"
@@ -182,9 +177,10 @@ def _unmeasured(name: str, what: str, allowed: Calibration | Latency) -> Gate:
 
 
 def _latency(candidate: Evidence, allowed: Latency) -> Gate:
-    if candidate.latency is None:
+    latency = candidate.figures.latency
+    if latency is None:
         return _unmeasured("latency", "the latency", allowed)
-    measured = {key: _number(candidate.latency.get(key)) for key in LATENCY}
+    measured = {key: _number(value) for key, value in latency.record().items()}
     failed = "; ".join(
         f"one image takes {measured[key]:.3g} ms ({key.removesuffix('_ms')}), "
         f"{measured[key] - limit:.3g} ms over the {limit:g} ms that are allowed"
@@ -225,7 +221,7 @@ def _champion(both: _Beside, allowed: Champion) -> Gate:
 
 
 def _unpaired(candidate: Evidence, holder: Evidence, allowed: Champion) -> Gate:
-    ours, theirs = _number(candidate.accuracy), _number(holder.accuracy)
+    ours, theirs = candidate.figures.accuracy, holder.figures.accuracy
     passed = ours > theirs if allowed.require == "better" else ours >= theirs
     told = (
         f"held-out accuracy {ours:.2%} is {_points(abs(ours - theirs))} {'over' if ours >= theirs else 'under'} "
@@ -320,7 +316,7 @@ def _worn(judged_before: int) -> str:
 
 def _commonest(candidate: Evidence) -> tuple[str, float | None]:
     """The class that most held-out images are of, and the share that it has; None where that is not known."""
-    counts = [sum(row) for row in candidate.confusion or ()]
+    counts = [sum(row) for row in candidate.baseline.confusion] if candidate.baseline else []
     if not sum(counts):
         return "", None
     most = max(range(len(counts)), key=counts.__getitem__)

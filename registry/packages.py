@@ -6,7 +6,6 @@ becomes a package when `manifest.json`, written last, lies in it.
 
 import fcntl
 import hashlib
-import json
 import os
 import shutil
 import tempfile
@@ -14,32 +13,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
 
-from registry import names
 from registry.storage.blobs import BlobStore
 from registry.storage.files import flush, make_folder, told, write_chunks
 from tailorbird.errors import Corrupt, InvalidInput, NotFound
-
-MANIFEST = "manifest.json"
-REQUIRED = frozenset(
-    {
-        "model.onnx",
-        "signature.json",
-        "baseline.json",
-        "heldout.npy",
-        "config.yaml",
-        "checkpoint.safetensors",
-        "environment.txt",
-        "curves.json",
-        "curves.png",
-        "confusion.png",
-    }
-)
-OPTIONAL = frozenset({"estimator.json", "model.int8.onnx"})
+from tailorbird.package.manifest import MANIFEST, OPTIONAL, REQUIRED, About, Entry, Manifest
 
 
-def put(blobs: BlobStore, files: Mapping[str, bytes], about: Mapping[str, Any]) -> str:
+def put(blobs: BlobStore, files: Mapping[str, bytes], about: About) -> str:
     """Store the files and the manifest that names them, with `about` in it; returns the manifest's digest."""
     missing, unknown = REQUIRED - files.keys(), files.keys() - REQUIRED - OPTIONAL
     if missing or unknown:
@@ -47,50 +28,49 @@ def put(blobs: BlobStore, files: Mapping[str, bytes], about: Mapping[str, Any]) 
             "package", f"misses {sorted(missing) or 'nothing'}, has unknown {sorted(unknown) or 'nothing'}"
         )
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    sums = {name: {"sha256": digests[name], "size": len(data)} for name, data in files.items()}
-    described = encode({**about, "files": sums})
+    entries = {name: Entry(sha256=digests[name], size=len(data)) for name, data in files.items()}
+    described = Manifest(**dict(about), files=entries).encode()
     digest = hashlib.sha256(described).hexdigest()
     blobs.write({**{digests[name]: data for name, data in files.items()}, digest: described})
     return digest
 
 
-def manifest(blobs: BlobStore, digest: str) -> dict[str, Any]:
+def manifest(blobs: BlobStore, digest: str) -> Manifest:
     """The manifest stored under `digest`; raises Corrupt where it is not whole."""
-    try:
-        return _parse(blobs.get(digest), blobs.place(digest))
-    except Corrupt as error:
-        raise Corrupt(f"{MANIFEST}: {error}") from None
+    with named(MANIFEST):
+        data = blobs.get(digest)
+    return Manifest.parse(data)
 
 
 def file(blobs: BlobStore, digest: str, name: str) -> bytes:
     """One file of the package whose manifest is `digest`; raises NotFound for an optional one that is not in it."""
-    files = manifest(blobs, digest)["files"]
+    files = manifest(blobs, digest).files
     if name not in files:
         raise NotFound(name, f"is not in this package, which has {', '.join(files)}")
     with named(name):
-        return blobs.get(files[name]["sha256"])
+        return blobs.get(files[name].sha256)
 
 
 def held(blobs: BlobStore, digest: str) -> bool:
     """Whether the manifest and every file it names are in the store, without reading the files."""
     try:
-        files = manifest(blobs, digest)["files"]
+        files = manifest(blobs, digest).files
     except Corrupt:
         return False
-    return blobs.holds(*{entry["sha256"] for entry in files.values()})
+    return blobs.holds(*{entry.sha256 for entry in files.values()})
 
 
 def problems(blobs: BlobStore, digest: str) -> Iterator[str]:
     """What is wrong with a stored package, a sentence for each file; nothing where it verifies."""
     try:
-        files = manifest(blobs, digest)["files"]
+        files = manifest(blobs, digest).files
     except Corrupt as error:
         yield str(error)
         return
     for name, entry in files.items():
         try:
             with named(name):
-                blobs.verify(entry["sha256"])
+                blobs.verify(entry.sha256)
         except Corrupt as error:
             yield str(error)
 
@@ -102,21 +82,21 @@ def write(blobs: BlobStore, digest: str, folder: Path) -> Path:
     return folder
 
 
-def read(folder: Path, digest: str) -> dict[str, Any]:
+def read(folder: Path, digest: str) -> Manifest:
     """The manifest of a package folder, after every file was compared with it; raises Corrupt that names the file."""
     path = folder / MANIFEST
     with _opened(path) as file:
         data = file.read()
     if hashlib.sha256(data).hexdigest() != digest:
         raise Corrupt(f"{path} is not the manifest that the registry names")
-    found = _parse(data, str(path))
-    for name, entry in found["files"].items():
+    content = Manifest.parse(data)
+    for name, entry in content.files.items():
         with _opened(folder / name) as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != entry["sha256"]:
+            if hashlib.file_digest(file, "sha256").hexdigest() != entry.sha256:
                 raise Corrupt(f"{folder / name} does not match its SHA-256 sum")
-    for extra in sorted({path.name for path in folder.iterdir()} - found["files"].keys() - {MANIFEST}):
+    for extra in sorted({path.name for path in folder.iterdir()} - content.files.keys() - {MANIFEST}):
         raise Corrupt(f"{folder / extra} is not in the manifest of its package")
-    return found
+    return content
 
 
 def fetch(blobs: BlobStore, digest: str, cache: Path) -> Path:
@@ -136,22 +116,6 @@ def fetch(blobs: BlobStore, digest: str, cache: Path) -> Path:
     return folder
 
 
-def encode(value: Any) -> bytes:
-    """JSON as it is stored: sorted keys, so that equal content has an equal digest."""
-    return json.dumps(value, sort_keys=True, indent=1, allow_nan=False).encode()
-
-
-def _parse(data: bytes, where: str) -> dict[str, Any]:
-    try:
-        found = dict(json.loads(data))
-        for name, entry in found["files"].items():
-            names.check("file", name)  # a forged one could lead anywhere
-            names.check("sha256", entry["sha256"])
-    except (ValueError, LookupError, TypeError, AttributeError, InvalidInput):
-        raise Corrupt(f"{where} is not the manifest of a package") from None
-    return found
-
-
 @contextmanager
 def named(name: str) -> Iterator[None]:
     """Put the name of the file before what is wrong with its blob."""
@@ -164,7 +128,7 @@ def named(name: str) -> Iterator[None]:
 @contextmanager
 def _written(blobs: BlobStore, digest: str, folder: Path) -> Iterator[Path]:
     """A hidden folder beside `folder` with a stored package in it, verified; removed unless it is renamed."""
-    files = {name: entry["sha256"] for name, entry in manifest(blobs, digest)["files"].items()}
+    files = {name: entry.sha256 for name, entry in manifest(blobs, digest).files.items()}
     with told(folder):
         make_folder(folder.parent)
         hidden = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from registry.evidence import Evidence
-from registry.heldout import Heldout
+from tailorbird.package.heldout import Heldout
 
 CONFIDENCE = 0.95
 """Of each end of an interval by itself, so that both together have 90%."""

@@ -1,6 +1,5 @@
 """Versions: immutable, numbered packages of a named model."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -12,7 +11,12 @@ from registry import evidence, history, names, packages, schema, signing
 from registry.core import BLOBS, Registry
 from registry.evidence import Evidence
 from registry.names import Reference
-from tailorbird.errors import Corrupt, NotFound, Refused, Unavailable
+from tailorbird.errors import Corrupt, InvalidInput, NotFound, Refused, Unavailable
+from tailorbird.package.baseline import Baseline
+from tailorbird.package.lineage import Lineage
+from tailorbird.package.manifest import MANIFEST, About, Manifest
+from tailorbird.package.measurements import Export, Measurements
+from tailorbird.package.signature import Signature
 
 PAGE = 100
 ORDER = ("created", "model", "number")
@@ -27,8 +31,8 @@ class Version:
     model: str
     number: int
     manifest: str
-    evidence: dict[str, Any]
-    lineage: dict[str, Any]
+    evidence: Measurements
+    lineage: Lineage
     who: str
     created: str
     signature: str | None = None
@@ -37,47 +41,54 @@ class Version:
     def __str__(self) -> str:
         return f"{self.model}:{self.number}"
 
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> "Version":
+        """From what `record` gives; raises Corrupt where its evidence or lineage are none."""
+        name = f"{record['model']}:{record['number']}"
+        typed = {
+            "evidence": Measurements.of(record["evidence"], f"{name}: evidence"),
+            "lineage": Lineage.of(record["lineage"], f"{name}: lineage"),
+            "aliases": tuple(record["aliases"]),
+        }
+        return cls(**{**record, **typed})
+
     def record(self) -> dict[str, Any]:
         """The version as `--json` prints it."""
-        return asdict(self) | {"aliases": list(self.aliases)}
+        return asdict(self) | {
+            "evidence": self.evidence.record(),
+            "lineage": self.lineage.record(),
+            "aliases": list(self.aliases),
+        }
 
 
 def register(
     registry: Registry,
     model: str,
     files: Mapping[str, bytes],
-    measured: Mapping[str, Any],
-    lineage: Mapping[str, Any],
+    export: Export,
+    lineage: Lineage,
     who: str,
 ) -> Version:
     """Store a package and make it the next version of `model`.
 
-    `measured` is what is known of the export besides the files: `parity`, how it compares with torch on the held-out
-    split (`agreement` of labels from 0 to 1, `max_difference` of probabilities, `samples`), and `latency`.
-    The row is written last, by a transaction that saw every file: a version that can be seen is whole.
-    Raises InvalidInput for files that are not a package.
+    `export` is what was measured of it and stands in no file. The row is written last, by a transaction that saw every
+    file: a version that can be seen is whole. Raises InvalidInput for files that are not a package.
     """
     names.check("model", model)
     names.check_text("who", who, names.WHO)
-    about = _storable(
-        {
-            "model": model,
-            "created": schema.now(),
-            "evidence": evidence.gathered(files, measured),
-            "lineage": dict(lineage),
-        }
-    )
+    figures = Measurements.of_package(_baseline(files), export)
+    about = About(model=model, created=schema.now(), evidence=figures, lineage=lineage)
     for _ in range(ATTEMPTS):
         digest = packages.put(registry.blobs, files, about)
         key = registry.settings.signing_key
         signature = None if key is None else signing.sign(key, digest, model)
-        row: dict[str, Any] = {**about, "manifest": digest, "who": who, "signature": signature}
+        row = {"manifest": digest, "who": who, "signature": signature}
         with registry.atomic(BLOBS + "?") as connection:
             if packages.held(registry.blobs, digest):  # else a collection came between
                 registry.database.lock(connection, f"model:{model}")  # after a look into a store that may be slow
                 number = _next_number(connection, model)
-                connection.execute(schema.versions.insert(), {"number": number, **row})
-                return Version(number=number, **row)
+                connection.execute(schema.versions.insert(), {"number": number, **about.record(), **row})
+                return Version(model, number, digest, figures, lineage, who, about.created, signature)
     raise Unavailable(f"files of {model} vanish from {registry.blobs.place(digest)} as soon as they are stored")
 
 
@@ -141,7 +152,7 @@ def examined(registry: Registry, version: Version) -> Evidence:
     return evidence.of(registry.blobs, version, _damage(registry, version))
 
 
-def check(version: Version, manifest: Mapping[str, Any]) -> None:
+def check(version: Version, manifest: Manifest) -> None:
     """Raise Corrupt unless this is the manifest of what was registered as this version.
 
     Whoever reads a package asks this: its files are compared with the manifest, and the manifest only with its digest.
@@ -150,10 +161,10 @@ def check(version: Version, manifest: Mapping[str, Any]) -> None:
         raise Corrupt(f"{version}: {problem}")
 
 
-def signature(registry: Registry, version: Version) -> dict[str, Any]:
-    """What goes in and what comes out: `signature.json`."""
+def signature(registry: Registry, version: Version) -> Signature:
+    """What goes in and what comes out."""
     check(version, packages.manifest(registry.blobs, version.manifest))
-    return dict(json.loads(packages.file(registry.blobs, version.manifest, "signature.json")))
+    return Signature.parse(packages.file(registry.blobs, version.manifest, Signature.file))
 
 
 def delete(registry: Registry, model: str, number: int, *, why: str, who: str) -> None:
@@ -273,9 +284,16 @@ def _rows() -> sa.Select[Any]:
 
 
 def _version(row: sa.Row[Any]) -> Version:
-    columns: list[Any] = list(row)
-    columns[-1] = tuple(sorted((columns[-1] or "").split()))
-    return Version(*columns)
+    return Version.of({**row._mapping, "aliases": sorted((row.aliases or "").split())})
+
+
+def _baseline(files: Mapping[str, bytes]) -> Baseline:
+    """That of files which are to be a package, after those that tell of its classes were read too."""
+    try:
+        signature = Signature.parse(files.get(Signature.file, b""))
+        return Baseline.parse(files.get(Baseline.file, b"")).check(signature.classes)
+    except Corrupt as error:
+        raise InvalidInput("package", str(error)) from None
 
 
 def _damage(registry: Registry, version: Version) -> list[str]:
@@ -290,17 +308,12 @@ def _damage(registry: Registry, version: Version) -> list[str]:
     return found
 
 
-def _strange(manifest: Mapping[str, Any], version: Version) -> list[str]:
+def _strange(manifest: Manifest, version: Version) -> list[str]:
     return [
-        f"{packages.MANIFEST}: its {key} is not that of the version's row"
+        f"{MANIFEST}: its {key} is not that of the version's row"
         for key in ("model", "created", "evidence", "lineage")
-        if manifest.get(key) != getattr(version, key)
+        if getattr(manifest, key) != getattr(version, key)
     ]
-
-
-def _storable(value: dict[str, Any]) -> dict[str, Any]:
-    """A record as it comes back from JSON, which has no tuples, and None for NaN."""
-    return dict(json.loads(json.dumps(value), parse_constant=lambda _: None))
 
 
 def _next_number(connection: sa.Connection, model: str) -> int:

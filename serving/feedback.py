@@ -104,7 +104,7 @@ class Labels:
             version = versions.resolve(self._registry, Reference(self._model, number))
         except NotFound:
             raise BadReceipt("version", f"{self._model}:{number} is no longer in the registry") from None
-        return tuple(versions.signature(self._registry, version)["classes"])
+        return versions.signature(self._registry, version).classes
 
     def _row(self, judged: Judged) -> Feedback:
         receipt = judged.receipt

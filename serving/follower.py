@@ -12,7 +12,7 @@ from registry.versions import Version
 from serving import resolution
 from serving.choice import REGISTRY_SECONDS, choose
 from serving.endpoint import Endpoint, Served
-from serving.signature import Signature
+from tailorbird.package.signature import Signature
 from serving.state import Stale, State, same
 from tailorbird.errors import InvalidInput, NotFound, TailorbirdError, Unavailable
 

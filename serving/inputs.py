@@ -6,7 +6,7 @@ from serving import pixels
 from serving.answers import JSON
 from serving.pixels import Pixels
 from serving.problems import Problem
-from serving.signature import Signature
+from tailorbird.package.signature import Signature
 from tailorbird.errors import TooLarge
 
 OCTETS = "application/octet-stream"

@@ -6,7 +6,7 @@ stay, and its gauges too: so no gauge may add up, and each takes the value that 
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 from registry.versions import Version
 from tailorbird import bins
+from tailorbird.package.baseline import Baseline
 
 MEDIA_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 PREFIX = "tailorbird_"
@@ -110,15 +111,15 @@ class Metrics:
             child = self._of_routes[route, code] = self.requests.labels(route, str(code))
         child.observe(seconds)
 
-    def publish(self, version: Version, alias: str, baseline: Mapping[str, Any], classes: Sequence[str]) -> None:
+    def publish(self, version: Version, alias: str, baseline: Baseline, classes: Sequence[str]) -> None:
         """Say what is served, and what it scored on held-out data (`baseline.json`)."""
         self.model_info.labels(version.model, version.number, alias).set(1)
-        self.baseline_accuracy.labels(version.model, version.number).set(baseline["accuracy"])
+        self.baseline_accuracy.labels(version.model, version.number).set(baseline.accuracy)
         sums: dict[tuple[str, str], tuple[int, int]] = {}
         for index, name in enumerate(classes):
-            for confidence_bin, cell in baseline["bins"].get(name, {}).items():
+            for confidence_bin, cell in baseline.bins.get(name, {}).items():
                 count, correct = sums.get((shown(classes, index), confidence_bin), (0, 0))
-                sums[shown(classes, index), confidence_bin] = (count + cell["count"], correct + cell["correct"])
+                sums[shown(classes, index), confidence_bin] = (count + cell.count, correct + cell.correct)
         for (predicted, confidence_bin), (count, correct) in sums.items():
             if count:
                 child = self.baseline_bin_accuracy.labels(version.model, version.number, predicted, confidence_bin)

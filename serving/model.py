@@ -1,14 +1,13 @@
 """A version that is ready to answer: its files read, its session open and warm."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from registry.versions import Version
-from serving import signature
 from serving.session import Session
-from serving.signature import Signature
+from tailorbird.errors import InvalidInput
+from tailorbird.package.baseline import Baseline
+from tailorbird.package.signature import Signature
 
 
 @dataclass(frozen=True)
@@ -18,7 +17,7 @@ class Model:
     version: Version
     alias: str
     signature: Signature
-    baseline: dict[str, Any]
+    baseline: Baseline
     session: Session
 
 
@@ -27,11 +26,13 @@ def open_model(version: Version, alias: str, folder: Path) -> Model:
 
     Raises Corrupt where it does not do what its signature says, InvalidInput where that is nothing that is served.
     """
-    known = signature.parse((folder / "signature.json").read_bytes())
+    signature = Signature.parse((folder / Signature.file).read_bytes())
+    if signature.kind != "image":
+        raise InvalidInput("model", f"takes {signature.input}; accepted: a model that takes images")
     return Model(
         version=version,
         alias=alias,
-        signature=known,
-        baseline=json.loads((folder / "baseline.json").read_bytes()),
-        session=Session((folder / "model.onnx").read_bytes(), known),
+        signature=signature,
+        baseline=Baseline.parse((folder / Baseline.file).read_bytes()).check(signature.classes),
+        session=Session((folder / "model.onnx").read_bytes(), signature),
     )

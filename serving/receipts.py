@@ -25,7 +25,6 @@ _HEAD = struct.Struct(">2sIHBI11s")
 _SPELLING = re.compile(r"[A-Za-z0-9_-]{48}", re.ASCII)
 MAC_BYTES = 12
 KEY_BYTES = 32
-MOST_CLASSES = 1 << 16
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from registry.names import Reference
 from registry.storage.files import make_folder, told, write_flushed
 from registry.versions import Version
 from tailorbird.errors import Corrupt
+from tailorbird.package.manifest import MANIFEST, Manifest
 
 
 def verified(registry: Registry, version: Version, cache: Path) -> Path:
@@ -21,7 +22,7 @@ def verified(registry: Registry, version: Version, cache: Path) -> Path:
     if (key := registry.settings.public_key) is not None:
         signing.check(key, version)
     folder = packages.fetch(registry.blobs, version.manifest, cache)
-    versions.check(version, json.loads((folder / packages.MANIFEST).read_bytes()))
+    versions.check(version, Manifest.parse((folder / MANIFEST).read_bytes()))
     return folder
 
 
@@ -44,7 +45,7 @@ def recall(cache: Path, reference: Reference) -> Version | None:
 def decode(record: dict[str, Any]) -> Version:
     """A version from its record; raises Corrupt where it is none."""
     try:
-        return Version(**{**record, "aliases": tuple(record["aliases"])})
+        return Version.of(record)
     except (KeyError, TypeError) as error:
         raise Corrupt(f"this is not the record of a version: {error!r}") from None
 

@@ -99,10 +99,10 @@ class Routes:
                 "version": version.number,
                 "aliases": version.aliases,
                 "created": version.created,
-                "signature": served.model.signature.record,
-                "baseline": served.model.baseline,
-                "evidence": version.evidence,
-                "lineage": version.lineage,
+                "signature": served.model.signature.record(),
+                "baseline": served.model.baseline.record(),
+                "evidence": version.evidence.record(),
+                "lineage": version.lineage.record(),
             }
         )
 

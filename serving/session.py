@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.pixels import Pixels
-from serving.signature import Signature
 from tailorbird.errors import Corrupt
+from tailorbird.package.signature import Signature
 
 MOST_AT_ONCE = 256
 """Images of one run; more would cost memory for nothing."""

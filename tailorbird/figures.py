@@ -25,11 +25,11 @@ def of_model(draw: Callable[[Results], bytes], model: str, *, own_code: bool) ->
 
 def predictions(run: Results) -> bytes:
     """Held-out images with their true and their predicted class."""
-    signature = run.signature()
+    task = run.task()
     _image_shape(run, "predictions")
     split, judged = run.examples(SHEET)
-    answers = [signature.classes[index] for index in judged.probabilities.argmax(1)]
-    truths = [signature.classes[index] for index in split.targets]
+    answers = [task.classes[index] for index in judged.probabilities.argmax(1)]
+    truths = [task.classes[index] for index in split.targets]
     title = f"{run.name}: {len(split)} of {len(run.heldout()):,} held-out images"
     return plots.predictions(_pixels(split), truths, answers, title)
 
@@ -46,7 +46,7 @@ def features(run: Results, image: Path | None) -> bytes:
 
 def layers(run: Results) -> bytes:
     """The table of layers."""
-    return plots.layer_table(models.summary(run.network(), run.signature().shape), f"{run.name}: layers")
+    return plots.layer_table(models.summary(run.network(), run.task().shape), f"{run.name}: layers")
 
 
 def graph(run: Results) -> bytes:
@@ -62,10 +62,10 @@ def curves(run: Results) -> bytes:
 
 def confusion(run: Results, threshold: float | None) -> bytes:
     """Counts of held-out examples by true and predicted class, from a probability on where there is a threshold."""
-    signature = run.signature()
-    classes = signature.classes
-    if signature.objective not in ("binary", "multiclass"):
-        predicted = "numbers" if signature.objective == "regression" else "several labels at once"
+    task = run.task()
+    classes = task.classes
+    if task.objective not in ("binary", "multiclass"):
+        predicted = "numbers" if task.objective == "regression" else "several labels at once"
         raise InvalidInput("confusion", f"is drawn of examples of one class each, and {run.name} predicts {predicted}")
     if threshold is None:
         counts = np.array(run.confusion())
@@ -110,7 +110,7 @@ def image_file(path: Path, max_pixels: int, shape: tuple[int, ...] | None = None
 
 
 def _image_shape(run: Results, figure: str) -> tuple[int, ...]:
-    shape = run.signature().shape
+    shape = run.task().shape
     if len(shape) == 1:
         raise InvalidInput(figure, f"are drawn of images, and {run.name} takes rows of a table")
     return shape

@@ -5,7 +5,6 @@ makes more of it: with other vector instructions of one processor, probabilities
 epochs on Fashion-MNIST and by less than 0.0001 after 40 on digits; with another seed by 0.03 to 0.08.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -99,18 +98,18 @@ def plan(registry: Registry, version: Version, settings: Settings) -> Plan:
     """
     found = contents.read(registry, version)
     config = configs.stored(found.config, "config.yaml: ")
-    epoch, data = _lineage(version, config)
+    epoch, known = _lineage(version, config)
     dataset = datasets.load(config.data, settings.data, settings.cache, settings.download_timeout)
     digest = dataset.digest()
-    if digest != data["sha256"]:
+    if digest != known:
         raise InvalidInput(
             "data",
             f"the data set {config.data.name} here has the SHA-256 sum {digest[:12]}…, and {version} was trained on "
-            f"{str(data['sha256'])[:12]}…; TAILORBIRD_DATA_DIR names the folder where the right one lies",
+            f"{known[:12]}…; TAILORBIRD_DATA_DIR names the folder where the right one lies",
         )
     dealt = dealing.split(dataset, config.data)
     candidate.check(dealt)
-    said = version.lineage.get("objective")
+    said = version.lineage.objective
     objective = None if said is None else configs.parse(Objective, said, "objective.")
     return Plan(version, config, epoch, objective, dealt, found.environment)
 
@@ -135,7 +134,7 @@ def compare(registry: Registry, made: Plan, weights: bytes) -> Reproduction:
         mean_difference=float(apart.mean()),
         max_difference=float(apart.max()),
         agreement=float((served.predicted == retrained.predicted).mean()),
-        registered_accuracy=made.version.evidence["accuracy"],
+        registered_accuracy=made.version.evidence.accuracy,
         served_accuracy=served.accuracy,
         retrained_accuracy=retrained.accuracy,
         standard_error=max(served.standard_error, retrained.standard_error),
@@ -144,16 +143,17 @@ def compare(registry: Registry, made: Plan, weights: bytes) -> Reproduction:
     )
 
 
-def _lineage(version: Version, config: RunConfig) -> tuple[int, Mapping[str, Any]]:
-    epoch, data = version.lineage.get("epoch"), version.lineage.get("data")
-    if not (isinstance(data, dict) and "sha256" in data and isinstance(epoch, int)):
+def _lineage(version: Version, config: RunConfig) -> tuple[int, str]:
+    """The epoch, and the SHA-256 sum of the data."""
+    epoch, data = version.lineage.epoch, version.lineage.data
+    if epoch is None or data is None or data.sha256 is None:
         raise InvalidInput(str(version), "its lineage does not say of which epoch and data it is; sweeps enter that")
     if not 1 <= epoch <= config.epochs:
         raise InvalidInput(str(version), f"its lineage names epoch {epoch}, and its run has {config.epochs}")
     known = config.data.model_dump(mode="json")
-    if other := [key for key, value in data.items() if key != "sha256" and known.get(key) != value]:
+    if other := [key for key, value in data.record().items() if key != "sha256" and known.get(key) != value]:
         raise InvalidInput(str(version), f"its lineage and its config.yaml differ in data.{other[0]}")
-    return epoch, data
+    return epoch, data.sha256
 
 
 def _evaluated(made: Plan, model: bytes) -> Classification:

@@ -4,12 +4,10 @@ They may come from a stranger, so none of them can make code run: a config that 
 says of a folder that the code is theirs.
 """
 
-import itertools
-import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -20,8 +18,12 @@ from torch import nn
 from registry import packages, versions
 from registry.cards import contents
 from registry.core import Registry
-from registry.heldout import Heldout
 from tailorbird.errors import InvalidInput, NotFound
+from tailorbird.package import config as package_config
+from tailorbird.package import curves
+from tailorbird.package.baseline import Baseline
+from tailorbird.package.heldout import Heldout
+from tailorbird.package.signature import Signature
 from tailorbird.settings import Settings
 from training import checkpoint, datasets, models, objectives, splits
 from training import config as configs
@@ -32,27 +34,16 @@ from training.progress import Epoch
 from training.splits import Split
 
 T = TypeVar("T")
-CONFIG = "config.yaml"
+CONFIG = package_config.FILE
 
 
 @dataclass(frozen=True)
-class Signature:
-    """What goes in and what comes out of a model."""
+class Task:
+    """What goes in and what comes out of a model; unlike a package's signature, of whatever can be trained."""
 
     shape: tuple[int, ...]
     classes: tuple[str, ...]
     objective: configs.Kind
-
-    @classmethod
-    def parse(cls, data: bytes) -> "Signature":
-        """`signature.json`; raises ValueError and the like for what is none."""
-        given = contents.json_object(data)
-        shape, classes = tuple(map(int, given["shape"])), tuple(given["classes"])
-        if not (1 <= len(shape) <= 3 and min(shape) > 0 and classes and all(isinstance(one, str) for one in classes)):
-            raise ValueError("shape or classes")
-        if given["objective"] not in objectives.LOSSES:
-            raise ValueError("objective")
-        return cls(shape, classes, given["objective"])
 
 
 @dataclass(frozen=True)
@@ -71,28 +62,31 @@ class Results:
 
     def config(self) -> RunConfig:
         """The configuration."""
-        given = self._understood(CONFIG, contents.yaml_object)
+        given = self._understood(CONFIG, package_config.parse)
         return configs.parse(RunConfig, given, f"{self.name}: {CONFIG}: ")
 
-    def signature(self) -> Signature:
-        """That of the package; of a run that made none, what its data set says."""
+    def task(self) -> Task:
+        """That of the package's signature; of a run that made none, what its data set says."""
         try:
-            return self._understood("signature.json", Signature.parse)
+            signature = self._understood(Signature.file, Signature.parse)
         except NotFound:
             dataset = self.dataset()
-            return Signature(dataset.shape, dataset.classes, dataset.kind)
+            return Task(dataset.shape, dataset.classes, dataset.kind)
+        return Task(signature.shape, signature.classes, signature.objective)
 
-    def confusion(self) -> list[list[int]]:
+    def confusion(self) -> Sequence[Sequence[int]]:
         """Counts of the held-out split by true and predicted class."""
-        return self._understood("baseline.json", partial(_confusion, classes=len(self.signature().classes)))
+        classes = self.task().classes
+        return self._understood(Baseline.file, lambda data: Baseline.parse(data).check(classes)).confusion
 
     def heldout(self) -> Heldout:
-        """The held-out examples with their true classes and answers."""
-        return Heldout.parse(self.read("heldout.npy"), len(self.signature().classes))
+        """The held-out examples with their answers."""
+        return Heldout.parse(self.read("heldout.npy"), len(self.task().classes))
 
     def epochs(self) -> list[Epoch]:
         """What was measured after each epoch."""
-        return self._understood("curves.json", _epochs)
+        epochs = self._understood(curves.FILE, curves.parse)
+        return [Epoch.of(one.model_dump(exclude_none=True)) for one in epochs]
 
     def kept(self, epochs: list[Epoch]) -> int:
         """The epoch whose weights these are: that of the registry, else the one that a run would choose by itself."""
@@ -106,13 +100,13 @@ class Results:
 
     def network(self) -> nn.Sequential:
         """The model with its weights."""
-        signature, config = self.signature(), self.config()
+        task, config = self.task(), self.config()
         if isinstance(config.model, CustomConfig) and not self.own_code:
             raise self._of_code("model.function", config.model.function, "; `tailorbird figure graph` draws any model")
-        normalize = Normalize.blank(signature.shape)
-        last = Denormalize(0.0, 1.0) if signature.objective == "regression" else None
-        outputs = objectives.outputs(signature.objective, signature.classes)
-        network = models.build(config.model, signature.shape, outputs, normalize, last)
+        normalize = Normalize.blank(task.shape)
+        last = Denormalize(0.0, 1.0) if task.objective == "regression" else None
+        outputs = objectives.outputs(task.objective, task.classes)
+        network = models.build(config.model, task.shape, outputs, normalize, last)
         checkpoint.restore(network, self.read("checkpoint.safetensors"))
         return network
 
@@ -177,9 +171,8 @@ def opened(model: str, here: Settings, *, own_code: bool = False) -> Iterator[Re
         with Registry(here) as registry:
             version = versions.resolve(registry, model)
             versions.check(version, packages.manifest(registry.blobs, version.manifest))
-            epoch = version.lineage.get("epoch")
             read = partial(packages.file, registry.blobs, version.manifest)
-            yield Results(str(version), epoch if isinstance(epoch, int) else None, read, here)
+            yield Results(str(version), version.lineage.epoch, read, here)
 
 
 def _read(folder: Path, name: str) -> bytes:
@@ -190,21 +183,3 @@ def _read(folder: Path, name: str) -> bytes:
         raise NotFound(str(folder / name), f"is not there, and this picture is made of it; there are {there}") from None
     except OSError as error:
         raise InvalidInput(str(folder / name), f"cannot be read: {error.strerror}") from None
-
-
-def _confusion(data: bytes, classes: int) -> list[list[int]]:
-    rows = [[int(count) for count in row] for row in contents.json_object(data)["confusion"]]
-    if len(rows) != classes or any(len(row) != classes or min(row) < 0 for row in rows):
-        raise ValueError("confusion")
-    return rows
-
-
-def _epochs(data: bytes) -> list[Epoch]:
-    """`curves.json`, in which what was not measured is missing."""
-    names = [one.name for one in fields(Epoch) if one.name != "epoch"]
-    found = [
-        Epoch(int(one["epoch"]), **{name: float(one.get(name, math.nan)) for name in names}) for one in json.loads(data)
-    ]
-    if not found or any(one.epoch >= after.epoch for one, after in itertools.pairwise(found)):
-        raise ValueError("epochs")
-    return found

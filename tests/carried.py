@@ -7,9 +7,9 @@ import json
 import tarfile
 from pathlib import Path
 
-from registry import packages
 from registry.exchange import oci
-from registry.packages import MANIFEST
+from tailorbird.package.manifest import MANIFEST
+from tailorbird.package.record import encode
 
 FORMS = {"folder": "out", "archive": "out.tar", "oci": "layout"}
 
@@ -72,4 +72,4 @@ def write_layout(folder: Path, files: dict[str, bytes], manifest: dict, change=l
 
 
 def packages_json(manifest: dict | bytes) -> bytes:
-    return manifest if isinstance(manifest, bytes) else packages.encode(manifest)
+    return manifest if isinstance(manifest, bytes) else encode(manifest)

@@ -8,14 +8,25 @@ import yaml
 from PIL import Image
 
 from registry import packages, versions
+from tailorbird.package.baseline import Score
+from tailorbird.package.lineage import Lineage
+from tailorbird.package.manifest import About
+from tailorbird.package.measurements import Export, Latency, Measurements, Parity
 
 CLASSES = ("cat", "dog", "owl")
 CONFIG = {"model": {"family": "mlp", "depth": 2}, "optimizer": {"lr": 0.01}, "epochs": 2}
 DATA = {"name": "pets", "sha256": "ab" * 32, "validation": 0.1, "split_seed": 0}
-MEASURED = {
-    "parity": {"agreement": 1.0, "max_difference": 3e-7, "samples": 60},
-    "latency": {"p50_ms": 0.5, "p99_ms": 1.25, "runs": 100, "threads": 1},
-}
+PARITY = Parity(agreement=1.0, max_difference=3e-7, samples=60)
+EXPORT = Export(parity=PARITY, latency=Latency(p50_ms=0.5, p99_ms=1.25, runs=100, threads=1))
+
+ABOUT = About(
+    model="fashion",
+    created="2026-01-02T03:04:05.000000Z",
+    evidence=Measurements(
+        accuracy=0.9, samples=1000, standard_error=0.01, test=Score(accuracy=0.8, samples=50), parity=PARITY
+    ),
+    lineage=Lineage(sweep="fashion-1"),
+)
 
 
 def saved(records):
@@ -83,6 +94,6 @@ def picture(color):
     return buffer.getvalue()
 
 
-def register(registry, model="pets", *, measured=MEASURED, lineage=None, **made):
+def register(registry, model="pets", *, export=EXPORT, lineage=None, **made):
     known = {"sweep": "pets-1", "trial": 3, "epoch": 2, "data": DATA, "champion": None, "code": "0.1.0"}
-    return versions.register(registry, model, files(**made), measured, {**known, **(lineage or {})}, who="ada")
+    return versions.register(registry, model, files(**made), export, Lineage(**known | (lineage or {})), who="ada")

@@ -1,4 +1,4 @@
-"""Calibration: whether a model is as right as it is sure, and the temperature that brings it nearer to that."""
+"""Calibration: the temperature that brings a model nearer to being as right as it is sure."""
 
 import math
 
@@ -10,16 +10,8 @@ from scipy.special import log_softmax
 from training.config import Kind
 from training.datasets import Targets
 
-BINS = 15
 LOWEST, HIGHEST = 0.05, 20
 """Between them a temperature is looked for."""
-
-
-def error(confidences: NDArray[np.floating], correct: NDArray[np.bool_]) -> float:
-    """Expected calibration error of answers over equal-width bins of confidence (Naeini et al. 2015)."""
-    places = np.minimum((confidences * BINS).astype(int), BINS - 1)
-    gaps = np.bincount(places, confidences - correct, BINS)
-    return float(np.abs(gaps).sum() / len(correct))
 
 
 def temperature(logits: NDArray[np.floating], targets: Targets, kind: Kind) -> float:

@@ -1,7 +1,5 @@
 """A candidate: what one run leaves behind, measured, exported and drawn, as the files of a package."""
 
-import io
-import json
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,10 +10,15 @@ from typing import Any
 import numpy as np
 import yaml
 
-from tailorbird.errors import InvalidInput
+from tailorbird.errors import Corrupt, InvalidInput
+from tailorbird.package import curves
+from tailorbird.package.heldout import Heldout
+from tailorbird.package.measurements import Export
+from tailorbird.package.record import encode
+from tailorbird.package.signature import Signature
 from training import evaluation, export, plots
 from training.config import RunConfig
-from training.export import Latency, Parity, Served
+from training.export import Served
 from training.network import restored
 from training.progress import Epoch
 from training.scores import THRESHOLD, Classification, Multilabel
@@ -48,8 +51,7 @@ class Candidate:
     """The package's files with what was measured of them."""
 
     files: dict[str, bytes]
-    parity: Parity
-    latency: Latency
+    export: Export
     holdout: Classification
     test: Classification
     temperature: float
@@ -64,7 +66,7 @@ class Candidate:
             "holdout_accuracy": self.holdout.accuracy,
             "test_accuracy": self.test.accuracy,
             "figures": self.figures,
-            "parity": self.parity.record(),
+            "parity": self.export.parity.record(),
         }
 
 
@@ -97,15 +99,16 @@ def make(config: RunConfig, splits: Splits, weights: bytes, epochs: Sequence[Epo
     files = {
         **records(config, weights, epochs, best),
         "model.onnx": model,
-        "signature.json": _json(signature(splits, served.temperature)),
-        "baseline.json": _json(evaluation.baseline(holdout, test, splits.classes)),
+        "signature.json": signature(splits, served.temperature).encode(),
+        "baseline.json": evaluation.baseline(holdout, test, splits.classes).encode(),
         "heldout.npy": heldout(splits.holdout, holdout),
         "confusion.png": _confusion("held-out", holdout, splits),
     }
     return Candidate(
         files=files,
-        parity=export.parity(served, holdout, splits.holdout),
-        latency=export.latency(model, splits.holdout),
+        export=Export(
+            parity=export.parity(served, holdout, splits.holdout), latency=export.latency(model, splits.holdout)
+        ),
         holdout=holdout,
         test=test,
         temperature=served.temperature,
@@ -123,7 +126,7 @@ def results(config: RunConfig, splits: Splits, weights: bytes, epochs: Sequence[
     figures = {name: one.figures() for name, one in measured.items()}
     files = {
         **records(config, weights, epochs, best),
-        "figures.json": _json({"kind": splits.kind, "temperature": temperature, **figures}),
+        "figures.json": encode({"kind": splits.kind, "temperature": temperature, **figures}),
     }
     match measured["test"]:
         case Classification() as test:
@@ -143,32 +146,28 @@ def exported(config: RunConfig, splits: Splits, weights: bytes) -> tuple[Served,
     return served, export.to_onnx(served, splits.train.shape)
 
 
-def signature(splits: Splits, temperature: float) -> dict[str, Any]:
-    """`signature.json`: what goes in and what comes out."""
-    return {
-        "kind": "table" if _is_table(splits) else "image",
-        "shape": list(splits.train.shape),
-        "dtype": str(splits.train.inputs.dtype),
-        "classes": list(splits.classes),
-        "columns": list(splits.columns) if splits.columns is not None else None,
-        "objective": splits.kind,
-        "temperature": temperature,
-    }
+def signature(splits: Splits, temperature: float) -> Signature:
+    """What goes in and what comes out; raises InvalidInput where the registry would not take it."""
+    try:
+        return Signature.of(
+            {
+                "kind": "table" if _is_table(splits) else "image",
+                "shape": splits.train.shape,
+                "dtype": str(splits.train.inputs.dtype),
+                "classes": splits.classes,
+                "columns": splits.columns,
+                "objective": splits.kind,
+                "temperature": temperature,
+            }
+        )
+    except Corrupt as error:
+        raise InvalidInput("data", str(error)) from None
 
 
 def heldout(split: Split, evaluated: Classification) -> bytes:
-    """`heldout.npy`: a record for each held-out example.
-
-    It has the example's `id` (16 bytes), its `label` (int32, the index of its true class) and its `probabilities`
-    (float32).
-    """
-    classes = evaluated.probabilities.shape[1]
-    kind = np.dtype([("id", "u1", (split.ids.shape[1],)), ("label", "<i4"), ("probabilities", "<f4", (classes,))])
-    records = np.empty(len(split), kind)
-    records["id"], records["label"], records["probabilities"] = split.ids, split.targets, evaluated.probabilities
-    buffer = io.BytesIO()
-    np.save(buffer, records, allow_pickle=False)
-    return buffer.getvalue()
+    """`heldout.npy`: the held-out examples with what was answered to them."""
+    labels, probabilities = split.targets.astype(np.int32), evaluated.probabilities.astype(np.float32)
+    return Heldout(split.ids, probabilities, labels).encode()
 
 
 def environment() -> str:
@@ -196,7 +195,7 @@ def records(config: RunConfig, weights: bytes, epochs: Sequence[Epoch], best: in
         "config.yaml": yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False).encode(),
         "checkpoint.safetensors": weights,
         "environment.txt": environment().encode(),
-        "curves.json": _json([{"epoch": one.epoch, **one.metrics()} for one in epochs]),
+        "curves.json": curves.write([curves.Epoch.of(one.record(), curves.FILE) for one in epochs]),
         "curves.png": plots.curves(epochs, best),
     }
 
@@ -216,7 +215,3 @@ def _installed(name: str) -> bool:
         return bool(metadata.version(name))
     except metadata.PackageNotFoundError:
         return False
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value, indent=1, allow_nan=False).encode()

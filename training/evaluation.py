@@ -1,12 +1,12 @@
 """What a trained model scores on a split: its outputs, its temperature, and its scores by what it predicts."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tailorbird.package.baseline import Baseline, Score
 from training import calibration, objectives
 from training.arrays import as_tensor, widened
 from training.config import Kind
@@ -67,16 +67,16 @@ def logits(network: nn.Module, split: Split) -> Floats:
     return torch.cat(batches).numpy()
 
 
-def baseline(holdout: Classification, test: Classification, classes: Sequence[str]) -> dict[str, Any]:
-    """`baseline.json`: everything is of the held-out split but for `test`."""
-    return {
-        "accuracy": holdout.accuracy,
-        "standard_error": holdout.standard_error,
-        "samples": len(holdout),
-        "nll": holdout.nll,
-        "nll_uncalibrated": holdout.nll_uncalibrated,
-        "calibration_error": holdout.calibration_error,
-        "confusion": holdout.confusion().tolist(),
-        "bins": holdout.bins(classes),
-        "test": {"accuracy": test.accuracy, "samples": len(test)},
-    }
+def baseline(holdout: Classification, test: Classification, classes: Sequence[str]) -> Baseline:
+    """Everything is of the held-out split but for `test`."""
+    return Baseline(
+        accuracy=holdout.accuracy,
+        standard_error=holdout.standard_error,
+        samples=len(holdout),
+        nll=holdout.nll,
+        nll_uncalibrated=holdout.nll_uncalibrated,
+        calibration_error=holdout.calibration_error,
+        confusion=holdout.confusion().tolist(),
+        bins=holdout.bins(classes),
+        test=Score(accuracy=test.accuracy, samples=len(test)),
+    )

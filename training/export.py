@@ -6,7 +6,6 @@ import os
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tailorbird.errors import InvalidInput
+from tailorbird.package.measurements import Latency, Parity
 from training import evaluation, objectives
 from training.arrays import as_tensor
 from training.config import Kind
@@ -29,31 +29,6 @@ THREADS = 1
 """Of ONNX Runtime, for whatever is measured of an export."""
 LATENCY_RUNS, LATENCY_SECONDS = 200, 1.0
 WARM_UP_RUNS, WARM_UP_SECONDS = 20, 0.2
-
-
-@dataclass(frozen=True)
-class Parity:
-    """How an export compares with torch on real examples."""
-
-    agreement: float
-    max_difference: float
-    samples: int
-
-    def record(self) -> dict[str, float]:
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Latency:
-    """Milliseconds that an export takes for one example: the median and the 99th percentile of so many runs."""
-
-    p50_ms: float
-    p99_ms: float
-    runs: int
-    threads: int
-
-    def record(self) -> dict[str, float]:
-        return asdict(self)
 
 
 class Served(nn.Module):

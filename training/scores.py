@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tailorbird import bins
-from training import calibration
+from tailorbird.package.baseline import Bin
 from training.datasets import Targets
 
 Floats = NDArray[np.floating[Any]]
@@ -146,22 +146,22 @@ class Classification(_Probable):
 
     @property
     def calibration_error(self) -> float:
-        return calibration.error(self.probabilities.max(1), self.correct)
+        return bins.calibration_error(self.probabilities.max(1), self.correct)
 
     def confusion(self) -> NDArray[np.int64]:
         """Counts [classes, classes]; rows are true classes, columns predicted ones."""
         classes = self.probabilities.shape[1]
         return np.bincount(self.targets * classes + self.predicted, minlength=classes**2).reshape(classes, classes)
 
-    def bins(self, classes: Sequence[str]) -> dict[str, dict[str, dict[str, int]]]:
+    def bins(self, classes: Sequence[str]) -> dict[str, dict[str, Bin]]:
         """For each predicted class and confidence bin that occurs, how many examples and how many of them right."""
         places = bins.indices(self.probabilities.max(1))
-        counted: dict[str, dict[str, dict[str, int]]] = {}
+        counted: dict[str, dict[str, Bin]] = {}
         for index, name in enumerate(classes):
             of_class = self.predicted == index
             for place in np.unique(places[of_class]):
                 here = of_class & (places == place)
-                counts = {"count": int(here.sum()), "correct": int(self.correct[here].sum())}
+                counts = Bin(count=int(here.sum()), correct=int(self.correct[here].sum()))
                 counted.setdefault(name, {})[bins.LABELS[place]] = counts
         return counted
 
@@ -218,7 +218,9 @@ class Multilabel(_Probable):
 
     @property
     def calibration_error(self) -> float:
-        return calibration.error(np.maximum(self.probabilities, 1 - self.probabilities).ravel(), self.correct.ravel())
+        return bins.calibration_error(
+            np.maximum(self.probabilities, 1 - self.probabilities).ravel(), self.correct.ravel()
+        )
 
     def figures(self) -> dict[str, float]:
         found = self.at(THRESHOLD)

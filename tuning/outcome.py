@@ -45,7 +45,7 @@ class Outcome:
             "sweep": self.sweep,
             "best": best,
             "registered": str(self.promotion.version),
-            "evidence": self.promotion.version.evidence,
+            "evidence": self.promotion.version.evidence.record(),
             "promoted": self.promotion.obstacle is None,
             "obstacle": self.promotion.obstacle,
         }

@@ -8,6 +8,7 @@ from registry.core import Registry
 from registry.versions import Version
 from tailorbird import __version__
 from tailorbird.errors import Conflict, Corrupt, Refused, Unavailable
+from tailorbird.package.lineage import Data, Lineage
 from training import candidate
 from training.candidate import Candidate
 from training.config import Objective, RunConfig
@@ -25,27 +26,24 @@ def measure(registry: Registry, best: Ranked, splits: Splits) -> Candidate:
 
 
 def enter(
-    registry: Registry, made: Candidate, to: Promote, lineage: Mapping[str, Any], champion: int | None, who: str
+    registry: Registry, made: Candidate, to: Promote, lineage: Lineage, champion: int | None, who: str
 ) -> Promotion:
     """Register a candidate, and move the alias if it is still where it was at the start and the gates pass."""
-    measured = {"parity": made.parity.record(), "latency": made.latency.record()}
-    version = versions.register(registry, to.model, made.files, measured, lineage, who)
+    version = versions.register(registry, to.model, made.files, made.export, lineage, who)
     return Promotion(version, to.alias, _promote(registry, version, to.alias, champion, who))
 
 
-def lineage(
-    best: Ranked, sweep: str, data: Mapping[str, Any], champion: int | None, objective: Objective
-) -> dict[str, Any]:
-    """Where a version came from; with `config.yaml` it is enough to make it again."""
-    return {
-        "sweep": sweep,
-        "trial": best.trial.number,
-        "epoch": best.best.epoch,
-        "data": dict(data),
-        "objective": objective.model_dump(),
-        "champion": champion,
-        "code": __version__,
-    }
+def lineage(best: Ranked, sweep: str, data: Mapping[str, Any], champion: int | None, objective: Objective) -> Lineage:
+    """Where a version came from."""
+    return Lineage(
+        sweep=sweep,
+        trial=best.trial.number,
+        epoch=best.best.epoch,
+        data=Data.of(data, "lineage.data"),
+        objective=objective.model_dump(),
+        champion=champion,
+        code=__version__,
+    )
 
 
 def _promote(registry: Registry, version: Version, alias: str, champion: int | None, who: str) -> str | None:
@@ -55,7 +53,7 @@ def _promote(registry: Registry, version: Version, alias: str, champion: int | N
             version.number,
             alias=alias,
             expect=champion or requests.UNSET,
-            why=f"best of sweep {version.lineage['sweep']}",
+            why=f"best of sweep {version.lineage.sweep}",
             who=who,
             automatic=True,
         )

@@ -7,7 +7,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from registry import gates
 from tuning.outcome import Outcome, Ranked
 from tuning.spec import SweepSpec
 
@@ -35,8 +34,8 @@ def show_outcome(outcome: Outcome, spec: SweepSpec, console: Console) -> None:
         return
     version, evidence = outcome.promotion.version, outcome.promotion.version.evidence
     console.print(
-        f"registered {version}: held-out accuracy {evidence['accuracy']:.2%} ± {evidence['standard_error']:.2%}, "
-        f"test accuracy {evidence['test']['accuracy']:.2%}, " + gates.told(evidence["parity"]),
+        f"registered {version}: held-out accuracy {evidence.accuracy:.2%} ± {evidence.standard_error:.2%}, "
+        f"test accuracy {evidence.test.accuracy:.2%}, {evidence.parity}",
     )
     if outcome.promotion.obstacle:
         console.print(f"not promoted: {outcome.promotion.obstacle}", style="yellow")

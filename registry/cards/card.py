@@ -8,8 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from registry import gates
-from registry.cards.contents import flatten, number
+from registry.cards.contents import flatten
 from registry.cards.facts import Event, Facts, interval
 from registry.cards.limits import limits
 from tailorbird.errors import InvalidInput, Unavailable
@@ -28,11 +27,15 @@ from tailorbird.pages.document import (
 )
 from tailorbird.pages.html import as_html
 from tailorbird.pages.markdown import as_markdown
+from tailorbird.package.baseline import Score
+from tailorbird.package.lineage import Data
 
 CAPTIONS = {
     "confusion.png": "Confusion matrix of the held-out images: rows are true classes, columns answers.",
     "curves.png": "Loss and accuracy by epoch; the dotted line is the epoch that was kept.",
 }
+LINEAGE = ("sweep", "trial", "epoch", "data", "champion", "code")
+"""What the card says in words of its own."""
 CURVES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 SHOWN_CLASSES = 30
 
@@ -95,20 +98,16 @@ def _document(found: Facts) -> Document:
 
 
 def _lead(found: Facts) -> Paragraph:
-    accuracy, samples = found.version.evidence["accuracy"], number(found.version.evidence.get("samples"))
-    kind = "row" if found.contents.signature.get("kind") == "table" else "image"
-    within = ""
-    if samples:
-        low, high = interval(accuracy * samples, samples)
-        within = f" (95% interval {low:.2%} to {high:.2%})"
+    score, kind = found.contents.baseline, found.contents.signature.thing
+    low, high = interval(score.accuracy * score.samples, score.samples)
     return Paragraph(
-        f"A classifier of {kind}s into {len(found.contents.classes)} classes, which answers {accuracy:.2%} of held-out "
-        f"{kind}s rightly{within}."
+        f"A classifier of {kind}s into {len(found.contents.classes)} classes, which answers {score.accuracy:.2%} of "
+        f"held-out {kind}s rightly (95% interval {low:.2%} to {high:.2%})."
     )
 
 
 def _about(found: Facts) -> Terms:
-    version, classes = found.version, found.contents.classes
+    version, signature, classes = found.version, found.contents.signature, found.contents.classes
     more = f" and {len(classes) - SHOWN_CLASSES} more, listed below" if len(classes) > SHOWN_CLASSES else ""
     return Terms(
         [
@@ -116,8 +115,12 @@ def _about(found: Facts) -> Terms:
             ("Aliases", ", ".join(version.aliases) or "none"),
             ("Registered", f"{version.created[:19].replace('T', ' ')} UTC by {version.who}"),
             ("Architecture", _architecture(found.contents.config.get("model"))),
-            ("Input", found.contents.kind_of_input),
-            ("Output", "probabilities of the classes, scaled by the temperature " + _shown(_temperature(found))),
+            ("Input", signature.input),
+            (
+                "Output",
+                "probabilities of the classes, scaled by the temperature "
+                + _shown(found.contents.signature.temperature),
+            ),
             (f"{len(classes)} classes", ", ".join(classes[:SHOWN_CLASSES]) + more),
             *((f"Tag {key}", value) for key, value in found.tags.items()),
             ("SHA-256 of the manifest", [Code(version.manifest)]),
@@ -129,7 +132,7 @@ def _use(found: Facts) -> list[Block]:
     name = str(found.version)
     body = (
         "-H 'content-type: application/json' -d '{\"inputs\": [[…]]}'"
-        if found.contents.signature.get("kind") == "table"
+        if found.contents.signature.kind == "table"
         else "-H 'content-type: image/png' --data-binary @image.png"
     )
     return [
@@ -152,18 +155,17 @@ def _use(found: Facts) -> list[Block]:
 
 
 def _made(found: Facts) -> list[Block]:
-    lineage = dict(found.version.lineage)
-    sweep, trial, epoch, code, champion = (
-        lineage.pop(key, None) for key in ("sweep", "trial", "epoch", "code", "champion")
-    )
-    kept = [f", {name.replace('_', ' ')} {found.kept[name]:.4g}" for name in CURVES if number(found.kept.get(name))]
+    lineage = found.version.lineage
+    others = {key: value for key, value in lineage.record().items() if key not in LINEAGE}
+    figures = [(name, getattr(found.kept, name, None)) for name in CURVES]
+    kept = [f", {name.replace('_', ' ')} {value:.4g}" for name, value in figures if value is not None]
     rows: list[tuple[str, Inline]] = [
-        ("Sweep", f"{_shown(sweep)}, trial {_shown(trial)}"),
-        ("Weights", f"of epoch {_shown(epoch)} of {len(found.curves)}{''.join(kept)}"),
-        *_data(lineage.pop("data", None)),
-        ("Champion at that time", "none" if champion is None else f"version {_shown(champion)}"),
-        ("Code", f"tailorbird {_shown(code)}"),
-        *((key, _shown(value)) for key, value in flatten(lineage)),
+        ("Sweep", f"{_shown(lineage.sweep)}, trial {_shown(lineage.trial)}"),
+        ("Weights", f"of epoch {_shown(lineage.epoch)} of {len(found.contents.epochs)}{''.join(kept)}"),
+        *_data(lineage.data),
+        ("Champion at that time", "none" if lineage.champion is None else f"version {lineage.champion}"),
+        ("Code", f"tailorbird {_shown(lineage.code)}"),
+        *((key, _shown(value)) for key, value in flatten(others)),
     ]
     return [
         Terms(rows),
@@ -179,28 +181,25 @@ def _made(found: Facts) -> list[Block]:
     ]
 
 
-def _data(recorded: Any) -> list[tuple[str, Inline]]:
-    if not isinstance(recorded, dict):
+def _data(data: Data | None) -> list[tuple[str, Inline]]:
+    if data is None:
         return [("Data", "not recorded")]
-    rest = {key: value for key, value in recorded.items() if key not in ("name", "sha256")}
-    digest = recorded.get("sha256")
     return [
-        ("Data", _shown(recorded.get("name"))),
-        ("Split", ", ".join(f"{key} {_shown(value)}" for key, value in flatten(rest)) or "not recorded"),
-        ("SHA-256 of the data", [Code(digest)] if isinstance(digest, str) else _shown(digest)),
+        ("Data", _shown(data.name)),
+        ("Split", ", ".join(f"{key} {_shown(value)}" for key, value in flatten(data.split)) or "not recorded"),
+        ("SHA-256 of the data", _shown(None) if data.sha256 is None else [Code(data.sha256)]),
     ]
 
 
 def _results(found: Facts) -> list[Block]:
-    evidence = found.version.evidence
-    parts = {"held-out": evidence, "test": evidence.get("test") or {}}
-    rows = [_result(name, part) for name, part in parts.items()]
+    baseline = found.contents.baseline
+    rows = [_result("held-out", baseline, baseline.standard_error), _result("test", baseline.test)]
     return [Table(["images", "accuracy", "standard error", "95% interval", "number"], rows, right=4)]
 
 
-def _result(name: str, part: dict[str, Any]) -> list[str]:
-    accuracy, samples, error = (number(part.get(key)) for key in ("accuracy", "samples", "standard_error"))
-    if accuracy is None or not samples:
+def _result(name: str, score: Score, error: float | None = None) -> list[str]:
+    accuracy, samples = score.accuracy, score.samples
+    if not samples:
         return [name, _percent(accuracy), _percent(error), "-", "-"]
     low, high = interval(accuracy * samples, samples)
     error = (accuracy * (1 - accuracy) / samples) ** 0.5 if error is None else error
@@ -232,7 +231,7 @@ def _pictures(found: Facts) -> list[Block]:
 
 
 def _confidence(found: Facts) -> list[Block]:
-    error, mean = found.contents.calibration_error, found.confidence
+    error, mean = found.contents.baseline.calibration_error, found.confidence
     told = "not measured" if error is None else f"{100 * error:.2f} points"
     rows = [
         [f"{one.low:g} to {one.high:g}", f"{one.count:,}", f"{one.correct:,}", f"{one.correct / one.count:.1%}"]
@@ -245,12 +244,11 @@ def _confidence(found: Facts) -> list[Block]:
 
 
 def _export(found: Facts) -> Terms:
-    parity, latency = (found.version.evidence.get(part) or {} for part in ("parity", "latency"))
-    compared = number(parity.get("samples"))
-    told = f"{gates.told(parity)}; {compared:,} held-out images compared" if compared else "not measured"
+    parity, latency = found.version.evidence.parity, found.version.evidence.latency
+    told = f"{parity}; {parity.samples:,} held-out images compared" if parity.samples else "not measured"
     rows: list[tuple[str, Inline]] = [("Parity", told)]
     if latency:
-        p50, p99, runs, threads = (_shown(latency.get(key)) for key in ("p50_ms", "p99_ms", "runs", "threads"))
+        p50, p99, runs, threads = map(_shown, latency.record().values())
         told = f"{p50} ms in the median, {p99} ms at the 99th percentile of {runs} runs with {threads} threads"
         rows.append(("Latency", f"{told}, on the machine that registered it"))
     rows += [(name, f"{size:,} bytes") for name, size in found.contents.sizes.items() if name.startswith("model")]
@@ -282,10 +280,6 @@ def _architecture(model: Any) -> str:
     return ", ".join(f"{key} {_shown(value)}" for key, value in flatten(model) if value is not None)
 
 
-def _temperature(found: Facts) -> float | None:
-    return number(found.contents.signature.get("temperature"))
-
-
 def _shown(value: Any) -> str:
     if value is None:
         return "not recorded"
@@ -299,5 +293,5 @@ def _percent(value: float | None) -> str:
 
 
 def _array(found: Facts) -> str:
-    kind = found.contents.signature.get("dtype")
-    return f"{_shown(kind)} [{', '.join(['N', *map(str, found.contents.shape)])}]"
+    signature = found.contents.signature
+    return f"{signature.dtype} [{', '.join(['N', *map(str, signature.shape)])}]"

@@ -1,7 +1,5 @@
-"""What the package of a version says of it, parsed and checked: results by class, configuration, environment, sizes."""
+"""What the package of a version says of it: results by class, configuration, environment, sizes."""
 
-import json
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -12,9 +10,13 @@ from registry.evidence import Evidence
 from registry.versions import Version
 from tailorbird import bins
 from tailorbird.errors import Corrupt
+from tailorbird.package import config, curves
+from tailorbird.package.baseline import Baseline
+from tailorbird.package.curves import Epoch
+from tailorbird.package.heldout import Heldout
+from tailorbird.package.signature import Signature
 
 T = TypeVar("T")
-_MISREAD = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -48,35 +50,23 @@ class Bin:
 
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """The small files of a package, and the sizes of all in bytes. `by_class` is empty where nothing was counted."""
+    """The small files of a package, and the sizes of all in bytes."""
 
     sizes: dict[str, int]
-    signature: dict[str, Any]
+    signature: Signature
+    baseline: Baseline
+    heldout: Heldout
     evidence: Evidence
     by_class: tuple[ByClass, ...]
     bins: tuple[Bin, ...]
-    calibration_error: float | None
+    epochs: Sequence[Epoch]
     config: dict[str, Any]
     config_text: str
     environment: str
 
     @property
     def classes(self) -> tuple[str, ...]:
-        return self.evidence.classes
-
-    @property
-    def shape(self) -> list[Any]:
-        shape = self.signature.get("shape")
-        return shape if isinstance(shape, list) else []
-
-    @property
-    def kind_of_input(self) -> str:
-        """What goes in, in words."""
-        if self.signature.get("kind") == "table":
-            columns = self.signature.get("columns")
-            return f"rows of {', '.join(map(str, columns))}" if isinstance(columns, list) else "rows of numbers"
-        height, width, *channels = self.shape or ("?", "?")
-        return f"{'colour' if channels else 'grey'} images of {height} × {width} pixels"
+        return self.signature.classes
 
 
 def read(registry: Registry, version: Version) -> Contents:
@@ -84,46 +74,35 @@ def read(registry: Registry, version: Version) -> Contents:
     manifest = packages.manifest(registry.blobs, version.manifest)
     versions.check(version, manifest)
     found = evidence.of(registry.blobs, version, ())
-    if found.problems:
+    if found.problems or not (found.signature and found.baseline and found.heldout):
         raise Corrupt(f"{version} has a damaged package: {found.problems[0]}")
+
+    def parsed(name: str, parse: Callable[[bytes], T]) -> T:
+        return understood(str(version), name, packages.file(registry.blobs, version.manifest, name), parse)
+
     return Contents(
-        sizes={name: entry["size"] for name, entry in manifest["files"].items()},
-        signature=parsed(registry, version, "signature.json", json_object),
+        sizes={name: entry.size for name, entry in manifest.files.items()},
+        signature=found.signature,
+        baseline=found.baseline,
+        heldout=found.heldout,
         evidence=found,
-        by_class=_by_class(found),
-        bins=parsed(registry, version, "baseline.json", _bins),
-        # the rows of versions that older releases registered do not have it, though their files do
-        calibration_error=parsed(registry, version, "baseline.json", _calibration_error),
-        config=parsed(registry, version, "config.yaml", yaml_object),
-        config_text=parsed(registry, version, "config.yaml", bytes.decode),
-        environment=parsed(registry, version, "environment.txt", bytes.decode),
+        by_class=_by_class(found.baseline, found.classes),
+        bins=_bins(found.baseline),
+        epochs=parsed(curves.FILE, curves.parse),
+        config=parsed(config.FILE, config.parse),
+        config_text=parsed(config.FILE, bytes.decode),
+        environment=parsed("environment.txt", bytes.decode),
     )
 
 
-def parsed(registry: Registry, version: Version, name: str, parse: Callable[[bytes], T]) -> T:
-    """One file of a version's package, parsed; what `parse` does not understand is Corrupt."""
-    return understood(str(version), name, packages.file(registry.blobs, version.manifest, name), parse)
-
-
 def understood(package: str, name: str, data: bytes, parse: Callable[[bytes], T]) -> T:
-    """The same for a file that was read already."""
-    import yaml
-
+    """One file of a package, parsed; what `parse` does not understand is Corrupt."""
     try:
         return parse(data)
-    except (*_MISREAD, yaml.YAMLError):
-        raise Corrupt(f"{package} has a damaged package: {name}: is not what stands under this name") from None
-
-
-def json_object(data: bytes) -> dict[str, Any]:
-    return dict(json.loads(data))
-
-
-def number(value: object) -> float | None:
-    """A finite number, or None for whatever else stands in a record."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return value
-    return None
+    except Corrupt as error:
+        raise Corrupt(f"{package} has a damaged package: {error}") from None
+    except UnicodeDecodeError:
+        raise Corrupt(f"{package} has a damaged package: {name}: is not UTF-8") from None
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -135,42 +114,25 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield f"{prefix}{key}", inner
 
 
-def _by_class(found: Evidence) -> tuple[ByClass, ...]:
-    if found.confusion is None:
-        return ()
-    predicted = [sum(column) for column in zip(*found.confusion, strict=True)]
+def _by_class(baseline: Baseline, classes: tuple[str, ...]) -> tuple[ByClass, ...]:
+    predicted = [sum(column) for column in zip(*baseline.confusion, strict=True)]
     return tuple(
-        ByClass(name, sum(row), row[index], predicted[index], _mistaken(index, row, found.classes))
-        for index, (name, row) in enumerate(zip(found.classes, found.confusion, strict=True))
+        ByClass(name, sum(row), row[index], predicted[index], _mistaken(index, row, classes))
+        for index, (name, row) in enumerate(zip(classes, baseline.confusion, strict=True))
+    )
+
+
+def _bins(baseline: Baseline) -> tuple[Bin, ...]:
+    """The bins that occur, over all predicted classes."""
+    cells = [[of_class[label] for of_class in baseline.bins.values() if label in of_class] for label in bins.LABELS]
+    lows, highs = (0.0, *bins.EDGES), (*bins.EDGES, 1.0)
+    return tuple(
+        Bin(low, high, count, sum(cell.correct for cell in here))
+        for low, high, here in zip(lows, highs, cells, strict=True)
+        if (count := sum(cell.count for cell in here))
     )
 
 
 def _mistaken(index: int, row: Sequence[int], classes: tuple[str, ...]) -> tuple[str, int] | None:
     most = max((other for other in range(len(row)) if other != index), key=row.__getitem__)
     return (classes[most], row[most]) if row[most] else None
-
-
-def _bins(data: bytes) -> tuple[Bin, ...]:
-    """The bins that occur, over all predicted classes."""
-    counted, correct = [0] * len(bins.LABELS), [0] * len(bins.LABELS)
-    for of_class in json_object(data).get("bins", {}).values():
-        for label, here in of_class.items():
-            place = bins.LABELS.index(label)
-            counted[place] += int(here["count"])
-            correct[place] += int(here["correct"])
-    lows, highs = (0.0, *bins.EDGES), (*bins.EDGES, 1.0)
-    return tuple(Bin(*one) for one in zip(lows, highs, counted, correct, strict=True) if one[2])
-
-
-def _calibration_error(data: bytes) -> float | None:
-    return number(json_object(data).get("calibration_error"))
-
-
-def yaml_object(data: bytes) -> dict[str, Any]:
-    """A mapping without aliases."""
-    import yaml
-
-    # an alias could make a value that holds itself, or one that grows without bound when it is written out
-    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(data, yaml.SafeLoader)):
-        raise ValueError("alias")
-    return {str(key): value for key, value in dict(yaml.safe_load(data)).items()}

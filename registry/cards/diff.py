@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from registry.cards import contents
-from registry.cards.contents import Contents, flatten, number
+from registry.cards.contents import Contents, flatten
 from registry.core import Registry
 from registry.versions import Version
 
@@ -20,8 +20,8 @@ class Pair:
     @property
     def difference(self) -> float | None:
         """b minus a, of numbers."""
-        a, b = number(self.a), number(self.b)
-        return None if a is None or b is None else b - a
+        numbers = all(isinstance(one, int | float) and not isinstance(one, bool) for one in (self.a, self.b))
+        return self.b - self.a if numbers else None
 
     def record(self) -> dict[str, Any]:
         known = {} if self.difference is None else {"difference": self.difference}
@@ -83,11 +83,11 @@ def between(registry: Registry, a: Version, b: Version) -> Diff:
     return Diff(
         a=str(a),
         b=str(b),
-        config=_differing(_flat(first.config), _flat(second.config)),
+        config=_differing(dict(flatten(first.config)), dict(flatten(second.config))),
         environment=_differing(_environment(first), _environment(second)),
-        data=_differing(_flat(a.lineage.get("data")), _flat(b.lineage.get("data"))),
+        data=_differing(_data(a), _data(b)),
         classes=Pair(list(first.classes), list(second.classes)),
-        metrics=_paired(dict(_metrics(a, first)), dict(_metrics(b, second))),
+        metrics=_paired(dict(_metrics(a)), dict(_metrics(b))),
         by_class=_by_class(first, second),
         sizes=_paired(first.sizes, second.sizes),
         images=_images(first, second),
@@ -107,8 +107,8 @@ def _differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Pair]:
     return {name: pair for name, pair in _paired(a, b).items() if pair.a != pair.b}
 
 
-def _flat(value: Any) -> dict[str, Any]:
-    return dict(flatten(value)) if isinstance(value, Mapping) else {}
+def _data(version: Version) -> dict[str, Any]:
+    return dict(flatten(version.lineage.record().get("data") or {}))
 
 
 def _environment(found: Contents) -> dict[str, str]:
@@ -117,19 +117,18 @@ def _environment(found: Contents) -> dict[str, str]:
     return {name: value for name, _, value in lines}
 
 
-def _metrics(version: Version, found: Contents) -> Iterator[tuple[str, float | None]]:
-    evidence = version.evidence
-    test, parity, latency = (evidence.get(part) or {} for part in ("test", "parity", "latency"))
-    yield "held_out_accuracy", number(evidence["accuracy"])
-    yield "held_out_standard_error", number(evidence.get("standard_error"))
-    yield "held_out_samples", number(evidence.get("samples"))
-    yield "test_accuracy", number(test.get("accuracy"))
-    yield "test_samples", number(test.get("samples"))
-    yield "calibration_error", found.calibration_error
-    yield "parity_agreement", number(parity.get("agreement"))
-    yield "parity_max_difference", number(parity.get("max_difference"))
-    yield "latency_p50_ms", number(latency.get("p50_ms"))
-    yield "latency_p99_ms", number(latency.get("p99_ms"))
+def _metrics(version: Version) -> Iterator[tuple[str, float | None]]:
+    figures = version.evidence
+    yield "held_out_accuracy", figures.accuracy
+    yield "held_out_standard_error", figures.standard_error
+    yield "held_out_samples", figures.samples
+    yield "test_accuracy", figures.test.accuracy
+    yield "test_samples", figures.test.samples
+    yield "calibration_error", figures.calibration_error
+    yield "parity_agreement", figures.parity.agreement
+    yield "parity_max_difference", figures.parity.max_difference
+    yield "latency_p50_ms", figures.latency.p50_ms if figures.latency else None
+    yield "latency_p99_ms", figures.latency.p99_ms if figures.latency else None
 
 
 def _by_class(a: Contents, b: Contents) -> dict[str, dict[str, Pair]]:

@@ -1,6 +1,5 @@
 """Facts: all that the registry knows of one version, gathered to be told in a model card."""
 
-import json
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from registry.cards import contents
 from registry.cards.contents import Contents
 from registry.core import Registry
 from registry.versions import Version
+from tailorbird.package.curves import Epoch
 
 PICTURES = ("confusion.png", "curves.png")
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -45,22 +45,21 @@ class Facts:
 
     version: Version
     contents: Contents
-    curves: list[dict[str, Any]]
     pictures: dict[str, bytes]
     tags: dict[str, str]
     record: Record
 
     @property
-    def kept(self) -> dict[str, Any]:
-        """The line of the curves that the weights are of."""
-        epoch = self.version.lineage.get("epoch")
-        return next((line for line in self.curves if line.get("epoch") == epoch), {})
+    def kept(self) -> Epoch | None:
+        """The epoch that the weights are of, where that is known."""
+        epoch = self.version.lineage.epoch
+        return next((one for one in self.contents.epochs if one.epoch == epoch), None)
 
     @property
     def confidence(self) -> float | None:
         """The mean confidence of the answers to the held-out images."""
-        heldout = self.contents.evidence.heldout
-        return None if heldout is None else contents.number(float(heldout.probabilities.max(1).mean()))
+        mean = float(self.contents.heldout.probabilities.max(1).mean())
+        return mean if math.isfinite(mean) else None
 
 
 def gather(registry: Registry, version: Version) -> Facts:
@@ -69,7 +68,6 @@ def gather(registry: Registry, version: Version) -> Facts:
     return Facts(
         version=version,
         contents=found,
-        curves=contents.parsed(registry, version, "curves.json", lambda data: [dict(one) for one in json.loads(data)]),
         pictures=_pictures(registry, version),
         tags=versions.tags(registry, version),
         record=_record(registry, version, gates.split(found.evidence)),

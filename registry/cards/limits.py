@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 
-from registry.cards.contents import ByClass, number
+from registry.cards.contents import ByClass
 from registry.cards.facts import Facts, interval
 from tailorbird.pages.document import Inline
 
@@ -47,9 +47,8 @@ def _weakest(found: Facts) -> Iterator[str]:
 
 
 def _unseen(found: Facts) -> Iterator[str]:
-    thing = "row" if found.contents.signature.get("kind") == "table" else "image"
-    data = found.version.lineage.get("data")
-    name = data.get("name") if isinstance(data, dict) else None
+    thing, data = found.contents.signature.thing, found.version.lineage.data
+    name = data.name if data else None
     yield (
         f"Every {thing} gets one of these {len(found.contents.classes)} classes, also one that shows none of them: "
         f"the probabilities add up to 1 over these classes alone."
@@ -61,13 +60,13 @@ def _unseen(found: Facts) -> Iterator[str]:
     )
     if thing == "image":
         yield (
-            f"Images of other sizes and colour modes are brought to {found.contents.kind_of_input} before they are "
+            f"Images of other sizes and colour modes are brought to {found.contents.signature.input} before they are "
             f"judged; what is lost on the way was not measured."
         )
 
 
 def _confidence(found: Facts) -> Iterator[str]:
-    error, accuracy = found.contents.calibration_error, found.version.evidence["accuracy"]
+    error, accuracy = found.contents.baseline.calibration_error, found.version.evidence.accuracy
     if error is None:
         yield "Calibration was not measured: confidence must not be read as a probability of being right."
     elif error > OFF:
@@ -100,12 +99,10 @@ def _few(by_class: tuple[ByClass, ...]) -> Iterator[str]:
 
 
 def _splits(found: Facts) -> Iterator[str]:
-    held, test = found.version.evidence, found.version.evidence.get("test") or {}
-    figures = [number(part.get(key)) for part in (held, test) for key in ("accuracy", "samples")]
-    known = [one for one in figures if one is not None]
-    if len(known) < len(figures) or not (known[1] and known[3]):
+    held, test = found.version.evidence, found.version.evidence.test
+    accuracy, samples, tested, tests = held.accuracy, held.samples, test.accuracy, test.samples
+    if not (samples and tests):
         return
-    accuracy, samples, tested, tests = known
     error = math.sqrt(accuracy * (1 - accuracy) / samples + tested * (1 - tested) / tests)
     if accuracy - tested > 2 * error:
         yield (
@@ -124,9 +121,7 @@ def _worn(found: Facts) -> Iterator[str]:
 
 
 def _unmeasured(found: Facts) -> Iterator[str]:
-    if not found.contents.by_class:
-        yield "Results by class were not recorded."
-    if found.version.evidence.get("latency") is None:
+    if found.version.evidence.latency is None:
         yield "Latency was not measured when it was registered."
     yield (
         "No figure here is broken down by anything but class: whether it does worse for some people, places or devices "

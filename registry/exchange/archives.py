@@ -14,11 +14,11 @@ from pathlib import Path
 
 from registry import packages
 from registry.exchange import carried
-from registry.exchange.carried import Carried, Manifest, Readable
-from registry.packages import MANIFEST
+from registry.exchange.carried import Carried, Readable
 from registry.storage.blobs import BlobStore
 from registry.storage.files import write_chunks
 from tailorbird.errors import Corrupt, InvalidInput
+from tailorbird.package.manifest import MANIFEST, Manifest, shown
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz")
 GZIP = b"\x1f\x8b"
@@ -56,17 +56,17 @@ def is_archive(path: Path) -> bool:
 def read(path: Path) -> Carried:
     """Read an archive; raises Corrupt where it is anything but a whole package."""
     with _unpacked(path) as stream:
-        manifest = carried.parse(_first(stream))
-        return Carried(manifest, _files(stream, manifest))
+        digest, manifest = carried.parse(_first(stream))
+        return Carried(digest, manifest, _files(stream, manifest))
 
 
 def _packed(blobs: BlobStore, digest: str) -> Iterator[bytes]:
-    files = packages.manifest(blobs, digest)["files"]
+    files = packages.manifest(blobs, digest).files
     about = blobs.get(digest)
     yield from _entry(MANIFEST, len(about), [about])
     for name, promised in files.items():
         with packages.named(name):
-            yield from _entry(name, promised["size"], blobs.chunks(promised["sha256"]))
+            yield from _entry(name, promised.size, blobs.chunks(promised.sha256))
     yield _END * 2
 
 
@@ -104,7 +104,7 @@ def _unpacked(path: Path) -> Iterator[Readable]:
 def _first(stream: Readable) -> bytes:
     header = _header(stream)
     if header is None or header.name != MANIFEST:
-        begins = "is empty" if header is None else f"begins with {carried.shown(header.name)}"
+        begins = "is empty" if header is None else f"begins with {shown(header.name)}"
         raise Corrupt(f"it {begins}, not with {MANIFEST}: `tailorbird registry export --archive` writes that first")
     carried.check_small(MANIFEST, header.size)
     return _block(stream, MANIFEST, header.size)
@@ -140,7 +140,7 @@ def _header(stream: Readable) -> tarfile.TarInfo | None:
         raise Corrupt("it has a damaged header, or is no archive") from None
     if header.type != tarfile.REGTYPE:
         kind = KINDS.get(header.type, "of a kind that no package holds")
-        raise Corrupt(f"{carried.shown(header.name)} is {kind}, not a plain file")
+        raise Corrupt(f"{shown(header.name)} is {kind}, not a plain file")
     return header
 
 

@@ -6,9 +6,7 @@ names the entry.
 """
 
 import hashlib
-import json
 import os
-import re
 import stat
 from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
@@ -18,15 +16,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from registry import names
-from registry.packages import MANIFEST, OPTIONAL, REQUIRED
 from registry.storage.blobs import CHUNK
 from tailorbird.errors import Corrupt, InvalidInput
+from tailorbird.package.manifest import MANIFEST, Entry, Manifest, shown
+from tailorbird.package.record import json_object
 
 LARGEST_JSON = 2**20
 LARGEST = 2**30
 """Bytes of all files of a package together: an import holds them in memory."""
 DEEPEST = 32
-_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 class Readable(Protocol):
@@ -35,50 +33,30 @@ class Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-@dataclass(frozen=True)
-class Entry:
-    """Which bytes are promised: their SHA-256 sum in hexadecimal, and how many."""
-
-    sha256: str
-    size: int
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """`manifest.json`, understood: which files there are, and what is said of them. `digest` is its own sum."""
-
-    digest: str
-    model: str
-    created: str
-    evidence: dict[str, Any]
-    lineage: dict[str, Any]
-    files: dict[str, Entry]
-
-
 @dataclass(frozen=True, eq=False)
 class Carried:
-    """A whole package, every file as its manifest says; `number` is that of its version, where the form knows it."""
+    """A whole package, every file as its manifest says, which has the SHA-256 sum `digest`; `number` is that of its
+    version, where the form knows it."""
 
+    digest: str
     manifest: Manifest
     files: dict[str, bytes]
     number: int | None = None
 
 
-def parse(data: bytes) -> Manifest:
-    """Understand a manifest."""
-    found = json_object(MANIFEST, data)
-    model, created = found.get("model"), found.get("created")
-    if not (isinstance(model, str) and isinstance(created, str)):
-        raise Corrupt(f"{MANIFEST} does not say which model it is of and when it was made")
-    _check_plain({"created": created, "lineage": found.get("lineage"), "evidence": found.get("evidence")})
-    return Manifest(
-        digest=hashlib.sha256(data).hexdigest(),
-        model=_model(model),
-        created=created,
-        evidence=_mapping(MANIFEST, found, "evidence"),
-        lineage=_mapping(MANIFEST, found, "lineage"),
-        files=_entries(_mapping(MANIFEST, found, "files")),
-    )
+def parse(data: bytes) -> tuple[str, Manifest]:
+    """Understand a manifest; its own SHA-256 sum comes with it."""
+    content = json_object(MANIFEST, data)
+    _check_plain([content.get(key) for key in ("created", "lineage", "evidence")])
+    manifest = Manifest.of(content)
+    try:
+        names.check("model", manifest.model)
+    except InvalidInput as error:
+        raise Corrupt(f"{MANIFEST}: {error}") from None
+    total = sum(entry.size for entry in manifest.files.values())
+    if total > LARGEST:
+        raise Corrupt(f"its files have {total:,} bytes in all; accepted: at most {LARGEST:,}")
+    return hashlib.sha256(data).hexdigest(), manifest
 
 
 def promised(name: str, files: Mapping[str, Entry]) -> Entry:
@@ -130,31 +108,6 @@ def check_small(name: str, size: int) -> None:
         raise Corrupt(f"{name} has {size:,} bytes; accepted: at most {LARGEST_JSON:,}")
 
 
-def json_object(name: str, data: bytes) -> dict[str, Any]:
-    """A JSON object in a file."""
-    try:
-        found = json.loads(data)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise Corrupt(f"{name} is not a JSON object")
-    return found
-
-
-def entry(name: str, sha256: Any, size: Any) -> Entry:
-    """What is promised of a file."""
-    if not (isinstance(sha256, str) and _DIGEST.fullmatch(sha256)):
-        raise Corrupt(f"{name} is promised without a SHA-256 sum")
-    if not (isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= LARGEST):
-        raise Corrupt(f"{name} is promised without a size from 0 to {LARGEST:,} bytes")
-    return Entry(sha256, size)
-
-
-def shown(name: str) -> str:
-    """A name that somebody else chose, as messages show it."""
-    return repr(name if len(name) <= 64 else name[:61] + "...")
-
-
 @contextmanager
 def opened(path: Path, name: str) -> Iterator[FileIO]:
     """A plain file: a link is not followed, and nothing waits for the other end of a pipe."""
@@ -172,36 +125,6 @@ def opened(path: Path, name: str) -> Iterator[FileIO]:
             yield file
     finally:
         os.close(descriptor)
-
-
-def _entries(files: Mapping[str, Any]) -> dict[str, Entry]:
-    for name in sorted(files.keys() - REQUIRED - OPTIONAL):
-        raise Corrupt(f"{MANIFEST} names {shown(name)}, which is no file of a package")
-    for name in sorted(REQUIRED - files.keys()):
-        raise Corrupt(f"{MANIFEST} does not name {name}, which every package has")
-    found = {}
-    for name, promised in files.items():
-        if not isinstance(promised, dict):
-            raise Corrupt(f"{name} is promised without a SHA-256 sum")
-        found[name] = entry(name, promised.get("sha256"), promised.get("size"))
-    total = sum(one.size for one in found.values())
-    if total > LARGEST:
-        raise Corrupt(f"its files have {total:,} bytes in all; accepted: at most {LARGEST:,}")
-    return found
-
-
-def _model(name: str) -> str:
-    try:
-        return names.check("model", name)
-    except InvalidInput as error:
-        raise Corrupt(f"{MANIFEST}: {error}") from None
-
-
-def _mapping(name: str, found: Mapping[str, Any], key: str) -> dict[str, Any]:
-    value = found.get(key)
-    if not isinstance(value, dict):
-        raise Corrupt(f"{name} has no {key}")
-    return value
 
 
 def _check_plain(value: Any, depth: int = DEEPEST) -> None:

@@ -6,16 +6,19 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from registry import evidence, packages, versions
+from registry import packages, versions
 from registry.core import Registry
 from registry.exchange import archives, carried, oci
-from registry.exchange.carried import Carried, Manifest
-from registry.packages import MANIFEST
+from registry.exchange.carried import Carried
 from registry.storage.files import flush, make_folder, told
 from registry.versions import Version
 from tailorbird.errors import Corrupt, InvalidInput
+from tailorbird.package.baseline import Baseline
+from tailorbird.package.lineage import Origin
+from tailorbird.package.manifest import MANIFEST
+from tailorbird.package.measurements import Measurements
 
 Form = Literal["folder", "archive", "oci"]
 
@@ -51,14 +54,14 @@ def import_version(registry: Registry, path: Path, who: str, model: str | None =
     """
     try:
         found = _read(path)
-        measured = _measured(found)
+        _check_figures(found)
     except Corrupt as error:
         raise InvalidInput(str(path), str(error)) from None
     except OSError as error:
         raise InvalidInput(str(path), f"cannot be read: {error.strerror}") from None
     about = found.manifest
-    lineage = {**about.lineage, "origin": _origin(about, found.number)}
-    return versions.register(registry, about.model if model is None else model, found.files, measured, lineage, who)
+    lineage = about.lineage.model_copy(update={"origin": _origin(found)})
+    return versions.register(registry, model or about.model, found.files, about.evidence, lineage, who)
 
 
 def _read(path: Path) -> Carried:
@@ -75,7 +78,7 @@ def _read(path: Path) -> Carried:
 
 
 def _read_folder(folder: Path) -> Carried:
-    manifest = carried.parse(carried.small_file(folder / MANIFEST, MANIFEST))
+    digest, manifest = carried.parse(carried.small_file(folder / MANIFEST, MANIFEST))
     found = set()
     for path in folder.iterdir():
         if path.name != MANIFEST:
@@ -83,34 +86,27 @@ def _read_folder(folder: Path) -> Carried:
             found.add(path.name)
     carried.check_complete(found, manifest.files)
     files = {name: carried.take_file(folder / name, name, one) for name, one in manifest.files.items()}
-    return Carried(manifest, files)
+    return Carried(digest, manifest, files)
 
 
-def _measured(found: Carried) -> dict[str, Any]:
-    """What only the manifest knows of the measurements; what the files know too must be what they say."""
+def _check_figures(found: Carried) -> None:
+    """What the manifest says of the measurements and the files know too must be what they say."""
     said = found.manifest.evidence
-    measured: dict[str, Any] = {key: said[key] for key in ("parity", "latency") if key in said}
-    try:
-        gathered = evidence.gathered(found.files, measured)
-    except (InvalidInput, OverflowError) as error:
-        raise Corrupt(f"what was measured of it is not understood: {str(error)[:200]}") from None
-    for key, value in said.items():
-        if gathered.get(key) != value:
-            raise Corrupt(f"{MANIFEST} says {key} {_short(value)}, and baseline.json {_short(gathered.get(key))}")
-    return measured
+    known = Measurements.of_package(Baseline.parse(found.files[Baseline.file]), said)
+    for name in Measurements.model_fields:
+        if getattr(said, name) != getattr(known, name):
+            raise Corrupt(f"{MANIFEST} says {name} {getattr(said, name)}, and {Baseline.file} {getattr(known, name)}")
 
 
-def _origin(about: Manifest, number: int | None) -> dict[str, Any]:
-    origin: dict[str, Any] = {"model": about.model, "manifest": about.digest, "created": about.created}
-    if number is not None:
-        origin["number"] = number
-    if "origin" in about.lineage:  # it was carried before
-        origin["origin"] = about.lineage["origin"]
-    return origin
-
-
-def _short(value: Any) -> str:
-    return repr(value)[:64]
+def _origin(found: Carried) -> Origin:
+    about = found.manifest
+    return Origin(
+        model=about.model,
+        manifest=found.digest,
+        created=about.created,
+        number=found.number,
+        origin=about.lineage.origin,  # it was carried before
+    )
 
 
 @contextmanager

@@ -14,11 +14,12 @@ from typing import Any
 
 from registry import packages
 from registry.exchange import carried
-from registry.exchange.carried import Carried, Entry
-from registry.packages import MANIFEST
+from registry.exchange.carried import Carried
 from registry.storage.blobs import BlobStore
 from registry.storage.files import flush, write_chunks
 from tailorbird.errors import Corrupt
+from tailorbird.package.manifest import MANIFEST, Entry, Manifest, shown
+from tailorbird.package.record import encode, json_object
 
 LAYOUT, INDEX = "oci-layout", "index.json"
 LAYOUT_VERSION = "1.0.0"
@@ -40,10 +41,10 @@ def write(blobs: BlobStore, digest: str, number: int, folder: Path) -> None:
     """Write a stored package as a new layout, flushed to the disk."""
     about = packages.manifest(blobs, digest)
     config = _descriptor(MANIFEST_TYPE, digest, len(blobs.get(digest)))
-    image = packages.encode(_image(about, config, number))
+    image = encode(_image(about, config, number))
     held = folder / "blobs" / "sha256"
     held.mkdir(parents=True)
-    for name, sha256 in {MANIFEST: digest, **{name: one["sha256"] for name, one in about["files"].items()}}.items():
+    for name, sha256 in {MANIFEST: digest, **{name: one.sha256 for name, one in about.files.items()}}.items():
         if not (held / sha256).exists():  # two files may have the same bytes
             with packages.named(name):
                 write_chunks(held / sha256, blobs.chunks(sha256))
@@ -51,7 +52,7 @@ def write(blobs: BlobStore, digest: str, number: int, folder: Path) -> None:
     write_chunks(held / sha256, [image])
     named = {**_descriptor(IMAGE_TYPE, sha256, len(image), {REFERENCE: str(number)}), "artifactType": ARTIFACT_TYPE}
     index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [named]}
-    write_chunks(folder / INDEX, [packages.encode(index)])
+    write_chunks(folder / INDEX, [encode(index)])
     write_chunks(folder / LAYOUT, [json.dumps({"imageLayoutVersion": LAYOUT_VERSION}).encode()])
     for made in (held, held.parent, folder):
         flush(made)
@@ -67,7 +68,7 @@ def read(folder: Path) -> Carried:
 
     What else lies in its folder is not read: the format allows blobs that nothing names.
     """
-    layout = carried.json_object(LAYOUT, carried.small_file(folder / LAYOUT, LAYOUT))
+    layout = json_object(LAYOUT, carried.small_file(folder / LAYOUT, LAYOUT))
     if layout.get("imageLayoutVersion") != LAYOUT_VERSION:
         raise Corrupt(f"{LAYOUT} is not of version {LAYOUT_VERSION}")
     for part in ("blobs", "blobs/sha256"):
@@ -76,20 +77,20 @@ def read(folder: Path) -> Carried:
     image = _named_image(folder)
     config = _promised(MANIFEST, image.get("config"))
     carried.check_small(MANIFEST, config.size)
-    manifest = carried.parse(_blob(folder, MANIFEST, config))
+    digest, manifest = carried.parse(_blob(folder, MANIFEST, config))
     layers = _layers(image)
     for name, layer in layers.items():
         if layer != carried.promised(name, manifest.files):
             raise Corrupt(f"{name} is another file in {_IMAGE} than in {MANIFEST}")
     carried.check_complete(layers.keys(), manifest.files)
     files = {name: _blob(folder, name, layer) for name, layer in layers.items()}
-    return Carried(manifest, files, _number(image))
+    return Carried(digest, manifest, files, _number(image))
 
 
-def _image(about: Mapping[str, Any], config: Mapping[str, Any], number: int) -> dict[str, Any]:
+def _image(about: Manifest, config: Mapping[str, Any], number: int) -> dict[str, Any]:
     layers = [
-        _descriptor(FILE_TYPES.get(Path(name).suffix, ANY_TYPE), one["sha256"], one["size"], {TITLE: name})
-        for name, one in about["files"].items()
+        _descriptor(FILE_TYPES.get(Path(name).suffix, ANY_TYPE), one.sha256, one.size, {TITLE: name})
+        for name, one in about.files.items()
     ]
     return {
         "schemaVersion": 2,
@@ -97,7 +98,7 @@ def _image(about: Mapping[str, Any], config: Mapping[str, Any], number: int) -> 
         "artifactType": ARTIFACT_TYPE,
         "config": config,
         "layers": layers,
-        "annotations": {TITLE: about["model"], NUMBER: str(number), CREATED: about["created"]},
+        "annotations": {TITLE: about.model, NUMBER: str(number), CREATED: about.created},
     }
 
 
@@ -110,12 +111,12 @@ def _descriptor(
 
 def _named_image(folder: Path) -> dict[str, Any]:
     """The manifest of the one artifact in a layout."""
-    named = carried.json_object(INDEX, carried.small_file(folder / INDEX, INDEX)).get("manifests")
+    named = json_object(INDEX, carried.small_file(folder / INDEX, INDEX)).get("manifests")
     if not (isinstance(named, list) and len(named) == 1):
         raise Corrupt(f"{INDEX} must name one package, not {len(named) if isinstance(named, list) else 'none'}")
     promised = _promised(_IMAGE, named[0])
     carried.check_small(_IMAGE, promised.size)
-    image = carried.json_object(_IMAGE, _blob(folder, _IMAGE, promised))
+    image = json_object(_IMAGE, _blob(folder, _IMAGE, promised))
     if image.get("artifactType") != ARTIFACT_TYPE:
         raise Corrupt(f"what {INDEX} names is no {ARTIFACT_TYPE}")
     return image
@@ -131,8 +132,8 @@ def _layers(image: Mapping[str, Any]) -> dict[str, Entry]:
         if not isinstance(name, str):
             raise Corrupt(f"{_IMAGE} has a layer without a name")
         if name in found:
-            raise Corrupt(f"{carried.shown(name)} is in it twice")
-        found[name] = _promised(carried.shown(name), layer)
+            raise Corrupt(f"{shown(name)} is in it twice")
+        found[name] = _promised(shown(name), layer)
     return found
 
 
@@ -140,7 +141,8 @@ def _promised(name: str, descriptor: Any) -> Entry:
     if not isinstance(descriptor, dict):
         raise Corrupt(f"{name} is not described")
     algorithm, digest = str(descriptor.get("digest")).partition(":")[::2]
-    return carried.entry(name, digest if algorithm == _SHA256 else None, descriptor.get("size"))
+    promised = {"sha256": digest if algorithm == _SHA256 else None, "size": descriptor.get("size")}
+    return Entry.of(promised, name)
 
 
 def _annotations(described: Any) -> Mapping[str, Any]:

@@ -16,6 +16,8 @@ import sqlalchemy as sa
 
 from registry import packages, versions
 from registry.core import Registry
+from tailorbird.package.lineage import Lineage
+from tailorbird.package.measurements import Export, Parity
 from tailorbird.settings import PREFIX, Settings
 from tests import s3, stores
 
@@ -89,7 +91,10 @@ def package_files():
     """Makes the files of a package. They are small, and those that no test looks at are one and the same blob."""
 
     def make(accuracy=0.9, weights=b"weights", samples=1000, **more):
-        signature = {"kind": "image", "shape": [28, 28], "dtype": "uint8", "classes": ["cat", "dog"]}
+        signature = {
+            "kind": "image", "shape": [28, 28], "dtype": "uint8", "classes": ["cat", "dog"], "columns": None,
+            "objective": "binary", "temperature": 1.0,
+        }  # fmt: skip
         confidence = max(accuracy - 0.02, 0.52)
         judged, confusion = heldout(round(accuracy * samples), samples, confidence)
         baseline = {
@@ -98,6 +103,7 @@ def package_files():
             "samples": samples,
             "calibration_error": round(abs(confidence - accuracy), 6),
             "confusion": confusion,
+            "bins": {},
             "test": {"accuracy": 0.8, "samples": 50},
         }
         return {
@@ -119,8 +125,8 @@ def register(package_files):
 
     def add(registry, model="fashion", *, accuracy=0.9, weights=b"weights", **parity):
         files = package_files(accuracy, weights)
-        measured = {"parity": {**EXACT, **parity}}
-        return versions.register(registry, model, files, measured, {"sweep": "fashion-1"}, who="ada")
+        export = Export(parity=Parity(**{**EXACT, **parity}))
+        return versions.register(registry, model, files, export, Lineage(sweep="fashion-1"), who="ada")
 
     return add
 

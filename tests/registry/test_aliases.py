@@ -12,6 +12,8 @@ from registry.core import Registry
 from registry.history import Move
 from registry.requests import Promotion, Rollback
 from tailorbird.errors import Conflict, InvalidInput, NotFound, Refused
+from tailorbird.package.lineage import Lineage
+from tailorbird.package.measurements import Export, Parity
 from tailorbird.settings import SQLITE, Settings
 from tests import stores
 
@@ -242,8 +244,8 @@ def test_another_split_has_judged_nothing(registry, register, package_files):
     register(registry)
     promote(registry, 1)
     files = package_files(0.95, samples=940)  # the champion was right on the first 900 of these
-    measured = {"parity": {"agreement": 1.0, "max_difference": 0.0, "samples": 940}}
-    versions.register(registry, "fashion", files, measured, {}, who="ada")
+    export = Export(parity=Parity(agreement=1.0, max_difference=0.0, samples=940))
+    versions.register(registry, "fashion", files, export, Lineage(), who="ada")
     move = promote(registry, 2, force=True)
     assert {gate["name"]: gate["measured"] for gate in move.gates}["champion"]["judged_before"] == 0
     assert len({verdict["split"] for verdict in verdicts(registry)}) == 2

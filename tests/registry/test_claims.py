@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from registry import aliases, claims, history, versions
-from registry.heldout import Heldout
 from registry.requests import Promotion
 from tailorbird.errors import Refused
+from tailorbird.package.heldout import Heldout
 from tests import packages
+from tests.packages import ABOUT
 
 CLASSES = ("cat", "dog")
 
@@ -24,17 +25,17 @@ def answered(right=35, samples=40, confidence=0.9):
     return Heldout(np.zeros((samples, 16), np.uint8), probabilities, labels)
 
 
-TRUE = {"accuracy": 0.875, "samples": 40, "calibration_error": 0.025}
+TRUE = ABOUT.evidence.model_copy(update={"accuracy": 0.875, "samples": 40, "calibration_error": 0.025})
 CONFUSION = [[18, 2], [3, 17]]
 
 
 def denied(heldout=None, confusion=CONFUSION, kept=None, **baseline):
-    said = {"baseline.json": {**TRUE, **baseline}, "the registry": {**TRUE, **(kept or {})}}
+    said = {"baseline.json": TRUE.model_copy(update=baseline), "the registry": TRUE.model_copy(update=kept or {})}
     return list(claims.denied(heldout or answered(), CLASSES, confusion, said))
 
 
 def test_figures_that_are_those_of_the_answers_are_not_denied():
-    assert denied() == denied(confusion=None) == denied(accuracy=0.875 + 9e-7) == []
+    assert denied() == denied(accuracy=0.875 + 9e-7) == []
     assert denied(calibration_error=None, kept={"calibration_error": None}) == []
 
 
@@ -45,11 +46,8 @@ def test_figures_that_are_those_of_the_answers_are_not_denied():
         ({"accuracy": 0.5}, "accuracy 50% of 40 images, the answers in heldout.npy give 87.5% of 40"),
         ({"accuracy": 0.875002}, "accuracy 87.5002% of 40 images, the answers in heldout.npy give 87.5% of 40"),
         ({"samples": 4000}, "accuracy 87.5% of 4000 images, the answers in heldout.npy give 87.5% of 40"),
-        ({"accuracy": math.nan}, "accuracy nan of 40 images, the answers in heldout.npy give 87.5% of 40"),
-        ({"accuracy": None}, "accuracy None of 40 images, the answers in heldout.npy give 87.5% of 40"),
-        ({"accuracy": "0.875"}, "accuracy '0.875' of 40 images, the answers in heldout.npy give 87.5% of 40"),
+        ({"accuracy": math.nan}, "accuracy nan% of 40 images, the answers in heldout.npy give 87.5% of 40"),
         ({"calibration_error": 0.001}, "calibration error 0.001, the answers in heldout.npy give 0.025"),
-        ({"calibration_error": 10**400}, f"calibration error 1{'0' * 39}, the answers in heldout.npy give 0.025"),
     ],
 )
 def test_a_figure_that_the_answers_deny_is_told_beside_theirs(claim, told):
@@ -94,7 +92,13 @@ def test_the_figures_are_those_that_training_measures(seed, samples, classes):
     probabilities = scores / scores.sum(1, keepdims=True)
     labels = random.integers(0, classes, samples)
     measured = Classification(labels, probabilities, probabilities)
-    told = {"accuracy": measured.accuracy, "samples": samples, "calibration_error": measured.calibration_error}
+    told = TRUE.model_copy(
+        update={
+            "accuracy": measured.accuracy,
+            "samples": samples,
+            "calibration_error": measured.calibration_error,
+        }
+    )
     held = Heldout(np.zeros((samples, 16), np.uint8), probabilities, labels.astype(np.int32))
     names = [str(number) for number in range(classes)]
     assert list(claims.denied(held, names, measured.confusion().tolist(), {"baseline.json": told})) == []
@@ -141,12 +145,12 @@ def test_a_row_that_was_changed_with_its_manifest_is_denied(local, unlock):
     from registry import schema
 
     version = packages.register(local)
-    evidence = {**version.evidence, "accuracy": 0.99}
-    manifest = {**stored.manifest(local.blobs, version.manifest), "evidence": evidence}
+    evidence = version.evidence.model_copy(update={"accuracy": 0.99})
+    manifest = stored.manifest(local.blobs, version.manifest).model_copy(update={"evidence": evidence})
     unlock(local, "versions")
     with local.atomic() as connection:
-        digest = local.blobs.put(stored.encode(manifest))
-        connection.execute(schema.versions.update().values(evidence=evidence, manifest=digest))
+        digest = local.blobs.put(manifest.encode())
+        connection.execute(schema.versions.update().values(evidence=evidence.record(), manifest=digest))
     told = "the registry says accuracy 99% of 60 images, the answers in heldout.npy give 83.3333% of 60"
     assert versions.verify(local, versions.resolve(local, "pets:1")) == [told]
     with pytest.raises(Refused, match=f"does not verify: {told}"):

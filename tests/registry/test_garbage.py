@@ -29,8 +29,8 @@ def listed(registry):
 
 
 def package(registry, version):
-    files = packages.manifest(registry.blobs, version.manifest)["files"]
-    return {version.manifest, *(entry["sha256"] for entry in files.values())}
+    files = packages.manifest(registry.blobs, version.manifest).files
+    return {version.manifest, *(entry.sha256 for entry in files.values())}
 
 
 def delete(registry, number):
@@ -137,7 +137,7 @@ def test_a_live_manifest_that_cannot_be_read_stops_it(registry, register, how):
 def test_a_damaged_file_stops_nothing(registry, register):
     version = register(registry)
     before = listed(registry)
-    damaged = packages.manifest(registry.blobs, version.manifest)["files"]["model.onnx"]["sha256"]
+    damaged = packages.manifest(registry.blobs, version.manifest).files["model.onnx"].sha256
     stores.damage(registry.blobs, damaged, "flipped")
     assert garbage.collect(registry, age=NONE).deleted == 0
     assert listed(registry) == before
@@ -299,7 +299,7 @@ def test_a_package_that_is_collected_again_and_again_is_given_up_with_a_sentence
 
 def test_a_single_file_that_is_collected_before_the_row_is_noticed(registry, register, monkeypatch):
     weights = register(registry, weights=b"other")
-    [mine] = {entry["sha256"] for entry in [packages.manifest(registry.blobs, weights.manifest)["files"]["model.onnx"]]}
+    [mine] = {packages.manifest(registry.blobs, weights.manifest).files["model.onnx"].sha256}
     puts = between(monkeypatch, packages, "put", lambda: registry.blobs.delete([mine]))
     register(registry, weights=b"other")
     assert len(puts) == 2 and whole(registry)

@@ -10,8 +10,10 @@ from scipy.stats import binomtest
 
 from registry import paired
 from registry.evidence import Evidence
-from registry.heldout import Heldout
 from registry.paired import Paired
+from tailorbird.package.heldout import Heldout
+from tailorbird.package.signature import Signature
+from tests.packages import ABOUT
 
 CLASSES = ("cat", "dog", "owl")
 COUNTS = st.integers(0, 60)
@@ -23,7 +25,8 @@ def version(ids, answers, labels, classes=CLASSES):
     rows = np.zeros((len(ids), 16), np.uint8)
     rows[:, :4] = np.array(ids, "<i4").reshape(-1, 1).view("u1")
     heldout = Heldout(rows, np.eye(len(classes), dtype=np.float32)[answers], np.array(labels, np.int32))
-    return Evidence("fashion", 1, 0.9, len(ids), None, {}, None, 1, classes, None, heldout)
+    signature = Signature.model_construct(classes=classes)
+    return Evidence("fashion", 1, ABOUT.evidence, signature=signature, heldout=heldout)
 
 
 def table(shared):

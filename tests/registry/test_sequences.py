@@ -18,6 +18,8 @@ from registry import aliases, garbage, history, holds, packages, schema, version
 from registry.core import Registry
 from registry.requests import Promotion, Rollback
 from tailorbird.errors import TailorbirdError
+from tailorbird.package.lineage import Lineage
+from tailorbird.package.measurements import Export, Parity
 
 WINDOW = 2
 
@@ -145,8 +147,8 @@ class Books:
 
 def register(registry, package_files, model, accuracy, sound, weights):
     files = package_files(accuracy, b"weights %d" % weights)
-    parity = {"agreement": 1.0 if sound else 0.5, "max_difference": 0.0, "samples": 10}
-    return "registered", versions.register(registry, model, files, {"parity": parity}, {}, who="ada").number
+    export = Export(parity=Parity(agreement=1.0 if sound else 0.5, max_difference=0.0, samples=10))
+    return "registered", versions.register(registry, model, files, export, Lineage(), who="ada").number
 
 
 def promote(registry, _, model, number, **more):
@@ -195,7 +197,7 @@ def seen(registry):
     with registry.reading() as connection:
         rows = {name: [tuple(row) for row in connection.execute(query)] for name, query in queries.items()}
     return {
-        "versions": [(one.model, one.number, one.evidence["accuracy"], list(one.aliases)) for one in known],
+        "versions": [(one.model, one.number, one.evidence.accuracy, list(one.aliases)) for one in known],
         **rows,
     }
 

@@ -12,10 +12,13 @@ from registry.exchange import carrying
 from registry.names import Reference
 from registry.requests import Promotion
 from tailorbird.errors import Corrupt, InvalidInput, NotFound, Refused, Unavailable
+from tailorbird.package.lineage import Lineage
+from tailorbird.package.measurements import Export, Latency, Parity
 from tests import stores
+from tests.packages import ABOUT
 
-PARITY = {"agreement": 1.0, "max_difference": 3e-7, "samples": 100}
-MEASURED = {"parity": PARITY}
+PARITY = Parity(agreement=1.0, max_difference=3e-7, samples=100)
+EXPORT = Export(parity=PARITY)
 
 
 def numbers(registry, model="fashion"):
@@ -31,7 +34,7 @@ def rows(registry):
 def blob(registry, version, name):
     if name == packages.MANIFEST:
         return version.manifest
-    return str(packages.manifest(registry.blobs, version.manifest)["files"][name]["sha256"])
+    return str(packages.manifest(registry.blobs, version.manifest).files[name].sha256)
 
 
 # --- registering
@@ -39,19 +42,21 @@ def blob(registry, version, name):
 
 def test_a_version_says_what_was_measured_and_where_it_came_from(registry, package_files):
     lineage = {"sweep": "fashion-1", "trial": 3}
-    version = versions.register(registry, "fashion", package_files(0.875), MEASURED, lineage, who="ada")
-    assert str(version) == "fashion:1" and (version.who, version.lineage, version.aliases) == ("ada", lineage, ())
-    assert version.evidence == {
+    version = versions.register(registry, "fashion", package_files(0.875), EXPORT, Lineage(**lineage), who="ada")
+    assert str(version) == "fashion:1" and (version.who, version.aliases) == ("ada", ())
+    assert version.lineage.record() == lineage
+    assert version.evidence.record() == {
         "accuracy": 0.875,
         "standard_error": 0.01,
         "samples": 1000,
         "calibration_error": 0.02,
         "test": {"accuracy": 0.8, "samples": 50},
-        "parity": PARITY,
+        "parity": PARITY.record(),
+        "latency": None,
     }
     assert versions.resolve(registry, "fashion:1") == version
     assert json.loads(json.dumps(version.record(), allow_nan=False)) == version.record()
-    assert versions.signature(registry, version)["classes"] == ["cat", "dog"]
+    assert versions.signature(registry, version).classes == ("cat", "dog")
 
 
 def test_numbers_count_up_for_each_model(registry, register):
@@ -64,23 +69,24 @@ def test_numbers_count_up_for_each_model(registry, register):
 
 
 def test_a_latency_that_was_taken_is_kept(registry, package_files):
-    latency = {"p50_ms": 0.5, "p99_ms": 0.75, "runs": 200, "threads": 1}
-    version = versions.register(registry, "fashion", package_files(), {**MEASURED, "latency": latency}, {}, who="ada")
-    assert versions.resolve(registry, "fashion:1").evidence["latency"] == latency == version.evidence["latency"]
+    latency = Latency(p50_ms=0.5, p99_ms=0.75, runs=200, threads=1)
+    export = Export(parity=PARITY, latency=latency)
+    version = versions.register(registry, "fashion", package_files(), export, Lineage(), who="ada")
+    assert versions.resolve(registry, "fashion:1").evidence.latency == latency == version.evidence.latency
 
 
 def test_the_row_in_the_database_is_what_the_manifest_says(registry, register):
     version = register(registry)
     manifest = packages.manifest(registry.blobs, version.manifest)
     for key in ("model", "created", "evidence", "lineage"):
-        assert manifest[key] == getattr(version, key)
-    assert "champion" not in json.dumps(manifest)
+        assert getattr(manifest, key) == getattr(version, key)
+    assert b"champion" not in manifest.encode()
 
 
 def test_a_lineage_is_stored_as_json_gives_it_back(registry, package_files):
-    lineage = {"shape": (28, 28), 1: "one", "loss": float("nan")}
-    version = versions.register(registry, "fashion", package_files(), MEASURED, lineage, who="ada")
-    assert version.lineage == {"shape": [28, 28], "1": "one", "loss": None}
+    lineage = {"shape": (28, 28), "note": "one", "loss": float("nan")}
+    version = versions.register(registry, "fashion", package_files(), EXPORT, Lineage(**lineage), who="ada")
+    assert version.lineage.record() == {"shape": [28, 28], "note": "one", "loss": None}
     assert versions.resolve(registry, "fashion:1") == version
     assert versions.verify(registry, version) == []
 
@@ -88,7 +94,7 @@ def test_a_lineage_is_stored_as_json_gives_it_back(registry, package_files):
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_parity_that_is_no_number_is_registered_as_none(local, register, value):
     version = register(local, max_difference=value)
-    assert version.evidence["parity"]["max_difference"] is None
+    assert version.evidence.parity.max_difference is None
     assert versions.verify(local, versions.resolve(local, "fashion:1")) == []
 
 
@@ -99,8 +105,8 @@ def test_a_parity_that_is_no_number_is_registered_as_none(local, register, value
 )  # fmt: skip
 def test_a_package_without_a_sound_baseline_is_refused(local, package_files, baseline):
     files = package_files(**{"baseline.json": baseline})
-    with pytest.raises(InvalidInput, match=r"baseline\.json must hold an accuracy from 0 to 1"):
-        versions.register(local, "fashion", files, MEASURED, {}, who="ada")
+    with pytest.raises(InvalidInput, match=r"^package: baseline\.json: "):
+        versions.register(local, "fashion", files, EXPORT, Lineage(), who="ada")
     assert rows(local) == [[], [], [], []]
 
 
@@ -108,7 +114,7 @@ def test_a_package_that_misses_a_file_is_refused_and_uses_no_number(local, regis
     files = package_files()
     del files["heldout.npy"]
     with pytest.raises(InvalidInput, match=r"heldout\.npy"):
-        versions.register(local, "fashion", files, MEASURED, {}, who="ada")
+        versions.register(local, "fashion", files, EXPORT, Lineage(), who="ada")
     assert rows(local) == [[], [], [], []]
     assert register(local).number == 1
 
@@ -126,15 +132,15 @@ def test_a_model_has_a_name(local, register, model):
 )  # fmt: skip
 def test_who_registers_has_a_name_that_records_keep(local, package_files, who, problem):
     with pytest.raises(InvalidInput, match=f"^who: {problem}"):
-        versions.register(local, "fashion", package_files(), MEASURED, {}, who=who)
+        versions.register(local, "fashion", package_files(), EXPORT, Lineage(), who=who)
     assert rows(local) == [[], [], [], []] and list(local.blobs.listing()) == []
 
 
 def test_the_longest_and_strangest_texts_come_back(registry, package_files):
     who, lineage = "é" * (names.WHO - 1) + "𝄞", {"code": "x" * names.TEXT, "note": "\u202e'\"; DROP TABLE versions --"}
-    made = versions.register(registry, "fashion", package_files(), MEASURED, lineage, who=who)
+    made = versions.register(registry, "fashion", package_files(), EXPORT, Lineage(**lineage), who=who)
     assert versions.resolve(registry, "fashion:1") == made
-    assert (made.who, made.lineage) == (who, lineage)
+    assert (made.who, made.lineage.record()) == (who, lineage)
 
 
 def test_the_row_appears_after_every_blob(registry, register, monkeypatch):
@@ -148,7 +154,7 @@ def test_the_row_appears_after_every_blob(registry, register, monkeypatch):
     monkeypatch.setattr(registry.blobs, "write", watched)
     version = register(registry)
     assert stored[-1] == version.manifest
-    assert {entry["sha256"] for entry in packages.manifest(registry.blobs, version.manifest)["files"].values()} == {
+    assert {entry.sha256 for entry in packages.manifest(registry.blobs, version.manifest).files.values()} == {
         *stored[:-1]
     }
 
@@ -280,7 +286,8 @@ def test_a_list_of_one_model_holds_that_model_alone(registry, register):
 
 def add_rows(registry, model, numbers, created):
     """Versions that are rows alone, which is all that a page looks at."""
-    row = {"model": model, "manifest": "0" * 64, "evidence": {}, "lineage": {}, "who": "ada", "created": created}
+    row = {"model": model, "manifest": "0" * 64, "lineage": {}, "who": "ada", "created": created}
+    row["evidence"] = ABOUT.evidence.record()
     with registry.atomic() as connection:
         if 1 in numbers:
             connection.execute(schema.models.insert().values(name=model, last_number=0, created=created))
@@ -592,7 +599,7 @@ def test_what_verify_finds_is_what_the_integrity_gate_finds(registry, package_fi
     if data is None:
         data = json.dumps({**json.loads(package_files()[name]), "accuracy": 0.99}).encode()
     files = package_files(**{name: data})
-    version = versions.register(registry, "fashion", files, MEASURED, {}, who="ada")
+    version = versions.register(registry, "fashion", files, EXPORT, Lineage(), who="ada")
     [told] = versions.verify(registry, version)
     assert told.startswith(problem)
     with pytest.raises(Refused) as refused:
@@ -621,7 +628,7 @@ def test_registering_the_same_files_again_mends_them(registry, register):
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("evidence", {"accuracy": 1.0}), ("lineage", {}), ("created", "2020"), ("model", "letters")]
+    ("key", "value"), [("evidence", ABOUT.evidence), ("lineage", Lineage()), ("created", "2020"), ("model", "letters")]
 )
 def test_a_row_that_does_not_say_what_the_manifest_says_is_told(local, register, key, value):
     version = register(local)
@@ -629,7 +636,9 @@ def test_a_row_that_does_not_say_what_the_manifest_says_is_told(local, register,
     assert told == [f"manifest.json: its {key} is not that of the version's row"]
 
 
-@pytest.mark.parametrize(("column", "value"), [("evidence", {"accuracy": 1.0}), ("lineage", {}), ("created", "2020")])
+@pytest.mark.parametrize(
+    ("column", "value"), [("evidence", ABOUT.evidence.record()), ("lineage", {}), ("created", "2020")]
+)
 def test_a_row_that_was_changed_is_told_and_not_promoted(registry, register, unlock, column, value):
     register(registry)
     unlock(registry, "versions")
@@ -686,4 +695,4 @@ def test_a_row_that_names_another_blob_is_told(registry, register):
     version = register(registry)
     swapped = replace(version, manifest=blob(registry, version, "model.onnx"))
     [problem] = versions.verify(registry, swapped)
-    assert problem.startswith("manifest.json: ") and problem.endswith("is not the manifest of a package")
+    assert problem == "manifest.json: is not a JSON object"

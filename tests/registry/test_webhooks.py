@@ -19,6 +19,7 @@ from registry import aliases, history, schema, webhooks
 from registry.core import Registry
 from registry.requests import Promotion, Rollback
 from tailorbird.errors import Conflict, Refused, Unavailable
+from tests.packages import ABOUT
 
 KEY = "a key of 16 characters"
 REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference.md"
@@ -91,7 +92,7 @@ def moving(registry):
     """A transaction that has written a move; gives it as `enqueue` takes it."""
     tables, now = schema.metadata.tables, schema.now()
     version = {"model": "fashion", "number": 1}
-    about = {"manifest": "0" * 64, "evidence": {}, "lineage": {}, "who": "ada", "created": now}
+    about = {"manifest": "0" * 64, "evidence": ABOUT.evidence.record(), "lineage": {}, "who": "ada", "created": now}
     verdict = {"alias": "champion", "passed": True, "policy": {}, "gates": [], "who": "ada", "judged": now}
     move = {"model": "fashion", "alias": "champion", "kind": "promote", "from_number": None, "to_number": 1}
     move |= {"forced": False, "why": "bättre", "who": "ada", "moved": now}

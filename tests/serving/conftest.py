@@ -22,7 +22,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 from registry import aliases, versions
 from registry.core import Registry
-from registry.packages import REQUIRED
 from registry.requests import Promotion
 from registry.versions import Version
 from serving import resolution
@@ -30,6 +29,9 @@ from serving.metrics import Metrics
 from serving.model import Model, open_model
 from serving.pools import Pools
 from serving.receipts import Receipts
+from tailorbird.package.lineage import Lineage
+from tailorbird.package.manifest import REQUIRED
+from tailorbird.package.measurements import Export, Parity
 from tailorbird.settings import Settings
 
 hypothesis.settings.register_profile("busy machine", deadline=None)
@@ -137,8 +139,8 @@ def _register(
     settings: Settings, name: str, files: dict[str, bytes], alias: str | None = "champion", force: bool = False
 ) -> Version:
     with Registry(settings) as registry:
-        parity = {"agreement": 1.0, "max_difference": 1e-7, "samples": 800}
-        version = versions.register(registry, name, files, {"parity": parity}, {"sweep": "by hand"}, "tester")
+        export = Export(parity=Parity(agreement=1.0, max_difference=1e-7, samples=800))
+        version = versions.register(registry, name, files, export, Lineage(sweep="by hand"), "tester")
         if alias:
             aliases.promote(
                 registry, Promotion(name, version.number, why="a test", who="tester", alias=alias, force=force)

@@ -14,7 +14,7 @@ from serving.problems import Problem
 
 @pytest.fixture
 def reader(loaded):
-    return Reader(replace(loaded.signature, shape=(3, 2)), max_pixels=10**6, max_rows=20_000)
+    return Reader(loaded.signature.model_copy(update={"shape": (3, 2)}), max_pixels=10**6, max_rows=20_000)
 
 
 def picture(kind, size=(2, 3)):

@@ -2,8 +2,10 @@ from dataclasses import replace
 
 from registry.versions import Version
 from serving.metrics import OTHER, Metrics, VersionMetrics, shown
+from tailorbird.package.baseline import Baseline
+from tests.packages import ABOUT
 
-VERSION = Version("demo", 7, "0" * 64, {}, {}, "tester", "2026-01-01T00:00:00.000000Z")
+VERSION = Version("demo", 7, "0" * 64, ABOUT.evidence, ABOUT.lineage, "tester", "2026-01-01T00:00:00.000000Z")
 MANY = [f"class {index}" for index in range(150)]
 
 
@@ -30,12 +32,15 @@ def test_predictions_are_counted_by_class_and_bin():
 
 def test_what_is_published():
     metrics = Metrics()
+    scored = {"accuracy": 0.8, "standard_error": 0.1, "samples": 9, "confusion": []} | {
+        "test": {"accuracy": 1, "samples": 9}
+    }
     bins = {
         "class 0": {"0.9": {"count": 8, "correct": 6}, "0.95": {"count": 0, "correct": 0}},
         "class 100": {"0": {"count": 1, "correct": 1}},
         "class 149": {"0": {"count": 3, "correct": 0}},
     }
-    metrics.publish(VERSION, "champion", {"accuracy": 0.8, "bins": bins}, MANY)
+    metrics.publish(VERSION, "champion", Baseline.of(scored | {"bins": bins}), MANY)
     of = {"model": "demo", "version": 7}
     assert value(metrics, "model_info", alias="champion", **of) == 1
     assert value(metrics, "baseline_accuracy_ratio", **of) == 0.8

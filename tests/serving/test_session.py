@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from serving import signature
 from serving.session import MOST_AT_ONCE, Session
 from tailorbird.errors import Corrupt
+from tailorbird.package.signature import Signature
 
 
 def opened(toy):
-    return Session(toy.onnx(), signature.parse(toy.files()["signature.json"]))
+    return Session(toy.onnx(), Signature.parse(toy.files()["signature.json"]))
 
 
 def images(toy, count):
@@ -46,8 +46,9 @@ def test_nothing_is_reported_to_anybody(toy, tmp_path):
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
     code = (
-        "from pathlib import Path; from serving import session, signature\n"
-        "session.Session(Path('model.onnx').read_bytes(), signature.parse(Path('signature.json').read_bytes()))"
+        "from pathlib import Path; from serving import session\n"
+        "from tailorbird.package.signature import Signature\n"
+        "session.Session(Path('model.onnx').read_bytes(), Signature.parse(Path('signature.json').read_bytes()))"
     )
     clean = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=clean, check=True)
@@ -55,7 +56,7 @@ def test_nothing_is_reported_to_anybody(toy, tmp_path):
 
 
 def test_what_does_not_run(toy):
-    about = signature.parse(toy.files()["signature.json"])
+    about = Signature.parse(toy.files()["signature.json"])
     with pytest.raises(Corrupt, match=r"model\.onnx does not run"):
         Session(b"no model", about)
     with pytest.raises(Corrupt, match=r"model\.onnx does not run"):
@@ -63,7 +64,7 @@ def test_what_does_not_run(toy):
 
 
 def test_what_does_not_keep_its_signature(toy):
-    about = signature.parse(toy.files()["signature.json"])
+    about = Signature.parse(toy.files()["signature.json"])
     with pytest.raises(Corrupt, match="does not give 10 probabilities"):
         Session(type(toy).make(classes=("a", "b", "c")).onnx(), about)
     with pytest.raises(Corrupt, match="does not give 10 probabilities"):

@@ -1,7 +1,9 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
+from scipy.special import softmax
 
 from tailorbird import bins
 
@@ -33,3 +35,27 @@ def test_many_at_once_fall_where_each_would_alone(confidences, kind):
     found = bins.indices(values)
     assert found.shape == values.shape
     assert found.tolist() == [bins.index(float(value)) for value in values]
+
+
+def test_the_calibration_error_by_hand():
+    confidences = np.array(
+        [0.55, 0.57, 0.91, 0.95, 0.98, 1.0]
+    )  # of 15 bins two in the 9th, one in the 14th, three in the 15th
+    ninth = abs((0.55 + 0.57) / 2 - 1 / 2) * 2 / 6
+    fourteenth = abs(0.91 - 1) / 6
+    last = abs((0.95 + 0.98 + 1.0) / 3 - 2 / 3) * 3 / 6
+    correct = np.array([True, False, True, True, True, False])
+    assert bins.calibration_error(confidences, correct) == pytest.approx(ninth + fourteenth + last, abs=1e-12)
+
+
+def test_what_is_as_right_as_it_is_sure_is_calibrated():
+    random = np.random.default_rng(0)
+    chances = softmax(random.normal(0, 2, (50_000, 5)), 1)
+    labels = (chances.cumsum(1) > random.random((50_000, 1))).argmax(1)
+    sharper = softmax(3 * np.log(chances), 1)
+    assert bins.calibration_error(chances.max(1), chances.argmax(1) == labels) < 0.01
+    assert bins.calibration_error(sharper.max(1), sharper.argmax(1) == labels) > 0.1
+
+
+def test_an_answer_that_is_no_number_has_no_calibration():
+    assert np.isnan(bins.calibration_error(np.array([0.5, np.nan]), np.array([True, False])))

@@ -9,7 +9,8 @@ from registry import versions
 from registry.core import Registry
 from tailorbird import results
 from tailorbird.errors import Corrupt, InvalidInput, NotFound
-from tailorbird.results import Signature
+from tailorbird.package.lineage import Lineage
+from tailorbird.results import Task
 from tailorbird.settings import Settings
 from training import candidate, checkpoint, datasets, export, splits
 from training.config import RunConfig
@@ -49,7 +50,7 @@ def opened(request, here, made, tmp_path):
     """The same results, from either place."""
     if request.param == "version":
         with Registry(here) as registry:
-            versions.register(registry, "tiny", made.files, {"parity": made.parity.record()}, {"epoch": 2}, "ada")
+            versions.register(registry, "tiny", made.files, made.export, Lineage(epoch=2), "ada")
         name = "tiny:1"
     else:
         name = str(tmp_path / "run")
@@ -62,8 +63,8 @@ def opened(request, here, made, tmp_path):
 
 def test_results_are_what_was_trained(opened, made, dealt):
     assert opened.config() == CONFIG
-    assert opened.signature() == Signature((8, 8), tuple("0123456789"), "multiclass")
-    assert opened.confusion() == made.holdout.confusion().tolist()
+    assert opened.task() == Task((8, 8), tuple("0123456789"), "multiclass")
+    assert np.array_equal(opened.confusion(), made.holdout.confusion())
     assert np.array_equal(opened.heldout().probabilities, made.holdout.probabilities)
     assert [one.epoch for one in opened.epochs()] == [1, 2, 3]
 
@@ -94,7 +95,7 @@ def test_without_held_out_examples_the_first_is_of_the_test_split(here, made, tm
         (tmp_path / name).write_bytes(made.files[name])
     with results.opened(str(tmp_path), here) as found:
         assert len(found.example()) == 1
-        assert found.signature() == Signature((8, 8), tuple("0123456789"), "multiclass")
+        assert found.task() == Task((8, 8), tuple("0123456789"), "multiclass")
 
 
 def epoch(number, accuracy=math.nan, loss=math.nan):
@@ -115,10 +116,10 @@ def test_the_epoch_that_was_kept(here, known, epochs, kept):
     assert results.Results("name", known, lambda _: b"", here).kept(epochs) == kept
 
 
-@pytest.mark.parametrize("lineage", [{}, {"epoch": "2"}, {"epoch": None}])
+@pytest.mark.parametrize("lineage", [{}, {"epoch": None}])
 def test_a_lineage_without_an_epoch_leaves_it_to_the_curves(here, made, lineage):
     with Registry(here) as registry:
-        versions.register(registry, "tiny", made.files, {"parity": made.parity.record()}, lineage, "ada")
+        versions.register(registry, "tiny", made.files, made.export, Lineage(**lineage), "ada")
     with results.opened("tiny:1", here) as found:
         assert found.epoch is None and 1 <= found.kept(found.epochs()) <= 3
 

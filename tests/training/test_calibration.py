@@ -107,23 +107,3 @@ def test_sigmoids_without_an_error_are_no_certainty_either(kind, share):
     found = calibration.temperature(logits, targets[:, 0] if kind == "binary" else targets.astype(np.float32), kind)
     wrong = 1 - np.where(targets, expit(logits / found), expit(-logits / found)).mean()
     assert 0.2 / 200 < wrong < 2 / 200
-
-
-def test_the_error_by_hand():
-    confidences = np.array(
-        [0.55, 0.57, 0.91, 0.95, 0.98, 1.0]
-    )  # of 15 bins two in the 9th, one in the 14th, three in the 15th
-    ninth = abs((0.55 + 0.57) / 2 - 1 / 2) * 2 / 6
-    fourteenth = abs(0.91 - 1) / 6
-    last = abs((0.95 + 0.98 + 1.0) / 3 - 2 / 3) * 3 / 6
-    correct = np.array([True, False, True, True, True, False])
-    assert calibration.error(confidences, correct) == pytest.approx(ninth + fourteenth + last, abs=1e-12)
-
-
-def test_what_is_as_right_as_it_is_sure_is_calibrated():
-    random = np.random.default_rng(0)
-    chances = softmax(random.normal(0, 2, (50_000, 5)), 1)
-    labels = drawn(chances, random)
-    sharper = softmax(3 * np.log(chances), 1)
-    assert calibration.error(chances.max(1), chances.argmax(1) == labels) < 0.01
-    assert calibration.error(sharper.max(1), sharper.argmax(1) == labels) > 0.1

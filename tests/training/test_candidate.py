@@ -11,9 +11,11 @@ import pytest
 import safetensors.numpy
 import yaml
 
-from registry import evidence, packages
-from registry.heldout import Heldout
+from registry import packages
 from tailorbird.errors import Corrupt, InvalidInput
+from tailorbird.package.baseline import Baseline
+from tailorbird.package.heldout import Heldout
+from tailorbird.package.measurements import Measurements
 from training import candidate, checkpoint, datasets, evaluation, export, splits
 from training import config as configs
 from training.config import RunConfig
@@ -140,16 +142,19 @@ def test_curves_tell_every_epoch(made, trained):
 
 
 def test_the_export_is_on_a_par(made):
-    assert made.parity.agreement == 1.0 and made.parity.max_difference < 1e-5 and made.parity.samples == 180
+    assert (
+        made.export.parity.agreement == 1.0
+        and made.export.parity.max_difference < 1e-5
+        and made.export.parity.samples == 180
+    )
 
 
 def test_what_a_run_leaves_behind_is_evidence_that_the_gates_understand(made):
     held = Heldout.parse(made.files["heldout.npy"], 10)
     assert len(held) == 180 and (held.probabilities.argmax(1) == held.labels).mean() == made.holdout.accuracy
-    measured = {"parity": made.parity.record(), "latency": made.latency.record()}
-    kept = evidence.gathered(made.files, measured)
-    assert kept["calibration_error"] == made.holdout.calibration_error > 0
-    assert {name: kept[name] for name in measured} == measured
+    kept = Measurements.of_package(Baseline.parse(made.files["baseline.json"]), made.export)
+    assert kept.calibration_error == made.holdout.calibration_error > 0
+    assert (kept.parity, kept.latency) == (made.export.parity, made.export.latency)
 
 
 def test_without_validation_no_number_is_missing_from_json(trained, digit_splits):
@@ -223,13 +228,12 @@ def test_a_model_of_a_table_is_a_candidate(known, name, kind, columns):
         "temperature": made.temperature,
     }
     assert len(said["columns"]) == columns
-    assert made.parity.agreement == 1.0 and made.parity.max_difference < 1e-5
+    assert made.export.parity.agreement == 1.0 and made.export.parity.max_difference < 1e-5
     held = Heldout.parse(made.files["heldout.npy"], len(dealt.classes))
     assert (held.ids == splits.content_ids(dealt.holdout.at(slice(None)))).all()
     assert (held.labels == dealt.holdout.targets).all()
     assert (held.probabilities.argmax(1) == held.labels).mean() == made.holdout.accuracy > 0.6
-    kept = evidence.gathered(made.files, {"parity": made.parity.record(), "latency": made.latency.record()})
-    assert kept["accuracy"] == made.holdout.accuracy
+    assert Baseline.parse(made.files["baseline.json"]).accuracy == made.holdout.accuracy
     assert ("f1" in made.figures["test"]) == (kind == "binary")
     assert made.record()["figures"]["holdout"]["accuracy"] == made.record()["holdout_accuracy"]
 

@@ -125,7 +125,8 @@ def test_a_baseline_is_of_the_held_out_split_but_for_test():
     answers = np.float32([[0.92, 0.08], [0.25, 0.75], [0.45, 0.55], [1.0, 0.0]])
     holdout = Classification(np.array([0, 1, 0, 0]), answers, np.full((4, 2), 0.5, np.float32))
     tested = np.float32([[0.9, 0.1], [0.2, 0.8]])
-    assert evaluation.baseline(holdout, Classification(np.array([1, 0]), tested, tested), ["head", "tail"]) == {
+    baseline = evaluation.baseline(holdout, Classification(np.array([1, 0]), tested, tested), ["head", "tail"])
+    assert baseline.record() == {
         "accuracy": 0.75,
         "standard_error": pytest.approx(math.sqrt(0.75 * 0.25 / 4)),
         "samples": 4,

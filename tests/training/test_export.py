@@ -1,5 +1,4 @@
 import copy
-import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,14 +11,16 @@ from onnx import numpy_helper
 from scipy.special import expit, softmax
 from torch import nn
 
-from registry import evidence, gates
+from registry import gates
 from registry.evidence import Evidence
 from registry.policy import Policy
 from tailorbird.errors import InvalidInput
+from tailorbird.package.measurements import Parity
+from tests.packages import ABOUT
 from training import checkpoint, evaluation, export, splits
 from training.config import DataConfig
 from training.datasets import Dataset
-from training.export import Parity, Served
+from training.export import Served
 from training.loop import Run
 from training.models import Normalize
 from training.models.layers import Conv2d
@@ -218,14 +219,8 @@ def measured(network, exported, split) -> Parity:
 
 
 def refused(parity):
-    test = {"accuracy": 0.9, "samples": 9}
-    files = {
-        "baseline.json": json.dumps({"accuracy": 0.9, "standard_error": 0.01, "samples": 9, "test": test}).encode(),
-        "signature.json": b'{"classes": ["even", "odd"]}',
-    }
-    known = evidence.gathered(files, {"parity": parity.record()})
-    found = Evidence("digits", 1, 0.9, 180, None, known["parity"], None, 1, tuple("0123456789"), None, None)
-    verdict = gates.judge(found, None, Policy())
+    figures = ABOUT.evidence.model_copy(update={"parity": parity})
+    verdict = gates.judge(Evidence("digits", 1, figures, size=1), None, Policy())
     assert {gate.name for gate in verdict.gates if not gate.passed} <= {"parity"}
     return verdict.reasons
 
@@ -291,7 +286,7 @@ def test_parity_notices_another_temperature_although_no_label_changes(network, d
 def test_parity_notices_an_export_that_answers_nothing(network, exported, digit_splits):
     wrong = altered(exported, lambda name, value: value * np.nan if "weight" in name else value)
     parity = measured(network, wrong, digit_splits.holdout)
-    assert np.isnan(parity.max_difference) and refused(parity)
+    assert parity.max_difference is None and refused(parity)
 
 
 def test_latency_is_that_of_one_image_on_one_thread(exported, digit_splits):

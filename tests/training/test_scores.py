@@ -9,7 +9,6 @@ from scipy.special import expit, softmax
 from sklearn import metrics
 
 from tailorbird import bins
-from training import calibration
 from training.scores import Binary, Classification, Multilabel, Regression
 
 EXACT = {"abs": 1e-9, "rel": 1e-9}
@@ -69,7 +68,7 @@ def test_accuracy_confusion_and_losses_are_those_of_scikit_learn(one):
     assert one.nll == pytest.approx(metrics.log_loss(one.targets, one.probabilities, labels=classes), **EXACT)
     uncalibrated = metrics.log_loss(one.targets, one.uncalibrated, labels=classes)
     assert one.nll_uncalibrated == pytest.approx(uncalibrated, **EXACT)
-    assert one.calibration_error == calibration.error(one.probabilities.max(1), one.targets == one.predicted)
+    assert one.calibration_error == bins.calibration_error(one.probabilities.max(1), one.targets == one.predicted)
     assert one.figures() == {
         "accuracy": one.accuracy,
         "standard_error": one.standard_error,
@@ -120,11 +119,11 @@ def test_bins_count_every_example_once_where_its_class_and_confidence_say(one):
         where[0] += 1
         where[1] += int(row.argmax() == label)
     assert {
-        (name, label): (counts["count"], counts["correct"])
+        (name, label): (counts.count, counts.correct)
         for name, inner in counted.items()
         for label, counts in inner.items()
     } == {(name, label): tuple(pair) for name, inner in expected.items() for label, pair in inner.items()}
-    assert sum(counts["count"] for inner in counted.values() for counts in inner.values()) == len(one)
+    assert sum(counts.count for inner in counted.values() for counts in inner.values()) == len(one)
 
 
 def test_what_was_held_to_be_impossible_costs_much_and_not_everything():

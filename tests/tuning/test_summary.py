@@ -5,6 +5,9 @@ from rich.console import Console
 
 from registry.ledger import Report, Trial
 from registry.versions import Version
+from tailorbird.package.baseline import Score
+from tailorbird.package.lineage import Lineage
+from tailorbird.package.measurements import Measurements, Parity
 from tuning import spec as specs
 from tuning import summary
 from tuning.outcome import Outcome, Promotion, Ranked
@@ -32,10 +35,14 @@ def told(given, console):
 
 
 def version(difference=1e-6):
-    parity = {"agreement": 1.0, "max_difference": difference, "samples": 9}
-    test = {"accuracy": 0.875, "samples": 9}
-    evidence = {"accuracy": 0.9, "standard_error": 0.01, "samples": 9, "test": test, "parity": parity}
-    return Version("tiny", 3, "manifest", evidence, {}, "ada", "2026-01-01")
+    evidence = Measurements(
+        accuracy=0.9,
+        standard_error=0.01,
+        samples=9,
+        test=Score(accuracy=0.875, samples=9),
+        parity=Parity(agreement=1.0, max_difference=difference, samples=9),
+    )
+    return Version("tiny", 3, "manifest", evidence, Lineage(), "ada", "2026-01-01")
 
 
 def test_the_best_five_are_shown(told):

@@ -62,7 +62,7 @@ def test_a_sweep_ends_as_a_promoted_version_with_everything_in_the_ledger(start,
         (sweep,) = ledger.sweeps(registry)
         trials = ledger.trials(registry, sweep.id)
         assert (sweep.status, sweep.registered) == ("finished", 1)
-        assert champion.lineage["trial"] == rank(trials, _objective())[0].trial.number
+        assert champion.lineage.trial == rank(trials, _objective())[0].trial.number
     assert [trial.number for trial in trials] == [1, 2, 3, 4]
     for trial in trials:
         assert trial.status in ("finished", "stopped")
@@ -84,7 +84,7 @@ def test_a_sweep_on_postgresql_and_s3_keeps_nothing_on_its_own_machine(
         champion = versions.resolve(registry, "tiny")
         assert versions.verify(registry, champion) == []
         assert json.loads(out)["registered"] == "tiny:1"
-        trials = ledger.trials(registry, champion.lineage["sweep"])
+        trials = ledger.trials(registry, champion.lineage.sweep)
         assert all(registry.blobs.holds(report.checkpoint) for report in trials[0].reports if report.checkpoint)
     assert not settings.home.exists()
 

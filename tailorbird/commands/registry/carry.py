@@ -50,5 +50,6 @@ def import_version(
     if as_json:
         print_json(made.record())
     else:
-        origin = made.lineage["origin"]
-        typer.echo(f"{made} is the package {origin['manifest'][:12]} of {origin['model']}")
+        origin = made.lineage.origin
+        package = "a package" if origin is None else f"the package {origin.manifest[:12]} of {origin.model}"
+        typer.echo(f"{made} is {package}")

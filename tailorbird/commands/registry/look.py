@@ -8,8 +8,8 @@ import typer
 from rich import box
 from rich.table import Table
 
-from registry import gates, holds, packages, versions
 from registry import history as log
+from registry import holds, packages, versions
 from registry.cards import facts
 from registry.cards.facts import Event
 from registry.core import Registry
@@ -21,6 +21,7 @@ from tailorbird import terminal
 from tailorbird.commands.options import AsJson, Model, Ref, open_registry, print_json
 from tailorbird.errors import Corrupt, InvalidInput
 from tailorbird.pages.document import clean
+from tailorbird.package.manifest import Entry
 
 Limit = Annotated[int, typer.Option(min=1, max=1_000_000, help="How many at most.")]
 
@@ -44,7 +45,7 @@ def list_versions(
         return
     table = Table("version", "aliases", "held-out", "test", "registered (UTC)", "who", box=box.SIMPLE)
     for one in found:
-        held, test = one.evidence["accuracy"], one.evidence["test"]["accuracy"]
+        held, test = one.evidence.accuracy, one.evidence.test.accuracy
         _add(table, str(one), ", ".join(one.aliases), f"{held:.2%}", f"{test:.2%}", one.created[:19], one.who)
     terminal.console().print(table)
     if more:
@@ -62,7 +63,8 @@ def show(version: Ref, as_json: AsJson = False) -> None:
         events = facts.events(registry, found)
         files = _files(registry, found)
     if as_json:
-        print_json(found.record() | {"tags": tags, "events": [asdict(one) for one in events], "files": files})
+        listed = None if files is None else {name: entry.record() for name, entry in files.items()}
+        print_json(found.record() | {"tags": tags, "events": [asdict(one) for one in events], "files": listed})
     else:
         _print(found, tags, events, files)
 
@@ -135,30 +137,30 @@ def _events(moves: list[Move], deletions: list[Deletion], hold: Hold | None) -> 
     return sorted(events, key=itemgetter("id"), reverse=True)
 
 
-def _files(registry: Registry, version: Version) -> dict[str, Any] | None:
+def _files(registry: Registry, version: Version) -> dict[str, Entry] | None:
     """The files of a version by name; None, and a warning, where its manifest is damaged."""
     try:
-        return dict(packages.manifest(registry.blobs, version.manifest)["files"])
+        return packages.manifest(registry.blobs, version.manifest).files
     except Corrupt as error:
         typer.echo(f"the files of {version} are unknown: {error}", err=True)
         return None
 
 
-def _print(found: Version, tags: dict[str, str], events: tuple[Event, ...], files: dict[str, Any] | None) -> None:
-    evidence, test = found.evidence, found.evidence["test"]
+def _print(found: Version, tags: dict[str, str], events: tuple[Event, ...], files: dict[str, Entry] | None) -> None:
+    evidence, test = found.evidence, found.evidence.test
     rows = {
         "aliases": ", ".join(found.aliases) or "-",
         "tags": ", ".join(f"{key}={value}" for key, value in tags.items()) or "-",
-        "held-out": f"{evidence['accuracy']:.2%} ± {evidence['standard_error']:.2%} of {evidence['samples']} images",
-        "test": f"{test['accuracy']:.2%} of {test['samples']} images",
-        "parity": gates.told(evidence["parity"]),
+        "held-out": f"{evidence.accuracy:.2%} ± {evidence.standard_error:.2%} of {evidence.samples} images",
+        "test": f"{test.accuracy:.2%} of {test.samples} images",
+        "parity": str(evidence.parity),
         "registered": f"{found.created[:19]} UTC by {found.who}",
         "judged": "\n".join(_told(one) for one in events) or "-",
-        **{key: str(value) for key, value in found.lineage.items()},
+        **{key: str(value) for key, value in found.lineage.record().items()},
         "manifest": found.manifest + ("" if found.signature is None else ", signed"),
         "files": "unknown"
         if files is None
-        else "\n".join(f"{name} ({entry['size']:,} bytes)" for name, entry in files.items()),
+        else "\n".join(f"{name} ({entry.size:,} bytes)" for name, entry in files.items()),
     }
     table = Table("", "", box=box.SIMPLE, show_header=False, title=str(found))
     table.columns[1].overflow = "fold"

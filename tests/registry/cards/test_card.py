@@ -10,6 +10,10 @@ from registry.cards import card, facts
 from registry.core import Registry
 from registry.requests import Promotion
 from tailorbird.errors import InvalidInput, Unavailable
+from tailorbird.package.baseline import Score
+from tailorbird.package.lineage import Lineage
+from tailorbird.package.measurements import Latency, Parity
+from tailorbird.package.signature import Signature
 from tests import packages
 
 EVIL = ("<script>alert(1)</script>", "a|b`c`", "[x](javascript:alert(1))")
@@ -93,20 +97,27 @@ def test_a_version_that_was_never_judged(registry):
 
 def test_missing_facts_are_not_made_up(registry):
     found = gather(registry, curves_png=b"none", confusion_png=b"none", bins={})
-    evidence = {"accuracy": 0.9, "parity": {"agreement": None, "max_difference": None, "samples": None}}
-    evidence["latency"] = {"p50_ms": 0.5, "p99_ms": None, "runs": 3, "threads": 1}
+    version = replace(
+        found.version,
+        lineage=Lineage.of({"note": {"room": "elsewhere"}}),
+        evidence=found.version.evidence.model_copy(
+            update={
+                "parity": Parity(agreement=None, max_difference=None, samples=None),
+                "latency": Latency(p50_ms=0.5, p99_ms=None, runs=3, threads=1),
+            }
+        ),
+    )
+    unmeasured = found.contents.baseline.model_copy(
+        update={"calibration_error": None, "test": Score(accuracy=0.5, samples=0)}
+    )
     bare = replace(
-        found,
-        version=replace(found.version, lineage={"origin": {"registry": "elsewhere"}}, evidence=evidence),
-        contents=replace(found.contents, by_class=(), signature={}, config={}, calibration_error=None),
+        found, version=version, contents=replace(found.contents, by_class=(), config={}, baseline=unmeasured)
     )
     text = card.markdown(bare)
-    assert "answers 90.00% of held-out images rightly." in text
     assert "**Sweep**: not recorded, trial not recorded" in text and "**Data**: not recorded" in text
-    assert "**origin.registry**: elsewhere" in text
-    assert "**Architecture**: not recorded" in text and "temperature not recorded" in text
-    assert re.search(r"\| held-out \| +90.00% \| +- \| +- \| +- \|", text)
-    assert re.search(r"\| test +\| +- \| +- \| +- \| +- \|", text)
+    assert "**note.room**: elsewhere" in text
+    assert "**Architecture**: not recorded" in text
+    assert re.search(r"\| test +\| +50.00% \| +- \| +- \| +- \|", text)
     assert "**Expected calibration error**: not measured" in text
     assert "## Results by class" not in text and "![" not in text and "**Parity**: not measured" in text
     assert "0.5 ms in the median, not recorded ms" in text
@@ -115,7 +126,8 @@ def test_missing_facts_are_not_made_up(registry):
 
 def test_a_model_of_tables_is_called_with_rows(registry):
     found = gather(registry)
-    signature = {"kind": "table", "columns": ["age", "height"], "dtype": "float32", "shape": [2]}
+    made = {"kind": "table", "columns": ["age", "height"], "dtype": "float32", "shape": [2]}
+    signature = Signature.of({**found.contents.signature.record(), **made})
     text = card.markdown(replace(found, contents=replace(found.contents, signature=signature)))
     assert "A classifier of rows into 3 classes" in text
     assert "-d '{\"inputs\": [[…]]}'" in text and "float32 [N, 2]" in text and "image/png" not in text

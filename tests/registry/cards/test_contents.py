@@ -1,5 +1,3 @@
-import json
-
 import pytest
 
 from registry.cards import contents
@@ -39,38 +37,12 @@ def test_confidence_bins_are_summed_over_classes_in_order(registry):
     assert read(registry, bins=counted).bins == (Bin(0.0, 0.4, 2, 1), Bin(0.999, 1.0, 7, 5))
 
 
-def test_a_package_that_counted_less_is_read(registry):
-    counted = {"accuracy": 50 / 60, "standard_error": 0.1, "samples": 60, "test": {"accuracy": 0.8, "samples": 9}}
-    found = read(registry, baseline_json=json.dumps(counted).encode())
-    assert (found.by_class, found.bins, found.calibration_error) == ((), (), None)
-
-
 def test_what_files_say(registry):
     found = read(registry)
-    assert (found.classes, found.calibration_error, found.config) == (packages.CLASSES, 0.02, packages.CONFIG)
+    assert (found.classes, found.baseline.calibration_error, found.config) == (packages.CLASSES, 0.02, packages.CONFIG)
     assert found.config_text.startswith("model:\n  family: mlp\n")
     assert found.environment.startswith("python==3.11.7\n")
     assert found.sizes["model.onnx"] == 1 and found.sizes["environment.txt"] == len(found.environment)
-
-
-@pytest.mark.parametrize(
-    ("signature", "told"),
-    [
-        ({"kind": "image", "shape": [28, 30]}, "grey images of 28 × 30 pixels"),
-        ({"kind": "image", "shape": [32, 32, 3]}, "colour images of 32 × 32 pixels"),
-        ({"kind": "table", "columns": ["age", "height"]}, "rows of age, height"),
-        ({"kind": "table", "columns": None}, "rows of numbers"),
-        ({"kind": "image", "shape": "wide"}, "grey images of ? × ? pixels"),
-    ],
-)
-def test_the_kind_of_input_in_words(registry, signature, told):
-    made = json.dumps({**signature, "classes": packages.CLASSES}).encode()
-    assert read(registry, signature_json=made).kind_of_input == told
-
-
-def baseline(bins):
-    test = {"accuracy": 1, "samples": 9}
-    return json.dumps({"accuracy": 50 / 60, "standard_error": 0, "samples": 60, "test": test, "bins": bins}).encode()
 
 
 @pytest.mark.parametrize(
@@ -82,9 +54,6 @@ def baseline(bins):
         ("config.yaml", b"a: [1"),
         ("config.yaml", b"\xff"),
         ("environment.txt", b"\xff\xfe"),
-        ("baseline.json", baseline([1])),
-        ("baseline.json", baseline({"cat": {"0.123": {"count": 1, "correct": 1}}})),
-        ("baseline.json", baseline({"cat": {"0.9": {"count": "many", "correct": 1}}})),
         ("heldout.npy", b"no array"),
     ],
 )
@@ -99,12 +68,6 @@ def test_a_config_runs_nothing(registry, tmp_path):
     with pytest.raises(Corrupt, match=r"config\.yaml"):
         contents.read(registry, version)
     assert not (tmp_path / "ran").exists()
-
-
-def test_numbers_are_numbers():
-    assert [contents.number(value) for value in (1, 0.5, True, None, "1", float("nan"), float("inf"), [1])] == [
-        1, 0.5, None, None, None, None, None, None,
-    ]  # fmt: skip
 
 
 def test_nested_keys_are_flattened():

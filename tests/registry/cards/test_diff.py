@@ -7,6 +7,7 @@ from registry.cards import diff
 from registry.cards.diff import Images, Pair
 from registry.core import Registry
 from tailorbird.errors import Corrupt
+from tailorbird.package.measurements import Export, Latency, Parity
 from tests import packages
 
 BETTER = ((19, 1, 0), (1, 19, 0), (0, 1, 19))
@@ -50,11 +51,11 @@ def test_what_they_were_made_of(registry):
 
 
 def test_what_was_measured_of_both(registry):
-    measured = {
-        "parity": {"agreement": 0.9995, "max_difference": 1e-4, "samples": 60},
-        "latency": {"p50_ms": 0.75, "p99_ms": 2.25, "runs": 100, "threads": 1},
-    }
-    second = packages.register(registry, confusion=BETTER, measured=measured, model_onnx=b"larger")
+    export = Export(
+        parity=Parity(agreement=0.9995, max_difference=1e-4, samples=60),
+        latency=Latency(p50_ms=0.75, p99_ms=2.25, runs=100, threads=1),
+    )
+    second = packages.register(registry, confusion=BETTER, export=export, model_onnx=b"larger")
     found = diff.between(registry, packages.register(registry), second)
     differences = {name: pair.difference for name, pair in found.metrics.items()}
     assert differences == pytest.approx({
@@ -89,15 +90,18 @@ def test_images_that_both_have_are_compared(registry):
 
 
 def test_what_was_not_measured_has_no_difference(registry):
-    baseline = {"accuracy": 50 / 60, "standard_error": 0.01, "samples": 60, "test": {"accuracy": 0.8, "samples": 9}}
-    exact = {"agreement": 1.0, "max_difference": None, "samples": 60}
-    told = json.dumps(baseline).encode()
-    older = packages.register(registry, measured={"parity": exact}, baseline_json=told, lineage={"data": None})
+    baseline = json.loads(packages.files()["baseline.json"])
+    del baseline["calibration_error"]
+    older = packages.register(
+        registry,
+        export=Export(parity=Parity(agreement=1.0, max_difference=None, samples=60)),
+        baseline_json=json.dumps(baseline).encode(),
+        lineage={"data": None},
+    )
     found = diff.between(registry, older, packages.register(registry))
     for name in ("calibration_error", "latency_p50_ms", "parity_max_difference"):
         assert found.metrics[name].a is None and found.metrics[name].b is not None
         assert found.metrics[name].difference is None
-    assert found.by_class["cat"]["recall"] == Pair(None, 18 / 20)
     assert found.data["sha256"] == Pair(None, packages.DATA["sha256"])
 
 
@@ -112,7 +116,7 @@ def test_models_of_different_classes(registry):
 
 
 def test_the_record_is_json_without_what_is_not_known(registry):
-    older = packages.register(registry, measured={"parity": packages.MEASURED["parity"]})
+    older = packages.register(registry, export=Export(parity=packages.PARITY))
     found = diff.between(registry, older, packages.register(registry, confusion=BETTER))
     record = found.record()
     again = json.loads(json.dumps(record, allow_nan=False))

@@ -5,6 +5,7 @@ from registry.cards import facts
 from registry.core import Registry
 from registry.requests import Promotion, Rollback
 from tailorbird.errors import Corrupt, Refused
+from tailorbird.package.curves import Epoch
 from tests import packages
 
 BETTER = ((19, 1, 0), (1, 19, 0), (0, 1, 19))
@@ -83,7 +84,7 @@ def test_what_else_is_gathered(small):
     versions.tag(small, version, {"stage": "shadow"})
     found = gather(small, "pets:1")
     assert found.tags == {"stage": "shadow"}
-    assert found.kept == {"epoch": 2, "train_loss": 0.5, "val_accuracy": 0.8}
+    assert found.kept == Epoch(epoch=2, train_loss=0.5, val_accuracy=0.8)
     assert found.confidence == pytest.approx(50 / 60 + 0.02)
     assert list(found.pictures) == ["confusion.png", "curves.png"]
 
@@ -92,7 +93,7 @@ def test_only_pictures_are_pictures(small):
     packages.register(small, curves_png=b"<svg onload=alert(1)>", lineage={"epoch": 7})
     found = gather(small, "pets:1")
     assert list(found.pictures) == ["confusion.png"]
-    assert found.kept == {}
+    assert found.kept is None
 
 
 @pytest.mark.parametrize("curves", [b"{", b"3", b'["x"]', b'{"epoch": 1}'])

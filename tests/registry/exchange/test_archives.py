@@ -10,14 +10,11 @@ from hypothesis import strategies as st
 from registry import packages
 from registry.exchange import archives
 from registry.exchange.carried import LARGEST_JSON
-from registry.packages import MANIFEST
 from registry.storage.folder import FolderStore
 from tailorbird.errors import Corrupt
+from tailorbird.package.manifest import MANIFEST
 from tests.carried import describe, packages_json, write_archive
-
-ABOUT = {
-    "model": "fashion", "created": "2026-01-02T03:04:05.000000Z", "evidence": {"accuracy": 0.9}, "lineage": {},
-}  # fmt: skip
+from tests.packages import ABOUT
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +41,7 @@ def refusal(path):
 
 
 def entries(files):
-    return [(MANIFEST, packages_json(describe(files, ABOUT))), *files.items()]
+    return [(MANIFEST, packages_json(describe(files, ABOUT.record()))), *files.items()]
 
 
 @pytest.mark.parametrize("name", ["out.tar", "out.tgz"])

@@ -6,14 +6,11 @@ import pytest
 from registry import packages
 from registry.exchange import oci
 from registry.exchange.carried import LARGEST_JSON
-from registry.packages import MANIFEST
 from registry.storage.folder import FolderStore
 from tailorbird.errors import Corrupt
+from tailorbird.package.manifest import MANIFEST
 from tests.carried import describe, write_layout
-
-ABOUT = {
-    "model": "fashion", "created": "2026-01-02T03:04:05.000000Z", "evidence": {"accuracy": 0.9}, "lineage": {},
-}  # fmt: skip
+from tests.packages import ABOUT
 
 
 @pytest.fixture
@@ -44,7 +41,7 @@ def wrong(files, tmp_path):
     """Makes a layout, whole but for a change, and gives the sentence by which it is refused."""
 
     def attempt(change=lambda image, index: None, **about):
-        return refusal(write_layout(tmp_path / "wrong", files, describe(files, {**ABOUT, **about}), change))
+        return refusal(write_layout(tmp_path / "wrong", files, describe(files, {**ABOUT.record(), **about}), change))
 
     return attempt
 
@@ -88,7 +85,7 @@ def test_a_layout_is_one_by_the_specification(layout, store, digest, files):
     assert image["annotations"] == {
         "org.opencontainers.image.title": "fashion",
         "org.opencontainers.image.version": "7",
-        "org.opencontainers.image.created": ABOUT["created"],
+        "org.opencontainers.image.created": ABOUT.created,
     }
 
 
@@ -124,7 +121,7 @@ def test_every_file_is_on_the_disk(store, digest, tmp_path, steps):
 def test_what_is_written_is_read(layout, files, digest):
     assert oci.is_layout(layout)
     found = oci.read(layout)
-    assert (found.files, found.number, found.manifest.digest) == (files, 7, digest)
+    assert (found.files, found.number, found.digest) == (files, 7, digest)
 
 
 def test_a_layout_that_went_through_other_tools_is_read(layout, files):
@@ -141,18 +138,18 @@ def test_a_number_that_is_none_is_not_known(files, tmp_path, number):
     def change(image, index):
         image["annotations"] = {oci.NUMBER: number}
 
-    assert oci.read(write_layout(tmp_path / "x", files, describe(files, ABOUT), change)).number is None
+    assert oci.read(write_layout(tmp_path / "x", files, describe(files, ABOUT.record()), change)).number is None
 
 
 def test_without_annotations_the_number_is_not_known(files, tmp_path):
-    assert oci.read(write_layout(tmp_path / "x", files, describe(files, ABOUT))).number is None
+    assert oci.read(write_layout(tmp_path / "x", files, describe(files, ABOUT.record()))).number is None
 
 
 @pytest.mark.parametrize("name", ["index.json", "oci-layout"])
 def test_what_names_the_package_must_be_whole(layout, name):
     for data in (b"", b"poem", b"[]", b"{", b"[" * 100_000):
         (layout / name).write_bytes(data)
-        assert refusal(layout) == f"{name} is not a JSON object"
+        assert refusal(layout) == f"{name}: is not a JSON object"
     (layout / name).write_bytes(b" " * (LARGEST_JSON + 1))
     assert refusal(layout).startswith(f"{name} has ")
     (layout / name).unlink()
@@ -188,9 +185,9 @@ def test_a_descriptor_that_is_none_is_refused(layout, wrong, descriptor):
     def layer(image, index):
         image["layers"][0] = descriptor
 
-    assert wrong(config).startswith("manifest.json is ")
+    assert wrong(config).startswith(("manifest.json is not described", "manifest.json: "))
     (layout / "index.json").write_text(json.dumps({"manifests": [descriptor]}))
-    assert refusal(layout).startswith("the artifact's manifest is ")
+    assert refusal(layout).startswith(("the artifact's manifest is not described", "the artifact's manifest: "))
 
 
 def test_a_layer_leads_nowhere_else(files, tmp_path):
@@ -200,8 +197,8 @@ def test_a_layer_leads_nowhere_else(files, tmp_path):
         def change(image, index, digest=digest):
             image["layers"][0]["digest"] = digest
 
-        folder = write_layout(tmp_path / str(number), files, describe(files, ABOUT), change)
-        assert refusal(folder).endswith("is promised without a SHA-256 sum")
+        folder = write_layout(tmp_path / str(number), files, describe(files, ABOUT.record()), change)
+        assert ": sha256: " in refusal(folder)
 
 
 @pytest.mark.parametrize("layers", [None, {}, "x"])
@@ -226,7 +223,7 @@ def test_a_layer_twice_one_less_one_more_are_named(files, tmp_path):
         image["layers"].append({**image["layers"][0], "annotations": {oci.TITLE: "../evil"}})
 
     said = [
-        refusal(write_layout(tmp_path / change.__name__, files, describe(files, ABOUT), change))
+        refusal(write_layout(tmp_path / change.__name__, files, describe(files, ABOUT.record()), change))
         for change in (twice, less, more)
     ]
     first = next(iter(files))

@@ -34,7 +34,7 @@ def test_without_data_the_demo_runs_on_digits_to_the_end_and_leaves_nothing(tail
     assert "10 true labels accepted as feedback" in told.stdout
     with Registry(Settings(home=tmp_path / "home", _env_file=None)) as registry:
         champion = versions.resolve(registry, "demo-digits@champion")
-    assert champion.evidence["test"]["accuracy"] >= 0.95
+    assert champion.evidence.test.accuracy >= 0.95
     assert list(scratch.iterdir()) == []
     assert [one for one in psutil.process_iter() if _is_of(one, tmp_path / "home")] == []
     assert not (tmp_path / "home" / "tailorbird.db-wal").exists()
@@ -50,7 +50,7 @@ def test_the_demo_on_fashion_mnist_beats_the_notes(tailorbird_process, tmp_path)
     assert told.returncode == 0, told.stderr
     with Registry(Settings(home=tmp_path / "home", _env_file=None)) as registry:
         champion = versions.resolve(registry, "demo@champion")
-    assert champion.evidence["test"]["accuracy"] >= 0.895
+    assert champion.evidence.test.accuracy >= 0.895
 
 
 def _is_of(process, home):

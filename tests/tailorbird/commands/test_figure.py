@@ -9,6 +9,7 @@ from PIL import Image
 
 from registry import packages, versions
 from registry.core import Registry
+from tailorbird.package.lineage import Lineage
 from tailorbird.settings import Settings
 from tests.pictures import pixels
 from training import candidate, checkpoint, datasets, splits
@@ -52,9 +53,7 @@ def registered(tmp_path):
     def add(candidate, epoch=1, **files):
         changed = {**candidate.files, **{name.replace("_", "."): data for name, data in files.items()}}
         with Registry(Settings(home=tmp_path / "home", _env_file=None)) as registry:
-            measured = {"parity": candidate.parity.record()}
-            lineage = {"epoch": epoch, "data": None}
-            return versions.register(registry, "pets", changed, measured, lineage, "ada")
+            return versions.register(registry, "pets", changed, candidate.export, Lineage(epoch=epoch), "ada")
 
     return add
 
@@ -324,7 +323,7 @@ def test_a_held_out_file_that_is_none_is_one_sentence(tailorbird, folder, images
 def test_a_damaged_version_is_told_by_its_file(tailorbird, registered, images, tmp_path):
     version = registered(images)
     with Registry(Settings(home=tmp_path / "home", _env_file=None)) as registry:
-        digest = packages.manifest(registry.blobs, version.manifest)["files"]["model.onnx"]["sha256"]
+        digest = packages.manifest(registry.blobs, version.manifest).files["model.onnx"].sha256
         path = registry.blobs.path(digest)
         path.write_bytes(path.read_bytes()[:-1] + b"!")
     refused(tailorbird("figure", "graph", "pets:1"), "model.onnx: ")

@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from registry.core import Registry
+from tailorbird.package.measurements import Export
 from tailorbird.settings import Settings
 from tests import packages
 
@@ -18,7 +19,7 @@ def registered(tmp_path):
         packages.register(registry)
         config = yaml.safe_dump({**packages.CONFIG, "optimizer": {"lr": 0.02}, "seed": 1}).encode()
         packages.register(registry, confusion=BETTER, config_yaml=config)
-        packages.register(registry, measured={"parity": packages.MEASURED["parity"]}, first=100)
+        packages.register(registry, export=Export(parity=packages.PARITY), first=100)
         evil = ("[/red]", "[bold]crow", "owl")
         packages.register(registry, "birds", classes=evil, bins={}, first=100)
 

@@ -132,7 +132,7 @@ def test_verify_names_the_damaged_file(tailorbird, pets, home):
     assert tailorbird("registry", "verify", "--all").stdout == "pets:2: verified\npets:1: verified\n"
     with Registry(home) as registry:
         version = versions.resolve(registry, "pets:1")
-        digest = packages.manifest(registry.blobs, version.manifest)["files"]["baseline.json"]["sha256"]
+        digest = packages.manifest(registry.blobs, version.manifest).files["baseline.json"].sha256
         stores.damage(registry.blobs, digest, "flipped")
     told = tailorbird("registry", "verify", "--all")
     assert told.returncode == 1

@@ -5,6 +5,7 @@ import yaml
 
 from registry import versions
 from registry.core import Registry
+from tailorbird.package.lineage import Lineage
 from tailorbird.settings import PREFIX, Settings
 from training import candidate, checkpoint, datasets, splits
 from training.config import RunConfig
@@ -41,7 +42,7 @@ def registered(tmp_path):
     other = yaml.safe_dump({**config.model_dump(mode="json"), "seed": 1}).encode()
     with Registry(Settings(home=tmp_path / "home", _env_file=None)) as registry:
         for files in (made.files, {**made.files, "config.yaml": other, "environment.txt": b"torch==\x1b[31m0\n"}):
-            versions.register(registry, "tiny", files, {"parity": made.parity.record()}, lineage, "ada")
+            versions.register(registry, "tiny", files, made.export, Lineage(**lineage), "ada")
 
 
 def test_a_version_is_trained_again_and_compared(tailorbird, registered):

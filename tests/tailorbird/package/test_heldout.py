@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.heldout import Heldout
 from tailorbird.errors import Corrupt
+from tailorbird.package.heldout import Heldout
 from tests.packages import records, saved
 
 

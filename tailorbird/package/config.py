@@ -1,0 +1,20 @@
+"""`config.yaml` as those read it who only show it: a mapping. What it means is training's."""
+
+from typing import Any
+
+from tailorbird.errors import Corrupt
+
+FILE = "config.yaml"
+
+
+def parse(data: bytes) -> dict[str, Any]:
+    """Read the file; raises Corrupt where it is no mapping, or has aliases."""
+    import yaml
+
+    try:
+        # an alias could make a value that holds itself, or one that grows without bound when it is written out
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(data, yaml.SafeLoader)):
+            raise ValueError("alias")
+        return {str(key): value for key, value in dict(yaml.safe_load(data)).items()}
+    except (ValueError, TypeError, AttributeError, RecursionError, yaml.YAMLError):
+        raise Corrupt(f"{FILE}: is not a mapping in YAML without aliases") from None

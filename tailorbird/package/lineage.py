@@ -1,0 +1,59 @@
+"""Where a version came from; with `config.yaml` it is enough to make it again."""
+
+import json
+from typing import Any
+
+from pydantic import ConfigDict, model_validator
+
+from tailorbird.package.record import Count, Record
+
+
+class Origin(Record):
+    """The version of another registry that was imported, and the one that was imported there."""
+
+    model: str
+    manifest: str
+    created: str
+    number: Count | None = None
+    origin: "Origin | None" = None
+
+
+class Noted(Record):
+    """Notes: what else was noted is kept as it is, and nothing is said of what was not."""
+
+    model_config = ConfigDict(extra="allow")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _storable(cls, value: Any) -> Any:
+        """As it comes back from JSON, which has no tuples, and None for NaN."""
+        return json.loads(json.dumps(value), parse_constant=lambda _: None) if isinstance(value, dict) else value
+
+    def record(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+class Data(Noted):
+    """A data set by name and by the SHA-256 sum of its content; further notes say how it was split."""
+
+    name: str | None = None
+    sha256: str | None = None
+
+    @property
+    def split(self) -> dict[str, Any]:
+        """How it was split."""
+        return self.model_extra or {}
+
+
+class Lineage(Noted):
+    """The sweep and the trial, the epoch whose weights these are, the data, what epochs and trials were chosen by, the
+    number that the champion had then, and the release."""
+
+    sweep: str | None = None
+    trial: Count | None = None
+    epoch: Count | None = None
+    data: Data | None = None
+    objective: dict[str, Any] | None = None
+    champion: Count | None = None
+    code: str | None = None
+    origin: Origin | None = None

@@ -1,0 +1,46 @@
+"""What was measured of a version, as its row and its manifest keep it under `evidence`."""
+
+from tailorbird.package.baseline import Baseline, Score
+from tailorbird.package.record import Amount, Figure, Record, Share
+
+
+class Parity(Record):
+    """How an export compares with torch on so many held-out examples: the share of equal labels, and the largest
+    difference of probabilities."""
+
+    agreement: Figure
+    max_difference: Figure
+    samples: Amount
+
+    def __str__(self) -> str:
+        agreement, difference = (float("nan") if one is None else one for one in (self.agreement, self.max_difference))
+        return f"export agrees with torch on {agreement:.2%} of labels, probabilities within {difference:.0e}"
+
+
+class Latency(Record):
+    """Milliseconds that an export takes for one example: the median and the 99th percentile of so many runs."""
+
+    p50_ms: Figure
+    p99_ms: Figure
+    runs: Amount
+    threads: Amount
+
+
+class Export(Record):
+    """What was measured of an export, which no file of the package tells."""
+
+    parity: Parity
+    latency: Latency | None = None
+
+
+class Measurements(Export, Score):
+    """The figures of `baseline.json` that a row keeps, with those of the export."""
+
+    standard_error: Share
+    calibration_error: Share | None = None
+    test: Score
+
+    @classmethod
+    def of_package(cls, baseline: Baseline, export: Export) -> "Measurements":
+        kept = {name: getattr(baseline, name) for name in cls.model_fields if name in Baseline.model_fields}
+        return cls(**kept, parity=export.parity, latency=export.latency)

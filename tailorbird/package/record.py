@@ -1,0 +1,71 @@
+"""A record: JSON that one type writes, reads and checks."""
+
+import json
+import math
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from tailorbird.errors import Corrupt, InvalidInput
+
+LARGEST = 2**53
+"""Of the whole numbers that every reader of JSON takes as they are."""
+
+Count = Annotated[int, Field(ge=0, le=LARGEST)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+Amount = Annotated[Count | None, BeforeValidator(_finite)]
+Figure = Annotated[Annotated[float, Field(ge=0)] | None, BeforeValidator(_finite)]
+"""What was measured, from 0; None stands for what is not finite, which JSON does not have and no gate lets through."""
+
+
+class Record(BaseModel):
+    """An immutable JSON object; keys that a later release may have added are passed over."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+    file: ClassVar[str] = ""
+    """What it is called in a package."""
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """Read the file; raises Corrupt, by the name of the file and the path of the key."""
+        return cls.of(json_object(cls.file, data))
+
+    @classmethod
+    def of(cls, value: Any, name: str | None = None) -> Self:
+        """Check what was read already; raises Corrupt that begins with `name`, of a file with the file's."""
+        try:
+            return cls.model_validate(value)
+        except ValidationError as error:
+            problem = InvalidInput.from_validation(error, value, cls, f"{name or cls.file}: ")
+            raise Corrupt(str(problem)) from None
+
+    def record(self) -> dict[str, Any]:
+        """As JSON keeps it."""
+        return self.model_dump(mode="json")
+
+    def encode(self) -> bytes:
+        """The file."""
+        return encode(self.record())
+
+
+def json_object(name: str, data: bytes) -> dict[str, Any]:
+    """A JSON object; raises Corrupt that names the file where it is none."""
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise Corrupt(f"{name}: is not a JSON object")
+    return content
+
+
+def encode(value: Any) -> bytes:
+    """JSON as it is stored: sorted keys, so that equal content has an equal digest."""
+    return json.dumps(value, sort_keys=True, indent=1, allow_nan=False).encode()
