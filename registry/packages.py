@@ -4,19 +4,17 @@ In the store its files are blobs and its manifest is a blob too, whose digest st
 becomes a package when `manifest.json`, written last, lies in it.
 """
 
-import fcntl
 import hashlib
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 
 from registry.storage.blobs import BlobStore
-from registry.storage.files import flush, make_folder, told, write_chunks
+from tailorbird import files
 from tailorbird.errors import Corrupt, InvalidInput, NotFound
+from tailorbird.files import told
 from tailorbird.package.manifest import MANIFEST, OPTIONAL, REQUIRED, About, Entry, Manifest
 
 
@@ -77,8 +75,8 @@ def problems(blobs: BlobStore, digest: str) -> Iterator[str]:
 
 def write(blobs: BlobStore, digest: str, folder: Path) -> Path:
     """Write a package out as `folder`, which must not exist; it appears whole or not at all."""
-    with _written(blobs, digest, folder) as whole:
-        _place(whole, folder)
+    with _written(blobs, digest, folder):
+        pass
     return folder
 
 
@@ -105,14 +103,13 @@ def fetch(blobs: BlobStore, digest: str, cache: Path) -> Path:
     try:
         read(folder, digest)
     except Corrupt:
-        with _locked(folder.parent):
+        with told(folder.parent), files.locked(folder.parent):
             try:
                 read(folder, digest)  # another process may have been first, and may be loading it now
             except Corrupt:
                 with _written(blobs, digest, folder) as whole:  # what lies there stays where this is not to be had
                     for left in {folder, *folder.parent.glob(f".{digest}-*")} - {whole}:  # by a process that died here
                         shutil.rmtree(left, ignore_errors=True)
-                    _place(whole, folder)
     return folder
 
 
@@ -127,38 +124,13 @@ def named(name: str) -> Iterator[None]:
 
 @contextmanager
 def _written(blobs: BlobStore, digest: str, folder: Path) -> Iterator[Path]:
-    """A hidden folder beside `folder` with a stored package in it, verified; removed unless it is renamed."""
-    files = {name: entry.sha256 for name, entry in manifest(blobs, digest).files.items()}
-    with told(folder):
-        make_folder(folder.parent)
-        hidden = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
-            for name, sha256 in (*files.items(), (MANIFEST, digest)):
-                with named(name):
-                    write_chunks(hidden / name, blobs.chunks(sha256))
-            hidden.chmod(0o755)
-            flush(hidden)
-            yield hidden
-        finally:
-            shutil.rmtree(hidden, ignore_errors=True)
-
-
-def _place(whole: Path, folder: Path) -> None:
-    whole.replace(folder)
-    flush(folder.parent)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Let one process at a time in; the lock ends with the process, however that ends."""
-    with told(folder):
-        make_folder(folder)
-        descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+    """A hidden folder with a stored package in it, verified, which becomes `folder` at the end."""
+    entries = {name: entry.sha256 for name, entry in manifest(blobs, digest).files.items()}
+    with told(folder), files.new_folder(folder) as hidden:
+        for name, sha256 in (*entries.items(), (MANIFEST, digest)):
+            with named(name):
+                files.write_chunks(hidden / name, blobs.chunks(sha256))
+        yield hidden
 
 
 @contextmanager

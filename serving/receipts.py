@@ -12,13 +12,12 @@ import os
 import re
 import secrets
 import struct
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from tailorbird.errors import InvalidInput
+from tailorbird.files import write_once
 from tailorbird.settings import PREFIX, SQLITE, Settings, writable
 
 _HEAD = struct.Struct(">2sIHBI11s")
@@ -110,29 +109,13 @@ def key(settings: Settings) -> bytes:
         raise _must_be_given(f"{settings.home} is read-only")
     try:
         if not path.exists():
-            _make(path)
+            write_once(path, secrets.token_bytes(KEY_BYTES))
         found = path.read_bytes()
     except OSError as error:
         raise _must_be_given(f"{path} cannot be used ({error.strerror})") from None
     if len(found) != KEY_BYTES:
         raise _must_be_given(f"{path} has {len(found)} bytes instead of {KEY_BYTES}")
     return found
-
-
-def _make(path: Path) -> None:
-    # linked to its name when it is whole: another process never reads half a key, and the first one stays
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=".receipt-", dir=path.parent)  # O_EXCL, mode 0600
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(KEY_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(temporary, path)
-    except FileExistsError:
-        pass
-    finally:
-        Path(temporary).unlink()
 
 
 def _must_be_given(why: str) -> InvalidInput:

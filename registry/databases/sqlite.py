@@ -2,7 +2,6 @@
 
 import os
 import sqlite3
-import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
@@ -11,8 +10,8 @@ import sqlalchemy as sa
 
 from registry import schema
 from registry.databases.database import Database, encode
-from registry.storage.files import flush, make_folder
 from tailorbird.errors import Unavailable
+from tailorbird.files import flush, make_folder, new_file
 from tailorbird.settings import writable
 
 BUSY_SECONDS = 30
@@ -92,12 +91,10 @@ class Sqlite(Database):
     def _back_up(self, revision: str) -> None:
         copy = self.path.with_name(f"{self.path.name}.{revision}.backup")
         try:
-            with tempfile.TemporaryDirectory(prefix=".", dir=copy.parent) as folder:
-                partial = Path(folder) / copy.name
+            with new_file(copy) as partial:
                 with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(partial)) as target:
                     source.backup(target)
-                partial.replace(copy)
-            flush(copy.parent)
+                flush(partial)
         except OSError as error:
             raise Unavailable(f"{copy} cannot be written: {error.strerror}") from None
 

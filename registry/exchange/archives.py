@@ -16,8 +16,8 @@ from registry import packages
 from registry.exchange import carried
 from registry.exchange.carried import Carried, Readable
 from registry.storage.blobs import BlobStore
-from registry.storage.files import write_chunks
 from tailorbird.errors import Corrupt, InvalidInput
+from tailorbird.files import write_chunks
 from tailorbird.package.manifest import MANIFEST, Manifest, shown
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz")

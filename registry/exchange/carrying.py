@@ -1,10 +1,6 @@
 """Carrying versions from one registry to another: as a folder, as one archive, or as an OCI image layout."""
 
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -12,8 +8,8 @@ from registry import packages, versions
 from registry.core import Registry
 from registry.exchange import archives, carried, oci
 from registry.exchange.carried import Carried
-from registry.storage.files import flush, make_folder, told
 from registry.versions import Version
+from tailorbird import files
 from tailorbird.errors import Corrupt, InvalidInput
 from tailorbird.package.baseline import Baseline
 from tailorbird.package.lineage import Origin
@@ -37,11 +33,13 @@ def export(registry: Registry, version: Version, path: Path, form: Form = "folde
     versions.check(version, packages.manifest(registry.blobs, version.manifest))
     if form == "folder":
         return packages.write(registry.blobs, version.manifest, path)
-    with _making(path) as made:
+    with files.told(path):
         if form == "archive":
-            archives.write(registry.blobs, version.manifest, made)
+            with files.new_file(path) as hidden:
+                archives.write(registry.blobs, version.manifest, hidden)
         else:
-            oci.write(registry.blobs, version.manifest, version.number, made)
+            with files.new_folder(path) as hidden:
+                oci.write(registry.blobs, version.manifest, version.number, hidden)
     return path
 
 
@@ -107,17 +105,3 @@ def _origin(found: Carried) -> Origin:
         number=found.number,
         origin=about.lineage.origin,  # it was carried before
     )
-
-
-@contextmanager
-def _making(path: Path) -> Iterator[Path]:
-    """A path in a hidden folder beside `path`: what is made there gets its name at the end."""
-    with told(path):
-        make_folder(path.parent)
-        hidden = Path(tempfile.mkdtemp(prefix=".export-", dir=path.parent))
-        try:
-            yield hidden / path.name
-            (hidden / path.name).rename(path)
-            flush(path.parent)
-        finally:
-            shutil.rmtree(hidden, ignore_errors=True)

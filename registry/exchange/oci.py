@@ -16,8 +16,8 @@ from registry import packages
 from registry.exchange import carried
 from registry.exchange.carried import Carried
 from registry.storage.blobs import BlobStore
-from registry.storage.files import flush, write_chunks
 from tailorbird.errors import Corrupt
+from tailorbird.files import flush, write_chunks
 from tailorbird.package.manifest import MANIFEST, Entry, Manifest, shown
 from tailorbird.package.record import encode, json_object
 
@@ -38,7 +38,7 @@ _IMAGE = "the artifact's manifest"
 
 
 def write(blobs: BlobStore, digest: str, number: int, folder: Path) -> None:
-    """Write a stored package as a new layout, flushed to the disk."""
+    """Write a stored package as a layout into an empty folder; all but the names in that are flushed to the disk."""
     about = packages.manifest(blobs, digest)
     config = _descriptor(MANIFEST_TYPE, digest, len(blobs.get(digest)))
     image = encode(_image(about, config, number))
@@ -54,8 +54,8 @@ def write(blobs: BlobStore, digest: str, number: int, folder: Path) -> None:
     index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [named]}
     write_chunks(folder / INDEX, [encode(index)])
     write_chunks(folder / LAYOUT, [json.dumps({"imageLayoutVersion": LAYOUT_VERSION}).encode()])
-    for made in (held, held.parent, folder):
-        flush(made)
+    for inner in (held, held.parent):
+        flush(inner)
 
 
 def is_layout(folder: Path) -> bool:

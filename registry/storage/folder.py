@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from registry.storage.blobs import CHUNK, Blob, BlobStore, Leftover
-from registry.storage.files import HIDDEN, flush, make_folder, told, write_all
 from tailorbird.errors import Corrupt, Unavailable
+from tailorbird.files import HIDDEN, flush, make_folder, told, write_all
 from tailorbird.settings import writable
 
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)

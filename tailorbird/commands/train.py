@@ -75,7 +75,7 @@ def _make(folder: Path) -> None:
 
 def _trained(config: "RunConfig", dealt: "Splits", console: "Console", folder: Path, resume: bool) -> "Run":
     """Train to the end; after epochs, as often as is cheap, what the run would go on from is written down."""
-    from registry.storage.files import write_flushed
+    from tailorbird.files import write_flushed
     from training.loop import Diverged, Run
 
     state = folder / INTERRUPTED
@@ -118,7 +118,7 @@ def _keep(folder: Path, run: "Run") -> bytes:
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
-    from registry.storage.files import write_flushed
+    from tailorbird.files import write_flushed
 
     for name, data in files.items():
         write_flushed(folder / name, data)

@@ -3,13 +3,11 @@
 Nothing depends on what is kept: it may be deleted whenever no run uses it, and is made again.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tailorbird.errors import Unavailable
+from tailorbird.files import flush, locked, new_folder
 from training.datasets.dataset import PARTS, Dataset, Targets
 from training.datasets.mapped import opened
 
@@ -95,42 +94,19 @@ def _whole(folder: Path) -> bool:
 
 def _keep(folder: Path, make: Callable[[Path], None]) -> None:
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder.with_suffix(".lock")):
+        with locked(folder.with_suffix(".locked")):
             if _whole(folder):  # another process was faster
                 return
-            partial = folder.with_suffix(".partial")
-            for rest in (partial, folder):
+            for rest in (folder, *folder.parent.glob(f".{folder.name}-*")):  # by a process that died here
                 shutil.rmtree(rest, ignore_errors=True)
-            partial.mkdir()
-            try:
+            with new_folder(folder) as partial:
                 make(partial)
-                _flush(partial)
-                partial.rename(folder)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
+                for path in partial.iterdir():
+                    flush(path)
     except OSError as error:
         raise Unavailable(
             f"{folder} cannot be written: {error.strerror}; TAILORBIRD_CACHE_DIR names the folder of decoded images"
         ) from None
-
-
-def _flush(folder: Path) -> None:
-    # a name that is on the disk before its contents would be taken for whole after a power cut
-    for path in (*folder.iterdir(), folder):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Let one process at a time in; the lock ends with the process, however that ends."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _check_room(folder: Path, needed: int) -> None:

@@ -53,17 +53,17 @@ def test_what_fails_leaves_nothing_and_works_next_time(tmp_path):
 
     with pytest.raises(InvalidInput):
         kept.load(tmp_path, "source", "set", fails)
-    assert [path.suffix for path in (tmp_path / "datasets").iterdir()] == [".lock"]
+    assert [path.suffix for path in (tmp_path / "datasets").iterdir()] == [".locked"]
     assert len(kept.load(tmp_path, "source", "set", made()).inputs) == 5
 
 
 def test_what_a_killed_process_left_is_made_again(tmp_path):
     kept.load(tmp_path, "source", "set", made())
-    (folder,) = (path for path in (tmp_path / "datasets").iterdir() if path.is_dir())
-    folder.rename(folder.with_suffix(".partial"))
-    (folder.with_suffix(".partial") / kept.INDEX).unlink()
+    (folder,) = (path for path in (tmp_path / "datasets").iterdir() if not path.suffix)
+    left = folder.rename(folder.with_name(f".{folder.name}-abcdef"))
+    (left / kept.INDEX).unlink()
     assert len(kept.load(tmp_path, "source", "set", made()).inputs) == 5
-    assert not folder.with_suffix(".partial").exists()
+    assert not left.exists()
 
 
 @pytest.mark.parametrize("name", [kept.INDEX, kept.INPUTS["train"], kept.TARGETS["train"]])
