@@ -1,13 +1,12 @@
 """A model in ONNX Runtime, on one thread: the server's worker processes are what runs side by side."""
 
-import os
 import time
-from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from serving.pixels import Pixels
+from tailorbird import onnx
 from tailorbird.errors import Corrupt
 from tailorbird.package.signature import Signature
 
@@ -24,12 +23,8 @@ class Session:
     def __init__(self, model: bytes, signature: Signature) -> None:
         """Open and warm up; raises Corrupt where the model does not open or not do what its signature says."""
         self._classes = len(signature.classes)
-        onnxruntime = _import()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # errors
         try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            self._session = onnx.session(model)
             self._input = self._session.get_inputs()[0].name
             self.seconds, self._seconds_more = self._warm_up(signature)
         except Corrupt:
@@ -70,11 +65,3 @@ class Session:
         started = time.perf_counter()
         self.run(pixels)
         return time.perf_counter() - started
-
-
-def _import() -> ModuleType:
-    # from its import on it makes a device id and reports to Microsoft (since 1.29), unless it finds this
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    import onnxruntime
-
-    return onnxruntime  # type: ignore[no-any-return]

@@ -2,7 +2,6 @@
 
 import copy
 import io
-import os
 import time
 import warnings
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tailorbird.errors import InvalidInput
+from tailorbird.onnx import THREADS, session
 from tailorbird.package.measurements import Latency, Parity
 from training import evaluation, objectives
 from training.arrays import as_tensor
@@ -25,8 +25,6 @@ from training.splits import Split
 
 OPSET = 17
 OUTPUTS = ["logits", "probabilities"]
-THREADS = 1
-"""Of ONNX Runtime, for whatever is measured of an export."""
 LATENCY_RUNS, LATENCY_SECONDS = 200, 1.0
 WARM_UP_RUNS, WARM_UP_SECONDS = 20, 0.2
 
@@ -76,11 +74,11 @@ def to_onnx(served: Served, shape: Sequence[int]) -> bytes:
     onnx.checker.check_model(model, full_check=True)
     made = bytes(model.SerializeToString())
     try:
-        session = _session(made)
+        opened = session(made)
     except Exception as error:  # of kinds that ONNX Runtime does not name
         raise InvalidInput("model", f"ONNX Runtime cannot run its export: {_first_line(error)}") from None
     try:
-        session.run(OUTPUTS, {name: np.zeros((2, *shape), np.float64 if len(shape) == 1 else np.uint8)})
+        opened.run(OUTPUTS, {name: np.zeros((2, *shape), np.float64 if len(shape) == 1 else np.uint8)})
     except Exception as error:
         told = "its export takes one input at a time; a size in it is written as a number, as by len(inputs)"
         raise InvalidInput("model", f"{told}: {_first_line(error)}") from None
@@ -93,8 +91,8 @@ def _first_line(error: Exception) -> str:
 
 def evaluate(model: bytes, split: Split, kind: Kind) -> Classification:
     """Run an export over a split with ONNX Runtime, as it will be served."""
-    session = _session(model)
-    answers = [session.run(OUTPUTS, _inputs(session, batch)) for batch in split.batches(split.together)]
+    opened = session(model)
+    answers = [opened.run(OUTPUTS, _inputs(opened, batch)) for batch in split.batches(split.together)]
     logits, probabilities = (np.concatenate(parts) for parts in zip(*answers, strict=True))
     return evaluation.classification(kind, split.targets, logits, probabilities)
 
@@ -113,36 +111,26 @@ def parity(served: Served, exported: Classification, split: Split) -> Parity:
 
 def latency(model: bytes, split: Split) -> Latency:
     """Time an export on single examples of a split, on one CPU thread: 200 runs after a warm-up, at most a second."""
-    session = _session(model)
-    _timed(session, split, WARM_UP_RUNS, WARM_UP_SECONDS)
-    taken = _timed(session, split, LATENCY_RUNS, LATENCY_SECONDS)
+    opened = session(model)
+    _timed(opened, split, WARM_UP_RUNS, WARM_UP_SECONDS)
+    taken = _timed(opened, split, LATENCY_RUNS, LATENCY_SECONDS)
     p50, p99 = np.percentile(taken, (50, 99)).tolist()
     return Latency(p50_ms=p50, p99_ms=p99, runs=len(taken), threads=THREADS)
 
 
-def _timed(session: Any, split: Split, runs: int, seconds: float) -> list[float]:
+def _timed(opened: Any, split: Split, runs: int, seconds: float) -> list[float]:
     """Milliseconds of each run, one at the least."""
     taken: list[float] = []
     end = time.perf_counter() + seconds
     while True:
         place = len(taken) % len(split)
-        inputs = _inputs(session, split.at(slice(place, place + 1)))
+        inputs = _inputs(opened, split.at(slice(place, place + 1)))
         start = time.perf_counter()
-        session.run(["probabilities"], inputs)
+        opened.run(["probabilities"], inputs)
         taken.append(1000 * (time.perf_counter() - start))
         if len(taken) == runs or time.perf_counter() >= end:
             return taken
 
 
-def _inputs(session: Any, batch: Inputs) -> dict[str, Inputs]:
-    return {session.get_inputs()[0].name: batch}
-
-
-def _session(model: bytes) -> Any:
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at import, which else makes a device id in HOME
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = THREADS
-    options.log_severity_level = 3  # errors alone
-    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+def _inputs(opened: Any, batch: Inputs) -> dict[str, Inputs]:
+    return {opened.get_inputs()[0].name: batch}

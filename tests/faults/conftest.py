@@ -5,7 +5,6 @@ from tests.registry.conftest import (  # noqa: F401
     make_settings,
     no_settings_from_outside,
     package_files,
-    race,
     register,
     settings,
 )

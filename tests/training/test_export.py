@@ -315,7 +315,7 @@ def timed(monkeypatch, digit_splits):
 
     def measure(milliseconds, images=180):
         session, held = Slow(milliseconds), digit_splits.holdout
-        monkeypatch.setattr(export, "_session", lambda _: session)
+        monkeypatch.setattr(export, "session", lambda _: session)
         monkeypatch.setattr(export.time, "perf_counter", lambda: session.now)
         split = held.only(slice(images))
         return export.latency(b"", split), session
