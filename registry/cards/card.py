@@ -12,6 +12,8 @@ from registry.cards.contents import flatten
 from registry.cards.facts import Event, Facts, interval
 from registry.cards.limits import limits
 from tailorbird.errors import InvalidInput, Unavailable
+from tailorbird.package.baseline import Score
+from tailorbird.package.lineage import Data
 from tailorbird.pages.document import (
     Block,
     Bullets,
@@ -27,8 +29,6 @@ from tailorbird.pages.document import (
 )
 from tailorbird.pages.html import as_html
 from tailorbird.pages.markdown import as_markdown
-from tailorbird.package.baseline import Score
-from tailorbird.package.lineage import Data
 
 CAPTIONS = {
     "confusion.png": "Confusion matrix of the held-out images: rows are true classes, columns answers.",

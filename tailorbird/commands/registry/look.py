@@ -20,8 +20,8 @@ from registry.versions import Version
 from tailorbird import terminal
 from tailorbird.commands.options import AsJson, Model, Ref, open_registry, print_json
 from tailorbird.errors import Corrupt, InvalidInput
-from tailorbird.pages.document import clean
 from tailorbird.package.manifest import Entry
+from tailorbird.pages.document import clean
 
 Limit = Annotated[int, typer.Option(min=1, max=1_000_000, help="How many at most.")]
 
