@@ -192,8 +192,8 @@ def _verify(table: Table, folder: Path) -> None:
     """A package that is large enough for a process's start not to count, beside `sha256sum` of the same files."""
     with _registry(folder / "home", None, table.sizes.large) as registry:
         settings, manifest = registry.settings, versions.resolve(registry, "bench:1").manifest
-        entries = packages.manifest(registry.blobs, manifest)["files"].values()
-        files = [registry.blobs.place(entry["sha256"]) for entry in entries]
+        entries = packages.manifest(registry.blobs, manifest).files.values()
+        files = [registry.blobs.place(entry.sha256) for entry in entries]
     took: dict[str, Times] = {"tailorbird": [], "sha256sum": []}
     with _ours(settings) as ours:
         for turn in range(table.sizes.rounds + 1):

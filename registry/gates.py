@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from registry.evidence import Evidence
+from tailorbird.package.measurements import Parity as Figures
 
 if TYPE_CHECKING:
     from registry.paired import Paired, Shared
@@ -130,22 +131,26 @@ def _integrity(candidate: Evidence) -> Gate:
 
 
 def _parity(candidate: Evidence, allowed: Parity) -> Gate:
-    parity = candidate.figures.parity
+    parity, batches = candidate.figures.parity, candidate.figures.batches
+    failed = _apart(parity, allowed, "the export", "torch")
+    if not failed and batches is not None:
+        failed = _apart(batches, allowed, "one by one and in other batches the export", "itself")
+        failed = failed and f"an answer depends on what else is in its batch: {failed}"
     measured = {key: _number(value) for key, value in parity.record().items()}
-    agreement, difference = measured["agreement"], measured["max_difference"]
-    failed = ""
-    if not measured["samples"] > 0:
-        failed = "the export was not compared with torch on any image"
-    elif not agreement >= allowed.agreement:
-        failed = (
-            f"the export agrees with torch on {agreement:.3%} of labels, at least {_percent(allowed.agreement)} needed"
-        )
-    elif not difference <= allowed.max_difference:
-        failed = (
-            f"the export's probabilities differ from torch's by {difference:.3g}, "
-            f"at most {allowed.max_difference:.3g} allowed"
-        )
     return _gate("parity", failed, str(parity), measured, allowed)
+
+
+def _apart(measured: Figures, allowed: Parity, one: str, other: str) -> str:
+    """Why two ways to answer do not give the same, if they do not."""
+    agreement, difference = _number(measured.agreement), _number(measured.max_difference)
+    if not measured.samples:
+        return f"{one} was not compared with {other} on any image"
+    if not agreement >= allowed.agreement:
+        return f"{one} agrees with {other} on {agreement:.3%} of labels, at least {_percent(allowed.agreement)} needed"
+    if not difference <= allowed.max_difference:
+        theirs, limit = "its own" if other == "itself" else f"{other}'s", allowed.max_difference
+        return f"{one}'s probabilities differ from {theirs} by {difference:.3g}, at most {limit:.3g} allowed"
+    return ""
 
 
 def _accuracy(candidate: Evidence, allowed: Accuracy) -> Gate:

@@ -16,7 +16,7 @@ from tailorbird.package.heldout import Heldout
 from tailorbird.package.measurements import Export
 from tailorbird.package.record import encode
 from tailorbird.package.signature import Signature
-from training import evaluation, export, plots
+from training import evaluation, export, independence, plots
 from training.config import RunConfig
 from training.export import Served
 from training.network import restored
@@ -107,7 +107,9 @@ def make(config: RunConfig, splits: Splits, weights: bytes, epochs: Sequence[Epo
     return Candidate(
         files=files,
         export=Export(
-            parity=export.parity(served, holdout, splits.holdout), latency=export.latency(model, splits.holdout)
+            parity=export.parity(served, holdout, splits.holdout),
+            batches=independence.measure(served, model, holdout, splits.holdout),
+            latency=export.latency(model, splits.holdout),
         ),
         holdout=holdout,
         test=test,

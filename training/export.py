@@ -91,17 +91,22 @@ def _first_line(error: Exception) -> str:
 
 def evaluate(model: bytes, split: Split, kind: Kind) -> Classification:
     """Run an export over a split with ONNX Runtime, as it will be served."""
-    opened = session(model)
-    answers = [opened.run(OUTPUTS, _inputs(opened, batch)) for batch in split.batches(split.together)]
-    logits, probabilities = (np.concatenate(parts) for parts in zip(*answers, strict=True))
+    logits, probabilities = answers(session(model), split, split.together)
     return evaluation.classification(kind, split.targets, logits, probabilities)
+
+
+def answers(opened: Any, split: Split, size: int) -> tuple[Floats, Floats]:
+    """Outputs [N, outputs] and probabilities [N, classes] of an open session, in batches of a size."""
+    batches = [opened.run(OUTPUTS, _inputs(opened, batch)) for batch in split.batches(size)]
+    logits, probabilities = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    return logits, probabilities
 
 
 def parity(served: Served, exported: Classification, split: Split) -> Parity:
     """Compare an export's probabilities on the whole split with those of the network it was made from."""
     with torch.inference_mode():
-        answers = [served(as_tensor(batch))[1] for batch in split.batches(split.together)]
-    expected: Floats = torch.cat(answers).numpy()
+        batches = [served(as_tensor(batch))[1] for batch in split.batches(split.together)]
+    expected: Floats = torch.cat(batches).numpy()
     return Parity(
         agreement=float((expected.argmax(1) == exported.predicted).mean()),
         max_difference=float(np.abs(expected - exported.probabilities).max()),

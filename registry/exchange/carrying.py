@@ -59,7 +59,9 @@ def import_version(registry: Registry, path: Path, who: str, model: str | None =
         raise InvalidInput(str(path), f"cannot be read: {error.strerror}") from None
     about = found.manifest
     lineage = about.lineage.model_copy(update={"origin": _origin(found)})
-    return versions.register(registry, model or about.model, found.files, about.evidence, lineage, who)
+    return versions.register(
+        registry, about.model if model is None else model, found.files, about.evidence, lineage, who
+    )
 
 
 def _read(path: Path) -> Carried:

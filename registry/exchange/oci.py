@@ -38,7 +38,7 @@ _IMAGE = "the artifact's manifest"
 
 
 def write(blobs: BlobStore, digest: str, number: int, folder: Path) -> None:
-    """Write a stored package as a layout into an empty folder; all but the names in that are flushed to the disk."""
+    """Write a stored package as a layout into an empty folder, flushed to the disk."""
     about = packages.manifest(blobs, digest)
     config = _descriptor(MANIFEST_TYPE, digest, len(blobs.get(digest)))
     image = encode(_image(about, config, number))
@@ -54,7 +54,7 @@ def write(blobs: BlobStore, digest: str, number: int, folder: Path) -> None:
     index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [named]}
     write_chunks(folder / INDEX, [encode(index)])
     write_chunks(folder / LAYOUT, [json.dumps({"imageLayoutVersion": LAYOUT_VERSION}).encode()])
-    for inner in (held, held.parent):
+    for inner in (held, held.parent, folder):
         flush(inner)
 
 

@@ -27,7 +27,9 @@ class Noted(Record):
     @classmethod
     def _storable(cls, value: Any) -> Any:
         """As it comes back from JSON, which has no tuples, and None for NaN."""
-        return json.loads(json.dumps(value), parse_constant=lambda _: None) if isinstance(value, dict) else value
+        if not isinstance(value, dict):
+            return value
+        return json.loads(json.dumps(value, default=Record.record), parse_constant=lambda _: None)
 
     def record(self) -> dict[str, Any]:
         return self.model_dump(mode="json", exclude_unset=True)

@@ -5,8 +5,8 @@ from tailorbird.package.record import Amount, Figure, Record, Share
 
 
 class Parity(Record):
-    """How an export compares with torch on so many held-out examples: the share of equal labels, and the largest
-    difference of probabilities."""
+    """How two ways to answer so many held-out examples compare, of an export and of torch for the most part: the share
+    of equal labels, and the largest difference of probabilities."""
 
     agreement: Figure
     max_difference: Figure
@@ -27,9 +27,11 @@ class Latency(Record):
 
 
 class Export(Record):
-    """What was measured of an export, which no file of the package tells."""
+    """What was measured of an export, which no file of the package tells; `batches` compares what it answers to
+    examples one by one and in small batches, by torch too, with what it answers to the whole split."""
 
     parity: Parity
+    batches: Parity | None = None
     latency: Latency | None = None
 
 
@@ -43,4 +45,4 @@ class Measurements(Export, Score):
     @classmethod
     def of_package(cls, baseline: Baseline, export: Export) -> "Measurements":
         kept = {name: getattr(baseline, name) for name in cls.model_fields if name in Baseline.model_fields}
-        return cls(**kept, parity=export.parity, latency=export.latency)
+        return cls(**kept, parity=export.parity, batches=export.batches, latency=export.latency)

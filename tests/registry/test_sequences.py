@@ -207,8 +207,8 @@ def packaged(registry):
     digests = set()
     for version in versions.every(registry):
         assert versions.verify(registry, version) == []
-        files = packages.manifest(registry.blobs, version.manifest)["files"]
-        digests |= {version.manifest, *(entry["sha256"] for entry in files.values())}
+        files = packages.manifest(registry.blobs, version.manifest).files
+        digests |= {version.manifest, *(entry.sha256 for entry in files.values())}
     return digests
 
 

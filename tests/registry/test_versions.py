@@ -52,6 +52,7 @@ def test_a_version_says_what_was_measured_and_where_it_came_from(registry, packa
         "calibration_error": 0.02,
         "test": {"accuracy": 0.8, "samples": 50},
         "parity": PARITY.record(),
+        "batches": None,
         "latency": None,
     }
     assert versions.resolve(registry, "fashion:1") == version

@@ -57,11 +57,11 @@ def test_the_best_becomes_a_version_and_the_champion(register_best, registry):
     assert made.obstacle is None
     assert aliases.current(registry, "tiny") == made.version.number == 1
     assert versions.verify(registry, versions.resolve(registry, "tiny")) == []
-    assert made.version.evidence["accuracy"] > 0.8
-    assert made.version.evidence["parity"]["samples"] == made.version.evidence["samples"]
-    assert made.version.evidence["latency"]["p50_ms"] > 0 and made.version.evidence["calibration_error"] > 0
-    assert made.version.lineage["sweep"] == "tiny-1"
-    assert made.version.lineage["data"]["sha256"] == "sum"
+    assert made.version.evidence.accuracy > 0.8
+    assert made.version.evidence.parity.samples == made.version.evidence.samples
+    assert made.version.evidence.latency.p50_ms > 0 and made.version.evidence.calibration_error > 0
+    assert made.version.lineage.sweep == "tiny-1"
+    assert made.version.lineage.data.sha256 == "sum"
 
 
 def test_an_alias_that_moved_during_the_sweep_is_left_where_it_is(register_best, registry):

@@ -11,29 +11,53 @@ from training import code
 from training.config import CustomConfig
 
 FIELD = "model.function"
+PROBES = 2
+TOLERANCE = 1e-3
+"""Of the largest output, to which a product of one row and one of several may differ."""
 
 
 def module(config: CustomConfig, shape: Sequence[int], outputs: int) -> nn.Module:
-    """What the user's function returns, tried once on two inputs; raises InvalidInput where it is of no use."""
+    """What the user's function returns, tried on some inputs; raises InvalidInput where it is of no use."""
     sizes = _channels_first(shape)
     function = code.load(config.function, FIELD)
     with code.blamed(config.function, FIELD):
         made = function(sizes, outputs, **config.arguments)
     if not isinstance(made, nn.Module):
         raise InvalidInput(FIELD, f"{config.function} must return a torch.nn.Module, not {type(made).__name__}")
+    inputs = torch.randn(PROBES, *sizes, generator=torch.Generator().manual_seed(0))
     with code.blamed(config.function, FIELD):
         with torch.no_grad():  # first: some modules have their weights only then
-            answers = [made.eval()(torch.zeros(2, *sizes))]
-        answers.append(copy.deepcopy(made).train()(torch.zeros(2, *sizes)))
+            together = made.eval()(inputs)
+        answers = [together, copy.deepcopy(made).train()(inputs)]
     given = [_given(answer) for answer in answers]
-    wrong = next((one for one in given if one != [2, outputs]), None)
+    wrong = next((one for one in given if one != [PROBES, outputs]), None)
     if wrong is not None:
         raise InvalidInput(
-            FIELD, f"{config.function} must give [2, {outputs}] for inputs {[2, *sizes]}, and its module gives {wrong}"
+            FIELD,
+            f"{config.function} must give [{PROBES}, {outputs}] for inputs {[PROBES, *sizes]}, and its module gives "
+            f"{wrong}",
         )
+    _check_alone(config.function, made, inputs, together)
     if not any(one.requires_grad for one in made.parameters()):
         raise InvalidInput(FIELD, f"{config.function} must return a module with weights to train, and it has none")
     return made.train()
+
+
+def _check_alone(function: str, module: nn.Module, inputs: Tensor, together: Tensor) -> None:
+    """Refuse what can only answer several inputs, or answers one otherwise when others stand beside it."""
+    try:
+        with torch.no_grad():
+            alone = torch.cat([module(one) for one in inputs.split(1)])
+        apart = float((alone - together).abs().max() / together.abs().max().clamp(min=1))
+    except Exception as error:  # of the user's own code
+        reason = " ".join(str(error).split())[:200]
+        raise InvalidInput(FIELD, f"{function}: its module cannot answer one input by itself: {reason}") from None
+    if apart > TOLERANCE:  # and not where it is NaN, as without a weight that makes sense yet
+        raise InvalidInput(
+            FIELD,
+            f"{function}: what its module answers to an input depends on what else is in the batch, or on chance; "
+            "look for a layer that counts over the first axis, such as softmax with dim=0",
+        )
 
 
 def _given(answer: object) -> list[int] | str:

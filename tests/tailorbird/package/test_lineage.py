@@ -1,7 +1,7 @@
 import pytest
 
 from tailorbird.errors import Corrupt
-from tailorbird.package.lineage import Lineage
+from tailorbird.package.lineage import Data, Lineage
 
 LINEAGE = {
     "sweep": "pets-1", "trial": 3, "epoch": 2, "data": {"name": "pets", "sha256": "ab" * 32, "split_seed": 0},
@@ -22,6 +22,11 @@ def test_how_the_data_were_split():
 
 def test_notes_are_as_json_gives_them_back():
     assert Lineage(shape=(28, 28), loss=float("nan")).record() == {"shape": [28, 28], "loss": None}
+
+
+def test_it_is_made_of_records_too():
+    data = Data(sha256="ab" * 32, split_seed=0)
+    assert Lineage(data=data).data == data and Lineage(data=data).record() == {"data": data.record()}
 
 
 def test_origins_are_told_down_to_the_first():

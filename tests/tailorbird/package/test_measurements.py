@@ -14,9 +14,9 @@ TEST = {"accuracy": 0.8, "samples": 90}
 
 def test_a_row_keeps_what_the_held_out_split_said_and_what_was_measured_of_the_export():
     baseline = Baseline.of({**SCORES, "nll": 0.5, "confusion": [], "bins": {}, "test": TEST})
-    export = Export(parity=Parity(**PARITY), latency=Latency(**LATENCY))
+    export = Export(parity=Parity(**PARITY), batches=Parity(**PARITY), latency=Latency(**LATENCY))
     kept = Measurements.of_package(baseline, export)
-    assert kept.record() == {**SCORES, "test": TEST, "parity": PARITY, "latency": LATENCY}
+    assert kept.record() == {**SCORES, "test": TEST, "parity": PARITY, "batches": PARITY, "latency": LATENCY}
     assert Measurements.of(kept.record(), "evidence") == kept
     assert Measurements.of_package(baseline, kept) == kept
 

@@ -44,6 +44,26 @@ class Halves(nn.Linear):
 def halves(shape, outputs):
     return Halves(25, outputs)
 
+class AcrossTheBatch(nn.Module):
+    def __init__(self, outputs):
+        super().__init__()
+        self.last = nn.Linear(25, outputs)
+    def forward(self, inputs):
+        return self.last(inputs.flatten(1)).log_softmax(0)
+
+def across(shape, outputs):
+    return AcrossTheBatch(outputs)
+
+def together(shape, outputs):
+    return nn.Sequential(nn.Flatten(), nn.BatchNorm1d(25, track_running_stats=False), nn.Linear(25, outputs))
+
+def drawn(shape, outputs):
+    class Drawn(nn.Linear):
+        def forward(self, inputs):
+            import torch
+            return super().forward(inputs.flatten(1)) + torch.randn(len(inputs), 1)
+    return Drawn(25, outputs)
+
 class Sums(nn.Module):
     def forward(self, inputs):
         return inputs.flatten(1)[:, :2]
@@ -102,6 +122,20 @@ def test_what_is_of_no_use_is_told(nets, function, problem):
     with pytest.raises(InvalidInput) as refused:
         models.check(config(function), (5, 5))
     assert str(refused.value) == f"model.function: own_nets:{function} {problem}"
+
+
+@pytest.mark.parametrize("function", ["across", "drawn"])
+def test_an_answer_must_depend_on_its_input_alone(nets, function):
+    with pytest.raises(InvalidInput) as refused:
+        models.check(config(function), (5, 5))
+    assert str(refused.value).startswith(
+        f"model.function: own_nets:{function}: what its module answers to an input depends on what else is in the batch"
+    )
+
+
+def test_one_input_must_have_an_answer_by_itself(nets):
+    with pytest.raises(InvalidInput, match=r"own_nets:together: its module cannot answer one input by itself: "):
+        models.check(config("together"), (5, 5))
 
 
 def test_a_wrong_argument_is_told(nets):

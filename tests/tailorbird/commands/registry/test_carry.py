@@ -49,7 +49,7 @@ def test_a_folder_is_a_package(tailorbird, registered, tmp_path):
     assert json.loads(told.stdout) == {
         "version": "pets:1", "path": str(tmp_path / "out"), "form": "folder", "manifest": registered.manifest,
     }  # fmt: skip
-    assert stored.read(tmp_path / "out", registered.manifest)["model"] == "pets"
+    assert stored.read(tmp_path / "out", registered.manifest).model == "pets"
 
 
 def test_what_was_carried_has_a_card(tailorbird, registered, elsewhere):

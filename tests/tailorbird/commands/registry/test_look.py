@@ -55,12 +55,16 @@ def test_a_version_is_shown_with_its_tags_and_files(tailorbird, pets, home):
     told = tailorbird("registry", "show", "pets:1", COLUMNS="80").stdout
     with Registry(home) as registry:
         version = versions.resolve(registry, "pets:1")
-        files = packages.manifest(registry.blobs, version.manifest)["files"]
+        files = packages.manifest(registry.blobs, version.manifest).files
     assert "83.33% ± 5.00% of 60 images" in told and "83.33% of 200 images" in told and "camera=north" in told
     assert version.manifest in told.replace("\n", "").replace(" ", "")
-    assert all(f"{name} ({entry['size']:,} bytes)" in told for name, entry in files.items())
+    assert all(f"{name} ({entry.size:,} bytes)" in told for name, entry in files.items())
     shown = json.loads(tailorbird("registry", "show", "pets:1", "--json").stdout)
-    assert shown["tags"] == {"camera": "north"} and shown["files"] == files and shown["number"] == 1
+    assert (
+        shown["tags"] == {"camera": "north"}
+        and shown["files"] == {name: one.record() for name, one in files.items()}
+        and shown["number"] == 1
+    )
 
 
 def test_history_says_what_was_forced_and_rolled_back_and_held(tailorbird, pets):

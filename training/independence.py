@@ -1,0 +1,39 @@
+"""Whether an answer depends on its example alone, and not on what else is in its batch.
+
+A layer that counts over the batch (a softmax over the wrong axis, a batch norm without running figures) answers well
+whole splits, by which a model is measured, and badly the single images that it is served for.
+"""
+
+import numpy as np
+import torch
+
+from tailorbird.onnx import session
+from tailorbird.package.measurements import Parity
+from training.arrays import as_tensor
+from training.export import Served, answers
+from training.scores import Classification, Floats
+from training.splits import Split
+
+EXAMPLES = 64
+SIZES = (1, 2, 3, 7, 32)
+"""Of the batches in which the examples are answered again, by torch and by ONNX Runtime."""
+
+
+def measure(served: Served, model: bytes, whole: Classification, split: Split) -> Parity:
+    """Compare what an export answers to the `whole` split with what it and its network answer to some of the examples,
+    from all over the split, in batches of other sizes."""
+    places = np.unique(np.linspace(0, len(split) - 1, EXAMPLES).astype(np.int64))
+    chosen, opened = split.only(places), session(model)
+    expected, labels = whole.probabilities[places], whole.predicted[places]
+    again = [part for size in SIZES for part in (answers(opened, chosen, size)[1], _torch(served, chosen, size))]
+    return Parity(
+        agreement=min(float((part.argmax(1) == labels).mean()) for part in again),
+        max_difference=float(np.max([np.abs(part - expected).max() for part in again])),
+        samples=len(chosen),
+    )
+
+
+def _torch(served: Served, split: Split, size: int) -> Floats:
+    with torch.inference_mode():
+        found: Floats = torch.cat([served(as_tensor(batch))[1] for batch in split.batches(size)]).numpy()
+    return found
