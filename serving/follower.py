@@ -12,9 +12,9 @@ from registry.versions import Version
 from serving import resolution
 from serving.choice import REGISTRY_SECONDS, choose
 from serving.endpoint import Endpoint, Served
-from tailorbird.package.signature import Signature
 from serving.state import Stale, State, same
 from tailorbird.errors import InvalidInput, NotFound, TailorbirdError, Unavailable
+from tailorbird.package.signature import Signature
 
 logger = logging.getLogger(__name__)
 

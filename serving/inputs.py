@@ -6,8 +6,8 @@ from serving import pixels
 from serving.answers import JSON
 from serving.pixels import Pixels
 from serving.problems import Problem
-from tailorbird.package.signature import Signature
 from tailorbird.errors import TooLarge
+from tailorbird.package.signature import Signature
 
 OCTETS = "application/octet-stream"
 PICTURES = ("image/png", "image/jpeg", "image/webp")

@@ -8,7 +8,6 @@ stay, and its gauges too: so no gauge may add up, and each takes the value that 
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4

@@ -7,9 +7,9 @@ from typing import Any
 from registry import packages, signing, versions
 from registry.core import Registry
 from registry.names import Reference
-from registry.storage.files import make_folder, told, write_flushed
 from registry.versions import Version
 from tailorbird.errors import Corrupt
+from tailorbird.files import make_folder, told, write_flushed
 from tailorbird.package.manifest import MANIFEST, Manifest
 
 

@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from registry.storage.files import write_flushed
 from registry.versions import Version
 from serving import resolution
 from tailorbird.errors import Corrupt
+from tailorbird.files import write_flushed
 from tailorbird.settings import PREFIX
 
 FOLDER = f"{PREFIX}SERVER_FOLDER"

@@ -16,6 +16,11 @@ from tailorbird.package.measurements import Export, Latency, Measurements, Parit
 CLASSES = ("cat", "dog", "owl")
 CONFIG = {"model": {"family": "mlp", "depth": 2}, "optimizer": {"lr": 0.01}, "epochs": 2}
 DATA = {"name": "pets", "sha256": "ab" * 32, "validation": 0.1, "split_seed": 0}
+IMAGES = {
+    "kind": "image", "shape": [28, 28], "dtype": "uint8", "classes": ["cat", "dog"], "columns": None,
+    "objective": "binary", "temperature": 1.5,
+}  # fmt: skip
+ROWS = {**IMAGES, "kind": "table", "shape": [2], "dtype": "float64"}
 PARITY = Parity(agreement=1.0, max_difference=3e-7, samples=60)
 EXPORT = Export(parity=PARITY, latency=Latency(p50_ms=0.5, p99_ms=1.25, runs=100, threads=1))
 

@@ -9,6 +9,7 @@ from PIL import Image
 from registry import aliases, versions
 from registry.core import Registry
 from registry.requests import Promotion
+from tailorbird.package.lineage import Lineage
 from tailorbird.settings import Settings
 from training import candidate, checkpoint, datasets, splits
 from training.config import RunConfig
@@ -25,7 +26,7 @@ def trained(registry, name, data):
     while not run.done:
         run.step()
     made = candidate.make(config, dealt, checkpoint.encode(run.best_state), run.epochs, run.best.epoch)
-    versions.register(registry, name, made.files, {"parity": made.parity.record()}, {"epoch": 1, "data": None}, "ada")
+    versions.register(registry, name, made.files, made.export, Lineage(epoch=1), "ada")
     aliases.promote(registry, Promotion(name, 1, alias="champion", why="first", who="ada", force=True))
     return dealt
 

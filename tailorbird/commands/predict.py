@@ -42,13 +42,13 @@ def predict(
         outputs.check(out)
     configured = settings.load()
     predictor = Remote(url, configured) if url else _local(model or configured.model)
-    selection = inputs.select(paths, predictor.interface)
+    selection = inputs.select(paths, predictor.signature)
     console = terminal.console(stderr=True)
     if selection.others:
         console.print(f"{selection.others:,} other files are left out", style="yellow")
-    readers = inputs.readers(selection.files, predictor.interface, configured.max_pixels)
+    readers = inputs.readers(selection.files, predictor.signature, configured.max_pixels)
     with _output(out, predictor, as_json) as output, _bar(console) as bar:
-        task = bar.add_task("predicting", total=inputs.count(selection.files, predictor.interface))
+        task = bar.add_task("predicting", total=inputs.count(selection.files, predictor.signature))
         answered, failures = offline.predict(readers, predictor, output, lambda size: bar.advance(task, size))
     if as_json:
         print_json(_record(predictor, output, answered, failures, out))
@@ -65,10 +65,10 @@ def _local(reference: str) -> Local:
 @contextmanager
 def _output(out: Path | None, predictor: Predictor, as_json: bool) -> Iterator[Output]:
     if out:
-        with outputs.file(out, predictor.interface) as file:
+        with outputs.file(out, predictor.signature) as file:
             yield file
     elif as_json:
-        yield Records(predictor.interface)
+        yield Records(predictor.signature)
     else:
         yield outputs.Lines(terminal.console())
 
@@ -82,8 +82,8 @@ def _record(
     predictor: Predictor, output: Output, answered: int, failures: Sequence[Failure], out: Path | None
 ) -> dict[str, object]:
     record: dict[str, object] = {
-        "model": predictor.interface.model,
-        "version": predictor.interface.version,
+        "model": predictor.model,
+        "version": predictor.version,
         "answered": answered,
         "unreadable": [{"source": failure.source, "problem": failure.problem} for failure in failures],
     }

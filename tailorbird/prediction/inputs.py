@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tailorbird import images
 from tailorbird.errors import InvalidInput, NotFound
-from tailorbird.prediction.interface import Interface
+from tailorbird.package.signature import Signature
 from training.datasets import table
 from training.datasets.table import Rows
 
@@ -58,9 +58,9 @@ class Selection:
     others: int
 
 
-def select(paths: Sequence[Path], interface: Interface) -> Selection:
+def select(paths: Sequence[Path], signature: Signature) -> Selection:
     """Files as they are named, and of folders every file of the model's kind, by name; hidden ones are left out."""
-    suffixes = table.SUFFIXES if interface.kind == "table" else PICTURES
+    suffixes = table.SUFFIXES if signature.kind == "table" else PICTURES
     files: list[Path] = []
     others = 0
     for path in paths:
@@ -79,51 +79,51 @@ def select(paths: Sequence[Path], interface: Interface) -> Selection:
     return Selection(files, others)
 
 
-def count(files: Sequence[Path], interface: Interface) -> int:
+def count(files: Sequence[Path], signature: Signature) -> int:
     """How many inputs there will be, about, to tell how long they take."""
-    return sum(map(_rows, files)) if interface.kind == "table" else len(files)
+    return sum(map(_rows, files)) if signature.kind == "table" else len(files)
 
 
-def readers(files: Sequence[Path], interface: Interface, max_pixels: int) -> Iterator[Reader]:
+def readers(files: Sequence[Path], signature: Signature, max_pixels: int) -> Iterator[Reader]:
     """What reads all files in their order, batch by batch."""
-    if interface.kind == "table":
+    if signature.kind == "table":
         for path in files:
-            yield from _table_readers(path, interface)
+            yield from _table_readers(path, signature)
     else:
         for chunk in _chunks(files, IMAGES_AT_ONCE):
-            yield partial(_read_images, chunk, interface, max_pixels)
+            yield partial(_read_images, chunk, signature, max_pixels)
 
 
-def _read_images(paths: Sequence[Path], interface: Interface, max_pixels: int) -> Batch:
+def _read_images(paths: Sequence[Path], signature: Signature, max_pixels: int) -> Batch:
     files, pixels, failures = [], [], []
     for path in paths:
         try:
-            pixels.append(images.to_signature(images.decode(path.read_bytes(), max_pixels), interface.shape))
+            pixels.append(images.to_signature(images.decode(path.read_bytes(), max_pixels), signature.shape))
             files.append(str(path))
         except OSError as error:
             failures.append(Failure(str(path), f"cannot be read: {error.strerror}"))
         except InvalidInput as error:
             failures.append(Failure(str(path), error.problem))
-    inputs = np.stack(pixels) if pixels else np.empty((0, *interface.shape), np.uint8)
+    inputs = np.stack(pixels) if pixels else np.empty((0, *signature.shape), np.uint8)
     return Batch(files, [""] * len(files), inputs, failures)
 
 
-def _table_readers(path: Path, interface: Interface) -> Iterator[Reader]:
+def _table_readers(path: Path, signature: Signature) -> Iterator[Reader]:
     try:
         with table.opened(path) as rows:
-            where = _columns(rows, interface)
+            where = _columns(rows, signature)
             for chunk in _chunks(rows.rows, ROWS_AT_ONCE):
                 yield partial(_read_rows, path, chunk, where)
     except InvalidInput as error:
         failure = Failure(error.field, error.problem)
-        yield partial(Batch, [], [], np.empty((0, *interface.shape)), [failure])
+        yield partial(Batch, [], [], np.empty((0, *signature.shape)), [failure])
 
 
-def _columns(rows: Rows, interface: Interface) -> dict[str, int]:
+def _columns(rows: Rows, signature: Signature) -> dict[str, int]:
     """Where the columns stand that the model takes: by their names, or, where it knows none, all in their order."""
-    names = interface.columns or rows.columns
-    if interface.columns is None and len(names) != interface.shape[0]:
-        raise InvalidInput("columns", f"are {len(names)}; accepted: {interface.shape[0]}, as the model was trained on")
+    names = signature.columns or rows.columns
+    if signature.columns is None and len(names) != signature.shape[0]:
+        raise InvalidInput("columns", f"are {len(names)}; accepted: {signature.shape[0]}, as the model was trained on")
     if missing := [name for name in names if name not in rows.columns]:
         raise InvalidInput("columns", f"have no {missing[0]!r}; they are {', '.join(rows.columns)}")
     return {name: rows.columns.index(name) for name in names}

@@ -50,5 +50,5 @@ def _answer(reader: Reader, predictor: Predictor) -> tuple[Batch, Answers | None
     if not batch.files:
         return batch, None
     probabilities = predictor.predict(batch.inputs)
-    labels = [predictor.interface.classes[index] for index in probabilities.argmax(1)]
+    labels = [predictor.signature.classes[index] for index in probabilities.argmax(1)]
     return batch, Answers([*batch.files], [*batch.rows], labels, probabilities)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from tailorbird.errors import InvalidInput, Unavailable
-from tailorbird.prediction.interface import Interface
+from tailorbird.package.signature import Signature
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class Lines:
 class Records:
     """Answers as they are printed by --json."""
 
-    def __init__(self, interface: Interface) -> None:
-        self._classes = interface.classes
+    def __init__(self, signature: Signature) -> None:
+        self._classes = signature.classes
         self.records: list[dict[str, Any]] = []
 
     def write(self, answers: Answers) -> None:
@@ -69,10 +69,10 @@ class Records:
 
 
 class _Csv:
-    def __init__(self, path: Path, interface: Interface) -> None:
+    def __init__(self, path: Path, signature: Signature) -> None:
         self._file = path.open("w", newline="", encoding="utf-8", errors="surrogateescape")
         self._writer = csv.writer(self._file)
-        self._writer.writerow([*_columns(interface)])
+        self._writer.writerow([*_columns(signature)])
 
     def write(self, answers: Answers) -> None:
         self._writer.writerows(
@@ -87,14 +87,14 @@ class _Csv:
 
 
 class _Parquet:
-    def __init__(self, path: Path, interface: Interface) -> None:
+    def __init__(self, path: Path, signature: Signature) -> None:
         try:
             import pyarrow
             from pyarrow import parquet
         except ImportError:
             raise InvalidInput("--out", "needs pyarrow: pip install 'tailorbird[parquet]', or name a .csv") from None
         words, numbers = pyarrow.string(), pyarrow.float32()
-        names = _columns(interface)
+        names = _columns(signature)
         self._schema = pyarrow.schema([(name, words if index < 3 else numbers) for index, name in enumerate(names)])
         self._table = pyarrow.table
         self._writer = parquet.ParquetWriter(path, self._schema)
@@ -118,7 +118,7 @@ def check(path: Path) -> None:
 
 
 @contextmanager
-def file(path: Path, interface: Interface) -> Iterator[Output]:
+def file(path: Path, signature: Signature) -> Iterator[Output]:
     """A file with the columns file, row, label, confidence and the probability of each class; there once it is whole.
 
     Raises Unavailable where it cannot be written.
@@ -126,7 +126,7 @@ def file(path: Path, interface: Interface) -> Iterator[Output]:
     part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        output = FILES[path.suffix.lower()](part, interface)
+        output = FILES[path.suffix.lower()](part, signature)
         try:
             yield output
         finally:
@@ -138,5 +138,5 @@ def file(path: Path, interface: Interface) -> Iterator[Output]:
         part.unlink(missing_ok=True)
 
 
-def _columns(interface: Interface) -> list[str]:
-    return ["file", "row", "label", "confidence", *(f"probability_{name}" for name in interface.classes)]
+def _columns(signature: Signature) -> list[str]:
+    return ["file", "row", "label", "confidence", *(f"probability_{name}" for name in signature.classes)]

@@ -1,7 +1,6 @@
 """What answers: a version of the registry in this process, or an endpoint. Both may be asked from many threads."""
 
 import json
-import os
 import time
 import urllib.error
 import urllib.request
@@ -15,8 +14,9 @@ from numpy.typing import NDArray
 
 from registry import packages, signing, versions
 from registry.core import Registry
+from tailorbird import onnx
 from tailorbird.errors import Corrupt, InvalidInput, Unavailable
-from tailorbird.prediction.interface import Interface
+from tailorbird.package.signature import Signature
 from tailorbird.settings import Settings
 
 INPUTS_AT_ONCE, NUMBERS_AT_ONCE = 64, 2**18
@@ -31,7 +31,9 @@ Probabilities = NDArray[np.float32]
 class Predictor(Protocol):
     """`predict` gives the probabilities [N, classes] of inputs [N, *shape]."""
 
-    interface: Interface
+    model: str
+    version: int
+    signature: Signature
 
     def predict(self, inputs: Inputs) -> Probabilities: ...
 
@@ -45,7 +47,8 @@ class Local:
         if (key := registry.settings.public_key) is not None:
             signing.check(key, version)
         versions.check(version, packages.manifest(registry.blobs, version.manifest))
-        self.interface = Interface.parse(version.model, version.number, versions.signature(registry, version))
+        self.model, self.version = version.model, version.number
+        self.signature = versions.signature(registry, version)
         self._session = _session(packages.file(registry.blobs, version.manifest, "model.onnx"))
 
     def predict(self, inputs: Inputs) -> Probabilities:
@@ -67,21 +70,23 @@ class Remote:
         token = settings.api_token
         self._headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
         model = self._ask("/model")
-        self.interface = Interface.parse(model.get("model"), model.get("version"), model.get("signature", {}))
+        try:
+            self.model, self.version = str(model["model"]), int(model["version"])
+        except (KeyError, TypeError, ValueError):
+            raise Unavailable(f"{self._url} does not answer as an endpoint would") from None
+        self.signature = Signature.of(model.get("signature"), f"the signature of {self.model}:{self.version}")
 
     def predict(self, inputs: Inputs) -> Probabilities:
-        size = max(1, min(INPUTS_AT_ONCE, NUMBERS_AT_ONCE // int(np.prod(self.interface.shape))))
+        size = max(1, min(INPUTS_AT_ONCE, NUMBERS_AT_ONCE // int(np.prod(self.signature.shape))))
         parts = [self._predict(inputs[start : start + size]) for start in range(0, len(inputs), size)]
         return np.concatenate(parts)
 
     def _predict(self, inputs: Inputs) -> Probabilities:
         answer = self._ask("/predict", {"inputs": inputs.tolist()})
         try:
-            if (version := answer["version"]) != self.interface.version:
-                raise Unavailable(
-                    f"{self._url} went over from version {self.interface.version} to {version}; run again"
-                )
-            rows = [[row["probabilities"][name] for name in self.interface.classes] for row in answer["predictions"]]
+            if (version := answer["version"]) != self.version:
+                raise Unavailable(f"{self._url} went over from version {self.version} to {version}; run again")
+            rows = [[row["probabilities"][name] for name in self.signature.classes] for row in answer["predictions"]]
             return np.array(rows, np.float32).reshape(len(inputs), -1)
         except (KeyError, TypeError, ValueError) as error:
             raise Unavailable(f"{self._url} does not answer as an endpoint of this release: {error!r}") from None
@@ -107,14 +112,8 @@ class Remote:
 
 
 def _session(model: bytes) -> Any:
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read at import, which else makes a device id in HOME
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return onnx.session(model)
     except Exception as error:  # ONNX Runtime's own have no base but this
         raise Corrupt(f"model.onnx does not run: {error}") from None
 

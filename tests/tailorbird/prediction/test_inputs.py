@@ -5,15 +5,16 @@ from PIL import Image
 from pyarrow import parquet
 
 from tailorbird.errors import InvalidInput, NotFound
+from tailorbird.package.signature import Signature
 from tailorbird.prediction import inputs
-from tailorbird.prediction.interface import Interface
+from tests.packages import IMAGES, ROWS
 
-PICTURES = Interface("pets", 1, "image", (4, 4), ("cat", "dog"), None)
-CELLS = Interface("cells", 1, "table", (2,), ("ill", "well"), ("a", "b"))
+PICTURES = Signature.of(IMAGES | {"shape": (4, 4)})
+CELLS = Signature.of(ROWS | {"columns": ("a", "b")})
 
 
-def read(files, interface):
-    return [reader() for reader in inputs.readers(files, interface, 1_000_000)]
+def read(files, signature):
+    return [reader() for reader in inputs.readers(files, signature, 1_000_000)]
 
 
 def test_folders_give_their_visible_files_of_the_models_kind(tmp_path):
@@ -87,7 +88,7 @@ def test_a_table_that_cannot_be_read_is_one_failure(tmp_path, text, problem):
 
 
 def test_without_names_all_columns_are_taken_where_they_are_as_many(tmp_path):
-    unnamed = Interface("cells", 1, "table", (2,), ("ill", "well"), None)
+    unnamed = Signature.of(ROWS)
     (tmp_path / "t.csv").write_text("x,y\n1,2\n")
     assert read([tmp_path / "t.csv"], unnamed)[0].inputs.tolist() == [[1, 2]]
     (tmp_path / "t.csv").write_text("x,y,z\n1,2,3\n")

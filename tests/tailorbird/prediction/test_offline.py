@@ -57,13 +57,13 @@ def test_batches_without_a_readable_input_are_failures_only(digits):
 
 def test_an_answer_is_that_of_the_likeliest_class(house, digits):
     output = Kept()
-    files = inputs.select([house.images], digits.interface).files
-    offline.predict(inputs.readers(files, digits.interface, 10_000), digits, output, lambda size: None)
+    files = inputs.select([house.images], digits.signature).files
+    offline.predict(inputs.readers(files, digits.signature, 10_000), digits, output, lambda size: None)
     expected = digits.predict(house.pixels)
     answered = np.concatenate([answers.probabilities for answers in output.answers])
     assert np.allclose(answered, expected, atol=1e-6)
     labels = [label for answers in output.answers for label in answers.labels]
-    assert labels == [digits.interface.classes[index] for index in expected.argmax(1)]
+    assert labels == [digits.signature.classes[index] for index in expected.argmax(1)]
 
 
 def test_a_batch_that_fails_ends_all_with_its_error(digits):

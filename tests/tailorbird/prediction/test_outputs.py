@@ -6,12 +6,13 @@ import pytest
 from pyarrow import parquet
 
 from tailorbird.errors import InvalidInput, Unavailable
+from tailorbird.package.signature import Signature
 from tailorbird.prediction import outputs
-from tailorbird.prediction.interface import Interface
 from tailorbird.prediction.outputs import Answers
+from tests.packages import IMAGES
 
 PROC = Path("/proc/p.csv")
-PETS = Interface("pets", 1, "image", (4, 4), ("cat", 'an "owl", grey'), None)
+PETS = Signature.of(IMAGES | {"classes": ("cat", 'an "owl", grey')})
 ANSWERS = Answers(
     ["a.png", "b\udcff.png"], ["", ""], ["cat", 'an "owl", grey'], np.array([[0.75, 0.25], [0.5, 0.5]], np.float32)
 )

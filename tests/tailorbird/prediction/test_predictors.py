@@ -11,9 +11,10 @@ from tailorbird.errors import Corrupt, InvalidInput, NotFound, Unavailable
 from tailorbird.prediction import predictors
 from tailorbird.prediction.predictors import Local, Remote
 from tailorbird.settings import Settings
+from tests.packages import IMAGES
 
 TOKEN = "a token of an endpoint"
-SIGNATURE = {"kind": "image", "shape": [2, 2], "classes": ["cat", "dog"], "columns": None}
+SIGNATURE = IMAGES | {"shape": [2, 2]}
 
 
 class Endpoint:
@@ -72,10 +73,10 @@ def predictions(rows, version=3):
 def test_a_version_answers_with_probabilities(house):
     with Registry(house.settings) as registry:
         digits, cells = Local(registry, "digits:1"), Local(registry, "cells@champion")
-    assert (digits.interface.kind, digits.interface.shape, digits.interface.version) == ("image", (8, 8), 1)
+    assert (digits.signature.kind, digits.signature.shape, digits.version) == ("image", (8, 8), 1)
     probabilities = digits.predict(house.pixels)
     assert probabilities.shape == (len(house.pixels), 10) and np.allclose(probabilities.sum(1), 1, atol=1e-5)
-    assert cells.interface.columns == house.cells.columns
+    assert cells.signature.columns == house.cells.columns
     answers = cells.predict(house.rows).argmax(1)
     assert (answers == house.cells.test.targets).mean() > 0.85
 
@@ -102,7 +103,7 @@ def test_a_version_that_is_not_there_or_does_not_verify_is_refused(house, tmp_pa
 def test_an_endpoint_is_asked_for_its_model_and_with_its_token(endpoint, settings):
     endpoint.answers = [MODEL, predictions([(0.25, 0.75)])]
     remote = Remote(f"{endpoint.url}/", settings)
-    assert (remote.interface.model, remote.interface.version) == ("pets", 3)
+    assert (remote.model, remote.version) == ("pets", 3)
     probabilities = remote.predict(np.array([[[1, 2], [3, 4]]], np.uint8))
     assert probabilities.tolist() == [[0.75, 0.25]]  # cat, then dog
     (_, headers, _), (path, _, body) = endpoint.requests
@@ -120,7 +121,7 @@ def test_many_inputs_are_sent_in_several_requests(endpoint, settings):
 def test_an_endpoint_that_is_busy_is_asked_again(endpoint, settings):
     busy = (503, {"Retry-After": "0.01"}, {"detail": "overloaded"})
     endpoint.answers = [busy, busy, MODEL]
-    assert Remote(endpoint.url, settings).interface.version == 3
+    assert Remote(endpoint.url, settings).version == 3
     endpoint.answers = [busy]
     with pytest.raises(Unavailable, match="answered 503: overloaded"):
         Remote(endpoint.url, settings)
