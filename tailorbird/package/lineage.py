@@ -29,7 +29,7 @@ class Noted(Record):
         """As it comes back from JSON, which has no tuples, and None for NaN."""
         if not isinstance(value, dict):
             return value
-        return json.loads(json.dumps(value, default=Record.record), parse_constant=lambda _: None)
+        return json.loads(json.dumps(value, default=lambda one: one.record()), parse_constant=lambda _: None)
 
     def record(self) -> dict[str, Any]:
         return self.model_dump(mode="json", exclude_unset=True)

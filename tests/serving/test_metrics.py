@@ -7,6 +7,10 @@ from tests.packages import ABOUT
 
 VERSION = Version("demo", 7, "0" * 64, ABOUT.evidence, ABOUT.lineage, "tester", "2026-01-01T00:00:00.000000Z")
 MANY = [f"class {index}" for index in range(150)]
+SCORED = Baseline.of(
+    {"accuracy": 0.8, "standard_error": 0.1, "samples": 9, "confusion": [], "bins": {}}
+    | {"test": {"accuracy": 1, "samples": 9}}
+)
 
 
 def value(metrics, name, **labels):
@@ -32,15 +36,12 @@ def test_predictions_are_counted_by_class_and_bin():
 
 def test_what_is_published():
     metrics = Metrics()
-    scored = {"accuracy": 0.8, "standard_error": 0.1, "samples": 9, "confusion": []} | {
-        "test": {"accuracy": 1, "samples": 9}
-    }
     bins = {
         "class 0": {"0.9": {"count": 8, "correct": 6}, "0.95": {"count": 0, "correct": 0}},
         "class 100": {"0": {"count": 1, "correct": 1}},
         "class 149": {"0": {"count": 3, "correct": 0}},
     }
-    metrics.publish(VERSION, "champion", Baseline.of(scored | {"bins": bins}), MANY)
+    metrics.publish(VERSION, "champion", Baseline.of(SCORED.record() | {"bins": bins}), MANY)
     of = {"model": "demo", "version": 7}
     assert value(metrics, "model_info", alias="champion", **of) == 1
     assert value(metrics, "baseline_accuracy_ratio", **of) == 0.8
@@ -52,7 +53,7 @@ def test_what_is_published():
 
 def test_a_version_that_is_served_no_longer():
     metrics = Metrics()
-    metrics.publish(VERSION, "champion", {"accuracy": 0.8, "bins": {}}, MANY)
+    metrics.publish(VERSION, "champion", SCORED, MANY)
     metrics.retire(VERSION, "champion")
     assert value(metrics, "model_info", alias="champion", model="demo", version=7) == 0
     assert value(metrics, "baseline_accuracy_ratio", model="demo", version=7) == 0.8

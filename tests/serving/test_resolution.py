@@ -7,7 +7,9 @@ from registry.core import Registry
 from registry.names import Reference
 from serving import resolution
 from tailorbird.errors import Corrupt
+from tailorbird.package.lineage import Lineage
 from tailorbird.settings import Settings
+from tests.packages import EXPORT
 
 
 def verified(registry, reference):
@@ -58,8 +60,7 @@ def test_with_a_public_key_only_what_it_signed_is_served(toy, tmp_path):
     private, public = key_pair(tmp_path)
     for signing_key in (private, None):
         with Registry(Settings(_env_file=None, home=tmp_path, signing_key=signing_key)) as registry:
-            parity = {"agreement": 1.0, "max_difference": 1e-7, "samples": 800}
-            versions.register(registry, "demo", toy.files(), {"parity": parity}, {}, "tester")
+            versions.register(registry, "demo", toy.files(), EXPORT, Lineage(), "tester")
             assert verified(registry, f"demo:{1 if signing_key else 2}").is_dir()
     settings = Settings(_env_file=None, home=tmp_path, public_key=public)
     with Registry(settings) as registry:

@@ -86,7 +86,7 @@ def test_a_version_that_is_not_there_or_does_not_verify_is_refused(house, tmp_pa
         Local(registry, "nobody")
     with Registry(house.settings) as registry:
         version = versions.resolve(registry, "digits")
-        digest = packages.manifest(registry.blobs, version.manifest)["files"]["model.onnx"]["sha256"]
+        digest = packages.manifest(registry.blobs, version.manifest).files["model.onnx"].sha256
         path = registry.blobs.path(digest)
         before = path.read_bytes()
         path.write_bytes(before[:-1] + b"!")
