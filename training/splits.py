@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tailorbird.errors import InvalidInput
+from training import distinct
 from training.config import DataConfig, Kind
 from training.datasets import Dataset, Inputs, Targets
 from training.datasets.dataset import BLOCK_BYTES, blocks
@@ -114,7 +115,7 @@ def split(dataset: Dataset, config: DataConfig) -> Splits:
     _check_dealt(dataset, parts, counts)
     train, validation, holdout, test = (parts[name] for name in ("train", "validation", "holdout", "test"))
     made = Splits(dataset.kind, dataset.classes, dataset.columns, train, validation, holdout, test)
-    own = (*_set_aside(dataset, config), *_leaks(dataset, made))
+    own = (*_set_aside(dataset, config), *_leaks(dataset, made), *distinct.notes(dataset))
     return replace(made, notes=(*dataset.notes, *_notes(made, counts), *own))
 
 
