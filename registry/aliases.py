@@ -23,7 +23,7 @@ SHOWN = 10
 def current(registry: Registry, model: str, alias: str = CHAMPION) -> int | None:
     """The number an alias points to, or None where it is unset."""
     with registry.asking() as connection:
-        return _current(connection, names.check("model", model), names.check("alias", alias))
+        return _current(connection, names.check("model", model), names.check_alias("alias", alias))
 
 
 def promote(registry: Registry, asked: Promotion) -> Move:

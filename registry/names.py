@@ -19,6 +19,15 @@ def check(field: str, name: str) -> str:
     return name
 
 
+def check_alias(field: str, name: str) -> str:
+    """Return `name` where an alias can have it: nobody may take it for the number of a version, or for the newest."""
+    check(field, name)
+    if name == "latest" or not re.search("[a-z]", name):
+        raise InvalidInput(field, f"{name!r} could be taken for another version than it points to; accepted: a name "
+                                  f"with a letter, other than latest (NAME:N is version N)")  # fmt: skip
+    return name
+
+
 def check_text(field: str, text: str, most: int = TEXT) -> str:
     """Return `text` where a record can keep it, else raise InvalidInput."""
     if not text.strip():
@@ -50,7 +59,7 @@ class Reference:
                 raise InvalidInput("version", f"{number[:20]!r} is not a version number; accepted: NAME:1, NAME:2, …")
             return cls(check("model", model), number=int(number))
         model, at, alias = text.partition("@")
-        return cls(check("model", model), alias=check("alias", alias) if at else CHAMPION)
+        return cls(check("model", model), alias=check_alias("alias", alias) if at else CHAMPION)
 
     def __str__(self) -> str:
         return f"{self.model}:{self.number}" if self.number is not None else f"{self.model}@{self.alias}"

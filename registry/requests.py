@@ -28,7 +28,7 @@ class Request:
 
     def __post_init__(self) -> None:
         names.check("model", self.model)
-        names.check("alias", self.alias)
+        names.check_alias("alias", self.alias)
         names.check_text("why", self.why)
         names.check_text("who", self.who, names.WHO)
 

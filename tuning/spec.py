@@ -191,7 +191,7 @@ def parse(given: Mapping[str, Any]) -> SweepSpec:
     names.check("name", spec.name)
     if spec.promote:
         names.check("promote.model", spec.promote.model)
-        names.check("promote.alias", spec.promote.alias)
+        names.check_alias("promote.alias", spec.promote.alias)
     if "data" in spec.run:
         raise InvalidInput("run.data", "stands at the top of the spec, beside run")
     _ = spec.configs

@@ -1,12 +1,15 @@
 """The commands of docs/operations.md, run as they stand there."""
 
+import contextlib
 import os
 import re
 import secrets
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -116,6 +119,22 @@ def test_a_backup_while_versions_are_registered_holds_whole_ones(tmp_path, regis
         assert not any(versions.verify(registry, version) for version in kept)
 
 
+@pytest.mark.parametrize(("status", "copied"), [(1, True), (2, False)])
+def test_what_tar_says_of_files_that_come_stops_no_backup_and_its_errors_do(tmp_path, monkeypatch, status, copied):
+    for folder in ("home/storage/blobs", "bin"):
+        (tmp_path / folder).mkdir(parents=True)
+    with closing(sqlite3.connect(tmp_path / "home" / "tailorbird.db")) as connection:
+        connection.execute("CREATE TABLE models (name)")
+    (tmp_path / "home" / "receipt.key").write_bytes(b"a key")
+    (tmp_path / "bin" / "tar").write_text(f'#!/bin/sh\n{shutil.which("tar")} "$@" && exit {status}\n')
+    (tmp_path / "bin" / "tar").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    environment = {"BACKUP": str(tmp_path / "backup"), "TAILORBIRD_HOME": str(tmp_path / "home")}
+    with contextlib.nullcontext() if copied else pytest.raises(AssertionError):
+        shell("backup-embedded", environment)
+    assert (tmp_path / "backup" / "receipt.key").exists() == copied
+
+
 @pytest.fixture
 def elsewhere():
     """Another PostgreSQL server, which knows none of the roles."""
@@ -138,6 +157,7 @@ def aws(tmp_path, monkeypatch):
 
 SYNC = """#!{python}
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import boto3

@@ -9,6 +9,7 @@ from registry.names import Reference
 from tailorbird.errors import InvalidInput
 
 NAMES = st.from_regex(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?", fullmatch=True)
+ALIASES = NAMES.filter(lambda name: any(map(str.isalpha, name)) and name != "latest")
 
 
 @given(NAMES)
@@ -44,6 +45,20 @@ def test_the_refusal_says_what_is_accepted_and_cuts_what_was_given():
     assert refused.value.field == "alias" and len(str(refused.value)) < 250
 
 
+@pytest.mark.parametrize("alias", ["2", "02", "1.0", "2026-01-01", "latest"])
+def test_an_alias_is_not_taken_for_a_number_or_the_newest(alias):
+    assert names.check("model", alias) == alias
+    with pytest.raises(InvalidInput, match=f"^alias: '{alias}' could be taken for another version than it points to"):
+        names.check_alias("alias", alias)
+    with pytest.raises(InvalidInput, match="accepted: a name with a letter, other than latest"):
+        Reference.parse(f"tiny@{alias}")
+
+
+@given(ALIASES)
+def test_any_other_name_can_be_an_alias(alias):
+    assert names.check_alias("alias", alias) == alias
+
+
 @given(NAMES, st.integers(1, 999_999_999))
 def test_a_number_and_back(model, number):
     reference = Reference.parse(f"{model}:{number}")
@@ -51,7 +66,7 @@ def test_a_number_and_back(model, number):
     assert Reference.parse(str(reference)) == reference
 
 
-@given(NAMES, NAMES)
+@given(NAMES, ALIASES)
 def test_an_alias_and_back(model, alias):
     reference = Reference.parse(f"{model}@{alias}")
     assert reference == Reference(model, None, alias)
@@ -78,6 +93,8 @@ def test_a_name_alone_is_its_champion():
         ("fashion:١", "version"),
         ("fashion@", "alias"),
         ("fashion@Champion", "alias"),
+        ("fashion@2", "alias"),
+        ("fashion@latest", "alias"),
         ("fashion@a@b", "alias"),
         ("fashion@a:1", "model"),
         ("@champion", "model"),

@@ -96,6 +96,7 @@ def test_what_the_ledger_keeps_reads_back_as_the_same_spec(given):
         ("objective", {"metric": "val_loss", "mode": "max"}, "objective", "must be 'min'"),
         ("promote", {"model": "Über"}, "promote.model", "is not a name"),
         ("promote", {"model": "tiny", "alias": "a b"}, "promote.alias", "is not a name"),
+        ("promote", {"model": "tiny", "alias": "2"}, "promote.alias", "could be taken for another version"),
         ("resources", {"cpus": 0}, "resources.cpus", "greater than 0"),
         ("typo", 1, "typo", "is not a known key"),
     ],
