@@ -37,7 +37,7 @@ WORKDIR /opt/tailorbird/lib/python3.11/site-packages
 RUN find . -name tests -type d -prune -exec rm -r {} + \
  && find torch/bin -type f ! -name torch_shm_manager -delete \
  && find botocore/data -mindepth 1 -maxdepth 1 -type d ! -name s3 ! -name 'sso*' ! -name sts ! -name signin -exec rm -r {} + \
- && rm -r onnx/backend/test pyarrow/include pyarrow/*flight* pyarrow/*substrait* ray/jars ray/rllib torch/include torch/test \
+ && rm -r onnx/backend/test pyarrow/include pyarrow/*flight* ray/jars ray/rllib torch/include torch/test \
  && find . \( -name '*.h' -o -name '*.map' -o -name '*.pxd' -o -name '*.pyx' -o -name '*.pyi' \) -delete \
  && /opt/tailorbird/bin/python -c "import alembic.command, boto3, joblib, matplotlib.pyplot, onnx, onnxruntime, psycopg, ray.tune, \
 ray.autoscaler._private.monitor, ray.dashboard.agent, ray.dashboard.dashboard, ray.job_submission, rich.progress, safetensors.torch, \
@@ -52,8 +52,8 @@ WORKDIR /opt/tailorbird/lib/python3.11/site-packages
 RUN find botocore/data -mindepth 1 -maxdepth 1 -type d ! -name s3 ! -name 'sso*' ! -name sts ! -name signin -exec rm -r {} + \
  && find . -name tests -type d -prune -exec rm -r {} + \
  && BENTOML_DO_NOT_TRACK=True /opt/tailorbird/bin/python -c "import _bentoml_impl.server.app, _bentoml_impl.server.serving, \
-_bentoml_impl.worker.service, alembic.command, boto3, onnxruntime, orjson, PIL.Image, psycopg, pydantic_settings, rich.progress, \
-sqlalchemy.dialects.postgresql.psycopg, sqlalchemy.dialects.sqlite, starlette.applications, typer.main, uvicorn.config, yaml; \
+_bentoml_impl.worker.service, alembic.command, boto3, jinja2, onnxruntime, orjson, PIL.Image, psycopg, pydantic_settings, rich.progress, \
+sqlalchemy.dialects.postgresql.psycopg, sqlalchemy.dialects.sqlite, starlette.applications, typer.main, uvicorn.config, uvloop, yaml; \
 boto3.client('s3', region_name='us-east-1'); PIL.Image.init()"
 
 # The same virtual environment with our own code alone, to be laid over the packages.

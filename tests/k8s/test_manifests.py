@@ -152,6 +152,13 @@ def _model():
     return _main(render("cluster"))["data"]["TAILORBIRD_MODEL"]
 
 
+def test_endpoint_has_longer_to_stop_than_it_takes():
+    objects = render("cluster")
+    drain = int(_main(objects)["data"]["TAILORBIRD_DRAIN_SECONDS"])
+    pod = pick(objects, "Deployment", "tailorbird-serving")["spec"]["template"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] > drain + 20
+
+
 def test_gpu_overlay_adds_a_group_and_nothing_else():
     cluster, gpu = ray(render("cluster")), ray(render("gpu"))
     groups = gpu["rayClusterSpec"].pop("workerGroupSpecs")
