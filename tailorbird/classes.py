@@ -17,7 +17,7 @@ BIDIRECTIONAL = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u206
 INVISIBLE = "\ufeff\u200b\u2060"
 """Marks of an encoding and of places where a line may break, which mean nothing at the ends of a name."""
 _REFUSED = {"Cc": "a control character", "Cs": "bytes that are no UTF-8", "Zl": "a line break", "Zp": "a line break"}
-_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?", re.ASCII)
+_NUMBER = re.compile(r"-?(?:\d+\.\d+|0|[1-9]\d*)", re.ASCII)
 
 
 def normal(text: str) -> str:

@@ -73,7 +73,8 @@ class Candidate:
 def check(splits: Splits) -> None:
     """Raise InvalidInput where a candidate of these splits could not be registered or judged."""
     if splits.kind not in REGISTERED:
-        raise InvalidInput("data", f"the registry takes multiclass and binary models; this one is {splits.kind}")
+        mend = "; where the numbers are classes, say data.kind: multiclass" if splits.kind == "regression" else ""
+        raise InvalidInput("data", f"the registry takes multiclass and binary models; this one is {splits.kind}{mend}")
     if not len(splits.holdout):
         raise InvalidInput("data.holdout", "must be above 0: a candidate and its export are judged on these images")
 

@@ -25,7 +25,8 @@ def check(config: RunConfig, splits: Splits, objective: Objective) -> None:
         raise InvalidInput("compile", f"needs the C++ compiler {COMPILER}, which is not here; install it, or set CXX")
     _check_augment(config.augment, splits.train.shape)
     if splits.kind == "regression" and objective.metric.endswith("accuracy"):
-        raise InvalidInput("objective.metric", f"{objective.metric} is not measured of numbers; accepted: val_loss")
+        accepted = "val_loss, or data.kind: multiclass where the numbers are classes"
+        raise InvalidInput("objective.metric", f"{objective.metric} is not measured of numbers; accepted: {accepted}")
     waits = {"early_stopping": config.early_stopping, "schedule.name": config.schedule.name == "plateau"}
     if objective.metric.startswith("val_") and not len(splits.validation):
         for key in (key for key, waiting in waits.items() if waiting):

@@ -18,9 +18,9 @@ from tailorbird.errors import InvalidInput
 from training import distinct
 from training.config import DataConfig, Kind
 from training.datasets import Dataset, Inputs, Targets
-from training.datasets.dataset import BLOCK_BYTES, blocks
+from training.datasets.dataset import BLOCK_BYTES
+from training.datasets.repeats import content_ids
 
-ID_BYTES = 16
 FEW = 20
 """Examples of a set of labels that is no stratum of its own."""
 TOGETHER, NUMBERS = 512, 2**22
@@ -117,15 +117,6 @@ def split(dataset: Dataset, config: DataConfig) -> Splits:
     made = Splits(dataset.kind, dataset.classes, dataset.columns, train, validation, holdout, test)
     own = (*_set_aside(dataset, config), *_leaks(dataset, made), *distinct.notes(dataset))
     return replace(made, notes=(*dataset.notes, *_notes(made, counts), *own))
-
-
-def content_ids(inputs: Inputs) -> NDArray[np.uint8]:
-    """The id of each example [N, 16]: BLAKE2b of its pixels, or of its numbers."""
-    joined = bytearray()
-    for block in blocks(inputs):
-        for one in block:
-            joined += hashlib.blake2b(one, digest_size=ID_BYTES).digest()
-    return np.frombuffer(joined, np.uint8).reshape(-1, ID_BYTES)
 
 
 def _strata(dataset: Dataset) -> NDArray[np.int64]:

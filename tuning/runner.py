@@ -13,11 +13,11 @@ import ray
 from ray import tune
 from rich.console import Console
 
-from registry import aliases, ledger, policy, signing
+from registry import aliases, ledger, names, policy, signing
 from registry.core import Registry
 from tailorbird.errors import Interrupted, InvalidInput, TailorbirdError, Unavailable
 from tailorbird.settings import Settings
-from training import datasets, requirements, splits
+from training import candidate, datasets, requirements, splits
 from training.splits import Splits
 from tuning import cluster, outcome, promotion, writer
 from tuning.outcome import Outcome
@@ -35,7 +35,9 @@ def run(spec: SweepSpec, settings: Settings, console: Console, who: str, address
     dataset = datasets.load(spec.data, settings.data, settings.cache, settings.download_timeout)
     dealt = splits.split(dataset, spec.data)
     _check_runs(spec, dealt)
-    _check_registry(settings)
+    if spec.promote:
+        candidate.check(dealt)
+    _check_registry(settings, who)
     for note in dealt.notes:
         console.print(note, style="yellow", soft_wrap=True)
     sweep = f"{spec.name}-{secrets.token_hex(3)}"
@@ -153,8 +155,9 @@ def _check_runs(spec: SweepSpec, dealt: Splits) -> None:
             raise InvalidInput(f"{place}.{error.field}", error.problem) from None
 
 
-def _check_registry(settings: Settings) -> None:
+def _check_registry(settings: Settings, who: str) -> None:
     """Refuse before hours of training what would fail after them."""
+    names.check_text("--who", who, names.WHO)
     policy.load(settings.gates)
     if settings.signing_key is not None:
         signing.private_key(settings.signing_key)

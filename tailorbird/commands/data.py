@@ -14,7 +14,7 @@ from tailorbird.errors import InvalidInput
 from training import config, datasets
 from training.config import CODE, IMAGES, TABLE, Published
 from training.datasets import Dataset
-from training.datasets.table import SUFFIXES
+from training.datasets.rows import is_table
 
 
 def data(
@@ -68,8 +68,7 @@ def _source(name: str, folder: Path) -> dict[str, Any]:
         raise InvalidInput(
             "NAME|PATH", f"{name!r} is no data set, and no file or folder here or below {folder}; data sets are {known}"
         )
-    tabular = path.suffix.lower() in SUFFIXES and path.is_file()
-    return {"name": TABLE if tabular else IMAGES, "path": str(path)}
+    return {"name": TABLE if is_table(path) else IMAGES, "path": str(path)}
 
 
 def _labels(given: list[str] | None) -> str | list[str] | None:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from tailorbird import images
 from tailorbird.errors import InvalidInput, NotFound
 from tailorbird.package.signature import Signature
-from training.datasets import table
-from training.datasets.table import Rows
+from training.datasets import labels, rows
+from training.datasets.rows import Rows
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 IMAGES_AT_ONCE, ROWS_AT_ONCE = 32, 1024
@@ -60,7 +60,7 @@ class Selection:
 
 def select(paths: Sequence[Path], signature: Signature) -> Selection:
     """Files as they are named, and of folders every file of the model's kind, by name; hidden ones are left out."""
-    suffixes = table.SUFFIXES if signature.kind == "table" else PICTURES
+    suffixes = rows.SUFFIXES if signature.kind == "table" else PICTURES
     files: list[Path] = []
     others = 0
     for path in paths:
@@ -110,50 +110,47 @@ def _read_images(paths: Sequence[Path], signature: Signature, max_pixels: int) -
 
 def _table_readers(path: Path, signature: Signature) -> Iterator[Reader]:
     try:
-        with table.opened(path) as rows:
-            where = _columns(rows, signature)
-            for chunk in _chunks(rows.rows, ROWS_AT_ONCE):
-                yield partial(_read_rows, path, chunk, where)
+        with rows.opened(path) as table:
+            names = _columns(table, signature)
+            for chunk in _chunks(table.read([table.columns.index(name) for name in names]), ROWS_AT_ONCE):
+                yield partial(_read_rows, path, chunk, names)
     except InvalidInput as error:
         failure = Failure(error.field, error.problem)
         yield partial(Batch, [], [], np.empty((0, *signature.shape)), [failure])
 
 
-def _columns(rows: Rows, signature: Signature) -> dict[str, int]:
-    """Where the columns stand that the model takes: by their names, or, where it knows none, all in their order."""
-    names = signature.columns or rows.columns
+def _columns(table: Rows, signature: Signature) -> Sequence[str]:
+    """The columns that the model takes, or, where it knows none, all in their order."""
+    names = signature.columns or table.columns
     if signature.columns is None and len(names) != signature.shape[0]:
         raise InvalidInput("columns", f"are {len(names)}; accepted: {signature.shape[0]}, as the model was trained on")
-    if missing := [name for name in names if name not in rows.columns]:
-        raise InvalidInput("columns", f"have no {missing[0]!r}; they are {', '.join(rows.columns)}")
-    return {name: rows.columns.index(name) for name in names}
+    if missing := [name for name in names if name not in table.columns]:
+        raise InvalidInput("columns", f"have no {missing[0]!r}; they are {', '.join(table.columns)}")
+    return names
 
 
-def _read_rows(path: Path, rows: Sequence[tuple[str, Sequence[Any]]], where: dict[str, int]) -> Batch:
+def _read_rows(path: Path, chunk: Sequence[tuple[str, Sequence[Any]]], names: Sequence[str]) -> Batch:
     places, numbers, failures = [], [], []
-    for place, values in rows:
+    for place, values in chunk:
         try:
-            numbers.append([_number(name, values[index]) for name, index in where.items()])
+            numbers.append([_number(name, value) for name, value in zip(names, values, strict=True)])
             places.append(place)
         except InvalidInput as error:
             failures.append(Failure(f"{path}, {place}", str(error)))
-    inputs = np.array(numbers, np.float64).reshape(-1, len(where))
+    inputs = np.array(numbers, np.float64).reshape(-1, len(names))
     return Batch([str(path)] * len(places), places, inputs, failures)
 
 
 def _number(column: str, value: Any) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if not math.isfinite(number) or "_" in str(value):
+    number = labels.FLAGS.get(str(value).lower(), labels.number(value))
+    if number is None or not math.isfinite(number):
         raise InvalidInput(column, f"is {str(value)[:40]!r}, which is not a finite number")
     return number
 
 
 def _rows(path: Path) -> int:
     try:
-        if path.suffix.lower() in table.PARQUET:
+        if path.suffix.lower() in rows.PARQUET:
             from pyarrow import parquet
 
             return int(parquet.read_metadata(path).num_rows)

@@ -219,7 +219,7 @@ def test_trials_see_nothing_that_judges(digit_splits):
     assert seen.train is digit_splits.train and seen.validation is digit_splits.validation
     for part in (seen.holdout, seen.test):
         assert len(part) == len(part.targets) == 0 and part.at(slice(None)).shape == (0, 8, 8)
-        assert part.ids.shape == (0, splits.ID_BYTES)
+        assert part.ids.shape == (0, 16)
 
 
 def test_an_id_is_that_of_the_pixels_and_of_nothing_else():

@@ -1,6 +1,7 @@
 """Dataset: the examples that a model learns from, and what is known of them."""
 
 import hashlib
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -86,8 +87,8 @@ class Dataset:
         return np.bincount(targets.astype(np.int64, copy=False), minlength=len(self.classes))
 
     def digest(self) -> str:
-        """SHA-256 over all inputs and targets, in order."""
-        total = hashlib.sha256()
+        """SHA-256 over all inputs and targets, in order, with what they are called."""
+        total = hashlib.sha256(json.dumps([self.kind, self.classes, self.columns]).encode())
         for name, part in self.parts.items():
             if name == "validation":  # which tells it from a test split that holds the same
                 total.update(name.encode())

@@ -1,10 +1,13 @@
 """One way in: the data set that a config names."""
 
+from dataclasses import replace
 from pathlib import Path
 
+from tailorbird import classes
 from training.config import IMAGES, TABLE, DataConfig
 from training.datasets import cifar, idx, images, own, scikit, table
 from training.datasets.dataset import Dataset
+from training.datasets.layout import some
 
 
 def load(config: DataConfig, folder: Path, cache: Path, timeout: float = 5) -> Dataset:
@@ -13,6 +16,13 @@ def load(config: DataConfig, folder: Path, cache: Path, timeout: float = 5) -> D
     Raises InvalidInput for what cannot be read as what it should be, Unavailable where a download does not answer
     within `timeout` seconds or nothing can be written.
     """
+    made = _read(config, folder, cache, timeout)
+    alike = [" and ".join(map(repr, names)) for names in classes.alike(made.classes)]
+    notes = [f"classes that are told apart though they look alike: {some(alike)}"] if alike else []
+    return replace(made, notes=(*made.notes, *notes)) if notes else made
+
+
+def _read(config: DataConfig, folder: Path, cache: Path, timeout: float) -> Dataset:
     if config.name in scikit.MAKERS:
         return scikit.load(config)
     if config.name in idx.SOURCES:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tailorbird import classes as class_names
+from tailorbird.classes import problem
 from tailorbird.errors import InvalidInput
 from training import code
 from training.config import Kind
@@ -25,15 +27,16 @@ def load(reference: str) -> Dataset:
     if not isinstance(made, Dataset):
         raise InvalidInput(FIELD, f"{reference} must return a training.datasets.Dataset, not {type(made).__name__}")
     with code.blamed(reference, FIELD):
-        problem = next(problems(made), None)
-    if problem:
-        raise InvalidInput(FIELD, f"the data set of {reference} {problem}")
+        wrong = next(problems(made), None)
+    if wrong:
+        raise InvalidInput(FIELD, f"the data set of {reference} {wrong}")
     parts: dict[str, Any] = {
         name: (_laid_out(inputs, inputs.ndim == 2), _laid_out(targets, made.kind == "regression"))
         for name, (inputs, targets) in made.parts.items()
     }
     inputs, targets = parts.pop("train")
-    return replace(made, inputs=inputs, targets=targets, **parts)
+    classes = tuple(map(class_names.normal, made.classes))
+    return replace(made, classes=classes, inputs=inputs, targets=targets, **parts)
 
 
 def _laid_out(array: NDArray[Any], numbers: bool) -> NDArray[Any]:
@@ -47,8 +50,12 @@ def problems(dataset: Dataset) -> Iterator[str]:
     classes, least, most = len(dataset.classes), *_classes_of(dataset.kind)
     if not least <= classes <= (most or classes):
         yield f"has {classes} classes; accepted of {dataset.kind}: {least}{'' if most else ' or more'}"
-    if len(set(dataset.classes)) < classes or not all(isinstance(name, str) for name in dataset.classes):
-        yield "has classes that are not names, each different from all others"
+    if not all(isinstance(name, str) for name in dataset.classes):
+        yield "has classes that are not names"
+    normal = [class_names.normal(name) for name in dataset.classes]
+    yield from (f"has a class {name[:60]!r}, which is no name: it {why}" for name in normal if (why := problem(name)))
+    if len(set(normal)) < classes:
+        yield "has classes that are not each different from all others"
     yield from _of_inputs("inputs", dataset.inputs)
     yield from _of_targets("targets", dataset.targets, dataset, len(dataset.inputs))
     if dataset.inputs.ndim == 2 and len(dataset.columns or ()) != dataset.inputs.shape[1]:

@@ -26,7 +26,9 @@ def test_the_digest_tells_any_change_of_pixels_labels_and_order(blobs):
     dataset = blobs()
     digests.add(replace(dataset, test=(dataset.inputs[:1], dataset.targets[:1])).digest())
     digests.add(replace(dataset, validation=(dataset.inputs[:1], dataset.targets[:1])).digest())
-    assert len(digests) == 6
+    digests.add(replace(dataset, classes=("q", *dataset.classes[1:])).digest())
+    digests.add(replace(dataset, columns=("x", "y")).digest())
+    assert len(digests) == 8
     assert replace(dataset, inputs=np.asfortranarray(dataset.inputs)).digest() == dataset.digest()
 
 

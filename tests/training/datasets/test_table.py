@@ -11,7 +11,7 @@ from pyarrow import parquet
 from tailorbird.errors import InvalidInput, NotFound
 from training import datasets
 from training.config import DataConfig
-from training.datasets import own
+from training.datasets import own, rows
 
 FLOWERS = "length,width,kind\n1.5,2,rose\n2.5,-3e1,tulip\n3.5,4,rose\n4,5,lily\n5,6,tulip\n6,7,lily\n"
 
@@ -99,6 +99,7 @@ DIALECTS = {
     "byte order mark": "\ufeff" + FLOWERS,
     "carriage returns": FLOWERS.replace("\n", "\r\n"),
     "quotes": FLOWERS.replace("rose", '"rose"'),
+    "UTF-16": FLOWERS.encode("utf-16"),
     "spaces": FLOWERS.replace("1.5", " 1.5 ").replace(",kind", ", kind"),
     "empty lines": FLOWERS + "\n\n",
 }
@@ -118,14 +119,16 @@ def test_parquet_is_the_same_table(load):
 def test_booleans_of_parquet(load):
     made = load({"x": [1.0, 2.0, 3.0], "y": [True, False, True]}, "t.parquet", label="y")
     assert (made.kind, made.classes, made.targets.tolist()) == ("binary", ("False", "True"), [1, 0, 1])
-    assert load({"x": [True, False, True], "y": list("aba")}, "t.parquet", label="y").inputs[:, 0].tolist() == [1, 0, 1]
+    of_parquet = load({"x": [True, False, True], "y": list("aba")}, "t.parquet", label="y")
+    of_csv = load("x,y\nTrue,a\nfalse,b\nTRUE,a\n", label="y")
+    assert of_parquet.inputs[:, 0].tolist() == of_csv.inputs[:, 0].tolist() == [1, 0, 1]
 
 
 @pytest.mark.parametrize(
     ("text", "keys", "problem"),
     [
         (FLOWERS.replace("3.5", "three"), {}, r"t.csv: line 4 has 'three' in column 'length', which is no number"),
-        (FLOWERS.replace("3.5", "inf"), {}, r"t.csv: line 4 has 'inf' in column 'length', which is no number"),
+        (FLOWERS.replace("3.5", "inf"), {}, r"t.csv: line 4 has 'inf' in column 'length', which is beyond 3.4e\+38"),
         (FLOWERS.replace("3.5", "1e39"), {}, r"t.csv: line 4 has '1e39' in column 'length'"),
         (FLOWERS.replace("3.5", ""), {}, r"t.csv: line 4 has no value in column 'length'"),
         (FLOWERS.replace("3.5", "NaN"), {}, r"t.csv: line 4 has no value in column 'length'"),
@@ -144,13 +147,16 @@ def test_booleans_of_parquet(load):
         ("kind\na\nb\n", {}, r"data.label: leaves no column to tell it by"),
         ("x,kind\n", {}, r"t.csv: has no rows below its header"),
         ("", {}, r"t.csv: must begin with a line of names"),
-        ("x,,kind\n1,2,a\n", {}, r"t.csv: must begin with a line of names, each different, not 'x,,kind'"),
-        ("x,x,kind\n1,2,a\n", {}, r"t.csv: must begin with a line of names"),
+        ("x,x,kind\n1,2,a\n", {}, r"data.columns: the table has several columns 'x'; name each differently"),
+        ("x,kind\n1,a\ntrue,b\n", {}, r"t.csv: line 3 has 'true' in column 'x', which holds numbers and true or"),
+        ("x,kind\n1,a\n2,NA\n", {}, r"t.csv: line 3 has no value in column 'kind' \('NA', which CSV files write"),
+        ('x,kind\n1,"a\nb"\n2,c\n', {}, r"t.csv: line 3 has 'a\\nb' in column 'kind', which is no name of a class"),
+        ("x,kind\n1,a\u202e\n2,c\n", {}, r"which is no name of a class: it holds a bidirectional control"),
         (column("kind", "aaaa"), {}, r"t.csv: has one class only, 'a', in column 'kind'"),
         (column("kind", "abcdefgh"), {}, r"data.label: 'kind' has 8 different values in 8 rows, which are no classes"),
         (column("kind", [*range(30), "12a"]), {}, r"t.csv: line 32 has '12a' in column 'kind', which is no number"),
-        (FLOWERS.encode("utf-16"), {}, r"t.csv: is not UTF-8 text"),
-        (FLOWERS.replace("rose", "rosé").encode("latin-1"), {}, r"t.csv: is not UTF-8 text"),
+        (FLOWERS.encode("utf-16")[:-1], {}, r"t.csv: is no whole UTF-16 text"),
+        (FLOWERS.replace("rose", "rosé").encode("latin-1"), {}, r"t.csv: line 2 has bytes in column 'kind'"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_where_it_stands(load, text, keys, problem):
@@ -178,7 +184,7 @@ def test_what_is_wrong_in_parquet(load, tmp_path):
 def test_where_there_is_no_table(load, tmp_path):
     with pytest.raises(NotFound, match="there is no such file"):
         datasets.load(DataConfig(name="table", path="no.csv", label="y"), tmp_path, tmp_path)
-    with pytest.raises(InvalidInput, match=r"must be a table whose name ends in \.csv"):
+    with pytest.raises(InvalidInput, match=r"must be a table whose name ends in \.csv, .*, or a folder of its parts"):
         load(FLOWERS, "t.xlsx", label="kind")
 
 
@@ -254,3 +260,122 @@ def test_numbers_with_a_zero_before_them_are_a_quantity(load):
 def test_a_slip_among_numbers_is_named_where_codes_are_too(load):
     with pytest.raises(InvalidInput, match="line 123 has 'abc' in column 'code'"):
         load(column("code", ["02139", *range(120), "abc"]), label="code")
+
+
+def test_forms_of_one_name_are_one_class_and_one_column(load):
+    made = load(
+        column("größe".replace("ö", "o\u0308"), ["Äpfel", "A\u0308pfel", "Birne", "Birne\u00a0"]), label="größe"
+    )
+    assert (made.classes, made.targets.tolist()) == (("Birne", "Äpfel"), [1, 1, 0, 0])
+    assert load({"x": [1, 2, 3, 4], "y": ["cat", "cat ", " dog", "dog"]}, "t.parquet", label="y").kind == "binary"
+
+
+def test_names_that_differ_by_case_are_two_classes_and_noted(load):
+    made = load(column("y", ["TRUE", "True", "no", "no"] * 2), label="y")
+    assert made.classes == ("TRUE", "True", "no")
+    assert made.notes == ("classes that are told apart though they look alike: 'TRUE' and 'True'",)
+
+
+def test_bytes_of_parquet_are_the_text_that_they_are(load):
+    columns = {"x": [1, 2], "y": [b"no", b"yes"], "raw": [b"\xff", b"a"]}
+    made = load(columns, "t.parquet", label="y", columns=["x"])
+    assert made.classes == ("no", "yes")
+    with pytest.raises(InvalidInput, match="column 'raw' holds bytes that are no UTF-8 text"):
+        load(columns, "t.parquet", label="raw", columns=["x"])
+    coded = pyarrow.array(["b", "a", "b"]).dictionary_encode()
+    assert load({"x": [1, 2, 3], "y": coded}, "t.parquet", label="y").classes == ("a", "b")
+
+
+LATER = pyarrow.array([2**60] * 2, pyarrow.timestamp("us"))  # beyond the year 9999
+TYPES = {
+    "list<element: string>": [["a", "b"], ["c"]],
+    "struct<a: int64>": [{"a": 1}, {"a": 2}],
+    r"timestamp\[us\]": LATER,
+    r"date32\[day\]": pyarrow.array([1, 2], pyarrow.date32()),
+}
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_types_that_are_neither_numbers_nor_text_are_refused_where_they_are_asked_for(load, kind):
+    columns = {"x": [1, 2], "when": TYPES[kind], "y": ["a", "b"]}
+    for keys in ({"label": "when", "columns": ["x"]}, {"label": "y"}):
+        with pytest.raises(InvalidInput, match=f"t.parquet: column 'when' is of type {kind}; accepted: numbers, text"):
+            load(columns, "t.parquet", **keys)
+    assert load(columns, "t.parquet", label="y", columns=["x"]).inputs.tolist() == [[1], [2]]
+
+
+def test_columns_that_are_not_asked_for_do_no_harm(load):
+    long = "x" * 200_000
+    text = f"x,caf\xe9,note,note,y\n1,\xe9,{long},,a\n2,\xe9,NA,,b\n".encode("latin-1")
+    assert load(text, label="y", columns=["x"]).inputs.tolist() == [[1], [2]]
+    with pytest.raises(InvalidInput, match=r"line 2 has bytes in column 'caf\\udce9' that are no UTF-8"):
+        load(text, label="y", columns=["x", "caf\udce9"])
+    with pytest.raises(InvalidInput, match=r"the columns are x, caf\\udce9, note, note, y$"):
+        load(text, label="kind")
+    nested = {"x": [1, 2], "x.y": [3, 4], "y": ["a", "b"], "bad": [[1], [2]]}
+    assert load(nested, "t.parquet", label="y", columns=["x"]).inputs.tolist() == [[1], [2]]
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0"])
+def test_the_index_that_pandas_writes_into_csv_is_no_column_unless_it_is_asked_for(load, name):
+    text = f"{name},x,y\n0,5,a\n1,6,b\n"
+    made = load(text, label="y")
+    assert made.columns == ("x",) and made.inputs[:, 0].tolist() == [5, 6]
+    assert made.notes == (f"columns that number the rows are not looked at: {name or 'without a name'}",)
+    if name:
+        assert load(text, label="y", columns=[name]).inputs[:, 0].tolist() == [0, 1]
+
+
+def test_a_header_may_hold_other_delimiters_in_quotes(load):
+    made = load('"price; in €; all","a\nb",y\n1,2,c\n3,4,d\n', label="y", columns=["price; in €; all"])
+    assert made.inputs[:, 0].tolist() == [1, 3]
+
+
+def test_what_csv_writes_for_none_is_a_class_of_parquet(load):
+    made = load({"x": range(8), "y": ["NA", "null", "nan", "n/a"] * 2}, "t.parquet", label="y")
+    assert made.classes == ("NA", "n/a", "nan", "null")
+    with pytest.raises(InvalidInput, match="row 2 has no value in column 'y'"):
+        load({"x": [1, 2, 3], "y": ["a", None, "b"]}, "t.parquet", label="y")
+
+
+def test_many_whole_numbers_may_be_classes_and_that_is_noted(load):
+    text = column("sign", [*range(43)] * 3)
+    made = load(text, label="sign")
+    assert (made.kind, len(made.notes)) == ("regression", 1)
+    assert made.notes[0].endswith("taken for a quantity; where each is a class, say data.kind: multiclass")
+    assert load(text, label="sign", kind="multiclass").classes == tuple(map(str, range(43)))
+    assert load(column("price", range(43)), label="price").notes == ()
+
+
+def test_whole_numbers_that_float64_rounds_are_noted(load):
+    numbers = [2**53 + 1, 2**53, 12, -(2**60) - 1]
+    note = "column 'id' has 2 whole numbers beyond 2**53, which float64 rounds"
+    assert load({"id": numbers, "y": list("aabb")}, "t.parquet", label="y").notes == (note,)
+    assert load("id,y\n" + "".join(f"{n},{'ba'[n > 99]}\n" for n in numbers), label="y").notes == (note,)
+
+
+def test_rows_of_two_classes_are_noted(load):
+    made = load("x,y\n1,a\n2,b\n1,b\n1,a\n3,a\n", label="y")
+    assert made.notes == ("3 of 5 rows are equal to one of another class, as line 2 ('a') and line 4 ('b')",)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_the_parts_of_a_table_in_a_folder_are_one(tmp_path, load, suffix):
+    folder = tmp_path / "spark"
+    for number, part in enumerate(([1, 2], [3, 4])):
+        (folder / f"y=y{number}").mkdir(parents=True)
+        path = folder / (f"y=y{number}/part-0{suffix}" if suffix == ".parquet" else f"part-{number}{suffix}")
+        if suffix == ".csv":
+            path.write_text("x,y\n" + "".join(f"{x},y{number}\n" for x in part))
+        else:
+            parquet.write_table(pyarrow.table({"x": part}), path)
+        path.with_name(f".{path.name}.crc").write_bytes(b"sum")
+    (folder / "_SUCCESS").touch()
+    made = datasets.load(DataConfig(name="table", path=str(folder), label="y"), tmp_path, tmp_path)
+    assert (made.name, made.columns, made.classes) == ("spark", ("x",), ("y0", "y1"))
+    assert (made.inputs[:, 0].tolist(), made.targets.tolist()) == ([1, 2, 3, 4], [0, 0, 1, 1])
+    assert rows.is_table(folder)
+    (folder / "more.txt").write_text("other,names\n")
+    problem = "holds CSV and Parquet; accepted" if suffix == ".parquet" else "has other columns than"
+    with pytest.raises(InvalidInput, match=problem):
+        datasets.load(DataConfig(name="table", path=str(folder), label="y"), tmp_path, tmp_path)

@@ -1,0 +1,112 @@
+"""What a column that is predicted means by its values: classes, two of them, marks of several labels, or a quantity."""
+
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tailorbird import classes as class_names
+from tailorbird.errors import InvalidInput
+from training.config import Kind
+
+FEW_INTEGERS, MOST_CLASSES = 20, 1000
+FLAGS = {"false": 0.0, "true": 1.0}
+MARKS = {**FLAGS, "0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "no": 0.0, "yes": 1.0}
+_CODE = re.compile(r"[+-]?0\d+$")
+_WHOLE = re.compile(r"^(-?(?:0|[1-9]\d*))\.0+$")
+
+
+class Cell(NamedTuple):
+    """A value, and where it stands: `line 3` of a CSV file, `row 2` of Parquet."""
+
+    place: str
+    column: str
+    value: Any
+
+
+def number(value: Any) -> float | None:
+    """A value as a number; None where it is none."""
+    try:
+        return None if "_" in str(value) else float(value)  # Python takes 1_000 for a number
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def kind(path: Path, label: Sequence[Cell]) -> tuple[Kind, str | None]:
+    """What a label is by its values, with a note where that may surprise.
+
+    Text and few whole numbers are classes, other numbers a quantity. Raises InvalidInput for some of both.
+    """
+    sizes = [size for cell in label if (size := _size(cell.value)) is not None]
+    distinct = set(sizes)
+    many = len(distinct) > FEW_INTEGERS
+    if many and len(sizes) < len(label) < 2 * len(sizes):
+        for cell in (cell for cell in label if number(cell.value) is None):
+            raise InvalidInput(
+                str(path),
+                f"{cell.place} has {str(cell.value)[:40]!r} in column {cell.column!r}, which is no number; mend it, or "
+                f"say data.kind: multiclass, where each value is a class",
+            )
+    if len(sizes) == len(label) and (many or not all(size.is_integer() for size in distinct)):
+        return "regression", _doubt(label[0].column, len(distinct), len(label))
+    return "binary" if len({_class(cell.value) for cell in label}) == 2 else "multiclass", None
+
+
+def _doubt(column: str, distinct: int, rows: int) -> str | None:
+    if distinct > min(MOST_CLASSES, rows // 2):
+        return None
+    return (
+        f"column {column!r} has {distinct:,} different numbers, which are taken for a quantity; where each is a class, "
+        f"say data.kind: multiclass"
+    )
+
+
+def _size(value: Any) -> float | None:
+    """The size of a value; None for a word, which whole numbers with leading zeros are too."""
+    return None if isinstance(value, bool) or _CODE.match(str(value)) else number(value)
+
+
+def _class(value: Any) -> str:
+    """The name of a class: as it is written, but for the zeros of a whole number that was kept as a fraction."""
+    name = _WHOLE.sub(r"\1", format(value, "f") if isinstance(value, Decimal) else str(value))
+    return "0" if name == "-0" else class_names.normal(name)
+
+
+def classes(path: Path, label: Sequence[Cell], wanted: Kind | None) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Names of the classes, numbers by size and text by the alphabet, and the index of each row's."""
+    names = [_class(cell.value) for cell in label]
+    found, column = sorted(set(names), key=class_names.order), label[0].column
+    if wrong := next((name for name in found if class_names.problem(name)), None):
+        cell = label[names.index(wrong)]
+        raise InvalidInput(
+            str(path),
+            f"{cell.place} has {wrong[:40]!r} in column {column!r}, which is no name of a class: it "
+            f"{class_names.problem(wrong)}",
+        )
+    if len(found) < 2:
+        raise InvalidInput(str(path), f"has one class only, {found[0]!r}, in column {column!r}; accepted: two or more")
+    if wanted == "binary" and len(found) > 2:
+        raise InvalidInput("data.kind", f"is binary, and column {column!r} has {len(found)} classes")
+    if len(found) > min(MOST_CLASSES, max(2, len(names) // 2)):
+        raise InvalidInput(
+            "data.label",
+            f"{column!r} has {len(found):,} different values in {len(names):,} rows, which are no classes; "
+            f"accepted: at most {MOST_CLASSES:,}, and two rows for each",
+        )
+    index = {name: place for place, name in enumerate(found)}
+    return tuple(found), np.asarray([index[name] for name in names], np.int64)
+
+
+def marks(path: Path, labels: Sequence[Sequence[Cell]]) -> NDArray[np.float32]:
+    """Whether each row has each of several labels [N, labels]."""
+    for cell in (cell for label in labels for cell in label if str(cell.value).lower() not in MARKS):
+        raise InvalidInput(
+            str(path),
+            f"{cell.place} has {str(cell.value)[:40]!r} in column {cell.column!r}; "
+            f"accepted of several labels: 0 or 1, true or false, yes or no",
+        )
+    return np.asarray([[MARKS[str(cell.value).lower()] for cell in label] for label in labels], np.float32).T.copy()

@@ -1,0 +1,87 @@
+"""Parquet as a table: a file, or the parts of one, of which only the columns that are asked for are decoded."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tailorbird.errors import InvalidInput
+
+_INDEX = re.compile(r"(?:Unnamed: \d+)?|__index_level_\d+__")
+"""What pandas calls an index without a name: in CSV nothing, or so once it was read again."""
+
+Read = Callable[[Sequence[int]], Iterator[tuple[str, Sequence[Any]]]]
+
+
+def numbers_rows(name: str) -> bool:
+    """Whether a column is one that pandas makes of the numbers of its rows."""
+    return _INDEX.fullmatch(name) is not None
+
+
+@contextmanager
+def opened(path: Path, parts: Sequence[Path]) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], Read]]:
+    """Names of the columns, those of them that are an index, and what reads some columns; `path` is for errors."""
+    try:
+        import pyarrow
+        from pyarrow import dataset
+    except ImportError:
+        raise InvalidInput(str(path), "needs pyarrow to be read: pip install pyarrow, or save it as CSV") from None
+    folders = {"partitioning": "hive", "partition_base_dir": str(path)} if path.is_dir() else {}
+    try:
+        table = dataset.dataset(list(map(str, parts)), format="parquet", **folders)
+        names = tuple(table.schema.names)
+        # pandas writes the index of its rows as one more column, and says so
+        said = set(map(str, (table.schema.pandas_metadata or {}).get("index_columns", ())))
+        index = tuple(name for name in names if name in said or numbers_rows(name))
+
+        def read(places: Sequence[int]) -> Iterator[tuple[str, Sequence[Any]]]:
+            number, wanted = 0, list(dict.fromkeys(names[place] for place in places))
+            for name in wanted:
+                _check_type(path, name, table.schema.field(name).type)
+            for batch in table.to_batches(columns=wanted):
+                values = {name: _values(path, name, batch.column(name)) for name in wanted}
+                for row in zip(*(values[names[place]] for place in places), strict=True):
+                    number += 1
+                    yield f"row {number}", row
+
+        yield names, index, read
+    except pyarrow.ArrowException as error:
+        raise InvalidInput(str(path), f"is no whole Parquet file: {str(error).splitlines()[0]}") from None
+
+
+def _check_type(path: Path, name: str, kind: Any) -> None:
+    from pyarrow import types
+
+    plain = kind.value_type if types.is_dictionary(kind) else kind
+    accepted = (
+        types.is_boolean, types.is_integer, types.is_floating, types.is_decimal, types.is_null,
+        types.is_string, types.is_large_string, types.is_string_view, *_binary(),
+    )  # fmt: skip
+    if not any(test(plain) for test in accepted):
+        raise InvalidInput(
+            str(path),
+            f"column {name!r} is of type {plain}; accepted: numbers, text, true and false; name the columns to look at "
+            f"in data.columns, or save it as one of these",
+        )
+
+
+def _binary() -> tuple[Callable[[Any], bool], ...]:
+    from pyarrow import types
+
+    return (types.is_binary, types.is_large_binary, types.is_binary_view, types.is_fixed_size_binary)
+
+
+def _values(path: Path, name: str, column: Any) -> list[Any]:
+    """The values of a column, bytes as the text that they are."""
+    from pyarrow import types
+
+    if types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    try:
+        values: list[Any] = column.to_pylist()
+        if any(test(column.type) for test in _binary()):
+            return [value if value is None else value.decode() for value in values]
+    except UnicodeDecodeError as error:
+        raise InvalidInput(str(path), f"column {name!r} holds bytes that are no UTF-8 text ({error.reason})") from None
+    return values

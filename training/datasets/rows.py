@@ -1,0 +1,147 @@
+"""Rows of a table on a disk: a CSV or Parquet file, or a folder of the parts of one, read row by row.
+
+Of the columns that nobody asks for nothing is read but their names.
+"""
+
+import csv
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TextIO
+
+from tailorbird import classes
+from tailorbird.errors import InvalidInput, NotFound
+from training.datasets import parquet
+
+CSV, PARQUET = (".csv", ".tsv", ".txt"), (".parquet", ".pq")
+SUFFIXES = CSV + PARQUET
+DELIMITERS = ",;\t"
+MISSING = ("", "na", "n/a", "nan", "null")
+"""How CSV files write that there is no value, in any case."""
+UTF16 = (b"\xff\xfe", b"\xfe\xff")
+
+Read = Callable[[Sequence[int]], Iterator[tuple[str, Sequence[Any]]]]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A table: the names of its columns, and a function that reads those at some places, row by row.
+
+    With the values of a row comes where it stands in the file: `line 3` of CSV, `row 2` of Parquet. `index` are columns
+    that number the rows, looked at only where they are asked for. Where values are `typed`, text is never a number that
+    is missing.
+    """
+
+    columns: tuple[str, ...]
+    read: Read
+    index: tuple[str, ...] = ()
+    typed: bool = False
+
+    def lacks(self, value: Any) -> bool:
+        """Whether a value stands for there being none."""
+        if value is None or value == "" or value != value:
+            return True
+        return not self.typed and str(value).lower() in MISSING
+
+
+def files(path: Path) -> list[Path]:
+    """The files of a table: itself, or the parts in a folder, as Spark writes them; none where there is no table."""
+    if not path.is_dir():
+        return [path] if path.suffix.lower() in SUFFIXES else []
+    return sorted(one for one in _visible(path) if one.suffix.lower() in SUFFIXES and one.is_file())
+
+
+def is_table(path: Path) -> bool:
+    """Whether there are the files of a table, and no others but hidden ones."""
+    parts = files(path)
+    return bool(parts) and (path.is_file() or len(parts) == sum(one.is_file() for one in _visible(path)))
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    return (one for one in folder.rglob("*") if not any(step[0] in "._" for step in one.relative_to(folder).parts))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Rows]:
+    """The rows of a table; raises NotFound where there is none, InvalidInput for what cannot be read as one."""
+    if not path.exists():
+        raise NotFound(str(path), "there is no such file")
+    parts = files(path)
+    kinds = {one.suffix.lower() in PARQUET for one in parts}
+    if len(kinds) != 1:
+        wanted = f"a table whose name ends in {', '.join(SUFFIXES)}, or a folder of its parts"
+        raise InvalidInput(str(path), f"holds CSV and Parquet; accepted: {wanted}" if kinds else f"must be {wanted}")
+    try:
+        if kinds == {True}:
+            with parquet.opened(path, parts) as (columns, index, read):
+                yield Rows(tuple(map(classes.normal, columns)), read, index, typed=True)
+        else:
+            columns = _header(parts[0])
+            if other := next((one for one in parts if _header(one) != columns), None):
+                raise InvalidInput(str(other), f"has other columns than {parts[0].name}")
+            index = tuple(name for name in columns if parquet.numbers_rows(name))
+            yield Rows(columns, partial(_lines, parts, columns), index)
+    except OSError as error:
+        raise InvalidInput(str(path), f"cannot be read: {error.strerror or error}") from None
+
+
+def _lines(parts: Sequence[Path], columns: Sequence[str], places: Sequence[int]) -> Iterator[tuple[str, Sequence[str]]]:
+    for path in parts:
+        with _reading(path) as lines:
+            next(lines)
+            for row in lines:
+                where = f"line {lines.line_num}" if len(parts) == 1 else f"{path.name}, line {lines.line_num}"
+                if len(row) == len(columns):
+                    yield where, [_text(path, where, columns[place], row[place]) for place in places]
+                elif row:
+                    raise InvalidInput(str(path), f"{where} has {len(row)} values for {len(columns)} columns")
+
+
+def _text(path: Path, where: str, column: str, value: str) -> str:
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise InvalidInput(str(path), f"{where} has bytes in column {column!r} that are no UTF-8; save it as UTF-8")
+    return value.strip()
+
+
+def _header(path: Path) -> tuple[str, ...]:
+    with _reading(path) as lines:
+        names = tuple(map(classes.normal, next(lines, ())))
+    if not any(names):
+        raise InvalidInput(str(path), "must begin with a line of names, one for each column")
+    return names
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[Any]:
+    """A reader of the lines of a CSV file; bytes that are no UTF-8 become surrogates, and matter where looked at."""
+    with path.open("rb") as file:
+        encoding = "utf-16" if file.read(2) in UTF16 else "utf-8-sig"
+    csv.field_size_limit(sys.maxsize)  # of the whole process: a long text in a column that nobody asks for is no error
+    with path.open(encoding=encoding, errors="surrogateescape", newline="") as text:
+        lines = _reader(text, _delimiter(text))
+        try:
+            yield lines
+        except csv.Error as error:
+            raise InvalidInput(str(path), f"is not CSV from line {lines.line_num} on: {error}") from None
+        except UnicodeError as error:
+            raise InvalidInput(str(path), f"is no whole {encoding.upper()} text: {error}") from None
+
+
+def _reader(text: TextIO, delimiter: str) -> Any:
+    text.seek(0)
+    return csv.reader(text, delimiter=delimiter, skipinitialspace=True, strict=True)
+
+
+def _delimiter(text: TextIO) -> str:
+    """What makes the most columns of the header, in which names may be quoted, with delimiters within."""
+    return max(DELIMITERS, key=lambda delimiter: _columns(text, delimiter))
+
+
+def _columns(text: TextIO, delimiter: str) -> int:
+    try:
+        return len(next(_reader(text, delimiter), ()))
+    except (csv.Error, UnicodeError):
+        return 0
