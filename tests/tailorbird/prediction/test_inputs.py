@@ -77,7 +77,7 @@ def test_parquet_is_read_too(tmp_path):
     ("text", "problem"),
     [
         ("a,c\n1,2\n", "have no 'b'; they are a, c"),
-        ("", "must begin with a line of names, each different, not ''"),
+        ("", "must begin with a line of names, one for each column"),
         ("a,b\n1,2\n3\n", "line 3 has 1 values for 2 columns"),
     ],
 )

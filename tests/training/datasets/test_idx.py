@@ -178,8 +178,8 @@ def test_the_published_sets_are_what_the_literature_says(published, name, train,
 @pytest.mark.parametrize(
     ("name", "digest"),
     [
-        ("fashion_mnist", "ece172613115fb18b120bec8f6c02271af90b8b8f0a5af5c51cbd5ceed68e619"),
-        ("mnist", "1e35582d42a90940c55b956deb61875c020b567ed20e3c5b174f52bf7809ed9b"),
+        ("fashion_mnist", "e65a94985b506d3c1569efbc7100718c1897ba51352ece14e9ef8a5ca5b203a2"),
+        ("mnist", "9ed3a8b3f2335a54430b24a05d3807431c55d38eba3fb72194d5696fef01018c"),
     ],
 )
 def test_they_are_what_registered_versions_were_trained_on(published, name, digest):
