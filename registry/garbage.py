@@ -1,5 +1,6 @@
 """Garbage collection: deletes the blobs that no version and no sweep needs any more."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +16,9 @@ AGE = timedelta(days=1)
 
 WRITING = timedelta(hours=1)
 """For so long a file without a name is taken for one that somebody is writing, whatever age is asked for."""
+
+FORGOTTEN = timedelta(days=30)
+"""After so long a sweep that ended is not gone on with, and no longer thawed."""
 
 BATCH = 1_000
 """So many are deleted well within the minutes after which PostgreSQL ends an idle transaction, and its lock with it."""
@@ -35,10 +39,10 @@ class Collected:
 def collect(registry: Registry, *, age: timedelta = AGE, dry_run: bool = False) -> Collected:
     """Delete blobs older than `age` that are not needed, and what killed writers left.
 
-    Needed are the packages of versions that are not deleted, or were within `age`; every checkpoint of a sweep that can
-    go on, and of a finished one the last of each trial. Rows that name blobs are written by transactions that saw
-    them, which wait while these are deleted. Raises Corrupt, and deletes nothing, where a manifest cannot be read, and
-    Refused where the database was never used, and so is not the store's.
+    Needed are the packages of versions that are not deleted, or were within `age`; of each trial the last checkpoint;
+    and what a sweep goes on from, until it has rested for `FORGOTTEN`. Rows that name blobs are written by transactions
+    that saw them, which wait while these are deleted. Raises Corrupt, and deletes nothing, where a manifest cannot be
+    read, and Refused where the database was never used, and so is not the store's.
     """
     before = datetime.now(UTC) - age
     with registry.reading() as connection:
@@ -66,6 +70,12 @@ def collect(registry: Registry, *, age: timedelta = AGE, dry_run: bool = False) 
     return Collected(len(gone), sum(gone.values()), len(found) - len(gone))
 
 
+def discard(registry: Registry, digests: Iterable[str], packaged: dict[str, frozenset[str]]) -> None:
+    """Delete those of these blobs that nothing needs any more, however young; `packaged` is kept from call to call."""
+    now = datetime.now(UTC)
+    _delete(registry, dict.fromkeys(digests, 0), now, packaged)
+
+
 def _used(registry: Registry) -> bool:
     """Whether the database has ever known a version or a sweep, without which it is hardly that of the store."""
     with registry.reading() as connection:
@@ -88,6 +98,7 @@ def _needed(
 ) -> set[str]:
     """The digests that must stay; `packaged` keeps what is in a package, which never changes, from call to call."""
     needed: set[str] = set(connection.scalars(_checkpoints()))
+    needed |= set(connection.scalars(_states())) | set(connection.scalars(_answers()))
     for manifest in connection.scalars(_manifests(before)):
         if manifest not in packaged:
             packaged[manifest] = _package(registry, manifest)
@@ -123,7 +134,8 @@ def _manifests(before: datetime) -> sa.Select[Any]:
 
 
 def _checkpoints() -> sa.Select[Any]:
-    report, sweep = schema.reports.c, schema.sweeps.c
+    """The last one of each trial, which is its best: a trial goes on from its group's state, not from these."""
+    report = schema.reports.c
     later = schema.reports.alias().c
     superseded = sa.exists().where(
         later.sweep == report.sweep,
@@ -131,8 +143,20 @@ def _checkpoints() -> sa.Select[Any]:
         later.epoch > report.epoch,
         later.checkpoint.is_not(None),
     )
+    return sa.select(report.checkpoint).where(report.checkpoint.is_not(None), ~superseded)
+
+
+def _states() -> sa.Select[Any]:
+    """What sweeps go on from, but for those that nobody has gone on with for long."""
+    group, sweep = schema.groups.c, schema.sweeps.c
+    forgotten = schema.timestamp(datetime.now(UTC) - FORGOTTEN)
+    latest = sa.func.coalesce(sweep.ended, sweep.expires, sweep.created)
     return (
-        sa.select(report.checkpoint)
-        .join(schema.sweeps, sweep.id == report.sweep)
-        .where(report.checkpoint.is_not(None), sa.or_(sweep.status != "finished", ~superseded))
+        sa.select(group.state)
+        .join(schema.sweeps, sweep.id == group.sweep)
+        .where(group.state.is_not(None), latest >= forgotten)
     )
+
+
+def _answers() -> sa.Select[Any]:
+    return sa.select(schema.trials.c.answers).where(schema.trials.c.answers.is_not(None))

@@ -1,7 +1,7 @@
 """The ledger: our own record of sweeps, trials and their reports, and the truth about a sweep.
 
-A sweep is running, then finished, interrupted or failed. A trial is pending, then running, then finished, stopped
-(by the scheduler), interrupted or failed. Reports are idempotent by (trial, epoch).
+A sweep is running, then finished, interrupted, cancelled or failed; all but a finished one can go on. Reports are
+idempotent by (trial, epoch). Who writes needs the sweep's lease.
 """
 
 import math
@@ -11,9 +11,29 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from registry import schema
+from registry import leases, schema
 from registry.core import BLOBS, Registry
-from tailorbird.errors import NotFound, Unavailable
+from registry.leases import Lease
+from tailorbird.errors import Irreproducible, LeaseLost, NotFound, Unavailable
+
+AFTER = {
+    "pending": ("running", "failed", "skipped"),
+    "running": ("paused", "stopped", "finished", "failed", "interrupted"),
+    "interrupted": ("running", "failed"),
+    "paused": ("running", "failed"),
+    "stopped": ("paused",),
+    "failed": ("interrupted",),
+    "finished": (),
+    "skipped": (),
+}
+"""What a trial may be after it was something else.
+
+A paused one waits for its rivals, or lost to them; a stopped one lost to those that had come as far; a skipped one does
+not fit the constraints of its sweep. `sweeps extend` makes a stopped one paused, and a failed one interrupted.
+"""
+
+UNCOMPARED = ("seconds",)
+"""What differs from one training to the next."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +54,13 @@ class Trial:
     status: str = "pending"
     problem: str | None = None
     reports: list[Report] = field(default_factory=list)
+    wave: int = 1
+    group: int = 1
+    basis: str | None = None
+    confirms: int | None = None
+    thawed: bool = False
+    answers: str | None = None
+    attempt: int = 0
 
 
 @dataclass(frozen=True)
@@ -49,69 +76,161 @@ class Sweep:
     who: str
     created: str
     ended: str | None
+    token: int
+    owner: str | None
+    expires: str | None
+    processor: str | None
+
+    @property
+    def standing(self) -> str:
+        """Its status, but that one whose process is gone is not running."""
+        abandoned = self.status == leases.RUNNING and leases.expired(self.owner, self.expires)
+        return "abandoned" if abandoned else self.status
 
     def record(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "standing": self.standing}
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A trial to be entered; `basis` names the trials that it was suggested by."""
+
+    config: Mapping[str, Any]
+    wave: int = 1
+    group: int = 1
+    basis: str | None = None
+    confirms: int | None = None
+    problem: str | None = None  # why it is skipped
+
+
+@dataclass(frozen=True)
+class Change:
+    """What happened to a trial: a report, another status, or a file of its own."""
+
+    trial: int
+    status: str | None = None
+    problem: str | None = None
+    report: Report | None = None
+    answers: str | None = None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Trials that are trained as one: how often it was begun, by whom it is trained now, and what it goes on from."""
+
+    number: int
+    attempt: int
+    worker: str | None
+    state: str | None
 
 
 def begin(
     registry: Registry,
     sweep: str,
     spec: Mapping[str, Any],
-    configs: Sequence[Mapping[str, Any]],
+    suggestions: Sequence[Suggestion],
     champion: int | None,
     who: str,
+    *,
+    processor: str | None = None,
+    seconds: float = 60,
+) -> Lease:
+    """Enter a sweep with its first trials, numbered from 1, as pending; the lease lasts so many seconds.
+
+    Raises LeaseHeld where there is one of that name already.
+    """
+    row = {"id": sweep, "spec": dict(spec), "champion": champion, "who": who, "processor": processor}
+    row |= {"status": "running", "created": schema.now(), "token": 1, **leases.held(seconds)}
+    with registry.atomic(f"sweep:{sweep}") as connection:
+        leases.check_new(connection, sweep)
+        connection.execute(schema.sweeps.insert().values(**row))
+        _add(connection, sweep, suggestions, 1)
+    return Lease(sweep, 1)
+
+
+def add(registry: Registry, lease: Lease, suggestions: Sequence[Suggestion], first: int) -> None:
+    """Enter further trials, numbered from `first`; those that are there already change nothing."""
+    with leases.writing(registry, lease) as connection:
+        known = sa.select(sa.func.max(schema.trials.c.number)).filter_by(sweep=lease.sweep)
+        if (connection.scalar(known) or 0) < first:
+            _add(connection, lease.sweep, suggestions, first)
+
+
+def assign(registry: Registry, lease: Lease, group: int, trials: Sequence[int], worker: str) -> int:
+    """Give a group, of which these trials go on, to a worker; returns the number of the attempt."""
+    groups = schema.groups
+    with leases.writing(registry, lease) as connection:
+        key = {"sweep": lease.sweep, "number": group}
+        attempt: int = connection.execute(sa.select(groups.c.attempt).filter_by(**key)).scalar_one() + 1
+        connection.execute(groups.update().filter_by(**key).values(attempt=attempt, worker=worker))
+        _change(connection, lease.sweep, [Change(number, "running") for number in trials])
+    return attempt
+
+
+def release(registry: Registry, lease: Lease, group: int, attempt: int) -> None:
+    """Take a group away from the worker that had it: what it was training is interrupted."""
+    trials, groups = schema.trials, schema.groups
+    with leases.writing(registry, lease) as connection:
+        taken = groups.update().filter_by(sweep=lease.sweep, number=group, attempt=attempt)
+        if connection.execute(taken.values(worker=None, attempt=attempt + 1)).rowcount:
+            running = trials.update().filter_by(sweep=lease.sweep, group=group, status="running")
+            connection.execute(running.values(status="interrupted"))
+
+
+def enter(
+    registry: Registry,
+    lease: Lease,
+    changes: Sequence[Change],
+    attempt: tuple[int, int] | None = None,
+    state: str | None = None,
 ) -> None:
-    """Enter a sweep and all its trials, numbered from 1, as pending."""
-    with registry.atomic(f"sweep:{sweep}") as connection:
-        connection.execute(
-            schema.sweeps.insert().values(
-                id=sweep, spec=dict(spec), status="running", champion=champion, who=who, created=schema.now()
-            )
-        )
-        rows = [
-            {"sweep": sweep, "number": number, "config": dict(config), "status": "pending"}
-            for number, config in enumerate(configs, 1)
-        ]
-        if rows:
-            connection.execute(schema.trials.insert(), rows)
+    """Enter what happened, all of it or nothing; the same again changes nothing.
 
-
-def report(registry: Registry, sweep: str, trial: int, made: Report) -> None:
-    """Enter a report; the same epoch again changes nothing. Raises Unavailable where its checkpoint is not stored."""
-    with registry.atomic(f"sweep:{sweep}", BLOBS + "?") as connection:
-        if made.checkpoint is not None and not registry.blobs.holds(made.checkpoint):
-            raise Unavailable(f"{registry.blobs.place(made.checkpoint)}, a checkpoint of {sweep}, is gone")
-        known = connection.scalar(
-            sa.select(schema.reports.c.epoch).filter_by(sweep=sweep, trial=trial, epoch=made.epoch)
-        )
-        if known is None:
-            row = {"sweep": sweep, "trial": trial, "reported": schema.now(), **asdict(made)}
-            connection.execute(schema.reports.insert().values(**row))
-
-
-def set_trial(registry: Registry, sweep: str, trial: int, status: str, problem: str | None = None) -> None:
-    """Change a trial's status; one that has ended stays as it ended."""
-    with registry.atomic(f"sweep:{sweep}") as connection:
-        connection.execute(
-            schema.trials.update()
-            .filter_by(sweep=sweep, number=trial)
-            .where(schema.trials.c.status.in_(("pending", "running")))
-            .values(status=status, problem=_text(problem))
-        )
+    `attempt` is the group and the number by which a worker trains it, `state` what the group goes on from. Raises
+    LeaseLost where another worker has the group by now, Irreproducible where an epoch was reported before with other
+    figures, Unavailable where a file is not stored.
+    """
+    files = {file for one in changes for file in (one.answers, one.report and one.report.checkpoint) if file}
+    files |= {state} if state else set()
+    locks = [BLOBS + "?"] if files else []
+    with leases.writing(registry, lease, *locks) as connection:
+        if attempt is not None:
+            _check_attempt(connection, lease.sweep, *attempt)
+        if files and not registry.blobs.holds(*files):
+            raise Unavailable(f"a file of {lease.sweep} is gone from the store that was just written to it")
+        for change in changes:
+            if change.report:
+                _report(connection, lease.sweep, change.trial, change.report)
+        _change(connection, lease.sweep, changes)
+        if attempt is not None and state is not None:
+            group = schema.groups.update().filter_by(sweep=lease.sweep, number=attempt[0])
+            connection.execute(group.values(state=state))
 
 
 def end(
-    registry: Registry, sweep: str, status: str, *, registered: int | None = None, problem: str | None = None
+    registry: Registry, lease: Lease, status: str, *, registered: int | None = None, problem: str | None = None
 ) -> None:
-    """Close a sweep that is running; trials that were still running are interrupted."""
-    with registry.atomic(f"sweep:{sweep}") as connection:
+    """Close a sweep; trials that were still running are interrupted, and nobody holds it any more."""
+    values = {"status": status, "registered": registered, "problem": _text(problem), "ended": schema.now()}
+    with leases.writing(registry, lease) as connection:
+        update = schema.sweeps.update().filter_by(id=lease.sweep, status="running")
+        connection.execute(update.values(**values, owner=None, expires=None))
+        leases.release(connection, lease.sweep)
+
+
+def thaw(registry: Registry, lease: Lease, trial: int) -> None:
+    """Let a paused or stopped trial go on to its end."""
+    with leases.writing(registry, lease) as connection:
+        _change(connection, lease.sweep, [Change(trial, "paused")])
         connection.execute(
-            schema.sweeps.update()
-            .filter_by(id=sweep, status="running")
-            .values(status=status, registered=registered, problem=_text(problem), ended=schema.now())
+            schema.trials.update().filter_by(sweep=lease.sweep, number=trial, status="paused").values(thawed=True)
         )
-        connection.execute(schema.trials.update().filter_by(sweep=sweep, status="running").values(status="interrupted"))
+
+
+def rewrite(registry: Registry, lease: Lease, spec: Mapping[str, Any]) -> None:
+    """Store what a sweep's spec has become, as when it was given more trials."""
+    with leases.writing(registry, lease) as connection:
+        connection.execute(schema.sweeps.update().filter_by(id=lease.sweep).values(spec=dict(spec)))
 
 
 def sweeps(registry: Registry) -> list[Sweep]:
@@ -119,6 +238,12 @@ def sweeps(registry: Registry) -> list[Sweep]:
     with registry.reading() as connection:
         rows = connection.execute(sa.select(schema.sweeps).order_by(schema.sweeps.c.created.desc()))
         return [Sweep(**row._mapping) for row in rows]
+
+
+def known(registry: Registry, sweep_id: str) -> bool:
+    """Whether there is such a sweep."""
+    with registry.asking() as connection:
+        return connection.scalar(sa.select(schema.sweeps.c.id).filter_by(id=sweep_id)) is not None
 
 
 def sweep(registry: Registry, sweep_id: str) -> Sweep:
@@ -132,14 +257,107 @@ def sweep(registry: Registry, sweep_id: str) -> Sweep:
 
 def trials(registry: Registry, sweep_id: str) -> list[Trial]:
     """The trials of a sweep in order, each with its reports by epoch."""
+    rows = (
+        sa.select(schema.trials, schema.groups.c.attempt).join(schema.groups).where(schema.trials.c.sweep == sweep_id)
+    )
     with registry.reading() as connection:
         reported: dict[int, list[Report]] = {}
         for row in connection.execute(sa.select(schema.reports).filter_by(sweep=sweep_id).order_by("trial", "epoch")):
             reported.setdefault(row.trial, []).append(Report(row.epoch, _metrics(row.metrics), row.checkpoint))
         return [
-            Trial(row.number, row.config, row.status, row.problem, reported.get(row.number, []))
-            for row in connection.execute(sa.select(schema.trials).filter_by(sweep=sweep_id).order_by("number"))
+            Trial(reports=reported.get(row.number, []), **{key: row._mapping[key] for key in _TRIAL})
+            for row in connection.execute(rows.order_by(schema.trials.c.number))
         ]
+
+
+def statuses(registry: Registry, sweep_id: str) -> list[tuple[int, str, str | None]]:
+    """Number, status and problem of each trial, in order."""
+    columns = schema.trials.c
+    chosen = sa.select(columns.number, columns.status, columns.problem).filter_by(sweep=sweep_id)
+    with registry.asking() as connection:
+        return [tuple(row) for row in connection.execute(chosen.order_by(columns.number))]
+
+
+def configs(registry: Registry, sweep_id: str, first: int) -> list[Trial]:
+    """The trials from a number on, without their reports."""
+    columns = schema.trials.c
+    chosen = sa.select(columns.number, columns.config, columns.wave).filter_by(sweep=sweep_id)
+    with registry.asking() as connection:
+        rows = connection.execute(chosen.where(columns.number >= first).order_by(columns.number))
+        return [Trial(row.number, row.config, wave=row.wave) for row in rows]
+
+
+def news(registry: Registry, sweep_id: str, since: str) -> list[tuple[str, int, Report]]:
+    """Reports from a moment on, each with its moment and its trial, in the order in which they were made."""
+    columns = schema.reports.c
+    chosen = sa.select(schema.reports).filter_by(sweep=sweep_id).where(columns.reported >= since)
+    with registry.asking() as connection:
+        rows = connection.execute(chosen.order_by(columns.reported))
+        return [(row.reported, row.trial, Report(row.epoch, _metrics(row.metrics), row.checkpoint)) for row in rows]
+
+
+def groups(registry: Registry, sweep_id: str) -> dict[int, Group]:
+    """The groups of a sweep by number."""
+    columns = schema.groups.c
+    chosen = sa.select(columns.number, columns.attempt, columns.worker, columns.state).filter_by(sweep=sweep_id)
+    with registry.reading() as connection:
+        return {row.number: Group(**row._mapping) for row in connection.execute(chosen)}
+
+
+_TRIAL = [name for name in Trial.__dataclass_fields__ if name != "reports"]
+
+
+def _add(connection: sa.Connection, sweep: str, suggestions: Sequence[Suggestion], first: int) -> None:
+    if not suggestions:
+        return
+    groups = sorted({one.group for one in suggestions})
+    connection.execute(schema.groups.insert(), [{"sweep": sweep, "number": number, "attempt": 0} for number in groups])
+    rows = [
+        {**asdict(one), "config": dict(one.config), "sweep": sweep, "number": number, "thawed": False}
+        | {"status": "skipped" if one.problem else "pending", "problem": _text(one.problem)}
+        for number, one in enumerate(suggestions, first)
+    ]
+    connection.execute(schema.trials.insert(), rows)
+
+
+def _check_attempt(connection: sa.Connection, sweep: str, group: int, attempt: int) -> None:
+    latest = connection.scalar(sa.select(schema.groups.c.attempt).filter_by(sweep=sweep, number=group))
+    if latest != attempt:
+        raise LeaseLost(sweep, f"has given group {group} of its trials to another worker")
+
+
+def _report(connection: sa.Connection, sweep: str, trial: int, report: Report) -> None:
+    key = {"sweep": sweep, "trial": trial, "epoch": report.epoch}
+    known = connection.execute(sa.select(schema.reports.c.metrics).filter_by(**key)).first()
+    if known is None:
+        row = {"sweep": sweep, "trial": trial, "reported": schema.now(), **asdict(report)}
+        connection.execute(schema.reports.insert().values(**row))
+    elif (differing := _differing(_metrics(known.metrics), report.metrics)) is not None:
+        before, now = known.metrics.get(differing), report.metrics.get(differing)
+        raise Irreproducible(
+            f"trial {trial} of {sweep} was trained again from its stored state, and epoch {report.epoch} has "
+            f"{differing} {now}, where {before} was reported: it cannot go on as it was"
+        )
+
+
+def _differing(before: Mapping[str, float], now: Mapping[str, float]) -> str | None:
+    """The first figure that is not the same to the last bit."""
+    for name in sorted((before.keys() | now.keys()) - set(UNCOMPARED)):
+        first, second = before.get(name, math.nan), now.get(name, math.nan)
+        if first != second and (math.isfinite(first) or math.isfinite(second)):
+            return name
+    return None
+
+
+def _change(connection: sa.Connection, sweep: str, changes: Sequence[Change]) -> None:
+    for change in changes:
+        update = schema.trials.update().filter_by(sweep=sweep, number=change.trial)
+        if change.answers:
+            connection.execute(update.values(answers=change.answers))
+        if change.status:
+            before = [status for status, after in AFTER.items() if change.status in after]
+            update = update.where(schema.trials.c.status.in_(before))
+            connection.execute(update.values(status=change.status, problem=_text(change.problem)))
 
 
 def _metrics(stored: Mapping[str, float | None]) -> dict[str, float]:

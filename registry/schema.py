@@ -158,7 +158,21 @@ sweeps = sa.Table(
     sa.Column("who", sa.String(128), nullable=False),
     sa.Column("created", sa.String(27), nullable=False),
     sa.Column("ended", sa.String(27)),
+    sa.Column("token", sa.Integer, nullable=False),  # counts the processes that have held it; older ones are refused
+    sa.Column("owner", sa.String(256)),  # of the lease: a host and a process
+    sa.Column("expires", sa.String(27)),  # when another process may take it over
+    sa.Column("processor", sa.Text),  # what its figures were computed by
     sa.Index(None, "created"),
+)
+
+groups = sa.Table(
+    "groups",
+    metadata,
+    sa.Column("sweep", sa.ForeignKey("sweeps.id"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("attempt", sa.Integer, nullable=False),  # counts the workers that have trained it; older ones are refused
+    sa.Column("worker", sa.String(64)),  # that trains it now
+    sa.Column("state", sa.String(64)),  # file that the training of all its trials goes on from
 )
 
 trials = sa.Table(
@@ -169,6 +183,13 @@ trials = sa.Table(
     sa.Column("config", sa.JSON, nullable=False),
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("problem", sa.Text),
+    sa.Column("wave", sa.Integer, nullable=False),  # trials that were suggested together, and compete
+    sa.Column("group", sa.Integer, nullable=False),  # trials that are trained as one
+    sa.Column("basis", sa.Text),  # the trials that its suggestion rests on, as in 1-8,10
+    sa.Column("confirms", sa.Integer),  # the trial whose config it repeats with another seed
+    sa.Column("thawed", sa.Boolean, nullable=False),  # goes on whatever the scheduler says
+    sa.Column("answers", sa.String(64)),  # file of which validation examples its best weights got right
+    sa.ForeignKeyConstraint(["sweep", "group"], ["groups.sweep", "groups.number"]),
 )
 
 reports = sa.Table(
@@ -181,6 +202,7 @@ reports = sa.Table(
     sa.Column("checkpoint", sa.String(64)),
     sa.Column("reported", sa.String(27), nullable=False),
     sa.ForeignKeyConstraint(["sweep", "trial"], ["trials.sweep", "trials.number"]),
+    sa.Index(None, "sweep", "reported"),
 )
 
 feedback = sa.Table(

@@ -30,6 +30,8 @@ FIGURE = {
 SWEEPS = {
     "list": "tailorbird.commands.sweeps:list_sweeps",
     "show": "tailorbird.commands.sweeps:show",
+    "cancel": "tailorbird.commands.sweeps:cancel",
+    "extend": "tailorbird.commands.sweeps:extend",
 }
 REGISTRY = {
     "list": "tailorbird.commands.registry.look:list_versions",

@@ -6,6 +6,9 @@ TailorbirdError                 one plain sentence; exit status 1
 │   └── TooLarge                a file over a limit; exit status 2
 ├── Conflict                    somebody else moved the alias first
 ├── Refused                     a promotion whose verdict is no
+├── LeaseHeld                   a sweep that another process runs
+├── LeaseLost                   a sweep that another process has taken over or cancelled
+├── Irreproducible              figures that were measured again, and differ
 ├── Corrupt                     bytes that are not what was stored
 ├── Unavailable                 a database, store or cluster that cannot be used now
 │   └── ReadOnly                a database that can be read alone
@@ -97,6 +100,40 @@ class Refused(TailorbirdError):
 
     def __str__(self) -> str:
         return f"{self.what} was refused: {'; '.join(self.reasons)}"
+
+
+class LeaseHeld(TailorbirdError):
+    """Another process runs the sweep, or may still."""
+
+    def __init__(self, sweep: str, owner: str, expires: str) -> None:
+        super().__init__(sweep, owner, expires)
+        self.sweep = sweep
+        self.owner = owner
+        self.expires = expires
+
+    def __str__(self) -> str:
+        name, _, number, _ = self.owner.split(" ")
+        until = self.expires[:19].replace("T", " ")
+        return (
+            f"sweep {self.sweep} is run by process {number} on {name}; if that is gone, the sweep can be taken over "
+            f"from {until} UTC on"
+        )
+
+
+class LeaseLost(TailorbirdError):
+    """The sweep is somebody else's by now, and nothing more is written to it from here."""
+
+    def __init__(self, sweep: str, reason: str) -> None:
+        super().__init__(sweep, reason)
+        self.sweep = sweep
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"sweep {self.sweep} {self.reason}; this process stops, and its last reports were not accepted"
+
+
+class Irreproducible(TailorbirdError):
+    """The same epochs were trained again, with other results."""
 
 
 class Corrupt(TailorbirdError):

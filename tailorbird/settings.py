@@ -70,6 +70,7 @@ class Settings(BaseSettings):
     )
     webhook_key: SecretStr | None = Field(None, description="key that signs what webhooks are sent")
     webhook_private: bool = Field(False, description="whether webhooks may lead to addresses that are not public")
+    lease_seconds: float = Field(60, ge=2, le=3600, description="until a sweep whose process is gone is taken over")
     signing_key: Path | None = Field(None, description="PEM file of the Ed25519 key that signs new versions")
     public_key: Path | None = Field(None, description="PEM file of the Ed25519 key that served versions must verify by")
 

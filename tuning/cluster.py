@@ -17,7 +17,7 @@ from tailorbird.errors import Unavailable
 
 LOCAL = "local"
 STORE_BYTES = 512 * 2**20
-LONGEST_FOLDER = 20
+LONGEST_FOLDER = 16
 CONNECT_SECONDS = 10
 
 # Read by Ray's processes when they start, so they must stand before ray.init.
@@ -43,7 +43,7 @@ def connected(address: str | None) -> Iterator[Path]:
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are told by the table and the ledger
     folder = Path(tempfile.mkdtemp(prefix="tailorbird-", dir=_short_folder()))
     try:
-        _connect(_resolved(address), folder)
+        _connect(_resolved(address), folder / "r")  # Ray opens its folder to everybody; the one above it stays private
         yield folder / "tune"
     finally:
         ray.shutdown()

@@ -8,7 +8,7 @@ from registry.ledger import Report, Trial
 from registry.versions import Version
 from training.config import Objective
 
-COUNTED = ("finished", "stopped")
+COUNTED = ("finished", "stopped", "paused")
 
 
 @dataclass(frozen=True)

@@ -1,92 +1,115 @@
-"""What a person sees of a sweep while it runs: a live table of its trials."""
+"""What a person sees of a sweep while it runs: a live table of its trials; in a pipe, lines."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Self
+import time
+from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from tuning.follower import Follower, Seen
 from tuning.spec import SweepSpec
 from tuning.summary import cells, figure
 
 ROWS = 16
-_MARKS = {"pending": "dim", "running": "cyan", "finished": "green", "stopped": "yellow", "failed": "red"}
-
-
-@dataclass
-class _Row:
-    config: dict[str, Any]
-    epochs: int
-    status: str = "pending"
-    metrics: dict[str, Any] = field(default_factory=dict)
+FIRST_LINE, NEXT_LINE = 8, 30
+"""Seconds after which a pipe gets a line on how far the sweep is, and then again and again."""
+MOST_LINES = 100
+"""Of larger sweeps a line is printed for trials that failed alone."""
+SHOWN = ("finished", "stopped", "paused", "failed")
+_MARKS = {"pending": "dim", "running": "cyan", "finished": "green", "paused": "yellow", "stopped": "yellow"}
 
 
 class LiveTable:
-    """Rows of trials with a bar over all epochs; on something that is no terminal, a line for each ended trial."""
+    """Rows of trials with a bar over all epochs that are expected and the time that is left."""
 
     def __init__(self, spec: SweepSpec, console: Console) -> None:
-        self._console, self._spec, self._metric = console, spec, spec.watched
-        self._rows = {n: _Row(one.model_dump(), one.epochs) for n, one in enumerate(spec.configs, 1)}
+        self._console, self._spec = console, spec
+        self._began = time.monotonic()
+        self._line = self._began + FIRST_LINE
+        self._trained: int | None = None
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs"),
-            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console,
+            TimeElapsedColumn(), TextColumn("{task.fields[left]}"), console=console,
         )  # fmt: skip
-        self._task = self._bar.add_task(spec.name, total=sum(row.epochs for row in self._rows.values()))
+        self._task = self._bar.add_task(spec.name, total=None, left="")
         self._live = Live(self._bar, console=console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
             self._live.start()
-            self._show()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._live.is_started:
             self._live.stop()
 
-    def report(self, number: int, metrics: Mapping[str, Any]) -> None:
-        """A trial ended an epoch."""
-        row = self._rows[number]
-        self._bar.advance(self._task, metrics["epoch"] - row.metrics.get("epoch", 0))
-        row.metrics, row.status = dict(metrics), "running"
-        self._show()
+    def show(self, follower: Follower, changed: list[Seen]) -> None:
+        """Show a sweep as it is now; `changed` are the trials whose status is another than before."""
+        if self._trained is None:  # what was trained before this process tells nothing of its pace
+            self._trained = follower.trained
+        left = self._left(follower)
+        self._bar.update(self._task, completed=follower.trained, total=follower.expected, left=left)
+        for trial in changed:
+            self._tell(trial, len(follower.trials))
+        if self._live.is_started:
+            self._live.update(Group(self._table(follower), self._bar))
+        elif time.monotonic() >= self._line:
+            self._line = time.monotonic() + NEXT_LINE
+            self._console.print(self._summary(follower, left), soft_wrap=True)
 
-    def end(self, number: int, status: str, problem: str | None = None) -> None:
-        """A trial ended as finished, stopped or failed; the epochs that it will not train leave the bar's total."""
-        row = self._rows[number]
-        row.status = status
-        spared = row.epochs - int(row.metrics.get("epoch", 0))
-        total = self._bar.tasks[0].total or 0
-        self._bar.update(self._task, total=total - spared)
-        self._show()
-        if not self._console.is_terminal:
-            epoch = row.metrics.get("epoch", 0)
-            reached = figure(row.metrics.get(self._metric))
-            values = zip(self._spec.titles, cells(*self._spec.told(number, row.config)), strict=True)
-            what = ", ".join(f"{name} {value}" for name, value in values)
-            self._console.print(
-                f"trial {number}/{len(self._rows)} {status} after {epoch}/{row.epochs} epochs: "
-                f"{self._metric} {reached} ({what})",
-                soft_wrap=True,
-            )
-        if problem:
-            told = f"trial {number}: {problem}"
-            self._console.print(told, style="red", soft_wrap=True)
+    def _left(self, follower: Follower) -> str:
+        done, elapsed = follower.trained - (self._trained or 0), time.monotonic() - self._began
+        if not done:
+            return ""
+        seconds = (follower.expected - follower.trained) * elapsed / done
+        return f"about {clock(seconds)} left"
 
-    def _show(self) -> None:
-        if not self._live.is_started:
+    def _summary(self, follower: Follower, left: str) -> str:
+        ended = sum(one.status not in ("pending", "running", "interrupted") for one in follower.trials.values())
+        best = follower.best()
+        told = [
+            f"{ended}/{len(follower.trials)} trials ended or paused",
+            f"{follower.trained}/{follower.expected} epochs",
+            f"best {self._spec.watched} {figure(abs(best.best))} (trial {best.number})" if best and best.best else "",
+            left,
+        ]
+        return f"{self._spec.name}: {', '.join(filter(None, told))}"
+
+    def _tell(self, trial: Seen, total: int) -> None:
+        if trial.problem:
+            self._console.print(f"trial {trial.number}: {trial.problem}", style="red", soft_wrap=True)
+        if (
+            self._live.is_started
+            or trial.status not in ("finished", "stopped", "paused", "failed")
+            or total > MOST_LINES
+        ):
             return
-        table = Table("trial", "status", "epoch", self._metric, *self._spec.titles, box=None, header_style="bold")
-        shown = list(self._rows.items())
+        values = zip(self._spec.titles, cells(*self._spec.told(trial.number, trial.config)), strict=True)
+        what = ", ".join(f"{name} {value}" for name, value in values)
+        self._console.print(
+            f"trial {trial.number}/{total} {trial.status} after {trial.epoch}/{trial.epochs} epochs: "
+            f"{self._spec.watched} {figure(trial.metrics.get(self._spec.watched))} ({what})",
+            soft_wrap=True,
+        )
+
+    def _table(self, follower: Follower) -> Table:
+        table = Table("trial", "status", "epoch", self._spec.watched, *self._spec.titles, box=None, header_style="bold")
+        shown = list(follower.trials.values())
         if len(shown) > ROWS:  # those that move, then those that moved last
-            shown = sorted(shown, key=lambda item: (item[1].status != "running", item[1].status == "pending", -item[0]))
-        for number, row in shown[:ROWS]:
-            status = Text(row.status, _MARKS[row.status])
-            epoch = f"{row.metrics.get('epoch', 0)}/{row.epochs}"
-            reached = figure(row.metrics.get(self._metric))
-            table.add_row(str(number), status, epoch, reached, *cells(*self._spec.told(number, row.config)))
-        self._live.update(Group(table, self._bar))
+            shown = sorted(shown, key=lambda one: (one.status != "running", one.status == "pending", -one.number))
+        for one in shown[:ROWS]:
+            status = Text(one.status, _MARKS.get(one.status, "red"))
+            reached = figure(one.metrics.get(self._spec.watched))
+            values = cells(*self._spec.told(one.number, one.config))
+            table.add_row(str(one.number), status, f"{one.epoch}/{one.epochs}", reached, *values)
+        return table
+
+
+def clock(seconds: float) -> str:
+    """A span of time as a person says it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

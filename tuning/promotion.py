@@ -1,13 +1,15 @@
 """From the ledger's best trial to a version of the registry, and to its alias."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from registry import aliases, requests, versions
 from registry.core import Registry
+from registry.ledger import Sweep
 from registry.versions import Version
 from tailorbird import __version__
-from tailorbird.errors import Conflict, Corrupt, Refused, Unavailable
+from tailorbird.errors import Conflict, Corrupt, NotFound, Refused, Unavailable
 from tailorbird.package.lineage import Data, Lineage
 from training import candidate
 from training.candidate import Candidate
@@ -15,7 +17,8 @@ from training.config import Objective, RunConfig
 from training.progress import Epoch
 from training.splits import Splits
 from tuning.outcome import Promotion, Ranked
-from tuning.spec import Promote
+from tuning.parts import Promote
+from tuning.spec import SweepSpec
 
 
 def measure(registry: Registry, best: Ranked, splits: Splits) -> Candidate:
@@ -29,8 +32,21 @@ def enter(
     registry: Registry, made: Candidate, to: Promote, lineage: Lineage, champion: int | None, who: str
 ) -> Promotion:
     """Register a candidate, and move the alias if it is still where it was at the start and the gates pass."""
-    version = versions.register(registry, to.model, made.files, made.export, lineage, who)
+    version = _registered(registry, to.model, lineage)
+    if version is None:
+        version = versions.register(registry, to.model, made.files, made.export, lineage, who)
+    if aliases.current(registry, to.model, to.alias) == version.number:  # a process that died had come so far
+        return Promotion(version, to.alias, None)
     return Promotion(version, to.alias, _promote(registry, version, to.alias, champion, who))
+
+
+def earlier(registry: Registry, spec: SweepSpec, sweep: Sweep) -> Promotion | None:
+    """What became of the best of a sweep that is finished."""
+    if spec.promote is None or sweep.registered is None:
+        return None
+    version = versions.resolve(registry, f"{spec.promote.model}:{sweep.registered}")
+    held = aliases.current(registry, spec.promote.model, spec.promote.alias) == version.number
+    return Promotion(version, spec.promote.alias, None if held else f"{spec.promote.alias} is another version now")
 
 
 def lineage(best: Ranked, sweep: str, data: Mapping[str, Any], champion: int | None, objective: Objective) -> Lineage:
@@ -44,6 +60,16 @@ def lineage(best: Ranked, sweep: str, data: Mapping[str, Any], champion: int | N
         champion=champion,
         code=__version__,
     )
+
+
+def _registered(registry: Registry, model: str, lineage: Lineage) -> Version | None:
+    """The version that a process which died has made of the same epoch of the same trial."""
+    with suppress(NotFound):  # of a model that has none
+        for version in versions.page(registry, model):
+            known = version.lineage
+            if (known.sweep, known.trial, known.epoch) == (lineage.sweep, lineage.trial, lineage.epoch):
+                return version
+    return None
 
 
 def _promote(registry: Registry, version: Version, alias: str, champion: int | None, who: str) -> str | None:

@@ -1,6 +1,5 @@
 """The search space: a domain for each dotted key of a RunConfig, sampled or laid out as a grid."""
 
-import itertools
 import json
 import math
 import random
@@ -12,67 +11,156 @@ from pydantic import Field, model_validator
 from training.config import Config
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
+Whole = Annotated[int, Field(strict=True)]
+Point = dict[str, Any]
+
+MOST_COUNTED = 10_000
+"""Points of a larger space may be drawn twice."""
+ABSENT = object()
+KINDS = ("choice", "uniform", "loguniform", "integer", "loginteger")
 
 
 class Domain(Config):
-    """The values of one key; exactly one of the three is given."""
+    """The values of one key, in exactly one form; with `when`, only where other keys have these values."""
 
     choice: Annotated[list[Any], Field(min_length=1)] | None = None
     uniform: tuple[Number, Number] | None = None
     loguniform: tuple[Number, Number] | None = None
+    integer: tuple[Whole, Whole] | None = None
+    loginteger: tuple[Whole, Whole] | None = None
+    step: Annotated[Number, Field(gt=0)] | None = None
+    when: Annotated[dict[str, Any], Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _one_kind(self) -> "Domain":
-        if [self.choice, self.uniform, self.loguniform].count(None) != 2:
-            raise ValueError("must have exactly one of choice, uniform, loguniform")
-        bounds = self.uniform or self.loguniform
-        if bounds and bounds[0] >= bounds[1]:
-            raise ValueError(f"must be [low, high] with low < high, not {list(bounds)}")
-        if self.loguniform and self.loguniform[0] <= 0:
-            raise ValueError(f"loguniform must begin above 0, not at {self.loguniform[0]:g}")
+        if sum(getattr(self, kind) is not None for kind in KINDS) != 1:
+            raise ValueError(f"must have exactly one of {', '.join(KINDS)}")
+        if self.bounds and self.bounds[0] >= self.bounds[1]:
+            raise ValueError(f"must be [low, high] with low < high, not {list(self.bounds)}")
+        if self.log and self.bounds and self.bounds[0] <= 0:
+            raise ValueError(
+                f"{'loginteger' if self.loginteger else 'loguniform'} must begin above 0, not at {self.bounds[0]:g}"
+            )
+        self._check_step()
         return self
+
+    def _check_step(self) -> None:
+        if self.step is None:
+            return
+        if self.bounds is None or self.log:
+            raise ValueError("step is of uniform and integer alone")
+        if self.integer and self.step != round(self.step):
+            raise ValueError(f"step of integer must be a whole number, not {self.step:g}")
+        if self.step > self.bounds[1] - self.bounds[0]:
+            raise ValueError(f"step must be at most {self.bounds[1] - self.bounds[0]:g}, not {self.step:g}")
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The ends of a range; None of a choice."""
+        return self.uniform or self.loguniform or self.integer or self.loginteger
+
+    @property
+    def log(self) -> bool:
+        """Whether what is small is sampled as densely as what is large."""
+        return self.loguniform is not None or self.loginteger is not None
+
+    @property
+    def whole(self) -> bool:
+        """Whether its values are whole numbers."""
+        return self.integer is not None or self.loginteger is not None
+
+    @property
+    def listed(self) -> list[Any] | None:
+        """All values, where they can be counted."""
+        if self.choice or self.bounds is None:
+            return self.choice
+        if self.step is None and not self.integer:
+            return None
+        return [self._at(place) for place in range(self._steps + 1)]
 
     def extremes(self) -> list[Any]:
         """Values that are accepted by a config only if all are: every choice, or both ends."""
-        return self.choice or list(self.uniform or self.loguniform or ())
+        return self.choice or list(self.bounds or ())
 
     def sample(self, random: random.Random) -> Any:
         if self.choice:
             return random.choice(self.choice)
-        if self.uniform:
-            return random.uniform(*self.uniform)
-        low, high = self.loguniform or (1, 1)
+        if self.step is not None or self.integer:
+            return self._at(random.randint(0, self._steps))
+        low, high = self.bounds or (1, 1)
+        if not self.log:
+            return random.uniform(low, high)
+        if self.whole:  # each number has as much room as is rounded to it
+            drawn = math.exp(random.uniform(math.log(low - 0.5), math.log(high + 0.5)))
+            return min(int(high), max(int(low), round(drawn)))
         return min(high, max(low, math.exp(random.uniform(math.log(low), math.log(high)))))
 
+    @property
+    def _steps(self) -> int:
+        low, high = self.bounds or (0, 0)
+        return math.floor((high - low) / (self.step or 1) * (1 + 1e-12))
 
-def samples(space: Mapping[str, Domain], trials: int, seed: int) -> Iterator[dict[str, Any]]:
-    """`trials` points of the space; of choices alone none again before all were drawn. One seed gives the same."""
-    source, drawn, most = random.Random(seed), set[str](), _points(space)
+    def _at(self, place: int) -> float | int:
+        low, _ = self.bounds or (0, 0)
+        value = low + place * (self.step or 1)
+        return round(value) if self.integer else float(f"{value:.12g}")  # 0.3, not 0.30000000000000004
+
+
+def samples(space: Mapping[str, Domain], trials: int, seed: int) -> Iterator[Point]:
+    """`trials` points of the space; of countable values none again before all were drawn. One seed gives the same."""
+    source, drawn, most = random.Random(seed), set[str](), _count(space)
     for _ in range(trials):
         point = _point(space, source)
-        while most and _written(point) in drawn:
+        while most and written(point) in drawn:
             point = _point(space, source)
-        drawn.add(_written(point))
+        drawn.add(written(point))
+        yield point
         if len(drawn) == most:
             drawn.clear()
-        yield point
 
 
-def _point(space: Mapping[str, Domain], source: random.Random) -> dict[str, Any]:
-    return {key: domain.sample(source) for key, domain in space.items()}
+def grid(space: Mapping[str, Domain], point: Point | None = None) -> Iterator[Point]:
+    """Every combination of values, the last key moving fastest."""
+    point = point or {}
+    key = next((key for key in list(space)[len(point) :]), None)
+    if key is None:
+        yield {name: value for name, value in point.items() if value is not ABSENT}
+        return
+    domain = space[key]
+    for value in (domain.listed or []) if active(domain, point) else [ABSENT]:
+        yield from grid(space, {**point, key: value})
 
 
-def _points(space: Mapping[str, Domain]) -> int | None:
-    """How many there are; None where a domain has no end of values."""
-    choices = [one.choice for one in space.values()]
-    return None if None in choices else math.prod(len(set(map(_written, one or []))) for one in choices)
+def firsts(space: Mapping[str, Domain], fixed: Mapping[str, Any]) -> Point:
+    """A point of the first values of all domains, but for keys that are fixed."""
+    point: Point = {}
+    for key, domain in space.items():
+        if active(domain, point):
+            point[key] = fixed.get(key, domain.extremes()[0])
+    return point
 
 
-def _written(value: Any) -> str:
+def active(domain: Domain, point: Mapping[str, Any]) -> bool:
+    """Whether a key has a value where those before it have these."""
+    return all(point.get(key) == value for key, value in (domain.when or {}).items())
+
+
+def written(value: Any) -> str:
+    """A point, or a value of one, as a text that tells it from others."""
     return json.dumps(value, sort_keys=True, default=str)
 
 
-def grid(space: Mapping[str, Domain]) -> Iterator[dict[str, Any]]:
-    """Every combination of choices, the last key moving fastest."""
-    for values in itertools.product(*(domain.choice or [] for domain in space.values())):
-        yield dict(zip(space, values, strict=True))
+def _point(space: Mapping[str, Domain], source: random.Random) -> Point:
+    point: Point = {}
+    for key, domain in space.items():
+        if active(domain, point):
+            point[key] = domain.sample(source)
+    return point
+
+
+def _count(space: Mapping[str, Domain]) -> int | None:
+    """How many points there are; None where a domain has no end of values, or too many to wait for each."""
+    values = [domain.listed for domain in space.values()]
+    if None in values or math.prod(len(one or []) for one in values) > MOST_COUNTED:
+        return None
+    return len({written(point) for point in grid(space)})

@@ -2,54 +2,25 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from registry import names
 from tailorbird.errors import InvalidInput
 from training import config
 from training.config import Config, DataConfig, Objective, RunConfig
 from tuning import space
+from tuning.parts import Confirm, Constraints, Limits, Listed, Metric, Promote, Resources
+from tuning.scheduler import SchedulerName
 from tuning.space import Domain
 
 MOST_TRIALS = 100_000
-
-Metric = Literal[
-    "train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy", "test_nll", "test_rmse",
-    "fit_loss", "fit_accuracy",
-]  # fmt: skip
-"""What a study can be shown beside: of an epoch; of the test split; of the training split without dropout (fit)."""
-
-
-class Promote(Config):
-    """Where the best of a sweep goes."""
-
-    model: str
-    alias: str = names.CHAMPION
-
-
-class Resources(Config):
-    """What one trial takes of the cluster."""
-
-    cpus: float = Field(1, gt=0)
-    gpus: float | None = Field(None, ge=0, description="default: 1 where the cluster has GPUs, else 0")
-
-
-class Listed(Config):
-    """One of explicit `runs`: parts of a RunConfig, with a name and the figures that it is shown beside."""
-
-    model_config = ConfigDict(extra="allow")
-
-    name: str | None = None
-    reference: dict[Metric, float] | None = None
-
-    @property
-    def run(self) -> dict[str, Any]:
-        return dict(self.model_extra or {})
+WAVES, LEAST_WAVE = 4, 8
+"""tpe suggests a quarter of the trials at a time, but not fewer than so many, since those of a wave are compared."""
 
 
 class SweepSpec(Config):
@@ -64,52 +35,92 @@ class SweepSpec(Config):
     reference: dict[Metric, float] | None = Field(None, description="figures that the best trial is shown beside")
     source: str | None = Field(None, description="where the figures of `reference` come from")
     trials: Annotated[int, Field(strict=True, ge=1, le=MOST_TRIALS)] | None = None
-    search: Literal["random", "grid"] = "random"
-    scheduler: Literal["none", "asha"] = "none"
+    search: Literal["random", "grid", "tpe"] = "random"
+    scheduler: SchedulerName | None = Field(None, description="default: halving with space, none with runs")
     seed: int = Field(0, ge=0)
     objective: Objective = Objective()
     promote: Promote | None = None
     resources: Resources = Resources()
+    lanes: Annotated[int, Field(strict=True, ge=1, le=64)] = Field(8, description="trials that are trained as one")
+    limits: Limits = Limits()
+    constraints: Constraints = Constraints()
+    confirm: Confirm | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "SweepSpec":
         if (self.space is None) == (self.runs is None):
             raise InvalidInput("space", "must be given, or runs in its place, and not both")
-        if self.space is not None and self.search == "random" and self.trials is None:
+        if self.space is not None and self.search != "grid" and self.trials is None:
             raise InvalidInput("trials", "is missing: how many points of the space to try")
         if self.trials is not None and (self.runs is not None or self.search == "grid"):
-            raise InvalidInput("trials", "is of random search alone; runs and grids have as many as they list")
+            raise InvalidInput("trials", "is of random search and tpe; runs and grids have as many as they list")
         if self.promote and not self.data.holdout:
             raise InvalidInput("promote", "needs data.holdout above 0, the images that a candidate is judged on")
-        choosing = self.promote is not None or self.scheduler != "none"
-        if choosing and self.objective.metric.startswith("val_") and not self.data.validation:
+        if self.confirm and not self.promote:
+            raise InvalidInput("confirm", "is of what is promoted; seeds says how often to train each run of a study")
+        choosing = self.promote is not None or self.stopping != "none" or self.search == "tpe"
+        if choosing and not self._measured:
             raise InvalidInput("objective.metric", f"{self.objective.metric} needs data.validation above 0")
         return self
 
+    @property
+    def stopping(self) -> SchedulerName:
+        """The scheduler: by default halving, where there is something to choose from and to choose by."""
+        return self.scheduler or ("halving" if self.space is not None and self._measured else "none")
+
+    @property
+    def _measured(self) -> bool:
+        return not self.objective.metric.startswith("val_") or bool(self.data.validation)
+
+    @property
+    def total(self) -> int:
+        """How many trials there are in the end, but for those that confirm others."""
+        return (self.trials or 0) * self.seeds if self.search == "tpe" else len(self.configs)
+
+    @property
+    def wave(self) -> int:
+        """How many points are suggested at a time, which no number of workers changes."""
+        return max(LEAST_WAVE, -(-(self.trials or 0) // WAVES)) if self.search == "tpe" else (self.trials or 0)
+
     @cached_property
     def configs(self) -> list[RunConfig]:
-        """The run config of each trial, in order; raises InvalidInput where one of them is not valid."""
-        # a trial has as many threads as it is given CPUs, and its config says so
-        base = {"data": self.data.model_dump(), "threads": max(1, int(self.resources.cpus)), **self.run}
-        found, times = [], Counter[str]()
-        for one in self._points(base):
-            point = one.model_dump_json()
-            first = one.seed + self.seeds * (times[point] if self.space else 0)  # drawn again, it has other seeds
-            times[point] += 1
-            found += [one.model_copy(update={"seed": first + more}) for more in range(self.seeds)]
-        return found
+        """The run config of each trial that is known before any has run, in order.
+
+        Raises InvalidInput where one of them is not valid. Of tpe they are those of the first wave.
+        """
+        return self.seeded(self._points())
+
+    def seeded(self, points: Sequence[RunConfig], before: Iterable[RunConfig] = ()) -> list[RunConfig]:
+        """Each config with each of its seeds; one that was drawn before has others."""
+        configs: list[RunConfig] = []
+        times = Counter(_seedless(one) for one in before)
+        for point in points:
+            first = point.seed + (times[_seedless(point)] if self.space else 0)
+            times[_seedless(point)] += self.seeds
+            configs += [point.model_copy(update={"seed": first + more}) for more in range(self.seeds)]
+        return configs
+
+    def at(self, point: Mapping[str, Any], where: str) -> RunConfig:
+        """The run config at a point of the space; errors name it as said."""
+        return _checked(_at(self._base, point), where)
 
     def listed(self, number: int) -> Listed:
         """What the spec says of a trial beside its config; trials are numbered from 1."""
         return self.runs[(number - 1) // self.seeds] if self.runs else Listed()
 
-    def _points(self, base: Mapping[str, Any]) -> list[RunConfig]:
+    @property
+    def _base(self) -> dict[str, Any]:
+        # a trial has as many threads as it is given CPUs, and its config says so
+        return {"data": self.data.model_dump(), "threads": max(1, int(self.resources.cpus)), **self.run}
+
+    def _points(self) -> list[RunConfig]:
         if self.runs is not None:
-            return [_checked(_merge(base, one.run), f"runs.{index}") for index, one in enumerate(self.runs)]
+            return [_checked(_merge(self._base, one.run), f"runs.{index}") for index, one in enumerate(self.runs)]
         domains = self.space or {}
-        self._check_domains(base, domains)
-        points = space.grid(domains) if self.search == "grid" else space.samples(domains, self.trials or 0, self.seed)
-        return [_checked(_at(base, point), f"trial {number}") for number, point in enumerate(points, 1)]
+        self._check_domains(self._base, domains)
+        count = min(self.wave, self.trials or 0)
+        points = space.grid(domains) if self.search == "grid" else space.samples(domains, count, self.seed)
+        return [self.at(point, f"trial {number}") for number, point in enumerate(points, 1)]
 
     @cached_property
     def varied(self) -> dict[str, str]:
@@ -138,8 +149,7 @@ class SweepSpec(Config):
     @property
     def watched(self) -> str:
         """The metric that is shown while trials run: without a validation split, what there is."""
-        unmeasured = self.objective.metric.startswith("val_") and not self.data.validation
-        return "train_loss" if unmeasured else self.objective.metric
+        return self.objective.metric if self._measured else "train_loss"
 
     @property
     def _named(self) -> bool:
@@ -147,21 +157,22 @@ class SweepSpec(Config):
 
     def _check_domains(self, base: Mapping[str, Any], domains: Mapping[str, Domain]) -> None:
         """Name the domain, not a trial, where a value is at fault; what lies in no domain stands in `run`."""
-        if self.search == "grid" and math.prod(len(domain.choice or []) for domain in domains.values()) > MOST_TRIALS:
+        sizes = (len(domain.listed or []) for domain in domains.values())
+        if self.search == "grid" and math.prod(sizes) > MOST_TRIALS:
             raise InvalidInput("space", f"a grid of more than {MOST_TRIALS:,} points is not accepted")
-        for key in domains:
+        for key, domain in domains.items():
             if lookup(self.run, key) is not None:
                 raise InvalidInput(f"run.{key}", "stands in space too; leave one out")
-        firsts = _at(base, {key: domain.extremes()[0] for key, domain in domains.items()})
-        for key, domain in domains.items():
-            if self.search == "grid" and not domain.choice:
-                raise InvalidInput(f"space.{key}", "a grid needs a choice of values")
+            if self.search == "grid" and domain.listed is None:
+                raise InvalidInput(f"space.{key}", "a grid needs values that can be counted: a choice, or a step")
             if key == "data" or key.startswith("data."):
                 raise InvalidInput(f"space.{key}", "trials of one sweep share their data; it is not searched over")
+            _check_when(key, domain, domains)
+            firsts = _at(base, space.firsts(domains, domain.when or {}))
             for value in domain.extremes():
                 _check_value(firsts, key, value)
         try:
-            config.parse(RunConfig, firsts)
+            config.parse(RunConfig, _at(base, space.firsts(domains, {})))
         except InvalidInput as error:
             raise InvalidInput(f"run.{error.field}", error.problem) from None
 
@@ -187,7 +198,7 @@ def read(path: Path, assignments: list[str]) -> SweepSpec:
 
 def parse(given: Mapping[str, Any]) -> SweepSpec:
     """Check a spec whole, down to the config of every trial."""
-    spec = config.parse(SweepSpec, given)
+    spec = stored(given)
     names.check("name", spec.name)
     if spec.promote:
         names.check("promote.model", spec.promote.model)
@@ -198,6 +209,11 @@ def parse(given: Mapping[str, Any]) -> SweepSpec:
     return spec
 
 
+def stored(given: Mapping[str, Any]) -> SweepSpec:
+    """A spec from the ledger: its trials' configs stand there as well, and are not made again."""
+    return config.parse(SweepSpec, given)
+
+
 # What `read` refuses and `parse` does not: a ledger may hold it, written when it was accepted.
 
 
@@ -205,7 +221,7 @@ def _check_effect(spec: SweepSpec) -> None:
     if spec.runs is not None and spec.search == "grid":
         raise InvalidInput("search", "is how points of a space are chosen; runs are all run")
     if spec.seed and (spec.runs is not None or spec.search == "grid"):
-        raise InvalidInput("seed", "is of random search alone; run.seed is that of each run")
+        raise InvalidInput("seed", "is of random search and tpe; run.seed is that of each run")
     if "seed" in (spec.space or {}):
         raise InvalidInput("space.seed", "is no hyperparameter; seeds says how often to train each point")
 
@@ -230,6 +246,20 @@ def _check_told_apart(spec: SweepSpec) -> None:
         first, other = names.setdefault(name or "", (place, one))
         if name and other.model_copy(update={"seed": one.seed}) != one:
             raise InvalidInput(f"runs.{place}.name", f"{name!r} is that of runs.{first} too")
+
+
+def _check_when(key: str, domain: Domain, domains: Mapping[str, Domain]) -> None:
+    before = list(domains)[: list(domains).index(key)]
+    for other, value in (domain.when or {}).items():
+        if other not in before:
+            raise InvalidInput(f"space.{key}.when", f"{other!r} must be a key that stands before it in space")
+        listed = domains[other].listed
+        if listed is not None and value not in listed:
+            raise InvalidInput(f"space.{key}.when.{other}", f"is never {value!r}; accepted: {listed}")
+
+
+def _seedless(config: RunConfig) -> str:
+    return config.model_copy(update={"seed": 0}).model_dump_json()
 
 
 def lookup(given: Mapping[str, Any], path: str) -> Any:

@@ -1,26 +1,35 @@
-"""Ctrl-C and SIGTERM during a sweep."""
+"""Ctrl-C, SIGTERM and SIGHUP during a sweep."""
 
+import os
 import signal
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+PATIENCE = 3
+"""So many signals end the process wherever it is; those between the first and that one come while it is stopping."""
 
 
 class Stop:
     """Turns signals into a KeyboardInterrupt, raised where that is safe.
 
-    SIGTERM, which `ray job stop` and Kubernetes send, counts as Ctrl-C does. While Tune searches nothing may be
-    raised: an exception that comes up inside Ray's C++ code aborts the process. Tune ends its loop on SIGUSR1.
+    SIGTERM, which `ray job stop` and Kubernetes send, and SIGHUP, which a closed terminal sends, count as Ctrl-C does.
+    While Tune searches nothing may be raised: an exception that comes up inside Ray's C++ code aborts the process. Tune
+    ends its loop on SIGUSR1.
     """
 
     def __init__(self) -> None:
-        self._requested = False
+        self._signals = 0
         self._searching = False
         self._committing = False
 
     @contextmanager
     def caught(self) -> Iterator[None]:
-        """Catch both signals; Ctrl-C too, since a shell starts background jobs with it ignored."""
-        before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        """Catch all of them; Ctrl-C too, which a shell has background jobs ignore, but not the SIGHUP of nohup."""
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            numbers.append(signal.SIGHUP)
+        before = {number: signal.signal(number, self._on_signal) for number in numbers}
         try:
             yield
         finally:
@@ -37,22 +46,29 @@ class Stop:
         finally:
             self._searching = False
             signal.signal(signal.SIGUSR1, before)
-        if self._requested:
+        if self._signals:
             raise KeyboardInterrupt
 
-    @contextmanager
-    def committing(self) -> Iterator[None]:
-        """Around the last short step: a signal comes too late for it, and is let go by."""
+    def cancel(self) -> None:
+        """End Tune's loop, if it runs, from another thread."""
+        if self._searching:
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+    def commit(self) -> None:
+        """The last short step begins: a signal comes too late for it, and is let go by."""
         self._committing = True
-        yield
 
     def _on_signal(self, *_: object) -> None:
         if self._committing:
             return
-        if not self._searching or self._requested:
+        self._signals += 1
+        if self._signals == 1 and self._searching:
+            signal.raise_signal(signal.SIGUSR1)
+        elif self._signals in (1, PATIENCE):
             raise KeyboardInterrupt
-        self._requested = True
-        signal.raise_signal(signal.SIGUSR1)
+        elif self._signals < PATIENCE:
+            with suppress(OSError):  # of a terminal that was closed
+                print("stopping: what runs is brought to an end first", file=sys.stderr)
 
 
 def _interrupt(*_: object) -> None:

@@ -14,11 +14,17 @@ if __name__ == "__main__":  # as a script, Python looks for modules beside this 
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from tailorbird import terminal
-from tailorbird.errors import told
+from tailorbird.errors import InvalidInput, told
 
-SpecFile = Annotated[Path, typer.Argument(metavar="SPEC.yaml", help="The sweep spec.", show_default=False)]
+SpecFile = Annotated[Path | None, typer.Argument(metavar="SPEC.yaml", help="The sweep spec.", show_default=False)]
 Assignments = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the spec, as in trials=4.")
+]
+Id = Annotated[
+    str | None, typer.Option("--id", metavar="SWEEP", help="Start the sweep of that name, or go on with it.")
+]
+Resume = Annotated[
+    str | None, typer.Option(metavar="SWEEP", help="Go on with a sweep of the ledger, which needs no spec.")
 ]
 Address = Annotated[str | None, typer.Option(help="Ray cluster; default: RAY_ADDRESS, else a local one.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check the spec, show its trials, start nothing.")]
@@ -27,8 +33,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.
 
 
 def sweep(
-    spec: SpecFile,
+    spec: SpecFile = None,
     assignments: Assignments = None,
+    id: Id = None,  # noqa: A002 (the option's name)
+    resume: Resume = None,
     address: Address = None,
     dry_run: DryRun = False,
     who: Who = None,
@@ -42,19 +50,23 @@ def sweep(
     from tuning import spec as specs
     from tuning import summary
 
-    checked = specs.read(spec, assignments or [])
     console = terminal.console(stderr=as_json)
-    if dry_run:
+    if (spec is None) == (resume is None):
+        raise InvalidInput("SPEC.yaml", "must be given, or --resume SWEEP in its place")
+    if resume is not None and (id is not None or assignments or dry_run):
+        raise InvalidInput("--resume", "goes on with a sweep as it is; --id, --set and --dry-run are of a spec")
+    checked = specs.read(spec, assignments or []) if spec else None
+    if checked and dry_run:
         summary.show_trials(checked, console)
         return
-    from tuning import runner
     from tuning.report.terminal import show
+    from tuning.runner import Driver
 
-    outcome = runner.run(checked, settings.load(), console, settings.who(who), address)
+    driver = Driver(settings.load(), console, settings.who(who), address)
+    outcome = driver.run(checked, id) if checked else driver.resume(resume or "")
+    checked = checked or driver.spec(outcome.sweep)
     if as_json:
         terminal.print_product(json.dumps(outcome.record(), indent=2))
-    elif checked.promote:
-        summary.show_outcome(outcome, checked, console)
     else:
         show(outcome, checked, console)
 

@@ -1,44 +1,74 @@
 """The one writer of a sweep's ledger: an actor on the driver's node, which has the database and the store."""
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import ray
 
-from registry import ledger
+from registry import leases
 from registry.core import Registry
-from registry.ledger import Report
+from registry.leases import Lease
+from tailorbird.errors import LeaseLost, TailorbirdError
 from tailorbird.settings import Settings
+from tuning import spec as specs
+from tuning.book import Book, Measured, Nothing, Work
+from tuning.misfits import Misfits
+from tuning.scheduler import Answer
+
+R = TypeVar("R")
 
 
 class LedgerWriter:
-    """Every method returns after its rows are committed; a checkpoint is stored before the row that names it."""
+    """The book as an actor: every method returns after its rows are committed.
 
-    def __init__(self, settings: Settings, sweep: str) -> None:
-        self._registry = Registry(settings)
-        self._sweep = sweep
+    Where it ends, Ray starts it again: the book is read anew, and what was not answered is asked once more.
+    """
 
-    def begin(self, spec: dict[str, Any], configs: list[dict[str, Any]], champion: int | None, who: str) -> None:
-        ledger.begin(self._registry, self._sweep, spec, configs, champion, who)
+    def __init__(self, settings: Settings, lease: Lease, spec: Mapping[str, Any], misfits: Misfits) -> None:
+        self._registry, self._lease = Registry(settings), lease
+        self._book = Book(self._registry, lease, specs.stored(spec), misfits)
+        self._problem: TailorbirdError | None = None
 
-    def report(self, trial: int, epoch: int, metrics: dict[str, float], weights: bytes | None, last: bool) -> None:
-        """Enter what a trial measured, with its weights where they are its best so far."""
-        checkpoint = None if weights is None else self._registry.blobs.put(weights)
-        ledger.report(self._registry, self._sweep, trial, Report(epoch, metrics, checkpoint))
-        if last:
-            ledger.set_trial(self._registry, self._sweep, trial, "finished")
+    def work(self, worker: str) -> Work | Nothing:
+        if self._problem:
+            return "done"
+        return self._kept(lambda: self._book.work(worker))
 
-    def set_trial(self, trial: int, status: str, problem: str | None = None) -> None:
-        ledger.set_trial(self._registry, self._sweep, trial, status, problem)
+    def report(self, group: int, attempt: int, measured: list[Measured], state: bytes | None) -> dict[int, Answer]:
+        return self._kept(lambda: self._book.report(group, attempt, measured, state))
 
-    def end(self, status: str, registered: int | None = None, problem: str | None = None) -> None:
-        """Close the sweep and the database; the actor is of no use afterwards."""
-        ledger.end(self._registry, self._sweep, status, registered=registered, problem=problem)
-        self._registry.close()
+    def fail(self, group: int, attempt: int, problems: Mapping[int, str]) -> None:
+        self._kept(lambda: self._book.fail(group, attempt, problems))
+
+    def lost(self, place: str, problem: str) -> None:
+        self._kept(lambda: self._book.lost(place, problem))
+
+    def check(self) -> None:
+        """Raise what has ended the sweep, where something has."""
+        if self._problem:
+            raise self._problem
+        with leases.writing(self._registry, self._lease):
+            pass
+
+    def end(self) -> str | None:
+        """Delete what is not needed any more; returns the limit that ended the search, where one did."""
+        self._book.tidy()
+        return self._book.limit
+
+    def _kept(self, act: Callable[[], R]) -> R:
+        try:
+            return act()
+        except LeaseLost:
+            raise
+        except TailorbirdError as error:
+            self._problem = error
+            raise
 
 
-def start(settings: Settings, sweep: str) -> Any:
+def start(settings: Settings, lease: Lease, spec: Mapping[str, Any], misfits: Misfits) -> Any:
     """Start the actor on this node and return its handle."""
-    here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+    node = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
         ray.get_runtime_context().get_node_id(), soft=False
     )
-    return ray.remote(LedgerWriter).options(num_cpus=0, scheduling_strategy=here).remote(settings, sweep)
+    actor = ray.remote(LedgerWriter).options(num_cpus=0, scheduling_strategy=node, max_restarts=-1, max_task_retries=-1)
+    return actor.remote(settings, lease, spec, misfits)

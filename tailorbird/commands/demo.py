@@ -47,7 +47,7 @@ def demo() -> None:
     spec, dataset = _choose(here, console)
     console.rule("sweep")
     console.print(f"{len(spec.configs)} trials over {', '.join(spec.varied.values())}")
-    outcome = runner.run(spec, here, console, settings.who())
+    outcome = runner.Driver(here, console, settings.who()).run(spec)
     summary.show_outcome(outcome, spec, console)
     model = spec.promote.model if spec.promote else spec.name
     _verify(here, model, console)

@@ -1,5 +1,6 @@
-"""`tailorbird sweeps`: look at the ledger."""
+"""`tailorbird sweeps`: look at the ledger, close a sweep, or go on with one."""
 
+import time
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -7,9 +8,11 @@ import typer
 from rich import box
 from rich.table import Column, Table
 
-from registry import ledger
-from tailorbird import terminal
-from tailorbird.commands.options import AsJson, open_registry, print_json
+from registry import leases, ledger
+from registry.core import Registry
+from tailorbird import settings, terminal
+from tailorbird.commands.options import AsJson, Who, open_registry, print_json
+from tailorbird.errors import InvalidInput
 
 
 def list_sweeps(as_json: AsJson = False) -> None:
@@ -24,12 +27,16 @@ def list_sweeps(as_json: AsJson = False) -> None:
         return
     table = Table(Column("sweep", no_wrap=True), "status", "registered", "began (UTC)", "who", box=box.SIMPLE)
     for one in found:
-        table.add_row(one.id, one.status, _version(one.spec, one.registered), one.created[:19], one.who)
+        table.add_row(one.id, one.standing, _version(one.spec, one.registered), one.created[:19], one.who)
     terminal.console().print(table)
 
 
+Sweep = Annotated[str, typer.Argument(help="A sweep's id, from `sweeps list`.", show_default=False)]
+
+
 def show(
-    sweep: Annotated[str, typer.Argument(help="A sweep's id, from `sweeps list`.", show_default=False)],
+    sweep: Sweep,
+    follow: Annotated[bool, typer.Option("--follow", help="Show it as it goes on, until it ends.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """One sweep with its trials.
@@ -37,25 +44,92 @@ def show(
     Example: tailorbird sweeps show demo-1a2b3c
     """
     with open_registry() as registry:
-        found = ledger.sweep(registry, sweep)
+        if follow:
+            _follow(registry, ledger.sweep(registry, sweep))
+        shown = ledger.sweep(registry, sweep)
         trials = ledger.trials(registry, sweep)
     if as_json:
-        print_json({**found.record(), "trials": [asdict(one) for one in trials]})
+        print_json({**shown.record(), "trials": [asdict(one) for one in trials]})
     else:
-        _print(found, trials)
+        _print(shown, trials)
 
 
-def _print(found: Any, trials: list[Any]) -> None:
+def cancel(sweep: Sweep, who: Who = None) -> None:
+    """Close a sweep, wherever it runs; its process stops at its next report.
+
+    Example: tailorbird sweeps cancel demo-1a2b3c
+    """
+    with open_registry() as registry:
+        leases.cancel(registry, sweep, settings.who(who))
+        terminal.console().print(f"{sweep} is {ledger.sweep(registry, sweep).status}")
+
+
+def extend(
+    sweep: Sweep,
+    trials: Annotated[str | None, typer.Option(metavar="+N", help="Try so many points more.")] = None,
+    thaw: Annotated[int | None, typer.Option(metavar="TRIAL", help="Let a trial that was left behind go on.")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Let the trials that failed go on.")] = False,
+    address: Annotated[str | None, typer.Option(help="Ray cluster; default: RAY_ADDRESS, else a local one.")] = None,
+    who: Who = None,
+) -> None:
+    """Go on with a sweep beyond what its spec asked for.
+
+    Example: tailorbird sweeps extend demo-1a2b3c --trials +8
+    """
+    if [trials is not None, thaw is not None, failed].count(True) != 1:
+        raise InvalidInput("extend", "needs one of --trials +N, --thaw TRIAL and --failed")
+    from tuning import extension
+    from tuning.report.terminal import show as show_ending
+    from tuning.runner import Driver
+
+    loaded = settings.load()
+    with open_registry() as registry:
+        if trials is not None:
+            extension.add_trials(registry, sweep, _count(trials), loaded.lease_seconds)
+        elif thaw is not None:
+            extension.thaw(registry, sweep, thaw, loaded.lease_seconds)
+        else:
+            extension.retry(registry, sweep, loaded.lease_seconds)
+    console = terminal.console()
+    driver = Driver(loaded, console, settings.who(who), address)
+    show_ending(driver.resume(sweep), driver.spec(sweep), console)
+
+
+def _count(text: str) -> int:
+    number = text.removeprefix("+")
+    if not (number.isascii() and number.isdecimal() and 0 < int(number) <= 100_000):
+        raise InvalidInput("--trials", f"{text!r} is no count of trials; accepted: +1, +2, …")
+    return int(number)
+
+
+def _follow(registry: Registry, sweep: ledger.Sweep) -> None:
+    """Show a sweep until it does not run any more."""
+    from tuning.follower import Follower
+    from tuning.progress import LiveTable
+    from tuning.spec import stored
+
+    spec = stored(sweep.spec)
+    follower = Follower(registry, sweep.id, spec)
+    with LiveTable(spec, terminal.console()) as table:
+        while True:
+            running = ledger.sweep(registry, sweep.id).standing == "running"
+            table.show(follower, follower.poll())
+            if not running:
+                return
+            time.sleep(1)
+
+
+def _print(sweep: ledger.Sweep, trials: list[ledger.Trial]) -> None:
     from tuning.report.results import kept
-    from tuning.spec import parse
+    from tuning.spec import stored
     from tuning.summary import cells, figure
 
-    console, spec = terminal.console(), parse(found.spec)
-    console.print(f"{found.id}: {found.status}, began {found.created[:19]} UTC by {found.who}")
-    if found.problem:
-        console.print(found.problem, style="red")
-    if found.registered:
-        console.print(f"registered {_version(found.spec, found.registered)}")
+    console, spec = terminal.console(), stored(sweep.spec)
+    console.print(f"{sweep.id}: {_standing(sweep)}, began {sweep.created[:19]} UTC by {sweep.who}")
+    if sweep.problem:
+        console.print(sweep.problem, style="red")
+    if sweep.registered:
+        console.print(f"registered {_version(sweep.spec, sweep.registered)}")
     metric = spec.objective.metric
     table = Table("trial", "status", "epochs", metric, *spec.varied.values(), box=box.SIMPLE)
     for one in trials:
@@ -66,6 +140,12 @@ def _print(found: Any, trials: list[Any]) -> None:
     for one in trials:
         if one.problem:
             console.print(f"trial {one.number}: {one.problem}", style="red")
+
+
+def _standing(sweep: ledger.Sweep) -> str:
+    if sweep.standing != "abandoned":
+        return sweep.standing
+    return f"abandoned: its process is gone; `tailorbird sweep --resume {sweep.id}` goes on with it"
 
 
 def _version(spec: dict[str, Any], number: int | None) -> str:

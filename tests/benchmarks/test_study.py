@@ -2,10 +2,11 @@ import pytest
 import yaml
 
 from benchmarks import studies, study
-from registry import ledger, schema
+from registry import schema
 from registry.core import Registry
 from registry.ledger import Report
 from tailorbird.settings import Settings
+from tests import sweeps
 from tuning import spec as specs
 
 GIVEN = {
@@ -44,11 +45,11 @@ def enter(here):
         spec = specs.parse(given)
         with Registry(here) as registry:
             configs = [one.model_dump(mode="json") for one in spec.configs]
-            ledger.begin(registry, sweep, spec.model_dump(mode="json", exclude_none=True), configs, None, "ada")
+            sweeps.begin(registry, sweep, spec.model_dump(mode="json", exclude_none=True), configs, None, "ada")
             for number, accuracy in enumerate(accuracies, 1):
-                ledger.report(registry, sweep, number, Report(1, {"test_accuracy": accuracy or 0.0}))
-                ledger.set_trial(registry, sweep, number, "failed" if accuracy is None else "finished")
-            ledger.end(registry, sweep, "finished" if None not in accuracies else "interrupted")
+                sweeps.report(registry, sweep, number, Report(1, {"test_accuracy": accuracy or 0.0}))
+                sweeps.set_trial(registry, sweep, number, "failed" if accuracy is None else "finished")
+            sweeps.end(registry, sweep, "finished" if None not in accuracies else "interrupted")
 
     return sweep
 

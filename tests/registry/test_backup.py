@@ -22,7 +22,7 @@ from registry.ledger import Report
 from registry.requests import Promotion, Rollback
 from tailorbird.errors import Unavailable
 from tailorbird.settings import Settings
-from tests import stores
+from tests import stores, sweeps
 from tests.postgres import TEMPLATE, server
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
@@ -50,8 +50,8 @@ def fill(registry, register):
         aliases.promote(registry, Promotion("fashion", number, why=f"the {number}.", who="ada"))
     versions.delete(registry, "fashion", 4, why="not needed", who="ada")
     holds.hold(registry, "fashion", held=True, why="a look", who="ada")
-    ledger.begin(registry, "fashion-1", {"a": [1, None]}, [{"lr": 0.1 + 0.2}], champion=None, who="ada")
-    ledger.report(registry, "fashion-1", 1, Report(1, {"val_loss": 0.1}, registry.blobs.put(b"a checkpoint")))
+    sweeps.begin(registry, "fashion-1", {"a": [1, None]}, [{"lr": 0.1 + 0.2}], champion=None, who="ada")
+    sweeps.report(registry, "fashion-1", 1, Report(1, {"val_loss": 0.1}, registry.blobs.put(b"a checkpoint")))
     feedback.record(registry, [Feedback("r", "fashion", 1, "ä", "0.9", label="字", predicted_at=schema.now())])
 
 

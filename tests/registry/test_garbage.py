@@ -17,7 +17,7 @@ from registry.ledger import Report
 from registry.requests import Promotion
 from tailorbird.errors import Corrupt, NotFound, Refused, Unavailable
 from tailorbird.settings import Settings
-from tests import stores
+from tests import stores, sweeps
 
 NONE = timedelta()
 HOUR = timedelta(hours=1)
@@ -201,51 +201,65 @@ def test_a_database_that_was_never_used_collects_nothing(make_settings, register
 
 def swept(registry, status, sweep="fashion-1"):
     """Two trials, the first with checkpoints of epochs 1 and 3 and none of 4, the second of epoch 2; their digests."""
-    ledger.begin(registry, sweep, {}, [{}, {}], None, "ada")
+    sweeps.begin(registry, sweep, {}, [{}, {}], None, "ada")
     stored = {}
     for trial, epoch in ((1, 1), (2, 2), (1, 3)):
         stored[trial, epoch] = registry.blobs.put(f"{sweep}: trial {trial}, epoch {epoch}".encode())
-        ledger.report(registry, sweep, trial, Report(epoch, {}, stored[trial, epoch]))
-    ledger.report(registry, sweep, 1, Report(4, {}))
+        sweeps.report(registry, sweep, trial, Report(epoch, {}, stored[trial, epoch]))
+    sweeps.report(registry, sweep, 1, Report(4, {}))
     if status != "running":
-        ledger.end(registry, sweep, status)
+        sweeps.end(registry, sweep, status)
     return stored
 
 
-@pytest.mark.parametrize("status", ["running", "interrupted", "failed"])
-def test_a_sweep_that_can_go_on_keeps_all_its_checkpoints(registry, status):
+@pytest.mark.parametrize("status", ["running", "interrupted", "failed", "finished"])
+def test_a_sweep_keeps_the_last_checkpoint_of_each_trial(registry, status):
     stored = swept(registry, status)
-    assert garbage.collect(registry, age=NONE) == Collected(0, 0, 3)
-    assert listed(registry) == {*stored.values()}
-
-
-def test_a_finished_sweep_keeps_the_last_checkpoint_of_each_trial(registry):
-    stored = swept(registry, "finished")
-    running = swept(registry, "running", "fashion-2")
-    ledger.begin(registry, "fashion-3", {}, [{}, {}], None, "ada")
+    sweeps.begin(registry, "fashion-3", {}, [{}, {}], None, "ada")
     later = registry.blobs.put(b"the second trial of another sweep, epoch 9")
-    ledger.report(registry, "fashion-3", 2, Report(9, {}, later))
+    sweeps.report(registry, "fashion-3", 2, Report(9, {}, later))
     assert garbage.collect(registry, age=NONE).deleted == 1
-    assert listed(registry) == {stored[1, 3], stored[2, 2], later, *running.values()}
+    assert listed(registry) == {stored[1, 3], stored[2, 2], later}
+
+
+def test_a_sweep_keeps_what_it_goes_on_from_until_it_is_forgotten(registry, monkeypatch):
+    lease = sweeps.begin(registry, "fashion-1", {}, [{}, {}])
+    states = [registry.blobs.put(f"state {number}".encode()) for number in (1, 2)]
+    for group, state in enumerate(states, 1):
+        attempt = ledger.assign(registry, lease, group, [group], "0.a")
+        ledger.enter(registry, lease, [], (group, attempt), state)
+    later = registry.blobs.put(b"a later state")
+    ledger.enter(registry, lease, [], (2, 1), later)
+    assert garbage.collect(registry, age=NONE).deleted == 1
+    assert listed(registry) == {states[0], later}
+    monkeypatch.setattr(garbage, "FORGOTTEN", NONE)
+    ledger.end(registry, lease, "interrupted")
+    assert garbage.collect(registry, age=NONE).deleted == 2
+
+
+def test_what_was_replaced_is_deleted_at_once_and_what_is_needed_is_not(registry):
+    stored = swept(registry, "running")
+    garbage.discard(registry, stored.values(), {})
+    assert listed(registry) == {stored[1, 3], stored[2, 2]}
 
 
 def test_a_checkpoint_that_another_sweep_needs_stays(registry):
     stored = swept(registry, "finished")
-    ledger.begin(registry, "other-1", {}, [{}], None, "ada")
-    ledger.report(registry, "other-1", 1, Report(1, {}, stored[1, 1]))
+    sweeps.begin(registry, "other-1", {}, [{}], None, "ada")
+    sweeps.report(registry, "other-1", 1, Report(1, {}, stored[1, 1]))
     assert garbage.collect(registry, age=NONE).deleted == 0
     assert listed(registry) == {*stored.values()}
 
 
 def test_a_report_of_a_checkpoint_that_was_collected_is_unavailable(registry):
-    ledger.begin(registry, "fashion-1", {}, [{}], None, "ada")
+    sweeps.begin(registry, "fashion-1", {}, [{}], None, "ada")
     digest = registry.blobs.put(b"a checkpoint")
     garbage.collect(registry, age=NONE)
-    with pytest.raises(Unavailable, match=rf"{digest}, a checkpoint of fashion-1, is gone"):
-        ledger.report(registry, "fashion-1", 1, Report(1, {}, digest))
+    with pytest.raises(Unavailable, match="a file of fashion-1 is gone from the store"):
+        sweeps.report(registry, "fashion-1", 1, Report(1, {}, digest))
     assert ledger.trials(registry, "fashion-1")[0].reports == []
     registry.blobs.put(b"a checkpoint")
-    ledger.report(registry, "fashion-1", 1, Report(1, {}, digest))
+    sweeps.report(registry, "fashion-1", 1, Report(1, {}, digest))
     assert garbage.collect(registry, age=NONE) == Collected(0, 0, 1)
 
 
@@ -318,10 +332,10 @@ def test_what_is_registered_after_the_listing_stays(settings, register, monkeypa
 
 def test_a_checkpoint_that_is_reported_after_the_listing_stays(settings, monkeypatch):
     with Registry(settings) as registry, Registry(settings) as collector:
-        ledger.begin(registry, "fashion-1", {}, [{}], None, "ada")
+        sweeps.begin(registry, "fashion-1", {}, [{}], None, "ada")
         digest = registry.blobs.put(b"a checkpoint")
         report = Report(1, {}, digest)
-        between(monkeypatch, collector.blobs, "listing", lambda: ledger.report(registry, "fashion-1", 1, report))
+        between(monkeypatch, collector.blobs, "listing", lambda: sweeps.report(registry, "fashion-1", 1, report))
         assert garbage.collect(collector, age=NONE).deleted == 0
         assert registry.blobs.holds(digest)
 

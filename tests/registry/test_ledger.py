@@ -6,17 +6,18 @@ import sqlalchemy as sa
 
 from registry import ledger
 from registry.core import Registry
-from registry.ledger import Report, Trial
-from tailorbird.errors import NotFound, Unavailable
+from registry.leases import Lease
+from registry.ledger import Change, Report, Trial
+from tailorbird.errors import Irreproducible, LeaseHeld, NotFound, Unavailable
+from tests import sweeps
 
 SWEEP = "fashion-1a2b3c"
 CONFIGS = [{"lr": 0.1}, {"lr": 0.01}, {"lr": 0.001}]
-ENDS = ["finished", "stopped", "interrupted", "failed"]
 
 
 @pytest.fixture
 def sweep(registry):
-    ledger.begin(registry, SWEEP, {"name": "fashion"}, CONFIGS, champion=4, who="ada")
+    sweeps.begin(registry, SWEEP, {"name": "fashion"}, CONFIGS, champion=4, who="ada")
     return SWEEP
 
 
@@ -31,28 +32,28 @@ def test_a_sweep_begins_with_all_its_trials_pending(registry, sweep):
     begun = ledger.sweep(registry, sweep)
     assert (begun.id, begun.spec, begun.champion, begun.who) == (sweep, {"name": "fashion"}, 4, "ada")
     assert (begun.status, begun.registered, begun.problem, begun.ended) == ("running", None, None, None)
-    assert ledger.trials(registry, sweep) == [Trial(n, config) for n, config in enumerate(CONFIGS, 1)]
+    assert ledger.trials(registry, sweep) == [Trial(n, config, group=n) for n, config in enumerate(CONFIGS, 1)]
     assert json.loads(json.dumps(begun.record())) == begun.record()
 
 
 def test_a_sweep_begins_whole_or_not_at_all(registry, sweep):
-    with pytest.raises(sa.exc.IntegrityError):
-        ledger.begin(registry, sweep, {}, [{}], champion=None, who="grace")
+    with pytest.raises(LeaseHeld, match=f"sweep {SWEEP} is run by process [0-9]+ on "):
+        sweeps.begin(registry, sweep, {}, [{}], champion=None, who="grace")
     assert ledger.sweep(registry, sweep).who == "ada" and len(ledger.trials(registry, sweep)) == 3
     with pytest.raises((sa.exc.StatementError, TypeError), match="not JSON serializable"):
-        ledger.begin(registry, "other", {}, [{"lr": 0.1}, {"lr": object()}], champion=None, who="ada")
+        sweeps.begin(registry, "other", {}, [{"lr": 0.1}, {"lr": object()}], champion=None, who="ada")
     assert [one.id for one in ledger.sweeps(registry)] == [sweep]
 
 
 def test_a_sweep_may_have_no_trials(registry):
-    ledger.begin(registry, "empty", {}, [], champion=None, who="ada")
+    sweeps.begin(registry, "empty", {}, [], champion=None, who="ada")
     assert ledger.trials(registry, "empty") == []
 
 
 def test_sweeps_are_listed_newest_first_and_keep_their_trials_apart(registry, sweep):
-    ledger.begin(registry, "letters-1", {}, [{}], champion=None, who="grace")
+    sweeps.begin(registry, "letters-1", {}, [{}], champion=None, who="grace")
     assert [one.id for one in ledger.sweeps(registry)] == ["letters-1", sweep]
-    ledger.report(registry, "letters-1", 1, Report(1, {"val_loss": 1.0}))
+    sweeps.report(registry, "letters-1", 1, Report(1, {"val_loss": 1.0}))
     assert [trial.reports for trial in ledger.trials(registry, sweep)] == [[], [], []]
 
 
@@ -69,26 +70,35 @@ def test_reports_come_back_by_epoch_with_their_checkpoint(registry, sweep):
     second = Report(2, {"val_loss": 0.25, "val_accuracy": 0.5}, checkpoint=registry.blobs.put(b"weights"))
     first = Report(1, {"val_loss": 0.5, "val_accuracy": 0.25})
     for made in (second, first):
-        ledger.report(registry, sweep, 2, made)
+        sweeps.report(registry, sweep, 2, made)
     assert [trial.reports for trial in ledger.trials(registry, sweep)] == [[], [first, second], []]
 
 
 def test_a_report_of_the_same_epoch_changes_nothing(registry, sweep):
-    first = Report(1, {"val_loss": 0.5}, checkpoint=registry.blobs.put(b"weights"))
-    ledger.report(registry, sweep, 1, first)
-    ledger.report(registry, sweep, 1, first)
-    ledger.report(registry, sweep, 1, Report(1, {"val_loss": 0.125}, checkpoint=registry.blobs.put(b"others")))
+    first = Report(1, {"val_loss": 0.5, "seconds": 1.0}, checkpoint=registry.blobs.put(b"weights"))
+    sweeps.report(registry, sweep, 1, first)
+    sweeps.report(registry, sweep, 1, first)
+    sweeps.report(registry, sweep, 1, Report(1, {"val_loss": 0.5, "seconds": 2.0}))
     assert ledger.trials(registry, sweep)[0].reports == [first]
 
 
+@pytest.mark.parametrize("figures", [{"val_loss": 0.5000000000000001}, {}, {"val_loss": math.nan}])
+def test_an_epoch_that_is_trained_again_has_the_same_figures_or_the_sweep_stops(registry, sweep, figures):
+    first = Report(1, {"val_loss": 0.5})
+    sweeps.report(registry, sweep, 1, first)
+    with pytest.raises(Irreproducible, match=f"trial 1 of {SWEEP} was trained again .* epoch 1 has val_loss "):
+        ledger.enter(registry, Lease(sweep, 1), [Change(2, report=first), Change(1, report=Report(1, figures))])
+    assert [trial.reports for trial in ledger.trials(registry, sweep)] == [[first], [], []]
+
+
 def test_a_report_whose_checkpoint_is_not_stored_is_not_entered(registry, sweep):
-    with pytest.raises(Unavailable, match=rf"{'ab' * 32}, a checkpoint of {SWEEP}, is gone$"):
-        ledger.report(registry, sweep, 1, Report(1, {"val_loss": 0.5}, checkpoint="ab" * 32))
+    with pytest.raises(Unavailable, match=f"a file of {SWEEP} is gone from the store"):
+        sweeps.report(registry, sweep, 1, Report(1, {"val_loss": 0.5}, checkpoint="ab" * 32))
     assert ledger.trials(registry, sweep)[0].reports == []
 
 
 def test_a_metric_that_is_no_number_comes_back_as_none(registry, sweep):
-    ledger.report(registry, sweep, 1, Report(1, {"val_loss": math.nan, "train_loss": -math.inf, "lr": 0.5}))
+    sweeps.report(registry, sweep, 1, Report(1, {"val_loss": math.nan, "train_loss": -math.inf, "lr": 0.5}))
     [report] = ledger.trials(registry, sweep)[0].reports
     assert math.isnan(report.metrics["val_loss"]) and math.isnan(report.metrics["train_loss"])
     assert report.metrics["lr"] == 0.5
@@ -96,25 +106,26 @@ def test_a_metric_that_is_no_number_comes_back_as_none(registry, sweep):
 
 def test_metrics_come_back_to_the_last_bit(registry, sweep):
     metrics = {"val_loss": 0.1 + 0.2, "lr": 5e-324, "train_loss": 1.7976931348623157e308}
-    ledger.report(registry, sweep, 1, Report(1, metrics))
+    sweeps.report(registry, sweep, 1, Report(1, metrics))
     assert ledger.trials(registry, sweep)[0].reports[0].metrics == metrics
 
 
-@pytest.mark.parametrize(("of", "trial"), [(SWEEP, 9), ("nothing", 1)])
-def test_a_report_of_a_trial_that_is_not_there_is_a_defect(registry, sweep, of, trial):
+def test_a_report_of_a_trial_that_is_not_there_is_a_defect(registry, sweep):
     with pytest.raises(sa.exc.IntegrityError):
-        ledger.report(registry, of, trial, Report(1, {}))
+        sweeps.report(registry, sweep, 9, Report(1, {}))
+    with pytest.raises(NotFound):
+        sweeps.report(registry, "nothing", 1, Report(1, {}))
 
 
 def test_an_acknowledged_report_is_never_lost(settings, deaths):
     """Promise 3: killed at every step, what was acknowledged is there, once, with its metrics."""
     with Registry(settings) as registry:
-        ledger.begin(registry, SWEEP, {}, CONFIGS, champion=None, who="ada")
+        sweeps.begin(registry, SWEEP, {}, CONFIGS, champion=None, who="ada")
 
     def report(step):
         made = Report(step, {"val_loss": 1 / step})
         with Registry(settings) as registry:
-            ledger.report(registry, SWEEP, 1, made)
+            sweeps.report(registry, SWEEP, 1, made)
         return made
 
     kept = []
@@ -132,44 +143,45 @@ def test_an_acknowledged_report_is_never_lost(settings, deaths):
 # --- ending
 
 
-@pytest.mark.parametrize("status", ENDS)
-def test_a_trial_that_has_ended_stays_as_it_ended(registry, sweep, status):
-    ledger.set_trial(registry, sweep, 2, "running")
-    ledger.set_trial(registry, sweep, 2, status, problem="because")
-    for later in ("pending", "running", *ENDS):
-        ledger.set_trial(registry, sweep, 2, later, problem="other")
-    assert statuses(registry) == ["pending", status, "pending"]
-    assert ledger.trials(registry, sweep)[1].problem == "because"
+PATHS = {
+    "pending": [],
+    "running": ["running"],
+    "paused": ["running", "paused"],
+    "stopped": ["running", "stopped"],
+    "interrupted": ["running", "interrupted"],
+    "failed": ["running", "failed"],
+    "finished": ["running", "finished"],
+}
 
 
-def test_a_trial_may_end_without_having_run(registry, sweep):
-    ledger.set_trial(registry, sweep, 1, "failed", problem="no memory")
-    assert statuses(registry) == ["failed", "pending", "pending"]
-
-
-def test_a_report_that_comes_after_the_end_is_kept(registry, sweep):
-    ledger.set_trial(registry, sweep, 1, "stopped")
-    ledger.report(registry, sweep, 1, Report(1, {"val_loss": 1.0}))
-    assert len(ledger.trials(registry, sweep)[0].reports) == 1 and statuses(registry)[0] == "stopped"
+@pytest.mark.parametrize("later", ledger.AFTER)
+@pytest.mark.parametrize("status", PATHS)
+def test_a_trial_changes_as_the_table_allows_and_no_otherwise(registry, sweep, status, later):
+    sweeps.walk(registry, sweep, 2, *PATHS[status], problem="because")
+    sweeps.walk(registry, sweep, 2, later, problem="other")
+    changed = later in ledger.AFTER[status]
+    assert statuses(registry) == ["pending", later if changed else status, "pending"]
+    if status != "pending":
+        assert ledger.trials(registry, sweep)[1].problem == ("other" if changed else "because")
 
 
 @pytest.mark.parametrize("status", ["finished", "interrupted", "failed"])
 def test_a_sweep_ends_once_and_interrupts_what_still_runs(registry, sweep, status):
-    ledger.set_trial(registry, sweep, 1, "finished")
-    ledger.set_trial(registry, sweep, 2, "running")
-    ledger.end(registry, sweep, status, registered=5, problem="because")
+    sweeps.walk(registry, sweep, 1, "running", "finished")
+    sweeps.set_trial(registry, sweep, 2, "running")
+    sweeps.end(registry, sweep, status, registered=5, problem="because")
     ended = ledger.sweep(registry, sweep)
     assert (ended.status, ended.registered, ended.problem) == (status, 5, "because")
     assert ended.ended >= ended.created
     assert statuses(registry) == ["finished", "interrupted", "pending"]
-    ledger.end(registry, sweep, "finished", registered=6)
+    sweeps.end(registry, sweep, "finished", registered=6)
     assert ledger.sweep(registry, sweep) == ended
 
 
 def test_the_end_of_a_sweep_leaves_others_alone(registry, sweep):
-    ledger.begin(registry, "letters-1", {}, [{}], champion=None, who="grace")
-    ledger.set_trial(registry, "letters-1", 1, "running")
-    ledger.end(registry, sweep, "finished")
+    sweeps.begin(registry, "letters-1", {}, [{}], champion=None, who="grace")
+    sweeps.set_trial(registry, "letters-1", 1, "running")
+    sweeps.end(registry, sweep, "finished")
     assert ledger.sweep(registry, "letters-1").status == "running" and statuses(registry, "letters-1") == ["running"]
 
 
@@ -178,19 +190,19 @@ def test_the_end_of_a_sweep_leaves_others_alone(registry, sweep):
     [("cut\0off", "cut?off"), ("half \ud800 a pair", "half ? a pair"), ("ä 字 \n'\"", "ä 字 \n'\"")],
 )
 def test_a_problem_may_hold_what_no_database_takes(registry, sweep, problem, kept):
-    ledger.set_trial(registry, sweep, 1, "failed", problem=problem)
-    ledger.end(registry, sweep, "failed", problem=problem)
+    sweeps.set_trial(registry, sweep, 1, "failed", problem=problem)
+    sweeps.end(registry, sweep, "failed", problem=problem)
     assert ledger.trials(registry, sweep)[0].problem == ledger.sweep(registry, sweep).problem == kept
 
 
 def test_many_processes_write_one_ledger(settings, race):
     with Registry(settings) as registry:
-        ledger.begin(registry, SWEEP, {}, CONFIGS, champion=None, who="ada")
+        sweeps.begin(registry, SWEEP, {}, CONFIGS, champion=None, who="ada")
 
     def report(n):
         with Registry(settings) as registry:
             for epoch in range(1, 6):
-                ledger.report(registry, SWEEP, 1 + n % 2, Report(epoch, {"writer": n}))
+                sweeps.report(registry, SWEEP, 1 + n % 2, Report(epoch, {"seconds": n}))
 
     assert race(report, 4) == [None] * 4
     with Registry(settings) as registry:

@@ -8,13 +8,14 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from registry import aliases, feedback, holds, ledger, schema, versions
+from registry import aliases, feedback, holds, schema, versions
 from registry.core import Registry
 from registry.databases.database import connect, open_database
 from registry.feedback import Feedback
 from registry.ledger import Report
 from registry.requests import Promotion, Rollback
 from tailorbird.errors import Unavailable
+from tests import sweeps
 from tests.migrations import LATER, REVISION, install
 
 
@@ -31,8 +32,8 @@ def filled(make_settings, register):
         versions.tag(registry, versions.resolve(registry, "fashion:1"), {"team": "vision"})
         versions.delete(registry, "fashion", 3, why="not needed", who="ada")
         holds.hold(registry, "fashion", held=True, why="a look", who="ada")
-        ledger.begin(registry, "fashion-1", {"trials": 1}, [{"lr": 0.1}], champion=1, who="ada")
-        ledger.report(registry, "fashion-1", 1, Report(1, {"val_loss": float("nan"), "lr": 5e-324}))
+        sweeps.begin(registry, "fashion-1", {"trials": 1}, [{"lr": 0.1}], champion=1, who="ada")
+        sweeps.report(registry, "fashion-1", 1, Report(1, {"val_loss": float("nan"), "lr": 5e-324}))
         feedback.record(registry, [Feedback("0" * 32, "fashion", 1, "cat", "0.9", "dog", schema.now())])
     return settings
 
@@ -77,7 +78,7 @@ def test_the_registry_goes_on_after_an_upgrade(filled, later_release, register):
         assert versions.verify(registry, versions.resolve(registry, "fashion")) == []
         assert register(registry).number == 4
         assert aliases.rollback(registry, Rollback("fashion", why="as it was", who="ada")).to_number == 1
-        ledger.report(registry, "fashion-1", 1, Report(2, {"val_loss": 0.25}))
+        sweeps.report(registry, "fashion-1", 1, Report(2, {"val_loss": 0.25}))
         with pytest.raises(sa.exc.DBAPIError, match="rows of moves are only added"), registry.atomic() as connection:
             connection.execute(schema.moves.delete())
 

@@ -14,10 +14,12 @@ from registry import aliases, feedback, garbage, history, holds, ledger, schema,
 from registry.core import Registry
 from registry.databases.database import connect, open_database
 from registry.feedback import Feedback
+from registry.leases import Lease
 from registry.ledger import Report
 from registry.requests import Promotion, Rollback
 from tailorbird.errors import Unavailable
 from tailorbird.settings import Settings
+from tests import sweeps
 
 ROLES = ("migrator", "promoter", "serving", "sweep", "watch")
 WEBHOOK = {"webhooks": ("https://127.0.0.1:1/secret",), "webhook_key": "0123456789abcdef"}
@@ -43,7 +45,7 @@ def filled(postgres, logins, home, register):
             register(registry, accuracy=accuracy)
         for number in (1, 2):
             aliases.promote(registry, Promotion("fashion", number, **OPEN))
-        ledger.begin(registry, "fashion-1", {}, [{}], champion=2, who="ada")
+        sweeps.begin(registry, "fashion-1", {}, [{}], champion=2, who="ada")
         feedback.record(registry, [label("first")])
     with ExitStack() as handles:
         yield lambda role: handles.enter_context(Registry(settings(logins[role])))
@@ -86,10 +88,10 @@ WAYS = {
     "first of a model": (lambda r, register: register(r, f"new-{numbers()}"), "migrator sweep"),
     "sweeps": (lambda r, _: ledger.sweeps(r), "migrator promoter sweep watch"),
     "trials": (lambda r, _: ledger.trials(r, "fashion-1"), "migrator promoter sweep watch"),
-    "begin": (lambda r, _: ledger.begin(r, numbers(), {}, [{}], champion=1, who="ada"), "migrator sweep"),
-    "report": (lambda r, _: ledger.report(r, "fashion-1", 1, Report(secrets.randbelow(10**9), {})), "migrator sweep"),
-    "set_trial": (lambda r, _: ledger.set_trial(r, "fashion-1", 1, "running"), "migrator sweep"),
-    "end": (lambda r, _: ledger.end(r, "fashion-1", "finished"), "migrator sweep"),
+    "begin": (lambda r, _: sweeps.begin(r, numbers(), {}, [{}], champion=1, who="ada"), "migrator sweep"),
+    "report": (lambda r, _: sweeps.report(r, "fashion-1", 1, Report(secrets.randbelow(10**9), {})), "migrator sweep"),
+    "assign": (lambda r, _: ledger.assign(r, Lease("fashion-1", 1), 1, [1], "0.a"), "migrator sweep"),
+    "end": (lambda r, _: sweeps.end(r, "fashion-1", "finished"), "migrator sweep"),
     "promote": (lambda r, _: aliases.promote(r, Promotion("fashion", 3, **OPEN)), "migrator promoter watch"),
     "first alias": (
         lambda r, _: aliases.promote(r, Promotion("fashion", 1, alias=f"new-{numbers()}", **OPEN)),

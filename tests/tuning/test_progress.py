@@ -3,10 +3,34 @@ import io
 import pytest
 from rich.console import Console
 
+from registry import ledger
+from registry.core import Registry
+from registry.ledger import Change, Report
 from tailorbird import terminal
+from tests import sweeps
+from tuning import progress, summary
 from tuning import spec as specs
-from tuning import summary
+from tuning.follower import Follower
 from tuning.progress import LiveTable
+
+
+@pytest.fixture
+def follow(settings):
+    """Enters a sweep of a spec, and shows what becomes of it on a console."""
+    with Registry(settings) as registry:
+
+        def following(spec, console, *changes):
+            configs = [one.model_dump(mode="json") for one in spec.configs]
+            lease = sweeps.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), configs)
+            follower = Follower(registry, "tiny-1", spec)
+            with LiveTable(spec, console) as table:
+                table.show(follower, follower.poll())
+                for change in changes:
+                    ledger.enter(registry, lease, [Change(change.trial, "running"), change])
+                    table.show(follower, follower.poll())
+            return follower
+
+        yield following
 
 
 @pytest.fixture
@@ -14,23 +38,32 @@ def spec(given):
     return specs.parse(given)
 
 
-def test_without_a_terminal_each_ended_trial_is_a_line(spec):
+FIRST = Report(1, {"val_accuracy": 0.512345})
+
+
+def test_without_a_terminal_each_ended_trial_is_a_line(spec, follow):
     console = Console(file=io.StringIO(), width=80)
-    with LiveTable(spec, console) as table:
-        table.report(1, {"epoch": 1, "val_accuracy": 0.512345})
-        table.end(1, "stopped")
-        table.end(2, "failed")
+    follow(spec, console, Change(1, report=FIRST), Change(1, "stopped"), Change(2, "failed"))
     first, second = console.file.getvalue().splitlines()
     assert first.startswith(f"trial 1/4 stopped after 1/{spec.configs[0].epochs} epochs: val_accuracy 0.5123 (depth ")
     assert second.startswith("trial 2/4 failed after 0/")
     assert "val_accuracy - (" in second
 
 
-def test_on_a_terminal_rows_and_a_bar_are_drawn_and_taken_away_again(spec):
+def test_without_a_terminal_there_is_a_line_now_and_then(spec, follow, monkeypatch):
+    monkeypatch.setattr(progress, "FIRST_LINE", 0)
+    monkeypatch.setattr(progress, "NEXT_LINE", 0)
+    console = Console(file=io.StringIO(), width=80)
+    follow(spec, console, Change(1, report=FIRST), Change(1, report=Report(2, {"val_accuracy": 0.25})))
+    lines = console.file.getvalue().splitlines()
+    assert lines[0].startswith("tiny: 0/4 trials ended or paused, 0/")
+    assert ", best val_accuracy 0.5123 (trial 1), about " in lines[2]
+    assert lines[2].endswith(" s left")
+
+
+def test_on_a_terminal_rows_and_a_bar_are_drawn_and_taken_away_again(spec, follow):
     console = Console(file=io.StringIO(), width=120, force_terminal=True)
-    with LiveTable(spec, console) as table:
-        table.report(3, {"epoch": 1, "val_accuracy": 0.512345})
-        table.end(3, "stopped")
+    follow(spec, console, Change(3, report=FIRST), Change(3, "stopped"))
     drawn = console.file.getvalue()
     assert "0.5123" in drawn
     assert "tiny" in drawn
@@ -38,42 +71,34 @@ def test_on_a_terminal_rows_and_a_bar_are_drawn_and_taken_away_again(spec):
     assert "\x1b[2K" in drawn  # transient: erased at the end
 
 
-def test_epochs_that_are_spared_leave_the_bar(spec):
-    with LiveTable(spec, Console(file=io.StringIO())) as table:
-        for number, config in enumerate(spec.configs, 1):
-            table.report(number, {"epoch": 1, "val_accuracy": 0.5})
-            table.end(number, "stopped" if config.epochs > 1 else "finished")
-        (task,) = table._bar.tasks
-        assert (task.completed, task.total) == (4, 4)
-
-
-def test_of_many_trials_those_that_run_are_shown(given):
+def test_of_many_trials_those_that_run_are_shown(given, follow):
     spec = specs.parse({**given, "trials": 40})
     console = Console(file=io.StringIO(), width=120, height=40, force_terminal=True)
-    with LiveTable(spec, console) as table:
-        table.report(39, {"epoch": 1, "val_accuracy": 0.987654})
+    follow(spec, console, Change(39, report=Report(1, {"val_accuracy": 0.987654})))
     assert "0.9877" in console.file.getvalue()
 
 
-def test_brackets_in_names_and_problems_are_no_markup(given, capsys):
+def test_brackets_in_names_and_problems_are_no_markup(given, follow, capsys):
     del given["space"], given["trials"]
     names = ["sgd [no momentum]", "adam [/old recipe] :smile:"]
     runs = [{"name": name, "epochs": epochs} for epochs, name in enumerate(names, 1)]
     spec = specs.parse({**given, "runs": runs})
     summary.show_trials(spec, terminal.console())
-    with LiveTable(spec, terminal.console()) as table:
-        table.end(1, "finished")
-        table.end(2, "failed", "closing tag [/x] is [red]")
+    follow(spec, terminal.console(), Change(1, "finished"), Change(2, "failed", "closing tag [/x] is [red]"))
     told = capsys.readouterr().out
     assert [told.count(name) for name in names] == [2, 2]
     assert "trial 2: closing tag [/x] is [red]\n" in told
 
 
-def test_on_a_terminal_brackets_are_no_markup(given):
+def test_on_a_terminal_brackets_are_no_markup(given, follow):
     del given["space"], given["trials"]
     spec = specs.parse({**given, "runs": [{"name": "adam [/old recipe]"}]})
     console = Console(file=io.StringIO(), width=120, force_terminal=True, markup=False)
-    with LiveTable(spec, console) as table:
-        table.report(1, {"epoch": 1, "val_accuracy": 0.5})
+    follow(spec, console, Change(1, report=FIRST))
     assert "adam [/old recipe]" in console.file.getvalue()
     assert "\x1b[36mrunning" in console.file.getvalue()
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0, "0 s"), (89, "89 s"), (120, "2 min"), (7200, "2.0 h")])
+def test_a_span_of_time_is_said_shortly(seconds, said):
+    assert progress.clock(seconds) == said

@@ -39,13 +39,13 @@ def registry(settings):
 
 @pytest.fixture
 def register_best(trained, registry):
-    def register(champion=None):
+    def register(champion=None, sweep="tiny-1"):
         spec, dealt, run, epochs = trained
         digest = registry.blobs.put(checkpoint.encode(run.best_state))
         reports = [Report(one.epoch, one.metrics(), digest if one is run.best else None) for one in epochs]
         trial = Trial(1, run.config.model_dump(mode="json"), "finished", None, reports)
         best = Ranked(trial, reports[run.best.epoch - 1])
-        lineage = promotion.lineage(best, "tiny-1", {"sha256": "sum"}, champion, Objective())
+        lineage = promotion.lineage(best, sweep, {"sha256": "sum"}, champion, Objective())
         made = promotion.measure(registry, best, dealt)
         return promotion.enter(registry, made, spec.promote, lineage, champion, "ada")
 
@@ -66,7 +66,7 @@ def test_the_best_becomes_a_version_and_the_champion(register_best, registry):
 
 def test_an_alias_that_moved_during_the_sweep_is_left_where_it_is(register_best, registry):
     register_best()
-    made = register_best(champion=None)  # this sweep began before there was one
+    made = register_best(champion=None, sweep="tiny-2")  # this sweep began before there was one
     assert made.version.number == 2
     assert "someone else moved it first" in made.obstacle
     assert aliases.current(registry, "tiny") == 1
@@ -75,11 +75,17 @@ def test_an_alias_that_moved_during_the_sweep_is_left_where_it_is(register_best,
 def test_a_candidate_under_the_champion_is_registered_and_not_promoted(register_best, registry, monkeypatch):
     register_best()
     monkeypatch.setattr(checkpoint, "restore", _restore_zeros)
-    made = register_best(champion=1)
+    made = register_best(champion=1, sweep="tiny-2")
     assert made.version.number == 2
     assert "it may be" in made.obstacle and "points worse" in made.obstacle and "tiny:1 on" in made.obstacle
     assert "under that of always saying" in made.obstacle
     assert aliases.current(registry, "tiny") == 1
+
+
+def test_a_process_that_died_after_it_registered_is_followed_by_one_that_finds_it(register_best, registry):
+    made, again = register_best(), register_best()
+    assert made.version.number == again.version.number == 1
+    assert again.obstacle is None and len(versions.page(registry)) == 1
 
 
 def test_a_broken_export_is_registered_and_not_promoted(register_best, registry, monkeypatch):

@@ -48,8 +48,8 @@ def test_a_grid_has_every_combination_once():
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({}, "exactly one of choice, uniform, loguniform"),
-        ({"choice": [1], "uniform": [0, 1]}, "exactly one of choice, uniform, loguniform"),
+        ({}, "exactly one of choice, uniform, loguniform, integer, loginteger"),
+        ({"choice": [1], "uniform": [0, 1]}, "exactly one of choice, uniform, loguniform, integer, loginteger"),
         ({"choice": []}, "at least 1 item"),
         ({"uniform": [1, 0]}, "low < high"),
         ({"uniform": [1, 1]}, "low < high"),

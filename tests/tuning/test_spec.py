@@ -89,8 +89,8 @@ def test_what_the_ledger_keeps_reads_back_as_the_same_spec(given):
         ("run.optimizer", {"lr": 0.1}, "run.optimizer.lr", "stands in space too"),
         ("trials", "many", "trials", "integer"),
         ("trials", None, "trials", "is missing"),
-        ("search", "annealing", "search", "'random' or 'grid'"),
-        ("scheduler", "fair", "scheduler", "'none' or 'asha'"),
+        ("search", "annealing", "search", "'random', 'grid' or 'tpe'"),
+        ("scheduler", "fair", "scheduler", "'halving', 'asha' or 'none'"),
         ("seed", -1, "seed", "greater than or equal to 0"),
         ("objective", {"metric": "f1"}, "objective.metric", "val_accuracy"),
         ("objective", {"metric": "val_loss", "mode": "max"}, "objective", "must be 'min'"),
@@ -136,7 +136,7 @@ def test_a_wrong_domain_is_named_with_its_key(given, key, domain, sentence):
 
 def test_a_grid_over_a_range_is_refused(given):
     del given["trials"]
-    with pytest.raises(InvalidInput, match=r"space\.optimizer\.lr: a grid needs a choice"):
+    with pytest.raises(InvalidInput, match=r"space\.optimizer\.lr: a grid needs values that can be counted"):
         specs.parse({**given, "search": "grid"})
 
 
@@ -258,7 +258,7 @@ def test_a_space_that_is_none_is_refused_with_an_assignment_too(given, tmp_path)
     ("changes", "sentence"),
     [
         ({"search": "grid"}, "search: is how points of a space are chosen"),
-        ({"seed": 1}, r"seed: is of random search alone; run\.seed"),
+        ({"seed": 1}, r"seed: is of random search and tpe; run\.seed"),
         ({"reference": {"test_accuracy": 97}}, r"reference\.test_accuracy: must be from 0 to 1, as 0.97, not 97"),
         ({"runs": [{"reference": {"fit_accuracy": -1}}]}, r"runs\.0\.reference\.fit_accuracy: must be from 0 to 1"),
         ({"runs": [{}, {"seed": 1}], "seeds": 2}, r"runs\.1: is runs\.0 again"),

@@ -5,7 +5,7 @@ import pytest
 from tuning.stop import Stop
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_interrupts_at_once_outside_the_search(number):
     with pytest.raises(KeyboardInterrupt), Stop().caught():
         signal.raise_signal(number)
@@ -29,16 +29,38 @@ def test_during_the_search_tune_is_told_and_the_interrupt_comes_after_it():
     assert told == ["tune", "went on"]
 
 
-def test_a_second_signal_during_the_search_does_not_wait():
+def test_the_second_signal_is_let_go_by_and_the_third_does_not_wait(capsys):
     stop = Stop()
     with pytest.raises(KeyboardInterrupt), stop.caught(), stop.searching():
         signal.signal(signal.SIGUSR1, lambda *_: None)
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
-        pytest.fail("the second signal was swallowed")
+        assert capsys.readouterr().err == "stopping: what runs is brought to an end first\n"
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail("the third signal was swallowed")
+
+
+def test_the_hang_up_that_nohup_ignores_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Stop().caught():
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_another_thread_ends_the_search_and_nothing_else():
+    heard = []
+    stop = Stop()
+    stop.cancel()
+    with stop.searching():
+        signal.signal(signal.SIGUSR1, lambda *_: heard.append("tune"))
+        stop.cancel()
+    assert heard == ["tune"]
 
 
 def test_what_is_being_committed_is_not_interrupted():
     stop = Stop()
-    with stop.caught(), stop.committing():
+    with stop.caught():
+        stop.commit()
         signal.raise_signal(signal.SIGTERM)

@@ -22,6 +22,7 @@ from registry.core import Registry
 from tailorbird.settings import Settings
 from tests import stores
 from tuning.outcome import rank
+from tuning.report.results import kept
 
 SCRIPT = "tuning/sweep.py"
 DIVERGING = {"optimizer": {"name": "sgd", "lr": 100.0, "weight_decay": 100.0}, "schedule": {"name": "constant"}}
@@ -51,7 +52,7 @@ def ended(process, timeout=120):
 
 
 def test_a_sweep_ends_as_a_promoted_version_with_everything_in_the_ledger(start, spec_file, settings, scratch):
-    status, out, err = ended(start(SCRIPT, spec_file(scheduler="asha"), "--json", TMPDIR=str(scratch)))
+    status, out, err = ended(start(SCRIPT, spec_file(), "--json", TMPDIR=str(scratch)))
     assert status == 0, err
     told = json.loads(out)
     assert told["promoted"]
@@ -65,7 +66,7 @@ def test_a_sweep_ends_as_a_promoted_version_with_everything_in_the_ledger(start,
         assert champion.lineage.trial == rank(trials, _objective())[0].trial.number
     assert [trial.number for trial in trials] == [1, 2, 3, 4]
     for trial in trials:
-        assert trial.status in ("finished", "stopped")
+        assert trial.status in ("finished", "paused")
         assert [report.epoch for report in trial.reports] == list(range(1, len(trial.reports) + 1))
         assert (len(trial.reports) == trial.config["epochs"]) == (trial.status == "finished")
         assert trial.reports[0].checkpoint
@@ -85,19 +86,19 @@ def test_a_sweep_on_postgresql_and_s3_keeps_nothing_on_its_own_machine(
         assert versions.verify(registry, champion) == []
         assert json.loads(out)["registered"] == "tiny:1"
         trials = ledger.trials(registry, champion.lineage.sweep)
-        assert all(registry.blobs.holds(report.checkpoint) for report in trials[0].reports if report.checkpoint)
+        assert registry.blobs.holds(kept(trials[0]).checkpoint)
     assert not settings.home.exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_sweep_registers_nothing_and_leaves_nothing_running(start, spec_file, settings, number, scratch):
-    spec = spec_file(trials=200)
+    spec = spec_file(trials=200, scheduler="none")
     process = start(SCRIPT, spec, TMPDIR=str(scratch))
     family = _wait_for_reports(process, settings)
     process.send_signal(number)
     status, _, err = ended(process)
     assert status == 130
-    assert "was interrupted and registered nothing" in err
+    assert "was interrupted and registered nothing; `tailorbird sweep --resume tiny-" in err
     assert "Traceback" not in err
     _, alive = psutil.wait_procs(family, timeout=15)
     assert alive == []
@@ -108,7 +109,7 @@ def test_an_interrupted_sweep_registers_nothing_and_leaves_nothing_running(start
         assert sweep.status == "interrupted"
         assert sweep.ended
         assert versions.page(registry) == []
-    assert {trial.status for trial in trials} <= {"finished", "interrupted", "pending"}
+    assert {trial.status for trial in trials} <= {"finished", "interrupted", "pending", "paused"}
     whole = [trial for trial in trials if trial.status == "finished"]
     assert whole
     assert all(len(trial.reports) == trial.config["epochs"] for trial in whole)

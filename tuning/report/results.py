@@ -12,7 +12,8 @@ from registry import ledger
 from registry.core import Registry
 from registry.ledger import Report, Sweep, Trial
 from tuning.outcome import COUNTED
-from tuning.spec import Listed, SweepSpec, parse
+from tuning.parts import Listed
+from tuning.spec import SweepSpec, stored
 from tuning.summary import cells
 
 ONCE = ("test_", "fit_")
@@ -88,7 +89,7 @@ def read(registry: Registry, sweep_id: str) -> Results:
     """The results of a sweep so far; raises NotFound where the ledger has no such sweep."""
     sweep = ledger.sweep(registry, sweep_id)
     trials = ledger.trials(registry, sweep_id)
-    spec = parse(sweep.spec)
+    spec = stored(sweep.spec)
     ended = [(one, spec.listed(one.number)) for one in trials if _counts(one)]
     return Results(sweep, spec, rows(spec, ended), [one for one in trials if not _counts(one)])
 

@@ -1,9 +1,10 @@
-"""The table of a study as a terminal shows it, when its sweep has ended."""
+"""How a sweep ended, as a terminal shows it: the best and what became of it, or the table of a study."""
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from tuning import summary
 from tuning.outcome import Outcome
 from tuning.report import tables
 from tuning.report.results import best, rows
@@ -13,6 +14,14 @@ ROWS = 40
 
 
 def show(outcome: Outcome, spec: SweepSpec, console: Console) -> None:
+    """What a sweep that promotes came to, or the table of a study."""
+    if spec.promote:
+        summary.show_outcome(outcome, spec, console)
+    else:
+        _show_study(outcome, spec, console)
+
+
+def _show_study(outcome: Outcome, spec: SweepSpec, console: Console) -> None:
     """Every run beside its reference, in the order of the spec; of very many the best."""
     trials = sorted((one.trial for one in outcome.ranked), key=lambda trial: trial.number)
     found = rows(spec, [(trial, spec.listed(trial.number)) for trial in trials])

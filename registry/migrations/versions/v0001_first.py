@@ -17,7 +17,7 @@ APPEND_ONLY = ("versions", "deletions", "verdicts", "log", "moves", "holds")
 
 # What the members of each role may do; a login is given the roles that it needs: GRANT tailorbird_serving TO the_login.
 READS = "aliases, alembic_version, deletions, feedback, holds, log, models, moves, tags, verdicts, versions"
-LEDGER = "sweeps, trials, reports"
+LEDGER = "sweeps, groups, trials, reports"
 MOVES = {
     "aliases": "INSERT, UPDATE (number)",
     "log, moves, verdicts": "INSERT",
@@ -32,7 +32,7 @@ ROLES = {
         "models": "INSERT, UPDATE (last_number)",
         "versions": "INSERT",
         LEDGER: "SELECT, INSERT",
-        "sweeps, trials": "UPDATE",
+        "sweeps, groups, trials": "UPDATE",
     },
     "promoter": {
         **MOVES,

@@ -2,10 +2,10 @@ import json
 
 import pytest
 
-from registry import ledger
 from registry.core import Registry
 from registry.ledger import Report
 from tailorbird.settings import Settings
+from tests import sweeps
 from tuning import spec as specs
 
 
@@ -21,10 +21,10 @@ def swept(tmp_path):
     )
     with Registry(Settings(home=tmp_path / "home", _env_file=None)) as registry:
         configs = [one.model_dump(mode="json") for one in spec.configs]
-        ledger.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), configs, None, "ada")
-        ledger.report(registry, "tiny-1", 1, Report(1, {"train_loss": 0.5, "test_accuracy": 0.75, "seconds": 2.0}))
-        ledger.set_trial(registry, "tiny-1", 1, "finished")
-        ledger.end(registry, "tiny-1", "finished")
+        sweeps.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), configs, None, "ada")
+        sweeps.report(registry, "tiny-1", 1, Report(1, {"train_loss": 0.5, "test_accuracy": 0.75, "seconds": 2.0}))
+        sweeps.set_trial(registry, "tiny-1", 1, "finished")
+        sweeps.end(registry, "tiny-1", "finished")
 
 
 def test_a_report_is_written_into_the_home_or_where_it_is_wanted(tailorbird, swept, tmp_path):

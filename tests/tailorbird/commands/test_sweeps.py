@@ -2,10 +2,10 @@ import json
 
 import pytest
 
-from registry import ledger
 from registry.core import Registry
 from registry.ledger import Report
 from tailorbird.settings import Settings
+from tests import sweeps
 from tuning import spec as specs
 
 
@@ -23,13 +23,13 @@ def swept(tmp_path):
     )
     with Registry(Settings(home=tmp_path / "home", _env_file=None)) as registry:
         configs = [one.model_dump(mode="json") for one in spec.configs]
-        ledger.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), configs, None, "ada")
-        ledger.set_trial(registry, "tiny-1", 1, "failed", "the loss is nan")
-        ledger.set_trial(registry, "tiny-1", 2, "running")
+        sweeps.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), configs, None, "ada")
+        sweeps.set_trial(registry, "tiny-1", 1, "failed", "the loss is nan")
+        sweeps.set_trial(registry, "tiny-1", 2, "running")
         metrics = {"val_accuracy": 0.875, "val_loss": 0.5, "train_accuracy": 0.9, "train_loss": 0.4}
-        ledger.report(registry, "tiny-1", 2, Report(3, metrics, registry.blobs.put(b"weights")))
-        ledger.report(registry, "tiny-1", 2, Report(6, {**metrics, "val_accuracy": 0.5}))
-        ledger.end(registry, "tiny-1", "interrupted")
+        sweeps.report(registry, "tiny-1", 2, Report(3, metrics, registry.blobs.put(b"weights")))
+        sweeps.report(registry, "tiny-1", 2, Report(6, {**metrics, "val_accuracy": 0.5}))
+        sweeps.end(registry, "tiny-1", "interrupted")
 
 
 def test_sweeps_are_listed_and_shown(tailorbird, swept):
@@ -56,5 +56,5 @@ def test_ids_are_whole_where_there_is_little_room(tailorbird, tmp_path):
     name = "objectives-multilabel-that-is-long-aaaaaa"
     with Registry(Settings(home=tmp_path / "home", _env_file=None)) as registry:
         given = spec.model_dump(mode="json", exclude_none=True)
-        ledger.begin(registry, name, given, [one.model_dump(mode="json") for one in spec.configs], None, "ada")
+        sweeps.begin(registry, name, given, [one.model_dump(mode="json") for one in spec.configs], None, "ada")
     assert name in tailorbird("sweeps", "list", COLUMNS="80").stdout

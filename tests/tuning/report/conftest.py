@@ -2,9 +2,9 @@
 
 import pytest
 
-from registry import ledger
 from registry.core import Registry
 from registry.ledger import Report, Trial
+from tests import sweeps
 from training import checkpoint, datasets, evaluation, splits
 from training.loop import Run
 from training.network import restored
@@ -50,16 +50,16 @@ def swept(settings):
         dealt = splits.split(datasets.load(spec.data, settings.data, settings.cache), spec.data)
         with Registry(settings) as registry:
             configs = [one.model_dump(mode="json") for one in spec.configs]
-            ledger.begin(registry, sweep, spec.model_dump(mode="json", exclude_none=True), configs, None, "ada")
+            sweeps.begin(registry, sweep, spec.model_dump(mode="json", exclude_none=True), configs, None, "ada")
             for number, config in enumerate(spec.configs, 1):
                 run = Run(config, dealt, spec.objective)
                 for made in run:
                     weights = checkpoint.encode(run.best_state) if made is run.best else None
                     figures = made.metrics() | (_final(run, dealt) if run.done and not spec.promote else {})
                     stored = None if weights is None else registry.blobs.put(weights)
-                    ledger.report(registry, sweep, number, Report(made.epoch, figures, stored))
-                ledger.set_trial(registry, sweep, number, "finished")
-            ledger.end(registry, sweep, "finished")
+                    sweeps.report(registry, sweep, number, Report(made.epoch, figures, stored))
+                sweeps.set_trial(registry, sweep, number, "finished")
+            sweeps.end(registry, sweep, "finished")
         return sweep
 
     return train

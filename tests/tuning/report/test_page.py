@@ -4,9 +4,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from registry import ledger
 from registry.core import Registry
 from registry.ledger import Report
+from tests import sweeps
 from tuning import spec as specs
 from tuning.report import page, pictures, results
 
@@ -28,12 +28,12 @@ def entered(settings):
         spec = specs.parse(given)
         with Registry(settings) as registry:
             configs = [one.model_dump(mode="json") for one in spec.configs]
-            ledger.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), configs, None, "ada")
+            sweeps.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), configs, None, "ada")
             for number in range(1, len(configs) + 1):
                 for epoch in (1, 2):
-                    ledger.report(registry, "tiny-1", number, Report(epoch, figures))
-                ledger.set_trial(registry, "tiny-1", number, "finished")
-            ledger.end(registry, "tiny-1", "finished")
+                    sweeps.report(registry, "tiny-1", number, Report(epoch, figures))
+                sweeps.set_trial(registry, "tiny-1", number, "finished")
+            sweeps.end(registry, "tiny-1", "finished")
 
     return enter
 
@@ -98,9 +98,9 @@ def test_trials_that_failed_are_told(settings, study, drawn):
     spec = specs.parse(study)
     with Registry(settings) as registry:
         configs = [one.model_dump(mode="json") for one in spec.configs]
-        ledger.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), configs, None, "ada")
-        ledger.set_trial(registry, "tiny-1", 1, "failed", "the loss is no number")
-        ledger.end(registry, "tiny-1", "failed", problem="no trial succeeded")
+        sweeps.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), configs, None, "ada")
+        sweeps.set_trial(registry, "tiny-1", 1, "failed", "the loss is no number")
+        sweeps.end(registry, "tiny-1", "failed", problem="no trial succeeded")
     text = drawn()
     assert sections(text) == ["Trials that did not end well", "Spec"]
     assert "4: 0 ended well<" in text

@@ -2,9 +2,9 @@ import math
 
 import pytest
 
-from registry import ledger
 from registry.core import Registry
 from registry.ledger import Report
+from tests import sweeps
 from tuning import spec as specs
 from tuning.report import results
 
@@ -129,12 +129,12 @@ def test_a_sweep_is_read_with_what_went_wrong(settings, study):
     spec = specs.parse(study)
     with Registry(settings) as registry:
         configs = [one.model_dump(mode="json") for one in spec.configs]
-        ledger.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), configs, None, "ada")
+        sweeps.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), configs, None, "ada")
         for number in (1, 2):
-            ledger.report(registry, "tiny-1", number, Report(1, {"test_accuracy": 0.5}))
-        ledger.set_trial(registry, "tiny-1", 1, "finished")
-        ledger.set_trial(registry, "tiny-1", 2, "failed", "the loss is no number")
-        ledger.set_trial(registry, "tiny-1", 3, "finished")  # without a report there is nothing to count
+            sweeps.report(registry, "tiny-1", number, Report(1, {"test_accuracy": 0.5}))
+        sweeps.set_trial(registry, "tiny-1", 1, "finished")
+        sweeps.set_trial(registry, "tiny-1", 2, "failed", "the loss is no number")
+        sweeps.set_trial(registry, "tiny-1", 3, "finished")  # without a report there is nothing to count
         found = results.read(registry, "tiny-1")
     assert [one.number for row in found.rows for one in row.trials] == [1]
     assert [one.number for one in found.others] == [2, 3, 4]

@@ -1,0 +1,150 @@
+"""Leases: which process may write to a sweep's ledger.
+
+A lease alone is not safe: its holder may be paused past its end and wake up. So each holder has a token, larger than
+that of the one before, and every write is refused whose token is not the latest (a fencing token; Kleppmann,
+«How to do distributed locking», 2016).
+"""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from registry import schema
+from registry.core import Registry
+from tailorbird.errors import LeaseHeld, LeaseLost, NotFound
+
+RUNNING = "running"
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to write to a sweep's ledger, for as long as nobody has a later token."""
+
+    sweep: str
+    token: int
+
+
+@contextmanager
+def writing(registry: Registry, lease: Lease, *locks: str) -> Iterator[sa.Connection]:
+    """A transaction on a sweep's rows; raises LeaseLost where another process has taken the sweep over."""
+    with registry.atomic(f"sweep:{lease.sweep}", *locks) as connection:
+        row = _row(connection, lease.sweep)
+        if row.token != lease.token:
+            raise LeaseLost(lease.sweep, _holder(row))
+        yield connection
+
+
+def take(registry: Registry, sweep: str, seconds: float) -> Lease:
+    """Take a sweep over for so long; what was running in it is interrupted.
+
+    Raises LeaseHeld while the lease of a process that may be alive has not run out.
+    """
+    with registry.atomic(f"sweep:{sweep}") as connection:
+        row = _row(connection, sweep)
+        if row.status == RUNNING and not expired(row.owner, row.expires):
+            raise LeaseHeld(sweep, row.owner, row.expires)
+        values = {"token": row.token + 1, "status": RUNNING, "ended": None, "problem": None}
+        connection.execute(schema.sweeps.update().filter_by(id=sweep).values(**values, **held(seconds)))
+        release(connection, sweep)
+    return Lease(sweep, row.token + 1)
+
+
+def renew(registry: Registry, lease: Lease, seconds: float) -> None:
+    """Hold a sweep for so long from now; raises LeaseLost where another process has taken it over."""
+    with writing(registry, lease) as connection:
+        connection.execute(schema.sweeps.update().filter_by(id=lease.sweep).values(**held(seconds)))
+
+
+def cancel(registry: Registry, sweep: str, who: str) -> None:
+    """Close a sweep, whoever runs it: their next write is refused."""
+    with registry.atomic(f"sweep:{sweep}") as connection:
+        row = _row(connection, sweep)
+        values = {"status": "cancelled", "problem": f"cancelled by {who}", "ended": schema.now()}
+        if row.status != "finished":
+            update = schema.sweeps.update().filter_by(id=sweep)
+            connection.execute(update.values(token=row.token + 1, owner=None, expires=None, **values))
+            release(connection, sweep)
+
+
+def check_new(connection: sa.Connection, sweep: str) -> None:
+    """Raise LeaseHeld where there is a sweep of that name already."""
+    row = connection.execute(sa.select(schema.sweeps).filter_by(id=sweep)).first()
+    if row is not None:
+        raise LeaseHeld(sweep, row.owner or process(), row.expires or row.created)
+
+
+def release(connection: sa.Connection, sweep: str) -> None:
+    """Interrupt what runs, since no worker has it any more."""
+    connection.execute(schema.trials.update().filter_by(sweep=sweep, status=RUNNING).values(status="interrupted"))
+    connection.execute(schema.groups.update().filter_by(sweep=sweep).values(worker=None))
+
+
+def held(seconds: float) -> dict[str, str]:
+    """The columns of a lease that this process holds for so long from now."""
+    until = datetime.fromisoformat(schema.now()) + timedelta(seconds=seconds)
+    return {"owner": process(), "expires": schema.timestamp(until)}
+
+
+def expired(owner: str | None, expires: str | None) -> bool:
+    """Whether a lease has run out, or its holder was a process of this machine that is gone."""
+    return expires is None or expires < schema.now() or (owner is not None and _gone(owner))
+
+
+@cache
+def process() -> str:
+    """This process, by names that no other one has had."""
+    return f"{socket.gethostname()[:128]} {_machine()} {os.getpid()} {_started(os.getpid())}"
+
+
+def host(owner: str) -> str:
+    """A holder as a person reads it."""
+    name, _, number, _ = owner.split(" ")
+    return f"process {number} on {name}"
+
+
+def _gone(owner: str) -> bool:
+    name, machine, number, started = owner.split(" ")
+    here = (socket.gethostname()[:128], _machine())
+    return (name, machine) == here and _started(int(number)) != started
+
+
+def _machine() -> str:
+    """This boot of this machine, and within it the namespace that numbers of processes are of."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{Path('/proc/self/ns/pid').readlink().name}"
+    except OSError:
+        return "unknown"
+
+
+def _started(number: int) -> str:
+    """When a process started, in ticks; nothing where there is none, or a dead one that nobody has waited for."""
+    try:
+        fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return "-"
+    return "-" if fields[0] in "ZX" else fields[19]
+
+
+def _row(connection: sa.Connection, sweep: str) -> Any:
+    columns = schema.sweeps.c
+    row = connection.execute(
+        sa.select(columns.token, columns.status, columns.owner, columns.expires, columns.problem).filter_by(id=sweep)
+    ).first()
+    if row is None:
+        raise NotFound("sweep", f"there is no sweep {sweep[:96]!r}; `tailorbird sweeps list` shows those there are")
+    return row
+
+
+def _holder(row: Any) -> str:
+    if row.status == RUNNING:
+        return f"was taken over by {host(row.owner)}" if row.owner else "was taken over"
+    return f"was {row.problem}" if row.problem else f"is {row.status}"

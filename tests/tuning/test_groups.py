@@ -1,0 +1,45 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training.config import RunConfig
+from tuning.groups import grouped
+
+
+def config(family="mlp", **changes):
+    given = {"data": {"name": "iris"}, "model": {"family": family}, **changes}
+    return RunConfig.model_validate(given).model_dump(mode="json")
+
+
+def test_what_has_one_shape_is_one_group():
+    same = [
+        config(),
+        config(optimizer={"lr": 0.1, "weight_decay": 0.1}),
+        config(seed=4),
+        config(model={"family": "mlp", "dropout": 0.5}),
+    ]
+    assert grouped(same, 8, 1) == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"epochs": 7}, {"batch_size": 7}, {"model": {"family": "mlp", "width": 7}}, {"optimizer": {"name": "sgd"}}],
+)
+def test_what_has_another_shape_or_pace_is_another_group(changes):
+    assert grouped([config(), config(**changes), config()], 8, 5) == [5, 6, 5]
+
+
+def test_convolutions_are_apart_and_so_is_what_is_compiled():
+    assert grouped([config("cnn"), config("cnn"), config(compile=True), config(compile=True)], 8, 1) == [1, 2, 3, 4]
+
+
+@given(st.lists(st.integers(1, 3), max_size=40), st.integers(1, 8))
+def test_groups_are_no_larger_than_asked_and_no_two_are_open_at_once(widths, most):
+    configs = [config(model={"family": "mlp", "width": width}) for width in widths]
+    numbers = grouped(configs, most, 1)
+    assert all(numbers.count(number) <= most for number in numbers)
+    assert set(numbers) == set(range(1, len(set(numbers)) + 1))
+    for width in set(widths):
+        mine = [number for number, one in zip(numbers, widths, strict=True) if one == width]
+        assert mine == sorted(mine)
+        assert sum(mine.count(number) < most for number in set(mine)) <= 1

@@ -1,0 +1,69 @@
+import os
+import threading
+
+import pytest
+import ray
+
+from tailorbird.errors import LeaseLost, Unavailable
+from training.config import Objective
+from tuning.worker import Watchdog, Worker
+
+
+class Quiet(Worker):
+    """One that asks a made-up writer, without Ray's own set-up, which takes a session."""
+
+    def __init__(self, writer=None):
+        self.setup({"place": 3}, None, writer, Objective(), 1)
+
+    def _ask(self, method, *arguments):
+        return getattr(self._writer, method)(*arguments)
+
+
+class Writer:
+    """Answers `work` with what it is given, one after the other."""
+
+    def __init__(self, *answers):
+        self.answers, self.workers = list(answers), []
+
+    def work(self, worker):
+        self.workers.append(worker)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def check(self):
+        raise Unavailable("gone")
+
+
+@pytest.mark.parametrize(("given", "seen"), [([], ""), (["1"], "1")])
+def test_a_worker_sees_the_gpus_that_it_was_given_alone(monkeypatch, given, seen):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    monkeypatch.setattr(ray, "get_gpu_ids", lambda: given)
+    Quiet()
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == seen
+
+
+def test_a_worker_waits_until_there_is_nothing_left():
+    writer = Writer("wait", "done")
+    assert Quiet(writer).step() == {"done": True}
+    first, second = writer.workers
+    assert first == second and first.startswith("3.")
+
+
+def test_two_lives_of_a_worker_have_two_names():
+    assert Quiet()._name != Quiet()._name
+
+
+def test_a_worker_of_a_sweep_that_was_taken_over_ends():
+    assert Quiet(Writer(LeaseLost("tiny-1", "was taken over"))).step() == {"done": True}
+
+
+def test_a_watchdog_barks_once_its_time_is_up_and_not_before():
+    barked = threading.Event()
+    with Watchdog(0.01, barked.set):
+        assert barked.wait(10)
+    quiet = threading.Event()
+    with Watchdog(3600, quiet.set):
+        pass
+    assert not quiet.is_set()

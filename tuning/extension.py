@@ -1,0 +1,47 @@
+"""Going on with a sweep that has ended: with more trials, with one that was left behind, or with those that failed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from registry import leases, ledger
+from registry.core import Registry
+from registry.ledger import Change
+from tailorbird.errors import InvalidInput, NotFound
+from tuning import spec as specs
+
+
+def add_trials(registry: Registry, sweep: str, count: int, seconds: float) -> None:
+    """Let a sweep have so many points more; raises InvalidInput where its spec lists its trials."""
+    known = ledger.sweep(registry, sweep)
+    spec = specs.stored(known.spec)
+    if spec.trials is None:
+        raise InvalidInput("--trials", "is of random search and tpe; runs and grids have as many trials as they list")
+    changed: Mapping[str, Any] = {**known.spec, "trials": spec.trials + count}
+    specs.stored(changed)
+    lease = leases.take(registry, sweep, seconds)
+    ledger.rewrite(registry, lease, changed)
+    ledger.end(registry, lease, "interrupted")
+
+
+def thaw(registry: Registry, sweep: str, number: int, seconds: float) -> None:
+    """Let a trial that was paused or stopped train to its end."""
+    trials = {one.number: one for one in ledger.trials(registry, ledger.sweep(registry, sweep).id)}
+    if number not in trials:
+        raise NotFound("--thaw", f"{sweep} has no trial {number}; accepted: 1 to {len(trials)}")
+    if (status := trials[number].status) not in ("paused", "stopped"):
+        raise InvalidInput("--thaw", f"trial {number} is {status}; accepted: one that is paused or stopped")
+    lease = leases.take(registry, sweep, seconds)
+    ledger.thaw(registry, lease, number)
+    ledger.end(registry, lease, "interrupted")
+
+
+def retry(registry: Registry, sweep: str, seconds: float) -> int:
+    """Let the trials that failed go on from what is stored of them; returns how many these are."""
+    trials = ledger.trials(registry, ledger.sweep(registry, sweep).id)
+    failed = [Change(one.number, "interrupted") for one in trials if one.status == "failed"]
+    if not failed:
+        raise InvalidInput("--failed", f"no trial of {sweep} has failed")
+    lease = leases.take(registry, sweep, seconds)
+    ledger.enter(registry, lease, failed)
+    ledger.end(registry, lease, "interrupted")
+    return len(failed)

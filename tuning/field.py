@@ -1,0 +1,69 @@
+"""The field of a sweep: how far each trial has come among those that it competes with, by the ledger's rows."""
+
+import math
+from collections.abc import Iterable, Mapping
+
+from registry.ledger import Trial
+from tuning import scheduler
+from tuning.scheduler import Answer, Bracket, Scheduler, Standing
+from tuning.spec import SweepSpec
+
+
+class Field:
+    """Standings of trials, kept up as they report; what it says follows from the spec and the reports alone."""
+
+    def __init__(self, spec: SweepSpec, trials: Iterable[Trial] = ()) -> None:
+        self._objective = spec.objective
+        self._scheduler = Scheduler(spec.stopping)
+        self._alone = Scheduler("none")
+        self.standings: dict[int, Standing] = {}
+        self._brackets: dict[tuple[int, int], Bracket] = {}
+        self.add(trials)
+
+    def add(self, trials: Iterable[Trial]) -> None:
+        """Enter trials with what they have reported."""
+        fresh: dict[tuple[int, int], list[Standing]] = {}
+        every: dict[int, int] = {}
+        alone = set()
+        for trial in trials:
+            key = (trial.wave, trial.config["epochs"])
+            standing = Standing(trial.number, key, trial.status, thawed=trial.thawed)
+            for report in trial.reports:
+                self._score(standing, report.epoch, report.metrics)
+            self.standings[trial.number] = standing
+            fresh.setdefault(key, []).append(standing)
+            every[trial.number] = trial.config["measure_every"]
+            if trial.confirms is not None:
+                alone.add(key)
+        for key, rivals in fresh.items():
+            choosing = self._alone if key in alone else self._scheduler
+            measured = max(every[one.number] for one in rivals)
+            self._brackets[key] = Bracket(rivals, choosing.rungs(key[1], measured, len(rivals)))
+
+    def bracket(self, number: int) -> Bracket:
+        return self._brackets[self.standings[number].bracket]
+
+    def report(self, number: int, epoch: int, metrics: Mapping[str, float]) -> Answer:
+        """Count a report, and say what becomes of the trial."""
+        standing = self.standings[number]
+        self._score(standing, epoch, metrics)
+        return self._scheduler.answer(standing, epoch, self.bracket(number))
+
+    def due(self) -> list[int]:
+        """The trials that are to be trained now, in order."""
+        return sorted(number for bracket in self._brackets.values() for number in self._scheduler.due(bracket))
+
+    def rung(self, number: int, after: int) -> int | None:
+        """The next epoch after which a trial is compared; None where it may train to its end."""
+        if self.standings[number].thawed:
+            return None
+        return next((epoch for epoch in self.bracket(number).rungs if epoch > after), None)
+
+    def merit(self, number: int) -> float:
+        """From 0 to 1, see `scheduler.merit`."""
+        bracket = self.bracket(number)
+        return scheduler.merit(self.standings[number], bracket.rungs, bracket.trials)
+
+    def _score(self, standing: Standing, epoch: int, metrics: Mapping[str, float]) -> None:
+        score = self._objective.score(metrics) if self._objective.metric in metrics else -math.inf
+        standing.scores[epoch] = -math.inf if math.isnan(score) else score

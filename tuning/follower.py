@@ -1,0 +1,98 @@
+"""What is seen of a sweep from outside: its trials as the ledger has them, read bit by bit."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from registry import ledger, schema
+from registry.core import Registry
+from tuning.scheduler import Bracket, Scheduler, Standing
+from tuning.spec import SweepSpec
+
+OVERLAP = timedelta(seconds=10)
+"""Rows are stamped before they are committed, so some that are new may be older than some that were seen."""
+
+
+@dataclass
+class Seen:
+    """A trial with its last report."""
+
+    number: int
+    config: dict[str, Any]
+    wave: int
+    status: str = "pending"
+    problem: str | None = None
+    epoch: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    best: float | None = None
+
+    @property
+    def epochs(self) -> int:
+        return int(self.config["epochs"])
+
+
+class Follower:
+    """Reads what is new of a sweep each time that it is asked."""
+
+    def __init__(self, registry: Registry, sweep: str, spec: SweepSpec) -> None:
+        self._registry, self._sweep, self._spec = registry, sweep, spec
+        self._since = ""
+        self.trials: dict[int, Seen] = {}
+
+    def poll(self) -> list[Seen]:
+        """Read on; returns the trials whose status has changed."""
+        changed = []
+        for number, status, problem in ledger.statuses(self._registry, self._sweep):
+            if number not in self.trials:
+                self._meet(number)
+            trial = self.trials[number]
+            if trial.status != status:
+                trial.status, trial.problem = status, problem
+                changed.append(trial)
+        for moment, number, report in ledger.news(self._registry, self._sweep, self._since):
+            self._count(self.trials[number], report.epoch, report.metrics)
+            self._since = max(self._since, _before(moment))
+        return changed
+
+    @property
+    def trained(self) -> int:
+        """How many epochs were trained so far."""
+        return sum(one.epoch for one in self.trials.values())
+
+    @property
+    def expected(self) -> int:
+        """About how many epochs will be trained in all."""
+        scheduler = Scheduler(self._spec.stopping)
+        brackets: dict[tuple[int, int], list[Seen]] = {}
+        for one in self.trials.values():
+            brackets.setdefault((one.wave, one.epochs), []).append(one)
+        known = sum(_expected(scheduler, epochs, trials) for (_, epochs), trials in brackets.items())
+        return max(self.trained, known * self._spec.total // max(1, min(len(self.trials), self._spec.total)))
+
+    def best(self) -> Seen | None:
+        """The trial with the best score so far."""
+        scored = [one for one in self.trials.values() if one.best is not None]
+        return max(scored, key=lambda one: (one.best or 0.0, -one.number), default=None)
+
+    def _meet(self, number: int) -> None:
+        for trial in ledger.configs(self._registry, self._sweep, number):
+            self.trials[trial.number] = Seen(trial.number, trial.config, trial.wave)
+
+    def _count(self, trial: Seen, epoch: int, metrics: dict[str, float]) -> None:
+        if epoch > trial.epoch:
+            trial.epoch, trial.metrics = epoch, metrics
+        if self._spec.objective.metric in metrics:
+            score = self._spec.objective.score(metrics)
+            trial.best = score if trial.best is None else max(score, trial.best)
+
+
+def _expected(scheduler: Scheduler, epochs: int, trials: Iterable[Seen]) -> int:
+    members = [one for one in trials if one.status != "skipped"]
+    every = max((one.config["measure_every"] for one in members), default=1)
+    standings = [Standing(one.number, (one.wave, epochs), one.status) for one in members]
+    return Bracket(standings, scheduler.rungs(epochs, every, len(members))).expected(epochs)
+
+
+def _before(moment: str) -> str:
+    return schema.timestamp(datetime.fromisoformat(moment) - OVERLAP)

@@ -1,0 +1,71 @@
+"""The heartbeat of a sweep's driver: it renews the lease, and shows what the ledger has."""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Self
+
+from registry import leases
+from registry.core import Registry
+from registry.leases import Lease
+from tailorbird.errors import LeaseLost, Unavailable
+from tuning.follower import Follower
+from tuning.progress import LiveTable
+from tuning.spec import SweepSpec
+
+SHOW_EVERY = 1.0
+BEATS = 4
+"""So many times within its span a lease is renewed."""
+
+
+class Heartbeat:
+    """A thread of the driver; where the sweep is somebody else's by now, the search is told to stop."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        lease: Lease,
+        spec: SweepSpec,
+        table: LiveTable,
+        seconds: float,
+        on_lost: Callable[[], None],
+    ) -> None:
+        self._registry, self._lease, self._seconds, self._on_lost = registry, lease, seconds, on_lost
+        self._follower, self._table = Follower(registry, lease.sweep, spec), table
+        self._ending, self._showing = threading.Event(), threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        self._lost: LeaseLost | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Raise LeaseLost where the sweep is somebody else's."""
+        if self._lost:
+            raise self._lost
+
+    def _run(self) -> None:
+        due = time.monotonic() + self._seconds / BEATS
+        while not self._ending.wait(SHOW_EVERY):
+            try:
+                if time.monotonic() >= due:
+                    leases.renew(self._registry, self._lease, self._seconds)
+                    due = time.monotonic() + self._seconds / BEATS
+                self.show()
+            except LeaseLost as lost:
+                self._lost = lost
+                self._on_lost()
+                return
+            except Unavailable:
+                continue  # the writer waits for the database too, and tells where it gives up
+
+    def show(self) -> None:
+        """Show what the ledger has now."""
+        with self._showing, suppress(OSError):  # a terminal that was closed ends nothing
+            self._table.show(self._follower, self._follower.poll())

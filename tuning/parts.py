@@ -1,0 +1,64 @@
+"""What a sweep spec is made of, beside its search space."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from registry import names
+from training.config import Config
+from training.config.base import PositiveInt
+
+Metric = Literal[
+    "train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy", "test_nll", "test_rmse",
+    "fit_loss", "fit_accuracy",
+]  # fmt: skip
+"""What a study can be shown beside: of an epoch; of the test split; of the training split without dropout (fit)."""
+
+
+class Promote(Config):
+    """Where the best of a sweep goes."""
+
+    model: str
+    alias: str = names.CHAMPION
+
+
+class Resources(Config):
+    """What one trial takes of the cluster."""
+
+    cpus: float = Field(1, gt=0)
+    gpus: float | None = Field(None, ge=0, description="also a part of one; default: 1 where there are any, else 0")
+    memory_gb: float | None = Field(None, gt=0, description="of main memory; default: as much as it takes")
+
+
+class Limits(Config):
+    """When a sweep ends though it could go on, and when a trial is taken for hung."""
+
+    minutes: float | None = Field(None, gt=0, description="on the clock, from where its process began")
+    cpu_minutes: float | None = Field(None, gt=0, description="of training, times the CPUs of a trial")
+    epoch_minutes: float = Field(60, gt=0, description="the longest that an epoch may take")
+
+
+class Constraints(Config):
+    """What a config of the space must keep to; one that does not is skipped."""
+
+    parameters: PositiveInt | None = Field(None, description="the most weights that a network may have")
+
+
+class Confirm(Config):
+    """How the choice among the best is made sure: the top ones are trained again with other seeds."""
+
+    top: Annotated[int, Field(strict=True, ge=2, le=100)] = 3
+    seeds: Annotated[int, Field(strict=True, ge=1, le=100)] = 3
+
+
+class Listed(Config):
+    """One of explicit `runs`: parts of a RunConfig, with a name and the figures that it is shown beside."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str | None = None
+    reference: dict[Metric, float] | None = None
+
+    @property
+    def run(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})

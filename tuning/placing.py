@@ -1,0 +1,98 @@
+"""Tune places the workers of a sweep on the cluster, and starts those again that die; it decides nothing else."""
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from training.splits import Splits
+from tuning.book import DEATHS
+from tuning.parts import Resources
+from tuning.spec import SweepSpec
+from tuning.worker import Worker
+
+MOST_WORKERS = 1_000
+KILLED = (
+    "its process was killed; if its node ran out of memory, try fewer trials at a time (resources.cpus), "
+    "a smaller batch_size or a smaller data.size"
+)
+_DEATH = re.compile(r"^The actor died|OutOfMemoryError", re.MULTILINE)
+_CLASS = re.compile(r"^(\w+\.)+\w+: |^\w+Error: ")
+"""What Ray puts before the message of an error."""
+
+
+class _Deaths(tune.Callback):  # type: ignore[misc]
+    """Tells the writer of workers that died, so that others take on what they had."""
+
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune pickles its callbacks into a file that nobody reads
+
+    def on_trial_recover(self, *, trial: Any, **_: Any) -> None:
+        self._tell(trial)
+
+    def on_trial_error(self, *, trial: Any, **_: Any) -> None:
+        self._tell(trial)
+
+    def _tell(self, trial: Any) -> None:
+        said = Path(trial.error_file).read_text(encoding="utf-8").strip() if trial.error_file else ""
+        last = said.splitlines()[-1] if said else "its worker ended"
+        self._writer.lost.remote(str(trial.config["place"]), KILLED if _DEATH.search(said) else _CLASS.sub("", last))
+
+
+class _Done(tune.Stopper):  # type: ignore[misc]
+    """Ends all, also workers that wait for a place, once one finds that nothing is left to train."""
+
+    def __init__(self) -> None:
+        self._done = False
+
+    def __call__(self, _: str, result: dict[str, Any]) -> bool:
+        self._done = self._done or result["done"]
+        return bool(result["done"])
+
+    def stop_all(self) -> bool:
+        return self._done
+
+
+def place(spec: SweepSpec, dealt: Splits, writer: Any, folder: Path, own: bool) -> None:
+    """Have every group trained; returns once no worker finds anything to do, or Tune was interrupted."""
+    wanted = demand(spec.resources)
+    parts = {"splits": dealt, "writer": writer, "objective": spec.objective, "minutes": spec.limits.epoch_minutes}
+    tune.Tuner(
+        tune.with_resources(tune.with_parameters(Worker, **parts), tune.PlacementGroupFactory([wanted])),
+        param_space={"place": tune.grid_search(list(range(workers(wanted, spec.total, own))))},
+        tune_config=tune.TuneConfig(
+            trial_name_creator=lambda trial: f"worker-{trial.config['place']}",
+            trial_dirname_creator=lambda trial: f"worker-{trial.config['place']}",
+        ),
+        run_config=tune.RunConfig(
+            name=spec.name,
+            storage_path=str(folder),
+            callbacks=[_Deaths(writer)],
+            stop=_Done(),
+            failure_config=tune.FailureConfig(max_failures=DEATHS * MOST_WORKERS),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # the ledger names the checkpoints
+            verbose=0,
+        ),
+    ).fit()
+
+
+def demand(resources: Resources) -> dict[str, float]:
+    """What a worker takes of the cluster, as Ray names it."""
+    gpus = resources.gpus
+    if gpus is None:
+        gpus = min(1, ray.cluster_resources().get("GPU", 0))
+    memory = {"memory": resources.memory_gb * 1e9} if resources.memory_gb else {}
+    return {"CPU": resources.cpus, "GPU": gpus, **memory}
+
+
+def workers(wanted: dict[str, float], trials: int, own: bool) -> int:
+    """As many as there is room and work for; a cluster of the user's own may grow when more wait for a place."""
+    there = ray.cluster_resources()
+    room = min((math.floor(there.get(name, 0) / much + 1e-9) for name, much in wanted.items() if much), default=1)
+    return max(1, min(trials, room if own else max(2 * room, 8), MOST_WORKERS))

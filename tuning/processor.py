@@ -1,0 +1,10 @@
+"""What a run's figures are computed by: the same kind gives the same figures, to the last bit."""
+
+import torch
+
+
+def processor() -> str:
+    """PyTorch's release, and the GPU or the instructions of the processor that it uses."""
+    if torch.cuda.is_available():
+        return f"torch {torch.__version__}, {torch.cuda.get_device_name()}"
+    return f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}"

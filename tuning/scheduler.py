@@ -1,0 +1,126 @@
+"""Which trials go on: pure functions of what the ledger holds.
+
+Synchronous successive halving (Jamieson & Talwalkar 2016): the trials of a bracket train to a rung and wait there for
+each other, and the best third, rounded up, goes on to the next. A bracket is the trials of one wave with one number of
+epochs, since under a schedule that decays what a run reads at an epoch depends on how many are to come.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+FACTOR = 3
+"""One of so many goes on; rungs lie so many times further apart."""
+
+ENDED = ("finished", "failed", "stopped", "skipped")
+Answer = Literal["go on", "pause", "stop"]
+SchedulerName = Literal["halving", "asha", "none"]
+
+
+@dataclass
+class Standing:
+    """How far a trial has come: its scores by epoch, larger is better."""
+
+    number: int
+    bracket: tuple[int, int]
+    status: str
+    scores: dict[int, float] = field(default_factory=dict)
+    thawed: bool = False
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """Trials that compete, and the epochs after which the worse ones are left behind."""
+
+    trials: Sequence[Standing]
+    rungs: Sequence[int]
+
+    def survivors(self, rung: int) -> frozenset[int] | None:
+        """The trials that go on beyond a rung; None while one that is to come to it has not."""
+        entrants = {one.number for one in self.trials}
+        for epoch in self.rungs[: self.rungs.index(rung) + 1]:
+            racing = [one for one in self.trials if one.number in entrants]
+            arrived = [one for one in racing if epoch in one.scores]
+            if not all(one.ended for one in racing if epoch not in one.scores):
+                return None
+            entrants = set(_best(arrived, epoch))
+        return frozenset(entrants)
+
+    def expected(self, epochs: int) -> int:
+        """How many epochs the bracket takes in all, where each rung lets a third through."""
+        left, total, before = len(self.trials), 0, 0
+        for rung in [*self.rungs, epochs]:
+            total += left * (rung - before)
+            left, before = -(-left // FACTOR), rung
+        return total
+
+    def leads(self, trial: Standing, rung: int) -> bool:
+        """Whether a trial is among the best of those that have come to a rung so far."""
+        return trial.number in _best([one for one in self.trials if rung in one.scores], rung)
+
+
+@dataclass(frozen=True)
+class Scheduler:
+    """What becomes of the trials of a sweep, by the name that its spec gives."""
+
+    name: SchedulerName
+
+    def rungs(self, epochs: int, measure_every: int, rivals: int) -> list[int]:
+        """The epochs after which trials are compared: 1, 3, 9 and so on, or when they are measured next."""
+        if self.name == "none" or rivals < 2:
+            return []
+        levels = []
+        level = 1
+        while level < epochs:
+            levels.append(-(-level // measure_every) * measure_every)
+            level *= FACTOR
+        return sorted({level for level in levels if level < epochs})
+
+    def answer(self, trial: Standing, epoch: int, bracket: Bracket) -> Answer:
+        """What a trial is told that has just reported an epoch, which its scores hold."""
+        if trial.thawed or epoch not in bracket.rungs:
+            return "go on"
+        if self.name == "halving":
+            return "pause"
+        return "go on" if bracket.leads(trial, epoch) else "stop"
+
+    def due(self, bracket: Bracket) -> list[int]:
+        """The trials of a bracket that are to be trained now: new ones, interrupted ones, survivors of a rung."""
+        survivors = {rung: bracket.survivors(rung) or frozenset() for rung in bracket.rungs}
+        due = []
+        for trial in bracket.trials:
+            rung = max((epoch for epoch in bracket.rungs if epoch in trial.scores), default=None)
+            survives = rung is not None and trial.number in survivors[rung]
+            if trial.status in ("pending", "interrupted") or (trial.status == "paused" and (trial.thawed or survives)):
+                due.append(trial.number)
+        return due
+
+
+def merit(trial: Standing, rungs: Sequence[int], rivals: Sequence[Standing]) -> float:
+    """How good a trial is among all of a sweep, from 0 to 1: first by how far it was let come, then by its rank there.
+
+    Trials that were stopped early and those of other brackets become comparable by it.
+    """
+    if not trial.scores:
+        return 0.0
+    level = sum(epoch in trial.scores for epoch in rungs)
+    if trial.status == "finished":
+        level, epoch = len(rungs) + 1, max(trial.scores)
+        same = [max(one.scores.values()) for one in rivals if one.status == "finished"]
+        score = max(trial.scores.values())
+    else:
+        epoch = rungs[level - 1] if level else min(trial.scores)
+        same = [one.scores[epoch] for one in rivals if epoch in one.scores]
+        score = trial.scores[epoch]
+    beaten = sum(other < score for other in same) / len(same)
+    return (level + beaten) / (len(rungs) + 2)
+
+
+def _best(trials: Sequence[Standing], epoch: int) -> list[int]:
+    """The best third, rounded up, by score after an epoch; of equals those with the lower numbers."""
+    ordered = sorted(trials, key=lambda one: (-one.scores[epoch], one.number))
+    return [one.number for one in ordered[: -(-len(ordered) // FACTOR)]]

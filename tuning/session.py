@@ -1,0 +1,100 @@
+"""A session: one worker trains one group, until each of its trials has ended or waits at a rung."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from tailorbird.errors import TailorbirdError
+from training.config import Objective, RunConfig
+from training.lanes import Lanes
+from training.splits import Splits
+from tuning.book import Measured, Work
+from tuning.scheduler import Answer
+
+STORE_EVERY = 30
+"""Seconds of training that a crash costs at most."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a group measured, why trials failed, and the state that it goes on from, where that was due."""
+
+    measured: list[Measured]
+    problems: dict[int, str]
+    state: bytes | None
+
+
+class Session:
+    """A group in training; raises nothing for what goes wrong in a trial, which ends that one alone."""
+
+    def __init__(
+        self, work: Work, splits: Splits, objective: Objective, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._work, self._clock = work, clock
+        self._numbers = list(work.configs)
+        self._told: set[int] = set()
+        self._absent: dict[int, str] = {}
+        configs = [RunConfig.model_validate(one) for one in work.configs.values()]
+        self._lanes = Lanes(configs, splits, objective, work.state)
+        for lane, number in enumerate(self._numbers):
+            active, due = lane in self._lanes.active, number in work.due
+            if due and not active and lane not in self._lanes.failures:
+                self._enter(lane)
+            elif active and not due and not self._is_repeated(lane, number):
+                self._lanes.leave(lane)
+        self._stored = clock()
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to train, or to tell."""
+        return not self._lanes.active and not self._absent and self._lanes.failures.keys() <= self._told
+
+    def step(self) -> Step:
+        """Train each trial until its next measurement."""
+        epochs = self._lanes.step()
+        measured, failed = [], dict[int, Exception]()
+        for lane, epoch in epochs.items():
+            whole = lane not in self._lanes.active
+            try:
+                more = self._lanes.final(lane) if whole else {}
+            except Exception as error:
+                failed[lane] = error
+                continue
+            best = epoch is self._lanes.progress(lane).best
+            weights = self._lanes.weights(lane) if best else None
+            measured.append(Measured(self._numbers[lane], epoch.epoch, epoch.metrics() | more, weights, whole))
+        failed |= {lane: error for lane, error in self._lanes.failures.items() if lane not in self._told}
+        self._told |= failed.keys()
+        problems = self._absent | {self._numbers[lane]: _problem(error) for lane, error in failed.items()}
+        self._absent = {}
+        return Step(measured, problems, self._state({one.epoch for one in measured}))
+
+    def obey(self, answers: Mapping[int, Answer]) -> None:
+        """Take out the trials that are to pause or stop."""
+        for number, answer in answers.items():
+            lane = self._numbers.index(number)
+            if answer != "go on" and lane in self._lanes.active:
+                self._lanes.leave(lane)
+
+    def _enter(self, lane: int) -> None:
+        try:
+            self._lanes.enter(lane)
+        except KeyError:  # it had failed when the state was stored
+            self._absent[self._numbers[lane]] = "it failed before the state of its group was stored, and has none"
+
+    def _state(self, epochs: set[int]) -> bytes | None:
+        if not self._lanes.active or not (self._work.until in epochs or self._clock() - self._stored >= STORE_EVERY):
+            return None
+        self._stored = self._clock()
+        return self._lanes.state()
+
+    def _is_repeated(self, lane: int, number: int) -> bool:
+        """Whether a trial ended after the state was stored, so that it is trained again beside the others."""
+        return self._work.ended.get(number, 0) > self._lanes.progress(lane).trained
+
+
+def _problem(error: Exception) -> str:
+    said = str(error).strip()
+    if isinstance(error, TailorbirdError):
+        return said
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__

@@ -1,0 +1,119 @@
+"""A worker: a place on the cluster that Tune holds for a sweep, and that trains one group after the other."""
+
+import os
+import secrets
+import threading
+import time
+from typing import Any
+
+import ray
+from ray import tune
+
+from tailorbird.errors import LeaseLost, TailorbirdError
+from training.config import Objective
+from training.splits import Splits
+from tuning.book import Work
+from tuning.session import Session
+
+TURN = 1.0
+"""Seconds between two words to Tune."""
+WAIT = 0.2
+"""Seconds before a worker asks again for something to train."""
+
+
+class Worker(tune.Trainable):  # type: ignore[misc]
+    """Takes a group from the writer, trains it, and has each epoch in the ledger before the next begins."""
+
+    def setup(self, config: dict[str, Any], splits: Splits, writer: Any, objective: Objective, minutes: float) -> None:
+        self._name = f"{config['place']}.{secrets.token_hex(4)}"
+        self._splits, self._writer, self._objective = splits, writer, objective
+        self._work: Work | None = None
+        self._session: Session | None = None
+        if not ray.get_gpu_ids():  # Ray leaves them visible to a trial that asked for none
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        self._watchdog = Watchdog(60 * minutes, self._hung)
+
+    def step(self) -> dict[str, Any]:
+        """Train for a moment; `done` says that there is nothing left for anybody."""
+        until = time.monotonic() + TURN
+        while time.monotonic() < until:
+            try:
+                if self._session is None and not self._begin():
+                    return {"done": True}
+                self._train()
+            except LeaseLost:  # of this group, or of the whole sweep, which the next question shows
+                self._session = self._work = None
+                if not self._holds():
+                    return {"done": True}
+        return {"done": False}
+
+    def _begin(self) -> bool:
+        answer = self._ask("work", self._name)
+        if answer == "done":
+            return False
+        if answer == "wait":
+            time.sleep(WAIT)
+            return True
+        self._work = answer
+        with self._watchdog:
+            try:
+                self._session = Session(answer, self._splits, self._objective)
+            except Exception as error:
+                self._ask("fail", answer.group, answer.attempt, dict.fromkeys(answer.due, str(error)))
+        return True
+
+    def _train(self) -> None:
+        work, session = self._work, self._session
+        if work is None or session is None:
+            return
+        with self._watchdog:
+            step = session.step()
+        if step.problems:
+            self._ask("fail", work.group, work.attempt, step.problems)
+        if step.measured:
+            session.obey(self._ask("report", work.group, work.attempt, step.measured, step.state))
+        if session.over:
+            self._work = self._session = None
+
+    def _hung(self) -> None:
+        """Tell why, and end this process, for which Tune starts another."""
+        work = self._work
+        try:
+            if work is not None:
+                reason = f"no epoch ended within {self._watchdog.seconds / 60:g} minutes (limits.epoch_minutes)"
+                self._ask("fail", work.group, work.attempt, dict.fromkeys(work.due, reason))
+        finally:
+            os._exit(1)
+
+    def _holds(self) -> bool:
+        try:
+            self._ask("check")
+        except TailorbirdError:
+            return False
+        return True
+
+    def _ask(self, method: str, *arguments: Any) -> Any:
+        """What the writer answers; its errors are raised as they were there."""
+        try:
+            return ray.get(getattr(self._writer, method).remote(*arguments))
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, TailorbirdError):
+                raise error.cause from None
+            raise
+
+
+class Watchdog:
+    """Calls for help where what is done within it takes longer than so many seconds."""
+
+    def __init__(self, seconds: float, bark: Any) -> None:
+        self.seconds, self._bark = seconds, bark
+        self._timer: threading.Timer | None = None
+
+    def __enter__(self) -> None:
+        self._timer = threading.Timer(self.seconds, self._bark)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self._timer:
+            self._timer.cancel()
