@@ -219,6 +219,17 @@ feedback = sa.Table(
     sa.Index(None, "model", "version", "received"),
 )
 
+inputs = sa.Table(  # as an endpoint kept them, whose owner asked for it; the bytes of one example
+    "inputs",
+    metadata,
+    sa.Column("receipt", sa.String(32), primary_key=True),
+    sa.Column("model", sa.String(64), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("example", sa.LargeBinary, nullable=False),
+    sa.Column("kept", sa.String(27), nullable=False),
+    sa.Index(None, "model", "kept"),
+)
+
 
 def now() -> str:
     """The time as every table keeps it: ISO 8601 in UTC with microseconds, so that text order is time order."""

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from registry.versions import Version
+from serving.examples import Examples
 from serving.labelling import Labelled
 from serving.metrics import Metrics
-from serving.pixels import Pixels
 from serving.pools import Pool
 from serving.predictor import Predictor
 
@@ -22,7 +22,7 @@ class Answered:
     """A request that was answered by a version: its examples, and what was said of each."""
 
     version: Version
-    examples: Pixels
+    examples: Examples
     labelled: Sequence[Labelled]
 
 

@@ -12,6 +12,7 @@ from serving.backlog import Backlog
 from serving.challenger import Shadow
 from serving.feedback import Labels
 from serving.inputs import Reader
+from serving.keeping import Keeper
 from serving.metrics import Metrics
 from serving.model import Model, open_model
 from serving.pools import Pools
@@ -48,6 +49,13 @@ class Endpoint:
         self.backlog = Backlog(self.pools.inference, settings.max_queue, settings.request_seconds)
         self.shadow = Shadow(metrics, self.pools.challenger)
         self.folder = folder
+        self.keeper = Keeper(
+            lambda: self.registry,
+            metrics,
+            self.pools.keeping,
+            most=settings.keep_inputs,
+            days=settings.keep_days,
+        )
         self.state = StateFile(folder)
         self.problem = "the model is being loaded"
         self.stopping = False

@@ -180,8 +180,12 @@ class Follower:
 
 def _check_signature(served: Signature, other: Signature) -> None:
     """Raise InvalidInput where clients of the one could not go on with the other."""
-    if (served.shape, served.classes) != (other.shape, other.classes):
+    if _interface(served) != _interface(other):
         raise InvalidInput(
             "signature.json",
-            "has another shape or other classes than what is served: start the endpoint again to serve it",
+            "has other inputs or other classes than what is served: start the endpoint again to serve it",
         )
+
+
+def _interface(signature: Signature) -> tuple[object, ...]:
+    return signature.kind, signature.shape, signature.dtype, signature.classes, signature.columns

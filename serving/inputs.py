@@ -1,17 +1,19 @@
 """From a request's body to what the model takes, whatever form it was sent in."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
-from serving import pixels
+import numpy as np
+
+from serving import multipart, pixels, rows
 from serving.answers import JSON
-from serving.pixels import Pixels
+from serving.examples import Examples
 from serving.problems import Problem
 from tailorbird.errors import TooLarge
 from tailorbird.package.signature import Signature
 
 OCTETS = "application/octet-stream"
 PICTURES = ("image/png", "image/jpeg", "image/webp")
-MEDIA_TYPES = (JSON, *PICTURES, OCTETS)
 INLINE_BYTES = 64 * 1024
 INLINE_PIXELS = 256 * 256
 
@@ -27,34 +29,66 @@ class Reader:
     max_pixels: int
     max_rows: int
 
-    def read_inline(self, media_type: str, body: bytes) -> Pixels | None:
-        """The examples [N, …] of a body, or None where reading it would take more than a millisecond.
+    @cached_property
+    def media_types(self) -> tuple[str, ...]:
+        """What is accepted."""
+        return (JSON, OCTETS) if self._table else (JSON, *PICTURES, multipart.MEDIA_TYPE, OCTETS)
+
+    def read_inline(self, media_type: str, content_type: bytes, body: bytes) -> Examples | None:
+        """The examples of a body, or None where reading it would take more than a millisecond.
 
         Raises Problem 400, 413 or 422.
         """
-        if len(body) > INLINE_BYTES and media_type != OCTETS:
+        if media_type == multipart.MEDIA_TYPE or (len(body) > INLINE_BYTES and media_type != OCTETS):
             return None
         try:
-            return self._read(media_type, body, min(INLINE_PIXELS, self.max_pixels))
+            return self._read(media_type, content_type, body, min(INLINE_PIXELS, self.max_pixels))
         except TooLarge:
             return None
 
-    def read(self, media_type: str, body: bytes) -> Pixels:
+    def read(self, media_type: str, content_type: bytes, body: bytes) -> Examples:
         """The same, however long it takes."""
         try:
-            return self._read(media_type, body, self.max_pixels)
+            return self._read(media_type, content_type, body, self.max_pixels)
         except TooLarge as error:
             raise Problem(413, str(error)) from None
 
-    def _read(self, media_type: str, body: bytes, max_pixels: int) -> Pixels:
+    @cached_property
+    def _table(self) -> bool:
+        return self.signature.kind == "table"
+
+    def _read(self, media_type: str, content_type: bytes, body: bytes, max_pixels: int) -> Examples:
         match media_type:
+            case "application/json" | "application/octet-stream" if self._table:
+                return self._few(self._rows(media_type, body))
             case "application/json":
                 return self._few(pixels.from_json(body, self.signature.shape))
             case "application/octet-stream":
                 return self._few(pixels.from_octets(body, self.signature.shape))
+            case multipart.MEDIA_TYPE:
+                return self._pictures(multipart.files(content_type, body, self.max_rows), max_pixels)
         return pixels.from_image(body, self.signature.shape, max_pixels)
 
-    def _few(self, examples: Pixels) -> Pixels:
+    def _rows(self, media_type: str, body: bytes) -> Examples:
+        width = self.signature.shape[0]
+        if media_type == OCTETS:
+            values = rows.from_octets(body, width)
+        else:
+            values = rows.from_json(body, width, self.signature.columns)
+        return values.astype(self.signature.dtype, copy=False)
+
+    def _pictures(self, files: list[bytes], max_pixels: int) -> Examples:
+        images = []
+        for place, file in enumerate(files):
+            try:
+                images.append(pixels.from_image(file, self.signature.shape, max_pixels))
+            except TooLarge as error:
+                raise Problem(413, f"file {place}: {error}") from None
+            except Problem as problem:
+                raise Problem(problem.status, f"file {place}: {problem.detail}") from None
+        return np.concatenate(images)
+
+    def _few(self, examples: Examples) -> Examples:
         if len(examples) > self.max_rows:
             raise Problem(413, f"inputs are {len(examples)}; accepted: {self.max_rows} in one request")
         return examples

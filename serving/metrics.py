@@ -87,6 +87,7 @@ class Metrics:
             "challenger",
             "outcome",
         )
+        self.inputs = self._counter("inputs_total", "Examples to be kept, by whether they were.", "outcome")
         self.model_info = self._gauge(
             "model_info", "1 for what is served, 0 for what was.", "model", "version", "alias"
         )

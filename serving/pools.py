@@ -71,3 +71,4 @@ class Pools:
         self.loading = Pool("loading", 1)
         self.metrics = Pool("metrics", 1)
         self.challenger = Pool("challenger", 1)
+        self.keeping = Pool("keeping", 1)

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.encoding import Encoding
+from serving.examples import Examples
 from serving.labelling import Labelled, label
 from serving.metrics import Metrics, VersionMetrics
 from serving.model import Model
-from serving.pixels import Pixels
 from serving.receipts import Receipts
 
 INLINE_SECONDS = 0.001
@@ -18,10 +18,11 @@ INLINE_SECONDS = 0.001
 
 
 class Predicted(NamedTuple):
-    """The JSON of an answer, and what it says of each example."""
+    """The JSON of an answer, and what it says of each example, with its receipt."""
 
     body: bytes
     labelled: list[Labelled]
+    receipts: list[str]
 
 
 class Predictor:
@@ -34,27 +35,27 @@ class Predictor:
         self._encoding = Encoding(model.version, model.signature.classes)
         self.most_inline = _most_inline(model)
 
-    def answer(self, pixels: Pixels) -> Predicted:
+    def answer(self, examples: Examples) -> Predicted:
         """The predictions for examples [N, …]; raises Problem 422 where one has none."""
-        probabilities = self.infer(pixels)
+        probabilities = self.infer(examples)
         labelled = label(probabilities)
         number, make = self.model.version.number, self._receipts.make
         receipts = [make(number, found.class_index, found.confidence_bin) for found in labelled]
         answer = self._encoding.encode(labelled, probabilities, receipts)
         for found in labelled:
             self._metrics.predicted(found.class_index, found.confidence_bin)
-        return Predicted(answer, labelled)
+        return Predicted(answer, labelled, receipts)
 
-    def infer(self, pixels: Pixels) -> NDArray[np.float32]:
+    def infer(self, examples: Examples) -> NDArray[np.float32]:
         """The probabilities [N, classes], timed."""
         started = time.perf_counter()
-        probabilities = self.model.session.run(pixels)
+        probabilities = self.model.session.run(examples)
         self._metrics.inference.observe(time.perf_counter() - started)
         return probabilities
 
-    def label(self, pixels: Pixels) -> list[Labelled]:
+    def label(self, examples: Examples) -> list[Labelled]:
         """What `answer` would say, without a receipt and uncounted: for a shadow."""
-        return label(self.infer(pixels))
+        return label(self.infer(examples))
 
 
 def _most_inline(model: Model) -> int:

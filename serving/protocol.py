@@ -6,9 +6,11 @@ asks for h2c, as the JDK's client does (its issue 2722).
 """
 
 import asyncio
+import resource
 import secrets
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import httptools
@@ -27,6 +29,8 @@ HEAD_SECONDS = 10
 SWEEP_SECONDS = 0.5
 QUIET_SECONDS = 0.5
 """How long a connection has been idle when a stop closes it: a client that goes on asking is answered."""
+MOST_CONNECTIONS = 10_000
+OWN_FILES = 100
 OFFER = (b"upgrade", b"connection", b"http2-settings")
 INLINE_BYTES = 64 * 1024
 """Bodies up to this size are collected, and answered without a task where the route can."""
@@ -38,11 +42,13 @@ class Protocol(HttpToolsProtocol):
     application: Application
     receive_seconds: float
     keep_alive_seconds: float
+    most_connections: int
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.app = self.application  # without what uvicorn would put around it
-        self._since = time.monotonic()
+        self._head_seconds = min(HEAD_SECONDS, self.receive_seconds)
+        self.last_event = time.monotonic()
         self._fresh = True
         self._receiving = False
         self._head_bytes: int | None = None
@@ -50,6 +56,16 @@ class Protocol(HttpToolsProtocol):
         self._offered = False
 
     # what comes in
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self.most_connections:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Close the connection that nothing has come from, or gone to, for longest."""
+        waiting = [one for one in self.connections if isinstance(one, Protocol) and not one.being_answered]
+        min(waiting, key=lambda one: one.last_event, default=self).transport.close()
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
@@ -79,7 +95,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._since = time.monotonic()
+        self.last_event = time.monotonic()
         self._fresh = False
         self._receiving = True
         self._head_bytes = 0
@@ -89,7 +105,7 @@ class Protocol(HttpToolsProtocol):
         if self._offered:
             return
         self._head_bytes = None
-        if self._answering() or not self._short():
+        if self.being_answered or not self._short():
             super().on_headers_complete()
         else:
             self._collected = []
@@ -109,7 +125,7 @@ class Protocol(HttpToolsProtocol):
             return
         body, self._collected = b"".join(self._collected), None
         request = Request(self.parser.get_method().decode(), self.url.decode(), dict(self.headers))
-        answer = self.application.answer_inline(request, body, self._since)
+        answer = self.application.answer_inline(request, body, self.last_event)
         if answer is None:
             super().on_headers_complete()
             self.cycle.body += body
@@ -135,16 +151,16 @@ class Protocol(HttpToolsProtocol):
         if answer.afterwards is not None:
             answer.afterwards()
         self.server_state.total_requests += 1
-        self._since = time.monotonic()
+        self.last_event = time.monotonic()
         if closing:
             self.transport.close()
 
     def _refuse(self, problem: Problem) -> None:
         """Answer what is no request, and close."""
-        if not self._answering():
+        if not self.being_answered:
             request_id = secrets.token_hex(16)
             self.transport.write(b"".join(self._response(problem.answer(request_id), request_id, closing=True)))
-            self.application.metrics.answered(OTHER, problem.status, time.monotonic() - self._since)
+            self.application.metrics.answered(OTHER, problem.status, time.monotonic() - self.last_event)
         self.transport.close()
 
     def _response(self, answer: Answer, request_id: str, closing: bool) -> Iterable[bytes]:
@@ -157,35 +173,37 @@ class Protocol(HttpToolsProtocol):
     # the clock
 
     def on_response_complete(self) -> None:
-        self._since = time.monotonic()
+        self.last_event = time.monotonic()
         super().on_response_complete()
         self._unset_keepalive_if_required()  # the sweep does that
 
     def look_at_clock(self, now: float) -> None:
         """Close what has been idle for too long; answer 408 where a request does not come to its end."""
-        waited = now - self._since
+        waited = now - self.last_event
         if self.idle:
-            if waited > (HEAD_SECONDS if self._fresh else self.keep_alive_seconds):
+            if waited > (self._head_seconds if self._fresh else self.keep_alive_seconds):
                 self.transport.close()
-        elif self._head_bytes is not None and waited > HEAD_SECONDS:
-            self._refuse(Problem(408, f"the request's head did not come within {HEAD_SECONDS} s"))
+        elif self._head_bytes is not None and waited > self._head_seconds:
+            self._refuse(Problem(408, f"the request's head did not come within {self._head_seconds:g} s"))
         elif self._receiving and waited > self.receive_seconds:
             self._give_up()
 
     def _give_up(self) -> None:
         problem = Problem(408, f"the request did not come within {self.receive_seconds:g} s")
-        if not self._answering():
+        if not self.being_answered:
             self._refuse(problem)
         elif self.cycle.more_body:  # the application waits for it, and is the one to answer
             self.cycle.scope["state"]["late"] = problem
             self.cycle.message_event.set()
 
-    def _answering(self) -> bool:
+    @property
+    def being_answered(self) -> bool:
+        """Whether the application has a request in hand."""
         return self.cycle is not None and not self.cycle.response_complete
 
     def shutdown(self) -> None:
         """Close when nothing is being received or answered, and nothing has been for a while."""
-        rest = self._since + QUIET_SECONDS - time.monotonic()
+        rest = self.last_event + QUIET_SECONDS - time.monotonic()
         if self.idle and rest <= 0:
             self.transport.close()
         elif not self.transport.is_closing():
@@ -194,17 +212,27 @@ class Protocol(HttpToolsProtocol):
     @property
     def idle(self) -> bool:
         """Whether no request is being received or answered."""
-        return not self._receiving and not self._answering()
+        return not self._receiving and not self.being_answered
 
 
 def install(application: Application, receive_seconds: float, keep_alive_seconds: float) -> None:
     """Make what uvicorn serves from now on in this process speak by `Protocol`."""
     members = {
+        "most_connections": _most_connections(),
         "application": application,
         "receive_seconds": receive_seconds,
         "keep_alive_seconds": keep_alive_seconds,
     }
     uvicorn.config.HTTP_PROTOCOLS["auto"] = type("Protocol", (Protocol,), members)  # type: ignore[assignment]
+
+
+def _most_connections() -> int:
+    """As many as the process may open files, which it lets be as many as it can, less some for its own."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # as where no limit is one that cannot be set
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    return min(max(soft - OWN_FILES, soft // 2), MOST_CONNECTIONS)
 
 
 async def sweep(connections: "set[Any]") -> None:

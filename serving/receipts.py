@@ -22,6 +22,7 @@ from tailorbird.settings import PREFIX, SQLITE, Settings, writable
 
 _HEAD = struct.Struct(">2sIHBI11s")
 _SPELLING = re.compile(r"[A-Za-z0-9_-]{48}", re.ASCII)
+_NONCE = slice(_HEAD.size - 11, _HEAD.size)
 MAC_BYTES = 12
 KEY_BYTES = 32
 
@@ -76,6 +77,11 @@ class Receipts:
         if time.time() - moment > self._lifetime:
             raise BadReceipt("expired", f"the receipt is older than {self._lifetime / 86_400:g} days")
         return Receipt(nonce.hex(), version, class_index, confidence_bin, moment)
+
+
+def identify(text: str) -> str:
+    """The id of a receipt that was made here; of one that comes from outside, `Receipts.read` tells it."""
+    return base64.urlsafe_b64decode(text)[_NONCE].hex()
 
 
 def _key_id(key: bytes) -> bytes:

@@ -8,13 +8,14 @@ from functools import partial
 from registry import versions
 from registry.names import Reference
 from registry.versions import Version
-from serving import answers, bodies, feedback, inputs, metrics, problems
+from serving import answers, bodies, feedback, metrics, problems
 from serving.answers import Answer
 from serving.app import Route
 from serving.challenger import Answered
 from serving.endpoint import Endpoint, Served
-from serving.pixels import Pixels
+from serving.examples import Examples
 from serving.predictor import Predicted
+from serving.problems import Shed
 from serving.requests import Request
 from tailorbird.errors import ReadOnly, TailorbirdError
 
@@ -45,39 +46,56 @@ class Routes:
     async def predict(self, request: Request) -> Answer:
         endpoint = self._endpoint
         served = endpoint.served
-        media_type = bodies.media_type(request, *inputs.MEDIA_TYPES)
+        reader = served.reader
+        media_type = bodies.media_type(request, *reader.media_types)
         body = await bodies.read(request, endpoint.settings.max_body_bytes)
-        examples = served.reader.read_inline(media_type, body)
+        content_type = request.headers[b"content-type"]
+        examples = reader.read_inline(media_type, content_type, body)
         if examples is None:
-            examples = await endpoint.pools.decoding.run(partial(served.reader.read, media_type, body))
+            examples = await self._decoded(partial(reader.read, media_type, content_type, body))
         predicted = await self._predicted(served, examples)
-        return Answer(predicted.body, afterwards=self._shadowed(served, examples, predicted))
+        return Answer(predicted.body, afterwards=self._afterwards(served, examples, predicted))
 
     def predict_inline(self, request: Request, body: bytes) -> Answer | None:
         """The same for a small body and a quick model, where nothing else waits."""
         endpoint = self._endpoint
         served = endpoint.served
-        media_type = bodies.media_type(request, *inputs.MEDIA_TYPES)
+        media_type = bodies.media_type(request, *served.reader.media_types)
         if not endpoint.backlog.empty or len(body) > endpoint.settings.max_body_bytes:
             return None
-        examples = served.reader.read_inline(media_type, body)
+        examples = served.reader.read_inline(media_type, request.headers[b"content-type"], body)
         if examples is None or len(examples) > served.predictor.most_inline:
             return None
         predicted = served.predictor.answer(examples)
-        return Answer(predicted.body, afterwards=self._shadowed(served, examples, predicted))
+        return Answer(predicted.body, afterwards=self._afterwards(served, examples, predicted))
 
-    async def _predicted(self, served: Served, examples: Pixels) -> Predicted:
+    async def _decoded(self, read: Callable[[], Examples]) -> Examples:
+        seconds = self._endpoint.settings.request_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._endpoint.pools.decoding.run(read)
+        except TimeoutError:
+            raise Shed("deadline", f"the inputs were not read within {seconds:g} s; try again later") from None
+
+    async def _predicted(self, served: Served, examples: Examples) -> Predicted:
         endpoint, predictor = self._endpoint, served.predictor
         if len(examples) <= predictor.most_inline and endpoint.backlog.empty:
             return predictor.answer(examples)
         seconds = served.model.session.estimate(len(examples))
         return await endpoint.backlog.run(seconds, partial(predictor.answer, examples))
 
-    def _shadowed(self, served: Served, examples: Pixels, predicted: Predicted) -> Callable[[], None] | None:
-        shadow = self._endpoint.shadow
-        if shadow.predictor is None:
+    def _afterwards(self, served: Served, examples: Examples, predicted: Predicted) -> Callable[[], None] | None:
+        """What is to be done with a request when its answer is sent, if anything."""
+        shadow, keeper = self._endpoint.shadow, self._endpoint.keeper
+        if shadow.predictor is None and not keeper.wanted:
             return None
-        return partial(shadow.follow, Answered(served.version, examples, predicted.labelled))
+
+        def afterwards() -> None:
+            shadow.follow(Answered(served.version, examples, predicted.labelled))
+            if keeper.wanted:
+                keeper.keep(served.version.model, served.version.number, examples, predicted.receipts)
+
+        return afterwards
 
     async def feedback(self, request: Request) -> Answer:
         endpoint = self._endpoint

@@ -32,6 +32,7 @@ def serve(settings: Settings, model: str, host: str, port: int, workers: int) ->
     reference = Reference.parse(model)
     if workers < 1:
         raise InvalidInput("workers", f"{workers} is not accepted; accepted: 1 or more")
+    _check_bentoml()
     address = _check_address(host, port)
     with signals.repeated(), tempfile.TemporaryDirectory(prefix="tailorbird-serve-") as home:
         version = _enter(settings, reference, Path(home))
@@ -43,14 +44,21 @@ def serve(settings: Settings, model: str, host: str, port: int, workers: int) ->
         raise Unavailable(announcement.problem)
 
 
+def _check_bentoml() -> None:
+    path = os.environ.get("BENTOML_CONFIG")
+    if path and not Path(path).is_file():
+        raise InvalidInput("BENTOML_CONFIG", f"names {path}, which is no file; accepted: a file, or none set")
+
+
 def _check_address(host: str, port: int) -> str:
-    """The IP address of `host`; raises InvalidInput where nothing can listen there."""
+    """The IP address of `host`; raises InvalidInput where nothing can listen there, by the variable that it is from."""
     if not 1 <= port <= 65_535:
         raise InvalidInput("port", f"{port} is not accepted; accepted: 1 to 65535")
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except socket.gaierror as error:
-        raise InvalidInput("host", f"{host!r} is not known: {error.strerror}") from None
+        field = "HOST, the environment variable," if os.environ.get("HOST") == host else "host"
+        raise InvalidInput(field, f"{host!r} is not known: {error.strerror}") from None
     try:
         with socket.socket(family, kind, protocol) as trial:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -5,9 +5,11 @@ too, be it that a request is on its way in one of them.
 """
 
 import asyncio
+import ctypes
 import os
 import signal
 import socket
+import struct
 from contextlib import suppress
 from types import FrameType
 
@@ -16,6 +18,9 @@ import uvicorn
 from serving import protocol
 from serving.endpoint import Endpoint
 
+SO_ATTACH_FILTER = 26
+DROP = struct.pack("HBBI", 0x06, 0, 0, 0)
+"""A classic BPF program of one instruction: return 0 bytes of every packet."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -30,6 +35,9 @@ class Stop:
         if self._server is not None:
             for number in SIGNALS:
                 signal.signal(number, self._hear)
+            if self._server.should_exit:  # the signal came while the model was loaded
+                self._server.should_exit = False
+                self._hear(signal.SIGINT, None)
 
     async def watch(self) -> None:
         """Close connections that take too long, until cancelled."""
@@ -73,6 +81,7 @@ def _last_connections(listening: socket.socket) -> list[socket.socket]:
     """
     connections = []
     with listening:
+        _let_nothing_in(listening)
         listening.setblocking(False)
         with suppress(OSError):  # nobody waits, or another worker was first to shut it
             while True:
@@ -80,3 +89,11 @@ def _last_connections(listening: socket.socket) -> list[socket.socket]:
         with suppress(OSError):
             listening.shutdown(socket.SHUT_RDWR)
     return connections
+
+
+def _let_nothing_in(listening: socket.socket) -> None:
+    """Drop what comes to the socket, but not to its connections: whoever came between the last `accept` and the end
+    would believe to be connected. Where there is no such filter (it is Linux's), that remains possible."""
+    program = ctypes.create_string_buffer(DROP, len(DROP))
+    with suppress(OSError):
+        listening.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", 1, ctypes.addressof(program)))

@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     max_pixels: int = Field(16_000_000, ge=1, description="largest image, width times height, that serving decodes")
     max_rows: int = Field(10_000, ge=1, description="most images or rows that serving takes in one request")
     max_queue: int = Field(64, ge=1, description="most requests that wait in one worker; others are answered 503")
+    keep_inputs: int = Field(0, ge=0, description="most examples of a model that serving keeps; 0 keeps none")
+    keep_days: float = Field(30, gt=0, le=36_500, description="how long serving keeps an example")
     receive_seconds: float = Field(30, gt=0, le=3_600, description="how long a request may take to arrive")
     request_seconds: float = Field(30, gt=0, le=3_600, description="how long answering a request may take")
     keep_alive_seconds: float = Field(75, gt=0, le=86_400, description="how long serving keeps an idle connection")

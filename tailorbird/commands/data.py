@@ -8,9 +8,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tailorbird import settings, terminal
+from registry import inputs
+from registry.core import Registry
+from tailorbird import kept, settings, terminal
 from tailorbird.commands.options import AsJson, print_json, write_out
 from tailorbird.errors import InvalidInput
+from tailorbird.settings import Settings
 from training import config, datasets
 from training.config import CODE, IMAGES, TABLE, Published
 from training.datasets import Dataset
@@ -21,13 +24,16 @@ def data(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME|PATH",
+            metavar="NAME|PATH|feedback:NAME",
             help="A published set, package.module:name, or a folder or archive of images, or a CSV or Parquet table.",
             show_default=False,
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Write a contact sheet, of a table a scatter matrix (PNG), here.")
+        Path | None,
+        typer.Option(
+            help="Write a contact sheet, of a table a scatter matrix (PNG), of feedback:NAME a data set, here."
+        ),
     ] = None,
     label: Annotated[
         list[str] | None, typer.Option(help="Column of a table that is predicted; several for several labels.")
@@ -39,6 +45,9 @@ def data(
         bool | None, typer.Option("--colour/--grey", help="Bring all images to colour, or to grey.")
     ] = None,
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out images that cannot be read.")] = False,
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Of feedback:NAME: delete every input that was kept for this model.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Get a data set, downloading or decoding what is missing, and describe it.
@@ -46,6 +55,9 @@ def data(
     Example: tailorbird data fashion_mnist --out sheet.png
     """
     here = settings.load()
+    if name.startswith(kept.PREFIX):
+        _feedback(here, name.removeprefix(kept.PREFIX), out, forget=forget, as_json=as_json)
+        return
     options = {"label": _labels(label), "size": _size(size), "colour": colour, "skip_broken": skip_broken}
     given = {key: value for key, value in options.items() if value is not None}
     wanted = config.parse(config.DataConfig, {**_source(name, here.data), **given}, f"{name}: ")
@@ -56,6 +68,21 @@ def data(
         print_json(dataset.record())
     else:
         _show(dataset, out, terminal.console())
+
+
+def _feedback(here: Settings, model: str, out: Path | None, *, forget: bool, as_json: bool) -> None:
+    """Write, or delete, what an endpoint kept."""
+    if forget == (out is not None):
+        raise InvalidInput("feedback:NAME", "needs --out DIR, to write a data set there, or --forget, to delete it")
+    with Registry(here) as registry:
+        counts = {"deleted": inputs.forget(registry, model)} if out is None else kept.write(registry, model, out)
+    if as_json:
+        print_json(counts)
+        return
+    for label, count in counts.items():
+        print(f"{label}: {count}")
+    if out is not None:
+        print(f"data set: {out} (for training and validation; people chose which labels came back)")
 
 
 def _source(name: str, folder: Path) -> dict[str, Any]:

@@ -47,7 +47,10 @@ SERVE = (
 
 @dataclass(frozen=True)
 class Toy:
-    """A linear classifier of uint8 images, as its package and as the numpy that it must agree with."""
+    """A linear classifier of uint8 images, or of the rows of a table, where `shape` is how many columns there are.
+
+    It is there as its package and as the numpy that the package must agree with.
+    """
 
     shape: tuple[int, ...]
     classes: tuple[str, ...]
@@ -59,8 +62,12 @@ class Toy:
         weights = np.random.default_rng(seed).normal(0, 0.3, (int(np.prod(shape)), outputs)).astype(np.float32)
         return cls(shape, tuple(classes), weights)
 
-    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        logits = (pixels.reshape(len(pixels), -1) / 255) @ self.weights / TEMPERATURE
+    @property
+    def scale(self) -> int:
+        return 1 if len(self.shape) == 1 else 255
+
+    def probabilities(self, examples: np.ndarray) -> np.ndarray:
+        logits = (examples.reshape(len(examples), -1) / self.scale) @ self.weights / TEMPERATURE
         if len(self.classes) == 2:
             positive = 1 / (1 + np.exp(-logits))
             return np.concatenate((1 - positive, positive), axis=1)
@@ -73,7 +80,7 @@ class Toy:
 
         last = "Sigmoid" if len(self.classes) == 2 else "Softmax"
         nodes = [
-            helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
+            helper.make_node("Cast", ["inputs"], ["floats"], to=TensorProto.FLOAT),
             helper.make_node("Reshape", ["floats", "flat"], ["rows"]),
             helper.make_node("Div", ["rows", "scale"], ["scaled"]),
             helper.make_node("MatMul", ["scaled", "weights"], ["logits"]),
@@ -82,11 +89,12 @@ class Toy:
         ]
         constants = [
             constant("flat", [-1, len(self.weights)], np.int64),
-            constant("scale", 255),
+            constant("scale", self.scale),
             constant("weights", self.weights),
             constant("temperature", TEMPERATURE),
         ]
-        taken = helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", *self.shape])
+        kind = TensorProto.UINT8 if self.scale == 255 else TensorProto.DOUBLE
+        taken = helper.make_tensor_value_info("inputs", kind, ["n", *self.shape])
         given = [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", self.weights.shape[1]])
             for name in ("logits", "probabilities")
@@ -98,13 +106,13 @@ class Toy:
 
     def files(self) -> dict[str, bytes]:
         signature = {
-            "kind": "image",
+            "kind": "image" if self.scale == 255 else "table",
             "shape": self.shape,
-            "dtype": "uint8",
+            "dtype": "uint8" if self.scale == 255 else "float64",
             "classes": self.classes,
             "objective": "binary" if len(self.classes) == 2 else "multiclass",
             "temperature": TEMPERATURE,
-            "columns": None,
+            "columns": None if self.scale == 255 else [f"column {place}" for place in range(self.shape[0])],
         }
         heldout, confusion = self.heldout()
         baseline = {

@@ -147,6 +147,18 @@ def test_refuses_before_it_starts(settings, free_port, arguments, error, told):
     assert told in str(caught.value)
 
 
+def test_a_host_that_conda_sets_is_told_by_its_variable(settings, free_port, monkeypatch):
+    monkeypatch.setenv("HOST", "x86_64-conda-linux-gnu")
+    with pytest.raises(InvalidInput, match=r"^HOST, the environment variable,: 'x86_64-conda-linux-gnu' is not known"):
+        serve(settings, "demo", "x86_64-conda-linux-gnu", free_port(), 1)
+
+
+def test_a_configuration_of_bentoml_that_is_not_there(settings, free_port, monkeypatch, tmp_path):
+    monkeypatch.setenv("BENTOML_CONFIG", str(tmp_path / "none.yaml"))
+    with pytest.raises(InvalidInput, match=r"^BENTOML_CONFIG: names .*none\.yaml, which is no file"):
+        serve(settings, "demo", "127.0.0.1", free_port(), 1)
+
+
 def test_a_port_that_is_taken(settings, server):
     port = urlsplit(server.url).port
     with pytest.raises(InvalidInput, match=f"port: {port} is taken at localhost"):

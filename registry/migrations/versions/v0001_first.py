@@ -27,7 +27,7 @@ MOVES = {
 }
 ROLES = {
     "migrator": {},
-    "serving": {"feedback": "INSERT"},
+    "serving": {"feedback": "INSERT", "inputs": "SELECT, INSERT, DELETE"},  # people's own data: nobody else reads it
     "sweep": {
         "models": "INSERT, UPDATE (last_number)",
         "versions": "INSERT",

@@ -53,7 +53,9 @@ class Load:
                 self._over.wait(0.01)
                 continue
             try:
+                phase = "sending"
                 connection.request("POST", "/predict", BODY, HEADERS)
+                phase = "waiting"
                 response = connection.getresponse()
                 content = json.loads(response.read())
                 with self._lock:
@@ -61,5 +63,5 @@ class Load:
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
                 with self._lock:
-                    self.lost.append(repr(error))
+                    self.lost.append(f"{phase}: {error!r}")
         connection.close()

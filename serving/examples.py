@@ -1,0 +1,8 @@
+"""What a model is asked about."""
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+Examples = NDArray[Any]
+"""Images [N, height, width] or [N, height, width, 3] of uint8, or rows [N, columns] of floats."""

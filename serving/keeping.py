@@ -1,0 +1,68 @@
+"""Keeps the inputs of answered requests for a while, where the settings say so: to learn from them when labels come."""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import islice
+
+from registry import inputs
+from registry.core import Registry
+from registry.inputs import Input
+from serving import receipts
+from serving.examples import Examples
+from serving.metrics import Metrics
+from serving.pools import Pool
+from tailorbird.errors import TailorbirdError
+
+logger = logging.getLogger(__name__)
+
+MOST_WAITING = 1_000
+"""Examples that wait for the database; more are dropped."""
+GROUP = 200
+"""Examples of one transaction."""
+
+
+class Keeper:
+    """Writes inputs in a thread of its own, which no answer waits for; `most` of them, for `days`."""
+
+    def __init__(
+        self, registry: Callable[[], Registry], metrics: Metrics, pool: Pool, *, most: int, days: float
+    ) -> None:
+        self._registry = registry
+        self._metrics = metrics
+        self._pool = pool
+        self._most = most
+        self._days = days
+        self._waiting: deque[Input] = deque()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is kept."""
+        return self._most > 0
+
+    def keep(self, model: str, version: int, examples: Examples, texts: Sequence[str]) -> None:
+        """Keep examples [N, …] by their N receipts, or drop them where too many wait."""
+        if len(self._waiting) + len(texts) > MOST_WAITING:
+            self._count("dropped", len(texts))
+            return
+        for text, example in zip(texts, examples, strict=True):
+            self._waiting.append(Input(receipts.identify(text), model, version, example.tobytes()))
+        self._pool.submit(self._write)
+
+    def _write(self) -> None:
+        while group := list(islice(self._waiting, min(GROUP, self._most))):
+            self._commit(group)
+            for _ in group:
+                self._waiting.popleft()
+
+    def _commit(self, group: list[Input]) -> None:
+        try:
+            inputs.keep(self._registry(), group, self._most, self._days)
+        except TailorbirdError as error:
+            logger.error("%d inputs were not kept: %s", len(group), error)
+            self._count("dropped", len(group))
+        else:
+            self._count("kept", len(group))
+
+    def _count(self, outcome: str, examples: int) -> None:
+        self._metrics.inputs.labels(outcome).inc(examples)

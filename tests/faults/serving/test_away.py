@@ -1,0 +1,120 @@
+"""Registry, database and store refuse, hang, are slow or talk nonsense: what is served is served on (promise 4)."""
+
+import shutil
+import socket
+import threading
+import time
+
+import pytest
+
+from tailorbird.settings import Settings
+from tests.faults.serving.load import Load
+from tests.faults.serving.test_swaps import served, swap, wait_for
+
+KEY = {"TAILORBIRD_RECEIPT_KEY": "sixteen letters!"}
+
+
+@pytest.fixture
+def own(tmp_path, register, toy) -> Settings:
+    settings = Settings(_env_file=None, home=tmp_path / "home")
+    register(settings, "demo", toy.files())
+    register(settings, "demo", toy.files(), alias=None)
+    return settings
+
+
+class Silent:
+    """A server that takes connections, in the place of PostgreSQL, and answers with nothing, nonsense or an end."""
+
+    def __init__(self, answer):
+        self._answer = answer
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._kept = []
+        self.port = self._listening.getsockname()[1]
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self):
+        while True:
+            try:
+                connection, _ = self._listening.accept()
+            except OSError:
+                return
+            if self._answer is None:
+                self._kept.append(connection)
+            else:
+                connection.sendall(self._answer)
+                connection.close()
+
+    def close(self):
+        self._listening.close()
+
+
+def ready(server) -> dict:
+    return server.client.get("/readyz").json()
+
+
+@pytest.mark.parametrize("answer", [None, b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"], ids=["silent", "ends", "nonsense"])
+def test_a_start_with_a_database_that_is_none(start, own, answer):
+    """What was served last is in the cache; predictions are answered, and labels are asked for again later."""
+    start(own, **KEY).wait().stop()
+    shutil.rmtree(own.home / "storage")
+    database = Silent(answer)
+    url = f"postgresql+psycopg://ada@127.0.0.1:{database.port}/birds"
+    server = start(own, **KEY, TAILORBIRD_DATABASE_URL=url, TAILORBIRD_CACHE_DIR=str(own.cache)).wait()
+    content = ready(server)
+    assert (content["status"], content["version"]) == ("stale", 1)
+    assert content["since"]
+    assert content["problem"]
+    prediction = server.client.post("/predict", json={"inputs": [[[0] * 28] * 28]}).json()["predictions"][0]
+    asked = time.monotonic()
+    label = {"receipt": prediction["receipt"], "label": prediction["label"]}
+    response = server.client.post("/feedback", json={"labels": [label]})
+    assert (response.status_code, response.headers["retry-after"]) == (503, "5")
+    assert time.monotonic() - asked < 15
+    assert server.client.get("/model").json()["version"] == 1
+    assert server.stop() == 0
+    database.close()
+
+
+def test_without_a_cache_it_says_why(start, own):
+    (own.home / "tailorbird.db").unlink()
+    (own.home / "tailorbird.db").mkdir()
+    server = start(own, **KEY)
+    assert server.process.wait(30) == 1
+    assert "error: the database" in server.output()
+    assert "Traceback" not in server.output()
+
+
+def test_all_goes_away_under_load_and_comes_back(start, own):
+    server = start(own, workers=2, **KEY).wait()
+    database, store = own.home / "tailorbird.db", own.home / "storage"
+    with Load(server.url) as load:
+        for path in (database, store):
+            path.rename(path.with_suffix(".away"))
+        database.mkdir()
+        wait_for(lambda: ready(server)["status"] == "stale")
+        seen = load.total
+        wait_for(lambda: load.total > seen + 50)
+        database.rmdir()
+        for path in (database, store):
+            path.with_suffix(".away").rename(path)
+        wait_for(lambda: ready(server)["status"] == "ready")
+        swap(own, 2)
+        wait_for(lambda: served(server) == {2})
+    assert load.lost == []
+    assert {status for status, _ in load.answers} == {200}
+    assert server.stop() == 0
+
+
+def test_a_version_whose_files_are_damaged_is_told_and_never_served(start, own, register, toy):
+    register(own, "demo", toy.make(seed=5).files(), alias=None)
+    server = start(own, **KEY).wait()
+    swap(own, 3)
+    for blob in own.home.rglob("storage/**/blobs/*/*"):
+        if b"MatMul" in blob.read_bytes():
+            blob.write_bytes(blob.read_bytes().replace(b"MatMul", b"MatMux"))
+    shutil.rmtree(own.cache)
+    wait_for(lambda: ready(server).get("failed") or served(server) == {3})
+    if "failed" in ready(server):  # else it was fetched before it was damaged
+        assert served(server) == {1}
+        assert "model.onnx" in ready(server)["failed"][0]["problem"]
+    assert server.stop() == 0

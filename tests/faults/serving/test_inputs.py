@@ -1,0 +1,305 @@
+"""Wrong inputs against real servers, one of images and one of a table: the right 4xx, never a 200 or a 500."""
+
+import io
+import json
+import socket
+import struct
+import time
+import zlib
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tailorbird.settings import Settings
+
+JSON, OCTETS, PNG = "application/json", "application/octet-stream", "image/png"
+GOOD = [[0] * 28] * 28
+COLUMNS = [f"column {place}" for place in range(3)]
+LIMIT = 2**20
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory, register, toy, start):
+    settings = Settings(_env_file=None, home=tmp_path_factory.mktemp("home"))
+    register(settings, "demo", toy.files())
+    register(settings, "table", toy.make(shape=(3,), classes=("a", "b", "c")).files())
+    limits = {"TAILORBIRD_MAX_BODY_BYTES": str(LIMIT), "TAILORBIRD_RECEIVE_SECONDS": "1", "TAILORBIRD_MAX_ROWS": "50"}
+    both = [start(settings, model, **limits) for model in ("demo", "table")]
+    return {model: server.wait() for model, server in zip(("demo", "table"), both, strict=True)}
+
+
+def of(inputs) -> bytes:
+    return json.dumps({"inputs": inputs}).encode()
+
+
+def changed(value, row=3, column=4) -> bytes:
+    image = [list(line) for line in GOOD]
+    image[row][column] = value
+    return of([image])
+
+
+def picture(mode="L", size=(28, 28), kind="PNG", **options) -> bytes:
+    file = io.BytesIO()
+    Image.new(mode, size, 0).save(file, kind, **options)
+    return file.getvalue()
+
+
+def bomb(width=60_000, height=60_000) -> bytes:
+    """A PNG of some hundred bytes that says it has 3.6 thousand million pixels."""
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+    )
+
+
+def form(*contents, end=b"--b--\r\n") -> bytes:
+    head = b'--b\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n'
+    return b"".join(head + content + b"\r\n" for content in contents) + end
+
+
+FORM = "multipart/form-data; boundary=b"
+IMAGES = {
+    "nothing": (JSON, b"", 400),
+    "half a document": (JSON, b'{"inputs": [', 400),
+    "two documents": (JSON, of([GOOD]) + b"{}", 400),
+    "bad UTF-8": (JSON, b'{"inputs": ["\xff"]}', 400),
+    "a byte order mark": (JSON, b"\xef\xbb\xbf" + of([GOOD]), 400),
+    "UTF-16": (JSON, of([GOOD]).decode().encode("utf-16"), 400),
+    "NaN": (JSON, changed(float("nan")), 400),
+    "infinity": (JSON, changed(float("inf")), 400),
+    "a lone surrogate": (JSON, b'{"inputs": ["\\ud800"]}', 400),
+    "a key twice": (JSON, b'{"inputs": [1], "inputs": [2]}', 400),
+    "a key twice deep inside": (JSON, b'{"inputs": [{"a": 1, "a": 2}]}', 400),
+    "deep nesting": (JSON, b'{"inputs": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", 400),
+    "deep nesting of objects": (JSON, b'{"a":' * 900 + b"1" + b"}" * 900, 422),
+    "a list": (JSON, b"[]", 422),
+    "null": (JSON, b"null", 422),
+    "another key": (JSON, b'{"instances": [1]}', 422),
+    "one key more": (JSON, json.dumps({"inputs": [GOOD], "more": 1}).encode(), 422),
+    "no image": (JSON, of([]), 422),
+    "null for images": (JSON, of(None), 422),
+    "an object for images": (JSON, of({}), 422),
+    "a flat image": (JSON, of([[0] * 784]), 422),
+    "one image without its list": (JSON, of(GOOD), 422),
+    "ragged": (JSON, of([[*GOOD[:-1], [0] * 27]]), 422),
+    "a row too few": (JSON, of([GOOD[:-1]]), 422),
+    "colour": (JSON, of([[[[0] * 3] * 28] * 28]), 422),
+    "an image of objects": (JSON, of([[{}] * 28]), 422),
+    "an image of strings": (JSON, of([["0" * 28] * 28]), 422),
+    "a string in it": (JSON, changed("0"), 422),
+    "a boolean in it": (JSON, changed(True), 422),
+    "null in it": (JSON, changed(None), 422),
+    "a fraction in it": (JSON, changed(0.5), 422),
+    "a whole number as a fraction": (JSON, changed(1.0), 422),
+    "below the range": (JSON, changed(-1), 422),
+    "above the range": (JSON, changed(256), 422),
+    "far above the range": (JSON, changed(2**70), 422),
+    "a URL": (JSON, of(["http://127.0.0.1:1/x.png"]), 422),
+    "a path": (JSON, of(["/etc/passwd"]), 422),
+    "base64": (JSON, of(["iVBORw0KGgo="]), 422),
+    "too many images": (JSON, of([GOOD] * 51), 413),
+    "a body that is too large": (JSON, b" " * (LIMIT + 1), 413),
+    "no content type": ("", of([GOOD]), 415),
+    "text": ("text/plain", of([GOOD]), 415),
+    "a GIF": ("image/gif", picture(kind="GIF"), 415),
+    "JSON that says it is a PNG": (PNG, of([GOOD]), 400),
+    "a PNG that says it is JSON": (JSON, picture(), 400),
+    "a GIF that says it is a PNG": (PNG, picture(kind="GIF"), 400),
+    "a TIFF that says it is a PNG": (PNG, picture(kind="TIFF"), 400),
+    "an SVG": (PNG, b"<svg xmlns='http://www.w3.org/2000/svg'/>", 400),
+    "a picture cut off": (PNG, picture()[:-20], 400),
+    "a JPEG cut off": ("image/jpeg", picture("RGB", (300, 300), "JPEG")[:200], 400),
+    "the head of a picture": (PNG, picture()[:20], 400),
+    "a picture of nothing": (PNG, b"", 400),
+    "a bomb": (PNG, bomb(), 413),
+    "a bomb of another size": (PNG, bomb(5000, 5000), 413),
+    "octets too few": (OCTETS, bytes(783), 422),
+    "no octets": (OCTETS, b"", 422),
+    "octets of too many images": (OCTETS, bytes(784 * 51), 413),
+    "a form without its boundary": ("multipart/form-data", form(picture()), 400),
+    "a form that ends too early": (FORM, form(picture(), end=b""), 400),
+    "no form": (FORM, b"no form", 400),
+    "a form without files": (FORM, b'--b\r\nContent-Disposition: form-data; name="f"\r\n\r\n1\r\n--b--\r\n', 422),
+    "a form with a wrong file": (FORM, form(picture(), b"no picture"), 400),
+    "a form with a bomb": (FORM, form(bomb()), 413),
+    "a form of too many files": (FORM, form(*[picture()] * 51), 413),
+}
+TABLE = {
+    "a missing column": (JSON, of([dict.fromkeys(COLUMNS[:2], 1)]), 422),
+    "an extra column": (JSON, of([dict.fromkeys([*COLUMNS, "more"], 1)]), 422),
+    "an unseen column": (JSON, of([dict.fromkeys([*COLUMNS[:2], "other"], 1)]), 422),
+    "NaN": (JSON, of([[1, 2, float("nan")]]), 400),
+    "a text": (JSON, of([dict.fromkeys(COLUMNS, "1")]), 422),
+    "null": (JSON, of([[1, 2, None]]), 422),
+    "a boolean": (JSON, of([[1, 2, True]]), 422),
+    "too few values": (JSON, of([[1, 2]]), 422),
+    "a number beyond all": (JSON, b'{"inputs": [[1, 2, 1e999]]}', 400),
+    "numbers that the model cannot bear": (JSON, of([[1e300, -1e300, 1e300]]), 422),
+    "octets of NaN": (OCTETS, np.full(3, np.nan).tobytes(), 422),
+    "octets of infinity": (OCTETS, np.full(3, np.inf).tobytes(), 422),
+    "octets cut off": (OCTETS, bytes(20), 422),
+    "a picture": (PNG, picture(), 415),
+    "a form": (FORM, form(picture()), 415),
+}
+CASES = [("demo", name) for name in IMAGES] + [("table", name) for name in TABLE]
+
+
+@pytest.mark.parametrize(("model", "name"), CASES)
+def test_wrong_inputs_get_the_right_answer(servers, model, name):
+    server = servers[model]
+    media_type, body, status = (IMAGES if model == "demo" else TABLE)[name]
+    response = server.client.post("/predict", content=body, headers={"Content-Type": media_type} if media_type else {})
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["instance"] == response.headers["x-request-id"]
+    assert " at 0x" not in response.text
+    assert server.client.get("/readyz").status_code == 200
+
+
+RIGHT = {
+    "16 bits": (PNG, picture("I;16")),
+    "alpha": (PNG, picture("RGBA", (40, 30))),
+    "a palette": (PNG, picture("P")),
+    "CMYK": ("image/jpeg", picture("CMYK", (40, 30), "JPEG")),
+    "a WebP that says it is a PNG": (PNG, picture("RGB", (40, 30), "WEBP")),
+    "several files": (FORM, form(picture(), picture("RGB", (60, 20), "JPEG"))),
+    "octets": (OCTETS, bytes(784 * 2)),
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_unusual_inputs_are_taken(servers, name):
+    media_type, body = RIGHT[name]
+    response = servers["demo"].client.post("/predict", content=body, headers={"Content-Type": media_type})
+    assert response.status_code == 200, response.text
+
+
+def test_a_table_is_answered_the_same_in_all_forms(servers, toy):
+    rows = np.random.default_rng(0).normal(size=(4, 3))
+    expected = toy.make(shape=(3,), classes=("a", "b", "c")).probabilities(rows).argmax(axis=1).tolist()
+    objects = [dict(zip(COLUMNS, row, strict=True)) for row in rows.tolist()]
+    for media_type, body in ((JSON, of(rows.tolist())), (JSON, of(objects)), (OCTETS, rows.astype("<f8").tobytes())):
+        response = servers["table"].client.post("/predict", content=body, headers={"Content-Type": media_type})
+        assert [prediction["index"] for prediction in response.json()["predictions"]] == expected
+
+
+def exchange(server, *parts, pause=0.0) -> bytes:
+    """All that comes back for bytes that are sent in pieces, until the server closes."""
+    address = urlsplit(server.url)
+    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+        received = b""
+        try:
+            for part in parts:
+                connection.sendall(part)
+                time.sleep(pause)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        try:
+            while chunk := connection.recv(65_536):
+                received += chunk
+        except ConnectionResetError:
+            pass
+    return received
+
+
+def head(body=b"", *lines: bytes) -> bytes:
+    start = [
+        b"POST /predict HTTP/1.1",
+        b"Host: x",
+        b"Content-Type: application/json",
+        b"Content-Length: %d" % len(body),
+    ]
+    return b"\r\n".join([*start, *lines, b"", b""])
+
+
+BODY = of([GOOD])
+BROKEN = {
+    "no HTTP": ([b"\0\1\2\3\r\n\r\n"], b"400"),
+    "TLS": ([b"\x16\x03\x01\x02\x00\x01\x00"], b"400"),
+    "two lengths": ([b"POST /predict HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"], b"400"),
+    "a length and chunks": (
+        [b"POST /predict HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"],
+        b"400",
+    ),
+    "a broken chunk": (
+        [b"POST /feedback HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", b"xyz\r\n"],
+        b"4",
+    ),
+    "8 MB of head": ([b"GET /livez HTTP/1.1\r\nX: ", *[b"a" * 4096] * 2048], b"431"),
+    "many lines of head": ([b"GET /livez HTTP/1.1\r\n", *[b"X-A: b\r\n" * 500] * 100], b"431"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_no_request(servers, name):
+    parts, status = BROKEN[name]
+    received = exchange(servers["demo"], *parts)
+    if received:  # the rest of what was sent may have reset the connection first
+        assert received.startswith(b"HTTP/1.1 " + status), received
+        assert b"application/problem+json" in received
+        assert b"x-request-id: " in received
+    assert servers["demo"].client.get("/livez").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [b"POST /predict HTTP/1.1\r\n", *[b"X"] * 8],
+        [head(BODY), *[b" "] * 8],
+        [head(b" " * 100_000), *[b" "] * 8],
+        [head(BODY, b"Expect: 100-continue"), *[b" "] * 8],
+    ],
+    ids=["head", "small body", "large body", "body that is asked for"],
+)
+def test_what_comes_too_slowly(servers, parts):
+    received = exchange(servers["demo"], *parts, pause=0.3).removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
+    assert received.startswith(b"HTTP/1.1 408 "), received
+    assert b"application/problem+json" in received
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_a_body_with_the_offer_of_h2c_is_read(servers, pieces):
+    """As the JDK's client sends it."""
+    lines = (
+        b"Connection: Upgrade, HTTP2-Settings",
+        b"Upgrade: h2c",
+        b"HTTP2-Settings: AAEAAEAAAAIAAAAB",
+    )
+    whole = [head(BODY, *lines), BODY] if pieces == 2 else [head(BODY, *lines) + BODY]
+    received = exchange(servers["demo"], *whole, head(BODY, b"Connection: close") + BODY, pause=0.05)
+    assert received.count(b"HTTP/1.1 200 OK") == 2
+
+
+def test_requests_that_never_end_do_not_silence_it(servers):
+    """More of them than a process usually may have files open."""
+    address = urlsplit(servers["demo"].url)
+    connections = []
+    try:
+        for _ in range(300):
+            connection = socket.create_connection((address.hostname, address.port), timeout=10)
+            connection.sendall(b"POST /predict HTTP/1.1\r\nX: ")
+            connections.append(connection)
+        asked = time.monotonic()
+        assert servers["demo"].client.get("/livez").status_code == 200
+        assert time.monotonic() - asked < 2
+    finally:
+        for connection in connections:
+            connection.close()
+
+
+def test_a_line_feed_in_the_path_is_another_path(servers):
+    def others() -> float:
+        lines = servers["demo"].client.get("/metrics").text.splitlines()
+        name = 'tailorbird_request_duration_seconds_count{code="404",route="other"}'
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
+
+    before = others()
+    response = servers["demo"].client.post("/predict%0a", content=BODY, headers={"Content-Type": JSON})
+    assert response.status_code == 404
+    assert others() == before + 1
