@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.workers import answer
-from registry import aliases, evidence, gates, versions
+from registry import aliases, gates, verification, versions
 from registry.core import Registry
 from registry.evidence import Evidence
 from registry.policy import Policy
@@ -52,7 +52,7 @@ class Ours:
         assert len(versions.page(self.registry, model)) == versions.PAGE
 
     def verify(self, number: int) -> None:
-        assert not versions.verify(self.registry, versions.resolve(self.registry, f"bench:{number}"))
+        assert not verification.verify(self.registry, versions.resolve(self.registry, f"bench:{number}"))
 
     def judge(self, _: Any) -> None:
         """The part of a promotion that is arithmetic alone."""
@@ -61,7 +61,7 @@ class Ours:
     @cached_property
     def _pair(self) -> tuple[Evidence, Evidence]:
         found = [versions.resolve(self.registry, f"bench:{number}") for number in (1, 2)]
-        first, second = (evidence.of(self.registry.blobs, version, []) for version in found)
+        first, second = (verification.read(self.registry, version) for version in found)
         return first, second
 
 

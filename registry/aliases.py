@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from registry import evidence, gates, history, holds, names, schema, versions, webhooks
+from registry import gates, history, holds, names, schema, verification, versions, webhooks
 from registry.core import Registry
 from registry.gates import Verdict
 from registry.history import Move
@@ -38,8 +38,8 @@ def promote(registry: Registry, asked: Promotion) -> Move:
     rules = policy.load(registry.settings.gates).of(asked.model, asked.alias)
     while True:
         candidate, holder = _compared(registry, asked)
-        mine = versions.examined(registry, candidate)
-        theirs = evidence.of(registry.blobs, holder, []) if holder else None
+        mine = verification.examined(registry, candidate)
+        theirs = verification.read(registry, holder) if holder else None
         verdict = gates.judge(mine, theirs, rules, _judged_before(registry, candidate, gates.split(mine)))
         number = holder.number if holder else None
         may = verdict.passed or (asked.force and verdict.intact)
@@ -62,7 +62,7 @@ def rollback(registry: Registry, asked: Rollback) -> Move:
             if not before:
                 history.check_model(connection, asked.model)
         target = _target(registry, asked, before)
-        verdict = gates.verify(versions.examined(registry, target))
+        verdict = gates.verify(verification.examined(registry, target))
         moved = _decide(registry, asked, _Judged(target, holder, verdict, {}, verdict.passed))
         if moved is not None:
             webhooks.tell(registry)

@@ -3,18 +3,16 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from registry import packages
 from registry.storage.blobs import BlobStore
+from registry.versions import Version
 from tailorbird.errors import Corrupt
 from tailorbird.package.baseline import Baseline
 from tailorbird.package.heldout import Heldout
+from tailorbird.package.manifest import Manifest
 from tailorbird.package.measurements import Measurements
 from tailorbird.package.signature import Signature
-
-if TYPE_CHECKING:
-    from registry.versions import Version
 
 
 @dataclass(frozen=True)
@@ -42,40 +40,39 @@ class Evidence:
         return self.signature.classes if self.signature else ()
 
 
-def of(blobs: BlobStore, version: "Version", problems: Iterable[str]) -> Evidence:
-    """The evidence of a stored version; `problems` is what a check of its files against their sums found.
+def read(blobs: BlobStore, version: Version, manifest: Manifest) -> Evidence:
+    """The evidence of a stored version.
 
-    A file that cannot be read for what it should be is one problem more, and so is a figure that the package's own
-    answers deny: nothing is raised for it, so that a damaged candidate gets its verdict, and a damaged champion can be
+    A file that cannot be read for what it should be is a problem, and so is a figure that the package's own answers
+    deny: nothing is raised for it, so that a damaged candidate gets its verdict, and a damaged champion can be
     replaced.
     """
-    problems = tuple(problems)
-    if not problems:
-        try:
-            return _read(blobs, version)
-        except Corrupt as error:
-            problems = (str(error),)
-    return Evidence(version.model, version.number, version.evidence, problems=problems)
+    try:
+        return _read(blobs, version, manifest)
+    except Corrupt as error:
+        return unreadable(version, [str(error)])
 
 
-def _read(blobs: BlobStore, version: "Version") -> Evidence:
+def unreadable(version: Version, problems: Iterable[str]) -> Evidence:
+    """What is left of a version whose files are not what was registered."""
+    return Evidence(version.model, version.number, version.evidence, problems=tuple(problems))
+
+
+def _read(blobs: BlobStore, version: Version, manifest: Manifest) -> Evidence:
     from registry import claims  # and numpy with it, which nothing but a judgement needs
 
-    files = packages.manifest(blobs, version.manifest).files
+    def content(name: str) -> bytes:
+        return packages.content(blobs, manifest, name)
 
-    def contents(name: str) -> bytes:
-        with packages.named(name):
-            return blobs.get(files[name].sha256)
-
-    signature = Signature.parse(contents(Signature.file))
-    baseline = Baseline.parse(contents(Baseline.file)).check(signature.classes)
-    heldout = Heldout.parse(contents("heldout.npy"), len(signature.classes))
+    signature = Signature.parse(content(Signature.file))
+    baseline = Baseline.parse(content(Baseline.file)).check(signature.classes)
+    heldout = Heldout.parse(content("heldout.npy"), len(signature.classes))
     said: dict[str, Baseline | Measurements] = {Baseline.file: baseline, "the registry": version.evidence}
     return Evidence(
         model=version.model,
         number=version.number,
         figures=version.evidence,
-        size=files["model.onnx"].size,
+        size=manifest.files["model.onnx"].size,
         signature=signature,
         baseline=baseline,
         heldout=heldout,

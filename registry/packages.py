@@ -42,11 +42,15 @@ def manifest(blobs: BlobStore, digest: str) -> Manifest:
 
 def file(blobs: BlobStore, digest: str, name: str) -> bytes:
     """One file of the package whose manifest is `digest`; raises NotFound for an optional one that is not in it."""
-    files = manifest(blobs, digest).files
-    if name not in files:
-        raise NotFound(name, f"is not in this package, which has {', '.join(files)}")
+    return content(blobs, manifest(blobs, digest), name)
+
+
+def content(blobs: BlobStore, about: Manifest, name: str) -> bytes:
+    """The same of a manifest at hand."""
+    if name not in about.files:
+        raise NotFound(name, f"is not in this package, which has {', '.join(about.files)}")
     with named(name):
-        return blobs.get(files[name].sha256)
+        return blobs.get(about.files[name].sha256)
 
 
 def held(blobs: BlobStore, digest: str) -> bool:
@@ -58,14 +62,9 @@ def held(blobs: BlobStore, digest: str) -> bool:
     return blobs.holds(*{entry.sha256 for entry in files.values()})
 
 
-def problems(blobs: BlobStore, digest: str) -> Iterator[str]:
-    """What is wrong with a stored package, a sentence for each file; nothing where it verifies."""
-    try:
-        files = manifest(blobs, digest).files
-    except Corrupt as error:
-        yield str(error)
-        return
-    for name, entry in files.items():
+def problems(blobs: BlobStore, about: Manifest) -> Iterator[str]:
+    """What is wrong with the files of a stored package, a sentence for each; nothing where they verify."""
+    for name, entry in about.files.items():
         try:
             with named(name):
                 blobs.verify(entry.sha256)

@@ -4,12 +4,10 @@ import base64
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tailorbird.errors import Corrupt, InvalidInput
+from tailorbird.errors import InvalidInput
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-
-    from registry.versions import Version
 
 
 def sign(key_path: Path, manifest_digest: str, model: str) -> str:
@@ -17,20 +15,16 @@ def sign(key_path: Path, manifest_digest: str, model: str) -> str:
     return base64.b64encode(private_key(key_path).sign(_message(manifest_digest, model))).decode()
 
 
-def check(public_key_path: Path, version: "Version") -> None:
-    """Raise Corrupt unless the version was signed with the private key that belongs to this public one."""
+def verifies(public_key_path: Path, signature: str, manifest_digest: str, model: str) -> bool:
+    """Whether the private key that belongs to this public one made the signature of a model's manifest."""
     from cryptography.exceptions import InvalidSignature
 
     key = public_key(public_key_path)
-    if version.signature is None:
-        raise Corrupt(f"{version} is not signed, and {public_key_path} lets only signed versions through")
     try:
-        key.verify(base64.b64decode(version.signature, validate=True), _message(version.manifest, version.model))
+        key.verify(base64.b64decode(signature, validate=True), _message(manifest_digest, model))
     except (InvalidSignature, ValueError):
-        raise Corrupt(
-            f"{version} has a signature that {public_key_path} does not verify: another key made it, or it is that of "
-            f"another manifest or model"
-        ) from None
+        return False
+    return True
 
 
 def private_key(path: Path) -> "Ed25519PrivateKey":

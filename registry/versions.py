@@ -7,14 +7,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from registry import evidence, history, names, packages, schema, signing
+from registry import history, names, packages, schema, signing
 from registry.core import BLOBS, Registry
-from registry.evidence import Evidence
 from registry.names import Reference
 from tailorbird.errors import Corrupt, InvalidInput, NotFound, Refused, Unavailable
 from tailorbird.package.baseline import Baseline
 from tailorbird.package.lineage import Lineage
-from tailorbird.package.manifest import MANIFEST, About, Manifest
+from tailorbird.package.manifest import About
 from tailorbird.package.measurements import Export, Measurements
 from tailorbird.package.signature import Signature
 
@@ -139,32 +138,6 @@ def every(registry: Registry, model: str | None = None) -> Iterator[Version]:
     while found:
         yield from found
         found = page(registry, model, before=found[-1])
-
-
-def verify(registry: Registry, version: Version) -> list[str]:
-    """What is wrong with a version, a sentence each: what keeps it from every alias; else empty."""
-    return list(examined(registry, version).problems)
-
-
-def examined(registry: Registry, version: Version) -> Evidence:
-    """The evidence of a version all of which was looked at: files against sums, manifest against row, signature against
-    key, and, where nothing is wrong with these, figures against its own answers."""
-    return evidence.of(registry.blobs, version, _damage(registry, version))
-
-
-def check(version: Version, manifest: Manifest) -> None:
-    """Raise Corrupt unless this is the manifest of what was registered as this version.
-
-    Whoever reads a package asks this: its files are compared with the manifest, and the manifest only with its digest.
-    """
-    for problem in _strange(manifest, version):
-        raise Corrupt(f"{version}: {problem}")
-
-
-def signature(registry: Registry, version: Version) -> Signature:
-    """What goes in and what comes out."""
-    check(version, packages.manifest(registry.blobs, version.manifest))
-    return Signature.parse(packages.file(registry.blobs, version.manifest, Signature.file))
 
 
 def delete(registry: Registry, model: str, number: int, *, why: str, who: str) -> None:
@@ -294,26 +267,6 @@ def _baseline(files: Mapping[str, bytes]) -> Baseline:
         return Baseline.parse(files.get(Baseline.file, b"")).check(signature.classes)
     except Corrupt as error:
         raise InvalidInput("package", str(error)) from None
-
-
-def _damage(registry: Registry, version: Version) -> list[str]:
-    found = list(packages.problems(registry.blobs, version.manifest))
-    if not found:
-        found = _strange(packages.manifest(registry.blobs, version.manifest), version)
-    if registry.settings.public_key is not None:
-        try:
-            signing.check(registry.settings.public_key, version)
-        except Corrupt as error:
-            found.append(str(error))
-    return found
-
-
-def _strange(manifest: Manifest, version: Version) -> list[str]:
-    return [
-        f"{MANIFEST}: its {key} is not that of the version's row"
-        for key in ("model", "created", "evidence", "lineage")
-        if getattr(manifest, key) != getattr(version, key)
-    ]
 
 
 def _next_number(connection: sa.Connection, model: str) -> int:

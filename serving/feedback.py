@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from registry import schema, versions
+from registry import schema, verification, versions
 from registry.core import Registry
 from registry.feedback import Feedback, Outcome
 from registry.names import Reference
@@ -104,7 +104,7 @@ class Labels:
             version = versions.resolve(self._registry, Reference(self._model, number))
         except NotFound:
             raise BadReceipt("version", f"{self._model}:{number} is no longer in the registry") from None
-        return versions.signature(self._registry, version).classes
+        return verification.signature(self._registry, version).classes
 
     def _row(self, judged: Judged) -> Feedback:
         receipt = judged.receipt

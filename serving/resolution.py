@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from registry import packages, signing, versions
+from registry import packages, verification
 from registry.core import Registry
 from registry.names import Reference
 from registry.versions import Version
@@ -20,9 +20,9 @@ def verified(registry: Registry, version: Version, cache: Path) -> Path:
     public half the settings name, Unavailable where it cannot be fetched.
     """
     if (key := registry.settings.public_key) is not None:
-        signing.check(key, version)
+        verification.check_signature(key, version)
     folder = packages.fetch(registry.blobs, version.manifest, cache)
-    versions.check(version, Manifest.parse((folder / MANIFEST).read_bytes()))
+    verification.check(version, Manifest.parse((folder / MANIFEST).read_bytes()))
     return folder
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from registry import inputs, versions
+from registry import inputs, verification, versions
 from registry.core import Registry
 from registry.inputs import Labelled
 from tailorbird.errors import InvalidInput, NotFound
@@ -29,7 +29,9 @@ def write(registry: Registry, model: str, out: Path) -> dict[str, int]:
     if not examples:
         raise NotFound("NAME", f"no input of {model} was kept whose label is known; TAILORBIRD_KEEP_INPUTS keeps some")
     numbers = {example.version for example in examples}
-    signatures = {number: versions.signature(registry, versions.recall(registry, model, number)) for number in numbers}
+    signatures = {
+        number: verification.signature(registry, versions.recall(registry, model, number)) for number in numbers
+    }
     out.mkdir(parents=True, exist_ok=True)
     if any(signature.kind == "table" for signature in signatures.values()):
         _write_table(examples, signatures, out / ROWS)

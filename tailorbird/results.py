@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 from torch import nn
 
-from registry import packages, versions
+from registry import packages, verification, versions
 from registry.cards import contents
 from registry.core import Registry
 from tailorbird.errors import InvalidInput, NotFound
@@ -170,7 +170,7 @@ def opened(model: str, here: Settings, *, own_code: bool = False) -> Iterator[Re
     else:
         with Registry(here) as registry:
             version = versions.resolve(registry, model)
-            versions.check(version, packages.manifest(registry.blobs, version.manifest))
+            verification.check(version, packages.manifest(registry.blobs, version.manifest))
             read = partial(packages.file, registry.blobs, version.manifest)
             yield Results(str(version), version.lineage.epoch, read, here)
 

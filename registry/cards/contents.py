@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from registry import evidence, packages, versions
+from registry import evidence, packages, verification
 from registry.core import Registry
 from registry.evidence import Evidence
 from registry.versions import Version
@@ -72,13 +72,13 @@ class Contents:
 def read(registry: Registry, version: Version) -> Contents:
     """Read a version's package; raises Corrupt that names the file which is damaged or not understood."""
     manifest = packages.manifest(registry.blobs, version.manifest)
-    versions.check(version, manifest)
-    found = evidence.of(registry.blobs, version, ())
+    verification.check(version, manifest)
+    found = evidence.read(registry.blobs, version, manifest)
     if found.problems or not (found.signature and found.baseline and found.heldout):
         raise Corrupt(f"{version} has a damaged package: {found.problems[0]}")
 
     def parsed(name: str, parse: Callable[[bytes], T]) -> T:
-        return understood(str(version), name, packages.file(registry.blobs, version.manifest, name), parse)
+        return understood(str(version), name, packages.content(registry.blobs, manifest, name), parse)
 
     return Contents(
         sizes={name: entry.size for name, entry in manifest.files.items()},

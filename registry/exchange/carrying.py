@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from registry import packages, versions
+from registry import packages, verification, versions
 from registry.core import Registry
 from registry.exchange import archives, carried, oci
 from registry.exchange.carried import Carried
@@ -30,7 +30,7 @@ def export(registry: Registry, version: Version, path: Path, form: Form = "folde
         archives.check_suffix(path)
     if os.path.lexists(path):
         raise InvalidInput("path", f"{path} exists already; accepted: a path that is to be made")
-    versions.check(version, packages.manifest(registry.blobs, version.manifest))
+    verification.check(version, packages.manifest(registry.blobs, version.manifest))
     if form == "folder":
         return packages.write(registry.blobs, version.manifest, path)
     with files.told(path):

@@ -20,7 +20,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from registry import versions
+from registry import verification, versions
 from registry.core import Registry
 from tailorbird import settings, terminal
 from tailorbird.errors import Unavailable
@@ -80,7 +80,7 @@ def _spec(name: str) -> SweepSpec:
 def _verify(here: Settings, model: str, console: Console) -> None:
     with Registry(here) as registry:
         champion = versions.resolve(registry, model)
-        problems = versions.verify(registry, champion)
+        problems = verification.verify(registry, champion)
     console.print(f"{champion} is {model}@champion: {'; '.join(problems) or 'every file verified'}")
 
 

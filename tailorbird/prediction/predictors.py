@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from registry import packages, signing, versions
+from registry import packages, verification, versions
 from registry.core import Registry
 from tailorbird import onnx
 from tailorbird.errors import Corrupt, InvalidInput, Unavailable
@@ -45,10 +45,10 @@ class Local:
         """Raises NotFound, and Corrupt for a package that does not verify or a model that does not open."""
         version = versions.resolve(registry, reference)
         if (key := registry.settings.public_key) is not None:
-            signing.check(key, version)
-        versions.check(version, packages.manifest(registry.blobs, version.manifest))
+            verification.check_signature(key, version)
+        verification.check(version, packages.manifest(registry.blobs, version.manifest))
         self.model, self.version = version.model, version.number
-        self.signature = versions.signature(registry, version)
+        self.signature = verification.signature(registry, version)
         self._session = _session(packages.file(registry.blobs, version.manifest, "model.onnx"))
 
     def predict(self, inputs: Inputs) -> Probabilities:

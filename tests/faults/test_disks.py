@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from registry import aliases, history, versions
+from registry import aliases, history, verification, versions
 from registry.core import Registry
 from registry.requests import Promotion
 from tailorbird.errors import Unavailable
@@ -55,7 +55,7 @@ def begun(disk, tmp_path, register):
 def intact(settings):
     with Registry(settings) as registry:
         assert [str(version) for version in versions.every(registry)] == ["fashion:2", "fashion:1"]
-        assert all(versions.verify(registry, version) == [] for version in versions.every(registry))
+        assert all(verification.verify(registry, version) == [] for version in versions.every(registry))
         assert aliases.current(registry, "fashion") == 1
         assert len(history.moves(registry, "fashion")) == 1
 

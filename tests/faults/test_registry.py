@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from registry import aliases, garbage, history, schema, versions
+from registry import aliases, garbage, history, schema, verification, versions
 from registry.core import Registry
 from registry.exchange import carrying
 from registry.requests import Promotion, Rollback
@@ -99,7 +99,7 @@ def promises_hold(registry):
     """Promises 1, 2 and 7, read from the registry as it is; returns what can be seen of it."""
     seen = list(versions.every(registry))
     for version in seen:
-        assert versions.verify(registry, version) == [], version
+        assert verification.verify(registry, version) == [], version
     for model in {version.model for version in seen}:
         log = history.moves(registry, model, limit=10_000)
         for alias in {move.alias for move in log}:

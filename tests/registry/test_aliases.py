@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from registry import aliases, history, holds, names, schema, versions
+from registry import aliases, history, holds, names, schema, verification, versions
 from registry.core import Registry
 from registry.history import Move
 from registry.requests import Promotion, Rollback
@@ -614,7 +614,7 @@ def test_of_many_that_race_for_an_unset_alias_one_wins(settings, register, race)
 
 def meanwhile(monkeypatch, act):
     """Let `act` happen once, while a version is judged."""
-    examined, acts = versions.examined, [act]
+    examined, acts = verification.examined, [act]
 
     def then(*arguments):
         found = examined(*arguments)
@@ -622,7 +622,7 @@ def meanwhile(monkeypatch, act):
             acts.pop()()
         return found
 
-    monkeypatch.setattr(versions, "examined", then)
+    monkeypatch.setattr(verification, "examined", then)
 
 
 def test_a_version_that_is_deleted_while_it_is_judged_is_not_promoted(settings, register, monkeypatch):

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from registry import aliases, feedback, history, holds, ledger, schema, versions
+from registry import aliases, feedback, history, holds, ledger, schema, verification, versions
 from registry.core import Registry
 from registry.feedback import Feedback
 from registry.ledger import Report
@@ -67,7 +67,7 @@ def check(registry, before, register):
     """Every row is back, every version verifies, and promotion and numbers go on."""
     assert contents(registry) == before
     assert [version.number for version in versions.every(registry, "fashion")] == [3, 2, 1]
-    assert [versions.verify(registry, version) for version in versions.every(registry)] == [[], [], []]
+    assert [verification.verify(registry, version) for version in versions.every(registry)] == [[], [], []]
     assert ledger.trials(registry, "fashion-1")[0].reports[0].checkpoint in {b.digest for b in registry.blobs.listing()}
     assert register(registry, accuracy=0.97).number == 5
     moved = aliases.promote(registry, Promotion("fashion", 5, why="after the restore", who="ada", expect=3))
@@ -116,7 +116,7 @@ def test_a_backup_while_versions_are_registered_holds_whole_ones(tmp_path, regis
     with Registry(new) as registry:
         kept = list(versions.every(registry))
         assert 1 <= len(kept) < made
-        assert not any(versions.verify(registry, version) for version in kept)
+        assert not any(verification.verify(registry, version) for version in kept)
 
 
 @pytest.mark.parametrize(("status", "copied"), [(1, True), (2, False)])

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from registry import aliases, claims, history, versions
+from registry import aliases, claims, history, verification, versions
 from registry.requests import Promotion
 from tailorbird.errors import Refused
 from tailorbird.package.heldout import Heldout
@@ -135,7 +135,7 @@ def test_a_candidate_that_claims_what_it_does_not_answer_is_refused_even_by_forc
             aliases.promote(local, Promotion("pets", 1, why="so good", who="ada", force=force))
         [reason] = refused.value.reasons
         assert reason.startswith(f"pets:1 does not verify: {told}")
-        assert versions.verify(local, versions.resolve(local, "pets:1")) == [reason.partition("verify: ")[2]]
+        assert verification.verify(local, versions.resolve(local, "pets:1")) == [reason.partition("verify: ")[2]]
     assert history.moves(local, "pets") == []
 
 
@@ -152,7 +152,7 @@ def test_a_row_that_was_changed_with_its_manifest_is_denied(local, unlock):
         digest = local.blobs.put(manifest.encode())
         connection.execute(schema.versions.update().values(evidence=evidence.record(), manifest=digest))
     told = "the registry says accuracy 99% of 60 images, the answers in heldout.npy give 83.3333% of 60"
-    assert versions.verify(local, versions.resolve(local, "pets:1")) == [told]
+    assert verification.verify(local, versions.resolve(local, "pets:1")) == [told]
     with pytest.raises(Refused, match=f"does not verify: {told}"):
         aliases.promote(local, Promotion("pets", 1, why="so good", who="ada"))
 

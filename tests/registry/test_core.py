@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from registry import aliases, core, versions
+from registry import aliases, core, verification, versions
 from registry.core import Registry
 from registry.databases.database import Database, connect
 from registry.requests import Promotion
@@ -20,7 +20,7 @@ def test_two_handles_are_one_registry(settings, register):
         version = register(one)
         aliases.promote(other, Promotion("fashion", 1, why="first", who="ada"))
         assert versions.resolve(one, "fashion").manifest == version.manifest
-        assert versions.verify(other, version) == []
+        assert verification.verify(other, version) == []
 
 
 def test_what_is_embedded_lies_in_home(embedded, register):

@@ -1,9 +1,10 @@
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
-from registry import evidence, gates, packages
+from registry import evidence, gates, packages, verification
 from registry.policy import Policy
 from registry.storage import blobs
 from registry.versions import Version
@@ -43,10 +44,14 @@ def store(tmp_path):
     return put
 
 
+def read(opened, version):
+    return verification.read(SimpleNamespace(blobs=opened), version)
+
+
 def test_evidence_is_read_from_the_row_and_the_package(store):
     latency = Latency(p50_ms=0.5, p99_ms=0.9, runs=200, threads=1)
     figures = FIGURES.model_copy(update={"calibration_error": 0.25, "latency": latency})
-    found = evidence.of(*store(figures), [])
+    found = read(*store(figures))
     assert (str(found), found.model, found.number, found.problems) == ("fashion:3", "fashion", 3, ())
     assert (found.figures, found.size, found.classes) == (figures, 5, ("cat", "dog"))
     assert found.baseline.confusion == ((30, 10), (0, 0))
@@ -67,7 +72,7 @@ def test_evidence_is_read_from_the_row_and_the_package(store):
     ],
 )
 def test_a_file_that_is_not_what_it_should_be_is_a_problem_of_its_version(store, file, data, problem):
-    found = evidence.of(*store(**{file: data}), [])
+    found = read(*store(**{file: data}))
     assert len(found.problems) == 1 and found.problems[0].startswith(f"{file}: ") and problem in found.problems[0]
     assert (found.heldout, found.classes, found.baseline, found.size) == (None, (), None, None)
     assert found.figures == FIGURES
@@ -83,9 +88,9 @@ def test_a_blob_that_is_damaged_or_gone_is_a_problem_that_names_its_file(store, 
     (path,) = opened.folder.rglob(digest)
     path.chmod(0o600)
     path.write_bytes(b"something else")
-    assert [one[: len(name) + 1] for one in evidence.of(opened, version, []).problems] == [f"{name}:"]
+    assert [one[: len(name) + 1] for one in read(opened, version).problems] == [f"{name}:"]
     path.unlink()
-    assert [one[: len(name) + 1] for one in evidence.of(opened, version, []).problems] == [f"{name}:"]
+    assert [one[: len(name) + 1] for one in read(opened, version).problems] == [f"{name}:"]
 
 
 @pytest.mark.parametrize("missing", ["signature.json", "baseline.json", "heldout.npy", "model.onnx"])
@@ -94,11 +99,11 @@ def test_a_manifest_that_leaves_a_file_out_is_a_problem(store, missing):
     manifest = packages.manifest(opened, version.manifest).record()
     del manifest["files"][missing]
     forged = replace(version, manifest=opened.put(json.dumps(manifest).encode()))
-    (problem,) = evidence.of(opened, forged, []).problems
+    (problem,) = read(opened, forged).problems
     assert missing in problem
 
 
 def test_of_a_version_that_does_not_verify_no_file_is_read(store):
-    opened, version = store()
-    found = evidence.of(opened, replace(version, manifest="0" * 64), ["model.onnx: is missing"])
+    _, version = store()
+    found = evidence.unreadable(version, ["model.onnx: is missing"])
     assert found.problems == ("model.onnx: is missing",) and found.heldout is None and found.figures == FIGURES

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from registry import aliases, garbage, ledger, packages, schema, versions
+from registry import aliases, garbage, ledger, packages, schema, verification, versions
 from registry.core import Registry
 from registry.garbage import Collected
 from registry.ledger import Report
@@ -39,7 +39,7 @@ def delete(registry, number):
 
 def whole(registry):
     """Whether every version that can be seen verifies."""
-    return all(versions.verify(registry, version) == [] for version in versions.every(registry))
+    return all(verification.verify(registry, version) == [] for version in versions.every(registry))
 
 
 @pytest.fixture
@@ -297,7 +297,7 @@ def test_a_package_that_is_collected_before_its_row_is_stored_again(settings, re
         )
         version = register(registry)
         assert len(puts) == 4 and all(one.kept == 0 and one.deleted > 5 for one in collected)
-        assert version.number == 1 and versions.verify(registry, version) == []
+        assert version.number == 1 and verification.verify(registry, version) == []
 
 
 def test_a_package_that_is_collected_again_and_again_is_given_up_with_a_sentence(settings, register, monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from registry import aliases, feedback, holds, schema, versions
+from registry import aliases, feedback, holds, schema, verification, versions
 from registry.core import Registry
 from registry.databases.database import connect, open_database
 from registry.feedback import Feedback
@@ -75,7 +75,7 @@ def test_the_registry_goes_on_after_an_upgrade(filled, later_release, register):
     with closing(connect(filled.database)) as opened:
         opened.migrate()
     with Registry(filled) as registry:
-        assert versions.verify(registry, versions.resolve(registry, "fashion")) == []
+        assert verification.verify(registry, versions.resolve(registry, "fashion")) == []
         assert register(registry).number == 4
         assert aliases.rollback(registry, Rollback("fashion", why="as it was", who="ada")).to_number == 1
         sweeps.report(registry, "fashion-1", 1, Report(2, {"val_loss": 0.25}))

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from registry import aliases, feedback, garbage, history, holds, ledger, schema, versions, webhooks
+from registry import aliases, feedback, garbage, history, holds, ledger, schema, verification, versions, webhooks
 from registry.core import Registry
 from registry.databases.database import connect, open_database
 from registry.feedback import Feedback
@@ -77,7 +77,7 @@ WAYS = {
     "resolve": (lambda r, _: versions.resolve(r, "fashion@champion"), "migrator promoter serving sweep watch"),
     "page": (lambda r, _: versions.page(r), "migrator promoter serving sweep watch"),
     "verify": (
-        lambda r, _: versions.verify(r, versions.resolve(r, "fashion:1")),
+        lambda r, _: verification.verify(r, versions.resolve(r, "fashion:1")),
         "migrator promoter serving sweep watch",
     ),
     "tags": (lambda r, _: versions.tags(r, versions.resolve(r, "fashion:1")), "migrator promoter serving sweep watch"),

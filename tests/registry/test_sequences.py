@@ -14,7 +14,7 @@ from hypothesis import settings as profile
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from registry import aliases, garbage, history, holds, packages, schema, versions
+from registry import aliases, garbage, history, holds, packages, schema, verification, versions
 from registry.core import Registry
 from registry.requests import Promotion, Rollback
 from tailorbird.errors import TailorbirdError
@@ -206,7 +206,7 @@ def packaged(registry):
     """The digests of all that can be seen, after every bit of it was verified."""
     digests = set()
     for version in versions.every(registry):
-        assert versions.verify(registry, version) == []
+        assert verification.verify(registry, version) == []
         files = packages.manifest(registry.blobs, version.manifest).files
         digests |= {version.manifest, *(entry.sha256 for entry in files.values())}
     return digests

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from registry import signing
+from registry import signing, verification
 from registry.versions import Version
 from tailorbird.errors import Corrupt, InvalidInput
 from tests.packages import ABOUT
@@ -44,8 +44,8 @@ def test_a_version_signed_with_the_key_is_let_through(pair):
     private, public = pair
     signature = signing.sign(private, DIGEST, "fashion")
     assert len(signature) <= 88 and len(base64.b64decode(signature, validate=True)) == 64
-    signing.check(public, version(signature))
-    signing.check(public, replace(version(signature), number=4, who="grace", aliases=("champion",)))
+    verification.check_signature(public, version(signature))
+    verification.check_signature(public, replace(version(signature), number=4, who="grace", aliases=("champion",)))
 
 
 def test_what_is_signed_is_told_apart_from_anything_else(pair):
@@ -57,12 +57,12 @@ def test_what_is_signed_is_told_apart_from_anything_else(pair):
 
 def test_an_unsigned_version_is_refused(pair):
     with pytest.raises(Corrupt, match=r"^fashion:3 is not signed, and .*public\.pem lets only signed"):
-        signing.check(pair[1], version(None))
+        verification.check_signature(pair[1], version(None))
 
 
 def test_a_signature_by_another_key_is_refused(pair, other):
     with pytest.raises(Corrupt, match=r"^fashion:3 has a signature that .*public\.pem does not verify: another key"):
-        signing.check(pair[1], version(signing.sign(other[0], DIGEST, "fashion")))
+        verification.check_signature(pair[1], version(signing.sign(other[0], DIGEST, "fashion")))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_signature_by_another_key_is_refused(pair, other):
 def test_the_signature_of_another_manifest_or_model_is_refused(pair, changed):
     signature = signing.sign(pair[0], DIGEST, "fashion")
     with pytest.raises(Corrupt, match="that of another manifest or model"):
-        signing.check(pair[1], version(signature, **changed))
+        verification.check_signature(pair[1], version(signature, **changed))
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_the_signature_of_another_manifest_or_model_is_refused(pair, changed):
 def test_a_damaged_signature_is_refused(pair, damage):
     signature = damage(signing.sign(pair[0], DIGEST, "fashion")) if callable(damage) else damage
     with pytest.raises(Corrupt, match="does not verify"):
-        signing.check(pair[1], version(signature))
+        verification.check_signature(pair[1], version(signature))
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
@@ -100,7 +100,7 @@ def test_keys_made_as_the_documents_show(tmp_path):
         f"openssl pkey -in {private} -pubout -out {public}",
     ):
         subprocess.run(command.split(), check=True, capture_output=True)
-    signing.check(public, version(signing.sign(private, DIGEST, "fashion")))
+    verification.check_signature(public, version(signing.sign(private, DIGEST, "fashion")))
 
 
 # --- keys that are not usable
@@ -110,7 +110,7 @@ def use(setting, path):
     if setting == "SIGNING_KEY":
         signing.sign(path, DIGEST, "fashion")
     else:
-        signing.check(path, version("AAAA"))
+        verification.check_signature(path, version("AAAA"))
 
 
 def refused(setting, path):

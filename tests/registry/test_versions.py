@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from registry import aliases, history, names, packages, schema, versions
+from registry import aliases, history, names, packages, schema, verification, versions
 from registry.cards import contents
 from registry.core import Registry
 from registry.exchange import carrying
@@ -57,7 +57,7 @@ def test_a_version_says_what_was_measured_and_where_it_came_from(registry, packa
     }
     assert versions.resolve(registry, "fashion:1") == version
     assert json.loads(json.dumps(version.record(), allow_nan=False)) == version.record()
-    assert versions.signature(registry, version).classes == ("cat", "dog")
+    assert verification.signature(registry, version).classes == ("cat", "dog")
 
 
 def test_numbers_count_up_for_each_model(registry, register):
@@ -89,14 +89,14 @@ def test_a_lineage_is_stored_as_json_gives_it_back(registry, package_files):
     version = versions.register(registry, "fashion", package_files(), EXPORT, Lineage(**lineage), who="ada")
     assert version.lineage.record() == {"shape": [28, 28], "note": "one", "loss": None}
     assert versions.resolve(registry, "fashion:1") == version
-    assert versions.verify(registry, version) == []
+    assert verification.verify(registry, version) == []
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_parity_that_is_no_number_is_registered_as_none(local, register, value):
     version = register(local, max_difference=value)
     assert version.evidence.parity.max_difference is None
-    assert versions.verify(local, versions.resolve(local, "fashion:1")) == []
+    assert verification.verify(local, versions.resolve(local, "fashion:1")) == []
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_processes_may_register_at_once(settings, register, race):
     assert sorted(number for numbers in came for number in numbers) == [*range(1, 9)]
     with Registry(settings) as registry:
         assert numbers(registry) == [*range(8, 0, -1)]
-        assert all(versions.verify(registry, version) == [] for version in versions.every(registry))
+        assert all(verification.verify(registry, version) == [] for version in versions.every(registry))
 
 
 @pytest.mark.parametrize("model", ["blobs", "feedback", "schema"])
@@ -209,7 +209,7 @@ def test_of_a_hundred_that_register_at_once_each_is_whole(settings, register, ra
     assert sorted(one for one in came if isinstance(one, int)) == [*range(1, 101)], came
     with Registry(settings) as registry:
         assert numbers(registry) == [*range(100, 0, -1)]
-        assert all(versions.verify(registry, version) == [] for version in versions.every(registry))
+        assert all(verification.verify(registry, version) == [] for version in versions.every(registry))
 
 
 @pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.long), 9])
@@ -231,7 +231,7 @@ def test_a_register_that_dies_at_any_point_leaves_whole_versions_alone(settings,
                 assert visible[0] == acknowledged.number == len(seen) + 1
             seen[:] = visible
             for version in versions.every(registry):
-                assert versions.verify(registry, version) == []
+                assert verification.verify(registry, version) == []
 
     assert deaths(add, whole, every) * every > 25
     with Registry(settings) as registry:
@@ -380,7 +380,7 @@ def test_tags_are_set_changed_and_removed_beside_a_version(registry, register):
     assert versions.tag(registry, version, {"never-there": ""}) == {"c": "3", "camera": "süd"}
     assert list(versions.tags(registry, version)) == ["c", "camera"]
     assert versions.tags(registry, other) == {}
-    assert versions.resolve(registry, "fashion:1") == version and versions.verify(registry, version) == []
+    assert versions.resolve(registry, "fashion:1") == version and verification.verify(registry, version) == []
 
 
 @pytest.mark.parametrize(
@@ -569,12 +569,12 @@ DAMAGE = {how: "is missing" if how == "deleted" else "does not match its SHA-256
 def test_damage_is_told_by_the_name_of_its_file_and_nothing_is_given_out(registry, register, tmp_path, name, how):
     version = register(registry)
     other = register(registry, weights=b"other", accuracy=0.8)
-    assert versions.verify(registry, version) == []
+    assert verification.verify(registry, version) == []
     damaged = blob(registry, version, name)
     stores.damage(registry.blobs, damaged, how)
     problem = f"{name}: {registry.blobs.place(damaged)} {DAMAGE[how]}"
-    assert versions.verify(registry, version) == [problem]
-    assert versions.verify(registry, other) == []
+    assert verification.verify(registry, version) == [problem]
+    assert verification.verify(registry, other) == []
     for load in (
         lambda: packages.file(registry.blobs, version.manifest, name),
         lambda: packages.write(registry.blobs, version.manifest, tmp_path / "out"),
@@ -601,13 +601,13 @@ def test_what_verify_finds_is_what_the_integrity_gate_finds(registry, package_fi
         data = json.dumps({**json.loads(package_files()[name]), "accuracy": 0.99}).encode()
     files = package_files(**{name: data})
     version = versions.register(registry, "fashion", files, EXPORT, Lineage(), who="ada")
-    [told] = versions.verify(registry, version)
+    [told] = verification.verify(registry, version)
     assert told.startswith(problem)
     with pytest.raises(Refused) as refused:
         promote(registry, 1, force=True)
     assert refused.value.reasons == [f"fashion:1 does not verify: {told}"]
     stores.damage(registry.blobs, blob(registry, version, "model.onnx"), "flipped")
-    [told] = versions.verify(registry, version)
+    [told] = verification.verify(registry, version)
     assert told.startswith("model.onnx: ")  # of what is damaged no figure is asked
 
 
@@ -615,7 +615,7 @@ def test_every_damaged_file_is_told(registry, register):
     version = register(registry)
     for name in ("model.onnx", "heldout.npy"):
         stores.damage(registry.blobs, blob(registry, version, name), "flipped")
-    assert [problem.partition(":")[0] for problem in versions.verify(registry, version)] == [
+    assert [problem.partition(":")[0] for problem in verification.verify(registry, version)] == [
         "heldout.npy",
         "model.onnx",
     ]
@@ -625,7 +625,7 @@ def test_registering_the_same_files_again_mends_them(registry, register):
     version = register(registry)
     stores.damage(registry.blobs, blob(registry, version, "model.onnx"), "flipped")
     register(registry)
-    assert versions.verify(registry, version) == []
+    assert verification.verify(registry, version) == []
 
 
 @pytest.mark.parametrize(
@@ -633,7 +633,7 @@ def test_registering_the_same_files_again_mends_them(registry, register):
 )
 def test_a_row_that_does_not_say_what_the_manifest_says_is_told(local, register, key, value):
     version = register(local)
-    told = versions.verify(local, replace(version, **{key: value}))
+    told = verification.verify(local, replace(version, **{key: value}))
     assert told == [f"manifest.json: its {key} is not that of the version's row"]
 
 
@@ -645,7 +645,7 @@ def test_a_row_that_was_changed_is_told_and_not_promoted(registry, register, unl
     unlock(registry, "versions")
     with registry.atomic() as connection:
         connection.execute(schema.versions.update().values({column: value}))
-    told = versions.verify(registry, versions.resolve(registry, "fashion:1"))
+    told = verification.verify(registry, versions.resolve(registry, "fashion:1"))
     assert told == [f"manifest.json: its {column} is not that of the version's row"]
     with pytest.raises(Refused, match=f"fashion:1 does not verify: manifest.json: its {column} is not that"):
         promote(registry, 1, force=True)
@@ -659,7 +659,7 @@ def test_manifests_that_are_swapped_between_rows_are_told_and_not_loaded(registr
         for one, other in (made, made[::-1]):
             connection.execute(schema.versions.update().filter_by(number=one.number).values(manifest=other.manifest))
     for number in (1, 2):
-        assert versions.verify(registry, versions.resolve(registry, f"fashion:{number}")) == [
+        assert verification.verify(registry, versions.resolve(registry, f"fashion:{number}")) == [
             "manifest.json: its created is not that of the version's row",
             "manifest.json: its evidence is not that of the version's row",
         ]
@@ -677,9 +677,9 @@ def test_manifests_that_are_swapped_between_rows_are_told_and_not_loaded(registr
 def test_a_manifest_with_the_bytes_of_anothers_is_told(registry, register):
     version, other = register(registry), register(registry, weights=b"other")
     stores.overwrite(registry.blobs, version.manifest, registry.blobs.get(other.manifest))
-    [problem] = versions.verify(registry, version)
+    [problem] = verification.verify(registry, version)
     assert problem == f"manifest.json: {registry.blobs.place(version.manifest)} does not match its SHA-256 sum"
-    assert versions.verify(registry, other) == []
+    assert verification.verify(registry, other) == []
 
 
 def test_files_that_are_swapped_in_the_store_are_both_told(registry, register):
@@ -688,12 +688,12 @@ def test_files_that_are_swapped_in_the_store_are_both_told(registry, register):
     contents = registry.blobs.get(one), registry.blobs.get(other)
     stores.overwrite(registry.blobs, one, contents[1])
     stores.overwrite(registry.blobs, other, contents[0])
-    told = [problem.partition(":")[0] for problem in versions.verify(registry, version)]
+    told = [problem.partition(":")[0] for problem in verification.verify(registry, version)]
     assert told == ["checkpoint.safetensors", "model.onnx"]
 
 
 def test_a_row_that_names_another_blob_is_told(registry, register):
     version = register(registry)
     swapped = replace(version, manifest=blob(registry, version, "model.onnx"))
-    [problem] = versions.verify(registry, swapped)
+    [problem] = verification.verify(registry, swapped)
     assert problem == "manifest.json: is not a JSON object"

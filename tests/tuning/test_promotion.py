@@ -2,7 +2,7 @@ import copy
 
 import pytest
 
-from registry import aliases, versions, webhooks
+from registry import aliases, verification, versions, webhooks
 from registry.core import Registry
 from registry.ledger import Report, Trial
 from tailorbird.errors import Unavailable
@@ -56,7 +56,7 @@ def test_the_best_becomes_a_version_and_the_champion(register_best, registry):
     made = register_best()
     assert made.obstacle is None
     assert aliases.current(registry, "tiny") == made.version.number == 1
-    assert versions.verify(registry, versions.resolve(registry, "tiny")) == []
+    assert verification.verify(registry, versions.resolve(registry, "tiny")) == []
     assert made.version.evidence.accuracy > 0.8
     assert made.version.evidence.parity.samples == made.version.evidence.samples
     assert made.version.evidence.latency.p50_ms > 0 and made.version.evidence.calibration_error > 0

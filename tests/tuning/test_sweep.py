@@ -17,7 +17,7 @@ import psutil
 import pytest
 import yaml
 
-from registry import aliases, ledger, versions
+from registry import aliases, ledger, verification, versions
 from registry.core import Registry
 from tailorbird.settings import Settings
 from tests import stores
@@ -58,7 +58,7 @@ def test_a_sweep_ends_as_a_promoted_version_with_everything_in_the_ledger(start,
     assert told["promoted"]
     with Registry(settings) as registry:
         champion = versions.resolve(registry, "tiny")
-        assert versions.verify(registry, champion) == []
+        assert verification.verify(registry, champion) == []
         assert str(champion) == told["registered"] == "tiny:1"
         (sweep,) = ledger.sweeps(registry)
         trials = ledger.trials(registry, sweep.id)
@@ -83,7 +83,7 @@ def test_a_sweep_on_postgresql_and_s3_keeps_nothing_on_its_own_machine(
     shared = {"database_url": where["TAILORBIRD_DATABASE_URL"], "storage_url": where["TAILORBIRD_STORAGE_URL"]}
     with Registry(Settings(home=settings.home, **shared, _env_file=None)) as registry:
         champion = versions.resolve(registry, "tiny")
-        assert versions.verify(registry, champion) == []
+        assert verification.verify(registry, champion) == []
         assert json.loads(out)["registered"] == "tiny:1"
         trials = ledger.trials(registry, champion.lineage.sweep)
         assert registry.blobs.holds(kept(trials[0]).checkpoint)

@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 
 from registry import history as log
-from registry import holds, packages, versions
+from registry import holds, packages, verification, versions
 from registry.cards import facts
 from registry.cards.facts import Event
 from registry.core import Registry
@@ -112,7 +112,7 @@ def verify(
     found: dict[str, list[str]] = {}
     with open_registry() as registry:
         for one in versions.every(registry) if version is None else [versions.resolve(registry, version)]:
-            found[str(one)] = versions.verify(registry, one)
+            found[str(one)] = verification.verify(registry, one)
             if not as_json:
                 typer.echo(f"{one}: {'; '.join(found[str(one)]) or 'verified'}")
     if as_json:

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as configure
 from hypothesis import strategies as st
 
-from registry import packages, signing, versions
+from registry import packages, verification, versions
 from registry.core import Registry
 from registry.exchange import carrying
 from tailorbird.errors import Corrupt, InvalidInput, Unavailable
@@ -99,7 +99,7 @@ def test_a_version_goes_to_another_registry_and_is_the_same(make_settings, add, 
         made = carrying.import_version(target, path, "bob")
         assert (str(made), made.who, made.aliases) == ("fashion:1", "bob", ())
         assert versions.resolve(target, "fashion:1") == made
-        assert versions.verify(target, made) == []
+        assert verification.verify(target, made) == []
         assert read(target, made) == read(source, version)
         assert made.evidence == version.evidence
         origin = {"model": "fashion", "manifest": version.manifest, "created": version.created}
@@ -107,7 +107,7 @@ def test_a_version_goes_to_another_registry_and_is_the_same(make_settings, add, 
         assert made.lineage.record() == {**version.lineage.record(), "origin": origin}
         once = blobs(target)
         again = carrying.import_version(target, path, "bob")
-        assert again.number == 2 and versions.verify(target, again) == []
+        assert again.number == 2 and verification.verify(target, again) == []
         assert blobs(target) - once == {again.manifest}
 
 
@@ -157,10 +157,10 @@ def test_an_archive_is_one_for_other_tools_too(here, add, name, tmp_path):
     }
     (tmp_path / "unpacked").mkdir()
     subprocess.run(["tar", "-xf", path, "-C", tmp_path / "unpacked"], check=True)
-    assert versions.verify(here, carrying.import_version(here, tmp_path / "unpacked", "bob")) == []
+    assert verification.verify(here, carrying.import_version(here, tmp_path / "unpacked", "bob")) == []
     names = [MANIFEST, *sorted(packages.REQUIRED)]
     subprocess.run(["tar", "-C", tmp_path / "unpacked", "-czf", tmp_path / "theirs", *names], check=True)
-    assert versions.verify(here, carrying.import_version(here, tmp_path / "theirs", "bob")) == []
+    assert verification.verify(here, carrying.import_version(here, tmp_path / "theirs", "bob")) == []
 
 
 def test_gzip_makes_it_smaller(here, add, tmp_path):
@@ -180,7 +180,7 @@ def test_an_import_is_signed_by_who_imports(here, add, tmp_path):
     path = carrying.export(here, add(here), tmp_path / "out")
     signing_home = here.settings.model_copy(update={"signing_key": tmp_path / "private.pem"})
     with Registry(signing_home) as registry:
-        signing.check(tmp_path / "public.pem", carrying.import_version(registry, path, "bob"))
+        verification.check_signature(tmp_path / "public.pem", carrying.import_version(registry, path, "bob"))
     assert carrying.import_version(here, path, "bob").signature is None
 
 
@@ -506,9 +506,9 @@ def test_an_import_that_is_killed_at_any_step_is_not_there_or_whole(make_setting
             assert acknowledged <= {one.number for one in visible}
             assert len({one.number for one in visible}) == len(visible)
             for one in visible:
-                assert versions.verify(target, one) == []
+                assert verification.verify(target, one) == []
                 assert read(target, one) == files
-            assert versions.verify(target, versions.resolve(target, "mine:1")) == []
+            assert verification.verify(target, versions.resolve(target, "mine:1")) == []
 
     def seen(registry):
         return any(one.model == "fashion" for one in versions.page(registry))
