@@ -20,13 +20,20 @@ from rich.console import Console
 from tailorbird.errors import Unavailable
 
 LAST_STANDARD = 2
+UNBOUNDED = 10_000
+"""Characters of a line; more than any has."""
 READER_GONE = (errno.EPIPE, errno.EIO)
 ASCII = {"±": "+/-", "×": "x", "·": "*", "…": "...", "–": "-", "→": "->", "²": "^2", "«": '"', "»": '"', "✗": "x"}
 
 
 def console(*, stderr: bool = False) -> Console:
-    """One that shows what people wrote, as names of runs, as they wrote it: brackets and colons are no markup."""
-    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    """One that shows what people wrote, as names of runs, as they wrote it: brackets and colons are no markup.
+
+    Into a file or pipe lines go unbroken, unless COLUMNS says how wide it is.
+    """
+    file = sys.stderr if stderr else sys.stdout
+    width = None if file.isatty() or "COLUMNS" in os.environ else UNBOUNDED
+    return Console(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
 
 
 def print_product(text: str) -> None:

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
+from tailorbird import tables
 from tuning.outcome import Outcome, Ranked
 from tuning.spec import SweepSpec
 
@@ -15,20 +14,16 @@ BEST = 5
 
 def show_trials(spec: SweepSpec, console: Console) -> None:
     """The trials that a spec would run."""
-    table = Table(
-        "trial",
-        *spec.titles,
-        title=f"{spec.name}: {len(spec.configs)} trials on {spec.data.name}",
-        box=box.SIMPLE,
-    )
-    for number, config in enumerate(spec.configs, 1):
-        table.add_row(str(number), *cells(*spec.told(number, config.model_dump())))
-    console.print(table)
+    rows = [
+        [str(number), *cells(*spec.told(number, config.model_dump()))] for number, config in enumerate(spec.configs, 1)
+    ]
+    title = f"{spec.name}: {len(spec.configs)} trials on {spec.data.name}"
+    tables.show_rows(console, ["trial", *spec.titles], rows, apart=1, title=title)
 
 
 def show_outcome(outcome: Outcome, spec: SweepSpec, console: Console) -> None:
     """The best five trials, and what became of the best."""
-    console.print(best(outcome.ranked, spec))
+    _show_best(outcome.ranked, spec, console)
     console.print(f"sweep {outcome.sweep} finished")
     if not outcome.promotion:
         return
@@ -43,15 +38,13 @@ def show_outcome(outcome: Outcome, spec: SweepSpec, console: Console) -> None:
         console.print(f"promoted to {version.model}@{outcome.promotion.alias}", style="green")
 
 
-def best(ranked: Sequence[Ranked], spec: SweepSpec) -> Table:
-    """The best five trials with what they differ in."""
-    metric = spec.objective.metric
-    table = Table("trial", metric, "at", *spec.varied.values(), title=f"best of {spec.name}", box=box.SIMPLE)
+def _show_best(ranked: Sequence[Ranked], spec: SweepSpec, console: Console) -> None:
+    metric, rows = spec.objective.metric, []
     for one in ranked[:BEST]:
-        values = cells(*spec.values(one.trial.config))
         reached = [figure(one.best.metrics[metric]), f"{one.best.epoch}/{one.trial.reports[-1].epoch}"]
-        table.add_row(str(one.trial.number), *reached, *values)
-    return table
+        rows.append([str(one.trial.number), *reached, *cells(*spec.values(one.trial.config))])
+    columns = ["trial", metric, "at", *spec.varied.values()]
+    tables.show_rows(console, columns, rows, apart=3, title=f"best of {spec.name}")
 
 
 def figure(value: float | None) -> str:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from registry import inputs
 from registry.core import Registry
-from tailorbird import kept, settings, terminal
+from tailorbird import kept, settings, tables, terminal
 from tailorbird.commands.options import AsJson, print_json, write_out
 from tailorbird.errors import InvalidInput
 from tailorbird.settings import Settings
@@ -129,7 +129,7 @@ def _show(dataset: Dataset, out: Path | None, console: Console) -> None:
         for label, counts in record["counts"].items():
             table.add_row(label, *(str(counts[part]) for part in dataset.parts))
     table.add_row("all", *(str(record[part]) for part in dataset.parts), style="bold")
-    console.print(table)
+    tables.show(console, table)
     if dataset.columns:
         console.print(f"columns: {', '.join(dataset.columns)}", soft_wrap=True)
     for note in dataset.notes:

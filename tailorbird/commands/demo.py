@@ -18,11 +18,12 @@ from typing import Any
 from PIL import Image
 from rich import box
 from rich.console import Console
+from rich.rule import Rule
 from rich.table import Table
 
 from registry import verification, versions
 from registry.core import Registry
-from tailorbird import settings, terminal
+from tailorbird import settings, tables, terminal
 from tailorbird.errors import Unavailable
 from tailorbird.settings import Settings
 from training import datasets, splits
@@ -32,6 +33,7 @@ from tuning import spec as specs
 from tuning.spec import SweepSpec
 
 IMAGES = 10
+RULE = 80
 START_SECONDS = 60
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy does not know this machine
 
@@ -45,15 +47,15 @@ def demo() -> None:
     """
     here, console = settings.load(), terminal.console()
     spec, dataset = _choose(here, console)
-    console.rule("sweep")
+    console.print(Rule("sweep"), width=RULE)
     console.print(f"{len(spec.configs)} trials over {', '.join(spec.varied.values())}")
     outcome = runner.Driver(here, console, settings.who()).run(spec)
     summary.show_outcome(outcome, spec, console)
     model = spec.promote.model if spec.promote else spec.name
     _verify(here, model, console)
-    console.rule("serve")
+    console.print(Rule("serve"), width=RULE)
     _ask(here, spec, dataset, model, console)
-    console.rule()
+    console.print(Rule(), width=RULE)
     console.print(
         f"registry and models: {here.home}\nnext: tailorbird serve {model}, tailorbird registry show {model}",
         soft_wrap=True,
@@ -104,7 +106,7 @@ def _ask(here: Settings, spec: SweepSpec, dataset: Dataset, model: str, console:
             )
             labels.append({"receipt": found["receipt"], "label": true})
         told = _post(here, f"{url}/feedback", json.dumps({"labels": labels}).encode(), "application/json")
-    console.print(table)
+    tables.show(console, table)
     console.print(
         f"{IMAGES} images over HTTP, median {statistics.median(times):.1f} ms; "
         f"{told['accepted']} true labels accepted as feedback",

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from registry.core import Registry
-from tailorbird import __version__, settings, terminal
+from tailorbird import __version__, settings, tables, terminal
 from tailorbird.commands.options import AsJson, print_json
 from tailorbird.errors import TailorbirdError
 from tailorbird.settings import PREFIX, Settings
@@ -48,7 +48,7 @@ def doctor(as_json: AsJson = False) -> None:
         colours = {"ok": "green", "warning": "yellow", "error": "red"}
         for one in findings:
             table.add_row(one.check, Text(one.state, colours[one.state]), one.what, one.mend)
-        terminal.console().print(table)
+        tables.show(terminal.console(), table)
     if any(one.state == "error" for one in findings):
         raise typer.Exit(1)
 

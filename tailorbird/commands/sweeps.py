@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import typer
 from rich import box
-from rich.table import Column, Table
+from rich.table import Table
 
 from registry import leases, ledger
 from registry.core import Registry
-from tailorbird import settings, terminal
+from tailorbird import settings, tables, terminal
 from tailorbird.commands.options import AsJson, Who, open_registry, print_json
 from tailorbird.errors import InvalidInput
 
@@ -25,10 +25,10 @@ def list_sweeps(as_json: AsJson = False) -> None:
     if as_json:
         print_json([one.record() for one in found])
         return
-    table = Table(Column("sweep", no_wrap=True), "status", "registered", "began (UTC)", "who", box=box.SIMPLE)
+    table = Table("sweep", "status", "registered", "began (UTC)", "who", box=box.SIMPLE)
     for one in found:
-        table.add_row(one.id, one.standing, _version(one.spec, one.registered), one.created[:19], one.who)
-    terminal.console().print(table)
+        table.add_row(one.id, one.standing, _version(one.spec, one.registered), tables.moment(one.created), one.who)
+    tables.show(terminal.console(), table)
 
 
 Sweep = Annotated[str, typer.Argument(help="A sweep's id, from `sweeps list`.", show_default=False)]
@@ -125,18 +125,18 @@ def _print(sweep: ledger.Sweep, trials: list[ledger.Trial]) -> None:
     from tuning.summary import cells, figure
 
     console, spec = terminal.console(), stored(sweep.spec)
-    console.print(f"{sweep.id}: {_standing(sweep)}, began {sweep.created[:19]} UTC by {sweep.who}")
+    console.print(f"{sweep.id}: {_standing(sweep)}, began {tables.moment(sweep.created)} UTC by {sweep.who}")
     if sweep.problem:
         console.print(sweep.problem, style="red")
     if sweep.registered:
         console.print(f"registered {_version(sweep.spec, sweep.registered)}")
     metric = spec.objective.metric
-    table = Table("trial", "status", "epochs", metric, *spec.varied.values(), box=box.SIMPLE)
-    for one in trials:
-        reached = kept(one).metrics.get(metric) if one.reports else None
-        epochs = f"{one.reports[-1].epoch if one.reports else 0}/{one.config['epochs']}"
-        table.add_row(str(one.number), one.status, epochs, figure(reached), *cells(*spec.values(one.config)))
-    console.print(table)
+    columns, rows = ["trial", "status", "epochs", metric, *spec.varied.values()], []
+    for trial in trials:
+        reached = kept(trial).metrics.get(metric) if trial.reports else None
+        epochs = f"{trial.reports[-1].epoch if trial.reports else 0}/{trial.config['epochs']}"
+        rows.append([str(trial.number), trial.status, epochs, figure(reached), *cells(*spec.values(trial.config))])
+    tables.show_rows(console, columns, rows, apart=4)
     for one in trials:
         if one.problem:
             console.print(f"trial {one.number}: {one.problem}", style="red")

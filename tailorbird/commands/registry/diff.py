@@ -12,7 +12,7 @@ from rich.table import Table
 from registry import versions
 from registry.cards import diff as diffs
 from registry.cards.diff import Diff, Pair
-from tailorbird import terminal
+from tailorbird import tables, terminal
 from tailorbird.commands.options import AsJson, open_registry, print_json
 from tailorbird.pages.document import clean
 
@@ -77,10 +77,10 @@ def _table(
 ) -> None:
     table = Table(box=box.SIMPLE, title=title, title_justify="left")
     for place, column in enumerate(columns):
-        table.add_column(column, justify="right" if numbers and place else "left", overflow="fold")
+        table.add_column(column, justify="right" if numbers and place else "left")
     for row in rows:
         table.add_row(*map(clean, row))
-    console.print(table)
+    tables.show(console, table)
 
 
 def _cells(pair: Pair, value: str, difference: str) -> list[str]:

@@ -17,7 +17,7 @@ from registry.history import Deletion, Move
 from registry.holds import Hold
 from registry.names import Reference
 from registry.versions import Version
-from tailorbird import terminal
+from tailorbird import tables, terminal
 from tailorbird.commands.options import AsJson, Model, Ref, open_registry, print_json
 from tailorbird.errors import Corrupt, InvalidInput
 from tailorbird.package.manifest import Entry
@@ -46,8 +46,8 @@ def list_versions(
     table = Table("version", "aliases", "held-out", "test", "registered (UTC)", "who", box=box.SIMPLE)
     for one in found:
         held, test = one.evidence.accuracy, one.evidence.test.accuracy
-        _add(table, str(one), ", ".join(one.aliases), f"{held:.2%}", f"{test:.2%}", one.created[:19], one.who)
-    terminal.console().print(table)
+        _add(table, str(one), ", ".join(one.aliases), f"{held:.2%}", f"{test:.2%}", tables.moment(one.created), one.who)
+    tables.show(terminal.console(), table)
     if more:
         typer.echo(f"there are more: tailorbird registry list {model or ''} --before {found[-1]}".replace("  ", " "))
 
@@ -90,12 +90,14 @@ def history(
         notes = [kind for kind in (one.kind,) if kind != "promote"]
         notes += [f"forced: {'; '.join(one.reasons)}"] if one.forced else []
         why = f"{one.why} ({'; '.join(notes)})" if notes else one.why
-        _add(table, one.moved[:19], one.alias, str(one.from_number or "-"), str(one.to_number), one.who, why)
-    terminal.console().print(table)
+        _add(table, tables.moment(one.moved), one.alias, str(one.from_number or "-"), str(one.to_number), one.who, why)
+    tables.show(terminal.console(), table)
     for gone in deletions:
-        typer.echo(clean(f"{model}:{gone.number} was deleted {gone.deleted[:19]} UTC by {gone.who}: {gone.why}"))
+        typer.echo(
+            clean(f"{model}:{gone.number} was deleted {tables.moment(gone.deleted)} UTC by {gone.who}: {gone.why}")
+        )
     if hold is not None:
-        typer.echo(clean(f"on hold since {hold.since[:19]} UTC by {hold.who}: {hold.why}"))
+        typer.echo(clean(f"on hold since {tables.moment(hold.since)} UTC by {hold.who}: {hold.why}"))
 
 
 def verify(
@@ -154,19 +156,18 @@ def _print(found: Version, tags: dict[str, str], events: tuple[Event, ...], file
         "held-out": f"{evidence.accuracy:.2%} ± {evidence.standard_error:.2%} of {evidence.samples} images",
         "test": f"{test.accuracy:.2%} of {test.samples} images",
         "parity": str(evidence.parity),
-        "registered": f"{found.created[:19]} UTC by {found.who}",
+        "registered": f"{tables.moment(found.created)} UTC by {found.who}",
         "judged": "\n".join(_told(one) for one in events) or "-",
-        **{key: str(value) for key, value in found.lineage.record().items()},
+        **{key: tables.plain(value) for key, value in found.lineage.record().items()},
         "manifest": found.manifest + ("" if found.signature is None else ", signed"),
         "files": "unknown"
         if files is None
         else "\n".join(f"{name} ({entry.size:,} bytes)" for name, entry in files.items()),
     }
-    table = Table("", "", box=box.SIMPLE, show_header=False, title=str(found))
-    table.columns[1].overflow = "fold"
+    table = Table("", "", box=None, show_header=False, title=str(found), title_justify="left", padding=(0, 2, 0, 0))
     for key, value in rows.items():
         _add(table, key, value)
-    terminal.console().print(table)
+    tables.show(terminal.console(), table)
 
 
 def _add(table: Table, *cells: str) -> None:
@@ -174,4 +175,4 @@ def _add(table: Table, *cells: str) -> None:
 
 
 def _told(event: Event) -> str:
-    return f"{event.when[:19]} UTC {event.alias}: {'; '.join((event.what, *event.reasons))}"
+    return f"{tables.moment(event.when)} UTC {event.alias}: {'; '.join((event.what, *event.reasons))}"
