@@ -25,7 +25,7 @@ def test_a_benchmark_measures_and_writes_its_figures(name, tmp_path):
         pytest.skip("needs Fashion-MNIST: set TAILORBIRD_DATA_DIR to a folder with FashionMNIST/raw")
     figures = tmp_path / "figures.json"
     command = [sys.executable, "-m", f"benchmarks.{name}", *COMMANDS[name], "--quick", "--json", str(figures)]
-    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert told.returncode == 0, told.stderr
     record = json.loads(figures.read_text())
     assert record["benchmark"] == name
@@ -43,7 +43,7 @@ def test_a_run_on_cifar_takes_less_than_two_gigabytes(tmp_path):
         pytest.skip("needs CIFAR-10: set TAILORBIRD_DATA_DIR")
     figures = tmp_path / "figures.json"
     command = [sys.executable, "-m", "benchmarks.accuracy", "cifar10-fast", "--quick", "--json", str(figures)]
-    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert told.returncode == 0, told.stderr
     assert json.loads(figures.read_text())["figures"]["cifar10-fast: memory of one process"]["high"] < 2
 
@@ -56,7 +56,7 @@ def test_every_benchmark_is_tested():
 def test_the_benchmark_of_a_gpu_says_where_there_is_none():
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
     command = [sys.executable, "-m", "benchmarks.gpu"]
-    told = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    told = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert (told.returncode, told.stderr) == (1, "there is no GPU here: nothing was measured\n")
 
 
@@ -70,7 +70,7 @@ def test_one_network_is_trained_on_through_its_rows():
     if idx.SOURCES["fashion_mnist"].missing(Path(os.environ.get("TAILORBIRD_DATA_DIR", "/nowhere"))):
         pytest.skip("needs Fashion-MNIST: set TAILORBIRD_DATA_DIR to a folder with FashionMNIST/raw")
     command = [sys.executable, "-m", "benchmarks.trained_on", "--quick"]
-    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert told.returncode == 0, told.stderr
     rows = [line.rsplit(maxsplit=3) for line in told.stdout.splitlines()]
     assert [row[0].strip() for row in rows] == [

@@ -83,4 +83,4 @@ def test_a_set_up_that_was_killed_is_repaired_by_the_next(clone):
 
     start = time.monotonic()
     assert make(clone, ".venv/ready-demo").returncode == 0
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 30

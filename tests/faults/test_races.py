@@ -9,6 +9,7 @@ from registry.history import Move
 from registry.requests import Promotion
 from tailorbird.errors import Conflict, Unavailable
 from tailorbird.settings import Settings
+from tests.waiting import BOUND_SECONDS
 
 WHO = {"why": "because", "who": "ada"}
 RACERS = 30
@@ -65,7 +66,7 @@ def test_of_many_that_promote_one_wins_though_the_server_is_restarted(postgres, 
             postgres.stop()
             postgres.start()
             return stopped
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + BOUND_SECONDS
         while True:
             try:
                 with Registry(settings) as registry:

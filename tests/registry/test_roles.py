@@ -2,7 +2,6 @@
 
 import secrets
 import threading
-import time
 from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 
@@ -20,6 +19,7 @@ from registry.requests import Promotion, Rollback
 from tailorbird.errors import Unavailable
 from tailorbird.settings import Settings
 from tests import sweeps
+from tests.waiting import wait_for
 
 ROLES = ("migrator", "promoter", "serving", "sweep", "watch")
 WEBHOOK = {"webhooks": ("https://127.0.0.1:1/secret",), "webhook_key": "0123456789abcdef"}
@@ -263,10 +263,7 @@ def test_two_databases_of_one_server_may_be_migrated_at_once(other_server):
         with closing(psycopg.connect(host="127.0.0.1", port=other_server.port, user="postgres")) as looking:
             looking.autocommit = True
             waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-            deadline = time.monotonic() + 20
-            while looking.execute(waiting).fetchone() == (0,) and time.monotonic() < deadline:
-                time.sleep(0.05)
-            assert time.monotonic() < deadline
+            wait_for(lambda: looking.execute(waiting).fetchone() != (0,))
         first.commit()
         second.join()
     assert came == [None]

@@ -17,6 +17,7 @@ from serving.server import serve
 from tailorbird import settings as known
 from tailorbird.errors import Corrupt, InvalidInput, NotFound
 from tailorbird.settings import Settings
+from tests.waiting import BOUND_SECONDS
 
 IMAGES = {"inputs": np.zeros((3, 28, 28), int).tolist()}
 
@@ -42,7 +43,7 @@ def children(server) -> list[psutil.Process]:
 
 
 def check_nothing_left(server, processes):
-    assert not psutil.wait_procs(processes, timeout=5)[1]
+    assert not psutil.wait_procs(processes, timeout=BOUND_SECONDS)[1]
     assert list(server.temporary.iterdir()) == []
     with pytest.raises(httpx.ConnectError):
         server.client.get("/livez")

@@ -7,6 +7,7 @@ import psutil
 import pytest
 
 from tailorbird.settings import Settings
+from tests.waiting import BOUND_SECONDS
 
 BENTOML = [str(Path(sys.executable).with_name("bentoml")), "serve", "serving.service:Service", "--port", "{port}"]
 QUIET = {"BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOST": "127.0.0.1"}
@@ -33,7 +34,7 @@ def test_serves_until_its_parent_is_killed(bentoml, settings):
     own.process.kill()  # a server that ends like this cannot stop its workers
     own.process.wait()
     assert workers
-    assert not psutil.wait_procs(workers, timeout=10)[1]
+    assert not psutil.wait_procs(workers, timeout=BOUND_SECONDS)[1]
 
 
 def test_a_worker_without_a_model_stays_and_says_why(bentoml, tmp_path):

@@ -5,18 +5,12 @@ import time
 import pytest
 
 from serving import signals
+from tests.waiting import wait_for
 
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch):
     monkeypatch.setattr(signals, "REPEAT_SECONDS", 0.05)
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + 5
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert condition()
 
 
 @pytest.mark.parametrize("number", signals.STOPPING)

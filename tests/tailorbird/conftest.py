@@ -66,9 +66,9 @@ def started(tmp_path):
 def tailorbird_process(started):
     """Runs `tailorbird …` in a process of its own to its end."""
 
-    def run(*words, timeout, **environment):
+    def run(*words, **environment):
         process = started(*words, **environment)
-        stdout, stderr = process.communicate(timeout=timeout)
+        stdout, stderr = process.communicate()
         return SimpleNamespace(returncode=process.returncode, stdout=stdout, stderr=stderr)
 
     return run

@@ -46,7 +46,7 @@ def process(tmp_path):
         before = (lambda: [os.close(descriptor) for descriptor in closing]) if closing else None
         streams = {"stdout": stdout, "stderr": stderr}
         started = subprocess.Popen([sys.executable, *words], cwd=tmp_path, env=clean, preexec_fn=before, **streams)
-        out, err = started.communicate(timeout=250)
+        out, err = started.communicate()
         return SimpleNamespace(returncode=started.returncode, stdout=out, stderr=err)
 
     return run

@@ -147,7 +147,7 @@ def test_a_reader_waits_for_no_writer_and_sees_what_was_committed(database):
         add_model(connection)
         started = time.monotonic()
         assert models(database) == []
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 20
     assert models(database) == ["fashion"]
 
 
@@ -196,7 +196,7 @@ def test_a_client_that_is_killed_inside_leaves_no_trace_and_no_lock(url):
         with opened.atomic("fashion") as connection:
             add_model(connection, "letters")
         assert models(opened) == ["letters"]
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 # --- locks

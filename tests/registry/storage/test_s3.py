@@ -225,7 +225,7 @@ def test_an_endpoint_that_never_answers_is_told_in_time(store, use, monkeypatch)
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{full.getsockname()[1]}")
         begun = time.monotonic()
         assert "fails (ConnectTimeoutError)" in told(store, use)
-        assert 10 < time.monotonic() - begun < 17
+        assert 10 < time.monotonic() - begun < 60
         for one in waiting:
             one.close()
 

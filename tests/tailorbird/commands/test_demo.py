@@ -23,9 +23,8 @@ def scratch():
     shutil.rmtree(folder)
 
 
-@pytest.mark.timeout(400)
 def test_without_data_the_demo_runs_on_digits_to_the_end_and_leaves_nothing(tailorbird_process, tmp_path, scratch):
-    told = tailorbird_process("demo", timeout=300, TMPDIR=str(scratch), **NOWHERE)
+    told = tailorbird_process("demo", TMPDIR=str(scratch), **NOWHERE)
     assert told.returncode == 0, told.stderr
     assert "cannot be downloaded" in told.stdout
     assert "runs on the digits that scikit-learn carries" in told.stdout
@@ -46,7 +45,7 @@ def test_the_demo_on_fashion_mnist_beats_the_notes(tailorbird_process, tmp_path)
     data = os.environ.get(PREFIX + "DATA_DIR")
     if not data or not (Path(data) / "FashionMNIST").exists():
         pytest.skip("needs Fashion-MNIST: set TAILORBIRD_DATA_DIR")
-    told = tailorbird_process("demo", timeout=1100, **{PREFIX + "DATA_DIR": data})
+    told = tailorbird_process("demo", **{PREFIX + "DATA_DIR": data})
     assert told.returncode == 0, told.stderr
     with Registry(Settings(home=tmp_path / "home", _env_file=None)) as registry:
         champion = versions.resolve(registry, "demo@champion")

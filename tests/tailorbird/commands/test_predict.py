@@ -123,4 +123,4 @@ def test_an_endpoint_gives_the_same_answers(predict, started, house, tmp_path):
     assert predict(house.images, "--model", "digits", "--out", tmp_path / "local.csv").returncode == 0
     assert (tmp_path / "remote.csv").read_text() == (tmp_path / "local.csv").read_text()
     server.send_signal(signal.SIGTERM)
-    server.communicate(timeout=60)
+    server.communicate()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tailorbird.errors import InvalidInput, Unavailable
+from tests.waiting import BOUND_SECONDS
 from training.datasets import kept
 from training.datasets.mapped import Mapped, opened
 
@@ -88,7 +89,7 @@ def test_of_several_processes_at_once_one_makes_it(tmp_path):
     processes = [context.Process(target=_load, args=(tmp_path, counter, results)) for _ in range(4)]
     for process in processes:
         process.start()
-    assert [results.get(timeout=30) for _ in processes] == [2999 % 256] * 4
+    assert [results.get(timeout=BOUND_SECONDS) for _ in processes] == [2999 % 256] * 4
     for process in processes:
         process.join()
     assert counter.value == 1

@@ -94,9 +94,9 @@ def test_the_best_of_a_sweep_is_reproduced_where_it_was_carried_to(tailorbird_pr
         (["registry", "export", "tiny:1", "tiny.tgz", "--archive"], {}),
         (["registry", "import", "tiny.tgz", "--model", "small"], elsewhere),
     ):
-        told = tailorbird_process(*words, timeout=200, **home)
+        told = tailorbird_process(*words, **home)
         assert told.returncode == 0, told.stderr
     for version, home in (("tiny:1", {}), ("small:1", elsewhere)):
-        told = tailorbird_process("registry", "reproduce", version, "--json", timeout=100, **home)
+        told = tailorbird_process("registry", "reproduce", version, "--json", **home)
         assert told.returncode == 0, told.stderr
         assert json.loads(told.stdout)["reproduced"] == "bit for bit"
