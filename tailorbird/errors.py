@@ -11,7 +11,8 @@ TailorbirdError                 one plain sentence; exit status 1
 ├── Irreproducible              figures that were measured again, and differ
 ├── Corrupt                     bytes that are not what was stored
 ├── Unavailable                 a database, store or cluster that cannot be used now
-│   └── ReadOnly                a database that can be read alone
+│   ├── ReadOnly                a database that can be read alone
+│   └── Unmigrated              a database that waits for `tailorbird registry migrate`
 └── Interrupted                 stopped by the user; exit status 130
 
 Anything else that escapes is a defect of ours and keeps its traceback.
@@ -146,6 +147,10 @@ class Unavailable(TailorbirdError):
 
 class ReadOnly(Unavailable):
     """A database that can only be read here."""
+
+
+class Unmigrated(Unavailable):
+    """The database's schema is older than that of this release, or it has none yet."""
 
 
 class Interrupted(TailorbirdError):

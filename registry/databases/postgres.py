@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from registry import schema
 from registry.databases.database import Database, encode
-from tailorbird.errors import InvalidInput, Unavailable
+from tailorbird.errors import InvalidInput, Unavailable, Unmigrated
 
 # A host that is gone, or a client that hangs with a lock in its hands, must not stop all others.
 CONNECTION = {
@@ -56,8 +56,10 @@ class Postgres(Database):
         return connection.execution_options(isolation_level="AUTOCOMMIT")
 
     def _outdated(self, revision: str | None) -> None:
-        raise Unavailable(
-            f"the database {self.name} has schema {revision or 'none'}, older than the {schema.REVISION} of this "
+        if revision is None:
+            raise Unmigrated(f"the database {self.name} is empty: `tailorbird registry migrate` makes its tables")
+        raise Unmigrated(
+            f"the database {self.name} has schema {revision}, older than the {schema.REVISION} of this "
             f"release: `tailorbird registry migrate` brings it up to date, after a backup"
         )
 

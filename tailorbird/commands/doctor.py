@@ -14,7 +14,7 @@ from rich.text import Text
 from registry.core import Registry
 from tailorbird import __version__, settings, tables, terminal
 from tailorbird.commands.options import AsJson, print_json
-from tailorbird.errors import TailorbirdError
+from tailorbird.errors import TailorbirdError, Unmigrated
 from tailorbird.settings import PREFIX, Settings
 
 NEEDED = {
@@ -87,6 +87,9 @@ def _registry(here: Settings) -> Iterator[Finding]:
                 yield Finding("storage", "error", str(error), "set TAILORBIRD_STORAGE_URL")
                 return
             read_only = registry.blobs.read_only
+    except Unmigrated as error:
+        yield Finding("database", "error", str(error).partition(":")[0], "run `tailorbird registry migrate`")
+        return
     except TailorbirdError as error:
         yield Finding("database", "error", str(error), "set TAILORBIRD_HOME or TAILORBIRD_DATABASE_URL")
         return

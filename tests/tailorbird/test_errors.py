@@ -18,6 +18,7 @@ from tailorbird.errors import (
     TailorbirdError,
     TooLarge,
     Unavailable,
+    Unmigrated,
     told,
 )
 
@@ -29,6 +30,7 @@ EVERY_KIND = [
     (Refused("fashion:2", ["too bad", "too slow"]), 1, "fashion:2 was refused: too bad; too slow"),
     (Corrupt("a file is missing"), 1, "a file is missing"),
     (ReadOnly("the database is read-only here"), 1, "the database is read-only here"),
+    (Unmigrated("the database is empty"), 1, "the database is empty"),
     (Unavailable("the disk is full"), 1, "the disk is full"),
     (Interrupted("stopped"), 130, "stopped"),
     (

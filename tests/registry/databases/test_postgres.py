@@ -51,9 +51,11 @@ def test_an_older_schema_is_told_and_left_to_the_command(postgres, database, url
             connection.execute(sa.text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
     with pytest.raises(Unavailable) as refused:
         open_database(url)
-    assert str(refused.value) == (
-        f"the database 127.0.0.1/{url.rpartition('/')[2]} has schema {revision or 'none'}, older than the "
-        f"{schema.REVISION} of this release: `tailorbird registry migrate` brings it up to date, after a backup"
+    assert str(refused.value) == f"the database 127.0.0.1/{url.rpartition('/')[2]} " + (
+        f"has schema {revision}, older than the {schema.REVISION} of this release: `tailorbird registry "
+        "migrate` brings it up to date, after a backup"
+        if revision
+        else "is empty: `tailorbird registry migrate` makes its tables"
     )
     with closing(connect(url)) as opened, opened.reading() as connection:
         assert sa.inspect(connection).has_table("models") == (revision is not None)

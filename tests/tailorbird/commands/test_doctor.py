@@ -33,3 +33,13 @@ def test_a_wrong_setting_is_named(tailorbird):
     told = tailorbird("doctor", TAILORBIRD_RECEIPT_DAYS="-1")
     assert told.returncode == 2
     assert told.stderr.startswith("error: TAILORBIRD_RECEIPT_DAYS: must be greater than 0")
+
+
+def test_an_empty_postgresql_is_to_be_migrated(tailorbird, postgres, tmp_path):
+    url = postgres.empty()
+    home = {"TAILORBIRD_DATABASE_URL": url}
+    checks = tailorbird("doctor", "--json", **home)
+    (problem,) = [one for one in json.loads(checks.stdout) if one["state"] == "error"]
+    assert problem["what"].endswith(" is empty") and problem["mend"] == "run `tailorbird registry migrate`"
+    assert tailorbird("registry", "migrate", **home).returncode == 0
+    assert tailorbird("doctor", **home).returncode == 0
