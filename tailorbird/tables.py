@@ -14,7 +14,7 @@ from tailorbird.terminal import UNBOUNDED
 def show(console: Console, table: Table) -> None:
     """Print a table without cutting a value."""
     for column in table.columns:
-        column.overflow, column.no_wrap = "fold", False
+        column.overflow = "fold"
     console.print(table)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 from rich import box
-from rich.table import Table
+from rich.table import Column, Table
 
 from registry import leases, ledger
 from registry.core import Registry
@@ -25,7 +25,7 @@ def list_sweeps(as_json: AsJson = False) -> None:
     if as_json:
         print_json([one.record() for one in found])
         return
-    table = Table("sweep", "status", "registered", "began (UTC)", "who", box=box.SIMPLE)
+    table = Table(Column("sweep", no_wrap=True), "status", "registered", "began (UTC)", "who", box=box.SIMPLE)
     for one in found:
         table.add_row(one.id, one.standing, _version(one.spec, one.registered), tables.moment(one.created), one.who)
     tables.show(terminal.console(), table)

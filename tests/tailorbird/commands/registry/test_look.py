@@ -74,7 +74,7 @@ def test_history_says_what_was_forced_and_rolled_back_and_held(tailorbird, pets)
     tailorbird("registry", "hold", "pets", "--why", "audit", "--who", "grace")
     told = tailorbird("registry", "history", "pets", COLUMNS="400").stdout
     lines = [line.split() for line in told.splitlines() if "champion" in line]
-    assert [line[1:4] for line in lines] == [["champion", "2", "1"], ["champion", "1", "2"], ["champion", "-", "1"]]
+    assert [line[2:5] for line in lines] == [["champion", "2", "1"], ["champion", "1", "2"], ["champion", "-", "1"]]
     assert "it errs (rollback)" in told and "a try (forced: it may be " in told
     assert "UTC by grace: audit" in told.splitlines()[-1] and told.splitlines()[-1].startswith("on hold since 20")
     moves = json.loads(tailorbird("registry", "history", "pets", "--json", "--limit", "2").stdout)
