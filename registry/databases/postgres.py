@@ -57,7 +57,7 @@ class Postgres(Database):
 
     def _outdated(self, revision: str | None) -> None:
         if revision is None:
-            raise Unmigrated(f"the database {self.name} is empty: `tailorbird registry migrate` makes its tables")
+            raise Unmigrated(f"the database {self.name} is empty: `tailorbird registry migrate` brings it up to date")
         raise Unmigrated(
             f"the database {self.name} has schema {revision}, older than the {schema.REVISION} of this "
             f"release: `tailorbird registry migrate` brings it up to date, after a backup"

@@ -88,7 +88,7 @@ def _registry(here: Settings) -> Iterator[Finding]:
                 return
             read_only = registry.blobs.read_only
     except Unmigrated as error:
-        yield Finding("database", "error", str(error).partition(":")[0], "run `tailorbird registry migrate`")
+        yield Finding("database", "error", str(error).rpartition(": ")[0], "run `tailorbird registry migrate`")
         return
     except TailorbirdError as error:
         yield Finding("database", "error", str(error), "set TAILORBIRD_HOME or TAILORBIRD_DATABASE_URL")

@@ -55,7 +55,7 @@ def test_an_older_schema_is_told_and_left_to_the_command(postgres, database, url
         f"has schema {revision}, older than the {schema.REVISION} of this release: `tailorbird registry "
         "migrate` brings it up to date, after a backup"
         if revision
-        else "is empty: `tailorbird registry migrate` makes its tables"
+        else "is empty: `tailorbird registry migrate` brings it up to date"
     )
     with closing(connect(url)) as opened, opened.reading() as connection:
         assert sa.inspect(connection).has_table("models") == (revision is not None)
