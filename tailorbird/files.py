@@ -31,8 +31,8 @@ def write_all(files: Mapping[Path, bytes]) -> None:
     with ExitStack() as stack:
         hidden = {}
         for path in files:
-            with told(path):
-                hidden[path] = stack.enter_context(_hidden(path))
+            stack.enter_context(told(path))
+            hidden[path] = stack.enter_context(_hidden(path))
         for path, data in files.items():
             with told(path):
                 _fill(hidden[path].descriptor, [data], PUBLIC)
