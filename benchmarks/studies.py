@@ -28,8 +28,8 @@ from benchmarks.workers import ROOT
 from registry.core import Registry
 from tailorbird import settings
 from tailorbird.errors import Interrupted, told
-from tailorbird.pages import document
 from tailorbird.pages.document import Block, Bullets, Code, Document, Paragraph, Section
+from tailorbird.pages.markdown import as_markdown
 from tailorbird.settings import PREFIX, Settings
 from tuning.report import page, results, tables
 from tuning.report.results import Row
@@ -146,7 +146,7 @@ def write(path: Path, studies: Sequence[Study], here: Settings) -> None:
         ]
     )
     held = {one.name: one.held(here) for one in studies}
-    text = document.markdown(Document("Studies", [lead], [_section(one, held[one.name]) for one in studies]))
+    text = as_markdown(Document("Studies", [lead], [_section(one, held[one.name]) for one in studies]))
     if path.exists():
         kept = {name: part for name, part in _parts(path.read_text(encoding="utf-8")).items() if held.get(name) == []}
         text = "\n".join(f"{part.rstrip()}\n" for part in (_parts(text) | kept).values())
