@@ -87,7 +87,8 @@ def test_a_batch_is_recorded_whole_or_not_at_all(registry):
 
 
 def test_a_registry_that_is_read_only_takes_no_labels(embedded, monkeypatch):
-    Registry(embedded).close()
+    with Registry(embedded) as registry:
+        assert not registry.database.read_only  # which opens it, and makes it
     monkeypatch.setattr("registry.databases.sqlite.writable", lambda _: False)
     with Registry(embedded) as registry, pytest.raises(Unavailable, match="read-only"):
         record(registry, [CAT])
