@@ -7,13 +7,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from registry import gates, history, holds, names, schema, verification, versions, webhooks
+from registry import gates, history, holds, names, policy, schema, verification, versions, webhooks
 from registry.core import Registry
-from registry.gates import Verdict
 from registry.history import Move
 from registry.names import CHAMPION, Reference
 from registry.requests import UNSET, Promotion, Request, Rollback
-from registry.versions import Version
+from registry.verdict import Verdict
+from registry.version import Version
 from tailorbird.errors import Conflict, InvalidInput, NotFound, Refused
 
 SHOWN = 10
@@ -33,8 +33,6 @@ def promote(registry: Registry, asked: Promotion) -> Move:
     too. Raises Conflict where the alias is elsewhere, Refused, also where it is at that version already (of which
     nothing is written), and NotFound for a version that is not there.
     """
-    from registry import policy  # and pydantic with it, half as long to import as all the rest
-
     rules = policy.load(registry.settings.gates).of(asked.model, asked.alias)
     while True:
         candidate, holder = _compared(registry, asked)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from registry.databases.database import Database, open_database
-from registry.storage.blobs import open_store
+from registry.databases.database import Database
+from registry.databases.opening import open_database
+from registry.storage.opening import open_store
 
 if TYPE_CHECKING:
     from tailorbird.settings import Settings

@@ -6,7 +6,7 @@ from itertools import islice
 
 from registry import packages
 from registry.storage.blobs import BlobStore
-from registry.versions import Version
+from registry.version import Version
 from tailorbird.errors import Corrupt
 from tailorbird.package.baseline import Baseline
 from tailorbird.package.heldout import Heldout

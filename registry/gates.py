@@ -1,6 +1,6 @@
 """Gates: pure functions of evidence that say whether a candidate may take an alias, and by how much it failed."""
 
-from __future__ import annotations  # policies are pydantic's, which takes half as long to import as all the rest
+from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -8,63 +8,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from registry.evidence import Evidence
+from registry.policy import Accuracy, Calibration, Champion, Latency, Limits, Parity, Policy, Recall, Size
+from registry.verdict import INTEGRITY, Gate, Verdict
 from tailorbird.package.measurements import Parity as Figures
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # it brings numpy, which nothing but a judgement needs
     from registry.paired import Paired, Shared
-    from registry.policy import Accuracy, Calibration, Champion, Latency, Limits, Parity, Policy, Recall, Size
 
 LEAST_SHARED = 0.5
 """Of the smaller held-out split, without which two versions were judged on different images."""
 MOST_RELABELLED = 0.01
 """Of the held-out images, which may have got another true class since; more is another truth."""
-INTEGRITY = "integrity"
 SIGNIFICANT = 0.05
 """A p value under it is proof enough."""
-
-
-@dataclass(frozen=True)
-class Gate:
-    """One gate's answer; `message` says by how much, `measured` and `allowed` are what it compared."""
-
-    name: str
-    passed: bool
-    message: str
-    measured: dict[str, Any]
-    allowed: Any
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The answer of every gate that was asked; `split` names the held-out images that it rests on."""
-
-    gates: list[Gate]
-    split: str | None
-    judged_before: int
-
-    @property
-    def passed(self) -> bool:
-        return all(gate.passed for gate in self.gates)
-
-    @property
-    def intact(self) -> bool:
-        """Whether the candidate verifies: without that, nothing moves an alias to it."""
-        return all(gate.passed for gate in self.gates if gate.name == INTEGRITY)
-
-    @property
-    def reasons(self) -> list[str]:
-        """What the gates that failed say."""
-        return [gate.message for gate in self.gates if not gate.passed]
-
-    def record(self) -> dict[str, Any]:
-        """The verdict as JSON keeps it, with None for what is not finite."""
-        return {
-            "passed": self.passed,
-            "reasons": self.reasons,
-            "gates": [_finite(vars(gate)) for gate in self.gates],
-            "split": self.split,
-            "judged_before": self.judged_before,
-        }
 
 
 def split(candidate: Evidence) -> str | None:
@@ -338,12 +294,6 @@ def _percent(share: float) -> str:
 
 def _points(share: float) -> str:
     return f"{100 * share:.2f} points"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 ALONE: dict[str, Callable[[Evidence, Any], Gate]] = {

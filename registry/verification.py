@@ -5,7 +5,7 @@ from pathlib import Path
 from registry import evidence, packages, signing
 from registry.core import Registry
 from registry.evidence import Evidence
-from registry.versions import Version
+from registry.version import Version
 from tailorbird.errors import Corrupt
 from tailorbird.package.manifest import MANIFEST, Manifest
 from tailorbird.package.signature import Signature

@@ -1,7 +1,6 @@
 """Versions: immutable, numbered packages of a named model."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import Any
 
@@ -10,6 +9,7 @@ import sqlalchemy as sa
 from registry import history, names, packages, schema, signing
 from registry.core import BLOBS, Registry
 from registry.names import Reference
+from registry.version import Version
 from tailorbird.errors import Corrupt, InvalidInput, NotFound, Refused, Unavailable
 from tailorbird.package.baseline import Baseline
 from tailorbird.package.lineage import Lineage
@@ -21,43 +21,6 @@ PAGE = 100
 ORDER = ("created", "model", "number")
 """Of versions of several models."""
 ATTEMPTS = 5
-
-
-@dataclass(frozen=True)
-class Version:
-    """One row: which package it is, what was measured of it, and where it came from."""
-
-    model: str
-    number: int
-    manifest: str
-    evidence: Measurements
-    lineage: Lineage
-    who: str
-    created: str
-    signature: str | None = None
-    aliases: tuple[str, ...] = field(default=())
-
-    def __str__(self) -> str:
-        return f"{self.model}:{self.number}"
-
-    @classmethod
-    def of(cls, record: Mapping[str, Any]) -> "Version":
-        """From what `record` gives; raises Corrupt where its evidence or lineage are none."""
-        name = f"{record['model']}:{record['number']}"
-        typed = {
-            "evidence": Measurements.of(record["evidence"], f"{name}: evidence"),
-            "lineage": Lineage.of(record["lineage"], f"{name}: lineage"),
-            "aliases": tuple(record["aliases"]),
-        }
-        return cls(**{**record, **typed})
-
-    def record(self) -> dict[str, Any]:
-        """The version as `--json` prints it."""
-        return asdict(self) | {
-            "evidence": self.evidence.record(),
-            "lineage": self.lineage.record(),
-            "aliases": list(self.aliases),
-        }
 
 
 def register(

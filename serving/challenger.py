@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from registry.versions import Version
+from registry.version import Version
 from serving.examples import Examples
 from serving.labelling import Labelled
 from serving.metrics import Metrics

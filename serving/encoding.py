@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from registry.versions import Version
+from registry.version import Version
 from serving.labelling import Labelled
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from registry.core import Registry
 from registry.names import Reference
-from registry.versions import Version
+from registry.version import Version
 from serving import receipts, resolution
 from serving.backlog import Backlog
 from serving.challenger import Shadow

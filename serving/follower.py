@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from registry import versions
 from registry.names import Reference
-from registry.versions import Version
+from registry.version import Version
 from serving import resolution
 from serving.choice import REGISTRY_SECONDS, choose
 from serving.endpoint import Endpoint, Served

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry.versions import Version
+from registry.version import Version
 from serving.session import Session
 from tailorbird.errors import InvalidInput
 from tailorbird.package.baseline import Baseline

@@ -7,7 +7,7 @@ from typing import Any
 from registry import packages, verification
 from registry.core import Registry
 from registry.names import Reference
-from registry.versions import Version
+from registry.version import Version
 from tailorbird.errors import Corrupt
 from tailorbird.files import make_folder, told, write_flushed
 from tailorbird.package.manifest import MANIFEST, Manifest

@@ -7,7 +7,7 @@ from functools import partial
 
 from registry import versions
 from registry.names import Reference
-from registry.versions import Version
+from registry.version import Version
 from serving import answers, bodies, feedback, metrics, problems
 from serving.answers import Answer
 from serving.app import Route

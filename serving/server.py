@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from registry.core import Registry
 from registry.names import Reference
-from registry.versions import Version
+from registry.version import Version
 from serving import receipts, signals
 from serving.announcement import Announcement
 from serving.choice import choose

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from registry.versions import Version
+from registry.version import Version
 from serving import resolution
 from tailorbird.errors import Corrupt
 from tailorbird.files import write_flushed

@@ -13,7 +13,7 @@ import numpy as np
 from registry import packages
 from registry.cards import contents
 from registry.core import Registry
-from registry.versions import Version
+from registry.version import Version
 from tailorbird.errors import Corrupt, InvalidInput
 from tailorbird.settings import Settings
 from training import candidate, checkpoint, datasets, export, network

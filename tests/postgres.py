@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psycopg
 
-from registry.databases.database import connect
+from registry.databases.opening import connect
 from tailorbird.settings import POSTGRESQL
 
 TEMPLATE = "migrated"

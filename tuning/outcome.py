@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from registry.ledger import Report, Trial
-from registry.versions import Version
+from registry.version import Version
 from training.config import Objective
 
 COUNTED = ("finished", "stopped", "paused")

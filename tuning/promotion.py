@@ -7,7 +7,7 @@ from typing import Any
 from registry import aliases, requests, versions
 from registry.core import Registry
 from registry.ledger import Sweep
-from registry.versions import Version
+from registry.version import Version
 from tailorbird import __version__
 from tailorbird.errors import Conflict, Corrupt, NotFound, Refused, Unavailable
 from tailorbird.package.lineage import Data, Lineage

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from registry import evidence, packages, verification
 from registry.core import Registry
 from registry.evidence import Evidence
-from registry.versions import Version
+from registry.version import Version
 from tailorbird import bins
 from tailorbird.errors import Corrupt
 from tailorbird.package import config, curves

@@ -7,7 +7,7 @@ from typing import Any
 from registry.cards import contents
 from registry.cards.contents import Contents, flatten
 from registry.core import Registry
-from registry.versions import Version
+from registry.version import Version
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from registry import gates, packages, schema, versions
 from registry.cards import contents
 from registry.cards.contents import Contents
 from registry.core import Registry
-from registry.versions import Version
+from registry.version import Version
 from tailorbird.package.curves import Epoch
 
 PICTURES = ("confusion.png", "curves.png")

@@ -124,33 +124,6 @@ class Database(ABC):
         return revision
 
 
-def connect(url: str) -> Database:
-    """The database at `sqlite:///PATH` or `postgresql+psycopg://…`, whatever its schema."""
-    from tailorbird.settings import SQLITE
-
-    if url.startswith(SQLITE):
-        from registry.databases.sqlite import Sqlite
-
-        return Sqlite(Path(url.removeprefix(SQLITE)))
-    from registry.databases.postgres import Postgres
-
-    return Postgres(url)
-
-
-def open_database(url: str) -> Database:
-    """The same with this release's schema: SQLite migrates itself, PostgreSQL by `tailorbird registry migrate`.
-
-    Raises Unavailable where it cannot be opened, or its schema is another.
-    """
-    database = connect(url)
-    try:
-        database.check()
-    except BaseException:
-        database.close()
-        raise
-    return database
-
-
 def encode(value: Any) -> str:
     """JSON of a column; what is not a number is null, since PostgreSQL takes no NaN."""
     try:

@@ -8,7 +8,7 @@ from registry import packages, verification, versions
 from registry.core import Registry
 from registry.exchange import archives, carried, oci
 from registry.exchange.carried import Carried
-from registry.versions import Version
+from registry.version import Version
 from tailorbird import files
 from tailorbird.errors import Corrupt, InvalidInput
 from tailorbird.package.baseline import Baseline

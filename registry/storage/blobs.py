@@ -5,7 +5,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from tailorbird.errors import Corrupt
 
@@ -97,16 +96,3 @@ class BlobStore(ABC):
     @abstractmethod
     def _read(self, digest: str) -> Iterator[bytes]:
         """What lies under `digest`, in pieces of at most `CHUNK` bytes; raises Corrupt where there is nothing."""
-
-
-def open_store(storage: str) -> BlobStore:
-    """The store in a folder, or at `s3://BUCKET/PREFIX`; nothing is made or asked before it is used."""
-    from tailorbird.settings import S3  # and pydantic with it, half as long to import as all the rest
-
-    if storage.startswith(S3):
-        from registry.storage.s3 import S3Store
-
-        return S3Store(storage)
-    from registry.storage.folder import FolderStore
-
-    return FolderStore(Path(storage))

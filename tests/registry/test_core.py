@@ -9,7 +9,8 @@ import pytest
 
 from registry import aliases, core, verification, versions
 from registry.core import Registry
-from registry.databases.database import Database, connect
+from registry.databases.database import Database
+from registry.databases.opening import connect
 from registry.requests import Promotion
 from tailorbird.errors import Unavailable
 from tailorbird.settings import SQLITE

@@ -6,8 +6,8 @@ import pytest
 
 from registry import evidence, gates, packages, verification
 from registry.policy import Policy
-from registry.storage import blobs
-from registry.versions import Version
+from registry.storage.opening import open_store
+from registry.version import Version
 from tailorbird.package.lineage import Lineage
 from tailorbird.package.measurements import Latency, Measurements
 from tests.packages import ABOUT, PARITY, records, saved
@@ -37,7 +37,7 @@ def store(tmp_path):
             "heldout.npy": saved(records()),
             **files,
         }
-        opened = blobs.open_store(str(tmp_path / "storage"))
+        opened = open_store(str(tmp_path / "storage"))
         digest = packages.put(opened, contents, ABOUT)
         return opened, Version("fashion", 3, digest, figures, Lineage(), "ada", "2026-01-01T00:00:00.000000Z")
 

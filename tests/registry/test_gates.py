@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from registry import gates
 from registry.evidence import Evidence
-from registry.gates import Gate
 from registry.policy import Accuracy, Calibration, Champion, Latency, Policy, Recall
+from registry.verdict import Gate
 from tailorbird.package.baseline import Baseline
 from tailorbird.package.heldout import Heldout
 from tailorbird.package.measurements import Latency as Speed

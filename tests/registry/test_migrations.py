@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from registry import aliases, feedback, holds, schema, verification, versions
 from registry.core import Registry
-from registry.databases.database import connect, open_database
+from registry.databases.opening import connect, open_database
 from registry.feedback import Feedback
 from registry.ledger import Report
 from registry.requests import Promotion, Rollback

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from registry import packages
-from registry.storage.blobs import open_store
+from registry.storage.opening import open_store
 from tailorbird.errors import Corrupt, InvalidInput, NotFound, Unavailable
 from tailorbird.package.manifest import Manifest
 from tests import stores

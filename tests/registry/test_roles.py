@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from registry import aliases, feedback, garbage, history, holds, ledger, schema, verification, versions, webhooks
 from registry.core import Registry
-from registry.databases.database import connect, open_database
+from registry.databases.opening import connect, open_database
 from registry.feedback import Feedback
 from registry.leases import Lease
 from registry.ledger import Report

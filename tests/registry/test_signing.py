@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from registry import signing, verification
-from registry.versions import Version
+from registry.version import Version
 from tailorbird.errors import Corrupt, InvalidInput
 from tests.packages import ABOUT
 

@@ -23,7 +23,7 @@ from onnx import TensorProto, helper, numpy_helper
 from registry import aliases, versions
 from registry.core import Registry
 from registry.requests import Promotion
-from registry.versions import Version
+from registry.version import Version
 from serving import resolution
 from serving.metrics import Metrics
 from serving.model import Model, open_model

@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from registry.versions import Version
+from registry.version import Version
 from serving.metrics import OTHER, Metrics, VersionMetrics, shown
 from tailorbird.package.baseline import Baseline
 from tests.packages import ABOUT

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from registry.ledger import Report, Trial
-from registry.versions import Version
+from registry.version import Version
 from tailorbird.package.baseline import Score
 from tailorbird.package.lineage import Lineage
 from tailorbird.package.measurements import Measurements, Parity

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from registry import garbage, schema, versions, webhooks
-from registry.databases import database
+from registry.databases import opening
 from registry.names import Reference
 from tailorbird import settings
 from tailorbird.commands.options import AsJson, Ref, Who, open_registry, print_json
@@ -80,7 +80,7 @@ def migrate() -> None:
 
     Example: tailorbird registry migrate
     """
-    opened = database.connect(settings.load().database)
+    opened = opening.connect(settings.load().database)
     try:
         before = opened.migrate()
     finally:

@@ -16,7 +16,7 @@ from registry.core import Registry
 from registry.history import Deletion, Move
 from registry.holds import Hold
 from registry.names import Reference
-from registry.versions import Version
+from registry.version import Version
 from tailorbird import tables, terminal
 from tailorbird.commands.options import AsJson, Model, Ref, open_registry, print_json
 from tailorbird.errors import Corrupt, InvalidInput

@@ -11,7 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from registry import schema
-from registry.databases.database import connect, encode, open_database
+from registry.databases.database import encode
+from registry.databases.opening import connect, open_database
 from tailorbird.errors import Unavailable
 from tailorbird.settings import POSTGRESQL, SQLITE
 from tests.models import add_model, models

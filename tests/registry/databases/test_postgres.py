@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from registry import garbage, packages, schema
 from registry.core import Registry
 from registry.databases import postgres as module
-from registry.databases.database import connect, open_database
+from registry.databases.opening import connect, open_database
 from tailorbird.errors import InvalidInput, TailorbirdError, Unavailable
 from tailorbird.settings import POSTGRESQL, Settings
 from tests.models import add_model, models

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from registry.databases import database, sqlite
-from registry.databases.database import connect, open_database
+from registry.databases.opening import connect, open_database
 from tailorbird.errors import Unavailable
 from tailorbird.settings import SQLITE
 from tests.migrations import LATER, REVISION, install

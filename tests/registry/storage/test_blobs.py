@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from registry.storage import blobs
 from registry.storage.blobs import Blob
 from registry.storage.folder import FolderStore
+from registry.storage.opening import open_store
 from tailorbird.errors import Corrupt
 from tests import stores
 
@@ -21,7 +22,7 @@ NOBODYS = hashlib.sha256(b"never stored").hexdigest()
 
 @pytest.fixture(params=stores.KINDS)
 def store(request):
-    return blobs.open_store(stores.storage(request.param, request))
+    return open_store(stores.storage(request.param, request))
 
 
 def digests(store):
@@ -139,7 +140,7 @@ def test_many_may_put_the_same_bytes_at_once(store, race):
 @pytest.mark.parametrize("storage", ["folder", "s3://bucket/prefix"])
 def test_a_store_is_opened_without_making_or_asking_anything(storage, tmp_path):
     code = (
-        "import sys; from registry.storage.blobs import open_store; open_store(sys.argv[1]); "
+        "import sys; from registry.storage.opening import open_store; open_store(sys.argv[1]); "
         "assert not {'boto3', 'botocore', 'concurrent.futures.process'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code, str(storage)], check=True)

@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from registry.storage.blobs import open_store
+from registry.storage.opening import open_store
 from registry.storage.s3 import BATCH, S3Store
 from tailorbird.errors import Corrupt, Unavailable
 from tests import s3 as server
@@ -407,7 +407,7 @@ def test_credentials_of_a_profile_are_used(store, tmp_path, monkeypatch):
 
 def test_what_to_install_is_told_where_boto3_is_missing():
     code = (
-        "import sys; sys.modules['boto3'] = None; from registry.storage.blobs import open_store\n"
+        "import sys; sys.modules['boto3'] = None; from registry.storage.opening import open_store\n"
         "from tailorbird.errors import Unavailable\n"
         "for use in (lambda s: s.put(b''), lambda s: s.get('0'), lambda s: s.holds('0'), lambda s: s.delete(['0']),"
         " lambda s: [*s.listing()]):\n"
