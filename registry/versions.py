@@ -39,6 +39,7 @@ def register(
     names.check("model", model)
     names.check_text("who", who, names.WHO)
     figures = Measurements.of_package(_baseline(files), export)
+    lineage = lineage.storable()
     about = About(model=model, created=schema.now(), evidence=figures, lineage=lineage)
     for _ in range(ATTEMPTS):
         digest = packages.put(registry.blobs, files, about)

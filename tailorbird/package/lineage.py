@@ -1,9 +1,9 @@
 """Where a version came from; with `config.yaml` it is enough to make it again."""
 
 import json
-from typing import Any
+from typing import Any, Self
 
-from pydantic import ConfigDict, model_validator
+from pydantic import ConfigDict
 
 from tailorbird.package.record import Count, Record
 
@@ -22,14 +22,6 @@ class Noted(Record):
     """Notes: what else was noted is kept as it is, and nothing is said of what was not."""
 
     model_config = ConfigDict(extra="allow")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _storable(cls, value: Any) -> Any:
-        """As it comes back from JSON, which has no tuples, and None for NaN."""
-        if not isinstance(value, dict):
-            return value
-        return json.loads(json.dumps(value, default=lambda one: one.record()), parse_constant=lambda _: None)
 
     def record(self) -> dict[str, Any]:
         return self.model_dump(mode="json", exclude_unset=True)
@@ -59,3 +51,7 @@ class Lineage(Noted):
     champion: Count | None = None
     code: str | None = None
     origin: Origin | None = None
+
+    def storable(self) -> Self:
+        """As it comes back from JSON, which has no tuples, and None for NaN."""
+        return self.of(json.loads(json.dumps(self.record()), parse_constant=lambda _: None), "lineage")

@@ -21,7 +21,7 @@ def test_how_the_data_were_split():
 
 
 def test_notes_are_as_json_gives_them_back():
-    assert Lineage(shape=(28, 28), loss=float("nan")).record() == {"shape": [28, 28], "loss": None}
+    assert Lineage(shape=(28, 28), loss=float("nan")).storable().record() == {"shape": [28, 28], "loss": None}
 
 
 def test_it_is_made_of_records_too():
