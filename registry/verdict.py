@@ -1,8 +1,11 @@
 """A verdict: what every gate that was asked said of a candidate."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from registry.policy import Limits
 
 INTEGRITY = "integrity"
 
@@ -49,6 +52,24 @@ class Verdict:
             "split": self.split,
             "judged_before": self.judged_before,
         }
+
+
+def gate(name: str, failed: str, fine: str, measured: Mapping[str, Any], allowed: Limits | str) -> Gate:
+    """The answer of a gate that passes where `failed` is empty."""
+    limits = allowed if isinstance(allowed, str) else allowed.model_dump()
+    return Gate(name, not failed, failed or fine, dict(measured), limits)
+
+
+def number(stored: float | None) -> float:
+    return math.nan if stored is None else stored  # JSON has no NaN
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.6g}%"
+
+
+def points(share: float) -> str:
+    return f"{100 * share:.2f} points"
 
 
 def _finite(value: Any) -> Any:
