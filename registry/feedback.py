@@ -11,6 +11,9 @@ from registry.core import Registry
 
 CHUNK = 10_000  # SQLite takes 32,766 variables in one statement
 
+MOST_MARKS = 100_000
+"""Of labels in their order; older ones are not looked at."""
+
 Outcome = Literal["accepted", "duplicate", "conflict"]
 
 
@@ -49,3 +52,48 @@ def record(registry: Registry, labels: Sequence[Feedback]) -> list[Outcome]:
         if new:
             connection.execute(table.insert(), new)
     return outcomes
+
+
+@dataclass(frozen=True)
+class Cell:
+    """How many labels came for predictions of one class and bin, and how many of them agree."""
+
+    predicted: str
+    confidence_bin: str
+    count: int
+    correct: int
+
+
+def cells(registry: Registry, model: str, version: int, *, since: str = "") -> list[Cell]:
+    """The labels of a version by predicted class and confidence bin; `since` leaves out those received before it."""
+    row = schema.feedback.c
+    correct = sa.func.sum(sa.case((row.predicted == row.label, 1), else_=0))
+    query = (
+        sa.select(row.predicted, row.confidence_bin, sa.func.count(), correct)
+        .where(row.model == model, row.version == version, row.received >= since)
+        .group_by(row.predicted, row.confidence_bin)
+    )
+    with registry.asking() as connection:
+        return [Cell(*found) for found in connection.execute(query)]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One label in the order of arrival: of which class and bin the prediction was, and whether it was wrong."""
+
+    predicted: str
+    confidence_bin: str
+    wrong: bool
+
+
+def marks(registry: Registry, model: str, version: int, *, since: str = "", limit: int = MOST_MARKS) -> list[Mark]:
+    """The last labels of a version that were received since, in the order in which they came."""
+    row = schema.feedback.c
+    query = (
+        sa.select(row.predicted, row.confidence_bin, row.predicted != row.label)
+        .where(row.model == model, row.version == version, row.received >= since)
+        .order_by(row.received.desc(), row.receipt.desc())
+        .limit(limit)
+    )
+    with registry.asking() as connection:
+        return [Mark(predicted, place, bool(wrong)) for predicted, place, wrong in connection.execute(query)][::-1]

@@ -1,7 +1,7 @@
 """The tables. From the first release on, a change here needs a migration beside the first, and a new REVISION.
 
-Rows of `versions`, `verdicts`, `log`, `moves`, `holds` and `deletions` are only ever added: triggers of the migrations
-keep them.
+Rows of `versions`, `verdicts`, `log`, `moves`, `holds`, `judgements` and `deletions` are only ever added: triggers of
+the migrations keep them.
 """
 
 from datetime import UTC, datetime
@@ -128,6 +128,22 @@ holds = sa.Table(
     sa.Column("why", sa.Text, nullable=False),
     sa.Column("who", sa.String(128), nullable=False),
     sa.Column("since", sa.String(27), nullable=False),
+    sa.Index(None, "model", "id"),
+)
+
+judgements = sa.Table(
+    "judgements",
+    metadata,
+    sa.Column("id", sa.ForeignKey("log.id"), primary_key=True, autoincrement=False),
+    sa.Column("model", sa.String(64), nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("action", sa.String(16), nullable=False),
+    sa.Column("reasons", sa.JSON, nullable=False),
+    sa.Column("evidence", sa.JSON, nullable=False),
+    sa.Column("who", sa.String(128), nullable=False),
+    sa.Column("judged", sa.String(27), nullable=False),
+    sa.ForeignKeyConstraint(["model", "number"], ["versions.model", "versions.number"]),
     sa.Index(None, "model", "id"),
 )
 

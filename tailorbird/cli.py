@@ -16,6 +16,7 @@ COMMANDS = {
     "report": "tailorbird.commands.report:report",
     "predict": "tailorbird.commands.predict:predict",
     "serve": "tailorbird.commands.serve:serve",
+    "watch": "tailorbird.commands.watch:watch",
 }
 FIGURE = {
     "predictions": "tailorbird.commands.figure:predictions",

@@ -65,6 +65,10 @@ class Settings(BaseSettings):
     watch: float = Field(5, ge=0, le=86_400, description="seconds between looks at the served alias; 0 never looks")
     download_timeout: float = Field(5, gt=0, description="seconds to wait for a data set's server to answer")
     gates: Path | None = Field(None, description="YAML file of what the gates of each alias allow")
+    watch_policy: Path | None = Field(None, description="YAML file of what `tailorbird watch` does")
+    prometheus_url: str = Field(
+        "", description="the Prometheus that watch reads counters from, or an endpoint's address that ends in /metrics"
+    )
     webhooks: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         repr=False,  # paths of webhooks are often secret
@@ -76,7 +80,7 @@ class Settings(BaseSettings):
     signing_key: Path | None = Field(None, description="PEM file of the Ed25519 key that signs new versions")
     public_key: Path | None = Field(None, description="PEM file of the Ed25519 key that served versions must verify by")
 
-    @field_validator("home", "data_dir", "cache_dir", "gates", "signing_key", "public_key")
+    @field_validator("home", "data_dir", "cache_dir", "gates", "watch_policy", "signing_key", "public_key")
     @classmethod
     def _known_path(cls, path: Path | None) -> Path | None:
         return None if path is None else _absolute(path)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from registry import schema
 from registry.core import Registry
-from registry.feedback import Feedback, record
+from registry.feedback import Feedback, cells, marks, record
 from tailorbird.errors import Unavailable
 from tailorbird.settings import Settings
 
@@ -143,3 +143,22 @@ def test_any_batches_are_judged_as_if_they_came_one_by_one(shared, batches):
             first[receipt] = known or label
         assert record(shared, [replace(CAT, receipt=receipt, label=label) for receipt, label in batch]) == expected
     assert {row["receipt"]: row["label"] for row in rows(shared)} == first
+
+
+def test_labels_are_counted_by_class_and_bin_of_their_version(registry):
+    wrong, other = replace(CAT, receipt="r2", label="dog"), replace(CAT, receipt="r3", version=2)
+    low = replace(CAT, receipt="r4", confidence_bin="0.4")
+    record(registry, [CAT, wrong, other, low])
+    counted = {
+        (cell.predicted, cell.confidence_bin): (cell.count, cell.correct) for cell in cells(registry, "fashion", 1)
+    }
+    assert counted == {("cat", "0.9"): (2, 1), ("cat", "0.4"): (1, 1)}
+    assert cells(registry, "fashion", 1, since=schema.now()) == []
+    assert cells(registry, "fashion", 3) == []
+
+
+def test_labels_are_read_in_the_order_in_which_they_came(registry):
+    for number, label in enumerate(("cat", "dog", "cat", "cat")):
+        record(registry, [replace(CAT, receipt=f"r{9 - number}", label=label)])
+    assert [mark.wrong for mark in marks(registry, "fashion", 1)] == [False, True, False, False]
+    assert [mark.wrong for mark in marks(registry, "fashion", 1, limit=2)] == [False, False]

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from registry import aliases, feedback, holds, schema, verification, versions
+from registry import aliases, feedback, holds, judgements, schema, verification, versions
 from registry.core import Registry
 from registry.databases.opening import connect, open_database
 from registry.feedback import Feedback
@@ -32,6 +32,9 @@ def filled(make_settings, register):
         versions.tag(registry, versions.resolve(registry, "fashion:1"), {"team": "vision"})
         versions.delete(registry, "fashion", 3, why="not needed", who="ada")
         holds.hold(registry, "fashion", held=True, why="a look", who="ada")
+        judgements.add(
+            registry, "fashion", 1, state="drifted", action="alert", reasons=["low"], evidence={"n": 9}, who="ada"
+        )
         sweeps.begin(registry, "fashion-1", {"trials": 1}, [{"lr": 0.1}], champion=1, who="ada")
         sweeps.report(registry, "fashion-1", 1, Report(1, {"val_loss": float("nan"), "lr": 5e-324}))
         feedback.record(registry, [Feedback("0" * 32, "fashion", 1, "cat", "0.9", "dog", schema.now())])

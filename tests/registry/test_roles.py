@@ -9,7 +9,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from registry import aliases, feedback, garbage, history, holds, ledger, schema, verification, versions, webhooks
+from registry import aliases, feedback, garbage, history, holds, judgements, ledger, schema, verification, versions, webhooks
 from registry.core import Registry
 from registry.databases.opening import connect, open_database
 from registry.feedback import Feedback
@@ -23,6 +23,7 @@ from tests.waiting import wait_for
 
 ROLES = ("migrator", "promoter", "serving", "sweep", "watch")
 WEBHOOK = {"webhooks": ("https://127.0.0.1:1/secret",), "webhook_key": "0123456789abcdef"}
+JUDGED = {"state": "drifted", "action": "alert", "reasons": [], "evidence": {}, "who": "watch"}
 OPEN = {"who": "ada", "why": "a test"}
 
 
@@ -99,6 +100,9 @@ WAYS = {
     ),
     "rollback": (lambda r, _: aliases.rollback(r, Rollback("fashion", **OPEN)), "migrator promoter watch"),
     "hold": (lambda r, _: holds.hold(r, "fashion", held=True, **OPEN), "migrator promoter"),
+    "judge": (lambda r, _: judgements.add(r, "fashion", 1, **JUDGED), "migrator watch"),
+    "judgements": (lambda r, _: judgements.page(r, "fashion"), "migrator promoter serving sweep watch"),
+    "labels": (lambda r, _: feedback.cells(r, "fashion", 1), "migrator promoter serving sweep watch"),
     "delete": (lambda r, _: versions.delete(r, "fashion", versions.page(r)[0].number, **OPEN), "migrator promoter"),
     "tag": (lambda r, _: versions.tag(r, versions.resolve(r, "fashion:1"), {"a": "b", "c": ""}), "migrator promoter"),
     "deliver": (lambda r, _: webhooks.deliver(r), "migrator promoter watch"),

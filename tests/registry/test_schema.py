@@ -9,11 +9,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from registry import aliases, holds, schema, versions
+from registry import aliases, holds, judgements, schema, versions
 from registry.databases import database
 from registry.requests import Promotion
 
-KEPT = ("versions", "deletions", "verdicts", "log", "moves", "holds")
+KEPT = ("versions", "deletions", "verdicts", "log", "moves", "holds", "judgements")
 
 
 def described(connection):
@@ -62,6 +62,7 @@ def filled(registry, register):
     aliases.promote(registry, Promotion("fashion", 1, why="first", who="ada"))
     versions.delete(registry, "fashion", 2, why="not needed", who="ada")
     holds.hold(registry, "fashion", held=True, why="a look", who="ada")
+    judgements.add(registry, "fashion", 1, state="drifted", action="none", reasons=[], evidence={}, who="ada")
     return registry
 
 

@@ -13,10 +13,10 @@ from tailorbird.errors import Unavailable
 revision = "0001"
 down_revision = None
 
-APPEND_ONLY = ("versions", "deletions", "verdicts", "log", "moves", "holds")
+APPEND_ONLY = ("versions", "deletions", "verdicts", "log", "moves", "holds", "judgements")
 
 # What the members of each role may do; a login is given the roles that it needs: GRANT tailorbird_serving TO the_login.
-READS = "aliases, alembic_version, deletions, feedback, holds, log, models, moves, tags, verdicts, versions"
+READS = "aliases, alembic_version, deletions, feedback, holds, judgements, log, models, moves, tags, verdicts, versions"
 LEDGER = "sweeps, groups, trials, reports"
 MOVES = {
     "aliases": "INSERT, UPDATE (number)",
@@ -39,7 +39,7 @@ ROLES = {
         "deletions, holds": "INSERT",
         "tags": "INSERT, UPDATE, DELETE",
     },
-    "watch": MOVES,
+    "watch": {**MOVES, "judgements": "INSERT"},
 }
 
 

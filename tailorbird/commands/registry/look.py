@@ -9,12 +9,13 @@ from rich import box
 from rich.table import Table
 
 from registry import history as log
-from registry import holds, packages, verification, versions
+from registry import holds, judgements, packages, verification, versions
 from registry.cards import facts
 from registry.cards.facts import Event
 from registry.core import Registry
 from registry.history import Deletion, Move
 from registry.holds import Hold
+from registry.judgements import Judgement
 from registry.names import Reference
 from registry.version import Version
 from tailorbird import tables, terminal
@@ -82,8 +83,9 @@ def history(
         moves = log.moves(registry, model, limit=limit)
         deletions = log.deletions(registry, model, limit=limit)
         hold = holds.current(registry, model)
+        judged = judgements.page(registry, model, limit=limit)
     if as_json:
-        print_json(_events(moves, deletions, hold))
+        print_json(_events(moves, deletions, hold, judged))
         return
     table = Table("when (UTC)", "alias", "from", "to", "who", "why", box=box.SIMPLE)
     for one in moves:
@@ -95,6 +97,11 @@ def history(
     for gone in deletions:
         typer.echo(
             clean(f"{model}:{gone.number} was deleted {tables.moment(gone.deleted)} UTC by {gone.who}: {gone.why}")
+        )
+    for row in judged:
+        why = "; ".join((row.state, row.action, *row.reasons))
+        typer.echo(
+            clean(f"{row.model}:{row.number} was judged {tables.moment(row.judged)} UTC by {row.who}: {why}")
         )
     if hold is not None:
         typer.echo(clean(f"on hold since {tables.moment(hold.since)} UTC by {hold.who}: {hold.why}"))
@@ -131,10 +138,13 @@ def _named(registry: Registry, reference: str) -> Version:
     return versions.recall(registry, wanted.model, wanted.number)
 
 
-def _events(moves: list[Move], deletions: list[Deletion], hold: Hold | None) -> list[dict[str, Any]]:
+def _events(
+    moves: list[Move], deletions: list[Deletion], hold: Hold | None, judged: list[Judgement]
+) -> list[dict[str, Any]]:
     """What happened, newest first, as `history --json` prints it."""
     events = [{"event": "moved", **one.record()} for one in moves]
     events += [{"event": "deleted", **asdict(one)} for one in deletions]
+    events += [{"event": "judged", **one.record()} for one in judged]
     events += [] if hold is None else [{"event": "held", **hold.record()}]
     return sorted(events, key=itemgetter("id"), reverse=True)
 

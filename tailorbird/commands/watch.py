@@ -1,0 +1,69 @@
+"""`tailorbird watch NAME`: judge drift, and do what a policy says."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from registry.core import Registry
+from tailorbird import settings, terminal
+from tailorbird.commands.options import AsJson, Model, print_json
+from tailorbird.drift import policy as policies
+from tailorbird.errors import NotFound, TailorbirdError
+from tailorbird.watch import counters
+from tailorbird.watch.look import BLIND, Look, Watch
+
+
+def watch(
+    name: Model,
+    once: Annotated[bool, typer.Option("--once", help="Look once, and end with what was seen.")] = False,
+    policy: Annotated[
+        Path | None,
+        typer.Option(help="YAML file of what to do; default: TAILORBIRD_WATCH_POLICY, else alert."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Judge the accuracy of what is served; alert, roll back or tell how to train again, as its policy says.
+
+    Labels come from the registry's database, counters from TAILORBIRD_PROMETHEUS_URL. Exit status of --once:
+    0 healthy, 10 a drop was acted on, 11 too little data, 12 something cannot be read and nothing was decided.
+
+    Example: tailorbird watch demo --once
+    """
+    here = settings.load()
+    rules = policies.load(policy or here.watch_policy)
+    token = here.api_token.get_secret_value() if here.api_token else None
+    source = counters.open_source(here.prometheus_url, token) if here.prometheus_url else None
+    with Registry(here) as registry:
+        looking = Watch(registry, source, name, rules)
+        while True:
+            status = _look(looking, as_json, every=once)
+            if once:
+                raise typer.Exit(status)
+            time.sleep(60 * rules.every)
+
+
+def _look(looking: Watch, as_json: bool, every: bool) -> int:
+    try:
+        look = looking.look()
+    except NotFound:
+        raise
+    except TailorbirdError as error:
+        typer.echo(f"blind, nothing is decided: {error}", err=True)
+        return BLIND
+    if every or look.changed:
+        if as_json:
+            print_json(look.record())
+        else:
+            _tell(look)
+    return look.status
+
+
+def _tell(look: Look) -> None:
+    judged, console = look.judgement, terminal.console()
+    console.print(f"{look.version}: {judged.state}", soft_wrap=True, markup=False)
+    for reason in (*judged.reasons, *look.action.reasons):
+        console.print(f"  {reason}", soft_wrap=True, markup=False)
+    if look.action.command:
+        typer.echo(look.action.command)

@@ -1,0 +1,166 @@
+"""What is made of a served version: a pure function of what is known of it, what was observed, and a policy."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tailorbird.drift import change, intervals
+from tailorbird.drift.estimator import Estimator
+from tailorbird.drift.intervals import Accuracy
+from tailorbird.drift.policy import Policy
+
+Floats = NDArray[np.float64]
+State = Literal["healthy", "drifted", "suspected", "too little data"]
+LEAST_LABELS = 30
+WIDE_GAP = 0.05
+USEFUL_WIDTH = 0.1
+"""So wide may an interval be that is worth acting on: labels are asked for until then."""
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What a version was when it was registered; `accuracies` and `count` are of the cells [classes, bins].
+
+    `estimator` is None of a package that has none.
+    """
+
+    classes: tuple[str, ...]
+    accuracy: float
+    accuracies: Floats
+    count: Floats
+    estimator: Estimator | None
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """What was counted since: predictions of the window, labels and those right among them [classes, bins].
+
+    `evidence` is that of `change`, `mix_steady` the estimate of an endpoint that keeps its last answers.
+    """
+
+    predictions: Floats
+    labels: Floats
+    correct: Floats
+    evidence: float = 0.0
+    mix_steady: float | None = None
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The state, why, in sentences, and the figures that it rests on."""
+
+    state: State
+    reasons: tuple[str, ...]
+    estimates: Mapping[str, float | None]
+    labelled: Accuracy | None
+    evidence: Mapping[str, Any]
+
+
+def judge(known: Known, observed: Observed, policy: Policy) -> Judgement:
+    """What labels prove comes first, then what estimates say; where both are silent, what is missing."""
+    estimates = estimate(known, observed)
+    labelled = accuracy(known, observed)
+    proof = tuple(_proof(known, observed, labelled, policy))
+    doubts = tuple(_doubts(known, observed, estimates, policy))
+    predictions = float(observed.predictions.sum())
+    state: State
+    if proof:
+        state, reasons = "drifted", (*proof, *doubts)
+    elif doubts:
+        state, reasons = "suspected", (*doubts, _asked(known, observed))
+    elif _blind(labelled, estimates, predictions, policy):
+        state, reasons = "too little data", (f"{predictions:,.0f} predictions in the window", _asked(known, observed))
+    else:
+        state, reasons = "healthy", ()
+    return Judgement(state, reasons, estimates, labelled, _record(known, observed, estimates, labelled))
+
+
+def estimate(known: Known, observed: Observed) -> dict[str, float | None]:
+    """The estimates by what they assume; None stands for one that there is not."""
+    estimator, counts = known.estimator, observed.predictions
+    return {
+        "fitted": estimator.fitted(counts) if estimator else None,
+        "mix_moves": estimator.mix_moves(counts) if estimator else None,
+        "mix_steady": observed.mix_steady,
+    }
+
+
+def accuracy(known: Known, observed: Observed) -> Accuracy | None:
+    """The labelled accuracy, stratified by confidence bin as the predictions of the window, or the baseline's, are."""
+    served = observed.predictions if observed.predictions.sum() else known.count
+    return intervals.accuracy(
+        observed.labels.sum(0), observed.correct.sum(0), served.sum(0) / served.sum(), _of_bins(known)
+    )
+
+
+def needed(known: Known, observed: Observed) -> int:
+    """About how many more labels make the interval narrow enough to act on."""
+    served = observed.predictions if observed.predictions.sum() else known.count
+    shares = served.sum(0) / served.sum()
+    return intervals.needed(observed.labels.sum(0), observed.correct.sum(0), shares, _of_bins(known), USEFUL_WIDTH)
+
+
+def _of_bins(known: Known) -> Floats:
+    weights = known.count + 1
+    return np.asarray((weights * known.accuracies).sum(0) / weights.sum(0))
+
+
+def _proof(known: Known, observed: Observed, labelled: Accuracy | None, policy: Policy) -> Iterator[str]:
+    if labelled is None:
+        return
+    if labelled.labels >= LEAST_LABELS and known.accuracy - labelled.high > policy.drop:
+        yield (
+            f"labels say {labelled.value:.1%} ({labelled.low:.1%} to {labelled.high:.1%}, {labelled.labels:,} labels), "
+            f"and held-out examples said {known.accuracy:.1%}"
+        )
+    if observed.evidence >= change.THRESHOLD and known.accuracy - labelled.value > change.TOLERANCE:
+        yield f"predictions are wrong more often than at registration: evidence {observed.evidence:.3g} in their labels"
+
+
+def _doubts(known: Known, observed: Observed, estimates: Mapping[str, float | None], policy: Policy) -> Iterator[str]:
+    if observed.predictions.sum() < policy.predictions or known.estimator is None:
+        return
+    least = known.estimator.least_alarm(float(observed.predictions.sum()))
+    assumed = "mix_steady" if policy.class_mix == "steady" else "mix_moves"
+    for name, allowed in (("fitted", least), (assumed, policy.drop)):
+        value = estimates[name]
+        if value is not None and known.accuracy - value > allowed:
+            yield f"the estimate {MEANINGS[name]} is {value:.1%}, and held-out examples said {known.accuracy:.1%}"
+    moves, steady = estimates["mix_moves"], estimates["mix_steady"]
+    if moves is not None and steady is not None and moves - steady > WIDE_GAP and policy.class_mix == "steady":
+        yield "the estimates differ widely: the mix of classes changed or strangers came; label some"
+
+
+MEANINGS = {
+    "fitted": "that was learnt from corruptions",
+    "mix_moves": "if only the class mix changed",
+    "mix_steady": "if the class mix is as in training",
+}
+"""What each estimate assumes, in words."""
+
+
+def _blind(
+    labelled: Accuracy | None, estimates: Mapping[str, float | None], predictions: float, policy: Policy
+) -> bool:
+    estimated = predictions >= policy.predictions and any(value is not None for value in estimates.values())
+    return not estimated and (labelled is None or labelled.width > USEFUL_WIDTH)
+
+
+def _asked(known: Known, observed: Observed) -> str:
+    more = needed(known, observed)
+    return f"needs about {more:,} more labels to know" if more > 1 else "labels do not prove a drop"
+
+
+def _record(
+    known: Known, observed: Observed, estimates: Mapping[str, float | None], labelled: Accuracy | None
+) -> dict[str, Any]:
+    return {
+        "baseline": known.accuracy,
+        "predictions": float(observed.predictions.sum()),
+        "estimates": dict(estimates),
+        "labels": None if labelled is None else {**vars(labelled)},
+        "change": min(observed.evidence, 1e300),
+    }

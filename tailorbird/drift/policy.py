@@ -1,0 +1,78 @@
+"""The policy of a watch: what it looks at and what it does, from a YAML file over defaults that only alert."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from tailorbird.errors import InvalidInput, NotFound
+
+
+def _no_switch(value: Any) -> Any:
+    if isinstance(value, bool):  # pydantic would take it for 1 or 0
+        raise ValueError(f"must be a number, not {value}")
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_no_switch)]
+Minutes = Annotated[Number, Field(gt=0, le=525_600)]
+
+
+class Policy(BaseModel):
+    """What a watch is to do; `labels` and `estimate` are what follows where each says that accuracy dropped."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    class_mix: Literal["steady", "free"] = Field(
+        "free", description="whether the shares of classes stay as in training; which estimate alarms beside the fitted"
+    )
+    labels: Literal["alert", "roll_back", "sweep"] = Field("alert", description="what follows a drop that labels prove")
+    estimate: Literal["alert", "sweep"] = Field("alert", description="what follows a drop that is only estimated")
+    sweep: str | None = Field(None, description="the spec of the retraining sweep whose command is printed")
+    drop: Annotated[Number, Field(ge=0.01, le=1)] = Field(0.05, description="of accuracy, that is too much")
+    window: Minutes = Field(60, description="minutes of predictions that estimates are made of")
+    label_window: Minutes = Field(
+        1440, description="minutes of labels, since the last promotion at most, for the interval"
+    )
+    every: Minutes = Field(1, description="minutes between looks")
+    cool_down: Minutes = Field(1440, description="minutes after any move of the alias in which nothing is rolled back")
+    predictions: Annotated[int, BeforeValidator(_no_switch), Field(ge=100)] = Field(
+        500, description="with fewer in the window nothing is estimated"
+    )
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        """Between two rollbacks lies a whole window of what the version between them answered."""
+        if self.labels == "roll_back":
+            for name in ("window", "every"):
+                if self.cool_down < getattr(self, name):
+                    raise ValueError(
+                        f"could roll back in a loop: cool_down is {self.cool_down:g} minutes and {name} "
+                        f"{getattr(self, name):g}; accepted: a cool_down that is no shorter"
+                    )
+        if self.sweep is None and "sweep" in (self.labels, self.estimate):
+            raise ValueError("names no spec to retrain with; accepted: sweep: SPEC.yaml")
+        return self
+
+
+def load(path: Path | None) -> Policy:
+    """Read a policy file, or take the defaults; raises InvalidInput with the path of the first wrong key."""
+    if path is None:
+        return Policy()
+    try:
+        content = yaml.safe_load(path.read_bytes())
+    except FileNotFoundError:
+        raise NotFound(str(path), "there is no such policy file") from None
+    except OSError as error:
+        raise InvalidInput(str(path), f"cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InvalidInput(str(path), f"is not YAML: {' '.join(str(error).split())}") from None
+    if content is None:
+        return Policy()
+    if not isinstance(content, dict):
+        raise InvalidInput(str(path), "must hold keys and values, as in `labels: roll_back`")
+    try:
+        return Policy.model_validate(content)
+    except ValidationError as error:
+        raise InvalidInput.from_validation(error, content, Policy, f"{path}: ") from None

@@ -1,0 +1,57 @@
+"""What the package of a version tells of it: its baseline, and its estimator if it has one."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from registry import feedback, packages
+from registry.core import Registry
+from registry.versions import Version
+from tailorbird import bins
+from tailorbird.drift import cells, change, estimator
+from tailorbird.drift.cells import Floats
+from tailorbird.drift.judgement import Known
+from tailorbird.errors import NotFound
+
+
+def read(registry: Registry, version: Version) -> Known:
+    """What is known of a version; raises Corrupt where its package is damaged."""
+    classes = tuple(json.loads(packages.file(registry.blobs, version.manifest, "signature.json"))["classes"])
+    baseline = json.loads(packages.file(registry.blobs, version.manifest, "baseline.json"))
+    try:
+        fitted = estimator.parse(packages.file(registry.blobs, version.manifest, estimator.FILE), classes)
+    except NotFound:
+        fitted = None
+    return known(classes, baseline, fitted)
+
+
+def known(classes: tuple[str, ...], baseline: Mapping[str, Any], fitted: estimator.Estimator | None) -> Known:
+    count, correct = (cells.table(baseline["bins"], classes, key) for key in ("count", "correct"))
+    return Known(classes, baseline["accuracy"], cells.accuracies(count, correct), count, fitted)
+
+
+def labels(registry: Registry, version: Version, known: Known, since: str) -> tuple[Floats, Floats]:
+    """The labels of a version and those that agree [classes, bins], of those received since."""
+    count, correct = np.zeros_like(known.count), np.zeros_like(known.count)
+    for cell in feedback.cells(registry, version.model, version.number, since=since):
+        if cell.predicted in known.classes:
+            place = known.classes.index(cell.predicted), bins.LABELS.index(cell.confidence_bin)
+            count[place], correct[place] = cell.count, cell.correct
+    return count, correct
+
+
+def evidence(registry: Registry, version: Version, known: Known, since: str) -> float:
+    """How strongly the labels of a version since, in their order, say that it fails more often than it did."""
+    errors = {
+        (name, label): 1 - known.accuracies[row, column]
+        for row, name in enumerate(known.classes)
+        for column, label in enumerate(bins.LABELS)
+    }
+    statistics = change.start()
+    for mark in feedback.marks(registry, version.model, version.number, since=since):
+        error = errors.get((mark.predicted, mark.confidence_bin))
+        if error is not None:
+            statistics = change.step(statistics, mark.wrong, error)
+    return float(change.evidence(statistics))

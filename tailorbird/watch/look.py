@@ -1,0 +1,95 @@
+"""One look at a served model: read, judge, act, write down what changed."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from registry import judgements, schema, versions
+from registry.core import Registry
+from registry.names import Reference
+from registry.versions import Version
+from tailorbird.drift import judgement as judging
+from tailorbird.drift.judgement import Judgement, Known, Observed
+from tailorbird.drift.policy import Policy
+from tailorbird.watch import action, known
+from tailorbird.watch.action import NOTHING, WHO, Action
+from tailorbird.watch.counters import Counters, Source
+
+STATUS = {"healthy": 0, "too little data": 11}
+ACTED, BLIND = 10, 12
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen of a version and done about it; `changed` says whether that is news."""
+
+    version: Version
+    judgement: Judgement
+    action: Action
+    changed: bool
+
+    @property
+    def status(self) -> int:
+        """The exit status of a watch that ends here."""
+        return STATUS.get(self.judgement.state, ACTED)
+
+    def record(self) -> dict[str, Any]:
+        """As `--json` prints it."""
+        return {
+            "model": self.version.model,
+            "version": self.version.number,
+            "state": self.judgement.state,
+            "action": self.action.kind,
+            "command": self.action.command,
+            "reasons": [*self.judgement.reasons, *self.action.reasons],
+            "evidence": self.judgement.evidence,
+            "changed": self.changed,
+        }
+
+
+class Watch:
+    """Looks at the version that `model`'s champion is; without a source, at its labels alone."""
+
+    def __init__(self, registry: Registry, source: Source | None, model: str, policy: Policy) -> None:
+        self._registry = registry
+        self._source = source
+        self._model = model
+        self._policy = policy
+        self._known: tuple[int, Known] | None = None
+
+    def look(self, now: datetime | None = None) -> Look:
+        """Judge and act; raises Unavailable, and decides nothing, where something cannot be read."""
+        now = now or datetime.now(UTC)
+        version = versions.resolve(self._registry, Reference(self._model))
+        told = self._known_of(version)
+        judgement = judging.judge(told, self._observed(version, told, now), self._policy)
+        acting = judgement.state in ("drifted", "suspected")
+        done = action.take(self._registry, version, judgement, self._policy, now) if acting else NOTHING
+        row = judgements.add(
+            self._registry,
+            version.model,
+            version.number,
+            state=judgement.state,
+            action=done.kind,
+            reasons=[*judgement.reasons, *done.reasons],
+            evidence=judgement.evidence,
+            who=WHO,
+        )
+        return Look(version, judgement, done, row is not None)
+
+    def _known_of(self, version: Version) -> Known:
+        if self._known is None or self._known[0] != version.number:
+            self._known = version.number, known.read(self._registry, version)
+        return self._known[1]
+
+    def _observed(self, version: Version, told: Known, now: datetime) -> Observed:
+        counters = Counters(np.zeros_like(told.count), None)
+        if self._source is not None:
+            counters = self._source.read(version.model, version.number, told.classes, self._policy.window)
+        promoted = action.promoted(self._registry, version)
+        since = max(promoted, schema.timestamp(now - timedelta(minutes=self._policy.label_window)))
+        count, correct = known.labels(self._registry, version, told, since)
+        evidence = known.evidence(self._registry, version, told, promoted)
+        return Observed(counters.predictions, count, correct, evidence, counters.mix_steady)

@@ -1,0 +1,94 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tailorbird.drift import cells, change, judgement
+from tailorbird.drift.estimator import Error, Estimator
+from tailorbird.drift.judgement import Known, Observed
+from tailorbird.drift.policy import Policy
+
+SURE, UNSURE = 11, 3
+
+
+def table(sure, unsure):
+    counts = np.zeros((2, cells.BINS))
+    counts[:, SURE], counts[:, UNSURE] = sure / 2, unsure / 2
+    return counts
+
+
+@pytest.fixture
+def known():
+    answers = np.zeros((2, 2, cells.BINS), np.int64)
+    for index in range(2):
+        answers[index, index, SURE], answers[index, 1 - index, SURE] = 396, 4
+        answers[index, index, UNSURE], answers[index, 1 - index, UNSURE] = 60, 40
+    count, correct = table(800, 200), table(792, 120)
+    weights = cells.accuracies(count, correct)
+    estimator = Estimator(("cat", "dog"), answers, weights, Error(0.01, 0.02, 0.04, 1000))
+    return Known(("cat", "dog"), 0.912, cells.accuracies(count, correct), count, estimator)
+
+
+NONE = table(0, 0)
+
+
+def judged(known, predictions=NONE, labels=NONE, correct=NONE, policy=None, **more):
+    return judgement.judge(known, Observed(predictions, labels, correct, **more), policy or Policy())
+
+
+def test_traffic_as_at_registration_is_healthy(known):
+    made = judged(known, table(800, 200))
+    assert (made.state, made.reasons) == ("healthy", ())
+    assert made.estimates["fitted"] == pytest.approx(0.912, abs=0.01)
+    assert made.labelled is None
+
+
+def test_an_estimated_drop_is_suspected_and_asks_for_labels(known):
+    made = judged(known, table(400, 600))
+    assert made.state == "suspected"
+    assert "learnt from corruptions" in made.reasons[0]
+    assert "more labels" in made.reasons[-1]
+
+
+def test_labels_prove_a_drop(known):
+    made = judged(known, table(800, 200), table(160, 40), table(90, 15))
+    assert made.state == "drifted"
+    assert made.labelled.high < 0.912 - Policy().drop
+
+
+def test_a_change_in_the_labels_order_proves_it_too(known):
+    labels, correct = table(800, 200), table(770, 105)
+    assert judged(known, table(800, 200), labels, correct).state == "healthy"
+    assert judged(known, table(800, 200), labels, correct, evidence=change.THRESHOLD).state == "drifted"
+
+
+def test_labels_that_are_good_do_not_prove_what_an_old_change_said(known):
+    made = judged(known, table(800, 200), table(800, 200), table(792, 120), evidence=change.THRESHOLD)
+    assert made.state == "healthy"
+
+
+@pytest.mark.parametrize(("mix", "state"), [("steady", "suspected"), ("free", "healthy")])
+def test_the_policy_says_which_estimate_alarms(known, mix, state):
+    made = judged(known, table(800, 200), policy=Policy(class_mix=mix), mix_steady=0.7)
+    assert made.state == state
+    if mix == "steady":
+        assert any("the mix of classes changed or strangers came" in reason for reason in made.reasons)
+
+
+def test_few_predictions_and_no_labels_are_too_little(known):
+    made = judged(known, table(20, 5))
+    assert made.state == "too little data"
+    assert "25 predictions" in made.reasons[0]
+
+
+def test_without_an_estimator_only_labels_tell(known):
+    bare = replace(known, estimator=None)
+    assert judged(bare, table(400, 600)).state == "too little data"
+    assert judged(bare, table(800, 200), table(1600, 400), table(1584, 240)).state == "healthy"
+
+
+def test_the_evidence_is_json(known):
+    import json
+
+    made = judged(known, table(800, 200), table(160, 40), table(90, 15), evidence=float("inf"))
+    assert json.loads(json.dumps(made.evidence, allow_nan=False))["labels"]["labels"] == 200

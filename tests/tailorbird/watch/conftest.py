@@ -1,0 +1,70 @@
+"""A model with two versions, the labels that come for it, and counters as an endpoint has them."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from registry import aliases, feedback, schema
+from registry.core import Registry
+from registry.feedback import Feedback
+from registry.requests import Promotion
+from tailorbird import bins
+from tailorbird.settings import Settings
+from tailorbird.watch.counters import Counters
+from tests import packages
+
+GOOD = ((95, 3, 2), (3, 95, 2), (2, 3, 95))
+BINS = {name: {"0.9": {"count": 100, "correct": 95}} for name in packages.CLASSES}
+
+
+class Traffic:
+    """Sends predictions and labels without a server: what a source reads, and rows of feedback."""
+
+    def __init__(self, registry):
+        self.registry = registry
+        self.sent = 0
+        self.counts = np.zeros((3, len(bins.LABELS)))
+        self.mix_steady = None
+
+    def label(self, version, right, wrong, model="pets"):
+        rows = [("cat", True)] * right + [("dog", False)] * wrong
+        np.random.default_rng(0).shuffle(rows)
+        batch = []
+        for label, _ in rows:
+            self.sent += 1
+            row = Feedback(f"{self.sent:032x}", model, version, "cat", "0.9", label, schema.now())
+            batch.append(row)
+        feedback.record(self.registry, batch)
+
+    def predict(self, count):
+        self.counts[:, bins.LABELS.index("0.9")] += count / 3
+
+    def read(self, model, version, classes, minutes):
+        return Counters(self.counts, self.mix_steady)
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(_env_file=None, home=tmp_path / "home")
+
+
+@pytest.fixture
+def registry(settings):
+    with Registry(settings) as opened:
+        for _ in range(2):
+            packages.register(opened, confusion=GOOD, bins=BINS)
+        for number in (1, 2):
+            aliases.promote(opened, Promotion("pets", number, why="a test", who="ada", force=True))
+        yield opened
+
+
+@pytest.fixture
+def traffic(registry):
+    return Traffic(registry)
+
+
+@pytest.fixture
+def later():
+    """A time after every cool-down."""
+    return datetime.now(UTC) + timedelta(minutes=90)

@@ -1,0 +1,148 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from registry import aliases, history, holds, judgements
+from registry.requests import Promotion
+from tailorbird.drift.policy import Policy
+from tailorbird.errors import NotFound, Unavailable
+from tailorbird.watch.look import Watch
+from tests import packages
+from tests.tailorbird.watch.conftest import BINS, GOOD
+
+BACK = Policy(labels="roll_back", cool_down=60, window=60, label_window=600)
+
+
+@pytest.fixture
+def watch(registry, traffic):
+    return lambda policy=BACK: Watch(registry, traffic, "pets", policy)
+
+
+def rows(registry):
+    return [(row.number, row.state, row.action) for row in judgements.page(registry, "pets")]
+
+
+def test_too_few_labels_and_predictions_are_too_little_data(watch):
+    look = watch().look()
+    assert (look.judgement.state, look.status, look.action.kind) == ("too little data", 11, "none")
+    assert any("more labels" in reason for reason in look.judgement.reasons)
+
+
+def test_enough_good_labels_are_healthy(watch, traffic):
+    traffic.label(2, 480, 25)
+    look = watch().look()
+    assert (look.judgement.state, look.status) == ("healthy", 0)
+    assert look.judgement.labelled.low < 0.95 < look.judgement.labelled.high
+
+
+def test_a_drop_that_labels_prove_is_rolled_back_once(registry, watch, traffic, later):
+    traffic.label(2, 60, 60)
+    watching = watch()
+    acted = watching.look(later)
+    assert (acted.status, acted.action.kind) == (10, "rolled back")
+    assert aliases.current(registry, "pets") == 1
+    traffic.label(1, 60, 60)
+    again = watching.look(later + timedelta(hours=2))
+    assert (again.version.number, again.judgement.state, again.action.kind) == (1, "drifted", "alert")
+    assert "only people go further" in again.action.reasons[0]
+    assert aliases.current(registry, "pets") == 1
+    assert [move.kind for move in history.moves(registry, "pets")] == ["rollback", "promote", "promote"]
+    assert rows(registry) == [(1, "drifted", "alert"), (2, "drifted", "rolled back")]
+
+
+def test_within_the_cool_down_it_alerts(registry, watch, traffic):
+    traffic.label(2, 60, 60)
+    look = watch().look()
+    assert (look.status, look.action.kind) == (10, "alert")
+    assert "rests until" in look.action.reasons[0]
+    assert aliases.current(registry, "pets") == 2
+
+
+def test_a_hold_stops_it_and_is_told(registry, watch, traffic, later):
+    holds.hold(registry, "pets", held=True, why="a look", who="ada")
+    traffic.label(2, 60, 60)
+    look = watch().look(later)
+    assert look.action.kind == "alert"
+    assert "ada holds pets" in look.action.reasons[0]
+    assert aliases.current(registry, "pets") == 2
+
+
+def test_a_version_that_is_not_known_to_be_better_is_not_rolled_back_to(registry, watch, traffic, later):
+    traffic.label(1, 60, 60)
+    traffic.label(2, 100, 100)
+    look = watch().look(later)
+    assert look.action.kind == "alert"
+    assert "pets:1 is not known to be better: 120 labels say 50.0%" in look.action.reasons[0]
+
+
+def test_a_worse_baseline_is_not_rolled_back_to_either(registry, traffic, later):
+    worse = ((40, 30, 30), (30, 40, 30), (30, 30, 40))
+    packages.register(registry, model="owls", confusion=worse, bins=BINS)
+    packages.register(registry, model="owls", confusion=GOOD, bins=BINS)
+    for number in (1, 2):
+        aliases.promote(registry, Promotion("owls", number, why="a test", who="ada", force=True))
+    traffic.label(2, 100, 60, model="owls")
+    look = Watch(registry, traffic, "owls", BACK).look(later)
+    assert "owls:1 is not known to be better: its held-out examples say 40.0%" in look.action.reasons[0]
+
+
+def test_a_first_version_has_nothing_to_go_back_to(registry, traffic, later):
+    packages.register(registry, model="owls", confusion=GOOD, bins=BINS)
+    aliases.promote(registry, Promotion("owls", 1, why="a test", who="ada"))
+    traffic.label(1, 60, 60, model="owls")
+    look = Watch(registry, traffic, "owls", BACK).look(later)
+    assert look.action.reasons == ("owls@champion had no version before this one to roll back to",)
+
+
+def test_labels_of_an_earlier_time_as_champion_do_not_count(registry, watch, traffic, later):
+    traffic.label(2, 60, 60)
+    for number in (1, 2):
+        aliases.promote(registry, Promotion("pets", number, why="again", who="ada", force=True))
+    assert watch().look(later).judgement.state == "too little data"
+
+
+def test_a_sweep_is_told_and_not_started(watch, traffic):
+    traffic.label(2, 60, 60)
+    look = watch(Policy(labels="sweep", sweep="pets.yaml")).look()
+    assert (look.action.kind, look.action.command) == ("sweep", "tailorbird sweep pets.yaml")
+
+
+def test_only_a_change_of_judgement_is_a_row(registry, watch, traffic):
+    watching = watch(Policy())
+    looks = [watching.look() for _ in range(3)]
+    assert [look.changed for look in looks] == [True, False, False]
+    traffic.label(2, 480, 25)
+    assert watching.look().changed
+    assert rows(registry) == [(2, "healthy", "none"), (2, "too little data", "none")]
+
+
+def test_what_cannot_be_read_decides_nothing(registry, traffic, watch, monkeypatch):
+    def away(*_):
+        raise Unavailable("the Prometheus is away")
+
+    monkeypatch.setattr(traffic, "read", away)
+    traffic.label(2, 60, 60)
+    with pytest.raises(Unavailable, match="away"):
+        watch().look()
+    assert (rows(registry), aliases.current(registry, "pets")) == ([], 2)
+
+
+def test_without_a_source_labels_alone_are_judged(registry, traffic):
+    traffic.label(2, 480, 25)
+    assert Watch(registry, None, "pets", Policy()).look().judgement.state == "healthy"
+
+
+def test_a_model_that_is_not_there_is_not_found(registry):
+    with pytest.raises(NotFound):
+        Watch(registry, None, "owls", Policy()).look()
+
+
+def test_a_clean_day_with_a_look_every_hour_has_no_alert(registry, watch, traffic):
+    watching = watch(Policy())
+    for hour in range(24):
+        traffic.predict(200)
+        traffic.label(2, 19, 1)
+        look = watching.look(datetime.now(UTC) + timedelta(minutes=hour))
+        assert look.action.kind == "none"
+    assert look.judgement.state == "healthy"
+    assert [state for _, state, _ in rows(registry)] == ["healthy", "too little data"]
