@@ -15,7 +15,7 @@ PAGE = 100
 
 @dataclass(frozen=True)
 class Judgement:
-    """One row, at its place `id` in the log: the state of a version, what was done about it, why, and the figures that this rests on."""
+    """One row, at its place `id` in the log: the state of a version, what was done, why, and on which figures."""
 
     id: int
     model: str

@@ -16,7 +16,7 @@ from tailorbird.package.heldout import Heldout
 from tailorbird.package.measurements import Export
 from tailorbird.package.record import encode
 from tailorbird.package.signature import Signature
-from training import evaluation, export, independence, plots
+from training import estimation, evaluation, export, independence, plots
 from training.config import RunConfig
 from training.export import Served
 from training.network import restored
@@ -28,7 +28,8 @@ PACKAGES = ("torch", "torchvision", "ray", "onnx", "onnxruntime", "numpy", "safe
 REGISTERED = ("multiclass", "binary")
 FILES = (
     "config.yaml", "checkpoint.safetensors", "environment.txt", "curves.json", "curves.png",
-    "model.onnx", "signature.json", "baseline.json", "heldout.npy", "confusion.png", "figures.json", "thresholds.png",
+    "model.onnx", "signature.json", "baseline.json", "heldout.npy", "estimator.json",
+    "confusion.png", "figures.json", "thresholds.png",
 )  # fmt: skip
 """All that a run may leave behind; some leave less."""
 CPUINFO = Path("/proc/cpuinfo")
@@ -103,6 +104,7 @@ def make(config: RunConfig, splits: Splits, weights: bytes, epochs: Sequence[Epo
         "signature.json": signature(splits, served.temperature).encode(),
         "baseline.json": evaluation.baseline(holdout, test, splits.classes).encode(),
         "heldout.npy": heldout(splits.holdout, holdout),
+        "estimator.json": estimation.of_export(model, splits.holdout, holdout, splits.classes).encode(),
         "confusion.png": _confusion("held-out", holdout, splits),
     }
     return Candidate(

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tailorbird import bins
+from tailorbird import bins, onnx
 from tailorbird.drift import cells
 from tailorbird.drift.estimator import Error, Estimator
 from training import corruptions
 from training.corruptions import FAMILIES, SEVERITIES
+from training.scores import Classification
+from training.splits import Split
 
 Floats = NDArray[np.float64]
 Answer = Callable[[NDArray[np.uint8]], NDArray[np.floating]]
@@ -40,22 +42,40 @@ class _Answers:
     correct: NDArray[np.bool_]
 
 
-def fit(images: NDArray[np.uint8], targets: NDArray[np.int64], answer: Answer, classes: Sequence[str]) -> Estimator:
+def of_export(model: bytes, split: Split, evaluated: Classification, classes: Sequence[str]) -> Estimator:
+    """The estimator of an export that was evaluated on a held-out split; of tables and few images the mix alone."""
+    targets = split.targets.astype(np.int64)
+    known = mix_only(evaluated.probabilities, targets, classes)
+    if len(split.shape) < 2 or len(split) < LEAST_IMAGES:
+        return known
+    most = max(LEAST_IMAGES, min(MOST_IMAGES, MOST_NUMBERS // math.prod(split.shape)))
+    chosen = np.random.default_rng(0).permutation(len(split))[:most]
+    return fit(known, np.asarray(split.at(chosen), np.uint8), targets[chosen], _answer(model, split.together))
+
+
+def fit(known: Estimator, images: NDArray[np.uint8], targets: NDArray[np.int64], answer: Answer) -> Estimator:
     """The estimator of a model that answers held-out images [N, ...] of targets [N].
 
     `answer` is asked for the images and for corrupted ones. Windows are drawn of these, with parts clean and mixes of
     classes moved, and the weights of the cells are fitted by ridge regression towards the baseline's accuracies.
     """
-    known = mix_only(answer(images), targets, classes)
-    if len(images) < LEAST_IMAGES or images.ndim < 3:
-        return known
     random = np.random.default_rng(0)
-    most = max(LEAST_IMAGES, min(MOST_IMAGES, MOST_NUMBERS // math.prod(images.shape[1:])))
-    chosen = random.permutation(len(images))[:most]
-    families = _families(images[chosen], targets[chosen], answer, random)
-    clean = _answers(answer(images[chosen]), targets[chosen])
-    windows = _Windows(clean, families, targets[chosen], len(classes), random)
+    families = _families(images, targets, answer, random)
+    windows = _Windows(_answers(answer(images), targets), families, targets, len(known.classes), random)
     return _fitted(known, *windows.draw())
+
+
+def _answer(model: bytes, together: int) -> Answer:
+    """How an export answers, so many images at once."""
+    opened = onnx.session(model)
+    name = opened.get_inputs()[0].name
+
+    def answer(images: NDArray[np.uint8]) -> NDArray[np.floating]:
+        parts = [images[start : start + together] for start in range(0, len(images), together)]
+        answers = np.concatenate([opened.run(["probabilities"], {name: part})[0] for part in parts])
+        return answers if answers.shape[1] > 1 else np.concatenate((1 - answers, answers), axis=1)
+
+    return answer
 
 
 def mix_only(probabilities: NDArray[np.floating], targets: NDArray[np.int64], classes: Sequence[str]) -> Estimator:

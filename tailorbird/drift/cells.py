@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tailorbird import bins
+from tailorbird.package.baseline import Bin
 
 Floats = NDArray[np.float64]
 BINS = len(bins.LABELS)
@@ -15,10 +16,13 @@ SHRINKAGE = 8.0
 """So many predictions of its whole bin are counted into each cell, and of all bins into each bin."""
 
 
-def table(counts: Mapping[str, Mapping[str, Mapping[str, int]]], classes: Sequence[str], key: str) -> Floats:
-    """The counts [classes, bins] of `key` in a baseline's bins, 0 where a cell is not named."""
-    named = [[counts.get(name, {}).get(label, {}).get(key, 0) for label in bins.LABELS] for name in classes]
-    return np.asarray(named, np.float64)
+def table(counted: Mapping[str, Mapping[str, Bin]], classes: Sequence[str], key: str) -> Floats:
+    """The counts [classes, bins] of `key`, count or correct, in a baseline's bins; 0 where a cell is not named."""
+    counts = np.zeros((len(classes), BINS))
+    for row, name in enumerate(classes):
+        for label, cell in counted.get(name, {}).items():
+            counts[row, bins.LABELS.index(label)] = getattr(cell, key)
+    return counts
 
 
 def accuracies(count: Floats, correct: Floats) -> Floats:

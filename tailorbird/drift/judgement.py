@@ -1,16 +1,17 @@
 """What is made of a served version: a pure function of what is known of it, what was observed, and a policy."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tailorbird.drift import change, intervals
+from tailorbird.drift import cells, change, intervals
 from tailorbird.drift.estimator import Estimator
 from tailorbird.drift.intervals import Accuracy
 from tailorbird.drift.policy import Policy
+from tailorbird.package.baseline import Baseline
 
 Floats = NDArray[np.float64]
 State = Literal["healthy", "drifted", "suspected", "too little data"]
@@ -32,6 +33,12 @@ class Known:
     accuracies: Floats
     count: Floats
     estimator: Estimator | None
+
+    @classmethod
+    def of(cls, classes: Sequence[str], baseline: Baseline, estimator: Estimator | None) -> "Known":
+        """What a baseline and an estimator say of a model of these classes."""
+        count, correct = (cells.table(baseline.bins, classes, key) for key in ("count", "correct"))
+        return cls(tuple(classes), baseline.accuracy, cells.accuracies(count, correct), count, estimator)
 
 
 @dataclass(frozen=True, eq=False)

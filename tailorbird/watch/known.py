@@ -1,35 +1,30 @@
 """What the package of a version tells of it: its baseline, and its estimator if it has one."""
 
-import json
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
-from registry import feedback, packages
+from registry import feedback, packages, versions
 from registry.core import Registry
 from registry.versions import Version
 from tailorbird import bins
-from tailorbird.drift import cells, change, estimator
+from tailorbird.drift import change, estimator
 from tailorbird.drift.cells import Floats
+from tailorbird.drift.estimator import FILE
 from tailorbird.drift.judgement import Known
-from tailorbird.errors import NotFound
+from tailorbird.package.baseline import Baseline
 
 
 def read(registry: Registry, version: Version) -> Known:
     """What is known of a version; raises Corrupt where its package is damaged."""
-    classes = tuple(json.loads(packages.file(registry.blobs, version.manifest, "signature.json"))["classes"])
-    baseline = json.loads(packages.file(registry.blobs, version.manifest, "baseline.json"))
-    try:
-        fitted = estimator.parse(packages.file(registry.blobs, version.manifest, estimator.FILE), classes)
-    except NotFound:
-        fitted = None
-    return known(classes, baseline, fitted)
 
+    def contents(name: str) -> bytes:
+        return packages.file(registry.blobs, version.manifest, name)
 
-def known(classes: tuple[str, ...], baseline: Mapping[str, Any], fitted: estimator.Estimator | None) -> Known:
-    count, correct = (cells.table(baseline["bins"], classes, key) for key in ("count", "correct"))
-    return Known(classes, baseline["accuracy"], cells.accuracies(count, correct), count, fitted)
+    classes = versions.signature(registry, version).classes
+    baseline = Baseline.parse(contents(Baseline.file)).check(classes)
+    fitted = None
+    if FILE in packages.manifest(registry.blobs, version.manifest).files:
+        fitted = estimator.parse(contents(FILE), classes)
+    return Known.of(classes, baseline, fitted)
 
 
 def labels(registry: Registry, version: Version, known: Known, since: str) -> tuple[Floats, Floats]:

@@ -26,7 +26,11 @@ def digits():
 @pytest.fixture(scope="module")
 def fitted(digits):
     answer, (images, targets), _ = digits
-    return estimation.fit(images, targets, answer, CLASSES)
+    return fit(images, targets, answer)
+
+
+def fit(images, targets, answer):
+    return estimation.fit(estimation.mix_only(answer(images), targets, CLASSES), images, targets, answer)
 
 
 def off(estimate, digits, corrupt):
@@ -62,22 +66,15 @@ def test_it_states_an_error_of_families_that_were_left_out(fitted):
 def test_fitting_again_gives_the_same(fitted, digits, monkeypatch):
     monkeypatch.setattr(estimation, "WINDOWS", 200)
     answer, (images, targets), _ = digits
-    twice = [estimation.fit(images[:300], targets[:300], answer, CLASSES).encode() for _ in range(2)]
+    twice = [fit(images[:300], targets[:300], answer).encode() for _ in range(2)]
     assert twice[0] == twice[1]
-
-
-def test_of_too_few_images_the_mix_alone_is_known(digits):
-    answer, (images, targets), _ = digits
-    few = estimation.fit(images[:50], targets[:50], answer, CLASSES)
-    assert (few.weights, few.error) == (None, None)
-    assert few.answers.sum() == 50
 
 
 def test_a_class_that_was_not_held_out_breaks_nothing(digits, monkeypatch):
     monkeypatch.setattr(estimation, "WINDOWS", 200)
     answer, (images, targets), _ = digits
     kept = targets != 3
-    assert np.isfinite(estimation.fit(images[kept], targets[kept], answer, CLASSES).weights).all()
+    assert np.isfinite(fit(images[kept], targets[kept], answer).weights).all()
 
 
 def test_every_family_and_strangers_are_in_it(digits):

@@ -6,12 +6,13 @@ from hypothesis.extra import numpy as arrays
 
 from tailorbird import bins
 from tailorbird.drift import cells
+from tailorbird.package.baseline import Bin
 
 TABLES = arrays.arrays(np.float64, (3, cells.BINS), elements=st.integers(0, 500).map(float))
 
 
 def test_a_table_holds_what_a_baseline_names_and_nothing_else():
-    counts = {"cat": {"0.9": {"count": 8, "correct": 6}}, "owl": {"0": {"count": 1, "correct": 0}}}
+    counts = {"cat": {"0.9": Bin(count=8, correct=6)}, "owl": {"0": Bin(count=1, correct=0)}}
     table = cells.table(counts, ("cat", "dog", "owl"), "count")
     assert table.sum() == 9
     assert table[0, bins.LABELS.index("0.9")] == 8
