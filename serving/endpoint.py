@@ -107,7 +107,7 @@ class Endpoint:
         before = self._served
         model = served.model
         self.labels.know(model.version.number, model.signature.classes)
-        self.metrics.publish(model.version, model.alias, model.baseline, model.signature.classes)
+        self.metrics.publish(model.version, model.alias, model.known)
         self._served = served
         if before is not None:
             self.metrics.retire(before.version, before.model.alias)

@@ -7,15 +7,18 @@ stay, and its gauges too: so no gauge may add up, and each takes the value that 
 
 import os
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from registry.version import Version
 from tailorbird import bins
-from tailorbird.package.baseline import Baseline
+from tailorbird.drift.judgement import Known
 
 MEDIA_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 PREFIX = "tailorbird_"
@@ -97,6 +100,16 @@ class Metrics:
         self.baseline_bin_accuracy = self._gauge(
             "baseline_bin_accuracy_ratio", "The same by predicted class and confidence.", *PREDICTED
         )
+        self.estimator_weight = self._gauge(
+            "estimator_weight_ratio", "What a prediction of a cell weighs in the estimate of accuracy.", *PREDICTED
+        )
+        self.estimated_accuracy = self._gauge(
+            "estimated_accuracy_ratio",
+            "An estimate, not a fact, of the accuracy of the last answers, by what it assumes.",
+            "model",
+            "version",
+            "assumes",
+        )
         self.in_flight = Gauge(
             f"{PREFIX}in_flight_requests",
             "Requests that are being answered.",
@@ -111,19 +124,34 @@ class Metrics:
             child = self._of_routes[route, code] = self.requests.labels(route, str(code))
         child.observe(seconds)
 
-    def publish(self, version: Version, alias: str, baseline: Baseline, classes: Sequence[str]) -> None:
-        """Say what is served, and what it scored on held-out data (`baseline.json`)."""
+    def publish(self, version: Version, alias: str, known: Known) -> None:
+        """Say what is served, what it scored on held-out data, and what each cell weighs in the fitted estimate."""
         self.model_info.labels(version.model, version.number, alias).set(1)
-        self.baseline_accuracy.labels(version.model, version.number).set(baseline.accuracy)
-        sums: dict[tuple[str, str], tuple[int, int]] = {}
-        for index, name in enumerate(classes):
-            for confidence_bin, cell in baseline.bins.get(name, {}).items():
-                count, correct = sums.get((shown(classes, index), confidence_bin), (0, 0))
-                sums[shown(classes, index), confidence_bin] = (count + cell.count, correct + cell.correct)
-        for (predicted, confidence_bin), (count, correct) in sums.items():
-            if count:
-                child = self.baseline_bin_accuracy.labels(version.model, version.number, predicted, confidence_bin)
-                child.set(correct / count)
+        self.baseline_accuracy.labels(version.model, version.number).set(known.accuracy)
+        self._publish(self.baseline_bin_accuracy, version, known, known.accuracies)
+        if known.estimator is not None and known.estimator.weights is not None:
+            self._publish(self.estimator_weight, version, known, known.estimator.weights)
+
+    def _publish(self, gauge: Gauge, version: Version, known: Known, values: NDArray[np.float64]) -> None:
+        """Every cell, since empty ones fill under drift; of classes that share a name, their mean by count."""
+        counts, rows = known.count + 1, min(len(known.classes), MOST_CLASSES)
+        merged = values[:rows]
+        if len(values) > rows:
+            rest = (counts[rows:] * values[rows:]).sum(0) / counts[rows:].sum(0)
+            merged = np.vstack((merged, rest))
+        for index, row in enumerate(merged.tolist()):
+            for label, value in zip(bins.LABELS, row, strict=True):
+                gauge.labels(version.model, version.number, shown(known.classes, index), label).set(value)
+
+    def seconds(self, route: str) -> list[tuple[float, float]]:
+        """How many requests of a route this worker answered within each bucket's upper edge, in seconds."""
+        counts: dict[float, float] = {}
+        for sample in next(iter(self.requests.collect())).samples:
+            if sample.name.endswith("_bucket") and sample.labels["route"] == route:
+                edge = float(sample.labels["le"])
+                counts[edge] = counts.get(edge, 0) + sample.value
+        edges = sorted(counts)
+        return [(edge, counts[edge] - counts.get(before, 0)) for before, edge in pairwise([-1.0, *edges])]
 
     def retire(self, version: Version, alias: str) -> None:
         """Say that a version is served no longer; its baseline stays, for the labels that are still to come."""

@@ -1,13 +1,19 @@
 """A version that is ready to answer: its files read, its session open and warm."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 from registry.version import Version
 from serving.session import Session
-from tailorbird.errors import InvalidInput
+from tailorbird.drift import estimator
+from tailorbird.drift.estimator import Estimator
+from tailorbird.drift.judgement import Known
+from tailorbird.errors import Corrupt, InvalidInput
 from tailorbird.package.baseline import Baseline
 from tailorbird.package.signature import Signature
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -19,6 +25,7 @@ class Model:
     signature: Signature
     baseline: Baseline
     session: Session
+    known: Known
 
 
 def open_model(version: Version, alias: str, folder: Path) -> Model:
@@ -29,10 +36,24 @@ def open_model(version: Version, alias: str, folder: Path) -> Model:
     signature = Signature.parse((folder / Signature.file).read_bytes())
     if signature.kind != "image":
         raise InvalidInput("model", f"takes {signature.input}; accepted: a model that takes images")
+    baseline = Baseline.parse((folder / Baseline.file).read_bytes()).check(signature.classes)
     return Model(
         version=version,
         alias=alias,
         signature=signature,
-        baseline=Baseline.parse((folder / Baseline.file).read_bytes()).check(signature.classes),
+        baseline=baseline,
         session=Session((folder / "model.onnx").read_bytes(), signature),
+        known=Known.of(signature.classes, baseline, _estimator(version, signature, folder)),
     )
+
+
+def _estimator(version: Version, signature: Signature, folder: Path) -> Estimator | None:
+    """None, and said once, of a package that has none or one that cannot be read: metrics go on."""
+    path = folder / estimator.FILE
+    try:
+        if path.exists():
+            return estimator.parse(path.read_bytes(), signature.classes)
+        logger.info("%s has no %s: its accuracy is not estimated", version, estimator.FILE)
+    except Corrupt as error:
+        logger.warning("%s: its accuracy is not estimated: %s", version, error)
+    return None

@@ -12,6 +12,7 @@ from serving.labelling import Labelled, label
 from serving.metrics import Metrics, VersionMetrics
 from serving.model import Model
 from serving.receipts import Receipts
+from serving.recent import Recent
 
 INLINE_SECONDS = 0.001
 """What may run in the event loop; the way through a thread and back costs a tenth of it."""
@@ -34,6 +35,7 @@ class Predictor:
         self._metrics = VersionMetrics(metrics, model.version, model.signature.classes)
         self._encoding = Encoding(model.version, model.signature.classes)
         self.most_inline = _most_inline(model)
+        self.recent = Recent(len(model.signature.classes))
 
     def answer(self, examples: Examples) -> Predicted:
         """The predictions for examples [N, …]; raises Problem 422 where one has none."""
@@ -42,6 +44,7 @@ class Predictor:
         number, make = self.model.version.number, self._receipts.make
         receipts = [make(number, found.class_index, found.confidence_bin) for found in labelled]
         answer = self._encoding.encode(labelled, probabilities, receipts)
+        self.recent.add(probabilities)
         for found in labelled:
             self._metrics.predicted(found.class_index, found.confidence_bin)
         return Predicted(answer, labelled, receipts)

@@ -8,7 +8,7 @@ from functools import partial
 from registry import versions
 from registry.names import Reference
 from registry.version import Version
-from serving import answers, bodies, feedback, metrics, problems
+from serving import answers, bodies, drift, feedback, metrics, problems
 from serving.answers import Answer
 from serving.app import Route
 from serving.challenger import Answered
@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 MODEL_SECONDS = 2
 """How long `/model` waits for the registry to say which aliases there are now."""
+DRIFT_SECONDS = 10
+HTML = "text/html; charset=utf-8"
 GET = ("GET", "HEAD")
 POST = ("POST",)
 
@@ -41,6 +43,8 @@ class Routes:
             "/livez": Route(GET, self.livez, open=True),
             "/readyz": Route(GET, self.readyz, open=True),
             "/metrics": Route(GET, self.metrics),
+            "/drift": Route(GET, self.drift, open=True),
+            "/drift.json": Route(GET, self.drift_content),
         }
 
     async def predict(self, request: Request) -> Answer:
@@ -144,6 +148,19 @@ class Routes:
     async def metrics(self, _: Request) -> Answer:
         endpoint = self._endpoint
         return Answer(await endpoint.pools.metrics.run(endpoint.metrics.render), metrics.MEDIA_TYPE)
+
+    async def drift(self, _: Request) -> Answer:
+        return Answer(drift.shell(), HTML)
+
+    async def drift_content(self, request: Request) -> Answer:
+        endpoint = self._endpoint
+        ask = partial(drift.content, endpoint.served, endpoint.metrics, endpoint.registry)
+        try:
+            async with asyncio.timeout(DRIFT_SECONDS):
+                return answers.of_json(await endpoint.pools.registry.run(ask))
+        except (TailorbirdError, TimeoutError) as error:
+            logger.error("request %s: labels cannot be read: %s", request.id, error or "it took too long")
+            raise problems.unavailable("labels cannot be read now: the registry does not answer") from None
 
     async def _as_of_now(self, loaded: Version) -> Version:
         # aliases move while a version is served; without its registry it answers with those that it was loaded with

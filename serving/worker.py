@@ -16,6 +16,7 @@ from serving.app import Application
 from serving.endpoint import Endpoint
 from serving.follower import Follower
 from serving.metrics import Metrics
+from serving.monitor import Monitor
 from serving.routes import Routes
 from serving.state import FOLDER
 from serving.stopping import Stop
@@ -37,7 +38,10 @@ def build(settings: Settings, bentoml_app: Starlette) -> Application:
             await endpoint.pools.loading.run(follower.start)
             ready = await endpoint.pools.loading.run(lambda: standin.alive(endpoint.folder))
             stop = Stop(endpoint)
-            tasks = [asyncio.create_task(run()) for run in (follower.run, stop.watch, _end_with_parent)]
+            tasks = [
+                asyncio.create_task(run())
+                for run in (follower.run, stop.watch, Monitor(endpoint).run, _end_with_parent)
+            ]
             try:
                 yield
             finally:

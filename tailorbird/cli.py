@@ -17,6 +17,7 @@ COMMANDS = {
     "predict": "tailorbird.commands.predict:predict",
     "serve": "tailorbird.commands.serve:serve",
     "watch": "tailorbird.commands.watch:watch",
+    "drill": "tailorbird.commands.drill:drill",
 }
 FIGURE = {
     "predictions": "tailorbird.commands.figure:predictions",

@@ -138,7 +138,11 @@ class Results:
         try:
             return self.examples(1)[0]
         except NotFound:
-            return splits.split(self.dataset(), self._data()).test.only(slice(1))
+            return self.test().only(slice(1))
+
+    def test(self) -> Split:
+        """The test split."""
+        return splits.split(self.dataset(), self._data()).test
 
     def _data(self) -> DataConfig:
         data = self.config().data

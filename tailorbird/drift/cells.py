@@ -1,8 +1,8 @@
 """Cells: predictions by predicted class and confidence bin, as counters keep them, and what is known of each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,30 @@ def table(counted: Mapping[str, Mapping[str, Bin]], classes: Sequence[str], key:
         for label, cell in counted.get(name, {}).items():
             counts[row, bins.LABELS.index(label)] = getattr(cell, key)
     return counts
+
+
+class Labelled(Protocol):
+    """How many labels came for predictions of one class and bin, and how many of them agree."""
+
+    @property
+    def predicted(self) -> str: ...
+    @property
+    def confidence_bin(self) -> str: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def correct(self) -> int: ...
+
+
+def labelled(labels: Iterable[Labelled], classes: Sequence[str]) -> tuple[Floats, Floats]:
+    """The labels and those that agree [classes, bins]; what is of no known class is left out."""
+    count, correct = np.zeros((len(classes), BINS)), np.zeros((len(classes), BINS))
+    rows = {name: row for row, name in enumerate(classes)}
+    for cell in labels:
+        if cell.predicted in rows:
+            place = rows[cell.predicted], bins.LABELS.index(cell.confidence_bin)
+            count[place], correct[place] = cell.count, cell.correct
+    return count, correct
 
 
 def accuracies(count: Floats, correct: Floats) -> Floats:

@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 FILE = "estimator.json"
 SURE = 3.5
 """Standard errors of a clean window that an alarm is above: one of 4,000 windows is, were the baseline exact."""
+RARE = 0.25
+"""So many examples are taken to be in each cell: those that held-out examples left empty vary too."""
 LEAST_DROP = 0.01
 """No estimated drop below it is an alarm."""
 
@@ -68,7 +70,8 @@ class Estimator:
         """From which estimated drop on a window of so many predictions is an alarm."""
         if self.weights is None or not predictions:
             return math.inf
-        shares = self.counts / self.counts.sum()
+        shares = self.counts + RARE
+        shares = shares / shares.sum()
         variance = float((shares * self.weights**2).sum() - (shares * self.weights).sum() ** 2)
         noise = math.sqrt(max(variance, 0) * (1 / predictions + 1 / self.answers.sum()))
         return max(LEAST_DROP, SURE * noise)

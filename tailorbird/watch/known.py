@@ -1,12 +1,10 @@
 """What the package of a version tells of it: its baseline, and its estimator if it has one."""
 
-import numpy as np
-
 from registry import feedback, packages, versions
 from registry.core import Registry
 from registry.versions import Version
 from tailorbird import bins
-from tailorbird.drift import change, estimator
+from tailorbird.drift import cells, change, estimator
 from tailorbird.drift.cells import Floats
 from tailorbird.drift.estimator import FILE
 from tailorbird.drift.judgement import Known
@@ -29,12 +27,7 @@ def read(registry: Registry, version: Version) -> Known:
 
 def labels(registry: Registry, version: Version, known: Known, since: str) -> tuple[Floats, Floats]:
     """The labels of a version and those that agree [classes, bins], of those received since."""
-    count, correct = np.zeros_like(known.count), np.zeros_like(known.count)
-    for cell in feedback.cells(registry, version.model, version.number, since=since):
-        if cell.predicted in known.classes:
-            place = known.classes.index(cell.predicted), bins.LABELS.index(cell.confidence_bin)
-            count[place], correct[place] = cell.count, cell.correct
-    return count, correct
+    return cells.labelled(feedback.cells(registry, version.model, version.number, since=since), known.classes)
 
 
 def evidence(registry: Registry, version: Version, known: Known, since: str) -> float:

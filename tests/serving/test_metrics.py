@@ -1,7 +1,12 @@
 from dataclasses import replace
 
+import numpy as np
+import pytest
+
 from registry.version import Version
 from serving.metrics import OTHER, Metrics, VersionMetrics, shown
+from tailorbird.drift.estimator import Estimator
+from tailorbird.drift.judgement import Known
 from tailorbird.package.baseline import Baseline
 from tests.packages import ABOUT
 
@@ -41,19 +46,31 @@ def test_what_is_published():
         "class 100": {"0": {"count": 1, "correct": 1}},
         "class 149": {"0": {"count": 3, "correct": 0}},
     }
-    metrics.publish(VERSION, "champion", Baseline.of(SCORED.record() | {"bins": bins}), MANY)
+    metrics.publish(VERSION, "champion", Known.of(MANY, Baseline.of(SCORED.record() | {"bins": bins}), None))
     of = {"model": "demo", "version": 7}
     assert value(metrics, "model_info", alias="champion", **of) == 1
     assert value(metrics, "baseline_accuracy_ratio", **of) == 0.8
     ratio = "baseline_bin_accuracy_ratio"
-    assert value(metrics, ratio, predicted_class="class 0", confidence_bin="0.9", **of) == 0.75
-    assert value(metrics, ratio, predicted_class="class 0", confidence_bin="0.95", **of) is None
-    assert value(metrics, ratio, predicted_class=OTHER, confidence_bin="0", **of) == 0.25
+    seen = value(metrics, ratio, predicted_class="class 0", confidence_bin="0.9", **of)
+    empty = value(metrics, ratio, predicted_class="class 1", confidence_bin="0.9", **of)
+    assert 0.75 <= seen < empty < 0.925  # shrunk towards their bin, and that towards its confidence
+    assert value(metrics, ratio, predicted_class="class 0", confidence_bin="0.95", **of) == pytest.approx(0.965)
+    assert 0 < value(metrics, ratio, predicted_class=OTHER, confidence_bin="0", **of) < 0.5
+    assert value(metrics, "estimator_weight_ratio", predicted_class="class 0", confidence_bin="0.9", **of) is None
+
+
+def test_the_weights_of_the_fitted_estimate_are_published_by_cell():
+    metrics = Metrics()
+    weights = np.arange(24.0).reshape(2, 12) / 24
+    fitted = Estimator(("cat", "dog"), np.ones((2, 2, 12), np.int64), weights, None)
+    metrics.publish(VERSION, "champion", Known.of(("cat", "dog"), SCORED, fitted))
+    labels = {"model": "demo", "version": 7, "predicted_class": "dog", "confidence_bin": "0.4"}
+    assert value(metrics, "estimator_weight_ratio", **labels) == weights[1, 1]
 
 
 def test_a_version_that_is_served_no_longer():
     metrics = Metrics()
-    metrics.publish(VERSION, "champion", SCORED, MANY)
+    metrics.publish(VERSION, "champion", Known.of(MANY, SCORED, None))
     metrics.retire(VERSION, "champion")
     assert value(metrics, "model_info", alias="champion", model="demo", version=7) == 0
     assert value(metrics, "baseline_accuracy_ratio", model="demo", version=7) == 0.8

@@ -42,15 +42,12 @@ def off(estimate, digits, corrupt):
 
 
 def test_it_sees_drops_of_corruptions_that_it_was_not_fitted_on(fitted, digits):
-    def faded(images):
-        return (images * (0.3 + 0.7 * np.random.default_rng(0).random((len(images), 1, 1)))).astype(np.uint8)
-
     def striped(images):
         return np.where(np.random.default_rng(0).random((len(images), 8, 1)) < 0.15, 255, images).astype(np.uint8)
 
-    ours = [abs(off(fitted.fitted, digits, corrupt)) for corrupt in (faded, striped)]
-    nothing = [abs(off(lambda _: fitted.accuracy, digits, corrupt)) for corrupt in (faded, striped)]
-    assert sum(ours) < 0.6 * sum(nothing)
+    ours = abs(off(fitted.fitted, digits, striped))
+    nothing = abs(off(lambda _: fitted.accuracy, digits, striped))
+    assert ours < 0.5 * nothing
 
 
 def test_what_is_as_at_registration_is_estimated_as_it_was(fitted):

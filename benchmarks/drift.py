@@ -1,0 +1,378 @@
+"""How well accuracy is known without labels, and how soon a drop is: what `tailorbird.drift` estimates and alarms.
+
+    python -m benchmarks.drift
+
+A network as in tuning/specs/demo.yaml is trained on Fashion-MNIST, its estimator fitted as at registration, and then
+held against test images under corruptions, mixes and strangers that the fit did not see, in windows of 1,000. Errors
+are mean absolute differences in points between an estimate and the window's true accuracy. About two minutes on two
+cores, of which 30 seconds are training.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import report, scenarios
+from tailorbird import bins, onnx, settings
+from tailorbird.drift import cells, change, estimator, intervals, transport
+from tailorbird.drift.estimator import Estimator
+from training import candidate, checkpoint, datasets, estimation, splits
+from training.config import DataConfig, RunConfig
+from training.loop import Run
+from training.splits import Split, Splits
+
+Floats = NDArray[np.float64]
+WINDOW = 1_000
+CLEAN_WINDOWS = 5_000
+SMALL = 0.15
+HARMLESS = 0.01
+SHARES = (0.1, 0.25, 0.5)
+UNSEEN = ("Trouser", "Sandal", "Bag")
+DATA = {"name": "fashion_mnist", "validation": 5000, "holdout": 5000, "split_seed": 0}
+RUN = {
+    "data": DATA,
+    "model": {"family": "cnn", "depth": 2, "width": 16, "dropout": 0.1},
+    "schedule": {"name": "one_cycle"},
+    "optimizer": {"lr": 5e-3},
+    "batch_size": 128,
+}
+CUSUM = {0.02: (218, 461, 81), 0.05: (349, 728, 126), 0.09: (493, 1024, 176), 0.12: (584, 1215, 208)}
+"""By base error: median and p90 delay of a CUSUM designed for +5 points, and its median for +10."""
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Answers to some images: probabilities, their cell, and whether each is right."""
+
+    probabilities: NDArray[np.float32]
+    targets: NDArray[np.int64]
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        return self.probabilities.argmax(1) == self.targets
+
+    def at(self, places: NDArray[np.int64]) -> "Traffic":
+        return Traffic(self.probabilities[places], self.targets[places])
+
+    def counts(self) -> Floats:
+        return cells.tally(
+            self.probabilities.argmax(1), self.probabilities.max(1).astype(float), self.probabilities.shape[1]
+        )
+
+    def with_strangers(self, others: "Traffic") -> "Traffic":
+        joined = (self.probabilities, others.probabilities), (self.targets, np.full(len(others.targets), -1))
+        return Traffic(*(np.concatenate(pair) for pair in joined))
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Windows of one kind of traffic."""
+
+    name: str
+    kind: str
+    windows: list[Traffic]
+
+    @property
+    def truth(self) -> Floats:
+        return np.array([window.correct.mean() for window in self.windows])
+
+    def errors(self, estimate: Callable[[Traffic], float]) -> Floats:
+        """In points."""
+        return 100 * np.abs(np.array([estimate(window) for window in self.windows]) - self.truth)
+
+
+class Lab:
+    """A trained network as it is served, its estimator, and the test images."""
+
+    def __init__(self, dealt: Splits, epochs: int) -> None:
+        run = Run(RunConfig.model_validate({**RUN, "epochs": epochs}), dealt)
+        for _ in run:
+            pass
+        files = candidate.make(run.config, dealt, checkpoint.encode(run.best_state), run.epochs, run.best.epoch).files
+        self._session = onnx.session(files["model.onnx"])
+        self._name = self._session.get_inputs()[0].name
+        self.classes = dealt.classes
+        self.estimator = estimator.parse(files["estimator.json"], dealt.classes)
+        self.heldout_images = _images(dealt.holdout)
+        self.heldout = self.answers(self.heldout_images, dealt.holdout.targets.astype(np.int64))
+        self.images = _images(dealt.test)
+        self.targets = dealt.test.targets.astype(np.int64)
+        self.clean = self.answers(self.images, self.targets)
+
+    def answers(self, images: NDArray[np.uint8], targets: NDArray[np.int64]) -> Traffic:
+        parts = [images[start : start + 500] for start in range(0, len(images), 500)]
+        answers = [self._session.run(["probabilities"], {self._name: part})[0] for part in parts]
+        return Traffic(np.concatenate(answers), targets)
+
+
+def _images(split: Split) -> NDArray[np.uint8]:
+    return np.asarray(split.at(slice(None)), np.uint8)
+
+
+def made(lab: Lab, strangers: NDArray[np.uint8], windows: int) -> list[Scenario]:
+    """All scenarios, so many windows each."""
+    random = np.random.default_rng(7)
+
+    def drawn(traffic: Traffic) -> list[Traffic]:
+        return [traffic.at(random.choice(len(traffic.targets), WINDOW, False)) for _ in range(windows)]
+
+    def mixed(traffic: Traffic, mix: Floats) -> list[Traffic]:
+        chances = mix[traffic.targets] / np.bincount(traffic.targets, minlength=10)[traffic.targets]
+        chances = chances / chances.sum()
+        return [traffic.at(random.choice(len(traffic.targets), WINDOW, True, chances)) for _ in range(windows)]
+
+    found = [Scenario("no drift", "clean", [one for _ in range(5) for one in drawn(lab.clean)])]
+    for name, corrupt in scenarios.CORRUPTIONS.items():
+        for severity in scenarios.SEVERITIES:
+            spoiled = lab.answers(corrupt(lab.images, severity, random), lab.targets)
+            found.append(Scenario(f"{name} {severity:g}", "covariate", drawn(spoiled)))
+            if severity == scenarios.SEVERITIES[1]:
+                found.append(Scenario(f"{name} {severity:g}, mix moved", "both", mixed(spoiled, _mix(random))))
+    found += [Scenario(f"mix {number}", "mix", mixed(lab.clean, _mix(random))) for number in range(8)]
+    others = lab.answers(strangers, np.full(len(strangers), -1))
+    for share in SHARES:
+        parts = [(window.at(np.arange(int(WINDOW * (1 - share)))), others) for window in drawn(lab.clean)]
+        joined = [
+            known.with_strangers(other.at(random.choice(len(other.targets), int(WINDOW * share), False)))
+            for known, other in parts
+        ]
+        found.append(Scenario(f"strangers {share:.0%}", "strangers", joined))
+    flipped = Traffic(lab.clean.probabilities, _flipped(lab.targets))
+    return [*found, Scenario("labels of two classes swapped", "flip", drawn(flipped))]
+
+
+def _mix(random: np.random.Generator) -> Floats:
+    return random.dirichlet(np.full(10, random.uniform(0.5, 4)))
+
+
+def _flipped(targets: NDArray[np.int64]) -> NDArray[np.int64]:
+    swapped = targets.copy()
+    swapped[targets == 0], swapped[targets == 6] = 6, 0
+    return swapped
+
+
+def of_estimates(lab: Lab, all_scenarios: list[Scenario]) -> dict[str, list[float]]:
+    """Figure 1: errors of the estimates."""
+    ours = lab.estimator
+
+    def fitted(window: Traffic) -> float:
+        return ours.fitted(window.counts()) or 0.0
+
+    def moves(window: Traffic) -> float:
+        return ours.mix_moves(window.counts()) or 0.0
+
+    def steady(window: Traffic) -> float:
+        return transport.accuracy(window.probabilities, ours.mix)
+
+    def nothing(_: Traffic) -> float:
+        return ours.accuracy
+
+    def errors(estimate: Callable[[Traffic], float], *kinds: str, small: bool = False) -> Floats:
+        chosen = [one for one in all_scenarios if one.kind in kinds]
+        if small:
+            chosen = [one for one in chosen if ours.accuracy - one.truth.mean() < SMALL]
+        return np.concatenate([one.errors(estimate) for one in chosen])
+
+    shifts = ("covariate", "both", "mix")
+    return {
+        "fitted, drops under 15": [float(errors(fitted, *shifts, small=True).mean())],
+        "fitted, drops under 15, p90": [float(np.quantile(errors(fitted, *shifts, small=True), 0.9))],
+        "fitted, all but flips and strangers": [float(errors(fitted, *shifts).mean())],
+        "fitted, no drift": [float(errors(fitted, "clean").mean())],
+        "fitted, strangers": [float(errors(fitted, "strangers").mean())],
+        "nothing, drops under 15": [float(errors(nothing, *shifts, small=True).mean())],
+        "nothing, all but flips and strangers": [float(errors(nothing, *shifts).mean())],
+        "mix_moves, where only the mix moves": [float(errors(moves, "mix").mean())],
+        "mix_steady, strangers with the mix held": [float(errors(steady, "strangers").mean())],
+        "mix_steady, where only the mix moves": [float(errors(steady, "mix").mean())],
+        "stated by the estimator, drops under 15": [100 * (ours.error.small if ours.error else 0)],
+    }
+
+
+def of_unseen(lab: Lab, windows: int) -> dict[str, list[float]]:
+    """Classes that come to be wrong: their images are answered by a network that calls them what it likes."""
+    random, errors, fitted = np.random.default_rng(9), [], []
+    for name in UNSEEN:
+        index = lab.classes.index(name)
+        blind = lab.clean.probabilities.copy()
+        blind[:, index] = 0
+        blind = blind / blind.sum(1, keepdims=True)
+        known = np.bincount(lab.heldout.targets, minlength=10).astype(float)
+        known[index] = 0
+        traffic = Traffic(blind, np.where(lab.targets == index, -1, lab.targets))
+        for _ in range(windows):
+            window = traffic.at(random.choice(len(lab.targets), WINDOW, False))
+            truth = window.correct.mean()
+            errors.append(100 * abs(transport.accuracy(window.probabilities, known / known.sum()) - truth))
+            fitted.append(100 * abs((lab.estimator.fitted(window.counts()) or 0) - truth))
+    return {
+        "mix_steady, a class that the network never saw": [float(np.mean(errors))],
+        "fitted, a class that the network never saw": [float(np.mean(fitted))],
+    }
+
+
+def of_alarm(lab: Lab, all_scenarios: list[Scenario], clean: int) -> dict[str, list[float]]:
+    """Figure 2: what the alarm on the fitted estimate says of clean, harmless and sudden shifts.
+
+    Clean windows are drawn of the half of the held-out images that a second estimator, of the other half, did not see.
+    """
+    random, ours = np.random.default_rng(3), lab.estimator
+
+    def alarmed(counts: Floats, least: Estimator = ours) -> bool:
+        estimate = least.fitted(counts)
+        return estimate is not None and least.accuracy - estimate > least.least_alarm(counts.sum())
+
+    halves = random.permutation(len(lab.heldout.targets)).reshape(2, -1)
+    unseen = lab.heldout.at(halves[0])
+    judge = _refitted(lab, halves[1])
+    false = [alarmed(unseen.at(random.choice(len(halves[0]), WINDOW)).counts(), judge) for _ in range(clean)]
+    harmless, delays = [], []
+    for one in all_scenarios:
+        drop = lab.clean.correct.mean() - one.truth.mean()
+        if one.kind in ("covariate", "mix", "both") and drop < HARMLESS:
+            harmless += [alarmed(window.counts()) for window in one.windows]
+        if one.kind == "covariate" and drop >= 0.05:
+            delays.append(np.median([_delay(lab, window, alarmed, random) for window in one.windows]))
+    return {
+        "alarms of 1,000 clean windows": [1000 * float(np.mean(false))],
+        "alarms on harmless shifts": [100 * float(np.mean(harmless))],
+        "requests to the alarm, median scenario": [float(np.median(delays))],
+        "requests to the alarm, worst scenario": [float(np.max(delays))],
+    }
+
+
+def _refitted(lab: Lab, places: NDArray[np.int64]) -> Estimator:
+    """An estimator whose baseline knows nothing of the other half of the held-out images."""
+    half = lab.heldout.at(places)
+    known = estimation.mix_only(half.probabilities, half.targets, lab.classes)
+    images = lab.heldout_images[places]
+
+    def answer(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return lab.answers(batch, np.zeros(len(batch), np.int64)).probabilities
+
+    return estimation.fit(known, images, half.targets, answer)
+
+
+def _delay(
+    lab: Lab, window: Traffic, alarmed: Callable[[Floats], bool], random: np.random.Generator, step: int = 50
+) -> int:
+    """After how many requests the last thousand are an alarm, where clean ones were before."""
+    before = lab.clean.at(random.choice(len(lab.targets), WINDOW, False))
+    for count in range(step, WINDOW + 1, step):
+        recent = before.at(np.arange(count, WINDOW)).counts() + window.at(np.arange(count)).counts()
+        if alarmed(recent):
+            return count
+    return 2 * WINDOW
+
+
+def of_labels(streams: int) -> dict[str, list[float]]:
+    """Figure 3: delays of the e-detector, in labels, with a baseline that is 0.7 points wrong."""
+    figures = {}
+    for error, (median, p90, twice) in CUSUM.items():
+        five, ten = (_labels_to_alarm(error, shift, streams) for shift in (0.05, 0.10))
+        figures[f"labels to +5 points at error {error:.0%}"] = [float(np.median(five))]
+        figures[f"labels to +5 points at error {error:.0%}, p90"] = [float(np.quantile(five, 0.9))]
+        figures[f"labels to +10 points at error {error:.0%}"] = [float(np.median(ten))]
+        figures[f"CUSUM's at error {error:.0%}: +5, p90, +10"] = [float(median), float(p90), float(twice)]
+    return figures
+
+
+def _labels_to_alarm(error: float, shift: float, streams: int) -> Floats:
+    random = np.random.default_rng(0)
+    statistics, first, true = change.start(streams), np.zeros(streams), error + 0.007
+    for _ in range(500):
+        statistics = change.step(statistics, random.random(streams) < true, error)
+    label = 0
+    while not first.all():
+        label += 1
+        statistics = change.step(statistics, random.random(streams) < true + shift, error)
+        first[(change.evidence(statistics) >= change.THRESHOLD) & (first == 0)] = label
+    return first
+
+
+def of_false_alarms(labels: int) -> dict[str, list[float]]:
+    """How often the e-detector alarms of 100,000 labels with a baseline that is 0.7 points wrong."""
+    random, streams, alarms = np.random.default_rng(1), 500, 0
+    statistics = change.start(streams)
+    for _ in range(labels // streams):
+        statistics = change.step(statistics, random.random(streams) < 0.05 + 0.007, 0.05)
+        alarmed = change.evidence(statistics) >= change.THRESHOLD
+        alarms += int(alarmed.sum())
+        statistics[alarmed] = 0
+    return {"false alarms of 100,000 labels": [1e5 * alarms / labels]}
+
+
+def of_intervals(lab: Lab, runs: int, most: int) -> dict[str, list[float]]:
+    """Figure 4: labels that come by confidence, three of four where it is low; the interval at every look."""
+    random, truth = np.random.default_rng(5), lab.clean.correct.mean()
+    served = lab.clean.counts().sum(0)
+    shares, place = served / served.sum(), bins.indices(lab.clean.probabilities.max(1).astype(float))
+    count, correct = lab.estimator.counts.sum(0), lab.estimator.correct.sum(0)
+    prior = (correct + np.array(cells.MIDDLES)) / (count + 1)
+    chances = np.maximum(lab.clean.probabilities.max(1), 0.3) ** -3.0
+    looks = np.unique(np.geomspace(100, most, 30).astype(int))
+    offs, plain, covered, ever = [], [], [], []
+    for _ in range(runs):
+        drawn = random.choice(len(place), most, p=chances / chances.sum())
+        wrong = False
+        for look in looks:
+            labels = np.bincount(place[drawn[:look]], minlength=len(shares)).astype(float)
+            right = np.bincount(place[drawn[:look]], lab.clean.correct[drawn[:look]], minlength=len(shares))
+            found = intervals.accuracy(labels, right, shares, prior)
+            inside = found is not None and found.low <= truth <= found.high
+            wrong |= not inside
+            if found is not None and look >= 3000:
+                offs.append(100 * abs(found.value - truth))
+                plain.append(100 * abs(right.sum() / labels.sum() - truth))
+                covered.append(inside)
+        ever.append(wrong)
+    return {
+        "stratified accuracy, labels by confidence": [float(np.mean(offs))],
+        "plain share of right labels": [float(np.mean(plain))],
+        "coverage of the interval": [100 * float(np.mean(covered))],
+        "streams whose interval is ever wrong": [100 * float(np.mean(ever))],
+    }
+
+
+def measure(quick: bool) -> tuple[dict[str, list[float]], int]:
+    """All figures, and how many windows each scenario has."""
+    here = settings.load()
+    config = DataConfig.model_validate(DATA)
+    dealt = splits.split(datasets.load(config, here.data, here.cache), config)
+    lab = Lab(dealt, epochs=1 if quick else 4)
+    mnist = datasets.load(DataConfig(name="mnist"), here.data, here.cache)
+    strangers = np.asarray(mnist.parts["test"][0][:5000], np.uint8)
+    windows = 2 if quick else 20
+    everything = made(lab, strangers, windows)
+    print(f"{len(everything)} scenarios: {', '.join(one.name for one in everything)}")
+    figures = {
+        **of_estimates(lab, everything),
+        **of_unseen(lab, windows),
+        **of_alarm(lab, everything, 100 if quick else CLEAN_WINDOWS),
+        **of_labels(50 if quick else 2000),
+        **of_false_alarms(10**5 if quick else 10**7),
+        **of_intervals(lab, 3 if quick else 40, 3000 if quick else 100_000),
+    }
+    return figures, windows
+
+
+def main() -> None:
+    given = report.arguments(__doc__ or "")
+    figures, windows = measure(given.quick)
+    units = {name: "labels" if "labels to" in name or "CUSUM" in name else "" for name in figures}
+    told = {name: report.figure(values, units[name] or _unit(name)) for name, values in figures.items()}
+    report.tell("drift", windows, told, {}, given.json)
+
+
+def _unit(name: str) -> str:
+    if "requests" in name:
+        return "requests"
+    if name.startswith(("alarms of", "false alarms")):
+        return "alarms"
+    return "%" if name.startswith(("alarms on", "coverage", "streams")) else "points"
+
+
+if __name__ == "__main__":
+    main()

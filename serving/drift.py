@@ -1,0 +1,123 @@
+"""The monitoring page: what is known of the accuracy of what is served, and what is not."""
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from importlib import resources
+from typing import Any
+
+import numpy as np
+
+from registry import feedback, history, judgements, schema
+from registry.core import Registry
+from registry.versions import Version
+from serving.endpoint import Served
+from serving.metrics import Metrics
+from serving.monitor import observed
+from tailorbird.drift import cells
+from tailorbird.drift import judgement as judging
+from tailorbird.drift.judgement import MEANINGS, Known, Observed
+from tailorbird.drift.policy import Policy
+from tailorbird.pages import html
+
+LABEL_DAYS = 1
+MOVES = 10
+QUANTILES = (0.5, 0.95, 0.99)
+BLIND_SPOTS = (
+    "No estimate sees that the meaning of classes changed; only labels do.",
+    "Things of no known class are seen only by the estimate which takes the mix of classes to be as in training, "
+    "and that one is wrong where the mix moves.",
+)
+
+
+def shell() -> bytes:
+    """The page without anything to hide; its script asks for the rest."""
+    script = resources.files("serving").joinpath("templates", "drift.js").read_text()
+    return html.page("serving", "drift.html", title="Drift", script=script).encode()
+
+
+def content(served: Served, metrics: Metrics, registry: Registry) -> dict[str, Any]:
+    """What the page shows; blocks. Raises TailorbirdError where the registry cannot be read."""
+    known, version = served.model.known, served.version
+    recent = observed(known, served.predictor.recent.rows())
+    since = schema.timestamp(datetime.now(UTC) - timedelta(days=LABEL_DAYS))
+    labels = feedback.cells(registry, version.model, version.number, since=since)
+    count, correct = cells.labelled(labels, known.classes)
+    told = Observed(recent.predictions, count, correct, mix_steady=recent.mix_steady)
+    judged = judging.judge(known, told, Policy())
+    return {
+        "model": version.model,
+        "version": version.number,
+        "state": judged.state,
+        "accuracy": _accuracy(known, told, judged),
+        "words": [*judged.reasons, *_missing(known), *BLIND_SPOTS],
+        "classes": _classes(known, recent),
+        "latency": _latency(metrics),
+        "versions": _versions(registry, version),
+    }
+
+
+def _accuracy(known: Known, told: Observed, judged: judging.Judgement) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = [{"name": "held-out examples at registration", "value": known.accuracy}]
+    labelled = judged.labelled
+    if labelled is None:
+        rows.append({"name": "labels of a day", "value": None, "note": "there are none"})
+    else:
+        note = f"{labelled.low:.1%} to {labelled.high:.1%}, of {labelled.labels:,} labels"
+        if (more := judging.needed(known, told)) > 1:
+            note += f"; needs about {more:,} more"
+        rows.append({"name": "labels of a day", "value": labelled.value, "note": note})
+    for name, value in judged.estimates.items():
+        rows.append({"name": f"estimate {MEANINGS[name]}", "value": value, "note": _note(known, name, value)})
+    return rows
+
+
+def _note(known: Known, name: str, value: float | None) -> str:
+    if value is None:
+        return "there are too few answers, or no estimator"
+    if name == "fitted" and known.estimator is not None and known.estimator.error is not None:
+        return f"off by {known.estimator.error.small:.1%} on the mean, on corruptions that it was not fitted on"
+    return ""
+
+
+def _missing(known: Known) -> Sequence[str]:
+    if known.estimator is None:
+        return ["The package has no estimator: labels alone tell."]
+    if known.estimator.weights is None:
+        return ["No corruption of these inputs is known: labels and class mix tell."]
+    return []
+
+
+def _classes(known: Known, recent: Observed) -> list[dict[str, Any]]:
+    now, before = recent.predictions.sum(1), known.count.sum(1)
+    total = now.sum()
+    return [
+        {"name": name, "now": float(now[row] / total) if total else None, "before": float(before[row] / before.sum())}
+        for row, name in enumerate(known.classes)
+    ]
+
+
+def _latency(metrics: Metrics) -> list[dict[str, Any]]:
+    """Quantiles of this worker, each as the upper edge of the histogram's bucket that it lies in."""
+    counts = metrics.seconds("/predict")
+    return [{"name": f"p{100 * quantile:g}", "seconds": _quantile(counts, quantile)} for quantile in QUANTILES]
+
+
+def _quantile(counts: Sequence[tuple[float, float]], quantile: float) -> float | None:
+    """None where nothing was counted, or where it lies beyond the last edge."""
+    edges, numbers = [edge for edge, _ in counts], np.cumsum([count for _, count in counts])
+    if not len(numbers) or not numbers[-1]:
+        return None
+    edge = edges[int(np.searchsorted(numbers, quantile * numbers[-1]))]
+    return edge if math.isfinite(edge) else None
+
+
+def _versions(registry: Registry, version: Version) -> list[dict[str, Any]]:
+    moves = history.moves(registry, version.model, limit=MOVES)
+    rows = [{"when": one.moved, "what": f"{one.kind} {one.alias} to {one.to_number}", "why": one.why} for one in moves]
+    judged = judgements.page(registry, version.model, limit=MOVES)
+    rows += [
+        {"when": row.judged, "what": f"{row.number}: {row.state}, {row.action}", "why": "; ".join(row.reasons)}
+        for row in judged
+    ]
+    return sorted(rows, key=lambda row: row["when"], reverse=True)[:MOVES]

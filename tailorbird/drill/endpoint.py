@@ -1,0 +1,128 @@
+"""The endpoint of a drill: what asks it, and a server and home of its own, so that false labels reach nobody else."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from registry import aliases, history, versions
+from registry.core import Registry
+from registry.exchange import carrying
+from registry.names import CHAMPION, Reference
+from registry.requests import Promotion
+from registry.versions import Version
+from tailorbird.errors import Unavailable
+from tailorbird.settings import PREFIX, Settings
+
+START_SECONDS = 60
+WHO = "tailorbird drill"
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy does not know this machine
+
+
+class Endpoint:
+    """A running endpoint at `url`."""
+
+    def __init__(self, url: str, token: str | None = None) -> None:
+        self.url = url
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def predict(self, images: bytes) -> tuple[int, list[dict[str, Any]]]:
+        """The version that answered, and its predictions."""
+        answer = self._ask("/predict", images, "application/octet-stream")
+        return answer["version"], answer["predictions"]
+
+    def label(self, labels: Sequence[tuple[str, str]]) -> None:
+        """Send pairs of receipt and class."""
+        named = [{"receipt": receipt, "label": name} for receipt, name in labels]
+        if named:
+            self._ask("/feedback", json.dumps({"labels": named}).encode(), "application/json")
+
+    def version(self) -> int:
+        """The version that is served."""
+        number: int = self._ask("/readyz")["version"]
+        return number
+
+    def wait(self, version: int) -> None:
+        """Until a version is served; raises Unavailable where it does not come."""
+        end = time.monotonic() + START_SECONDS
+        while self.version() != version:
+            if time.monotonic() > end:
+                raise Unavailable(f"{self.url} does not serve version {version} within {START_SECONDS} s")
+            time.sleep(0.1)
+
+    def _ask(self, path: str, body: bytes | None = None, media_type: str = "application/json") -> Any:
+        request = urllib.request.Request(  # noqa: S310
+            self.url + path, body, {**self._headers, "Content-Type": media_type}
+        )
+        try:
+            with DIRECT.open(request, timeout=30) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise Unavailable(f"{self.url}{path} answered {error.code}: {error.read()[:300]!r}") from None
+        except OSError as error:
+            raise Unavailable(f"{self.url}{path} does not answer: {getattr(error, 'reason', error)}") from None
+
+
+def copy(here: Settings, model: str, home: Path) -> Settings:
+    """A home with the champion of a model as its version 2, and what it could be rolled back to as its version 1.
+
+    Where there is no such version, the champion is both.
+    """
+    own = Settings(_env_file=None, home=home, watch=0.5)
+    with Registry(here) as registry, Registry(own) as other:
+        champion = versions.resolve(registry, Reference(model))
+        for number, version in enumerate((_before(registry, champion), champion), 1):
+            folder = carrying.export(registry, version, home / f"version-{number}")
+            made = carrying.import_version(other, folder, WHO, model)
+            asked = Promotion(model, made.number, why="a drill", who=WHO, force=True)
+            aliases.promote(other, asked)
+    return own
+
+
+def _before(registry: Registry, champion: Version) -> Version:
+    with registry.reading() as connection:
+        number = next(history.earlier(connection, champion.model, CHAMPION), champion.number)
+    return versions.resolve(registry, Reference(champion.model, number=number))
+
+
+@contextmanager
+def serving(own: Settings, model: str) -> Iterator[Endpoint]:
+    """A server of a drill's home, in a process of its own, stopped as Kubernetes would stop it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "tailorbird", "serve", model, "--host", "127.0.0.1", "--port", str(port)]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    environment = clean | {f"{PREFIX}HOME": str(own.home), f"{PREFIX}WATCH": str(own.watch)}
+    server = subprocess.Popen(
+        command, cwd=own.home, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    endpoint = Endpoint(f"http://127.0.0.1:{port}")
+    try:
+        _wait(server, endpoint)
+        yield endpoint
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.communicate(timeout=START_SECONDS)
+
+
+def _wait(server: subprocess.Popen[str], endpoint: Endpoint) -> None:
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        if server.poll() is not None:
+            raise Unavailable(f"the server did not start: {server.communicate()[1].strip().removeprefix('error: ')}")
+        try:
+            endpoint.version()
+            return
+        except Unavailable:
+            time.sleep(0.1)
+    raise Unavailable(f"the server was not ready within {START_SECONDS} s")

@@ -1,0 +1,107 @@
+"""The drill itself: traffic step by step, labels as they come, and a look of the watch after each step."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from registry.core import Registry
+from tailorbird.drift import transport
+from tailorbird.drift.policy import Policy
+from tailorbird.drill.endpoint import Endpoint
+from tailorbird.drill.traffic import Traffic
+from tailorbird.watch.counters import Counters
+from tailorbird.watch.counters import Endpoint as Metrics
+from tailorbird.watch.look import Look, Watch
+
+SIZE = 100
+"""Images of a step, which stands for a minute."""
+CLEAN, SPOILED = 12, 28
+WINDOW = 10
+POLICY = Policy(labels="roll_back", window=WINDOW, cool_down=WINDOW, every=1, predictions=500)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What was true in a step, and what the watch made of everything until then; shares are from 0 to 1."""
+
+    minute: int
+    spoiled: bool
+    version: int
+    accuracy: float
+    state: str
+    action: str
+    estimates: dict[str, float | None]
+    labelled: float | None
+    low: float | None
+    high: float | None
+
+    def record(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Drill:
+    """One drill: an endpoint with its registry, and the traffic that it gets."""
+
+    def __init__(
+        self, registry: Registry, endpoint: Endpoint, traffic: Traffic, model: str, classes: tuple[str, ...]
+    ) -> None:
+        self._endpoint = endpoint
+        self._traffic = traffic
+        self._classes = classes
+        self._began, self._minute = datetime.now(UTC), 0
+        self._metrics = Metrics(f"{endpoint.url}/metrics", clock=lambda: 60.0 * self._minute)
+        self._watch = Watch(registry, self, model, POLICY)
+        self._recent: deque[NDArray[np.float64]] = deque(maxlen=WINDOW)
+        self._mix = traffic.mix
+        self._waiting: deque[tuple[int, list[tuple[str, str]]]] = deque()
+
+    def steps(self) -> Iterator[Step]:
+        """Send clean, then spoiled traffic, and look after each step."""
+        for self._minute in range(CLEAN + SPOILED):
+            version, accuracy = self._send(self._minute >= CLEAN)
+            look = self._watch.look(self._began + timedelta(minutes=self._minute))
+            yield self._step(version, accuracy, look)
+            if look.action.kind == "rolled back":
+                self._endpoint.wait(1)
+
+    def read(self, model: str, version: int, classes: Sequence[str], minutes: float) -> Counters:
+        """The endpoint's counters, and what it would make of its last answers within a real minute."""
+        counters = self._metrics.read(model, version, classes, minutes)
+        if len(self._recent) < WINDOW // 2:
+            return counters
+        return replace(counters, mix_steady=transport.accuracy(np.concatenate(self._recent), self._mix))
+
+    def _send(self, spoiled: bool) -> tuple[int, float]:
+        """One batch, and the labels that are due; the version that answered, and the share that is right."""
+        batch = self._traffic.batch(SIZE, spoiled)
+        version, predictions = self._endpoint.predict(batch.images.tobytes())
+        rows = [[one["probabilities"][name] for name in self._classes] for one in predictions]
+        self._recent.append(np.array(rows))
+        names = [self._classes[index] for index in batch.truth]
+        chosen = self._traffic.labelled(np.array([one["confidence"] for one in predictions])).tolist()
+        receipts = [one["receipt"] for one in predictions]
+        labels = [pair for pair, wanted in zip(zip(receipts, names, strict=True), chosen, strict=True) if wanted]
+        self._waiting.append((self._minute + self._traffic.delay, labels))
+        while self._waiting and self._waiting[0][0] <= self._minute:
+            self._endpoint.label(self._waiting.popleft()[1])
+        return version, float(np.mean([one["label"] == name for one, name in zip(predictions, names, strict=True)]))
+
+    def _step(self, version: int, accuracy: float, look: Look) -> Step:
+        labelled = look.judgement.labelled
+        return Step(
+            minute=self._minute,
+            spoiled=self._minute >= CLEAN,
+            version=version,
+            accuracy=accuracy,
+            state=look.judgement.state,
+            action=look.action.kind if look.changed else "none",
+            estimates=dict(look.judgement.estimates),
+            labelled=labelled.value if labelled else None,
+            low=labelled.low if labelled else None,
+            high=labelled.high if labelled else None,
+        )

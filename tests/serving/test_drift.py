@@ -1,0 +1,38 @@
+"""The monitoring page, asked of a server."""
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def server(start, settings):
+    return start(settings, "demo").wait()
+
+
+def test_the_page_is_an_empty_shell_with_its_own_policy(server):
+    page = server.client.get("/drift")
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+    assert "Content-Security-Policy" in page.text
+    assert "demo" not in page.text
+
+
+def test_what_it_shows_names_what_is_known_and_what_not(server, toy):
+    body = bytes(28 * 28) * 300
+    assert server.client.post("/predict", content=body, headers={"content-type": "application/octet-stream"}).is_success
+    told = server.client.get("/drift.json").json()
+    assert (told["model"], told["version"]) == ("demo", 1)
+    assert told["state"] == "too little data"
+    assert told["accuracy"][0] == {"name": "held-out examples at registration", "value": 0.875}
+    assert any("no estimator" in words for words in told["words"])
+    assert any("only labels do" in words for words in told["words"])
+    assert sum(row["now"] for row in told["classes"]) == pytest.approx(1)
+    assert told["latency"][0]["seconds"] > 0
+    assert told["versions"][0]["what"] == "promote champion to 1"
+
+
+def test_where_a_token_is_asked_for_the_shell_shows_nothing_and_the_content_needs_it(start, settings):
+    server = start(settings, "demo", TAILORBIRD_API_TOKEN="a-secret-token").wait()
+    assert server.client.get("/drift").status_code == 200
+    assert server.client.get("/drift.json").status_code == 401
+    answer = server.client.get("/drift.json", headers={"authorization": "Bearer a-secret-token"})
+    assert answer.status_code == 200
