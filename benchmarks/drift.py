@@ -86,7 +86,7 @@ class Scenario:
 class Lab:
     """A trained network as it is served, its estimator, and the test images."""
 
-    def __init__(self, dealt: Splits, epochs: int) -> None:
+    def __init__(self, dealt: Splits, epochs: int, images: int) -> None:
         run = Run(RunConfig.model_validate({**RUN, "epochs": epochs}), dealt)
         for _ in run:
             pass
@@ -97,8 +97,8 @@ class Lab:
         self.estimator = estimator.parse(files["estimator.json"], dealt.classes)
         self.heldout_images = _images(dealt.holdout)
         self.heldout = self.answers(self.heldout_images, dealt.holdout.targets.astype(np.int64))
-        self.images = _images(dealt.test)
-        self.targets = dealt.test.targets.astype(np.int64)
+        self.images = _images(dealt.test)[:images]
+        self.targets = dealt.test.targets[:images].astype(np.int64)
         self.clean = self.answers(self.images, self.targets)
 
     def answers(self, images: NDArray[np.uint8], targets: NDArray[np.int64]) -> Traffic:
@@ -341,7 +341,7 @@ def measure(quick: bool) -> tuple[dict[str, list[float]], int]:
     here = settings.load()
     config = DataConfig.model_validate(DATA)
     dealt = splits.split(datasets.load(config, here.data, here.cache), config)
-    lab = Lab(dealt, epochs=1 if quick else 4)
+    lab = Lab(dealt, epochs=1 if quick else 4, images=2000 if quick else 10_000)
     mnist = datasets.load(DataConfig(name="mnist"), here.data, here.cache)
     strangers = np.asarray(mnist.parts["test"][0][:5000], np.uint8)
     windows = 2 if quick else 20

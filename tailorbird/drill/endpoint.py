@@ -77,7 +77,7 @@ def copy(here: Settings, model: str, home: Path) -> Settings:
 
     Where there is no such version, the champion is both.
     """
-    own = Settings(_env_file=None, home=home, watch=0.5)
+    own = _own(home)
     with Registry(here) as registry, Registry(own) as other:
         champion = versions.resolve(registry, Reference(model))
         for number, version in enumerate((_before(registry, champion), champion), 1):
@@ -86,6 +86,12 @@ def copy(here: Settings, model: str, home: Path) -> Settings:
             asked = Promotion(model, made.number, why="a drill", who=WHO, force=True)
             aliases.promote(other, asked)
     return own
+
+
+def _own(home: Path) -> Settings:
+    """Settings of a home that share nothing with those of the environment, whose database and webhooks people use."""
+    defaults = {name: field.get_default(call_default_factory=True) for name, field in Settings.model_fields.items()}
+    return Settings(_env_file=None, **{**defaults, "home": home, "watch": 0.5})
 
 
 def _before(registry: Registry, champion: Version) -> Version:
