@@ -10,7 +10,7 @@ import numpy as np
 
 from registry import feedback, history, judgements, schema
 from registry.core import Registry
-from registry.versions import Version
+from registry.version import Version
 from serving.endpoint import Served
 from serving.metrics import Metrics
 from serving.monitor import observed

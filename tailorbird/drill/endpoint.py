@@ -19,7 +19,7 @@ from registry.core import Registry
 from registry.exchange import carrying
 from registry.names import CHAMPION, Reference
 from registry.requests import Promotion
-from registry.versions import Version
+from registry.version import Version
 from tailorbird.errors import Unavailable
 from tailorbird.settings import PREFIX, Settings
 

@@ -11,7 +11,7 @@ from registry.core import Registry
 from registry.history import Move
 from registry.names import CHAMPION, Reference
 from registry.requests import Rollback
-from registry.versions import Version
+from registry.version import Version
 from tailorbird.drift.judgement import LEAST_LABELS, Judgement, Observed, accuracy
 from tailorbird.drift.policy import Policy
 from tailorbird.errors import Refused

@@ -1,14 +1,15 @@
 """What the package of a version tells of it: its baseline, and its estimator if it has one."""
 
-from registry import feedback, packages, versions
+from registry import feedback, packages
 from registry.core import Registry
-from registry.versions import Version
+from registry.version import Version
 from tailorbird import bins
 from tailorbird.drift import cells, change, estimator
 from tailorbird.drift.cells import Floats
 from tailorbird.drift.estimator import FILE
 from tailorbird.drift.judgement import Known
 from tailorbird.package.baseline import Baseline
+from tailorbird.package.signature import Signature
 
 
 def read(registry: Registry, version: Version) -> Known:
@@ -17,7 +18,7 @@ def read(registry: Registry, version: Version) -> Known:
     def contents(name: str) -> bytes:
         return packages.file(registry.blobs, version.manifest, name)
 
-    classes = versions.signature(registry, version).classes
+    classes = Signature.parse(contents(Signature.file)).classes
     baseline = Baseline.parse(contents(Baseline.file)).check(classes)
     fitted = None
     if FILE in packages.manifest(registry.blobs, version.manifest).files:

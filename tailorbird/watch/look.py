@@ -9,7 +9,7 @@ import numpy as np
 from registry import judgements, schema, versions
 from registry.core import Registry
 from registry.names import Reference
-from registry.versions import Version
+from registry.version import Version
 from tailorbird.drift import judgement as judging
 from tailorbird.drift.judgement import Judgement, Known, Observed
 from tailorbird.drift.policy import Policy

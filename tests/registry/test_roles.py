@@ -9,7 +9,19 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from registry import aliases, feedback, garbage, history, holds, judgements, ledger, schema, verification, versions, webhooks
+from registry import (
+    aliases,
+    feedback,
+    garbage,
+    history,
+    holds,
+    judgements,
+    ledger,
+    schema,
+    verification,
+    versions,
+    webhooks,
+)
 from registry.core import Registry
 from registry.databases.opening import connect, open_database
 from registry.feedback import Feedback

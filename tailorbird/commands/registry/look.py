@@ -100,9 +100,7 @@ def history(
         )
     for row in judged:
         why = "; ".join((row.state, row.action, *row.reasons))
-        typer.echo(
-            clean(f"{row.model}:{row.number} was judged {tables.moment(row.judged)} UTC by {row.who}: {why}")
-        )
+        typer.echo(clean(f"{row.model}:{row.number} was judged {tables.moment(row.judged)} UTC by {row.who}: {why}"))
     if hold is not None:
         typer.echo(clean(f"on hold since {tables.moment(hold.since)} UTC by {hold.who}: {hold.why}"))
 
