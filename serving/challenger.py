@@ -1,50 +1,73 @@
 """A challenger answers what the served version has answered, for nobody to see but the metrics."""
 
 import logging
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from registry.version import Version
+from serving import receipts
 from serving.examples import Examples
+from serving.feedback import Judged
 from serving.labelling import Labelled
-from serving.metrics import Metrics
+from serving.metrics import Metrics, shown
 from serving.pools import Pool
 from serving.predictor import Predictor
+from tailorbird import bins
 
 logger = logging.getLogger(__name__)
 
 MOST_WAITING = 16
 """Copies of requests that wait; more are dropped."""
+MOST_REMEMBERED = 10_000
+"""Answers of a worker's challenger that labels may still come back for."""
 
 
 @dataclass(frozen=True)
 class Answered:
-    """A request that was answered by a version: its examples, and what was said of each."""
+    """A request that was answered by a version: its examples, what was said of each, and the receipts."""
 
     version: Version
     examples: Examples
     labelled: Sequence[Labelled]
+    receipts: Sequence[str]
 
 
 class Shadow:
-    """Gives copies of answered requests to a challenger, in a thread of its own; belongs to one event loop."""
+    """Gives copies of answered requests to a challenger, in a thread of its own; belongs to one event loop.
+
+    Its accuracy is counted as that of what is served, by the labels that come back to the same worker: of W workers
+    some 1/W of all, which ones being chance.
+    """
 
     def __init__(self, metrics: Metrics, pool: Pool) -> None:
         self.predictor: Predictor | None = None
         self._metrics = metrics
         self._pool = pool
-        self._waiting = 0
+        self._room = threading.BoundedSemaphore(MOST_WAITING)
+        self._lock = threading.Lock()
+        self._answers: OrderedDict[str, tuple[Version, Labelled]] = OrderedDict()
 
     def follow(self, answered: Answered) -> None:
         """Take a copy, or drop it where too many wait."""
         predictor = self.predictor
         if predictor is None:
             return
-        if self._waiting >= MOST_WAITING:
+        if self._room.acquire(blocking=False):
+            self._pool.submit(lambda: self._compare(answered, predictor))
+        else:
             self._count(answered, predictor, "dropped", len(answered.labelled))
-            return
-        self._waiting += 1
-        self._pool.submit(lambda: self._compare(answered, predictor))
+
+    def score(self, judged: Judged) -> None:
+        """Count whether the challenger was right, where it answered the example whose label came back."""
+        with self._lock:
+            version, answer = self._answers.pop(judged.receipt.id, (None, None))
+        if version is not None and answer is not None:
+            predicted = shown(judged.classes, answer.class_index)
+            outcome = "correct" if judged.classes[answer.class_index] == judged.label else "incorrect"
+            labels = version.model, version.number, predicted, bins.LABELS[answer.confidence_bin], outcome
+            self._metrics.feedback.labels(*labels).inc()
 
     def _compare(self, answered: Answered, predictor: Predictor) -> None:
         try:
@@ -53,13 +76,20 @@ class Shadow:
             logger.error("the challenger %s did not answer: %s", predictor.model.version, error)
             self._count(answered, predictor, "failed", len(answered.labelled))
         else:
-            agreed = sum(
-                mine.class_index == theirs.class_index for mine, theirs in zip(labelled, answered.labelled, strict=True)
-            )
+            pairs = list(zip(labelled, answered.labelled, strict=True))
+            agreed = sum(mine.class_index == theirs.class_index for mine, theirs in pairs)
             self._count(answered, predictor, "agree", agreed)
             self._count(answered, predictor, "differ", len(labelled) - agreed)
+            self._remember(answered.receipts, predictor.model.version, labelled)
         finally:
-            self._waiting -= 1
+            self._room.release()
+
+    def _remember(self, texts: Sequence[str], version: Version, labelled: Sequence[Labelled]) -> None:
+        with self._lock:
+            for text, answer in zip(texts, labelled, strict=True):
+                self._answers[receipts.identify(text)] = (version, answer)
+            while len(self._answers) > MOST_REMEMBERED:
+                self._answers.popitem(last=False)
 
     def _count(self, answered: Answered, predictor: Predictor, outcome: str, examples: int) -> None:
         served, challenger = answered.version, predictor.model.version

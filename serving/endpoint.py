@@ -76,7 +76,9 @@ class Endpoint:
 
     @cached_property
     def labels(self) -> Labels:
-        return Labels(self.registry, self.reference.model, self.receipts, self.metrics, self.pools)
+        return Labels(
+            self.registry, self.reference.model, self.receipts, self.metrics, self.pools, accepted=self.shadow.score
+        )
 
     @property
     def served(self) -> Served:

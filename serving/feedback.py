@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -44,14 +44,26 @@ class Judged:
 
 
 class Labels:
-    """Takes the labels that come back for the predictions of one model, whichever of its versions made them."""
+    """Takes the labels that come back for the predictions of one model, whichever of its versions made them.
 
-    def __init__(self, registry: Registry, model: str, receipts: Receipts, metrics: Metrics, pools: Pools) -> None:
+    `accepted` hears of each new one, after it is committed.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        model: str,
+        receipts: Receipts,
+        metrics: Metrics,
+        pools: Pools,
+        accepted: Callable[[Judged], None] = lambda _: None,
+    ) -> None:
         self._registry = registry
         self._model = model
         self._receipts = receipts
         self._metrics = metrics
         self._lookups = pools.registry
+        self._accepted = accepted
         self._commits = Commits(registry, pools.feedback)
         self._classes: dict[int, Sequence[str]] = {}
 
@@ -130,6 +142,7 @@ class Labels:
                 label.confidence_bin,
                 "correct" if label.predicted == label.label else "incorrect",
             ).inc()
+            self._accepted(label)
 
 
 def parse(body: bytes) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from serving.session import Session
 from tailorbird.drift import estimator
 from tailorbird.drift.estimator import Estimator
 from tailorbird.drift.judgement import Known
-from tailorbird.errors import Corrupt, InvalidInput
+from tailorbird.errors import Corrupt
 from tailorbird.package.baseline import Baseline
 from tailorbird.package.signature import Signature
 
@@ -31,11 +31,9 @@ class Model:
 def open_model(version: Version, alias: str, folder: Path) -> Model:
     """Open and warm up what lies in a verified package folder.
 
-    Raises Corrupt where it does not do what its signature says, InvalidInput where that is nothing that is served.
+    Raises Corrupt where it does not do what its signature says.
     """
     signature = Signature.parse((folder / Signature.file).read_bytes())
-    if signature.kind != "image":
-        raise InvalidInput("model", f"takes {signature.input}; accepted: a model that takes images")
     baseline = Baseline.parse((folder / Baseline.file).read_bytes()).check(signature.classes)
     return Model(
         version=version,

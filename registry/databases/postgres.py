@@ -20,6 +20,7 @@ CONNECTION = {
 """What libpq is told where the URL says nothing else; times are in seconds."""
 SESSION = """
     SET lock_timeout = '30s';
+    SET statement_timeout = '120s';
     SET idle_in_transaction_session_timeout = '300s'
 """
 

@@ -99,7 +99,9 @@ def test_one_of_several_files_is_wrong(reader, content, status):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_rows_of_a_table(loaded, dtype):
-    signature = replace(loaded.signature, kind="table", shape=(2,), dtype=dtype, columns=("x", "y"))
+    signature = loaded.signature.model_copy(
+        update={"kind": "table", "shape": (2,), "dtype": dtype, "columns": ("x", "y")}
+    )
     reader = Reader(signature, max_pixels=1, max_rows=2)
     assert reader.media_types == ("application/json", "application/octet-stream")
     for media_type, body in (

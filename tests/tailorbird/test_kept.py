@@ -11,6 +11,8 @@ from registry.inputs import Input
 from tailorbird import kept
 from tailorbird.commands.data import data
 from tailorbird.errors import InvalidInput, NotFound
+from tailorbird.package.lineage import Lineage
+from tailorbird.package.measurements import Export, Parity
 from tailorbird.settings import Settings
 from tests.serving.conftest import Toy
 
@@ -19,11 +21,11 @@ from tests.serving.conftest import Toy
 def registry(tmp_path, monkeypatch):
     """A registry with a model of images of 2x3 pixels, `demo`, and one of two columns, `table`."""
     monkeypatch.setenv("TAILORBIRD_HOME", str(tmp_path / "home"))
-    parity = {"agreement": 1.0, "max_difference": 1e-7, "samples": 800}
+    export = Export(parity=Parity(agreement=1.0, max_difference=1e-7, samples=800))
     with Registry(Settings(_env_file=None, home=tmp_path / "home")) as registry:
         for name, shape in (("demo", (2, 3)), ("table", (2,))):
             files = Toy.make(shape, ("a", "b", "c")).files()
-            versions.register(registry, name, files, {"parity": parity}, {}, "tester")
+            versions.register(registry, name, files, export, Lineage(), "tester")
         yield registry
 
 

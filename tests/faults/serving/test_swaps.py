@@ -34,7 +34,8 @@ def served(server) -> set[int]:
 
 
 def workers(server) -> list[psutil.Process]:
-    return [child for child in psutil.Process(server.process.pid).children() if "worker" in " ".join(child.cmdline())]
+    alive = [child for child in psutil.Process(server.process.pid).children() if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in alive if "worker" in " ".join(child.cmdline())]
 
 
 def swap(settings, number):
