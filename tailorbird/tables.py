@@ -37,7 +37,10 @@ def moment(text: str) -> str:
 def plain(value: Any) -> str:
     """A value of a record in words: of keys with values those that say something, of lists each item."""
     if isinstance(value, dict):
-        return ", ".join(f"{key} {plain(item)}" for key, item in value.items() if item not in (None, False)) or "-"
+        return (
+            ", ".join(f"{key} {plain(item)}" for key, item in value.items() if item is not None and item is not False)
+            or "-"
+        )
     if isinstance(value, list | tuple):
         return ", ".join(map(plain, value)) or "-"
     if isinstance(value, bool):
@@ -53,8 +56,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | N
 
 
 def _merged(names: Sequence[str], values: Sequence[str]) -> str:
-    # no break between a name and its value
-    return ", ".join(f"{name}\N{NO-BREAK SPACE}{value}" for name, value in zip(names, values, strict=True))
+    return ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
 
 
 def _width(console: Console, table: Table) -> int:

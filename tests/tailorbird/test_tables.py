@@ -40,7 +40,7 @@ def test_columns_stand_apart_where_they_fit_and_are_one_where_they_do_not(screen
     for console in (wide, narrow):
         tables.show_rows(console, COLUMNS, ROWS, apart=3)
     assert "with" not in words(wide) and "dropout" in words(wide)
-    assert "with" in words(narrow) and words(narrow).count("dropout\N{NO-BREAK SPACE}0.25") == len(ROWS)
+    assert "with" in words(narrow) and " ".join(words(narrow)).count("dropout 0.25") == len(ROWS)
 
 
 def test_a_long_value_is_folded(screen):
