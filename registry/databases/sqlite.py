@@ -5,6 +5,7 @@ import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -33,12 +34,16 @@ class Sqlite(Database):
                 raise Unavailable(
                     f"the folder {path.parent} of the database cannot be made: {error.strerror}"
                 ) from None
-        engine = sa.create_engine(
-            "sqlite://", creator=self._connect, poolclass=sa.QueuePool, max_overflow=-1, json_serializer=encode
+        # an immutable file is never looked at again by a connection, though its owner may change it elsewhere
+        pool: dict[str, Any] = (
+            {"poolclass": sa.NullPool} if self.read_only else {"poolclass": sa.QueuePool, "max_overflow": -1}
         )
+        engine = sa.create_engine("sqlite://", creator=self._connect, json_serializer=encode, **pool)
         super().__init__(str(path), engine)
 
     def _connect(self) -> sqlite3.Connection:
+        if self.read_only:
+            self._refuse_unmerged_log()
         mode = "mode=ro&immutable=1" if self.read_only else "mode=rwc"
         uri = f"{self.path.absolute().as_uri()}?{mode}"
         connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, check_same_thread=False)

@@ -68,6 +68,7 @@ def test_a_session_waits_neither_for_a_lock_nor_for_its_client_without_end(datab
     for transaction in (database.atomic("a"), database.reading()):
         with transaction as connection:
             assert setting(connection, "lock_timeout") == "30s"
+            assert setting(connection, "statement_timeout") == "2min"
             assert setting(connection, "idle_in_transaction_session_timeout") == "5min"
             assert setting(connection, "client_encoding") == "UTF8"
             assert setting(connection, "application_name") == "tailorbird"

@@ -283,6 +283,20 @@ def test_a_read_only_database_is_read_and_nothing_is_made_beside_it(path, read_o
     assert path.read_bytes() == before
 
 
+def test_a_read_only_database_says_nothing_that_is_not_so_any_more(path, read_only):
+    filled(path)
+    with closing(opening(path)) as owner:
+        read_only()
+        with closing(opening(path)) as opened:
+            assert models(opened) == ["fashion"]
+            with owner.atomic() as connection:
+                add_model(connection, "letters")
+            with pytest.raises(Unavailable, match="holds writes that are not in it yet"):
+                models(opened)
+            owner.close()
+            assert models(opened) == ["fashion", "letters"]
+
+
 def test_a_read_only_folder_without_a_database_is_refused(path, read_only):
     read_only()
     with pytest.raises(Unavailable, match=r"there is no database to read at .*/home/tailorbird\.db"):
