@@ -4,7 +4,6 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from tailorbird.package.heldout import Heldout
 from tailorbird.package.measurements import Export
 from tailorbird.package.record import encode
 from tailorbird.package.signature import Signature
-from training import estimation, evaluation, export, independence, plots
+from training import estimation, evaluation, export, independence, plots, precision
 from training.config import RunConfig
 from training.export import Served
 from training.network import restored
@@ -32,8 +31,6 @@ FILES = (
     "confusion.png", "figures.json", "thresholds.png",
 )  # fmt: skip
 """All that a run may leave behind; some leave less."""
-CPUINFO = Path("/proc/cpuinfo")
-BF16_FLAGS = ("amx_bf16", "avx512_bf16")
 
 
 @dataclass(frozen=True)
@@ -178,20 +175,10 @@ def heldout(split: Split, evaluated: Classification) -> bytes:
 def environment() -> str:
     """Python, machine and the packages that decide the weights, a line each."""
     lines = [f"python=={platform.python_version()}", f"machine: {platform.platform()}"]
-    if flags := cpu_flags():
+    if flags := precision.instructions():
         lines.append(f"cpu flags: {' '.join(flags)}")
     lines += [f"{name}=={metadata.version(name)}" for name in PACKAGES if _installed(name)]
     return "\n".join(lines) + "\n"
-
-
-def cpu_flags() -> list[str]:
-    """Those that bf16 rests on; nothing where the system does not tell the processor's flags."""
-    try:
-        told = CPUINFO.read_text()
-    except OSError:
-        return []
-    here = next((line.split() for line in told.splitlines() if line.startswith("flags")), [])
-    return [flag for flag in BF16_FLAGS if flag in here]
 
 
 def records(config: RunConfig, weights: bytes, epochs: Sequence[Epoch], best: int) -> dict[str, bytes]:

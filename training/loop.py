@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from tailorbird.errors import Corrupt, InvalidInput, TailorbirdError
-from training import checkpoint, machine, models, objectives, optimization, requirements, resident
+from training import checkpoint, machine, models, objectives, optimization, precision, requirements, resident
 from training import config as configs
 from training.arrays import widened
 from training.augmentation import augment
@@ -80,7 +80,7 @@ class Run:
         """
         objective = objective or requirements.usual(splits)
         requirements.check(config, splits, objective)
-        self.config, self.splits, self.on_batch = config, splits, on_batch
+        self.config, self.splits, self.on_batch = precision.settled(config, splits), splits, on_batch
         self._data = data or Data(splits, resident.device(config, splits))
         chooses = not objective.metric.startswith("val_") or len(splits.validation) > 0
         self.progress = Progress(objective, chooses)

@@ -55,6 +55,7 @@ def lineage(best: Ranked, sweep: str, data: Mapping[str, Any], champion: int | N
         sweep=sweep,
         trial=best.trial.number,
         epoch=best.best.epoch,
+        precision=best.trial.config["precision"],
         data=Data.of(data, "lineage.data"),
         objective=objective.model_dump(),
         champion=champion,

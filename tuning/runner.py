@@ -16,7 +16,7 @@ from registry.leases import Lease
 from registry.ledger import Sweep
 from tailorbird.errors import Interrupted, InvalidInput, LeaseHeld, LeaseLost, TailorbirdError, Unavailable
 from tailorbird.settings import Settings
-from training import candidate, datasets, requirements, splits
+from training import candidate, datasets, precision, requirements, splits
 from training.datasets.dataset import Dataset
 from training.splits import Splits
 from tuning import cluster, outcome, placing, promotion, search, writer
@@ -56,7 +56,10 @@ class Driver:
         names.check("--id", sweep)
         with Registry(self.settings) as registry:
             known = ledger.sweep(registry, sweep) if ledger.known(registry, sweep) else None
-        if known and (changed := _changed(known.spec, _plain(spec))):
+        given = _plain(spec)
+        if known and _leaves_precision(spec):
+            given["run"] = {**spec.run, "precision": known.spec["run"].get("precision")}
+        if known and (changed := _changed(known.spec, given)):
             raise InvalidInput("--id", f"{sweep} is there already, with another {changed}; give this one another name")
         return self._driven(spec, sweep, known)
 
@@ -88,6 +91,8 @@ class Driver:
                 self._check_room(spec)
                 for note in prepared.dealt.notes:
                     self.console.print(note, style="yellow", soft_wrap=True)
+                if known is None:
+                    spec = self._settled(spec, prepared.dealt)
                 lease = self._held(registry, spec, sweep, known, prepared)
                 return self._held_to_the_end(registry, lease, spec, prepared, folder)
 
@@ -103,6 +108,16 @@ class Driver:
             registry, sweep, _plain(spec), search.suggest(spec, [], prepared.misfits), champion, self.who,
             processor=processor(), seconds=self.settings.lease_seconds,
         )  # fmt: skip
+
+    def _settled(self, spec: SweepSpec, dealt: Splits) -> SweepSpec:
+        """The spec with what its precision `auto` comes to, which then holds wherever it goes on."""
+        if not _leaves_precision(spec):
+            return spec
+        first = spec.configs[0].model_copy(update={"precision": "auto"})
+        self.console.print(precision.note(first, dealt))
+        return specs.stored(
+            _plain(spec) | {"run": {**spec.run, "precision": precision.settled(first, dealt).precision}}
+        )
 
     def _held_to_the_end(
         self, registry: Registry, lease: Lease, spec: SweepSpec, prepared: "Prepared", folder: Path
@@ -213,6 +228,10 @@ def _ranked(registry: Registry, spec: SweepSpec, sweep: str) -> list[Ranked]:
 
 def _plain(spec: SweepSpec) -> dict[str, Any]:
     return spec.model_dump(mode="json", exclude_none=True)
+
+
+def _leaves_precision(spec: SweepSpec) -> bool:
+    return bool(spec.run.get("precision", "auto") == "auto")
 
 
 def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:

@@ -41,16 +41,19 @@ def train(
     Example: tailorbird train run.yaml --set model.width=256 --set epochs=10
     """
     from tailorbird import settings, terminal
-    from training import candidate, datasets, splits
+    from training import candidate, datasets, precision, splits
     from training import config as configs
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what Kubernetes sends: told like Ctrl-C
     here = settings.load()
     checked = configs.parse(configs.RunConfig, configs.override(configs.read(config), assignments or []))
-    folder = (out or here.home / "runs" / f"{config.stem}-{configs.digest(checked)[:8]}").absolute()
     dataset = datasets.load(checked.data, here.data, here.cache, here.download_timeout)
     dealt = splits.split(dataset, checked.data)
     console = terminal.console(stderr=as_json)
+    if checked.precision == "auto":
+        console.print(precision.note(checked, dealt))
+        checked = precision.settled(checked, dealt)
+    folder = (out or here.home / "runs" / f"{config.stem}-{configs.digest(checked)[:8]}").absolute()
     obstacle = candidate.obstacle(dealt)
     for note in dealt.notes:
         console.print(note, style="yellow", soft_wrap=True)

@@ -40,12 +40,13 @@ class Data(Noted):
 
 
 class Lineage(Noted):
-    """The sweep and the trial, the epoch whose weights these are, the data, what epochs and trials were chosen by, the
-    number that the champion had then, and the release."""
+    """The sweep and the trial, the epoch whose weights these are and the precision they were trained in, the data, what
+    epochs and trials were chosen by, the number that the champion had then, and the release."""
 
     sweep: str | None = None
     trial: Count | None = None
     epoch: Count | None = None
+    precision: str | None = None
     data: Data | None = None
     objective: dict[str, Any] | None = None
     champion: Count | None = None

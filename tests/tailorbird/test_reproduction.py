@@ -12,7 +12,7 @@ from tailorbird import reproduction
 from tailorbird.errors import Corrupt, InvalidInput
 from tailorbird.package.lineage import Lineage
 from tailorbird.settings import Settings
-from training import candidate, checkpoint, datasets, splits
+from training import candidate, checkpoint, datasets, precision, splits
 from training.config import RunConfig
 from training.loop import Run
 
@@ -159,7 +159,7 @@ def test_where_the_environment_differs_is_told(registry, register, trained, monk
     flags = "cpu flags: amx_bf16 amx_fp16"
     lines = trained[0].files["environment.txt"].decode().splitlines()
     lines = [line for line in lines if not line.startswith("cpu flags")]  # as of before they were written down
-    monkeypatch.setattr(candidate, "cpu_flags", lambda: flags.split()[2:])
+    monkeypatch.setattr(precision, "instructions", lambda: flags.split()[2:])
     found = reproduce(registry, register(environment_txt="\n".join(["torch==1.0", *lines[:-1]]).encode()))
     assert found.environment == ("-torch==1.0", f"+{flags}", f"+{lines[-1]}")
 

@@ -91,7 +91,8 @@ def run_config():
     """A run config of digits from nested keys that are changed, as in `optimizer={"lr": 0.1}`."""
 
     def make(**changes) -> RunConfig:
-        return config.parse(RunConfig, {"data": {"name": "digits"}, "model": {"family": "linear"}, **changes})
+        base = {"data": {"name": "digits"}, "model": {"family": "linear"}, "precision": "fp32"}
+        return config.parse(RunConfig, base | changes)
 
     return make
 

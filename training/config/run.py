@@ -106,7 +106,9 @@ class RunConfig(Config):
     early_stopping: EarlyStopping | None = None
     augment: AugmentConfig = AugmentConfig()
     ema: float | None = Field(None, strict=True, gt=0, lt=1, description="decay of the mean of weights that is kept")
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="of the layers; auto takes bf16 where the processor or GPU has instructions for it"
+    )
     compile: bool = Field(False, description="fuses layers by torch.compile: for GPUs, and needs a C++ compiler")
     seed: Seed = Field(0, description="decides the first weights, the order of batches and dropout")
     device: Device = Field("auto", description="auto takes cuda, then mps, then cpu")
