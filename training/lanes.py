@@ -109,7 +109,7 @@ class Lanes:
         config = self._configs[lane]
         device = resident.device(config, self._splits)
         data = self._data.setdefault(device, Data(self._splits, device))
-        run = Run(config, self._splits, self._objective, data=data, snapshot=snapshot)
+        run = Run(config, self._splits, self._objective, data=data, snapshot=snapshot, compared=True)
         self._runs[lane], self._progress[lane] = run, run.progress
 
     def _rest(self, lane: int) -> None:

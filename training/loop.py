@@ -69,11 +69,13 @@ class Run:
         on_batch: Callable[[int], None] = lambda _: None,
         data: Data | None = None,
         snapshot: bytes | None = None,
+        compared: bool = False,
     ) -> None:
         """Prepare the weights, or go on from a packed snapshot.
 
         `on_batch` is told after each batch how many examples it had; `data` are the splits where they are on the device
-        already. Where the objective is of validation and there is none, nothing is chosen: the best epoch is the last.
+        already; `compared` runs measure a running mean of weights too, while their rate is still to decay. Where the
+        objective is of validation and there is none, nothing is chosen: the best epoch is the last.
 
         Raises InvalidInput where the config does not fit, or the snapshot is of another run, and Corrupt where it is no
         snapshot.
@@ -85,7 +87,7 @@ class Run:
         chooses = not objective.metric.startswith("val_") or len(splits.validation) > 0
         self.progress = Progress(objective, chooses)
         network = fresh(config, splits) if snapshot is None else blank(config, splits)
-        self.state = State(network.to(self._device), config)
+        self.state = State(network.to(self._device), config, compared)
         self._loss = objectives.loss(config.loss, splits.kind)
         self._measured_loss = objectives.loss(LossConfig(name=config.loss.name), splits.kind)
         self._batch = self.examples if config.batch_size == "full" else config.batch_size
@@ -142,8 +144,9 @@ class Run:
             for number in range(before, min(before + self.config.measure_every, self.config.epochs)):
                 train_loss, train_accuracy = self._train_epoch(number)
             val_loss, val_accuracy = self._measure(self._data.validation)
+            mean = self._measured_mean() if number + 1 < self.config.epochs else (math.nan, math.nan)
         seconds = time.perf_counter() - start
-        epoch = Epoch(number + 1, train_loss, train_accuracy, val_loss, val_accuracy, lr, seconds)
+        epoch = Epoch(number + 1, train_loss, train_accuracy, val_loss, val_accuracy, lr, seconds, *mean)
         self._check_finite(epoch)
         self.progress.enter(epoch, self.state.kept)
         return epoch
@@ -190,6 +193,12 @@ class Run:
 
     def _measure(self, split: Resident) -> tuple[float, float]:
         return measure(self.state.kept, split, self.splits.kind, self._measured_loss, self.config.model)
+
+    def _measured_mean(self) -> tuple[float, float]:
+        if self.state.running is None:
+            return math.nan, math.nan
+        network, split = self.state.running.network, self._data.validation
+        return measure(network, split, self.splits.kind, self._measured_loss, self.config.model)
 
     def _train_epoch(self, number: int) -> tuple[float, float]:
         """Mean loss and accuracy over the epoch; each has a seed of its own, which the run's random numbers give."""

@@ -16,7 +16,8 @@ class Epoch:
     """What was measured after an epoch. Losses are means of the run's loss, accuracies shares of 1.
 
     The train figures are running means over the epoch, with dropout and augmentation on; the val figures are those of
-    its end. NaN stands for what there is not: a validation split, or accuracy where numbers are predicted.
+    its end. NaN stands for what there is not: a validation split, or accuracy where numbers are predicted. The mean
+    figures are those of a running mean of the weights, by which runs whose rate is still to decay can be compared.
     """
 
     epoch: int
@@ -26,6 +27,8 @@ class Epoch:
     val_accuracy: float
     lr: float
     seconds: float
+    mean_val_loss: float = math.nan
+    mean_val_accuracy: float = math.nan
 
     @classmethod
     def of(cls, figures: Mapping[str, Any]) -> "Epoch":

@@ -7,18 +7,23 @@ import torch
 from torch import Tensor, nn
 
 from training import optimization
-from training.config import RunConfig
+from training.config import CustomConfig, RunConfig
 
 RISE = 9
 """Over so many updates a running mean's decay reaches a half: it forgets the first weights, whatever its decay."""
+
+WHOLE = 1.0
+"""The decay of a mean that weighs the n-th update by n^8, whatever their number (Shamir & Zhang 2013)."""
 
 
 class State:
     """The whole of what a run goes on from, beside its history; the same state and data give the same weights."""
 
-    def __init__(self, network: nn.Module, config: RunConfig) -> None:
+    def __init__(self, network: nn.Module, config: RunConfig, compared: bool = False) -> None:
+        """`compared` keeps a running mean beside the weights, which is what a run whose rate decays is judged by."""
         self.network = network
         self.mean = Mean(network, config.ema) if config.ema else None
+        self.running = Mean(network, WHOLE) if compared and _reads_low(config) else None
         self.optimizer = optimization.optimizer(network, config.optimizer)
         self.random = torch.Generator().manual_seed(config.seed)
 
@@ -30,14 +35,17 @@ class State:
     def update(self) -> None:
         """One step of the optimiser by the gradients that the weights have."""
         self.optimizer.step()
-        if self.mean:
-            self.mean.update()
+        for mean in (self.mean, self.running):
+            if mean:
+                mean.update()
 
     def tensors(self) -> dict[str, Tensor]:
         """Copies of everything, by name."""
         parts: dict[str, Mapping[str, Tensor]] = {"network": self.network.state_dict()}
         if self.mean:
             parts["mean"] = self.mean.tensors()
+        if self.running:
+            parts["running"] = self.running.tensors()
         for index, state in self.optimizer.state_dict()["state"].items():
             parts[f"optimizer.{index}"] = {name: value for name, value in state.items() if value is not None}
         named = {f"{part}/{name}": value for part, state in parts.items() for name, value in state.items()}
@@ -50,6 +58,8 @@ class State:
         self.network.load_state_dict(part(tensors, "network"))
         if self.mean:
             self.mean.restore(part(tensors, "mean"))
+        if self.running:
+            self.running.restore(part(tensors, "running"))
         weights = list(self.network.parameters())
         state = {index: _laid_out(part(tensors, f"optimizer.{index}"), weights[index]) for index in _numbers(tensors)}
         self.optimizer.load_state_dict({"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]})
@@ -86,6 +96,12 @@ class Mean:
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         self._updates = int(tensors["updates"])
         self.network.load_state_dict({name: tensor for name, tensor in tensors.items() if name != "updates"})
+
+
+def _reads_low(config: RunConfig) -> bool:
+    """Whether weights read worse before the end than what they come to: while the rate is high, before it decays."""
+    decays = config.schedule.name in ("one_cycle", "cosine") and config.epochs > 1
+    return decays and config.ema is None and not isinstance(config.model, CustomConfig)  # some cannot be copied
 
 
 def part(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -65,5 +65,8 @@ class Field:
         return scheduler.merit(self.standings[number], bracket.rungs, bracket.trials)
 
     def _score(self, standing: Standing, epoch: int, metrics: Mapping[str, float]) -> None:
-        score = self._objective.score(metrics) if self._objective.metric in metrics else -math.inf
+        metric = self._objective.metric
+        if (mean := f"mean_{metric}") in metrics:  # of weights whose rate is still to decay
+            metrics = {metric: metrics[mean]}
+        score = self._objective.score(metrics) if metric in metrics else -math.inf
         standing.scores[epoch] = -math.inf if math.isnan(score) else score

@@ -14,7 +14,10 @@ FILE = "curves.json"
 
 
 class Epoch(Record):
-    """Losses, and accuracies as shares of 1; None stands for what was not measured, such as without validation."""
+    """Losses, and accuracies as shares of 1; None stands for what was not measured, such as without validation.
+
+    The mean figures are of a running mean of weights, by which trials are compared while their rate is to decay.
+    """
 
     epoch: Annotated[int, Field(ge=1)]
     train_loss: float | None = None
@@ -23,6 +26,8 @@ class Epoch(Record):
     val_accuracy: float | None = None
     lr: float | None = None
     seconds: float | None = None
+    mean_val_loss: float | None = None
+    mean_val_accuracy: float | None = None
 
 
 _EPOCHS = TypeAdapter(list[Epoch])

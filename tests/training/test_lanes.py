@@ -84,3 +84,19 @@ def test_another_state_is_refused(configs, few):
         Lanes(configs[:2], few, Objective(), state)
     with pytest.raises(Corrupt):
         Lanes(configs, few, Objective(), state[:-5])
+
+
+def test_while_its_rate_is_still_to_decay_a_lane_is_compared_by_a_running_mean(run_config, few):
+    config = run_config(model=MLP, batch_size=32, epochs=4, schedule={"name": "one_cycle"}, optimizer={"lr": 0.02})
+    lanes = Lanes([config, run_config(model=MLP, epochs=4)], few, Objective())
+    lanes.step()
+    again = Lanes([config, run_config(model=MLP, epochs=4)], few, Objective(), lanes.state())
+    for group in (finished(lanes), finished(again)):
+        decaying, constant = (group.progress(lane).epochs for lane in range(2))
+        assert ["mean_val_accuracy" in epoch.metrics() for epoch in decaying] == [True, True, True, False]
+        assert not any("mean_val_loss" in epoch.metrics() for epoch in constant)
+        assert all(epoch.mean_val_loss != epoch.val_loss for epoch in decaying)
+    assert history(lanes, 0) == history(again, 0)
+    means = [epoch.record() | {"seconds": 0} for epoch in lanes.progress(0).epochs]
+    without = [{key: value for key, value in one.items() if not key.startswith("mean_")} for one in means]
+    assert without == alone(config, few)[0]
