@@ -15,6 +15,7 @@ from registry import (
     garbage,
     history,
     holds,
+    inputs,
     judgements,
     ledger,
     schema,
@@ -25,6 +26,7 @@ from registry import (
 from registry.core import Registry
 from registry.databases.opening import connect, open_database
 from registry.feedback import Feedback
+from registry.inputs import Input
 from registry.leases import Lease
 from registry.ledger import Report
 from registry.requests import Promotion, Rollback
@@ -97,6 +99,9 @@ WAYS = {
     "history": (lambda r, _: history.moves(r, "fashion"), "migrator promoter serving sweep watch"),
     "held": (lambda r, _: holds.current(r, "fashion"), "migrator promoter serving sweep watch"),
     "feedback": (lambda r, _: feedback.record(r, [label(numbers())]), "migrator serving"),
+    "keep": (lambda r, _: inputs.keep(r, [Input(numbers(), "fashion", 1, b"")], 10, 1), "migrator serving"),
+    "kept": (lambda r, _: list(inputs.labelled(r, "fashion")), "migrator serving"),
+    "forget": (lambda r, _: inputs.forget(r, "fashion"), "migrator serving"),
     "register": (lambda r, register: register(r), "migrator sweep"),
     "first of a model": (lambda r, register: register(r, f"new-{numbers()}"), "migrator sweep"),
     "sweeps": (lambda r, _: ledger.sweeps(r), "migrator promoter sweep watch"),
@@ -183,6 +188,7 @@ STATEMENTS = {
     "DELETE FROM models": "",
     "DELETE FROM feedback": "",
     "UPDATE feedback SET label = predicted": "",
+    "UPDATE inputs SET version = version": "",
     "DELETE FROM reports": "",
     "UPDATE reports SET metrics = metrics": "",
     "DELETE FROM sweeps": "",

@@ -12,6 +12,9 @@ from tailorbird.errors import (
     Corrupt,
     Interrupted,
     InvalidInput,
+    Irreproducible,
+    LeaseHeld,
+    LeaseLost,
     NotFound,
     ReadOnly,
     Refused,
@@ -28,6 +31,18 @@ EVERY_KIND = [
     (NotFound("model", "there is no model 'x'"), 2, "model: there is no model 'x'"),
     (TooLarge("image", "is over the limit"), 2, "image: is over the limit"),
     (Refused("fashion:2", ["too bad", "too slow"]), 1, "fashion:2 was refused: too bad; too slow"),
+    (
+        LeaseHeld("fashion-1", "ray-head boot 7 1234", "2026-03-01T09:30:00.000000Z"),
+        1,
+        "sweep fashion-1 is run by process 7 on ray-head; if that is gone, the sweep can be taken over from "
+        "2026-03-01 09:30:00 UTC on",
+    ),
+    (
+        LeaseLost("fashion-1", "was cancelled"),
+        1,
+        "sweep fashion-1 was cancelled; this process stops, and its last reports were not accepted",
+    ),
+    (Irreproducible("epoch 3 differs"), 1, "epoch 3 differs"),
     (Corrupt("a file is missing"), 1, "a file is missing"),
     (ReadOnly("the database is read-only here"), 1, "the database is read-only here"),
     (Unmigrated("the database is empty"), 1, "the database is empty"),

@@ -84,7 +84,7 @@ def _roles() -> None:
             op.execute(f"GRANT {actions} ON {objects} TO tailorbird_{name}")
     # who migrates next time need not be who did now
     op.execute(f"GRANT CREATE ON SCHEMA {here} TO tailorbird_migrator")
-    for table in f"{READS}, {LEDGER}, outbox".split(", "):
+    for table in f"{READS}, {LEDGER}, inputs, outbox".split(", "):
         op.execute(f"ALTER TABLE {table} OWNER TO tailorbird_migrator")
     op.execute("ALTER FUNCTION keep_rows OWNER TO tailorbird_migrator")
 
