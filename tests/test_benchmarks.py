@@ -12,14 +12,18 @@ from training.datasets import cifar, idx
 from tuning import spec
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = {"registry": [], "serving": [], "training": [], "accuracy": ["fashion-fast"], "drift": []}
+COMMANDS = {"registry": [], "serving": [], "training": [], "sweeps": [], "accuracy": ["fashion-fast"], "drift": []}
 if torch.cuda.is_available():
     COMMANDS["gpu"] = []
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+LONG = ("sweeps",)
+"""Each round starts Ray four times."""
+
+
+@pytest.mark.parametrize("name", [pytest.param(one, marks=[pytest.mark.long] * (one in LONG)) for one in COMMANDS])
 def test_a_benchmark_measures_and_writes_its_figures(name, tmp_path):
-    if name not in ("registry", "serving") and idx.SOURCES["fashion_mnist"].missing(
+    if name not in ("registry", "serving", "sweeps") and idx.SOURCES["fashion_mnist"].missing(
         Path(os.environ.get("TAILORBIRD_DATA_DIR", "/nowhere"))
     ):
         pytest.skip("needs Fashion-MNIST: set TAILORBIRD_DATA_DIR to a folder with FashionMNIST/raw")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import grpc
 import joblib
 import ray
 
@@ -18,7 +19,7 @@ from tailorbird.errors import Unavailable
 LOCAL = "local"
 STORE_BYTES = 512 * 2**20
 LONGEST_FOLDER = 16
-CONNECT_SECONDS = 10
+CONNECT_SECONDS = 5
 
 # Read by Ray's processes when they start, so they must stand before ray.init.
 _ENVIRONMENT = {
@@ -71,19 +72,41 @@ def _connect(address: str, folder: Path) -> None:
             first = str(error).partition("\n")[0]
             raise Unavailable(f"Ray did not start: {first}; if this machine is busy, try again") from None
         return
-    _check_answers(address)
+    check(address)
     ray.init(address, **quiet)
 
 
-def _check_answers(address: str) -> None:
-    """Ask the port first: Ray itself would try for minutes, and say little."""
-    host, _, port = address.rpartition("://")[2].rpartition(":")
+def check(address: str) -> None:
+    """Ask whether Ray answers at an address, which Ray itself would try for minutes; raises Unavailable where not."""
+    target = address.rpartition("://")[2]
+    host, _, port = target.rpartition(":")
     if not port.isdecimal():
         return  # `auto`, say, which Ray resolves by itself
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise Unavailable(f"the Ray cluster at {address} does not answer: {error}") from None
+    if os.environ.get("RAY_USE_TLS", "0") != "1":
+        _check_speaks(address, target)
+
+
+def _check_speaks(address: str, target: str) -> None:
+    """Ask for the server's health, as every gRPC server tells it (grpc.health.v1)."""
+    with grpc.insecure_channel(target) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(CONNECT_SECONDS)
+            if not address.startswith("ray://"):  # whose proxy does not tell its health
+                channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=CONNECT_SECONDS)
+        except grpc.FutureTimeoutError:
+            raise Unavailable(
+                f"what answers at {address} is no Ray cluster, or one that is starting or ending"
+            ) from None
+        except grpc.RpcError as error:
+            if error.code() not in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
+                raise Unavailable(
+                    f"what answers at {address} is no Ray cluster: {error.details()}; give the port of its head, "
+                    f"usually 6379, or ray://HOST:10001"
+                ) from None
 
 
 def _short_folder() -> str:

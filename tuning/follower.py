@@ -51,7 +51,8 @@ class Follower:
                 trial.status, trial.problem = status, problem
                 changed.append(trial)
         for moment, number, report in ledger.news(self._registry, self._sweep, self._since):
-            self._count(self.trials[number], report.epoch, report.metrics)
+            if number in self.trials:  # else it was entered just now, and both are read the next time
+                self._count(self.trials[number], report.epoch, report.metrics)
             self._since = max(self._since, _before(moment))
         return changed
 

@@ -19,7 +19,7 @@ from tailorbird.settings import Settings
 from training import candidate, datasets, precision, requirements, splits
 from training.datasets.dataset import Dataset
 from training.splits import Splits
-from tuning import cluster, outcome, placing, promotion, search, writer
+from tuning import cluster, finalists, outcome, placing, promotion, search, writer
 from tuning import spec as specs
 from tuning.heartbeat import Heartbeat
 from tuning.loading import Loading
@@ -151,10 +151,13 @@ class Driver:
         self, registry: Registry, lease: Lease, spec: SweepSpec, to: Promote, prepared: "Prepared", ranked: list[Ranked]
     ) -> Promotion:
         sweep = ledger.sweep(registry, lease.sweep)
-        self.console.print(f"measuring and exporting trial {ranked[0].trial.number}")
-        made = promotion.measure(registry, ranked[0], prepared.dealt)
+        choice = finalists.choose(registry, lease, ranked, spec.objective, prepared.dealt, prepared.misfits)
+        if choice.reason:
+            self.console.print(choice.reason, soft_wrap=True)
+        self.console.print(f"measuring and exporting trial {choice.taken.trial.number}")
+        made = promotion.measure(registry, choice.taken, prepared.dealt)
         data = {**spec.data.model_dump(mode="json"), "sha256": prepared.dataset.digest()}
-        lineage = promotion.lineage(ranked[0], sweep.id, data, sweep.champion, spec.objective)
+        lineage = promotion.lineage(choice.taken, sweep.id, data, sweep.champion, spec.objective)
         self.stop.commit()
         leases.renew(registry, lease, self.settings.lease_seconds)
         return promotion.enter(registry, made, to, lineage, sweep.champion, self.who)

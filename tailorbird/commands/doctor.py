@@ -14,7 +14,7 @@ from rich.text import Text
 from registry.core import Registry
 from tailorbird import __version__, settings, tables, terminal
 from tailorbird.commands.options import AsJson, print_json
-from tailorbird.errors import TailorbirdError, Unmigrated
+from tailorbird.errors import TailorbirdError, Unavailable, Unmigrated
 from tailorbird.settings import PREFIX, Settings
 
 NEEDED = {
@@ -117,11 +117,21 @@ def _data(here: Settings) -> Iterator[Finding]:
 
 def _ray(_: Settings) -> Iterator[Finding]:
     if address := os.environ.get("RAY_ADDRESS"):
-        yield Finding("ray", "ok", f"cluster at {address}")
+        yield _ray_cluster(address)
     elif _installed("joblib"):
         import joblib
 
         yield Finding("ray", "ok", f"a local one for each sweep, on {joblib.cpu_count()} cores")
+
+
+def _ray_cluster(address: str) -> Finding:
+    from tuning import cluster
+
+    try:
+        cluster.check(address)
+    except Unavailable as error:
+        return Finding("ray", "error", str(error), "set RAY_ADDRESS to the head of a cluster that runs, or unset it")
+    return Finding("ray", "ok", f"cluster at {address}")
 
 
 def _installed(name: str) -> bool:

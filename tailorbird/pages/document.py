@@ -67,7 +67,15 @@ class Picture:
     png: bytes
 
 
-Block = Paragraph | Bullets | Terms | Table | Listing | Picture
+@dataclass(frozen=True)
+class Drawn:
+    """A drawing as SVG, for pages alone."""
+
+    caption: str
+    svg: str
+
+
+Block = Paragraph | Bullets | Terms | Table | Listing | Picture | Drawn
 
 
 @dataclass(frozen=True)

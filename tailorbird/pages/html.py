@@ -56,7 +56,7 @@ def _environment(room: str) -> Environment:
         trim_blocks=True,
         undefined=StrictUndefined,
     )
-    made.filters |= {"data_url": _data_url, "kind": _kind, "listing": _listing, "marked": _marked}
+    made.filters |= {"data_url": _data_url, "kind": _kind, "listing": _listing, "marked": _marked, "svg_url": _svg_url}
     return made
 
 
@@ -82,3 +82,8 @@ def _listing(text: str) -> Markup:
 
 def _data_url(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def _svg_url(svg: str) -> str:
+    """An image of its own, which takes nothing from the page and runs no script."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"

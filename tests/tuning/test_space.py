@@ -71,3 +71,57 @@ def test_of_choices_none_is_drawn_again_before_all_were(seed, size, trials):
     for start in range(0, trials, 3 * size):
         turn = points[start : start + 3 * size]
         assert len(set(turn)) == len(turn)
+
+
+@given(st.integers(-50, 50), st.integers(1, 40), st.integers(1, 7), st.integers(0, 2**32))
+def test_integers_are_steps_from_the_low_end(low, width, step, seed):
+    domain = Domain(integer=(low, low + width), step=min(step, width))
+    value = domain.sample(random.Random(seed))
+    assert isinstance(value, int) and value in domain.listed
+    assert low <= min(domain.listed) and max(domain.listed) <= low + width
+
+
+def test_steps_of_numbers_are_written_as_people_do():
+    assert Domain(uniform=(0.0, 0.5), step=0.1).listed == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
+
+
+def test_loginteger_gives_each_octave_its_share():
+    domain, source = Domain(loginteger=(1, 128)), random.Random(0)
+    octaves = [int(math.log2(domain.sample(source))) for _ in range(7000)]
+    assert all(abs(octaves.count(octave) - 1000) < 200 for octave in range(1, 7))
+
+
+CONDITIONAL = {
+    "kind": Domain(choice=["a", "b"]),
+    "size": Domain(choice=[1, 2, 3], when={"kind": "a"}),
+    "more": Domain(choice=[7], when={"kind": "a", "size": 2}),
+}
+
+
+def test_a_grid_has_conditional_keys_only_where_they_are_asked_for():
+    assert list(space.grid(CONDITIONAL)) == [
+        {"kind": "a", "size": 1},
+        {"kind": "a", "size": 2, "more": 7},
+        {"kind": "a", "size": 3},
+        {"kind": "b"},
+    ]
+
+
+def test_samples_have_conditional_keys_only_where_they_are_asked_for():
+    points = list(space.samples(CONDITIONAL, 40, 0))
+    assert {space.written(point) for point in points} == {space.written(point) for point in space.grid(CONDITIONAL)}
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"integer": [1.5, 3]}, "integer"),
+        ({"loginteger": [0, 3]}, "loginteger must begin above 0"),
+        ({"uniform": [0, 1], "step": 2}, "step must be at most 1"),
+        ({"loguniform": [1, 2], "step": 0.1}, "step is of uniform and integer alone"),
+        ({"integer": [1, 9], "step": 0.5}, "step of integer must be a whole number"),
+    ],
+)
+def test_a_wrong_range_is_refused(given, sentence):
+    with pytest.raises(InvalidInput, match=sentence):
+        config.parse(Domain, given)

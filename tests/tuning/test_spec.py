@@ -279,3 +279,38 @@ def test_a_seed_is_no_hyperparameter(given, tmp_path):
     path.write_text(yaml.safe_dump(given))
     with pytest.raises(InvalidInput, match=r"^space\.seed: is no hyperparameter; seeds says"):
         specs.read(path, ["space.seed={choice: [0, 1]}"])
+
+
+@pytest.mark.parametrize(
+    ("when", "sentence"),
+    [
+        ({"model.family": "mlp"}, r"space\.model\.dropout\.when: 'model\.family' must be a key that stands before it"),
+        ({"model.depth": 7}, r"space\.model\.dropout\.when\.model\.depth: is never 7; accepted: \[1, 2\]"),
+    ],
+)
+def test_a_condition_that_never_holds_is_refused(given, when, sentence):
+    given["space"]["model.dropout"] = {"uniform": [0.0, 0.5], "when": when}
+    with pytest.raises(InvalidInput, match=sentence):
+        specs.parse(given)
+
+
+def test_the_scheduler_follows_from_what_is_searched(given):
+    assert specs.parse(given).stopping == "halving"
+    assert specs.parse({**given, "scheduler": "asha"}).stopping == "asha"
+    unmeasured = {**given, "data": {"name": "digits", "validation": 0, "holdout": 0.2}}
+    del unmeasured["promote"]
+    assert specs.parse(unmeasured).stopping == "none"
+    del given["space"], given["trials"]
+    assert specs.parse({**given, "runs": [{}]}).stopping == "none"
+
+
+def test_of_tpe_the_first_wave_is_known_beforehand(given):
+    spec = specs.parse({**given, "search": "tpe", "trials": 40, "seeds": 2})
+    assert (spec.total, spec.wave, len(spec.configs)) == (80, 10, 20)
+
+
+def test_a_spec_of_the_ledger_is_read_without_its_configs(given):
+    given["run"]["renamed"] = True
+    assert specs.stored(given).name == "tiny"
+    with pytest.raises(InvalidInput, match="renamed"):
+        specs.parse(given)

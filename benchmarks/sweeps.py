@@ -1,0 +1,179 @@
+"""Whole sweeps beside plain Ray Tune: 32 MLPs of three shapes, 8 epochs each, on Fashion-MNIST.
+
+    python -m benchmarks.sweeps
+
+In turn, Ray's start included: Ray Tune as its tutorials use it, a process for each trial, without stopping and with its
+ASHA; and this project's sweep without stopping, with halving, and with halving after a change of seed. Fashion-MNIST
+must lie below TAILORBIRD_DATA_DIR. A round takes a quarter of an hour on two quiet cores. Then 1,000 trials of one
+short epoch, for what a trial costs beside its training, and whether the ledger slows down as it fills.
+"""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks import report
+from registry import ledger
+from registry.core import Registry
+from registry.ledger import Trial
+from tailorbird import settings
+from tailorbird.errors import told
+from tailorbird.settings import PREFIX, Settings
+from tuning import spec as specs
+from tuning.scheduler import Bracket, Scheduler, Standing
+from tuning.spec import SweepSpec
+
+ROOT = Path(__file__).resolve().parent.parent
+SHAPES = ([128], [256, 128], [512, 256])
+SEEDS = 5
+
+
+@dataclass
+class Size:
+    """How much is measured."""
+
+    data: str
+    trials: int
+    epochs: int
+    short: int
+    rounds: int
+
+
+WHOLE, QUICK = Size("fashion_mnist", 32, 8, 1_000, 3), Size("digits", 3, 2, 6, 1)
+
+
+def main() -> None:
+    given = report.arguments(__doc__)
+    size = QUICK if given.quick else WHOLE
+    seconds: dict[str, list[float]] = {name: [] for name in ("plain", "plain, ASHA", "ours", "ours, halving")}
+    best: dict[str, list[float]] = {name: [] for name in seconds}
+    for _ in range(size.rounds):
+        for name, accuracies in best.items():
+            took, accuracy, trials = _ours(size, name) if name.startswith("ours") else _plain(size, name)
+            seconds[name].append(took)
+            accuracies.append(100 * accuracy)
+            if name == "ours":
+                recorded = trials
+    figures = {f"{name}: time": report.figure(values, "s") for name, values in seconds.items()}
+    figures |= {f"{name}: best validation accuracy": report.figure(values, "%") for name, values in best.items()}
+    figures |= _replayed(recorded) | _short(size)
+    against = {
+        "all_epochs": ("plain", "ours", "plain Ray Tune ÷ ours, neither stops a trial"),
+        "own_stopping": ("plain, ASHA", "ours, halving", "plain Ray Tune with ASHA ÷ ours with halving"),
+        "fifo": ("plain", "ours, halving", "plain Ray Tune without stopping ÷ ours with halving"),
+    }
+    ratios = {name: report.ratio(seconds[a], seconds[b], words) for name, (a, b, words) in against.items()}
+    report.tell("sweeps", size.rounds, figures, ratios, given.json)
+
+
+def spec(size: Size, scheduler: str) -> dict[str, Any]:
+    """The sweep that both run; without a held-out part, since nothing is promoted."""
+    space = {
+        "model.width": {"choice": list(SHAPES)},
+        "model.dropout": {"uniform": [0.0, 0.4]},
+        "optimizer.lr": {"loguniform": [1e-4, 1e-2]},
+    }
+    return {
+        "name": "benchmark",
+        "data": {"name": size.data, "validation": 0.1, "holdout": 0},
+        "run": {"model": {"family": "mlp"}, "batch_size": 64, "epochs": size.epochs},
+        "space": space,
+        "trials": size.trials,
+        "scheduler": scheduler,
+    }
+
+
+def _ours(size: Size, name: str) -> tuple[float, float, list[Trial]]:
+    took, trials, made = _swept(spec(size, "halving" if name.endswith("halving") else "none"))
+    return took, max(max(_curve(one, made).values()) for one in trials if one.reports), trials
+
+
+def _plain(size: Size, name: str) -> tuple[float, float, list[Trial]]:
+    made = specs.parse(spec(size, "none"))
+    trials = [
+        {
+            "width": one.model.width, "dropout": one.model.dropout, "lr": one.optimizer.lr, "epochs": one.epochs,
+            "batch_size": one.batch_size, "data": one.data.model_dump(), "folder": str(settings.load().data),
+        }
+        for one in made.configs
+    ]  # fmt: skip
+    command = [sys.executable, "-m", "benchmarks.plain_tune", json.dumps({"trials": trials, "asha": name != "plain"})]
+    start = time.perf_counter()
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return time.perf_counter() - start, float(done.stdout.split()[-1]), []
+
+
+def _swept(given: dict[str, Any]) -> tuple[float, list[Trial], SweepSpec]:
+    """Run a sweep in a home of its own; its time on the clock, and what its ledger holds then."""
+    with tempfile.TemporaryDirectory(prefix="sweeps-") as folder:
+        path = Path(folder) / "spec.yaml"
+        path.write_text(yaml.safe_dump(given))
+        environment = os.environ | {PREFIX + "HOME": folder, PREFIX + "DATA_DIR": str(settings.load().data)}
+        command = [sys.executable, "tuning/sweep.py", str(path), "--id", "benchmark"]
+        start = time.perf_counter()
+        subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
+        took = time.perf_counter() - start
+        with Registry(Settings(home=Path(folder), _env_file=None)) as registry:
+            return took, ledger.trials(registry, "benchmark"), specs.parse(given)
+
+
+def _curve(trial: Trial, made: SweepSpec) -> dict[int, float]:
+    return {one.epoch: made.objective.score(one.metrics) for one in trial.reports}
+
+
+def _replayed(trials: list[Trial]) -> dict[str, dict[str, Any]]:
+    """What halving would have come to, and taken, over three quarters of the recorded trials, drawn by some seeds."""
+    epochs = trials[0].config["epochs"]
+    behind, share = [], []
+    for seed in range(SEEDS):
+        drawn = random.Random(seed).sample(trials, -(-3 * len(trials) // 4))
+        curves = {one.number: {r.epoch: r.metrics["val_accuracy"] for r in one.reports} for one in drawn}
+        rivals = [Standing(one.number, (1, epochs), "paused", curves[one.number]) for one in drawn]
+        bracket = Bracket(rivals, Scheduler("halving").rungs(epochs, 1, len(drawn)))
+        left = bracket.survivors(bracket.rungs[-1]) or frozenset()
+        kept = max(max(curves[number].values()) for number in left)
+        behind.append(1e-9 + 100 * (max(max(curve.values()) for curve in curves.values()) - kept))
+        share.append(100 * bracket.expected(epochs) / (epochs * len(drawn)))
+    return {
+        "halving, replayed: behind the best": report.figure(behind, "points"),
+        "halving, replayed: epochs trained": report.figure(share, "%"),
+    }
+
+
+def _short(size: Size) -> dict[str, dict[str, Any]]:
+    """Many trials that take a moment each."""
+    made = {**spec(size, "none"), "data": {"name": "digits", "validation": 0.2, "holdout": 0}, "trials": size.short}
+    made["run"] = {"model": {"family": "linear"}, "epochs": 1, "batch_size": 64}
+    made["space"] = {"optimizer.lr": {"loguniform": [1e-4, 1e-2]}}
+    with tempfile.TemporaryDirectory(prefix="sweeps-") as folder:
+        path = Path(folder) / "spec.yaml"
+        path.write_text(yaml.safe_dump(made))
+        environment = os.environ | {PREFIX + "HOME": folder}
+        command = [sys.executable, "tuning/sweep.py", str(path), "--id", "short"]
+        start = time.perf_counter()
+        subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
+        took = time.perf_counter() - start
+        with Registry(Settings(home=Path(folder), _env_file=None)) as registry:
+            moments = [datetime.fromisoformat(moment) for moment, _, _ in ledger.news(registry, "short", "")]
+    part = max(1, len(moments) // 10)
+    first, last = moments[part] - moments[0], moments[-1] - moments[-1 - part]
+    slower = max(1e-9, last / first) if first else 1.0
+    return {
+        f"{size.short:,} short trials: time": report.figure([took], "s"),
+        f"{size.short:,} short trials: last tenth ÷ first": report.figure([slower], "x"),
+    }
+
+
+if __name__ == "__main__":
+    with told():
+        main()

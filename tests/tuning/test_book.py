@@ -1,0 +1,175 @@
+"""The book without Ray around it: what it hands out, answers and enters, and in which order."""
+
+import pytest
+
+from registry import leases, ledger
+from registry.core import Registry
+from tailorbird.errors import LeaseLost, Unavailable
+from tests import sweeps
+from tuning import book, search
+from tuning import spec as specs
+from tuning.book import DEATHS, Book, Measured
+
+METRICS = {"val_accuracy": 0.5, "seconds": 60.0}
+
+
+@pytest.fixture
+def registry(settings):
+    with Registry(settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+def begin(registry, given):
+    """Begins a sweep of four trials that are each a group, and opens its book."""
+
+    def opened(**changes):
+        spec = specs.parse({**given, "lanes": 1, "scheduler": "none", **changes})
+        plain = spec.model_dump(mode="json", exclude_none=True)
+        lease = ledger.begin(registry, "tiny-1", plain, search.suggest(spec, [], lambda _: None), None, "ada")
+        return Book(registry, lease, spec)
+
+    return opened
+
+
+def trials(registry):
+    return ledger.trials(registry, "tiny-1")
+
+
+def test_a_report_is_in_the_ledger_with_its_checkpoint_and_state_in_the_store(begin, registry):
+    opened = begin()
+    work = opened.work("0.a")
+    assert (work.group, work.attempt, work.due, work.state, work.until) == (1, 1, [1], None, None)
+    assert opened.report(1, 1, [Measured(1, 1, METRICS, b"weights")], b"state") == {1: "go on"}
+    first = trials(registry)[0]
+    assert (first.status, first.attempt) == ("running", 1)
+    assert registry.blobs.get(first.reports[0].checkpoint) == b"weights"
+    assert registry.blobs.get(ledger.groups(registry, "tiny-1")[1].state) == b"state"
+    assert opened.report(1, 1, [Measured(1, 2, METRICS, whole=True)], None) == {1: "stop"}
+    assert trials(registry)[0].status == "finished"
+
+
+def test_a_checkpoint_that_cannot_be_stored_leaves_no_report(begin, registry, monkeypatch):
+    opened = begin()
+    opened.work("0.a")
+
+    def full(_data):
+        raise Unavailable("no space left")
+
+    monkeypatch.setattr(book, "PATIENCE", 0)
+    monkeypatch.setattr(opened._registry.blobs, "put_all", full)
+    with pytest.raises(Unavailable):
+        opened.report(1, 1, [Measured(1, 1, METRICS, b"weights", whole=True)], None)
+    assert (trials(registry)[0].reports, trials(registry)[0].status) == ([], "running")
+
+
+def test_a_store_that_is_away_for_a_moment_is_waited_for(begin, registry, monkeypatch):
+    opened = begin()
+    opened.work("0.a")
+    put, tries = registry.blobs.put_all, []
+
+    def away(data):
+        tries.append(1)
+        if len(tries) < 3:
+            raise Unavailable("away")
+        return put(data)
+
+    monkeypatch.setattr(book.time, "sleep", lambda _: None)
+    monkeypatch.setattr(opened._registry.blobs, "put_all", away)
+    opened.report(1, 1, [Measured(1, 1, METRICS, b"weights")], None)
+    assert len(trials(registry)[0].reports) == 1
+
+
+def test_what_later_files_replace_is_deleted(begin, registry):
+    opened = begin()
+    opened.work("0.a")
+    for epoch in (1, 2, 3):
+        opened.report(1, 1, [Measured(1, epoch, METRICS, f"weights {epoch}".encode())], f"state {epoch}".encode())
+    opened.tidy()
+    assert {registry.blobs.get(one.digest) for one in registry.blobs.listing()} == {b"weights 3", b"state 3"}
+
+
+def test_a_worker_that_asks_again_has_lost_what_it_had(begin, registry):
+    opened = begin()
+    assert opened.work("0.a").group == 1
+    again = opened.work("0.a")
+    assert again.group == 2  # the queue goes on; what it had comes again after it
+    with pytest.raises(LeaseLost):
+        opened.report(1, 1, [Measured(1, 1, METRICS)], None)
+    assert [one.status for one in trials(registry)] == ["interrupted", "running", "pending", "pending"]
+
+
+def test_a_group_whose_process_dies_again_and_again_fails_and_the_others_go_on(begin, registry):
+    opened = begin()
+    held = []
+    for life in range(40):
+        work = opened.work(f"0.{life}")
+        if work == "done":
+            break
+        held.append(work.group)
+        if work.group == 1:
+            opened.lost("0", "killed")
+        else:
+            opened.report(work.group, work.attempt, [Measured(work.due[0], 1, METRICS, whole=True)], None)
+    assert held.count(1) == DEATHS
+    assert [(one.status, one.problem) for one in trials(registry)] == [("failed", "killed")] + [("finished", None)] * 3
+
+
+def test_a_death_after_a_new_epoch_is_not_counted(begin, registry):
+    opened = begin()
+    for place in range(1, 4):
+        opened.work(f"{place}.a")
+    for epoch in range(1, 2 * DEATHS):
+        work = opened.work(f"0.{epoch}")
+        opened.report(work.group, work.attempt, [Measured(4, epoch, METRICS)], None)
+        opened.lost("0", "killed")
+    assert trials(registry)[3].status == "interrupted"
+
+
+def test_nothing_is_handed_out_while_others_train_and_all_is_done_at_the_end(begin):
+    opened = begin()
+    held = [opened.work(f"{place}.a") for place in range(4)]
+    assert opened.work("4.a") == "wait"
+    for work in held:
+        opened.report(work.group, work.attempt, [Measured(work.due[0], 1, METRICS, whole=True)], None)
+    assert opened.work("4.a") == "done"
+
+
+def test_a_limit_pauses_what_runs_and_hands_out_nothing_more(begin, registry):
+    opened = begin(limits={"cpu_minutes": 1.5})
+    work = opened.work("0.a")
+    assert opened.report(1, work.attempt, [Measured(1, 1, METRICS)], None) == {1: "go on"}
+    assert opened.report(1, work.attempt, [Measured(1, 2, METRICS)], None) == {1: "go on"}
+    assert opened.limit == "limits.cpu_minutes, 1.5"
+    assert opened.report(1, work.attempt, [Measured(1, 3, METRICS)], None) == {1: "pause"}
+    assert opened.work("1.a") == "done"
+    assert [one.status for one in trials(registry)] == ["paused", "pending", "pending", "pending"]
+
+
+def test_a_book_that_died_is_followed_by_one_that_knows_who_trains_what(begin, registry):
+    opened = begin()
+    work = opened.work("0.a")
+    opened.report(1, work.attempt, [Measured(1, 1, METRICS)], None)
+    follower = Book(registry, opened._lease, opened._spec)
+    assert follower.work("1.a").group == 2
+    assert follower.report(1, work.attempt, [Measured(1, 2, METRICS, whole=True)], None) == {1: "stop"}
+
+
+def test_a_thawed_trial_trains_to_its_end(begin, registry):
+    opened = begin(scheduler="halving", run={"model": {"family": "mlp"}, "epochs": 4}, space=SAME)
+    for place in range(4):
+        work = opened.work(f"{place}.a")
+        metrics = {"val_accuracy": work.due[0] / 10}
+        assert work.until == 1
+        assert (
+            opened.report(work.group, work.attempt, [Measured(work.due[0], 1, metrics)], None)[work.due[0]] == "pause"
+        )
+    sweeps.end(registry, "tiny-1", "interrupted")
+    lease = leases.take(registry, "tiny-1", 60)
+    ledger.thaw(registry, lease, 1)
+    opened = Book(registry, lease, opened._spec)
+    assert [opened.work(f"{place}.a").due for place in range(3)] == [[1], [3], [4]]
+    assert opened._until([1]) is None and opened._until([3]) == 3
+
+
+SAME = {"optimizer.lr": {"loguniform": [1e-3, 1e-2]}}

@@ -1,0 +1,78 @@
+import pytest
+
+from registry import ledger
+from registry.core import Registry
+from tailorbird.errors import InvalidInput, LeaseHeld, NotFound
+from tests import sweeps
+from tuning import extension
+from tuning import spec as specs
+
+
+@pytest.fixture
+def registry(settings):
+    with Registry(settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+def swept(registry, given):
+    """A sweep of four trials that has ended: finished, paused, stopped and failed."""
+    spec = specs.parse(given)
+    plain = [one.model_dump(mode="json") for one in spec.configs]
+    sweeps.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), plain)
+    for number, status in enumerate(("finished", "paused", "stopped", "failed"), 1):
+        sweeps.set_trial(registry, "tiny-1", number, status)
+    sweeps.end(registry, "tiny-1", "finished")
+    return "tiny-1"
+
+
+def statuses(registry):
+    return [(one.status, one.thawed) for one in ledger.trials(registry, "tiny-1")]
+
+
+ENDED = [("finished", False), ("paused", False), ("stopped", False), ("failed", False)]
+
+
+def test_more_trials_stand_in_the_spec(registry, swept):
+    extension.add_trials(registry, swept, 3, 60)
+    sweep = ledger.sweep(registry, swept)
+    assert (sweep.spec["trials"], sweep.status) == (7, "interrupted")
+    assert statuses(registry) == ENDED
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_what_was_left_behind_is_thawed(registry, swept, number):
+    extension.thaw(registry, swept, number, 60)
+    expected = [("paused", True) if place == number else one for place, one in enumerate(ENDED, 1)]
+    assert statuses(registry) == expected
+    assert ledger.sweep(registry, swept).status == "interrupted"
+
+
+def test_what_failed_is_to_be_trained_again(registry, swept):
+    assert extension.retry(registry, swept, 60) == 1
+    assert statuses(registry) == [*ENDED[:3], ("interrupted", False)]
+    with pytest.raises(InvalidInput, match="no trial of tiny-1 has failed"):
+        extension.retry(registry, swept, 60)
+
+
+def test_what_cannot_be_extended_is_told(registry, swept, given):
+    with pytest.raises(NotFound, match="--thaw: tiny-1 has no trial 9; accepted: 1 to 4"):
+        extension.thaw(registry, swept, 9, 60)
+    with pytest.raises(InvalidInput, match="trial 1 is finished; accepted: one that is paused or stopped"):
+        extension.thaw(registry, swept, 1, 60)
+    with pytest.raises(NotFound, match="there is no sweep 'other'"):
+        extension.retry(registry, "other", 60)
+    del given["space"], given["trials"]
+    spec = specs.parse({**given, "runs": [{}]})
+    plain = [one.model_dump(mode="json") for one in spec.configs]
+    sweeps.begin(registry, "listed", spec.model_dump(mode="json", exclude_none=True), plain)
+    with pytest.raises(InvalidInput, match="--trials: is of random search and tpe"):
+        extension.add_trials(registry, "listed", 1, 60)
+
+
+def test_a_sweep_that_runs_is_not_extended(registry, given):
+    spec = specs.parse(given)
+    plain = [one.model_dump(mode="json") for one in spec.configs]
+    sweeps.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), plain)
+    with pytest.raises(LeaseHeld):
+        extension.add_trials(registry, "tiny-1", 1, 60)

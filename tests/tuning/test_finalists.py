@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+
+from registry.core import Registry
+from registry.ledger import Report, Trial
+from tests import sweeps
+from training import datasets, lanes, splits
+from training.config import DataConfig, Objective, RunConfig
+from tuning import finalists
+from tuning.misfits import Misfits
+from tuning.outcome import rank
+from tuning.parts import Constraints
+
+DATA = DataConfig(name="digits", validation=0.2, holdout=0.2)
+WIDTHS = (64, 48, 8)
+
+
+@pytest.fixture(scope="module")
+def dealt():
+    return splits.split(datasets.load(DATA, None, None), DATA)
+
+
+@pytest.fixture(scope="module")
+def trained(dealt):
+    """Trials of two good networks and of a bad one, with their weights."""
+    given = {"data": DATA.model_dump(), "optimizer": {"lr": 0.01}}
+    configs = [
+        RunConfig.model_validate({**given, "model": {"family": "mlp", "width": width}, "epochs": epochs})
+        for width, epochs in zip(WIDTHS, (8, 8, 1), strict=True)
+    ]
+    group = lanes.Lanes(configs, dealt, Objective())
+    while group.active:
+        group.step()
+    return [(config, group.progress(lane).best, group.weights(lane)) for lane, config in enumerate(configs)]
+
+
+@pytest.fixture
+def ranked(settings, trained):
+    """Enters the trials in a ledger, and ranks them; the lease and the registry come with them."""
+    with Registry(settings) as registry:
+
+        def enter(confirms=(None, None, None)):
+            plain = [config.model_dump(mode="json") for config, _, _ in trained]
+            lease = sweeps.begin(registry, "tiny-1", {}, plain)
+            trials = []
+            for number, ((_, best, weights), confirmed) in enumerate(zip(trained, confirms, strict=True), 1):
+                report = Report(best.epoch, best.metrics(), registry.blobs.put(weights))
+                one = Trial(number, plain[number - 1], "finished", reports=[report], confirms=confirmed)
+                trials.append(one)
+            return registry, lease, rank(trials, Objective())
+
+        yield enter
+
+
+def test_the_smallest_of_those_that_are_as_good_as_the_best_is_taken(ranked, dealt):
+    registry, lease, found = ranked()
+    choice = finalists.choose(registry, lease, found, Objective(), dealt, Misfits.of(Constraints(), dealt))
+    assert choice.taken.trial.number == 2
+    assert sorted(choice.ties) == [1, 2]
+    assert choice.reason.endswith("of all these trial 2 has the fewest parameters, 5,962")
+    with registry.reading() as connection:
+        stored = connection.exec_driver_sql("SELECT answers FROM trials ORDER BY number").scalars().all()
+    right = np.unpackbits(np.frombuffer(registry.blobs.get(stored[2]), np.uint8))[: len(dealt.validation)]
+    assert right.mean() == pytest.approx(found[-1].best.metrics["val_accuracy"])
+
+
+def test_confirming_runs_decide_by_their_mean(ranked, dealt):
+    registry, lease, found = ranked(confirms=(None, 7, 9))
+    choice = finalists.choose(registry, lease, found, Objective(), dealt, Misfits.of(Constraints(), dealt))
+    assert choice.taken.trial.number == 2 and choice.ties == (7,)
+    assert choice.reason.startswith("by the mean val_accuracy of other seeds: ")
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "p"), [(0, 0, 1.0), (1, 1, 1.0), (6, 0, 0.03125), (5, 0, 0.0625), (10, 2, 0.03857421875)]
+)
+def test_the_test_is_mcnemars_exact_one(better, worse, p):
+    first = np.array([True] * better + [False] * worse + [True, False])
+    second = np.array([False] * better + [True] * worse + [True, False])
+    assert finalists.p_value(first, second) == pytest.approx(p)

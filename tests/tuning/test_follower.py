@@ -1,0 +1,50 @@
+import pytest
+
+from registry import ledger
+from registry.core import Registry
+from registry.ledger import Change, Report, Suggestion
+from tests import sweeps
+from tuning import spec as specs
+from tuning.follower import Follower
+
+
+@pytest.fixture
+def followed(settings, given):
+    """A sweep of four trials of eight epochs, its lease, and who follows it."""
+    given["space"]["epochs"] = {"choice": [8]}
+    spec = specs.parse(given)
+    plain = [one.model_dump(mode="json") for one in spec.configs]
+    with Registry(settings) as registry:
+        lease = sweeps.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), plain)
+        yield registry, lease, Follower(registry, "tiny-1", spec)
+
+
+def enter(registry, lease, number, epoch, accuracy):
+    report = Report(epoch, {"val_accuracy": accuracy})
+    ledger.enter(registry, lease, [Change(number, "running"), Change(number, report=report)])
+
+
+def test_what_is_new_is_seen_and_counted_once(followed):
+    registry, lease, follower = followed
+    assert follower.poll() == [] and follower.trained == 0
+    enter(registry, lease, 1, 1, 0.75)
+    assert [(one.number, one.status) for one in follower.poll()] == [(1, "running")]
+    enter(registry, lease, 1, 2, 0.5)
+    assert follower.poll() == [] and follower.poll() == []
+    assert follower.trained == 2
+    assert (follower.trials[1].metrics["val_accuracy"], follower.best().best) == (0.5, 0.75)
+
+
+def test_trials_that_are_entered_later_are_seen(followed):
+    registry, lease, follower = followed
+    follower.poll()
+    config = ledger.trials(registry, "tiny-1")[0].config
+    ledger.add(registry, lease, [Suggestion(config, wave=2, group=5)], 5)
+    follower.poll()
+    assert follower.trials[5].wave == 2
+
+
+def test_the_epochs_to_come_are_those_that_halving_leaves(followed):
+    _, _, follower = followed
+    follower.poll()
+    assert follower.expected == 4 * 1 + 2 * 2 + 1 * 5

@@ -1,0 +1,54 @@
+import io
+import threading
+
+import pytest
+from rich.console import Console
+
+from registry import leases, ledger
+from registry.core import Registry
+from tailorbird.errors import LeaseLost
+from tests import sweeps
+from tuning import heartbeat
+from tuning import spec as specs
+from tuning.heartbeat import Heartbeat
+from tuning.progress import LiveTable
+
+
+@pytest.fixture
+def beating(settings, given, monkeypatch):
+    """A heartbeat of a sweep, and what happens where its lease is lost."""
+    monkeypatch.setattr(heartbeat, "SHOW_EVERY", 0.01)
+    spec = specs.parse(given)
+    plain = [one.model_dump(mode="json") for one in spec.configs]
+    lost = threading.Event()
+    with Registry(settings) as registry:
+        lease = sweeps.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), plain)
+        table = LiveTable(spec, Console(file=io.StringIO()))
+        yield registry, Heartbeat(registry, lease, spec, table, 0.1, lost.set), lost
+
+
+def test_the_lease_is_renewed_again_and_again(beating):
+    registry, beats, lost = beating
+    before = ledger.sweep(registry, "tiny-1").expires
+    renewed = threading.Event()
+    renew = leases.renew
+
+    def counted(*arguments):
+        renew(*arguments)
+        renewed.set()
+
+    with pytest.MonkeyPatch.context() as patch, beats:
+        patch.setattr(leases, "renew", counted)
+        assert renewed.wait(30)
+    assert ledger.sweep(registry, "tiny-1").expires != before
+    beats.check()
+    assert not lost.is_set()
+
+
+def test_a_sweep_that_somebody_else_has_is_let_go(beating):
+    registry, beats, lost = beating
+    with beats:
+        leases.cancel(registry, "tiny-1", "grace")
+        assert lost.wait(30)
+    with pytest.raises(LeaseLost, match="was cancelled by grace"):
+        beats.check()

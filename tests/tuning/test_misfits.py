@@ -1,0 +1,25 @@
+import pytest
+
+from training.config import RunConfig
+from tuning.misfits import Misfits
+from tuning.parts import Constraints
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters"),
+    [
+        ({"family": "linear"}, 64 * 10 + 10),
+        ({"family": "mlp", "width": [16]}, 64 * 16 + 16 + 16 * 10 + 10),
+    ],
+)
+def test_what_has_more_weights_than_allowed_does_not_fit(model, parameters):
+    config = RunConfig.model_validate({"data": {"name": "digits"}, "model": model})
+
+    def misfits(most):
+        return Misfits(Constraints(parameters=most), (8, 8), "multiclass", tuple("0123456789"))
+
+    assert misfits(None).parameters(config) == parameters
+    assert misfits(None)(config) is misfits(parameters)(config) is None
+    assert misfits(parameters - 1)(config) == (
+        f"has {parameters:,} parameters, and constraints.parameters is {parameters - 1:,}"
+    )

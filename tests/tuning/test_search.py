@@ -1,0 +1,104 @@
+import pytest
+
+from registry.ledger import Report, Trial
+from tuning import search
+from tuning import spec as specs
+
+
+@pytest.fixture
+def spec(given):
+    del given["promote"]
+    given["run"] = {"epochs": 4}
+    given["space"] = {
+        "model.family": {"choice": ["mlp", "linear"]},
+        "model.width": {"choice": [[8], [8, 8], 16], "when": {"model.family": "mlp"}},
+        "model.dropout": {"uniform": [0.0, 0.5], "step": 0.1, "when": {"model.family": "mlp"}},
+        "optimizer.lr": {"loguniform": [1e-3, 1e-1]},
+        "batch_size": {"loginteger": [16, 128]},
+    }
+    return specs.parse({**given, "search": "tpe", "trials": 20})
+
+
+def fits(_):
+    return None
+
+
+def entered(suggestions, before=()):
+    """Suggestions as the ledger has them once they are trained: the larger the rate, the better."""
+    trials = list(before)
+    for one in suggestions:
+        scores = [one.config["optimizer"]["lr"] * epoch for epoch in (1, 2, 3, 4)]
+        reports = [Report(epoch, {"val_accuracy": score}) for epoch, score in enumerate(scores, 1)]
+        made = Trial(
+            len(trials) + 1, dict(one.config), "finished", None, reports,
+            wave=one.wave, group=one.group, basis=one.basis, confirms=one.confirms,
+        )  # fmt: skip
+        trials.append(made)
+    return trials
+
+
+def searched(spec, misfit=fits):
+    trials = []
+    while suggestions := search.suggest(spec, trials, misfit):
+        trials = entered(suggestions, trials)
+    return trials
+
+
+def test_the_waves_of_tpe_rest_on_all_trials_before_them(spec):
+    trials = searched(spec)
+    assert [sum(one.wave == wave for one in trials) for wave in (1, 2, 3)] == [8, 8, 4]
+    assert {one.wave: one.basis for one in trials} == {1: None, 2: "1-8", 3: "1-16"}
+    assert len({one.group for one in trials if one.wave == 1} & {one.group for one in trials if one.wave == 2}) == 0
+
+
+def test_the_same_rows_give_the_same_suggestions_and_other_rows_do_not(spec):
+    first = entered(search.suggest(spec, [], fits))
+    again = search.suggest(spec, first, fits)
+    assert search.suggest(spec, first, fits) == again
+    worse = [Trial(**{**vars(one), "reports": [Report(1, {"val_accuracy": -one.number})]}) for one in first]
+    assert search.suggest(spec, worse, fits) != again
+
+
+def test_tpe_finds_what_is_better(spec):
+    trials = searched(spec)
+    early, late = ([one.config["optimizer"]["lr"] for one in trials if one.wave == wave] for wave in (1, 3))
+    assert sorted(late)[len(late) // 2] > sorted(early)[len(early) // 2]
+
+
+def test_keys_have_values_only_where_they_are_asked_for(spec):
+    for one in searched(spec):
+        model = one.config["model"]
+        assert model["family"] in ("mlp", "linear")
+        if model["family"] == "mlp":
+            assert model["width"] in ([8], [8, 8], 16) and model["dropout"] in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+        assert 16 <= one.config["batch_size"] <= 128
+
+
+def test_what_does_not_fit_is_skipped_with_the_reason(spec):
+    skipped = search.suggest(spec, [], lambda config: "too large" if config.model.family == "mlp" else None)
+    assert {one.problem for one in skipped if one.config["model"]["family"] == "mlp"} == {"too large"}
+    assert {one.problem for one in skipped if one.config["model"]["family"] == "linear"} == {None}
+
+
+def test_seeds_of_a_point_are_trials_beside_each_other(given):
+    spec = specs.parse({**given, "search": "tpe", "trials": 10, "seeds": 2})
+    trials = searched(spec)
+    assert len(trials) == 20
+    assert all(a.config | {"seed": 1} == b.config for a, b in zip(trials[::2], trials[1::2], strict=True))
+
+
+def test_the_best_are_confirmed_with_seeds_that_nobody_had(given):
+    spec = specs.parse({**given, "confirm": {"top": 2, "seeds": 3}})
+    trials = searched(spec)
+    confirming = [one for one in trials if one.confirms]
+    best = sorted(trials[:4], key=lambda one: -one.config["optimizer"]["lr"])
+    assert [one.confirms for one in confirming] == [best[0].number] * 3 + [best[1].number] * 3
+    assert [one.config["seed"] for one in confirming] == [1, 2, 3, 1, 2, 3]
+    assert {one.wave for one in confirming} == {2}
+
+
+def test_more_trials_go_on_where_the_search_was(given):
+    before = searched(specs.parse(given))
+    more = search.suggest(specs.parse({**given, "trials": 6}), before, fits)
+    assert [one.config for one in more] == [one.config for one in searched(specs.parse({**given, "trials": 6}))][4:]
+    assert {one.wave for one in more} == {2}

@@ -1,0 +1,106 @@
+"""The choice among the best trials of a sweep, which takes luck into account."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+
+from registry import ledger
+from registry.core import Registry
+from registry.leases import Lease
+from registry.ledger import Change
+from training import evaluation
+from training.config import Objective, RunConfig
+from training.network import restored
+from training.scores import Classification
+from training.splits import Splits
+from tuning.misfits import Misfits
+from tuning.outcome import Ranked
+
+MOST = 10
+"""So many of the best are compared example by example."""
+LEVEL = 0.05
+"""Of two that are equally good, one is called worse with at most this probability."""
+
+Right = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The trial that is taken, and why; `ties` are those that are not significantly worse than the best."""
+
+    taken: Ranked
+    ties: tuple[int, ...] = ()
+    reason: str | None = None
+
+
+def choose(
+    registry: Registry, lease: Lease, ranked: Sequence[Ranked], objective: Objective, splits: Splits, misfits: Misfits
+) -> Choice:
+    """By the trials that confirm others, where there are some; else the smallest of those that are as good as the best.
+
+    Which validation examples each of these gets right is stored beside the trial.
+    """
+    if confirmed := _confirmed(ranked, objective):
+        return confirmed
+    finalists = [one for one in ranked if one.trial.status == "finished" or one is ranked[0]][:MOST]
+    if len(finalists) < 2 or objective.metric != "val_accuracy" or not len(splits.validation):
+        return Choice(ranked[0])
+    answers = [_right(registry, one, splits) for one in finalists]
+    right = [one for one in answers if one is not None]
+    if len(right) < len(finalists):
+        return Choice(ranked[0])
+    digests = registry.blobs.put_all([np.packbits(one).tobytes() for one in right])
+    changes = [Change(one.trial.number, answers=digest) for one, digest in zip(finalists, digests, strict=True)]
+    ledger.enter(registry, lease, changes)
+    ties = [one for one, answered in zip(finalists, right, strict=True) if p_value(right[0], answered) >= LEVEL]
+    sizes = {one.trial.number: misfits.parameters(RunConfig.model_validate(one.trial.config)) for one in ties}
+    taken = min(ties, key=lambda one: sizes[one.trial.number])  # of equals the better one, which comes first
+    numbers = tuple(one.trial.number for one in ties)
+    return Choice(taken, numbers, _told(ties, taken, sizes[taken.trial.number]))
+
+
+def p_value(first: Right, second: Right) -> float:
+    """McNemar's exact test: how likely two that are equally good differ at least so much on these examples."""
+    better, worse = int((first & ~second).sum()), int((second & ~first).sum())
+    if not better + worse:
+        return 1.0
+    return float(binomtest(better, better + worse).pvalue)
+
+
+def _confirmed(ranked: Sequence[Ranked], objective: Objective) -> Choice | None:
+    """The config whose further seeds score best on average, by its best run."""
+    runs: dict[int, list[Ranked]] = defaultdict(list)
+    for one in ranked:
+        if one.trial.confirms is not None:
+            runs[one.trial.confirms].append(one)
+    if not runs:
+        return None
+    means = {
+        number: float(np.mean([objective.score(one.best.metrics) for one in members]))
+        for number, members in runs.items()
+    }
+    number = max(sorted(means), key=lambda one: means[one])
+    known = ", ".join(f"{abs(means[one]):.4f} (trial {one})" for one in sorted(means, key=lambda one: -means[one]))
+    reason = f"by the mean {objective.metric} of other seeds: {known}"
+    return Choice(runs[number][0], (number,), reason)
+
+
+def _right(registry: Registry, one: Ranked, splits: Splits) -> Right | None:
+    config = RunConfig.model_validate(one.trial.config)
+    network = restored(config, splits, registry.blobs.get(one.best.checkpoint or ""))
+    scored = evaluation.of(network, splits.validation, splits.kind)
+    return scored.correct if isinstance(scored, Classification) else None
+
+
+def _told(ties: Sequence[Ranked], taken: Ranked, size: int) -> str | None:
+    if len(ties) < 2:
+        return None
+    others = ", ".join(str(one.trial.number) for one in ties[1:])
+    return (
+        f"not significantly worse than trial {ties[0].trial.number}: {others}; "
+        f"of all these trial {taken.trial.number} has the fewest parameters, {size:,}"
+    )

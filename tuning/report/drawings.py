@@ -1,0 +1,195 @@
+"""What became of a search, drawn: its best so far, its curves with rungs, where it looked, and when it trained what."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from registry.ledger import Report, Trial
+from tailorbird.pages.document import Block, Drawn
+from tuning.field import Field
+from tuning.report.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Axis, Drawing, axes
+from tuning.spec import SweepSpec, lookup
+
+KEYS = 8
+"""So many keys of the space are drawn at most."""
+LINES = 500
+"""So many trials are drawn at most, the best ones."""
+
+News = Sequence[tuple[str, int, Report]]
+
+
+@dataclass(frozen=True)
+class Search:
+    """The trials of a sweep, and their reports in the order in which they were made."""
+
+    spec: SweepSpec
+    trials: Sequence[Trial]
+    news: News
+
+    def blocks(self) -> Iterator[Block]:
+        """The drawings that there is something for."""
+        if not self._scored:
+            return
+        yield self._progress()
+        yield self._curves()
+        if self._keys:
+            yield self._parallel()
+            yield self._slices()
+        yield self._timeline()
+
+    @property
+    def _metric(self) -> str:
+        return self.spec.watched
+
+    @property
+    def _scored(self) -> list[Trial]:
+        """Trials with a figure to be drawn by, the best last, and so above the others."""
+        known = [one for one in self.trials if any(self._metric in report.metrics for report in one.reports)]
+        return sorted(known, key=lambda one: self._merit(self._best(one)))[-LINES:]
+
+    @property
+    def _keys(self) -> list[str]:
+        varied = [key for key in self.spec.varied if len({str(lookup(one.config, key)) for one in self._scored}) > 1]
+        return varied[:KEYS]
+
+    def _best(self, trial: Trial) -> float:
+        return max((one.metrics[self._metric] for one in trial.reports if self._metric in one.metrics), key=self._merit)
+
+    def _merit(self, value: float) -> float:
+        return -value if self._metric.endswith("loss") else value
+
+    def _kind(self, trial: Trial) -> str:
+        return {"finished": "good", "failed": "bad"}.get(trial.status, "rest")
+
+    def _progress(self) -> Block:
+        spent, best, points = 0.0, None, list[tuple[float, float]]()
+        for _, _, report in self.news:
+            spent += report.metrics.get("seconds", 0.0) * self.spec.resources.cpus
+            value = report.metrics.get(self._metric)
+            if value is not None and (best is None or self._merit(value) > self._merit(best)):
+                points += [] if best is None else [(spent, best)]
+                best = value
+                points.append((spent, value))
+        points.append((spent, points[-1][1]))
+        across, up = axes([x for x, _ in points], [y for _, y in points])
+        drawing = Drawing()
+        drawing.frame(across, up, ("CPU-seconds of training", self._metric))
+        drawing.line([(across.at(x), up.at(y)) for x, y in points])
+        return Drawn("The best so far by what was spent.", drawing.svg())
+
+    def _curves(self) -> Block:
+        trials = self._scored
+        curves = {
+            one.number: [(r.epoch, r.metrics[self._metric]) for r in one.reports if self._metric in r.metrics]
+            for one in trials
+        }
+        every = [point for curve in curves.values() for point in curve]
+        across, up = axes([x for x, _ in every], [y for _, y in every])
+        drawing = Drawing()
+        drawing.frame(across, up, ("epoch", self._metric))
+        field = Field(self.spec, self.trials)
+        for rung in sorted({rung for one in trials for rung in field.bracket(one.number).rungs}):
+            if across.low <= rung <= across.high:
+                drawing.line([(across.at(rung), up.start), (across.at(rung), up.end)], "rung")
+        for trial in trials:
+            points = [(across.at(x), up.at(y)) for x, y in curves[trial.number]]
+            drawing.line(points, self._kind(trial))
+            drawing.dot(*points[-1], self._kind(trial), 2)
+        return Drawn("Every trial by epoch; blue: trained to its end; dashed: where they were compared.", drawing.svg())
+
+    def _parallel(self) -> Block:
+        keys, trials = self._keys, self._scored
+        places = [LEFT + (WIDTH - LEFT - RIGHT - 40) * n / len(keys) for n in range(len(keys) + 1)]
+        scales = [_Scale.of([lookup(one.config, key) for one in trials]) for key in keys]
+        metric = Axis.over([self._best(one) for one in trials], HEIGHT - BOTTOM, TOP + 10)
+        drawing = Drawing()
+        for place, name in zip(places, [*(self.spec.varied[key] for key in keys), self._metric], strict=True):
+            drawing.line([(place, HEIGHT - BOTTOM), (place, TOP + 10)], "grid")
+            drawing.text(place, HEIGHT - BOTTOM + 30, name)
+        for place, scale in zip(places, scales, strict=False):
+            drawing.text(place, HEIGHT - BOTTOM + 14, scale.low)
+            drawing.text(place, TOP + 4, scale.high)
+        for value in (metric.low, metric.high):
+            drawing.text(places[-1] + 6, metric.at(value) + 4, f"{value:.3g}", "start")
+        better = {one.number for one in trials[-max(1, len(trials) // 10) :]}
+        for trial in trials:
+            points = [
+                (place, scale.at(lookup(trial.config, key)))
+                for place, scale, key in zip(places, scales, keys, strict=False)
+            ]
+            points.append((places[-1], metric.at(self._best(trial))))
+            drawing.line(points, "good" if trial.number in better else "rest")
+        return Drawn("Where the search looked, one line a trial; blue: the best tenth.", drawing.svg())
+
+    def _slices(self) -> Block:
+        keys, trials = self._keys, self._scored
+        height = 150
+        drawing = Drawing(height * (-(-len(keys) // 2)))
+        for place, key in enumerate(keys):
+            left = LEFT + (WIDTH / 2) * (place % 2)
+            floor = height * (place // 2) + height - 34
+            across = _Scale.of([lookup(one.config, key) for one in trials], left, left + WIDTH / 2 - LEFT - RIGHT)
+            up = Axis.over([self._best(one) for one in trials], floor, floor - height + 50)
+            drawing.line([(left, floor), (left + WIDTH / 2 - LEFT - RIGHT, floor)], "grid")
+            for value in (up.low, up.high):
+                drawing.text(left - 6, up.at(value) + 4, f"{value:.3g}", "end")
+            drawing.text(left, floor + 15, across.low, "start")
+            drawing.text(left + WIDTH / 2 - LEFT - RIGHT, floor + 15, across.high, "end")
+            drawing.text(left + WIDTH / 4 - LEFT / 2, floor + 29, self.spec.varied[key])
+            for trial in trials:
+                value = lookup(trial.config, key)
+                if value is not None:
+                    drawing.dot(across.at(value), up.at(self._best(trial)), self._kind(trial))
+        return Drawn(f"The best {self._metric} of each trial by each key; blue: trained to its end.", drawing.svg())
+
+    def _timeline(self) -> Block:
+        moments: dict[int, list[datetime]] = {}
+        for moment, number, _ in self.news:
+            moments.setdefault(number, []).append(datetime.fromisoformat(moment))
+        start = min(times[0] for times in moments.values())
+        minutes = {n: [(time - start).total_seconds() / 60 for time in times] for n, times in moments.items()}
+        numbers = sorted(minutes)[:LINES]
+        across, _ = axes([time for n in numbers for time in minutes[n]], [0])
+        up = Axis.over([1, max(numbers)], TOP + 10, HEIGHT - BOTTOM)
+        drawing = Drawing()
+        for value in across.ticks():
+            drawing.text(across.at(value), HEIGHT - BOTTOM + 16, f"{value:g}")
+        drawing.text(WIDTH / 2, HEIGHT - BOTTOM + 33, "minutes since the first report")
+        drawing.text(LEFT - 6, up.at(1) + 4, "trial 1", "end")
+        drawing.text(LEFT - 6, up.at(max(numbers)) + 4, str(max(numbers)), "end")
+        kinds: Mapping[int, str] = {one.number: self._kind(one) for one in self.trials}
+        for number in numbers:
+            for time in minutes[number]:
+                drawing.dot(across.at(time), up.at(number), kinds[number], 1.5)
+        return Drawn("When each trial reported; red: those that failed.", drawing.svg())
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """Where the values of a key lie: along an axis where all are numbers, else side by side."""
+
+    axis: Axis
+    places: Sequence[str]
+
+    @classmethod
+    def of(cls, values: Sequence[Any], start: float = HEIGHT - BOTTOM, end: float = TOP + 10) -> "_Scale":
+        known = [value for value in values if value is not None]
+        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
+            spread = max(known, default=1) > 20 * min(known, default=1) > 0
+            return cls(Axis.over(map(float, known), start, end, log=spread), ())
+        places = sorted({str(value) for value in known})
+        return cls(Axis.over(range(len(places)), start, end), places)
+
+    def at(self, value: Any) -> float:
+        if value is None:
+            return self.axis.start
+        return self.axis.at(self.places.index(str(value)) if self.places else float(value))
+
+    @property
+    def low(self) -> str:
+        return self.places[0] if self.places else f"{self.axis.low:.3g}"
+
+    @property
+    def high(self) -> str:
+        return self.places[-1] if self.places else f"{self.axis.high:.3g}"
