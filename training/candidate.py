@@ -18,7 +18,7 @@ from tailorbird.package.signature import Signature
 from training import estimation, evaluation, export, independence, plots, precision
 from training.config import RunConfig
 from training.export import Served
-from training.network import restored
+from training.network import restored, whole
 from training.progress import Epoch
 from training.scores import THRESHOLD, Classification, Multilabel
 from training.splits import Split, Splits
@@ -92,6 +92,7 @@ def make(config: RunConfig, splits: Splits, weights: bytes, epochs: Sequence[Epo
     What is measured is the export, since that is what is served. Of what is registered, test is measured nowhere else.
     """
     check(splits)
+    weights = whole(config, splits, weights)
     served, model = exported(config, splits, weights)
     holdout = export.evaluate(model, splits.holdout, splits.kind)
     test = export.evaluate(model, splits.test, splits.kind)

@@ -14,6 +14,15 @@ def encode(state: Mapping[str, Tensor]) -> bytes:
     return bytes(safetensors.torch.save({name: tensor.contiguous() for name, tensor in state.items()}))
 
 
+def decode(data: bytes) -> dict[str, Tensor]:
+    """Raises Corrupt where it is no checkpoint."""
+    try:
+        tensors: dict[str, Tensor] = safetensors.torch.load(data)
+    except safetensors.SafetensorError as error:
+        raise Corrupt(f"the checkpoint cannot be read: {error}") from None
+    return tensors
+
+
 def restore(network: nn.Module, data: bytes) -> None:
     """Load weights into a network of the same shape; raises Corrupt where they are not its weights."""
     try:

@@ -9,6 +9,7 @@ import tempfile
 import urllib.error
 import urllib.request
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.progress import wrap_file
@@ -17,8 +18,8 @@ from tailorbird import terminal
 from tailorbird.errors import Unavailable
 
 
-def fetch(url: str, path: Path, sha256: str, timeout: float) -> None:
-    """Download a gzipped file to `path`, if what it holds has this SHA-256 sum.
+def fetch(url: str, path: Path, check: Callable[[Path], None], timeout: float, folder: str) -> None:
+    """Download a file to `path`, if it passes `check`, which raises OSError; `folder` says how to choose another one.
 
     Raises Unavailable after `timeout` seconds without an answer, and where anything else than the file came: nothing
     is left behind then, so that the next call tries again.
@@ -27,12 +28,10 @@ def fetch(url: str, path: Path, sha256: str, timeout: float) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     except OSError as error:
-        raise Unavailable(
-            f"{path} cannot be written: {error.strerror}; TAILORBIRD_DATA_DIR names the folder of data sets"
-        ) from None
+        raise Unavailable(f"{path} cannot be written: {error.strerror}; {folder}") from None
     try:
         _copy(url, descriptor, path.name, timeout)
-        _verify(Path(temporary), sha256)
+        check(Path(temporary))
         Path(temporary).chmod(0o644)  # other users may share the folder
         Path(temporary).replace(path)
     except (OSError, http.client.HTTPException) as error:  # URLError and time-outs are OSErrors
@@ -51,7 +50,8 @@ def _copy(url: str, descriptor: int, name: str, timeout: float) -> None:
             raise OSError(f"the connection broke off after {file.tell()} of {size} bytes")
 
 
-def _verify(path: Path, sha256: str) -> None:
+def check_unpacked(path: Path, sha256: str) -> None:
+    """Raise OSError where what a gzipped file holds has another SHA-256 sum."""
     try:
         with gzip.open(path) as unpacked:
             found = hashlib.file_digest(unpacked, "sha256").hexdigest()

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import torch
 
 from tailorbird.errors import Corrupt, InvalidInput
-from training import checkpoint, final, resident
+from training import checkpoint, features, final, resident
 from training.config import Objective, RunConfig
 from training.loop import Run
 from training.progress import Epoch, Progress
@@ -108,7 +108,8 @@ class Lanes:
     def _begin(self, lane: int, snapshot: bytes | None = None) -> None:
         config = self._configs[lane]
         device = resident.device(config, self._splits)
-        data = self._data.setdefault(device, Data(self._splits, device))
+        # a frozen backbone's features are mapped from a file, so runs share them as they are
+        data = None if features.frozen(config) else self._data.setdefault(device, Data(self._splits, device))
         run = Run(config, self._splits, self._objective, data=data, snapshot=snapshot, compared=True)
         self._runs[lane], self._progress[lane] = run, run.progress
 

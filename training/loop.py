@@ -16,11 +16,21 @@ import torch
 from torch import Tensor, nn
 
 from tailorbird.errors import Corrupt, InvalidInput, TailorbirdError
-from training import checkpoint, machine, models, objectives, optimization, precision, requirements, resident
+from training import (
+    checkpoint,
+    features,
+    machine,
+    models,
+    objectives,
+    optimization,
+    precision,
+    requirements,
+    resident,
+)
 from training import config as configs
 from training.arrays import widened
 from training.augmentation import augment
-from training.config import LossConfig, Objective, RunConfig
+from training.config import AugmentConfig, LossConfig, Objective, RunConfig
 from training.measurement import blamed, measure
 from training.network import blank, fresh
 from training.progress import Epoch, Progress
@@ -82,7 +92,9 @@ class Run:
         """
         objective = objective or requirements.usual(splits)
         requirements.check(config, splits, objective)
+        splits = features.prepared(config, splits)
         self.config, self.splits, self.on_batch = precision.settled(config, splits), splits, on_batch
+        self._augment = AugmentConfig() if features.frozen(config) else config.augment
         self._data = data or Data(splits, resident.device(config, splits))
         chooses = not objective.metric.startswith("val_") or len(splits.validation) > 0
         self.progress = Progress(objective, chooses)
@@ -210,16 +222,16 @@ class Run:
         self.network.train()
         with machine.seeded(seed, self._device):
             for step, group in enumerate(zip(places.split(self._group), targets.split(self._group), strict=True)):
-                self._update(*group, rates[step], tally)
+                self._update(*group, rates[step], tally, number)
                 if tally.ends(step) and (spoiled := tally.spoiled()) is not None:
                     place = f"step {spoiled + 1} of epoch {number + 1}"
                     raise self._diverged(f"the loss is NaN or infinite in {place}", rates[spoiled])
         return tally.mean(self._group, self.examples)
 
-    def _update(self, places: Tensor, targets: Tensor, lr: float, tally: Tally) -> None:
-        """One step, by the gradients of all batches of its group."""
+    def _update(self, places: Tensor, targets: Tensor, lr: float, tally: Tally, number: int) -> None:
+        """One step of an epoch, by the gradients of all batches of its group."""
         for parameters in self.state.optimizer.param_groups:
-            parameters["lr"] = lr
+            parameters["lr"] = lr * optimization.scale(parameters, number)
         self.state.optimizer.zero_grad()
         try:
             for chosen, wanted in zip(places.split(self._batch), targets.split(self._batch), strict=True):
@@ -229,7 +241,7 @@ class Run:
             raise machine.of_memory(error, self._batch) from None
 
     def _backward(self, chosen: Tensor, targets: Tensor, share: float, tally: Tally) -> None:
-        inputs = augment(self._data.train.inputs_at(chosen), self.config.augment)
+        inputs = augment(self._data.train.inputs_at(chosen), self._augment)
         # the rest of an epoch is of another size, and would be compiled again
         network = self._compiled if len(chosen) == self._batch else self.network
         half = torch.autocast(self._device.type, torch.bfloat16, enabled=self.config.precision == "bf16")

@@ -3,23 +3,50 @@
 import torch
 from torch import nn
 
-from training import checkpoint, machine, models, normalization, objectives
-from training.config import RunConfig
+from tailorbird import settings
+from training import backbones, checkpoint, features, machine, models, normalization, objectives
+from training.config import PretrainedConfig, RunConfig
 from training.models import Denormalize, Normalize
+from training.models.pretrained import Backbone
 from training.splits import Splits
 
 
 def fresh(config: RunConfig, splits: Splits) -> nn.Sequential:
     """The network of a config with first weights by its seed, normalising by figures of the training examples."""
     last = Denormalize(*normalization.of_targets(splits.train)) if splits.kind == "regression" else None
-    return _built(config, splits, Normalize(*normalization.moments(config, splits.train)), last)
+    if not isinstance(config.model, PretrainedConfig) or len(splits.train.shape) == 1:
+        return _built(config, splits, Normalize(*normalization.moments(config, splits.train)), last)
+    network = _built(config, splits, Normalize(*features.pixels(splits.train.shape)), last)
+    backbones.load(_backbone(network).body, config.model, settings.load())
+    return network
 
 
 def restored(config: RunConfig, splits: Splits, weights: bytes) -> nn.Sequential:
     """The network of a checkpoint, for which no example is read; raises Corrupt where the weights are not its own."""
     network = blank(config, splits)
-    checkpoint.restore(network, weights)
+    checkpoint.restore(network, whole(config, splits, weights))
     return network
+
+
+def whole(config: RunConfig, splits: Splits, weights: bytes) -> bytes:
+    """A checkpoint of all that is served: one of a head is put together with the backbone that it was trained on."""
+    if not (isinstance(config.model, PretrainedConfig) and features.frozen(config)) or len(splits.train.shape) == 1:
+        return weights
+    head = checkpoint.decode(weights)
+    network = blank(config, splits)
+    if network.state_dict().keys() == head.keys():
+        return weights
+    backbones.load(_backbone(network).body, config.model, settings.load())
+    network[0] = Normalize(*features.pixels(splits.train.shape))
+    # the head's own first layer, which normalises features, stands behind pixels' normalisation and backbone
+    moved = {f"{int(name.partition('.')[0]) + 2}.{name.partition('.')[2]}": tensor for name, tensor in head.items()}
+    return checkpoint.encode({**network.state_dict(), **moved})
+
+
+def _backbone(network: nn.Sequential) -> Backbone:
+    backbone = network[1]
+    assert isinstance(backbone, Backbone)  # noqa: S101 - as `models.build` puts them together
+    return backbone
 
 
 def blank(config: RunConfig, splits: Splits) -> nn.Sequential:

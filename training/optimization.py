@@ -4,13 +4,14 @@ Nothing here has a state of its own beside the optimiser's, so a run that goes o
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
 from training.config import OptimizerConfig, ScheduleConfig
+from training.models.pretrained import Backbone
 
 FIRST, LAST = 25.0, 1e4
 """What one_cycle's peak is divided by for its beginning, and that again for its end (OneCycleLR's defaults)."""
@@ -18,7 +19,7 @@ FIRST, LAST = 25.0, 1e4
 
 def optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
     """The optimiser of a network's weights, fused where PyTorch has it so."""
-    parameters = list(network.parameters())
+    parameters = _groups(network, config)
     shared: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay}
     match config.name:
         case "adam":
@@ -29,6 +30,26 @@ def optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.Optimi
             return torch.optim.RMSprop(parameters, **shared, momentum=config.momentum)
         case "sgd":
             return torch.optim.SGD(parameters, **shared, momentum=config.momentum, nesterov=config.nesterov, fused=True)
+
+
+def scale(group: Mapping[str, Any], epoch: int) -> float:
+    """What the learning rate of a group of weights is multiplied by.
+
+    A backbone rests in the first epoch, until its head gives it gradients that are of use (as fastai's `fine_tune`).
+    """
+    return 0.0 if group["backbone"] and not epoch else float(group["scale"])
+
+
+def _groups(network: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
+    """All weights that are trained, those of a backbone apart; none where it is frozen."""
+    backbones = [module for module in network.modules() if isinstance(module, Backbone)]
+    theirs = {id(weight) for backbone in backbones for weight in backbone.parameters()}
+    trained = [weight for weight in network.parameters() if weight.requires_grad]
+    groups = [
+        {"params": [w for w in trained if id(w) not in theirs], "scale": 1.0, "backbone": False},
+        {"params": [w for w in trained if id(w) in theirs], "scale": config.backbone_scale, "backbone": True},
+    ]
+    return [group for group in groups if group["params"]]
 
 
 def lr(config: ScheduleConfig, peak: float, step: int, steps: int, scores: Sequence[float]) -> float:

@@ -6,7 +6,7 @@ import sys
 
 from tailorbird.errors import InvalidInput
 from training import models, objectives
-from training.config import AugmentConfig, Objective, RunConfig
+from training.config import AugmentConfig, Objective, PretrainedConfig, RunConfig
 from training.splits import Splits
 
 COMPILER = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
@@ -24,6 +24,7 @@ def check(config: RunConfig, splits: Splits, objective: Objective) -> None:
     if config.compile and not shutil.which(COMPILER):
         raise InvalidInput("compile", f"needs the C++ compiler {COMPILER}, which is not here; install it, or set CXX")
     _check_augment(config.augment, splits.train.shape)
+    _check_pretrained(config, splits)
     if splits.kind == "regression" and objective.metric.endswith("accuracy"):
         accepted = "val_loss, or data.kind: multiclass where the numbers are classes"
         raise InvalidInput("objective.metric", f"{objective.metric} is not measured of numbers; accepted: {accepted}")
@@ -31,6 +32,17 @@ def check(config: RunConfig, splits: Splits, objective: Objective) -> None:
     if objective.metric.startswith("val_") and not len(splits.validation):
         for key in (key for key, waiting in waits.items() if waiting):
             raise InvalidInput(key, "waits for validation to get better, and data.validation is 0")
+
+
+def _check_pretrained(config: RunConfig, splits: Splits) -> None:
+    if not isinstance(config.model, PretrainedConfig):
+        return
+    if len(splits.train.shape) == 1:
+        raise InvalidInput("model.family", "pretrained looks at images, and these are rows of a table; accepted: mlp")
+    if config.model.tune == "head" and config.augment != AugmentConfig(flip=config.augment.flip):
+        raise InvalidInput(
+            "augment", "a frozen backbone sees each image once; accepted: flip alone, or tune: last or all"
+        )
 
 
 def usual(splits: Splits) -> Objective:

@@ -60,7 +60,7 @@ class State:
             self.mean.restore(part(tensors, "mean"))
         if self.running:
             self.running.restore(part(tensors, "running"))
-        weights = list(self.network.parameters())
+        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
         state = {index: _laid_out(part(tensors, f"optimizer.{index}"), weights[index]) for index in _numbers(tensors)}
         self.optimizer.load_state_dict({"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]})
         self.random.set_state(tensors["random"])

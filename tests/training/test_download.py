@@ -179,7 +179,7 @@ def test_a_refused_connection_is_unavailable(tmp_path):
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/x.gz"
         with pytest.raises(Unavailable, match=f"{url} cannot be downloaded: .*[Cc]onnection refused"):
-            download.fetch(url, tmp_path / "raw" / "x.gz", "", 1)
+            download.fetch(url, tmp_path / "raw" / "x.gz", lambda _: None, 1, "")
     assert left(tmp_path) == []
 
 
@@ -188,7 +188,7 @@ def test_a_server_that_accepts_nobody_is_unavailable_in_time(tmp_path):
         full.bind(("127.0.0.1", 0))
         full.listen(0)
         with pytest.raises(Unavailable, match="timed out"):
-            download.fetch(f"http://127.0.0.1:{full.getsockname()[1]}/x.gz", tmp_path / "x.gz", "", 0.3)
+            download.fetch(f"http://127.0.0.1:{full.getsockname()[1]}/x.gz", tmp_path / "x.gz", lambda _: None, 0.3, "")
 
 
 def test_a_folder_that_cannot_be_written_is_named_with_its_setting(server, tmp_path):

@@ -4,12 +4,14 @@ from training.config.base import CODE, Config, PositiveInt, parse
 from training.config.data import IMAGES, TABLE, DataConfig, Kind, Published
 from training.config.files import assign, override, read
 from training.config.model import (
+    BACKBONES,
     Activation,
     CnnConfig,
     CustomConfig,
     LinearConfig,
     MlpConfig,
     ModelConfig,
+    PretrainedConfig,
     ResnetConfig,
     VggConfig,
 )
@@ -27,6 +29,7 @@ from training.config.run import (
 )
 
 __all__ = [
+    "BACKBONES",
     "CODE",
     "IMAGES",
     "TABLE",
@@ -46,6 +49,7 @@ __all__ = [
     "Objective",
     "OptimizerConfig",
     "PositiveInt",
+    "PretrainedConfig",
     "Published",
     "ResnetConfig",
     "RunConfig",

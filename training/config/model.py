@@ -3,11 +3,15 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
-from pydantic import Discriminator, Field, model_validator
+from pydantic import Discriminator, Field, field_validator, model_validator
 
-from training.config.base import CodeReference, Config
+from training.config.base import CODE, CodeReference, Config
 
 DEEPEST_MLP, DEEPEST_CNN = 64, 16
+BACKBONES = (
+    "resnet18", "resnet50", "mobilenet_v3_small", "mobilenet_v3_large", "efficientnet_b0", "convnext_tiny",
+)  # fmt: skip
+"""Of torchvision."""
 
 Width = Annotated[int, Field(strict=True, ge=1, le=65536)]
 Dropout = Annotated[float, Field(strict=True, ge=0, lt=1)]
@@ -129,6 +133,42 @@ class CustomConfig(Config):
     arguments: dict[str, Any] = Field(default_factory=dict)
 
 
+class PretrainedConfig(_Deep):
+    """A backbone that was trained on other images, and a head of `depth` hidden layers that is trained on these.
+
+    `backbone` is one of torchvision's, or `package.module:name`: a function of the user's own that returns a module
+    from normalised images, float [N, 3, height, width], to features [N, width]; its `weights` are a file. `tune` says
+    what is trained: the head alone, the last stage of the backbone too, or all of it.
+    """
+
+    family: Literal["pretrained"]
+    backbone: str
+    weights: str | None = Field(None, description="of a backbone of the user's own: safetensors, or a .pth of tensors")
+    tune: Literal["head", "last", "all"] = "head"
+    depth: Annotated[int, Field(strict=True, ge=0, le=8)] = 0
+    width: Each[Width] = 256
+    activation: Activation = "relu"
+    dropout: Dropout = Field(0.0, description="before each linear layer of the head")
+
+    @field_validator("backbone")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in BACKBONES and not CODE.fullmatch(name):
+            raise ValueError(f"must be one of {', '.join(BACKBONES)}, or package.module:name, not {name!r}")
+        return name
+
+    @model_validator(mode="after")
+    def _weights_suit_backbone(self) -> "PretrainedConfig":
+        if self.weights is not None and self.backbone in BACKBONES:
+            raise ValueError(
+                f"weights applies only to a backbone of your own; those of {self.backbone} are torchvision's"
+            )
+        if self.weights is None and self.backbone not in BACKBONES:
+            raise ValueError("weights is missing: the file of the weights of a backbone of your own")
+        return self
+
+
 ModelConfig = Annotated[
-    LinearConfig | MlpConfig | CnnConfig | VggConfig | ResnetConfig | CustomConfig, Discriminator("family")
+    LinearConfig | MlpConfig | CnnConfig | VggConfig | ResnetConfig | CustomConfig | PretrainedConfig,
+    Discriminator("family"),
 ]

@@ -42,6 +42,7 @@ class OptimizerConfig(Config):
     weight_decay: float = Field(0.0, strict=True, ge=0)
     momentum: float = Field(0.0, strict=True, ge=0, lt=1, description="of sgd and rmsprop")
     nesterov: bool = Field(False, description="of sgd with momentum")
+    backbone_scale: float = Field(0.1, strict=True, gt=0, le=1, description="of a tuned backbone: share of lr")
 
     @model_validator(mode="after")
     def _momentum_is_theirs(self) -> "OptimizerConfig":

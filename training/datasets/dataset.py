@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from training.config import Kind
 
 Images = NDArray[np.uint8]
-Inputs = NDArray[np.uint8] | NDArray[np.float64]
+Inputs = NDArray[np.uint8] | NDArray[np.float32] | NDArray[np.float64]
 Targets = NDArray[np.int64] | NDArray[np.float32] | NDArray[np.float64]
 
 PARTS = ("train", "validation", "test")

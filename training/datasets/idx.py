@@ -6,6 +6,7 @@ import math
 import struct
 import zlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -78,11 +79,15 @@ def load(name: str, folder: Path, timeout: float) -> Dataset:
     return Dataset(name, source.classes, images, labels.astype(np.int64), (test_images, test_labels.astype(np.int64)))
 
 
+FOLDER = "TAILORBIRD_DATA_DIR names the folder of data sets"
+
+
 def _read(folder: Path, stem: str, source: IdxSource, timeout: float) -> Images:
     path = source.path(folder, stem)
     if path is None:
         path = folder / source.folder / "raw" / f"{stem}.gz"
-        download.fetch(f"{source.url}{stem}.gz", path, source.sums[stem], timeout)
+        check = partial(download.check_unpacked, sha256=source.sums[stem])
+        download.fetch(f"{source.url}{stem}.gz", path, check, timeout, FOLDER)
     data = _unpacked(path)
     array = parse_idx(data, path)
     if hashlib.sha256(data).hexdigest() != source.sums[stem]:

@@ -12,10 +12,11 @@ from training.config import (
     LinearConfig,
     MlpConfig,
     ModelConfig,
+    PretrainedConfig,
     ResnetConfig,
     VggConfig,
 )
-from training.models import cnn, custom, mlp, resnet, vgg
+from training.models import cnn, custom, mlp, pretrained, resnet, vgg
 from training.models.layers import Conv2d
 from training.models.normalize import Denormalize, Normalize
 from training.models.summary import Layer, summary
@@ -52,6 +53,8 @@ def _layers(config: ModelConfig, shape: Sequence[int], outputs: int) -> Sequence
             return resnet.layers(config, shape, outputs)
         case CustomConfig():
             return [custom.module(config, shape, outputs)]
+        case PretrainedConfig():
+            return pretrained.layers(config, shape, outputs)
 
 
 def check(config: ModelConfig, shape: Sequence[int]) -> None:
@@ -63,6 +66,8 @@ def check(config: ModelConfig, shape: Sequence[int]) -> None:
             vgg.fitted(config, shape)
         case ResnetConfig():
             resnet.check(config, shape)
+        case PretrainedConfig():
+            pretrained.check(config, shape)
         case CustomConfig():
             with torch.random.fork_rng(devices=[]):  # looking changes nothing
                 custom.module(config, shape, outputs=2)
@@ -70,4 +75,6 @@ def check(config: ModelConfig, shape: Sequence[int]) -> None:
 
 def convolves(config: ModelConfig) -> bool:
     """Whether it is made of convolutions, which want channels last and every core."""
+    if isinstance(config, PretrainedConfig):
+        return config.tune != "head"  # a head alone is made of linear layers
     return isinstance(config, CnnConfig | VggConfig | ResnetConfig)

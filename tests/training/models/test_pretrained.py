@@ -1,0 +1,85 @@
+import pytest
+import torch
+from torch import nn
+
+from tailorbird.errors import InvalidInput
+from training import models, optimization
+from training.config import BACKBONES, OptimizerConfig, PretrainedConfig
+from training.models import Normalize, pretrained
+
+SHAPE = (64, 64, 3)
+
+
+def config(**keys):
+    return PretrainedConfig.model_validate({"family": "pretrained", "backbone": "mobilenet_v3_small", **keys})
+
+
+def network(chosen, shape=SHAPE, outputs=3):
+    return models.build(chosen, shape, outputs, Normalize.blank(shape))
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_every_backbone_gives_logits_and_can_train_its_last_stage(backbone):
+    built = network(config(backbone=backbone, tune="last"))
+    backbone_module = built[1]
+    trained = sum(weight.numel() for weight in backbone_module.parameters() if weight.requires_grad)
+    assert 0 < trained < sum(weight.numel() for weight in backbone_module.parameters())
+    assert built(torch.zeros(2, *SHAPE, dtype=torch.uint8)).shape == (2, 3)
+
+
+def test_frozen_backbone_has_no_gradient_and_stays_in_evaluation():
+    built = network(config(tune="head", depth=1, width=16, dropout=0.5)).train()
+    assert [name for name, weight in built.named_parameters() if weight.requires_grad and name.startswith("1.")] == []
+    assert not any(module.training for module in built[1].modules())
+    assert any(module.training for module in built if isinstance(module, nn.Dropout))
+
+
+def test_statistics_of_batch_norm_are_kept_while_weights_are_tuned():
+    built = network(config(tune="all")).train()
+    before = {name: value.clone() for name, value in built.state_dict().items() if "running" in name}
+    built(torch.randint(0, 256, (4, *SHAPE), dtype=torch.uint8)).sum().backward()
+    assert all(torch.equal(built.state_dict()[name], value) for name, value in before.items())
+    assert all(weight.grad is not None for weight in built.parameters())
+
+
+def test_a_backbone_learns_at_a_share_of_the_rate_and_rests_in_the_first_epoch():
+    groups = optimization.optimizer(network(config(tune="all")), OptimizerConfig(backbone_scale=0.25)).param_groups
+    assert [optimization.scale(group, 0) for group in groups] == [1.0, 0.0]
+    assert [optimization.scale(group, 1) for group in groups] == [1.0, 0.25]
+
+
+def test_grey_images_are_shown_in_three_channels():
+    grey, shape = network(config(), (64, 64)), (64, 64)
+    colour = network(config())
+    colour.load_state_dict(
+        {**grey.state_dict(), "0.mean": torch.zeros(1, 3, 1, 1), "0.deviation": torch.ones(1, 3, 1, 1)}
+    )
+    images = torch.randint(0, 256, (2, *shape), dtype=torch.uint8)
+    expected = colour.eval()(images[..., None].expand(-1, -1, -1, 3))
+    torch.testing.assert_close(grey.eval()(images), expected)
+
+
+def test_images_that_are_too_small_are_refused():
+    with pytest.raises(InvalidInput, match="^data.size: 28x28 pixels are too few .*; accepted: 32 or more"):
+        network(config(), (28, 28))
+
+
+def test_head_has_its_depth_width_and_dropout():
+    layers = pretrained.head(config(width=[32, 16], dropout=0.5), 100, 3)
+    assert [layer.out_features for layer in layers if isinstance(layer, nn.Linear)] == [32, 16, 3]
+    assert sum(isinstance(layer, nn.Dropout) for layer in layers) == 3
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        ({"backbone": "resnet19"}, "must be one of resnet18, .*, or package.module:name, not 'resnet19'"),
+        ({"weights": "w.pth"}, "weights applies only to a backbone of your own"),
+        ({"backbone": "nets:small"}, "weights is missing"),
+        ({"width": [8, 8], "depth": 3}, "depth 3 contradicts the 2 widths"),
+        ({"tune": "some"}, "'head', 'last' or 'all'"),
+    ],
+)
+def test_wrong_keys_are_refused(keys, reason):
+    with pytest.raises(ValueError, match=reason):
+        config(**keys)

@@ -1,0 +1,125 @@
+"""Weights of backbones: from a server of the test's own, from files, and refused where they are not what they should be."""
+
+import hashlib
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from tailorbird import settings
+from tailorbird.errors import InvalidInput, Unavailable
+from training import backbones
+from training.config import PretrainedConfig
+from training.models import pretrained
+from training.vision import torchvision
+
+CONFIG = PretrainedConfig(family="pretrained", backbone="mobilenet_v3_small")
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """Random weights as torchvision publishes its own: a .pth with the head, and its bytes."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("published") / "net.pth"
+    torch.save(torchvision("models").get_model(CONFIG.backbone, weights=None).state_dict(), path)
+    return path.read_bytes()
+
+
+class Weights(BaseHTTPRequestHandler):
+    body: bytes = b""
+    asked: list
+
+    def do_GET(self):
+        self.asked.append(self.path)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.body)))
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(published, monkeypatch, tmp_path):
+    """A server that sends the weights, in the place of torchvision's; its class holds the body and what was asked."""
+    handler = type("Handler", (Weights,), {"body": published, "asked": []})
+    listening = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=listening.serve_forever, daemon=True).start()
+    digest = hashlib.sha256(published).hexdigest()[:8]
+    url = f"http://127.0.0.1:{listening.server_address[1]}/net-{digest}.pth"
+    chosen = type("Chosen", (), {"url": url})
+    models = type("Models", (), {"get_model_weights": staticmethod(lambda _: type("All", (), {"DEFAULT": chosen}))})
+    monkeypatch.setattr(backbones, "torchvision", lambda _: models)
+    monkeypatch.setenv("TAILORBIRD_HOME", str(tmp_path))
+    handler.url = url
+    yield handler
+    listening.shutdown()
+    listening.server_close()
+
+
+def body():
+    return pretrained.backbone_of(CONFIG).body
+
+
+def kept(tmp_path):
+    return sorted(path.name for path in (tmp_path / "cache" / "weights").glob("*"))
+
+
+def test_weights_are_fetched_once_and_kept_without_code(server, published, tmp_path):
+    first, second = body(), body()
+    provenance = backbones.load(first, CONFIG, settings.load())
+    backbones.load(second, CONFIG, settings.load())
+    assert len(server.asked) == 1
+    (name,) = kept(tmp_path)
+    assert name.endswith(".safetensors")
+    assert (provenance.backbone, provenance.source) == (CONFIG.backbone, server.url)
+    whole = safetensors.torch.load_file(tmp_path / "cache" / "weights" / name)
+    assert all(torch.equal(value, whole[key]) for key, value in first.state_dict().items())
+    assert all(torch.equal(value, whole[key]) for key, value in second.state_dict().items())
+
+
+@pytest.mark.parametrize("cut", [lambda data: data[:-1000], lambda data: b"<html>", lambda data: data[::-1]])
+def test_what_is_cut_or_another_file_is_refused_and_not_kept(cut, server, published, tmp_path):
+    server.body = cut(published)
+    with pytest.raises(Unavailable, match=f"{server.url} cannot be downloaded: its SHA-256 sum does not begin with"):
+        backbones.load(body(), CONFIG, settings.load())
+    assert kept(tmp_path) == []
+
+
+def test_where_nothing_can_be_fetched_the_file_and_its_place_are_named(server, published, tmp_path, monkeypatch):
+    unreachable = server.url.replace(server.url.split(":")[2].split("/")[0], "1")
+    chosen = type("Chosen", (), {"url": unreachable})
+    models = type("Models", (), {"get_model_weights": staticmethod(lambda _: type("All", (), {"DEFAULT": chosen}))})
+    monkeypatch.setattr(backbones, "torchvision", lambda _: models)
+    place = tmp_path / "cache" / "weights" / Path(unreachable).name
+    with pytest.raises(Unavailable, match=f"{unreachable} cannot be downloaded: .*; put the file at {place}"):
+        backbones.load(body(), CONFIG, settings.load())
+    place.write_bytes(published)  # as the message says
+    backbones.load(body(), CONFIG, settings.load())
+    assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    ("write", "reason"),
+    [
+        (lambda path: path.write_bytes(b"none"), "cannot be read as weights"),
+        (lambda path: torch.save({"features.0.0.weight": "text"}, path), "must hold tensors by name"),
+        (lambda path: torch.save(torch.nn.Linear(2, 2), path), "cannot be read as weights"),  # which would run code
+        (lambda path: torch.save({}, path), "is of another network than .*: it has no 0.weight"),
+        (
+            lambda path: torch.save({"0.weight": torch.zeros(2, 2), "0.bias": torch.zeros(4)}, path),
+            "it has another shape of 0.weight",
+        ),
+    ],
+)
+def test_files_that_are_not_of_the_network_are_refused(write, reason, tmp_path, monkeypatch):
+    monkeypatch.setenv("TAILORBIRD_HOME", str(tmp_path))
+    path = tmp_path / "own.pth"
+    write(path)
+    own = PretrainedConfig(family="pretrained", backbone="nets:own", weights=str(path))
+    with pytest.raises(InvalidInput, match=f"model.weights: .*{reason}"):
+        backbones.load(torch.nn.Sequential(torch.nn.Linear(4, 4)), own, settings.load())

@@ -1,0 +1,141 @@
+"""Frozen backbones: their features, and heads that are trained on these, to a package that is whole."""
+
+import sys
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from tailorbird.errors import Corrupt, InvalidInput
+from training import candidate, checkpoint, features, splits
+from training.config import Objective, RunConfig
+from training.datasets import Dataset
+from training.lanes import Lanes
+from training.loop import Run
+from training.network import restored
+
+NET = """
+from torch import nn
+
+def small():
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.ReLU(),
+        nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
+    )
+"""
+
+
+@pytest.fixture
+def backbone(tmp_path, monkeypatch):
+    """The keys of a model with a backbone of the user's own, whose weights are in a file."""
+    monkeypatch.setenv("TAILORBIRD_HOME", str(tmp_path / "home"))
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "nets_of_ours.py").write_text(NET)
+    monkeypatch.delitem(sys.modules, "nets_of_ours", raising=False)
+    from nets_of_ours import small
+
+    torch.manual_seed(0)
+    safetensors.torch.save_file(small().state_dict(), tmp_path / "weights.safetensors")
+    return {"family": "pretrained", "backbone": "nets_of_ours:small", "weights": str(tmp_path / "weights.safetensors")}
+
+
+@pytest.fixture
+def dealt():
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 3, 400)
+    images = random.integers(0, 120, (400, 32, 32, 3)).astype(np.uint8)
+    images[np.arange(400), :, :, labels] += 90
+    dataset = Dataset("colours", ("red", "green", "blue"), images, labels.astype(np.int64))
+    return splits.split(dataset, config({"family": "linear"}).data)
+
+
+def config(model, **keys):
+    return RunConfig.model_validate(
+        {
+            "data": {"name": "digits", "validation": 60, "holdout": 60},
+            "model": model,
+            "epochs": 3,
+            "batch_size": 32,
+            "optimizer": {"name": "adamw", "lr": 0.01},
+            **keys,
+        }
+    )
+
+
+def trained(chosen, dealt):
+    run = Run(chosen, dealt)
+    list(run)
+    return run
+
+
+@pytest.mark.parametrize("tune", ["head", "last", "all"])
+def test_a_run_ends_as_a_package_that_is_whole(tune, backbone, dealt, tmp_path):
+    chosen = config({**backbone, "tune": tune, "depth": 1, "width": 16})
+    run = trained(chosen, dealt)
+    weights = checkpoint.encode(run.best_state)
+    made = candidate.make(chosen, dealt, weights, run.epochs, run.best.epoch)
+    assert made.holdout.accuracy > 0.95
+    assert made.export.parity.agreement == 1
+    (tmp_path / "weights.safetensors").unlink()  # the package asks for nothing that is not in it
+    network = restored(chosen, dealt, made.files["checkpoint.safetensors"])
+    assert len(network.state_dict()) == len(checkpoint.decode(made.files["checkpoint.safetensors"]))
+
+
+def test_features_are_computed_once(backbone, dealt, monkeypatch):
+    chosen = config(backbone)
+    first = features.prepared(chosen, dealt)
+    monkeypatch.setattr(features._Extractor, "_compute", lambda *_: pytest.fail("computed again"))
+    again = features.prepared(chosen, dealt.without_verdicts())
+    assert np.array_equal(first.train.at(slice(0, 9)), again.train.at(slice(0, 9)))
+    assert first.train.shape == (128,)
+    assert (len(first.holdout), len(first.test)) == (0, 0)
+
+
+def test_other_weights_have_other_features(backbone, dealt, tmp_path):
+    before = features.prepared(config(backbone), dealt).train.at(slice(0, 5))
+    weights = safetensors.torch.load_file(tmp_path / "weights.safetensors")
+    safetensors.torch.save_file({name: 2 * value for name, value in weights.items()}, tmp_path / "weights.safetensors")
+    after = features.prepared(config(backbone), dealt).train.at(slice(0, 5))
+    assert not np.allclose(before, after)
+
+
+def test_flip_adds_the_mirrored_images(backbone, dealt):
+    plain = features.prepared(config(backbone), dealt)
+    both = features.prepared(config(backbone, augment={"flip": True}), dealt)
+    assert len(both.train) == 2 * len(plain.train)
+    assert np.array_equal(both.train.at(slice(0, len(plain.train))), plain.train.at(slice(None)))
+    assert np.array_equal(both.train.targets, np.tile(plain.train.targets, 2))
+    assert not np.allclose(both.train.at(slice(0, 5)), both.train.at(slice(len(plain.train), len(plain.train) + 5)))
+
+
+def test_lanes_share_the_features(backbone, dealt):
+    configs = [config(backbone, optimizer={"name": "adamw", "lr": lr}) for lr in (0.01, 0.02)]
+    lanes = Lanes(configs, dealt, Objective())
+    while lanes.active:
+        lanes.step()
+    alone = checkpoint.encode(trained(configs[1], dealt).best_state)
+    assert lanes.failures == {}
+    assert lanes.weights(1) == alone
+
+
+def test_a_frozen_run_goes_on_where_it_was(backbone, dealt):
+    chosen = config(backbone)
+    run = Run(chosen, dealt)
+    run.step()
+    snapshot = run.snapshot().pack()
+    list(run)
+    resumed = Run(chosen, dealt, snapshot=snapshot)
+    list(resumed)
+    assert checkpoint.encode(resumed.best_state) == checkpoint.encode(run.best_state)
+
+
+@pytest.mark.parametrize("augment", [{"crop": 2}, {"erase": 4, "flip": True}])
+def test_what_a_frozen_backbone_cannot_see_anew_is_refused(augment, backbone, dealt):
+    with pytest.raises(InvalidInput, match="^augment: a frozen backbone sees each image once; accepted: flip alone"):
+        Run(config(backbone, augment=augment), dealt)
+
+
+def test_a_checkpoint_that_is_none_is_corrupt():
+    with pytest.raises(Corrupt, match="cannot be read"):
+        checkpoint.decode(b"none")

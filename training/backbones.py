@@ -1,0 +1,112 @@
+"""The weights of backbones: downloaded once, checked by the digest in their name, and kept as safetensors."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from tailorbird import files
+from tailorbird.errors import InvalidInput, Unavailable
+from tailorbird.settings import Settings
+from training import download
+from training.config import BACKBONES, PretrainedConfig
+from training.vision import torchvision
+
+LICENCE = "BSD-3-Clause (torchvision); ImageNet-1k, whose images are for non-commercial research"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the weights of a backbone came from: its name, their source and the SHA-256 sum of their file."""
+
+    backbone: str
+    source: str
+    sha256: str
+    licence: str | None
+
+    def record(self) -> dict[str, str | None]:
+        return asdict(self)
+
+
+def load(body: nn.Module, config: PretrainedConfig, settings: Settings) -> Provenance:
+    """Load a backbone's own weights into it.
+
+    Raises Unavailable where they are neither there nor to be had, and InvalidInput where a file is not of this network.
+    """
+    path, provenance = _published(config.backbone, settings) if config.backbone in BACKBONES else _own(config)
+    weights = read(path)
+    wanted = body.state_dict()
+    missing = [name for name in wanted if name not in weights]
+    wrong = [name for name in wanted if name in weights and wanted[name].shape != weights[name].shape]
+    if missing or wrong:
+        what = f"has no {missing[0]}" if missing else f"has another shape of {wrong[0]}"
+        raise InvalidInput("model.weights", f"{path} is of another network than {config.backbone}: it {what}")
+    body.load_state_dict({name: weights[name] for name in wanted})  # those of the old head are left out
+    return provenance
+
+
+def read(path: Path) -> Mapping[str, Tensor]:
+    """Tensors by name from safetensors, or from a .pth that holds nothing else: no file can run code."""
+    tensors: Mapping[str, Tensor]
+    try:
+        if path.suffix == ".safetensors":
+            tensors = safetensors.torch.load_file(path)
+        else:
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InvalidInput("model.weights", f"there is no file {path}") from None
+    except Exception as error:  # of many kinds, as damaged files are
+        raise InvalidInput("model.weights", f"{path} cannot be read as weights: {str(error).splitlines()[0]}") from None
+    if not isinstance(tensors, Mapping) or not all(isinstance(value, Tensor) for value in tensors.values()):
+        raise InvalidInput("model.weights", f"{path} must hold tensors by name, as of state_dict(), and nothing else")
+    return tensors
+
+
+def _published(name: str, settings: Settings) -> tuple[Path, Provenance]:
+    weights = torchvision("models").get_model_weights(name).DEFAULT
+    source = str(weights.url)
+    stem = Path(source).stem
+    digest = re.search(r"-([0-9a-f]{8,})$", stem)
+    if digest is None:
+        raise Unavailable(f"{source} has no digest in its name, by which it could be checked")
+    folder = settings.cache / "weights"
+    path = folder / f"{stem}.safetensors"
+    if not path.exists():
+        with files.locked(folder):
+            if not path.exists():
+                _convert(source, digest[1], folder / f"{stem}.pth", path, settings)
+    return path, Provenance(name, source, _sha256(path), LICENCE)
+
+
+def _convert(source: str, digest: str, downloaded: Path, path: Path, settings: Settings) -> None:
+    def check(file: Path) -> None:
+        if not _sha256(file).startswith(digest):
+            raise OSError(f"its SHA-256 sum does not begin with {digest}, so it is cut or another file")
+
+    if downloaded.exists():  # put there by hand
+        try:
+            check(downloaded)
+        except OSError as error:
+            raise Unavailable(f"{downloaded} is not {source}: {error}") from None
+    else:
+        download.fetch(source, downloaded, check, settings.download_timeout, "TAILORBIRD_CACHE_DIR names its folder")
+    files.write_flushed(path, safetensors.torch.save(dict(read(downloaded))))
+    downloaded.unlink()
+
+
+def _own(config: PretrainedConfig) -> tuple[Path, Provenance]:
+    path = Path(config.weights or "").expanduser().absolute()
+    if not path.is_file():
+        raise InvalidInput("model.weights", f"there is no file {path}")
+    return path, Provenance(config.backbone, path.name, _sha256(path), None)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,128 @@
+"""A backbone that was trained on other images, and the head on its features."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from tailorbird.errors import InvalidInput
+from training import code
+from training.config import BACKBONES, PretrainedConfig
+from training.models.layers import activation, dropout, each, image
+from training.models.normalize import Normalize
+from training.vision import torchvision
+
+LEAST_SIDE = 32
+"""Pixels: the stages of these networks halve a side five times."""
+MEAN, DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+"""Of ImageNet's pixels by channel, which torchvision's weights expect (their `transforms()`)."""
+LAST_STAGE = {
+    "resnet18": ["layer4"], "resnet50": ["layer4"], "mobilenet_v3_small": ["features.10", "features.11", "features.12"],
+    "mobilenet_v3_large": ["features.14", "features.15", "features.16"],
+    "efficientnet_b0": ["features.7", "features.8"], "convnext_tiny": ["features.7", "classifier"],
+}  # fmt: skip
+"""Modules that `tune: last` trains."""
+
+
+class Backbone(nn.Module):
+    """From normalised images [N, 1 or 3, H, W] to features [N, width]; grey ones are shown in all three channels.
+
+    What is not tuned stays as in evaluation, and batch norm keeps its statistics in any case: those of few images are
+    worse than those that it came with.
+    """
+
+    def __init__(self, body: nn.Module, tuned: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.body = body.requires_grad_(False)
+        self._tuned = tuple(tuned)
+        for module in tuned:
+            module.requires_grad_(True)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        features: Tensor = self.body(inputs.expand(-1, 3, -1, -1))
+        return features.flatten(1)
+
+    def train(self, mode: bool = True) -> "Backbone":
+        super().train(False)
+        for module in self._tuned:
+            for layer in module.modules():
+                layer.training = mode and not isinstance(layer, _BatchNorm)
+        return self
+
+
+def layers(config: PretrainedConfig, shape: Sequence[int], outputs: int) -> list[nn.Module]:
+    """From normalised images of `shape`, or from features [width] where the backbone is frozen, to logits [N, outputs].
+
+    Raises InvalidInput as `check` does. The backbone has random weights: `training.backbones` loads its own.
+    """
+    if len(shape) == 1:
+        return head(config, shape[0], outputs)
+    check(config, shape)
+    backbone = backbone_of(config)
+    width = features(backbone, shape)
+    frozen = [Normalize.blank([width])] if config.tune == "head" else []
+    return [backbone, *frozen, *head(config, width, outputs)]
+
+
+def check(config: PretrainedConfig, shape: Sequence[int]) -> None:
+    """Raise InvalidInput where there is no image, or one that is too small."""
+    if len(shape) == 1:
+        return  # features of a frozen backbone; tables are refused by `requirements`
+    height, width, _ = image("pretrained", shape)
+    if min(height, width) < LEAST_SIDE:
+        raise InvalidInput(
+            "data.size", f"{height}x{width} pixels are too few for {config.backbone}; accepted: {LEAST_SIDE} or more"
+        )
+
+
+def backbone_of(config: PretrainedConfig) -> Backbone:
+    """The backbone with random weights."""
+    body = _published(config.backbone) if config.backbone in BACKBONES else _own(config.backbone)
+    match config.tune:
+        case "head":
+            return Backbone(body, [])
+        case "all":
+            return Backbone(body, [body])
+    last = LAST_STAGE.get(config.backbone)
+    if last is not None:
+        return Backbone(body, [body.get_submodule(name) for name in last])
+    return Backbone(body, [child for child in body.children() if any(True for _ in child.parameters())][-1:])
+
+
+def features(backbone: Backbone, shape: Sequence[int]) -> int:
+    """How many features a backbone makes of an image; raises InvalidInput where it makes none."""
+    height, width, _ = image("pretrained", shape)
+    backbone.eval()
+    try:
+        with torch.no_grad():
+            made: Tensor = backbone(torch.zeros(1, 3, height, width))
+    except RuntimeError as error:
+        raise InvalidInput("model.backbone", f"does not take images of {height}x{width} pixels: {error}") from None
+    return math.prod(made.shape[1:])
+
+
+def head(config: PretrainedConfig, inputs: int, outputs: int) -> list[nn.Module]:
+    """Linear layers from features [N, inputs] to logits [N, outputs]."""
+    made: list[nn.Module] = []
+    for width in each(config.width, config.depth):
+        made += [*dropout(config.dropout), nn.Linear(inputs, width), activation(config.activation)]
+        inputs = width
+    return [*made, *dropout(config.dropout), nn.Linear(inputs, outputs)]
+
+
+def _published(name: str) -> nn.Module:
+    body: nn.Module = torchvision("models").get_model(name, weights=None)
+    last = "fc" if name.startswith("resnet") else "classifier.2" if name.startswith("convnext") else "classifier"
+    body.set_submodule(last, nn.Identity())
+    return body
+
+
+def _own(reference: str) -> nn.Module:
+    function = code.load(reference, "model.backbone")
+    with code.blamed(reference, "model.backbone"):
+        body = function()
+    if not isinstance(body, nn.Module):
+        raise InvalidInput("model.backbone", f"{reference} must return a torch.nn.Module, not {type(body).__name__}")
+    return body
