@@ -22,6 +22,7 @@ from training.config import (
     LossConfig,
     MlpConfig,
     OptimizerConfig,
+    PretrainedConfig,
     ResnetConfig,
     RunConfig,
     ScheduleConfig,
@@ -58,7 +59,7 @@ def test_every_setting_is_documented_and_no_other():
 
 
 def test_every_key_of_a_run_is_documented_and_no_other():
-    models = [LinearConfig, MlpConfig, CnnConfig, VggConfig, ResnetConfig, CustomConfig]
+    models = [LinearConfig, MlpConfig, CnnConfig, VggConfig, ResnetConfig, CustomConfig, PretrainedConfig]
     nested = {"data": [DataConfig], "model": models, "optimizer": [OptimizerConfig], "schedule": [ScheduleConfig]}
     nested |= {"loss": [LossConfig], "augment": [AugmentConfig]}
     known = set(RunConfig.model_fields) - nested.keys()

@@ -1,4 +1,4 @@
-"""Weights of backbones: from a server of the test's own, from files, and refused where they are not what they should be."""
+"""Weights of backbones: from a server of the test's own, from files, and refused where they are something else."""
 
 import hashlib
 import threading

@@ -132,7 +132,7 @@ def test_a_frozen_run_goes_on_where_it_was(backbone, dealt):
 
 @pytest.mark.parametrize("augment", [{"crop": 2}, {"erase": 4, "flip": True}])
 def test_what_a_frozen_backbone_cannot_see_anew_is_refused(augment, backbone, dealt):
-    with pytest.raises(InvalidInput, match="^augment: a frozen backbone sees each image once; accepted: flip alone"):
+    with pytest.raises(InvalidInput, match=r"^augment: a frozen backbone sees each image once; accepted: flip alone"):
         Run(config(backbone, augment=augment), dealt)
 
 

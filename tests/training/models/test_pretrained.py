@@ -60,7 +60,7 @@ def test_grey_images_are_shown_in_three_channels():
 
 
 def test_images_that_are_too_small_are_refused():
-    with pytest.raises(InvalidInput, match="^data.size: 28x28 pixels are too few .*; accepted: 32 or more"):
+    with pytest.raises(InvalidInput, match=r"^data.size: 28x28 pixels are too few .*; accepted: 32 or more"):
         network(config(), (28, 28))
 
 
