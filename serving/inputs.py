@@ -67,7 +67,7 @@ class Reader:
                 return self._few(pixels.from_octets(body, self.signature.shape))
             case multipart.MEDIA_TYPE:
                 return self._pictures(multipart.files(content_type, body, self.max_rows), max_pixels)
-        return pixels.from_image(body, self.signature.shape, max_pixels)
+        return pixels.from_image(body, self.signature, max_pixels)
 
     def _rows(self, media_type: str, body: bytes) -> Examples:
         width = self.signature.shape[0]
@@ -81,7 +81,7 @@ class Reader:
         images = []
         for place, file in enumerate(files):
             try:
-                images.append(pixels.from_image(file, self.signature.shape, max_pixels))
+                images.append(pixels.from_image(file, self.signature, max_pixels))
             except TooLarge as error:
                 raise Problem(413, f"file {place}: {error}") from None
             except Problem as problem:

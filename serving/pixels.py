@@ -12,14 +12,16 @@ from serving import bodies
 from serving.problems import Problem
 from tailorbird import images
 from tailorbird.errors import InvalidInput, TooLarge
+from tailorbird.package.signature import Signature
 
 Pixels = NDArray[np.uint8]
 
 
-def from_image(body: bytes, shape: Sequence[int], max_pixels: int) -> Pixels:
+def from_image(body: bytes, signature: Signature, max_pixels: int) -> Pixels:
     """The pixels [1, *shape] of one PNG, JPEG or WebP file; raises TooLarge over `max_pixels`, Problem 400."""
     try:
-        return images.to_signature(images.decode(body, max_pixels), shape)[np.newaxis]
+        image = images.decode(body, max_pixels)
+        return images.to_signature(image, signature.shape, signature.depth, signature.ground)[np.newaxis]
     except TooLarge:
         raise
     except InvalidInput as error:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tailorbird import images, results, settings
 from tailorbird.errors import InvalidInput
-from tailorbird.results import Results
+from tailorbird.results import Results, Task
 from training import config, datasets, models, plots
 from training.plots import features as maps
 from training.splits import Split
@@ -36,8 +36,9 @@ def predictions(run: Results) -> bytes:
 
 def features(run: Results, image: Path | None) -> bytes:
     """The feature maps of an image, by default of the first held-out one."""
-    shape, network = _image_shape(run, "features"), run.network()
-    pixels = image_file(image, run.here.max_pixels, shape) if image else _pixels(run.example())[0]
+    _image_shape(run, "features")
+    network = run.network()
+    pixels = image_file(image, run.here.max_pixels, run.task()) if image else _pixels(run.example())[0]
     layers = maps.maps(network, pixels)
     if not layers:
         raise InvalidInput("features", f"are drawn of convolutions, and {run.name} has none")
@@ -100,13 +101,15 @@ def diagonal(image: Path | None) -> bytes:
     return plots.diagonal(pixels)
 
 
-def image_file(path: Path, max_pixels: int, shape: tuple[int, ...] | None = None) -> NDArray[np.uint8]:
-    """A file of the user's own, brought to `shape`; without one, grey in the size that it has."""
+def image_file(path: Path, max_pixels: int, task: Task | None = None) -> NDArray[np.uint8]:
+    """A file of the user's own, as a task takes it; without one, grey in the size that it has."""
     try:
         decoded = images.decode(path.read_bytes(), max_pixels)
     except OSError as error:
         raise InvalidInput("--image", f"{path} cannot be read: {error.strerror}") from None
-    return images.to_signature(decoded, shape or (decoded.height, decoded.width))
+    if task is None:
+        return images.to_signature(decoded, (decoded.height, decoded.width))
+    return images.to_signature(decoded, task.shape, task.depth, task.ground)
 
 
 def _image_shape(run: Results, figure: str) -> tuple[int, ...]:

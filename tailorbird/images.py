@@ -1,8 +1,8 @@
 """From the bytes of a picture to the pixels that a signature asks for: the one rule, in training and in serving.
 
-Orientation tags are applied, transparency is laid over black (the ground of the data sets that came without it),
-colour becomes grey by ITU-R 601 luma where the signature is grey, and other sizes are resampled with an
-antialiasing bilinear filter without keeping the aspect ratio.
+Orientation tags are applied, transparency is laid over the grey of the signature, images of more than 8 bits keep the
+upper 8 of those that the signature's data set used, colour becomes grey by ITU-R 601 luma where the signature is grey,
+and other sizes are resampled with an antialiasing bilinear filter without keeping the aspect ratio.
 """
 
 import io
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tailorbird.errors import InvalidInput, TooLarge
+from tailorbird.package.signature import DEPTH, GROUND
 
 FORMATS = ("PNG", "JPEG", "WEBP")
+PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def decode(data: bytes, max_pixels: int) -> Image.Image:
@@ -36,25 +38,34 @@ def decode(data: bytes, max_pixels: int) -> Image.Image:
     return image
 
 
-def to_signature(image: Image.Image, shape: Sequence[int]) -> NDArray[np.uint8]:
+def to_signature(
+    image: Image.Image, shape: Sequence[int], depth: int = DEPTH, ground: int = GROUND
+) -> NDArray[np.uint8]:
     """Bring an image to uint8 pixels of `shape`: [height, width], or [height, width, 3] for colour.
 
-    Raises InvalidInput for one whose palette does not fit its pixels.
+    `depth` is how many bits a grey image of more than 8 uses, `ground` the grey under transparency. Raises InvalidInput
+    for one whose palette does not fit its pixels.
     """
     try:
-        return _converted(_upright(image), shape)
+        return _converted(_upright(image), shape, depth, ground)
     except ValueError as error:
         raise InvalidInput("image", f"cannot be converted ({error})") from None
 
 
-def _converted(image: Image.Image, shape: Sequence[int]) -> NDArray[np.uint8]:
-    if image.mode.startswith(("I", "F")):  # 16 bits a channel: Pillow's own conversion would clip instead of scale
+def is_deep(image: Image.Image) -> bool:
+    """Whether it has one channel of more than 8 bits, which Pillow's own conversion would clip instead of scale."""
+    return image.mode.startswith(("I", "F"))
+
+
+def _converted(image: Image.Image, shape: Sequence[int], depth: int, ground: int) -> NDArray[np.uint8]:
+    if is_deep(image):
         deep = np.asarray(image).astype(np.int32)
-        deep[deep == image.info.get("transparency", -1)] = 0
-        image = Image.fromarray((deep >> 8).astype(np.uint8))
+        grey = (deep.clip(0, 2**depth - 1) >> (depth - 8)).astype(np.uint8)
+        grey[deep == image.info.get("transparency", -1)] = ground
+        image = Image.fromarray(grey)
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (ground, ground, ground, 255)), image)
     image = image.convert("RGB" if len(shape) == 3 else "L")
     if image.size != (shape[1], shape[0]):
         image = image.resize((shape[1], shape[0]), Image.Resampling.BILINEAR)

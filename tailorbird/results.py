@@ -23,7 +23,7 @@ from tailorbird.package import config as package_config
 from tailorbird.package import curves
 from tailorbird.package.baseline import Baseline
 from tailorbird.package.heldout import Heldout
-from tailorbird.package.signature import Signature
+from tailorbird.package.signature import DEPTH, GROUND, Signature
 from tailorbird.settings import Settings
 from training import checkpoint, datasets, models, objectives, splits
 from training import config as configs
@@ -44,6 +44,8 @@ class Task:
     shape: tuple[int, ...]
     classes: tuple[str, ...]
     objective: configs.Kind
+    depth: int = DEPTH
+    ground: int = GROUND
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,8 @@ class Results:
             signature = self._understood(Signature.file, Signature.parse)
         except NotFound:
             dataset = self.dataset()
-            return Task(dataset.shape, dataset.classes, dataset.kind)
-        return Task(signature.shape, signature.classes, signature.objective)
+            return Task(dataset.shape, dataset.classes, dataset.kind, dataset.depth, dataset.ground)
+        return Task(signature.shape, signature.classes, signature.objective, signature.depth, signature.ground)
 
     def confusion(self) -> Sequence[Sequence[int]]:
         """Counts of the held-out split by true and predicted class."""

@@ -159,6 +159,8 @@ def signature(splits: Splits, temperature: float) -> Signature:
                 "dtype": str(splits.train.inputs.dtype),
                 "classes": splits.classes,
                 "columns": splits.columns,
+                "depth": splits.depth,
+                "ground": splits.ground,
                 "objective": splits.kind,
                 "temperature": temperature,
             }

@@ -7,7 +7,7 @@ file or the machine changes. Copies of one image go together, and each class is 
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tailorbird.errors import InvalidInput
+from tailorbird.package.signature import DEPTH, GROUND
 from training import distinct
 from training.config import DataConfig, Kind
 from training.datasets import Dataset, Inputs, Targets
@@ -23,8 +24,14 @@ from training.datasets.repeats import content_ids
 
 FEW = 20
 """Examples of a set of labels that is no stratum of its own."""
+STEPS = 64
+"""Larger sizes that are tried where a part would be empty."""
 TOGETHER, NUMBERS = 512, 2**22
 """So many examples, and so many pixels or columns of them, are evaluated at once: a network makes far more of each."""
+
+
+Dealt = dict[str, NDArray[np.int64]]
+"""Indices of the examples of each part."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,8 @@ class Splits:
     holdout: Split
     test: Split
     notes: tuple[str, ...] = ()
+    depth: int = DEPTH
+    ground: int = GROUND
 
     def absent(self, part: Split) -> list[str]:
         """The classes, quoted, that no example of a part is of, where an example is of one class."""
@@ -105,18 +114,20 @@ def split(dataset: Dataset, config: DataConfig) -> Splits:
     sizes = {"test": config.test, "holdout": config.holdout, "validation": config.validation}
     counts = {name: _count(size, len(ids)) for name, size in sizes.items() if name not in dataset.parts}
     _check_room(counts, dataset)
-    dealt = _deal(ids, _strata(dataset), counts, config.split_seed)
+    strata = _strata(dataset)
+    dealt = _deal(ids, strata, counts, config.split_seed)
     parts = {
         name: Split(dataset.inputs, places, dataset.targets[places], ids[places]) for name, places in dealt.items()
     }
     for name, (inputs, targets) in dataset.parts.items():
         if name != "train":
             parts[name] = Split(inputs, np.arange(len(targets)), targets, content_ids(inputs))
-    _check_dealt(dataset, parts, counts)
+    _check_dealt(dataset, dealt, counts, lambda sizes: _deal(ids, strata, sizes, config.split_seed))
     train, validation, holdout, test = (parts[name] for name in ("train", "validation", "holdout", "test"))
     made = Splits(dataset.kind, dataset.classes, dataset.columns, train, validation, holdout, test)
     own = (*_set_aside(dataset, config), *_leaks(dataset, made), *distinct.notes(dataset))
-    return replace(made, notes=(*dataset.notes, *_notes(made, counts), *own))
+    notes = (*dataset.notes, *_notes(made, counts), *own)
+    return replace(made, notes=notes, depth=dataset.depth, ground=dataset.ground)
 
 
 def _strata(dataset: Dataset) -> NDArray[np.int64]:
@@ -149,13 +160,21 @@ def _check_room(counts: dict[str, int], dataset: Dataset) -> None:
         )
 
 
-def _check_dealt(dataset: Dataset, parts: dict[str, Split], counts: dict[str, int]) -> None:
+def _check_dealt(
+    dataset: Dataset, dealt: Dealt, counts: dict[str, int], deal: Callable[[dict[str, int]], Dealt]
+) -> None:
+    """Refuse a part that is wanted and empty, naming a size that is not; `deal` tries one."""
     for name, count in counts.items():
-        if count and not len(parts[name]):
+        if count and not len(dealt[name]):
+            rest = len(dataset.targets) - sum(counts.values()) + count - len(dataset.classes)
+            tried = (round(count + (rest - count) * step / STEPS) for step in range(1, STEPS + 1))
+            fits = next((size for size in tried if len(deal({**counts, name: size})[name])), None)
+            none = "" if name == "test" else "or 0"
+            accepted = " ".join(filter(None, (f"{fits} or more" if fits else "smaller other parts", none)))
             raise InvalidInput(
                 f"data.{name}",
                 f"{count} of {dataset.name} cannot be dealt: equal examples stay together, and they are more; "
-                f"accepted: a larger part, or none",
+                f"accepted: {accepted}",
             )
 
 
@@ -186,9 +205,7 @@ def _leaks(dataset: Dataset, made: Splits) -> Iterator[str]:
             yield f"{again:,} of {len(ids):,} {name} examples are in the {told} split too, and make the {name} easier"
 
 
-def _deal(
-    ids: NDArray[np.uint8], strata: NDArray[np.int64], counts: dict[str, int], seed: int
-) -> dict[str, NDArray[np.int64]]:
+def _deal(ids: NDArray[np.uint8], strata: NDArray[np.int64], counts: dict[str, int], seed: int) -> Dealt:
     """Indices of each part; groups of equal examples are dealt whole, each stratum by its share."""
     wanted_of = _quotas(Counter(strata.tolist()), counts, seed)
     quotas = {name: quota for name, quota in wanted_of.items() if any(quota.values())}

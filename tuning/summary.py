@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tailorbird import tables
+from tailorbird import shares, tables
 from tuning.outcome import Outcome, Ranked
 from tuning.spec import SweepSpec
 
@@ -29,7 +29,7 @@ def show_outcome(outcome: Outcome, spec: SweepSpec, console: Console) -> None:
         return
     version, evidence = outcome.promotion.version, outcome.promotion.version.evidence
     console.print(
-        f"registered {version}: held-out accuracy {evidence.accuracy:.2%} ± {evidence.standard_error:.2%}, "
+        f"registered {version}: held-out accuracy {shares.told(evidence.accuracy, evidence.samples)}, "
         f"test accuracy {evidence.test.accuracy:.2%}, {evidence.parity}",
     )
     if outcome.promotion.obstacle:

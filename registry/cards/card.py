@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from registry.cards.contents import flatten
-from registry.cards.facts import Event, Facts, interval
+from registry.cards.facts import Event, Facts
 from registry.cards.limits import limits
 from tailorbird.errors import InvalidInput, Unavailable
 from tailorbird.package.baseline import Score
@@ -29,6 +29,7 @@ from tailorbird.pages.document import (
 )
 from tailorbird.pages.html import as_html
 from tailorbird.pages.markdown import as_markdown
+from tailorbird.shares import interval
 
 CAPTIONS = {
     "confusion.png": "Confusion matrix of the held-out images: rows are true classes, columns answers.",

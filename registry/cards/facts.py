@@ -15,7 +15,6 @@ from tailorbird.package.curves import Epoch
 
 PICTURES = ("confusion.png", "curves.png")
 PNG = b"\x89PNG\r\n\x1a\n"
-Z95 = 1.959964
 
 
 @dataclass(frozen=True)
@@ -72,14 +71,6 @@ def gather(registry: Registry, version: Version) -> Facts:
         tags=versions.tags(registry, version),
         record=_record(registry, version, gates.split(found.evidence)),
     )
-
-
-def interval(right: float, of: float) -> tuple[float, float]:
-    """The 95% interval of a share (Wilson 1927)."""
-    share, z2 = right / of, Z95**2
-    middle = (share + z2 / (2 * of)) / (1 + z2 / of)
-    half = Z95 / (1 + z2 / of) * math.sqrt(share * (1 - share) / of + z2 / (4 * of * of))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _pictures(registry: Registry, version: Version) -> dict[str, bytes]:

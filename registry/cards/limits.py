@@ -4,8 +4,9 @@ import math
 from collections.abc import Iterator
 
 from registry.cards.contents import ByClass
-from registry.cards.facts import Facts, interval
+from registry.cards.facts import Facts
 from tailorbird.pages.document import Inline
+from tailorbird.shares import interval
 
 WEAKEST = 3
 WIDE = 0.1

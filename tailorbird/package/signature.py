@@ -7,6 +7,8 @@ from pydantic import AfterValidator, Field, model_validator
 from tailorbird import classes as names
 from tailorbird.package.record import Positive, Record
 
+DEPTH, GROUND = 16, 0
+"""Bits of an image of more than 8, and the grey under transparency, where a data set had no such images."""
 MOST_CLASSES = 2**16
 """A receipt has two bytes for the class."""
 
@@ -32,7 +34,8 @@ Size = Annotated[int, Field(ge=1)]
 class Signature(Record):
     """`shape` is that of one input: [height, width] of grey, [height, width, 3] of colour images, [columns] of a table.
 
-    `classes` are in the order of the outputs, `columns` in that of the inputs; `temperature` divides the logits.
+    `classes` are in the order of the outputs, `columns` in that of the inputs; `temperature` divides the logits. Of
+    images, `depth` is how many bits files of more than 8 use, and `ground` the grey under what is transparent.
     """
 
     file: ClassVar = "signature.json"
@@ -46,6 +49,8 @@ class Signature(Record):
         AfterValidator(_distinct),
     ]
     columns: Annotated[tuple[str, ...], Field(strict=False)] | None = None
+    depth: Annotated[int, Field(ge=8, le=16)] = DEPTH
+    ground: Annotated[int, Field(ge=0, le=255)] = GROUND
     objective: Literal["multiclass", "binary"]
     temperature: Positive
 

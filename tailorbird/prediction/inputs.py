@@ -98,7 +98,8 @@ def _read_images(paths: Sequence[Path], signature: Signature, max_pixels: int) -
     files, pixels, failures = [], [], []
     for path in paths:
         try:
-            pixels.append(images.to_signature(images.decode(path.read_bytes(), max_pixels), signature.shape))
+            image = images.decode(path.read_bytes(), max_pixels)
+            pixels.append(images.to_signature(image, signature.shape, signature.depth, signature.ground))
             files.append(str(path))
         except OSError as error:
             failures.append(Failure(str(path), f"cannot be read: {error.strerror}"))

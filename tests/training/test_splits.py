@@ -1,4 +1,5 @@
 import hashlib
+import re
 from collections import Counter
 from dataclasses import replace
 
@@ -170,6 +171,8 @@ def test_a_part_that_would_be_empty_is_refused_and_one_that_is_short_is_noted():
     rows = dataset([7] * 30 + [8] * 10, [0] * 20 + [1] * 20)
     with pytest.raises(InvalidInput, match=r"^data\.holdout: 4 of made cannot be dealt: equal examples stay together"):
         dealt(rows, test=30, holdout=4, validation=0)
+    with pytest.raises(InvalidInput, match=r"; accepted: smaller other parts or 0$"):
+        dealt(rows, test=30, holdout=4, validation=0)
     some = dealt(dataset([7] * 6 + [8, 9, 10, 11], [0] * 10), test=5, holdout=0, validation=0)
     assert len(some.test) == 4 and some.notes[0] == "data.test has 4 of 5: equal examples stay together"
 
@@ -292,6 +295,20 @@ def test_of_many_small_classes_the_seed_draws_which_are_held_out():
     for classes in held:
         assert len(classes) == 40 and 100 < np.mean(list(classes)) < 300  # not the first ones by name
     assert not held[0] == held[1] == held[2]
+
+
+def test_of_a_survey_of_few_different_rows_a_size_is_named_that_can_be_dealt():
+    answers = np.repeat(np.arange(8), 50)
+    sizes = {"test": 40, "holdout": 40, "validation": 40}
+    for _ in range(4):
+        try:
+            parts = dealt(dataset(answers, answers % 2), **sizes)
+            break
+        except InvalidInput as refused:
+            size = re.search(r"accepted: (\d+) or more( or 0)?$", refused.problem)
+            assert bool(size[2]) == (refused.field != "data.test")
+            sizes[refused.field.removeprefix("data.")] = int(size[1])
+    assert all(len(getattr(parts, name)) for name in PARTS)
 
 
 def test_rows_that_float32_would_make_equal_are_different_examples():

@@ -54,7 +54,9 @@ def test_the_best_five_are_shown(told):
 
 def test_what_was_registered_and_promoted_is_told(told):
     text = told(Promotion(version(), "champion", None))
-    assert "registered tiny:3: held-out accuracy 90.00% ± 1.00%, test accuracy 87.50%" in text
+    assert (
+        "registered tiny:3: held-out accuracy 90.00% of 9 (95% interval 57.73% to 98.34%), test accuracy 87.5" in text
+    )
     assert "promoted to tiny@champion" in text
 
 

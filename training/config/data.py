@@ -39,7 +39,8 @@ class DataConfig(Config):
     name: str
     path: str | None = Field(None, description="of images and table: absolute, or below TAILORBIRD_DATA_DIR")
     size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = Field(
-        None, description="of images: side, or height and width, that all are brought to; default: the commonest"
+        None,
+        description="of images: side, or height and width, that all are brought to; default: the usual one",
     )
     colour: bool | None = Field(None, description="of images: three channels or one; default: three if any has colour")
     skip_broken: bool = Field(False, description="of images: leave out files that cannot be read")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tailorbird.package.signature import DEPTH, GROUND
 from training.config import Kind
 
 Images = NDArray[np.uint8]
@@ -29,7 +30,7 @@ class Dataset:
     disk. `targets` are indices of `classes`, int64 [N], where the kind is multiclass or binary; 0 or 1 for each of
     them, float32 [N, classes], where it is multilabel; numbers, float64 [N], where it is regression, whose one class
     names them. `test` and `validation` are None where no such split was set apart. `notes` say what was done to the
-    files.
+    files; `depth` and `ground` how files of images were brought to pixels (`tailorbird.images`).
     """
 
     name: str
@@ -41,6 +42,8 @@ class Dataset:
     columns: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     validation: tuple[Inputs, Targets] | None = None
+    depth: int = DEPTH
+    ground: int = GROUND
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """Images of a tree on their way into the files of a data set: decoded in parallel, brought to one size and mode."""
 
-from collections import deque
+import hashlib
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -14,7 +15,8 @@ from PIL import Image
 
 from tailorbird import images as pixels
 from tailorbird.errors import InvalidInput
-from training.datasets import kept, trees
+from tailorbird.package.signature import DEPTH
+from training.datasets import kept, repeats, trees
 from training.datasets.layout import Layout, some
 
 MAX_PIXELS = 89_000_000
@@ -35,27 +37,54 @@ def standing(image: Image.Image) -> tuple[int, int]:
     return image.size if turned else image.size[::-1]
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What all images of a set are brought to: `shape`, by the depth and over the ground that its files have."""
+
+    shape: Shape
+    depth: int
+    ground: int
+
+    @property
+    def kind(self) -> str:
+        """How they are coloured, in words."""
+        mode = "colour" if len(self.shape) == 3 else "grey"
+        return f"8-bit {mode}" if self.depth == DEPTH else f"8-bit {mode} (of {self.depth} bits)"
+
+    @property
+    def over(self) -> str:
+        return "white" if self.ground else "black"
+
+
 @dataclass
 class Outcome:
-    """What came of some images: how many there were, which could not be read and why, and how many were changed."""
+    """What came of some images: how many there were, which could not be read and why, and how many were changed.
+
+    `flat` counts, by class, those of which one value is left; `ids` are the hashes of all by name.
+    """
 
     files: int = 0
     broken: dict[str, str] = field(default_factory=dict)
     resized: int = 0
     recoloured: int = 0
+    flat: Counter[int] = field(default_factory=Counter)
+    ids: dict[str, bytes] = field(default_factory=dict)
 
     def add(self, other: "Outcome") -> None:
         self.files += other.files
         self.broken |= other.broken
         self.resized += other.resized
         self.recoloured += other.recoloured
+        self.flat += other.flat
+        self.ids |= other.ids
 
 
 class Decoding:
     """All images of a tree on their way into the files of a data set."""
 
-    def __init__(self, root: Path, into: Path, where: Layout, shape: Shape) -> None:
-        self._root, self._into, self._where, self._shape = root, into, where, shape
+    def __init__(self, root: Path, into: Path, where: Layout, wanted: Wanted) -> None:
+        self._root, self._into, self._where, self._wanted = root, into, where, wanted
+        self._shape = wanted.shape
         self._rows: dict[str, kept.Rows] = {}
         self._outcome = Outcome()
 
@@ -88,7 +117,9 @@ class Decoding:
                 targets[part] = np.delete(targets[part], rows)
                 kept.without(self._into / kept.INPUTS[part], rows, self._shape)
                 self._check_left(part, targets[part])
-        kept.finish(self._into, self._where.classes, dict(targets), [*notes, *self._notes()])
+        self._check_flat()
+        told = [*self._where.notes, *notes, *self._notes()]
+        kept.finish(self._into, self._where.classes, dict(targets), told, self._wanted.depth, self._wanted.ground)
 
     def _batches(self) -> Iterator[list[tuple[str, bytes]]]:
         batch: list[tuple[str, bytes]] = []
@@ -120,12 +151,14 @@ class Decoding:
         for name, data in batch:
             try:
                 image = pixels.decode(data, MAX_PIXELS)
-                array = pixels.to_signature(image, self._shape)
+                array = pixels.to_signature(image, self._shape, self._wanted.depth, self._wanted.ground)
             except InvalidInput as error:
                 made.broken[name] = error.problem
                 continue
             part, row = self._where.places[name]
             self._rows[part].write(row, array)
+            made.ids[name] = hashlib.blake2b(array.tobytes(), digest_size=repeats.ID_BYTES).digest()
+            made.flat[self._where.targets[part][row]] += bool((array == array[:1, :1]).all())
             made.resized += standing(image) != self._shape[:2]
             made.recoloured += image.mode != mode
         return made
@@ -149,16 +182,38 @@ class Decoding:
         if empty := [repr(self._where.classes[index]) for index in np.flatnonzero(counts == 0)]:
             raise InvalidInput(str(self._root), f"has no images in '{part}' of {some(empty)} that can be read")
 
+    def _check_flat(self) -> None:
+        flat, total = self._outcome.flat.total(), len(self._outcome.ids)
+        if 2 * flat > total and self._shape[:2] != (1, 1):
+            told = f"values of more than 8 bits taken as of {self._wanted.depth}, transparency over {self._wanted.over}"
+            raise InvalidInput(
+                str(self._root),
+                f"has {flat:,} of {total:,} images of which one value is left ({told}), so nothing can be learnt of "
+                f"them; save what they show in 8 bits without transparency",
+            )
+
     def _notes(self) -> Iterator[str]:
         made, total = self._outcome, len(self._where.places)
-        size, mode = "x".join(map(str, self._shape[:2])), "colour" if len(self._shape) == 3 else "grey"
+        size = "x".join(map(str, self._shape[:2]))
         if made.resized:
             yield f"{made.resized:,} of {total:,} images were brought to {size} pixels, whatever their proportions"
         if made.recoloured:
-            yield f"{made.recoloured:,} of {total:,} images were brought to 8-bit {mode}, transparency over black"
+            kind = f"{self._wanted.kind}, transparency over {self._wanted.over}"
+            yield f"{made.recoloured:,} of {total:,} images were brought to {kind}"
+        if flat := [f"{self._where.classes[index]!r} {count:,}" for index, count in sorted(made.flat.items()) if count]:
+            yield f"{made.flat.total():,} of {total:,} images have one value throughout: {some(flat)}"
+        yield from self._repeated()
         if made.broken:
             yield f"{len(made.broken):,} of {total:,} images cannot be read and were left out: {_named(made.broken)}"
 
+    def _repeated(self) -> Iterator[str]:
+        names = sorted(self._outcome.ids)
+        ids = np.frombuffer(b"".join(self._outcome.ids[name] for name in names), np.uint8)
+        places = [self._where.places[name] for name in names]
+        targets = np.asarray([self._where.targets[part][row] for part, row in places], np.int64)
+        shown = list(map(trees.shown, names))
+        yield from repeats.told("images", shown, ids.reshape(-1, repeats.ID_BYTES), targets, self._where.classes)
+
 
 def _named(broken: Mapping[str, str]) -> str:
-    return some([f"{name} ({broken[name]})" for name in sorted(broken)], BROKEN_NAMED)
+    return some([f"{trees.shown(name)} ({broken[name]})" for name in sorted(broken)], BROKEN_NAMED)

@@ -26,9 +26,14 @@ class IdxSource:
     sums: dict[str, str]
 
     def path(self, data: Path, stem: str) -> Path | None:
-        """Where a file lies below the folder of data sets, unpacked or not; None where it does not."""
-        raw = data / self.folder / "raw"
-        return next((path for path in (raw / stem, raw / f"{stem}.gz") if path.exists()), None)
+        """Where a file lies below the folder of data sets, unpacked or not; None where it does not.
+
+        Other publishers write `.idx3` for `-idx3`, leave `raw` out, or pack a file into a folder of its own name.
+        """
+        names = [f"{name}{suffix}" for name in (stem, stem.replace("-idx", ".idx")) for suffix in ("", ".gz")]
+        folders = (data / self.folder / "raw", data / self.folder)
+        paths = (folder / name for folder in folders for name in (*(f"{name}/{name}" for name in names), *names))
+        return next((path for path in paths if path.exists()), None)
 
     def missing(self, data: Path) -> list[str]:
         """The files that would have to be downloaded."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tailorbird.errors import Unavailable
 from tailorbird.files import flush, locked, new_folder
+from tailorbird.package.signature import DEPTH, GROUND
 from training.datasets.dataset import PARTS, Dataset, Targets
 from training.datasets.mapped import opened
 
@@ -39,15 +40,32 @@ def load(cache: Path, source: Any, name: str, make: Callable[[Path], None]) -> D
     }
     inputs, targets = parts.pop("train")
     classes, notes = tuple(index["classes"]), tuple(index["notes"])
-    return Dataset(name, classes, inputs, targets, kind=index["kind"], notes=notes, **parts)
+    return Dataset(
+        name, classes, inputs, targets, kind=index["kind"], notes=notes,
+        depth=index["depth"], ground=index["ground"], **parts,
+    )  # fmt: skip
 
 
-def finish(folder: Path, classes: Sequence[str], targets: dict[str, Targets], notes: Sequence[str]) -> None:
+def finish(
+    folder: Path,
+    classes: Sequence[str],
+    targets: dict[str, Targets],
+    notes: Sequence[str],
+    depth: int = DEPTH,
+    ground: int = GROUND,
+) -> None:
     """Write what belongs to the inputs that lie in `folder` already."""
     for part, values in targets.items():
         np.save(folder / TARGETS[part], values)
     kind = "binary" if len(classes) == 2 else "multiclass"
-    index = {"classes": list(classes), "kind": kind, "notes": list(notes), "parts": list(targets)}
+    index = {
+        "classes": list(classes),
+        "kind": kind,
+        "notes": list(notes),
+        "parts": list(targets),
+        "depth": depth,
+        "ground": ground,
+    }
     (folder / INDEX).write_text(json.dumps(index))
 
 

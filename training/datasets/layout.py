@@ -1,14 +1,17 @@
 """Which images of a tree are of which class and part, told by their names."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from tailorbird import classes
 from tailorbird.errors import InvalidInput
 from training.datasets.dataset import PARTS
 
 NAMED = 3
+DEEP = 3
+"""Steps to an image: its part, its class and its own name."""
 CALLED = {
     **dict.fromkeys(("train", "training", "train_set", "training_set"), "train"),
     **dict.fromkeys(("test", "testing", "test_set", "testing_set"), "test"),
@@ -20,11 +23,15 @@ BESIDE_TRAIN = dict.fromkeys(("validation", "validation_set", "val", "val_set", 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each image belongs: its part, and its row there; classes by name, targets by part and row."""
+    """Where each image belongs: its part, and its row there; classes by name, targets by part and row.
+
+    `notes` say what may not be meant so.
+    """
 
     classes: tuple[str, ...]
     places: dict[str, tuple[str, int]]
     targets: dict[str, list[int]]
+    notes: tuple[str, ...] = ()
 
 
 def layout(root: Path, names: Sequence[str]) -> Layout:
@@ -32,18 +39,48 @@ def layout(root: Path, names: Sequence[str]) -> Layout:
 
     Rows go by part, class and name, whatever the order of an archive.
     """
-    belongs = {name: _part_and_class(root, parts) for name, parts in zip(names, _below(names), strict=True)}
+    steps = dict(zip(names, _below(names), strict=True))
+    belongs = {name: _part_and_class(root, parts) for name, parts in steps.items()}
     if len(belongs) < len(names):
         twice = next(name for name, count in Counter(names).items() if count > 1)
         raise InvalidInput(str(root), f"holds {twice!r} more than once")
-    found = {part: sorted({label for its, label in belongs.values() if its == part}) for part in PARTS}
+    labels = {part: {label for its, label in belongs.values() if its == part} for part in PARTS}
+    found = {part: sorted(its, key=classes.order) for part, its in labels.items()}
     _check_classes(root, found)
     places: dict[str, tuple[str, int]] = {}
     targets: dict[str, list[int]] = {part: [] for part in found if found[part]}
-    for (part, label), name in sorted((where, name) for name, where in belongs.items()):
+    index = {label: place for place, label in enumerate(found["train"])}
+    for part, target, name in sorted((part, index[label], name) for name, (part, label) in belongs.items()):
         places[name] = part, len(targets[part])
-        targets[part].append(found["train"].index(label))
-    return Layout(tuple(found["train"]), places, targets)
+        targets[part].append(target)
+    notes = (*_forms(steps.values()), *_deeper(steps.values()))
+    return Layout(tuple(found["train"]), places, targets, notes)
+
+
+def _forms(steps: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    """A note of classes whose folders have several names: composed and decomposed, with spaces and without."""
+    forms = defaultdict(set)
+    for step in steps:
+        forms[classes.normal(step[1])].add(step[1])
+    if several := [
+        f"{label!r} of {' and '.join(map(ascii, sorted(of)))}" for label, of in forms.items() if len(of) > 1
+    ]:
+        yield f"folders whose names are forms of one name are one class: {some(several)}"
+
+
+def _deeper(steps: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    """A note of folders below those of classes: these may be the classes, and what is above them is not."""
+    below: dict[str, Counter[str]] = defaultdict(Counter)
+    for step in steps:
+        if len(step) > DEEP:
+            below[step[1]][step[2]] += 1
+    if below:
+        told = [f"{name!r} ({some([f'{one!r} {count:,}' for one, count in sorted(of.items())])})"
+                for name, of in sorted(below.items())]  # fmt: skip
+        yield (
+            f"folders below that of a class tell nothing, and all their images are of that class: {some(told)}; if "
+            f"they are the classes, move them up"
+        )
 
 
 def _below(names: Sequence[str]) -> list[tuple[str, ...]]:
@@ -70,7 +107,10 @@ def _part_and_class(root: Path, steps: tuple[str, ...]) -> tuple[str, str]:
         )
     if len(steps) < 3:
         raise InvalidInput(str(root), f"has {steps[-1]!r} outside of a folder that names its class")
-    return steps[0], steps[1]
+    label = classes.normal(steps[1])
+    if problem := classes.problem(label):
+        raise InvalidInput(str(root), f"has a folder {steps[1][:60]!r}, which is no name of a class: it {problem}")
+    return steps[0], label
 
 
 def _check_classes(root: Path, found: dict[str, list[str]]) -> None:

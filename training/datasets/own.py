@@ -12,6 +12,7 @@ from tailorbird.classes import problem
 from tailorbird.errors import InvalidInput
 from training import code
 from training.config import Kind
+from training.datasets import repeats
 from training.datasets.dataset import Dataset, Inputs, Targets, blocks
 
 FIELD = "data.name"
@@ -35,8 +36,11 @@ def load(reference: str) -> Dataset:
         for name, (inputs, targets) in made.parts.items()
     }
     inputs, targets = parts.pop("train")
-    classes = tuple(map(class_names.normal, made.classes))
-    return replace(made, classes=classes, inputs=inputs, targets=targets, **parts)
+    classes, notes = tuple(map(class_names.normal, made.classes)), made.notes
+    if made.kind in ("multiclass", "binary"):
+        numbers = [f"number {number}" for number in range(len(targets))]
+        notes = (*notes, *repeats.contradictions("examples", numbers, inputs, targets, classes))
+    return replace(made, classes=classes, inputs=inputs, targets=targets, notes=notes, **parts)
 
 
 def _laid_out(array: NDArray[Any], numbers: bool) -> NDArray[Any]:

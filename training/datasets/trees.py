@@ -23,6 +23,11 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
 LARGEST_FILE, BLOCK = 2**28, 2**20
 BOMB_RATIO, BOMB_BYTES = 100, 2**30
 DEEPEST = 16
+ENCRYPTED, UTF8 = 1, 1 << 11
+"""Flags of a member of a zip archive."""
+RESOURCES = "__MACOSX"
+"""Where archives that macOS writes keep what its own files have besides their contents."""
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
 
 @dataclass(frozen=True)
@@ -41,18 +46,35 @@ class File:
             return opened.read()
 
 
-@contextmanager
-def files(root: Path) -> Iterator[Iterator[File]]:
-    """Every file of a folder or archive, each of which must be read before the next; those of a folder by name.
+@dataclass(frozen=True)
+class Folder:
+    """A folder within a tree, by its path; an archive need not name those that hold something."""
 
-    Hidden files are left out. Raises NotFound where there is no such tree, InvalidInput that names it for one that
-    cannot be read or trusted, then or while its files are read.
+    name: str
+
+
+Entry = File | Folder
+
+
+@contextmanager
+def entries(root: Path) -> Iterator[Iterator[Entry]]:
+    """Every file and folder of a folder or archive; a file must be read before the next; those of a folder by name.
+
+    Raises NotFound where there is no such tree, InvalidInput that names it for one that cannot be read or trusted, then
+    or while its files are read.
     """
     with _told(root):
-        yield (one for one in _kind(root)(root) if not hidden(one.name))
+        yield _kind(root)(root)
 
 
-def _kind(root: Path) -> Callable[[Path], Iterator[File]]:
+@contextmanager
+def files(root: Path) -> Iterator[Iterator[File]]:
+    """The files alone, without the hidden ones."""
+    with entries(root) as found:
+        yield (entry for entry in found if isinstance(entry, File) and not hidden(entry.name))
+
+
+def _kind(root: Path) -> Callable[[Path], Iterator[Entry]]:
     name = root.name.lower()
     if root.is_dir():
         return _in_folder
@@ -68,14 +90,17 @@ def fingerprint(root: Path) -> list[tuple[str, int, int, int]]:
     if not root.is_dir():
         _kind(root)
     with _told(root):
-        paths = _walk(root, root, DEEPEST) if root.is_dir() else [root]
+        paths = [path for path in _walk(root, root, DEEPEST) if not path.is_dir()] if root.is_dir() else [root]
         states = [(str(path.relative_to(root)), _state(path)) for path in paths]
     return [(name, state.st_size, state.st_mtime_ns, state.st_ctime_ns) for name, state in states]
 
 
-def _in_folder(root: Path) -> Iterator[File]:
+def _in_folder(root: Path) -> Iterator[Entry]:
     for path in _walk(root, root, DEEPEST):
-        yield File(path.relative_to(root).as_posix(), _state(path).st_size, partial(path.open, "rb"))  # type: ignore[arg-type]
+        if path.is_dir():
+            yield Folder(path.relative_to(root).as_posix())
+        else:
+            yield File(path.relative_to(root).as_posix(), _state(path).st_size, partial(path.open, "rb"))  # type: ignore[arg-type]
 
 
 def _state(path: Path) -> os.stat_result:
@@ -88,27 +113,48 @@ def _walk(root: Path, folder: Path, depth: int) -> Iterator[Path]:
         raise InvalidInput(str(folder), f"lies more than {DEEPEST} folders below {root}; does a link lead upwards?")
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         if entry.is_dir():
+            yield Path(entry.path)
             yield from _walk(root, Path(entry.path), depth - 1)
         elif entry.is_file() or not Path(entry.path).exists():  # a link that leads nowhere cannot be read
             yield Path(entry.path)
 
 
-def _in_zip(root: Path) -> Iterator[File]:
+def _in_zip(root: Path) -> Iterator[Entry]:
     with zipfile.ZipFile(root) as archive:
-        members = [member for member in archive.infolist() if not member.is_dir()]
+        members = archive.infolist()
         _check_total(root, sum(member.file_size for member in members))
         for member in members:
-            name = _checked(root, member.filename, plain=not stat.S_ISLNK(member.external_attr >> 16))
+            name = _checked(root, _zipped_name(member), plain=not stat.S_ISLNK(member.external_attr >> 16))
+            if member.is_dir():
+                yield Folder(name)
+                continue
+            if member.flag_bits & ENCRYPTED:
+                raise InvalidInput(str(root), f"is encrypted ({name!r}); unpack it with its password")
+            if member.compress_type not in METHODS:
+                method = zipfile.compressor_names.get(member.compress_type, member.compress_type)  # type: ignore[attr-defined]
+                raise InvalidInput(str(root), f"is packed by a method that is not read ({method}); unpack it yourself")
             yield File(name, member.file_size, partial(archive.open, member))  # type: ignore[arg-type]
 
 
-def _in_tar(root: Path) -> Iterator[File]:
+def _zipped_name(member: zipfile.ZipInfo) -> str:
+    """A member's name: UTF-8 where its bytes are, though many packers do not say so; else as zipfile reads it."""
+    if member.flag_bits & UTF8:
+        return member.filename
+    try:
+        return member.orig_filename.encode("cp437").decode().replace(os.sep, "/")
+    except UnicodeError:
+        return member.filename
+
+
+def _in_tar(root: Path) -> Iterator[Entry]:
     with tarfile.open(root, tarinfo=_Member) as archive:
         while (member := archive.next()) is not None:
             archive.members.clear()  # type: ignore[attr-defined]  # it would keep them all
             _check_total(root, archive.offset)
-            if not member.isdir():
-                name = _checked(root, member.name, plain=member.isreg())
+            name = _checked(root, member.name, plain=member.isreg() or member.isdir())
+            if member.isdir():
+                yield Folder(name)
+            else:
                 yield File(name, member.size, partial(archive.extractfile, member))  # type: ignore[arg-type]
         while archive.fileobj and archive.fileobj.read(BLOCK):  # only at its end does a packer's sum tell damage
             pass
@@ -143,9 +189,14 @@ def _checked(root: Path, name: str, *, plain: bool) -> str:
     return str(path)
 
 
+def shown(name: str) -> str:
+    """A name as it can be printed, where its bytes are no UTF-8 too."""
+    return name.encode(errors="backslashreplace").decode()
+
+
 def hidden(name: str) -> bool:
     """Whether a name within a tree is one that is left out."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+    return any(part.startswith(".") or part == RESOURCES for part in name.split("/"))
 
 
 @contextmanager

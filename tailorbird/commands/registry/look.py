@@ -18,7 +18,7 @@ from registry.holds import Hold
 from registry.judgements import Judgement
 from registry.names import Reference
 from registry.version import Version
-from tailorbird import tables, terminal
+from tailorbird import shares, tables, terminal
 from tailorbird.commands.options import AsJson, Model, Ref, open_registry, print_json
 from tailorbird.errors import Corrupt, InvalidInput
 from tailorbird.package.manifest import Entry
@@ -161,8 +161,8 @@ def _print(found: Version, tags: dict[str, str], events: tuple[Event, ...], file
     rows = {
         "aliases": ", ".join(found.aliases) or "-",
         "tags": ", ".join(f"{key}={value}" for key, value in tags.items()) or "-",
-        "held-out": f"{evidence.accuracy:.2%} ± {evidence.standard_error:.2%} of {evidence.samples} images",
-        "test": f"{test.accuracy:.2%} of {test.samples} images",
+        "held-out": shares.told(evidence.accuracy, evidence.samples),
+        "test": shares.told(test.accuracy, test.samples),
         "parity": str(evidence.parity),
         "registered": f"{tables.moment(found.created)} UTC by {found.who}",
         "judged": "\n".join(_told(one) for one in events) or "-",

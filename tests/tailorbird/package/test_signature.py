@@ -7,7 +7,7 @@ from tailorbird.package.signature import Signature
 
 IMAGE = {
     "kind": "image", "shape": [28, 28], "dtype": "uint8", "classes": ["a", "b"], "columns": None,
-    "objective": "binary", "temperature": 1.5,
+    "depth": 12, "ground": 255, "objective": "binary", "temperature": 1.5,
 }  # fmt: skip
 TABLE = {**IMAGE, "kind": "table", "shape": [2], "dtype": "float32", "columns": ["age", "height"]}
 
@@ -36,7 +36,7 @@ def test_the_input_in_words(changes, words, thing):
     assert (parse(**changes).input, parse(**changes).thing) == (words, thing)
 
 
-@pytest.mark.parametrize("key", set(IMAGE) - {"columns"})
+@pytest.mark.parametrize("key", set(IMAGE) - {"columns", "depth", "ground"})
 def test_every_key_must_be_there(key):
     rest = {name: value for name, value in IMAGE.items() if name != key}
     with pytest.raises(Corrupt, match=rf"^signature\.json: {key}: is missing$"):

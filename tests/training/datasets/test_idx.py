@@ -95,6 +95,19 @@ def test_a_set_is_read_packed_or_not(folder):
     assert load(folder).digest() == packed.digest()
 
 
+@pytest.mark.parametrize("name", [
+    "raw/{0}.idx{1}", "{0}-idx{1}", "{0}.idx{1}.gz", "{0}-idx{1}/{0}-idx{1}", "raw/{0}.idx{1}/{0}.idx{1}",
+])  # fmt: skip
+def test_names_that_other_publishers_give_are_known(folder, name):
+    published = load(folder).digest()
+    for file in files(folder):
+        path = folder / "Small" / name.format(*file.name.removesuffix(".gz").split("-idx"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file.read_bytes() if name.endswith(".gz") else gzip.decompress(file.read_bytes()))
+        file.unlink()
+    assert load(folder).digest() == published
+
+
 def damaged(file, how):
     data = file.read_bytes()
     unpacked = gzip.decompress(data)

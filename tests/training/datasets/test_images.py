@@ -14,6 +14,7 @@ from tailorbird.errors import InvalidInput
 from training import datasets
 from training.config import DataConfig
 from training.datasets import decoding, images, trees
+from training.datasets.survey import Survey
 
 
 def picture(seed, size=(8, 6), mode="RGB", form="PNG", **keys):
@@ -144,10 +145,10 @@ def test_sizes_and_modes_are_brought_to_the_commonest_by_the_rule_of_serving(tmp
     made = load(tree(tmp_path / "set", content))
     assert made.shape == (6, 8, 3)
     for array, data in zip(made.inputs, content.values(), strict=True):
-        assert (array == pixels.to_signature(pixels.decode(data, 10**6), (6, 8, 3))).all()
+        assert (array == pixels.to_signature(pixels.decode(data, 10**6), (6, 8, 3), made.depth, made.ground)).all()
     assert made.notes == (
         "2 of 7 images were brought to 6x8 pixels, whatever their proportions",
-        "3 of 7 images were brought to 8-bit colour, transparency over black",
+        "3 of 7 images were brought to 8-bit colour, transparency over white",
     )
 
 
@@ -249,7 +250,7 @@ def test_an_image_of_too_many_pixels_is_not_decoded(tmp_path, load, monkeypatch)
         ({}, "holds no images and no other files"),
         ({"train/cat/1.txt": b"", "a.csv": b"", "b.csv": b""}, r"holds no images, only 2 of \.csv, 1 of \.txt"),
         ({"cat/1.png": 1, "cat/2.png": 2}, "has one class only, 'cat'"),
-        ({"cat/1.png": b"", "dog/1.png": b"x"}, "holds 2 images, and none of them can be read: cat/1.png, dog/1.png"),
+        ({"cat/1.png": b"", "dog/1.png": b"x"}, r"none of them can be read: cat/1.png \(is not a PNG, JPEG"),
     ],
 )
 def test_a_tree_that_is_no_set_is_told_in_one_sentence(tmp_path, load, content, problem):
@@ -258,7 +259,11 @@ def test_a_tree_that_is_no_set_is_told_in_one_sentence(tmp_path, load, content, 
     with pytest.raises(InvalidInput, match=problem) as refused:
         load(tree(tmp_path / "set", content))
     assert refused.value.field == str(tmp_path / "set") and "\n" not in str(refused.value)
-    assert not [path for path in (tmp_path / "cache").rglob("*") if path.suffix != ".lock" and path.name != "datasets"]
+    assert not [
+        path
+        for path in (tmp_path / "cache").rglob("*")
+        if path.suffix not in (".lock", ".locked") and path.name != "datasets"
+    ]
 
 
 def test_a_class_that_is_left_with_nothing_is_told(tmp_path, load):
@@ -280,14 +285,14 @@ def test_a_name_that_comes_twice_is_refused(tmp_path, load):
 
 def test_a_tree_that_changes_under_way_is_told(tmp_path, load, monkeypatch):
     root = tree(tmp_path / "set", pets())
-    scanned = images._scan
+    surveyed = Survey.of
 
-    def scan_and_lose(*given):
-        found = scanned(*given)
+    def survey_and_lose(*given):
+        survey = surveyed(*given)
         (root / "train" / "cow" / "1.png").unlink()
-        return found
+        return survey
 
-    monkeypatch.setattr(images, "_scan", scan_and_lose)
+    monkeypatch.setattr(Survey, "of", survey_and_lose)
     with pytest.raises(InvalidInput, match="was changed while it was read"):
         load(root)
 

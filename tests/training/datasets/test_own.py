@@ -109,6 +109,8 @@ def load(tmp_path, monkeypatch):
 def test_a_function_of_the_users_own_makes_one(load):
     made = load("good")
     assert made.name == "mine" and made.inputs.shape == (4, 2, 2)
+    note = "4 of 4 examples are equal to one of another class, as number 0 ('a') and number 1 ('b')"
+    assert made.notes == (note,)
 
 
 @pytest.mark.parametrize(

@@ -135,8 +135,28 @@ def test_a_password_is_told(tmp_path):
     data[6] |= 1
     data[data.index(b"PK\1\2") + 8] |= 1
     path.write_bytes(data)
-    with pytest.raises(InvalidInput, match=r"cannot be unpacked .*encrypted"):
+    with pytest.raises(InvalidInput, match=r"set.zip: is encrypted \('one.txt'\); unpack it with its password$"):
         read(path)
+
+
+def test_a_method_of_packing_that_is_not_known_is_told(tmp_path):
+    path = packed(tmp_path / "set.zip", {"one.txt": b"1"})
+    data = bytearray(path.read_bytes())
+    data[8] = data[data.index(b"PK\1\2") + 10] = 9
+    path.write_bytes(data)
+    with pytest.raises(InvalidInput, match=r"is packed by a method that is not read \(deflate64\); unpack it yourself"):
+        read(path)
+
+
+@pytest.mark.parametrize(("raw", "name"), [("Äpfel".encode(), "Äpfel"), ("Äpfel".encode("cp437"), "Äpfel")])
+def test_names_in_a_zip_are_utf8_where_their_bytes_are(tmp_path, raw, name):
+    class Unflagged(zipfile.ZipInfo):
+        def _encodeFilenameFlags(self):  # noqa: N802  # of zipfile, which sets the flag of UTF-8
+            return raw + b"/1.txt", 0
+
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.writestr(Unflagged("x"), b"1")
+    assert read(tmp_path / "set.zip") == [(f"{name}/1.txt", 1, b"1")]
 
 
 def test_what_is_no_tree_is_told(tmp_path):

@@ -1,0 +1,22 @@
+"""Shares of what was counted, with what chance leaves open."""
+
+import math
+from statistics import NormalDist
+
+Z95 = NormalDist().inv_cdf(0.975)
+
+
+def interval(right: float, of: float) -> tuple[float, float]:
+    """The 95% interval of a share, honest at 0 and 1 too (Wilson 1927)."""
+    share, z2 = right / of, Z95**2
+    middle = (share + z2 / (2 * of)) / (1 + z2 / of)
+    half = Z95 / (1 + z2 / of) * math.sqrt(share * (1 - share) / of + z2 / (4 * of * of))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def told(share: float, of: int) -> str:
+    """A share of so many, in words."""
+    if not of:
+        return f"{share:.2%}"
+    low, high = interval(share * of, of)
+    return f"{share:.2%} of {of:,} (95% interval {low:.2%} to {high:.2%})"

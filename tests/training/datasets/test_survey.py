@@ -1,0 +1,158 @@
+"""How the files of a set are brought to pixels, decided once for all of them, and what is noted of its folders."""
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image, PngImagePlugin
+
+from tailorbird import images as pixels
+from tailorbird.errors import InvalidInput
+from training import candidate, datasets, splits
+from training.config import DataConfig
+from training.datasets import trees
+
+RANDOM = np.random.default_rng(0)
+
+
+def png(values, **keys):
+    buffer = io.BytesIO()
+    Image.fromarray(values).save(buffer, "PNG", **keys)
+    return buffer.getvalue()
+
+
+def noise(low=0, high=256, kind=np.uint8, size=(6, 6)):
+    return RANDOM.integers(low, high, size).astype(kind)
+
+
+def ink(grey):
+    """A stroke of this grey on nothing."""
+    image = np.zeros((6, 6, 4), np.uint8)
+    image[RANDOM.integers(0, 4) :, 2:4] = grey, grey, grey, 255
+    return image
+
+
+@pytest.fixture
+def load(tmp_path):
+    def read(content, suffix="", **keys):
+        path = tmp_path / f"set{suffix}"
+        if suffix:
+            with zipfile.ZipFile(path, "w") as archive:
+                for name, data in content.items():
+                    archive.writestr(name, data or b"")
+        else:
+            for name, data in content.items():
+                (path / name).parent.mkdir(parents=True, exist_ok=True)
+                if data is None:
+                    (path / name).mkdir()
+                else:
+                    (path / name).write_bytes(data)
+        return datasets.load(DataConfig(name="images", path=str(path), **keys), tmp_path, tmp_path / "cache")
+
+    return read
+
+
+def classes(*pictures):
+    """Pictures in turn of two classes."""
+    return {f"{'ab'[number % 2]}/{number}.png": picture for number, picture in enumerate(pictures)}
+
+
+@pytest.mark.parametrize(("most", "depth"), [(250, 8), (1023, 10), (4095, 12), (65535, 16)])
+def test_the_depth_is_that_of_the_largest_value_of_all(load, most, depth):
+    darker = [noise(0, most // 2, np.uint16) for _ in range(5)]
+    whole = noise(0, most, np.uint16)
+    whole[0, 0] = most
+    made = load(classes(*map(png, [*darker, whole])))
+    assert (made.depth, made.ground) == (depth, 0)
+    assert made.inputs.max() == most >> (depth - 8)
+    assert (made.inputs[0] == darker[0] >> (depth - 8)).all()
+
+
+def test_a_depth_that_files_declare_holds(load):
+    chunks = PngImagePlugin.PngInfo()
+    chunks.add(b"sBIT", b"\x0c")
+    made = load(classes(*(png(noise(0, 1000, np.uint16), pnginfo=chunks) for _ in range(4))))
+    assert made.depth == 12
+
+
+@pytest.mark.parametrize(("grey", "ground"), [(0, 255), (90, 255), (200, 0), (255, 0)])
+def test_the_ground_is_light_under_dark_ink(load, grey, ground):
+    made = load(classes(*(png(ink(grey)) for _ in range(6)), png(noise())))
+    assert (made.ground, made.inputs[0, 0, 0].tolist()) == (ground, [ground] * 3)
+    assert any("transparency over " + ("white" if ground else "black") in note for note in made.notes)
+
+
+def test_the_signature_says_how_and_serving_does_the_same(load):
+    files = classes(*(png(noise(0, 4096, np.uint16)) for _ in range(20)), png(ink(0)))
+    made = load(files)
+    signature = candidate.signature(splits.split(made, DataConfig(name="images", path="x")), 1.0)
+    assert (signature.depth, signature.ground) == (12, 255)
+    served = [
+        pixels.to_signature(pixels.decode(files[name], 100), signature.shape, signature.depth, signature.ground)
+        for name in sorted(files)
+    ]
+    assert (made.inputs == served).all()
+
+
+def test_images_of_one_value_are_counted_by_class_and_refused_where_most_are(load, tmp_path):
+    flat = [png(np.full((6, 6), grey, np.uint8)) for grey in (7, 8, 9)]
+    made = load(classes(*flat, *(png(noise()) for _ in range(5))))
+    assert made.notes == ("3 of 8 images have one value throughout: 'a' 2, 'b' 1",)
+    with pytest.raises(InvalidInput, match=r"4 of 5 images of which one value is left \(values of more than 8 bits"):
+        load({**classes(*flat), "a/3.png": png(ink(0)), "a/4.png": png(ink(255) * 0)}, ".zip")
+    assert load(classes(*flat, png(noise())), size=1).shape == (1, 1)
+
+
+def test_one_image_of_two_classes_is_named(load):
+    same = noise()
+    made = load({"a/1.png": png(same), "b/2.png": png(same, compress_level=0), "b/3.png": png(noise())})
+    assert made.notes == ("2 of 3 images are equal to one of another class, as a/1.png ('a') and b/2.png ('b')",)
+
+
+def test_folders_below_those_of_classes_are_named_with_counts(load):
+    names = ("Village/blight/1", "Village/healthy/2", "Village/healthy/3", "healthy/4", "blight/5")
+    made = load({f"{name}.png": png(noise()) for name in names})
+    assert made.classes == ("Village", "blight", "healthy")
+    assert made.notes[0].startswith("folders below that of a class tell nothing, and all their images are of that ")
+    assert "'Village' ('blight' 1, 'healthy' 2); if they are the classes, move them up" in made.notes[0]
+
+
+@pytest.mark.parametrize("suffix", ["", ".zip"])
+def test_what_is_left_out_is_noted_of_a_folder_and_of_an_archive_alike(load, suffix):
+    names = ("a/1", "b/2", ".c/3", ".c/x/4", "a/.5", "a/._1", "__MACOSX/a/._1")
+    content = {f"{name}.png": png(noise()) for name in names}
+    made = load({**content, "d/" if suffix else "d": None, ".DS_Store": b"x"}, suffix)
+    assert made.notes == (
+        "folders that hold no image are no class: 'd'",
+        "images were left out since a name that begins with a dot hides them: '.c' (2 of them), 'a/.5.png' (1 of them)",
+    )
+
+
+def test_forms_of_one_name_are_one_class_in_every_part(load):
+    names = ("train/Äpfel/1", "train/A\u0308pfel/2", "train/b/1", "test/A\u0308pfel/1", "test/b /1")
+    made = load({f"{name}.png": png(noise()) for name in names}, ".zip")
+    assert (made.classes, made.targets.tolist(), made.test[1].tolist()) == (("b", "Äpfel"), [0, 1, 1], [0, 1])
+    assert made.notes[0].startswith("folders whose names are forms of one name are one class: 'Äpfel' of ")
+
+
+def test_folders_are_sorted_like_the_classes_of_tables(load):
+    made = load({f"{name}/1.png": png(noise()) for name in ("10", "b", "2", "0", "1")})
+    assert made.classes == ("0", "1", "2", "10", "b")
+
+
+def test_a_folder_whose_name_is_no_utf8_is_refused_by_name(load):
+    content = {b"caf\xe9/1.png".decode(errors="surrogateescape"): png(noise()), "b/1.png": png(noise())}
+    with pytest.raises(InvalidInput, match=r"has a folder 'caf\\udce9', which is no name of a class: it holds bytes"):
+        load(content)
+
+
+def test_of_sizes_that_all_differ_the_median_of_each_side_is_taken(load):
+    sides = [(9, 7), (30, 40), (32, 48), (64, 36), (80, 80)]
+    assert load(classes(*(png(noise(size=size)) for size in sides))).shape == (32, 40)
+    usual = [(9, 7), *[(20, 30)] * 3]
+    assert load(classes(*(png(noise(size=size)) for size in usual)), ".zip").shape == (20, 30)
+
+
+def test_names_that_are_no_utf8_can_be_printed():
+    assert trees.shown("caf\udce9 é") == r"caf\udce9 é"

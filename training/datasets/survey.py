@@ -1,0 +1,177 @@
+"""A look through a tree of images before it is decoded: what is in it, and how all of it is brought to pixels."""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from statistics import fmean, median_low
+from typing import Self
+
+import joblib
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from tailorbird import images as pixels
+from tailorbird.errors import InvalidInput
+from tailorbird.package.signature import DEPTH, GROUND
+from training.config import DataConfig
+from training.datasets import trees
+from training.datasets.decoding import MAX_PIXELS, Wanted, standing
+from training.datasets.layout import some
+
+READ = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp")
+# of pictures, also such as cannot be read, so that these are counted and not overlooked
+SUFFIXES = (*READ, ".avif", ".bmp", ".gif", ".heic", ".heif", ".jp2", ".pgm", ".ppm", ".tga", ".tif", ".tiff")
+GREY = ("1", "L", "LA", "La", "I", "F")
+DARK = 128
+"""Ink whose mean grey is below it wants a light ground."""
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+TOGETHER = 64
+
+
+@dataclass
+class Survey:
+    """What a look at all headers tells of a tree: names of images, their sizes and whether any has colour.
+
+    `unclear` are images whose pixels must be seen before it is known how they are shown: of more than 8 bits, or with
+    transparency. What is left out: folders without images, hidden images by what hides them, other files by suffix.
+    """
+
+    names: list[str] = field(default_factory=list)
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    colourful: bool = False
+    unclear: set[str] = field(default_factory=set)
+    folders: set[str] = field(default_factory=set)
+    hidden: Counter[str] = field(default_factory=Counter)
+    others: Counter[str] = field(default_factory=Counter)
+    broken: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, root: Path, advance: Callable[[], None]) -> Self:
+        """Look through a tree."""
+        survey = cls()
+        with trees.entries(root) as entries:
+            for entry in entries:
+                suffix = PurePosixPath(entry.name).suffix.lower()
+                if isinstance(entry, trees.Folder):
+                    survey.folders.add(entry.name)
+                elif trees.hidden(entry.name):
+                    survey._hide(entry.name, suffix)
+                elif suffix not in SUFFIXES:
+                    survey.others[suffix or "no suffix"] += 1
+                else:
+                    survey.names.append(entry.name)
+                    survey._look(entry)
+                    advance()
+        return survey
+
+    def _hide(self, name: str, suffix: str) -> None:
+        steps = PurePosixPath(name).parts
+        if suffix in SUFFIXES and not steps[-1].startswith("._") and trees.RESOURCES not in steps:
+            place = next(place for place, step in enumerate(steps, 1) if step.startswith("."))
+            self.hidden["/".join(steps[:place])] += 1
+
+    def _look(self, file: trees.File) -> None:
+        try:
+            with file.open() as opened, Image.open(opened, formats=pixels.FORMATS) as image:
+                self.sizes[standing(image)] += 1
+                self.colourful |= not image.mode.startswith(GREY)
+                if pixels.is_deep(image) or image.has_transparency_data:
+                    self.unclear.add(file.name)
+        except UnidentifiedImageError:
+            self.broken[file.name] = "is not a PNG, JPEG or WebP image"
+        except Exception as error:  # of many kinds, as damaged files are; decoding will name them all
+            self.broken[file.name] = str(error) or type(error).__name__
+
+    def check(self, root: Path, config: DataConfig) -> None:
+        """Raise InvalidInput where there is nothing to decode."""
+        if not self.names:
+            found = f", only {_counted(self.others)}" if self.others else " and no other files"
+            raise InvalidInput(
+                str(root), f"holds no images{found}; accepted: PNG, JPEG and WebP in a folder for each class"
+            )
+        if config.size is None and not self.sizes:
+            told = some([f"{trees.shown(name)} ({self.broken[name]})" for name in self.names])
+            raise InvalidInput(str(root), f"holds {len(self.names):,} images, and none of them can be read: {told}")
+
+    def wanted(self, root: Path, config: DataConfig) -> Wanted:
+        """What all images are brought to: by the config, else the size that most have, or the median of each side.
+
+        The depth is what the files declare, or else what their largest value takes; the ground is light where what is
+        seen on it is dark.
+        """
+        side = config.size or self._size()
+        size = (side, side) if isinstance(side, int) else side
+        shape = (*size, 3) if (self.colourful if config.colour is None else config.colour) else size
+        seen = list(_measured(root, self.unclear))
+        depths = [depth for depth, _ in seen if depth is not None]
+        inks = [ink for _, ink in seen if ink is not None]
+        ground = 255 if inks and fmean(inks) < DARK else GROUND
+        return Wanted(shape, max([8, *depths]) if depths else DEPTH, ground)
+
+    def _size(self) -> tuple[int, int]:
+        size, count = self.sizes.most_common(1)[0]
+        if 2 * count > self.sizes.total():
+            return size
+        heights, widths = (sorted(one[axis] for one in self.sizes.elements()) for axis in (0, 1))
+        return median_low(heights), median_low(widths)
+
+    def notes(self) -> Iterator[str]:
+        """What was left out."""
+        holding = {str(parent) for name in self.names for parent in PurePosixPath(name).parents}
+        empty = {name for name in self.folders - holding if not trees.hidden(name)}
+        leaves = empty - {str(parent) for name in empty for parent in PurePosixPath(name).parents}
+        if leaves:
+            yield f"folders that hold no image are no class: {some(list(map(repr, sorted(leaves))))}"
+        if self.hidden:
+            told = [f"{name!r} ({count:,} of them)" for name, count in sorted(self.hidden.items())]
+            yield f"images were left out since a name that begins with a dot hides them: {some(told)}"
+        if self.others:
+            yield f"files whose names are not those of PNG, JPEG or WebP were left out: {_counted(self.others)}"
+
+
+def _counted(others: Counter[str]) -> str:
+    return some([f"{count} of {trees.shown(suffix)}" for suffix, count in others.most_common()])
+
+
+def _measured(root: Path, names: Collection[str]) -> Iterator[tuple[int | None, float | None]]:
+    """Of each image the bits that it uses, of one of more than 8, and the mean grey of what is not transparent."""
+    if not names:
+        return
+    with trees.files(root) as files, ThreadPoolExecutor(joblib.cpu_count()) as pool:
+        chosen = (file for file in files if file.name in names)
+        while batch := [_contents(file) for file in islice(chosen, TOGETHER)]:
+            yield from pool.map(_look_at, batch)
+
+
+def _contents(file: trees.File) -> bytes:
+    try:
+        return file.read()
+    except (InvalidInput, OSError):  # which decoding will tell
+        return b""
+
+
+def _look_at(data: bytes) -> tuple[int | None, float | None]:
+    try:
+        image = pixels.decode(data, MAX_PIXELS)
+        if pixels.is_deep(image):
+            return _declared(data) or int(np.asarray(image).max()).bit_length(), None
+        rgba = np.asarray(image.convert("RGBA"), np.float32)
+    except (InvalidInput, ValueError):
+        return None, None
+    alpha = rgba[..., 3]
+    if alpha.min() == 255 or not alpha.any():
+        return None, None
+    return None, float(np.average(rgba[..., :3] @ LUMA, weights=alpha))
+
+
+def _declared(data: bytes) -> int | None:
+    """The significant bits that a PNG file declares in its sBIT chunk, which stands before its pixels (ISO 15948)."""
+    place = len(pixels.PNG)
+    while data.startswith(pixels.PNG) and (kind := data[place + 4 : place + 8]) not in (b"", b"IDAT", b"PLTE"):
+        if kind == b"sBIT":
+            return data[place + 8]
+        place += 12 + int.from_bytes(data[place : place + 4])
+    return None
