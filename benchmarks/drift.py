@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import report, scenarios
+from benchmarks import labels, report, scenarios
 from tailorbird import bins, onnx, settings
-from tailorbird.drift import cells, change, estimator, intervals, transport
+from tailorbird.drift import cells, estimator, intervals, transport
 from tailorbird.drift.estimator import Estimator
 from training import candidate, checkpoint, datasets, estimation, splits
 from training.config import DataConfig, RunConfig
@@ -38,8 +38,6 @@ RUN = {
     "optimizer": {"lr": 5e-3},
     "batch_size": 128,
 }
-CUSUM = {0.02: (218, 461, 81), 0.05: (349, 728, 126), 0.09: (493, 1024, 176), 0.12: (584, 1215, 208)}
-"""By base error: median and p90 delay of a CUSUM designed for +5 points, and its median for +10."""
 
 
 @dataclass(frozen=True)
@@ -267,43 +265,6 @@ def _delay(
     return 2 * WINDOW
 
 
-def of_labels(streams: int) -> dict[str, list[float]]:
-    """Figure 3: delays of the e-detector, in labels, with a baseline that is 0.7 points wrong."""
-    figures = {}
-    for error, (median, p90, twice) in CUSUM.items():
-        five, ten = (_labels_to_alarm(error, shift, streams) for shift in (0.05, 0.10))
-        figures[f"labels to +5 points at error {error:.0%}"] = [float(np.median(five))]
-        figures[f"labels to +5 points at error {error:.0%}, p90"] = [float(np.quantile(five, 0.9))]
-        figures[f"labels to +10 points at error {error:.0%}"] = [float(np.median(ten))]
-        figures[f"CUSUM's at error {error:.0%}: +5, p90, +10"] = [float(median), float(p90), float(twice)]
-    return figures
-
-
-def _labels_to_alarm(error: float, shift: float, streams: int) -> Floats:
-    random = np.random.default_rng(0)
-    statistics, first, true = change.start(streams), np.zeros(streams), error + 0.007
-    for _ in range(500):
-        statistics = change.step(statistics, random.random(streams) < true, error)
-    label = 0
-    while not first.all():
-        label += 1
-        statistics = change.step(statistics, random.random(streams) < true + shift, error)
-        first[(change.evidence(statistics) >= change.THRESHOLD) & (first == 0)] = label
-    return first
-
-
-def of_false_alarms(labels: int) -> dict[str, list[float]]:
-    """How often the e-detector alarms of 100,000 labels with a baseline that is 0.7 points wrong."""
-    random, streams, alarms = np.random.default_rng(1), 500, 0
-    statistics = change.start(streams)
-    for _ in range(labels // streams):
-        statistics = change.step(statistics, random.random(streams) < 0.05 + 0.007, 0.05)
-        alarmed = change.evidence(statistics) >= change.THRESHOLD
-        alarms += int(alarmed.sum())
-        statistics[alarmed] = 0
-    return {"false alarms of 100,000 labels": [1e5 * alarms / labels]}
-
-
 def of_intervals(lab: Lab, runs: int, most: int) -> dict[str, list[float]]:
     """Figure 4: labels that come by confidence, three of four where it is low; the interval at every look."""
     random, truth = np.random.default_rng(5), lab.clean.correct.mean()
@@ -318,14 +279,14 @@ def of_intervals(lab: Lab, runs: int, most: int) -> dict[str, list[float]]:
         drawn = random.choice(len(place), most, p=chances / chances.sum())
         wrong = False
         for look in looks:
-            labels = np.bincount(place[drawn[:look]], minlength=len(shares)).astype(float)
+            known = np.bincount(place[drawn[:look]], minlength=len(shares)).astype(float)
             right = np.bincount(place[drawn[:look]], lab.clean.correct[drawn[:look]], minlength=len(shares))
-            found = intervals.accuracy(labels, right, shares, prior)
+            found = intervals.accuracy(known, right, shares, prior)
             inside = found is not None and found.low <= truth <= found.high
             wrong |= not inside
             if found is not None and look >= 3000:
                 offs.append(100 * abs(found.value - truth))
-                plain.append(100 * abs(right.sum() / labels.sum() - truth))
+                plain.append(100 * abs(right.sum() / known.sum() - truth))
                 covered.append(inside)
         ever.append(wrong)
     return {
@@ -351,8 +312,8 @@ def measure(quick: bool) -> tuple[dict[str, list[float]], int]:
         **of_estimates(lab, everything),
         **of_unseen(lab, windows),
         **of_alarm(lab, everything, 100 if quick else CLEAN_WINDOWS),
-        **of_labels(50 if quick else 2000),
-        **of_false_alarms(10**5 if quick else 10**7),
+        **labels.of_delays(50 if quick else 2000),
+        **labels.of_false_alarms(10**5 if quick else 10**7),
         **of_intervals(lab, 3 if quick else 40, 3000 if quick else 100_000),
     }
     return figures, windows

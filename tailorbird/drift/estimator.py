@@ -20,8 +20,8 @@ from tailorbird.errors import Corrupt
 
 Floats = NDArray[np.float64]
 FILE = "estimator.json"
-SURE = 3.5
-"""Standard errors of a clean window that an alarm is above: one of 4,000 windows is, were the baseline exact."""
+SURE = 5.0
+"""Standard errors of a clean window that an alarm is above: so many since weights fit their own examples best."""
 RARE = 0.25
 """So many examples are taken to be in each cell: those that held-out examples left empty vary too."""
 LEAST_DROP = 0.01
