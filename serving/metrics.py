@@ -91,6 +91,10 @@ class Metrics:
             "outcome",
         )
         self.inputs = self._counter("inputs_total", "Examples to be kept, by whether they were.", "outcome")
+        self._of_routes: dict[tuple[str, int], Histogram] = {}
+        self._make_gauges()
+
+    def _make_gauges(self) -> None:
         self.model_info = self._gauge(
             "model_info", "1 for what is served, 0 for what was.", "model", "version", "alias"
         )
@@ -116,7 +120,6 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="livesum",
         )
-        self._of_routes: dict[tuple[str, int], Histogram] = {}
 
     def answered(self, route: str, code: int, seconds: float) -> None:
         child = self._of_routes.get((route, code))
