@@ -15,26 +15,33 @@ STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 REPEAT_SECONDS = 0.5
 
 
+def heeded() -> tuple[signal.Signals, ...]:
+    """Those that stop this process: not SIGHUP where it was started by `nohup`, which has it ignored."""
+    nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return STOPPING[:-1] if nohup else STOPPING
+
+
 @contextmanager
 def repeated() -> Iterator[None]:
-    """Within, the signals of STOPPING do nothing by themselves, and after the first one SIGTERM comes again and again.
+    """Within, the signals that stop do nothing by themselves, and after the first one SIGTERM comes again and again.
 
     So a handler that somebody sets hears of a signal that came before it was set. Only the main thread can enter.
     """
+    numbers = heeded()
     over = threading.Event()
     heard, wakeup = socket.socketpair()
     wakeup.setblocking(False)
 
     def repeat() -> None:
         while received := heard.recv(1):
-            if received[0] in STOPPING:
+            if received[0] in numbers:
                 break
         while received and not over.wait(REPEAT_SECONDS):
             os.kill(os.getpid(), signal.SIGTERM)
 
     # the interpreter writes each signal there, whichever handler is set
     wakeup_before = signal.set_wakeup_fd(wakeup.fileno(), warn_on_full_buffer=False)
-    handlers_before = {number: signal.signal(number, lambda *_: None) for number in STOPPING}
+    handlers_before = {number: signal.signal(number, lambda *_: None) for number in numbers}
     repeating = threading.Thread(target=repeat, daemon=True)
     repeating.start()
     try:

@@ -15,13 +15,12 @@ from types import FrameType
 
 import uvicorn
 
-from serving import protocol
+from serving import protocol, signals
 from serving.endpoint import Endpoint
 
 SO_ATTACH_FILTER = 26
 DROP = struct.pack("HBBI", 0x06, 0, 0, 0)
 """A classic BPF program of one instruction: return 0 bytes of every packet."""
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Stop:
@@ -33,7 +32,7 @@ class Stop:
         server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
         self._server = server if isinstance(server, uvicorn.Server) else None
         if self._server is not None:
-            for number in SIGNALS:
+            for number in signals.heeded():
                 signal.signal(number, self._hear)
             if self._server.should_exit:  # the signal came while the model was loaded
                 self._server.should_exit = False

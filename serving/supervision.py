@@ -1,5 +1,6 @@
 """What our server asks of the process manager that BentoML starts its workers with (circus), and it does not offer."""
 
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Any
 from bentoml._internal.utils import circus as bentoml_circus
 from circus.sighandler import SysHandler
 
+from serving import signals
 from serving.standin import Standin
 
 CHECK_SECONDS = 1
@@ -31,7 +33,9 @@ def adjusted(folder: Path) -> Iterator[None]:
         return sockets[0] if sockets and sockets[0].fileno() >= 0 else None
 
     standin = Standin(folder, listener)
-    bentoml_circus.create_standalone_arbiter, SysHandler.handle_hup = adjusted_arbiter, SysHandler.handle_term
+    stops = signal.SIGHUP in signals.heeded()
+    bentoml_circus.create_standalone_arbiter = adjusted_arbiter
+    SysHandler.handle_hup = SysHandler.handle_term if stops else SysHandler.handle_winch  # which does nothing
     standin.start()
     try:
         yield

@@ -42,6 +42,17 @@ def test_other_signals_do_not(monkeypatch):
     assert calls == []
 
 
+def test_nohup_is_respected():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert signal.SIGHUP not in signals.heeded()
+        with signals.repeated():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert signals.heeded() == signals.STOPPING
+
+
 def test_afterwards_all_is_as_before():
     before = [signal.getsignal(number) for number in signals.STOPPING]
     with signals.repeated():
