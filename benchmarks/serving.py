@@ -71,6 +71,7 @@ def _servers(folder: Path, stack: ExitStack) -> dict[str, tuple[psutil.Process, 
         "bentoml": ["bentoml", "serve", "benchmarks.plain_bentoml:Plain", "--port"],
     }
     environment = quiet | {"PLAIN_MODEL": str(folder / "model.onnx"), "TAILORBIRD_HOME": str(settings.home)}
+    environment["TAILORBIRD_DRAIN_SECONDS"] = "0"
     running = {name: stack.enter_context(_server(command, environment)) for name, command in commands.items()}
     bodies = {
         "JSON": ("application/json", _body()),

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import signal
 import socket
 import statistics
@@ -120,7 +121,8 @@ def _serving(model: str) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "tailorbird", "serve", model, "--host", "127.0.0.1", "--port", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    alone = os.environ | {f"{settings.PREFIX}DRAIN_SECONDS": "0"}  # no balancer has to notice its end
+    server = subprocess.Popen(command, env=alone, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         _wait(server, f"http://127.0.0.1:{port}")
         yield f"http://127.0.0.1:{port}"

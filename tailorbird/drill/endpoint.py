@@ -108,7 +108,8 @@ def serving(own: Settings, model: str) -> Iterator[Endpoint]:
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "tailorbird", "serve", model, "--host", "127.0.0.1", "--port", str(port)]
     clean = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    environment = clean | {f"{PREFIX}HOME": str(own.home), f"{PREFIX}WATCH": str(own.watch)}
+    ours = {"HOME": str(own.home), "WATCH": str(own.watch), "DRAIN_SECONDS": "0"}
+    environment = clean | {f"{PREFIX}{name}": value for name, value in ours.items()}
     server = subprocess.Popen(
         command, cwd=own.home, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )

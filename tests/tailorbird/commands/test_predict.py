@@ -111,7 +111,8 @@ def test_an_endpoint_gives_the_same_answers(predict, started, house, tmp_path):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    server = started("serve", "digits", "--port", port, TAILORBIRD_HOME=str(house.settings.home))
+    home = {"TAILORBIRD_HOME": str(house.settings.home), "TAILORBIRD_DRAIN_SECONDS": "0"}
+    server = started("serve", "digits", "--port", port, **home)
 
     def ready():
         assert server.poll() is None, server.communicate()
