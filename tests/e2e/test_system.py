@@ -34,7 +34,7 @@ SPEC = {
     "objective": {"metric": "val_accuracy", "mode": "max"},
     "promote": {"model": MODEL, "alias": "champion"},
 }
-POLICY = {"roll_back": True, "cool_down": "1h"}
+POLICY = {"labels": "roll_back", "window": 0.05, "every": 0.05, "cool_down": 0.05, "predictions": 100}
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def drift(environment, proxy, endpoints, images, labels, folder):
     """Labels that say every prediction is wrong fire the alert, and the watch rolls back once."""
     policy = folder / "policy.yaml"
     policy.write_text(yaml.safe_dump(POLICY))
-    rules = ROOT / "k8s" / "prometheus" / "rules.yml"
+    rules = ROOT / "k8s" / "prometheus" / "rules.yaml"
     with prometheus(folder, [port for _, port in endpoints], rules) as url:
         for start in range(0, 600, 50):
             give_wrong_labels(proxy, images[start : start + 50], labels[start : start + 50])

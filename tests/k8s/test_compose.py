@@ -54,5 +54,16 @@ def test_nothing_listens_beyond_this_machine(services):
     assert all(port.startswith("127.0.0.1:") for port in published)
 
 
+def test_rules_of_the_cluster_are_rules_without_their_envelope(services, tmp_path):
+    if shutil.which("promtool") is None:
+        pytest.skip("promtool is not installed: it comes with prometheus")
+    (words,) = services["prometheus"]["command"]
+    script = words.partition(" >")[0].replace("/rules/", f"{ROOT}/k8s/prometheus/").replace("$$", "$")
+    plain = tmp_path / "rules.yaml"
+    plain.write_bytes(subprocess.run(["sh", "-c", script], check=True, capture_output=True).stdout)
+    checked = subprocess.run(["promtool", "check", "rules", plain], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr
+
+
 def test_schema_is_migrated_before_anything_is_served(services):
     assert services["serve"]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}

@@ -5,6 +5,7 @@ import tomllib
 import pytest
 import yaml
 
+from tailorbird.drift import policy
 from tests.k8s import checks
 from tests.k8s.manifests import K8S, OVERLAYS, ROOT, of_kind, pods, render
 from tuning import spec
@@ -146,6 +147,10 @@ def test_versions_are_those_of_the_project():
 
 def test_sweep_is_a_spec():
     assert spec.parse(yaml.safe_load((K8S / "base" / "spec.yaml").read_text())).promote.model == _model()
+
+
+def test_watch_has_a_policy():
+    assert policy.load(K8S / "base" / "policy.yaml").labels == "roll_back"
 
 
 def _model():
