@@ -9,9 +9,14 @@ Z95 = NormalDist().inv_cdf(0.975)
 def interval(right: float, of: float) -> tuple[float, float]:
     """The 95% interval of a share, honest at 0 and 1 too (Wilson 1927)."""
     share, z2 = right / of, Z95**2
-    middle = (share + z2 / (2 * of)) / (1 + z2 / of)
-    half = Z95 / (1 + z2 / of) * math.sqrt(share * (1 - share) / of + z2 / (4 * of * of))
+    middle, half = (share + z2 / (2 * of)) / (1 + z2 / of), Z95 * standard_error(share, of)
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def standard_error(share: float, of: float) -> float:
+    """What Wilson's interval is a multiple of: that of the binomial for many, and never 0."""
+    z2 = Z95**2
+    return math.sqrt(share * (1 - share) / of + z2 / (4 * of * of)) / (1 + z2 / of)
 
 
 def told(share: float, of: int) -> str:

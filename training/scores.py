@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tailorbird import bins
+from tailorbird import bins, shares
 from tailorbird.package.baseline import Bin
 from training.datasets import Targets
 
@@ -142,7 +142,7 @@ class Classification(_Probable):
 
     @property
     def standard_error(self) -> float:
-        return math.sqrt(self.accuracy * (1 - self.accuracy) / len(self))
+        return shares.standard_error(self.accuracy, len(self))
 
     @property
     def calibration_error(self) -> float:

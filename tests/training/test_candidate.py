@@ -13,6 +13,7 @@ import torch
 import yaml
 
 from registry import packages
+from tailorbird import shares
 from tailorbird.errors import Corrupt, InvalidInput
 from tailorbird.package.baseline import Baseline
 from tailorbird.package.heldout import Heldout
@@ -51,6 +52,8 @@ def test_the_signature_says_what_goes_in_and_comes_out(made, digit_splits):
         "dtype": "uint8",
         "classes": list("0123456789"),
         "columns": None,
+        "depth": 16,
+        "ground": 0,
         "objective": "multiclass",
         "temperature": made.temperature,
     }
@@ -72,9 +75,7 @@ def test_the_baseline_is_of_the_held_out_split_and_adds_up(made, digit_splits):
     assert baseline["samples"] == confusion.sum() == 180
     assert (confusion.sum(1) == np.bincount(digit_splits.holdout.targets)).all()
     assert baseline["accuracy"] == confusion.trace() / 180 == made.holdout.accuracy
-    assert baseline["standard_error"] == pytest.approx(
-        math.sqrt(baseline["accuracy"] * (1 - baseline["accuracy"]) / 180)
-    )
+    assert baseline["standard_error"] == shares.standard_error(baseline["accuracy"], 180)
     cells = [(name, cell) for name, inner in baseline["bins"].items() for cell in inner.values()]
     assert sum(cell["count"] for _, cell in cells) == 180
     assert sum(cell["correct"] for _, cell in cells) == confusion.trace()
@@ -215,6 +216,8 @@ def test_a_model_of_a_table_is_a_candidate(known, name, kind, columns):
         "dtype": "float64",
         "classes": list(dealt.classes),
         "columns": list(dealt.columns),
+        "depth": 16,
+        "ground": 0,
         "objective": kind,
         "temperature": made.temperature,
     }

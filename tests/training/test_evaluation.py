@@ -7,6 +7,7 @@ import torch
 from scipy.special import expit, softmax
 from torch import nn
 
+from tailorbird import shares
 from training import calibration, evaluation, splits
 from training.config import DataConfig
 from training.network import fresh
@@ -128,7 +129,7 @@ def test_a_baseline_is_of_the_held_out_split_but_for_test():
     baseline = evaluation.baseline(holdout, Classification(np.array([1, 0]), tested, tested), ["head", "tail"])
     assert baseline.record() == {
         "accuracy": 0.75,
-        "standard_error": pytest.approx(math.sqrt(0.75 * 0.25 / 4)),
+        "standard_error": shares.standard_error(0.75, 4),
         "samples": 4,
         "nll": pytest.approx(-(math.log(0.92) + math.log(0.75) + math.log(0.45)) / 4),
         "nll_uncalibrated": pytest.approx(math.log(2)),
