@@ -74,9 +74,11 @@ def _line(step: Step) -> str:
 def _shares(mix: list[str]) -> dict[str, float]:
     shares = {}
     for one in mix:
-        name, _, share = one.rpartition("=")
+        name, equals, share = one.rpartition("=")
         try:
             shares[name] = float(share)
         except ValueError:
-            raise InvalidInput("--mix", f"{one!r} is not accepted; accepted: CLASS=SHARE, as in Shirt=0.5") from None
+            equals = ""
+        if not equals:
+            raise InvalidInput("--mix", f"{one!r} is not accepted; accepted: CLASS=SHARE, as in Shirt=0.5")
     return shares

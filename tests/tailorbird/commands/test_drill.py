@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 
 from registry import aliases, versions
 from registry.core import Registry
@@ -25,6 +26,7 @@ RUN = {
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
+    torch.set_num_threads(1)
     config = RunConfig.model_validate(RUN)
     folder = tmp_path_factory.mktemp("digits")
     dealt = splits.split(datasets.load(config.data, folder, folder), config.data)
