@@ -8,10 +8,11 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from registry import aliases, feedback, holds, judgements, schema, verification, versions
+from registry import aliases, feedback, holds, inputs, judgements, schema, verification, versions
 from registry.core import Registry
 from registry.databases.opening import connect, open_database
 from registry.feedback import Feedback
+from registry.inputs import Input
 from registry.ledger import Report
 from registry.requests import Promotion, Rollback
 from tailorbird.errors import Unavailable
@@ -38,6 +39,7 @@ def filled(make_settings, register):
         sweeps.begin(registry, "fashion-1", {"trials": 1}, [{"lr": 0.1}], champion=1, who="ada")
         sweeps.report(registry, "fashion-1", 1, Report(1, {"val_loss": float("nan"), "lr": 5e-324}))
         feedback.record(registry, [Feedback("0" * 32, "fashion", 1, "cat", "0.9", "dog", schema.now())])
+        inputs.keep(registry, [Input("0" * 32, "fashion", 1, b"\x00\xff")], most=10, days=1)
     return settings
 
 
