@@ -63,7 +63,17 @@ def _wrk(request: Request, connections: int, seconds: float) -> tuple[int, float
             f'wrk.headers["Content-Type"] = "{request.media_type}"\n'
         )
         url = f"http://127.0.0.1:{request.port}/predict"
-        options = ["-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "-s", str(script), url]
+        options = [
+            "-t1",
+            f"-c{connections}",
+            f"-d{seconds:g}s",
+            "--latency",
+            "--timeout",
+            "30s",
+            "-s",
+            str(script),
+            url,
+        ]
         text = subprocess.run(pinned(CLIENT_CORE, ["wrk", *options]), capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in text or "Socket errors" in text:
         raise RuntimeError(text)
