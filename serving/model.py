@@ -10,7 +10,9 @@ from tailorbird.drift import estimator
 from tailorbird.drift.estimator import Estimator
 from tailorbird.drift.judgement import Known
 from tailorbird.errors import Corrupt
+from tailorbird.package import samples
 from tailorbird.package.baseline import Baseline
+from tailorbird.package.samples import Samples
 from tailorbird.package.signature import Signature
 
 logger = logging.getLogger(__name__)
@@ -26,6 +28,7 @@ class Model:
     baseline: Baseline
     session: Session
     known: Known
+    samples: Samples | None
 
 
 def open_model(version: Version, alias: str, folder: Path) -> Model:
@@ -42,6 +45,7 @@ def open_model(version: Version, alias: str, folder: Path) -> Model:
         baseline=baseline,
         session=Session((folder / "model.onnx").read_bytes(), signature),
         known=Known.of(signature.classes, baseline, _estimator(version, signature, folder)),
+        samples=_samples(version, signature, folder),
     )
 
 
@@ -55,3 +59,13 @@ def _estimator(version: Version, signature: Signature, folder: Path) -> Estimato
     except Corrupt as error:
         logger.warning("%s: its accuracy is not estimated: %s", version, error)
     return None
+
+
+def _samples(version: Version, signature: Signature, folder: Path) -> Samples | None:
+    """None of a package that has none, or none that can be read: they serve to try it alone."""
+    path = folder / samples.FILE
+    try:
+        return Samples.parse(path.read_bytes(), signature) if path.exists() else None
+    except Corrupt as error:
+        logger.warning("%s has no samples: %s", version, error)
+        return None

@@ -6,16 +6,19 @@ from collections.abc import Callable
 from functools import partial
 
 from registry import versions
+from registry.cards import card as cards
+from registry.cards import facts
 from registry.names import Reference
 from registry.version import Version
-from serving import answers, bodies, drift, feedback, metrics, problems
+from serving import answers, bodies, drift, feedback, metrics, openapi, pages, problems
 from serving.answers import Answer
 from serving.app import Route
 from serving.challenger import Answered
 from serving.endpoint import Endpoint, Served
 from serving.examples import Examples
+from serving.inputs import PICTURES
 from serving.predictor import Predicted
-from serving.problems import Shed
+from serving.problems import Problem, Shed
 from serving.requests import Request
 from tailorbird.errors import ReadOnly, TailorbirdError
 
@@ -23,8 +26,8 @@ logger = logging.getLogger(__name__)
 
 MODEL_SECONDS = 2
 """How long `/model` waits for the registry to say which aliases there are now."""
+CARD_SECONDS = 10
 DRIFT_SECONDS = 10
-HTML = "text/html; charset=utf-8"
 GET = ("GET", "HEAD")
 POST = ("POST",)
 
@@ -38,13 +41,19 @@ class Routes:
     def table(self) -> dict[str, Route]:
         return {
             "/predict": Route(POST, self.predict, inline=self.predict_inline),
+            "/pixels": Route(POST, self.pixels),
             "/feedback": Route(POST, self.feedback),
             "/model": Route(GET, self.model),
+            "/card": Route(GET, self.card),
+            "/samples.json": Route(GET, self.samples),
             "/livez": Route(GET, self.livez, open=True),
             "/readyz": Route(GET, self.readyz, open=True),
             "/metrics": Route(GET, self.metrics),
             "/drift": Route(GET, self.drift, open=True),
             "/drift.json": Route(GET, self.drift_content),
+            "/openapi.json": Route(GET, self.openapi),
+            "/docs": Route(GET, self.docs, open=True),
+            "/": Route(GET, self.page, open=True),
         }
 
     async def predict(self, request: Request) -> Answer:
@@ -59,6 +68,17 @@ class Routes:
             examples = await self._decoded(partial(reader.read, media_type, content_type, body))
         predicted = await self._predicted(served, examples)
         return Answer(predicted.body, afterwards=self._afterwards(served, examples, predicted))
+
+    async def pixels(self, request: Request) -> Answer:
+        """What the model sees of a picture, in the form that `/predict` takes."""
+        endpoint = self._endpoint
+        reader = endpoint.served.reader
+        media_type = bodies.media_type(request, *PICTURES)
+        if media_type not in reader.media_types:
+            raise Problem(422, f"the model takes {reader.signature.input}, not pictures")
+        body = await bodies.read(request, endpoint.settings.max_body_bytes)
+        examples = await self._decoded(partial(reader.read, media_type, b"", body))
+        return answers.of_json({"inputs": examples.tolist()})
 
     def predict_inline(self, request: Request, body: bytes) -> Answer | None:
         """The same for a small body and a quick model, where nothing else waits."""
@@ -128,6 +148,39 @@ class Routes:
             }
         )
 
+    async def card(self, request: Request) -> Answer:
+        endpoint = self._endpoint
+        gather = partial(facts.gather, endpoint.registry, endpoint.served.version)
+        try:
+            async with asyncio.timeout(CARD_SECONDS):
+                card = cards.html(await endpoint.pools.registry.run(gather))
+        except (TailorbirdError, TimeoutError) as error:
+            logger.error("request %s: there is no model card: %s", request.id, error or "it took too long")
+            raise problems.unavailable(
+                "the model card cannot be made now: the registry does not have it whole"
+            ) from None
+        return Answer(card.encode(), pages.HTML, headers=pages.HEADERS)
+
+    async def samples(self, _: Request) -> Answer:
+        model = self._endpoint.served.model
+        if model.samples is None:
+            return answers.of_json({"samples": []})
+        pairs = zip(model.samples.labels.tolist(), model.samples.inputs.tolist(), strict=True)
+        return answers.of_json(
+            {"samples": [{"label": model.signature.classes[label], "input": example} for label, example in pairs]}
+        )
+
+    async def openapi(self, _: Request) -> Answer:
+        endpoint = self._endpoint
+        token = endpoint.settings.api_token is not None
+        return answers.of_json(openapi.describe(self.table(), endpoint.served.reader, token))
+
+    async def docs(self, _: Request) -> Answer:
+        return pages.shell("docs", "Routes")
+
+    async def page(self, _: Request) -> Answer:
+        return pages.shell("try", "Try the model")
+
     async def livez(self, _: Request) -> Answer:
         return answers.of_json({"status": "live"})
 
@@ -150,7 +203,7 @@ class Routes:
         return Answer(await endpoint.pools.metrics.run(endpoint.metrics.render), metrics.MEDIA_TYPE)
 
     async def drift(self, _: Request) -> Answer:
-        return Answer(drift.shell(), HTML)
+        return Answer(drift.shell(), pages.HTML, headers=pages.HEADERS)
 
     async def drift_content(self, request: Request) -> Answer:
         endpoint = self._endpoint

@@ -1,5 +1,6 @@
 """A candidate: what one run leaves behind, measured, exported and drawn, as the files of a package."""
 
+import math
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,10 +11,11 @@ import numpy as np
 import yaml
 
 from tailorbird.errors import Corrupt, InvalidInput
-from tailorbird.package import curves
+from tailorbird.package import curves, samples
 from tailorbird.package.heldout import Heldout
 from tailorbird.package.measurements import Export
 from tailorbird.package.record import encode
+from tailorbird.package.samples import Samples
 from tailorbird.package.signature import Signature
 from training import estimation, evaluation, export, independence, plots, precision
 from training.config import RunConfig
@@ -27,7 +29,7 @@ PACKAGES = ("torch", "torchvision", "ray", "onnx", "onnxruntime", "numpy", "safe
 REGISTERED = ("multiclass", "binary")
 FILES = (
     "config.yaml", "checkpoint.safetensors", "environment.txt", "curves.json", "curves.png",
-    "model.onnx", "signature.json", "baseline.json", "heldout.npy", "estimator.json",
+    "model.onnx", "signature.json", "baseline.json", "heldout.npy", "samples.npz", "estimator.json",
     "confusion.png", "figures.json", "thresholds.png",
 )  # fmt: skip
 """All that a run may leave behind; some leave less."""
@@ -105,6 +107,8 @@ def make(config: RunConfig, splits: Splits, weights: bytes, epochs: Sequence[Epo
         "estimator.json": estimation.of_export(model, splits.holdout, holdout, splits.classes).encode(),
         "confusion.png": _confusion("held-out", holdout, splits),
     }
+    if few := _samples(splits.holdout):
+        files[samples.FILE] = few.encode()
     return Candidate(
         files=files,
         export=Export(
@@ -173,6 +177,12 @@ def heldout(split: Split, evaluated: Classification) -> bytes:
     """`heldout.npy`: the held-out examples with what was answered to them."""
     labels, probabilities = split.targets.astype(np.int32), evaluated.probabilities.astype(np.float32)
     return Heldout(split.ids, probabilities, labels).encode()
+
+
+def _samples(split: Split) -> Samples:
+    labels = split.targets.astype(np.int32)
+    chosen = samples.choose(labels, math.prod(split.shape) * split.inputs.dtype.itemsize)
+    return Samples(split.at(chosen), labels[chosen])
 
 
 def environment() -> str:

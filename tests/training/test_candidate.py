@@ -18,6 +18,8 @@ from tailorbird.errors import Corrupt, InvalidInput
 from tailorbird.package.baseline import Baseline
 from tailorbird.package.heldout import Heldout
 from tailorbird.package.measurements import Measurements
+from tailorbird.package.samples import Samples
+from tailorbird.package.signature import Signature
 from training import candidate, checkpoint, datasets, evaluation, export, splits
 from training import config as configs
 from training.config import RunConfig
@@ -41,7 +43,7 @@ def nothing_of(part):
 
 
 def test_a_candidate_has_the_files_of_a_package(made):
-    assert made.files.keys() == packages.REQUIRED | {"estimator.json"}
+    assert made.files.keys() == packages.REQUIRED | {"estimator.json", "samples.npz"}
     assert all(isinstance(data, bytes) and data for data in made.files.values())
 
 
@@ -95,6 +97,14 @@ def test_heldout_pairs_ids_with_true_classes_and_probabilities_without_a_pickle(
     np.testing.assert_array_equal(records["probabilities"], answered.probabilities)
     np.testing.assert_allclose(records["probabilities"].sum(1), 1, atol=1e-5)
     assert (records["probabilities"].argmax(1) == digit_splits.holdout.targets).mean() == made.holdout.accuracy
+
+
+def test_samples_are_held_out_examples_of_each_class(made, digit_splits):
+    samples = Samples.parse(made.files["samples.npz"], Signature.parse(made.files["signature.json"]))
+    assert samples.labels.tolist() == [*range(10)] * 3
+    pairs = zip(digit_splits.holdout.at(slice(None)), digit_splits.holdout.targets, strict=True)
+    held = {example.tobytes(): label for example, label in pairs}
+    assert [held[example.tobytes()] for example in samples.inputs] == samples.labels.tolist()
 
 
 def test_the_config_can_be_trained_again(made, trained):
@@ -208,7 +218,7 @@ def known():
 @pytest.mark.parametrize(("name", "kind", "columns"), [("breast_cancer", "binary", 30), ("iris", "multiclass", 4)])
 def test_a_model_of_a_table_is_a_candidate(known, name, kind, columns):
     dealt, made = known(name, candidate.make)
-    assert made.files.keys() == packages.REQUIRED | {"estimator.json"}
+    assert made.files.keys() == packages.REQUIRED | {"estimator.json", "samples.npz"}
     said = strictly(made.files["signature.json"])
     assert said == {
         "kind": "table",
