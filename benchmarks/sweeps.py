@@ -23,7 +23,7 @@ from typing import Any
 import yaml
 
 from benchmarks import report
-from registry import ledger
+from registry import ledger, news
 from registry.core import Registry
 from registry.ledger import Trial
 from tailorbird import settings
@@ -164,7 +164,7 @@ def _short(size: Size) -> dict[str, dict[str, Any]]:
         subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
         took = time.perf_counter() - start
         with Registry(Settings(home=Path(folder), _env_file=None)) as registry:
-            moments = [datetime.fromisoformat(moment) for moment, _, _ in ledger.news(registry, "short", "")]
+            moments = [datetime.fromisoformat(moment) for moment, _, _ in news.reports(registry, "short", "")]
     part = max(1, len(moments) // 10)
     first, last = moments[part] - moments[0], moments[-1] - moments[-1 - part]
     slower = max(1e-9, last / first) if first else 1.0

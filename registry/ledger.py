@@ -263,37 +263,11 @@ def trials(registry: Registry, sweep_id: str) -> list[Trial]:
     with registry.reading() as connection:
         reported: dict[int, list[Report]] = {}
         for row in connection.execute(sa.select(schema.reports).filter_by(sweep=sweep_id).order_by("trial", "epoch")):
-            reported.setdefault(row.trial, []).append(Report(row.epoch, _metrics(row.metrics), row.checkpoint))
+            reported.setdefault(row.trial, []).append(Report(row.epoch, measured(row.metrics), row.checkpoint))
         return [
             Trial(reports=reported.get(row.number, []), **{key: row._mapping[key] for key in _TRIAL})
             for row in connection.execute(rows.order_by(schema.trials.c.number))
         ]
-
-
-def statuses(registry: Registry, sweep_id: str) -> list[tuple[int, str, str | None]]:
-    """Number, status and problem of each trial, in order."""
-    columns = schema.trials.c
-    chosen = sa.select(columns.number, columns.status, columns.problem).filter_by(sweep=sweep_id)
-    with registry.asking() as connection:
-        return [tuple(row) for row in connection.execute(chosen.order_by(columns.number))]
-
-
-def configs(registry: Registry, sweep_id: str, first: int) -> list[Trial]:
-    """The trials from a number on, without their reports."""
-    columns = schema.trials.c
-    chosen = sa.select(columns.number, columns.config, columns.wave).filter_by(sweep=sweep_id)
-    with registry.asking() as connection:
-        rows = connection.execute(chosen.where(columns.number >= first).order_by(columns.number))
-        return [Trial(row.number, row.config, wave=row.wave) for row in rows]
-
-
-def news(registry: Registry, sweep_id: str, since: str) -> list[tuple[str, int, Report]]:
-    """Reports from a moment on, each with its moment and its trial, in the order in which they were made."""
-    columns = schema.reports.c
-    chosen = sa.select(schema.reports).filter_by(sweep=sweep_id).where(columns.reported >= since)
-    with registry.asking() as connection:
-        rows = connection.execute(chosen.order_by(columns.reported))
-        return [(row.reported, row.trial, Report(row.epoch, _metrics(row.metrics), row.checkpoint)) for row in rows]
 
 
 def groups(registry: Registry, sweep_id: str) -> dict[int, Group]:
@@ -332,7 +306,7 @@ def _report(connection: sa.Connection, sweep: str, trial: int, report: Report) -
     if known is None:
         row = {"sweep": sweep, "trial": trial, "reported": schema.now(), **asdict(report)}
         connection.execute(schema.reports.insert().values(**row))
-    elif (differing := _differing(_metrics(known.metrics), report.metrics)) is not None:
+    elif (differing := _differing(measured(known.metrics), report.metrics)) is not None:
         before, now = known.metrics.get(differing), report.metrics.get(differing)
         raise Irreproducible(
             f"trial {trial} of {sweep} was trained again from its stored state, and epoch {report.epoch} has "
@@ -360,7 +334,8 @@ def _change(connection: sa.Connection, sweep: str, changes: Sequence[Change]) ->
             connection.execute(update.values(status=change.status, problem=_text(change.problem)))
 
 
-def _metrics(stored: Mapping[str, float | None]) -> dict[str, float]:
+def measured(stored: Mapping[str, float | None]) -> dict[str, float]:
+    """Metrics as they stand in a row."""
     return {name: math.nan if value is None else value for name, value in stored.items()}  # JSON has no NaN
 
 

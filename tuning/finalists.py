@@ -63,6 +63,11 @@ def choose(
     return Choice(taken, numbers, _told(ties, taken, sizes[taken.trial.number]))
 
 
+def unpacked(stored: bytes) -> Right:
+    """Which examples were right, as `choose` stores it, with a few more at the end that were not."""
+    return np.unpackbits(np.frombuffer(stored, np.uint8)).astype(bool)
+
+
 def p_value(first: Right, second: Right) -> float:
     """McNemar's exact test: how likely two that are equally good differ at least so much on these examples."""
     better, worse = int((first & ~second).sum()), int((second & ~first).sum())

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from registry import ledger, schema
+from registry import news, schema
 from registry.core import Registry
 from tuning.scheduler import Bracket, Scheduler, Standing
 from tuning.spec import SweepSpec
@@ -43,14 +43,14 @@ class Follower:
     def poll(self) -> list[Seen]:
         """Read on; returns the trials whose status has changed."""
         changed = []
-        for number, status, problem in ledger.statuses(self._registry, self._sweep):
+        for number, status, problem in news.statuses(self._registry, self._sweep):
             if number not in self.trials:
                 self._meet(number)
             trial = self.trials[number]
             if trial.status != status:
                 trial.status, trial.problem = status, problem
                 changed.append(trial)
-        for moment, number, report in ledger.news(self._registry, self._sweep, self._since):
+        for moment, number, report in news.reports(self._registry, self._sweep, self._since):
             if number in self.trials:  # else it was entered just now, and both are read the next time
                 self._count(self.trials[number], report.epoch, report.metrics)
             self._since = max(self._since, _before(moment))
@@ -77,7 +77,7 @@ class Follower:
         return max(scored, key=lambda one: (one.best or 0.0, -one.number), default=None)
 
     def _meet(self, number: int) -> None:
-        for trial in ledger.configs(self._registry, self._sweep, number):
+        for trial in news.configs(self._registry, self._sweep, number):
             self.trials[trial.number] = Seen(trial.number, trial.config, trial.wave)
 
     def _count(self, trial: Seen, epoch: int, metrics: dict[str, float]) -> None:

@@ -61,7 +61,7 @@ class Driver:
             given["run"] = {**spec.run, "precision": known.spec["run"].get("precision")}
         if known and (changed := _changed(known.spec, given)):
             raise InvalidInput("--id", f"{sweep} is there already, with another {changed}; give this one another name")
-        return self._driven(spec, sweep, known)
+        return self._driven(specs.stored(known.spec) if known else spec, sweep, known)
 
     def spec(self, sweep: str) -> SweepSpec:
         """The spec of a sweep of the ledger."""

@@ -1,18 +1,12 @@
 """What to try next: a pure function of the spec and of what the ledger holds of its trials."""
 
-import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
 
 from registry.ledger import Suggestion, Trial
 from training.config import RunConfig
-from tuning import groups, space
+from tuning import groups, space, study
 from tuning.field import Field
-from tuning.space import Domain, Point
-from tuning.spec import SweepSpec, lookup
-
-if TYPE_CHECKING:
-    import optuna
+from tuning.spec import SweepSpec
 
 Misfit = Callable[[RunConfig], str | None]
 """Says why a config does not fit the constraints of its sweep, if it does not."""
@@ -32,7 +26,7 @@ def suggest(spec: SweepSpec, trials: Sequence[Trial], misfit: Misfit) -> list[Su
 def _further(spec: SweepSpec, trials: Sequence[Trial]) -> list[RunConfig]:
     if spec.search == "tpe" and trials:
         before = [RunConfig.model_validate(one.config) for one in trials]
-        return spec.seeded(_tpe(spec, trials), before)
+        return spec.seeded(study.tpe(spec, trials), before)
     return spec.configs[len(trials) :]
 
 
@@ -92,84 +86,3 @@ def _written(numbers: Sequence[int]) -> str:
         else:
             ranges.append([number])
     return ",".join("-".join(map(str, one)) for one in ranges)
-
-
-def _tpe(spec: SweepSpec, trials: Sequence[Trial]) -> list[RunConfig]:
-    """The next wave of the tree-structured Parzen estimator (Watanabe 2023), one fresh sampler for each point.
-
-    Trials that were left behind at a rung count as complete, with a value below all that came further.
-    """
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    domains = spec.space or {}
-    study = optuna.create_study(direction="maximize")
-    study.add_trials(_observed(spec, trials))
-    first = len(trials) // spec.seeds
-    configs = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        for number in range(first, min(first + spec.wave, spec.trials or 0)):
-            study.sampler = optuna.samplers.TPESampler(
-                seed=(spec.seed * 1_000_003 + number) % 2**32,
-                multivariate=True,
-                group=any(domain.when for domain in domains.values()),
-                n_startup_trials=spec.wave,
-            )
-            configs.append(spec.at(_asked(study.ask(), domains), f"trial {number + 1}"))
-    return configs
-
-
-def _asked(trial: "optuna.Trial", domains: Mapping[str, Domain]) -> Point:
-    point: Point = {}
-    for key, domain in domains.items():
-        if space.active(domain, point):
-            value = trial._suggest(key, _distribution(domain))
-            point[key] = domain.choice[int(value)] if domain.choice else value
-    return point
-
-
-def _observed(spec: SweepSpec, trials: Sequence[Trial]) -> "list[optuna.trial.FrozenTrial]":
-    import optuna
-
-    field, domains = Field(spec, trials), spec.space or {}
-    accepted = {key: _accepted(spec, domains, key) for key, domain in domains.items() if domain.choice}
-    observed = []
-    for start in range(0, len(trials), spec.seeds):
-        runs = trials[start : start + spec.seeds]
-        point: Point = {}
-        values: dict[str, Any] = {}
-        for key, domain in domains.items():
-            if space.active(domain, point):
-                value = lookup(runs[0].config, key)
-                place = accepted[key].index(space.written(value)) if domain.choice else None
-                point[key] = value if place is None else (domain.choice or [])[place]
-                values[key] = value if place is None else place
-        observed.append(
-            optuna.trial.create_trial(
-                params=values,
-                distributions={key: _distribution(domains[key]) for key in values},
-                value=sum(field.merit(one.number) for one in runs) / len(runs),
-            )
-        )
-    return observed
-
-
-def _accepted(spec: SweepSpec, domains: Mapping[str, Domain], key: str) -> list[str]:
-    """A key's choices as they stand in a config that was read."""
-    when = domains[key].when or {}
-    configs = [spec.at(space.firsts(domains, {**when, key: value}), key) for value in domains[key].choice or []]
-    return [space.written(lookup(one.model_dump(mode="json"), key)) for one in configs]
-
-
-def _distribution(domain: Domain) -> "optuna.distributions.BaseDistribution":
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    if domain.choice:
-        return CategoricalDistribution(range(len(domain.choice)))
-    low, high = domain.bounds or (0, 1)
-    if domain.listed:
-        low, high = domain.listed[0], domain.listed[-1]
-    if domain.whole:
-        return IntDistribution(int(low), int(high), log=domain.log, step=int(domain.step or 1))
-    return FloatDistribution(low, high, log=domain.log, step=domain.step)

@@ -102,8 +102,13 @@ class Domain(Config):
 
     def _at(self, place: int) -> float | int:
         low, _ = self.bounds or (0, 0)
-        value = low + place * (self.step or 1)
-        return round(value) if self.integer else float(f"{value:.12g}")  # 0.3, not 0.30000000000000004
+        return self.tidied(low + place * (self.step or 1))
+
+    def tidied(self, value: float) -> float | int:
+        """A value of a range as people write it: whole, or where there are steps 0.3 for 0.30000000000000004."""
+        if self.whole:
+            return round(value)
+        return value if self.step is None else float(f"{value:.12g}")
 
 
 def samples(space: Mapping[str, Domain], trials: int, seed: int) -> Iterator[Point]:

@@ -6,6 +6,7 @@ import ray
 
 from tailorbird.errors import LeaseLost, Unavailable
 from training.config import Objective
+from tuning.book import Work
 from tuning.worker import Watchdog, Worker
 
 
@@ -67,3 +68,15 @@ def test_a_watchdog_barks_once_its_time_is_up_and_not_before():
     with Watchdog(3600, quiet.set):
         pass
     assert not quiet.is_set()
+
+
+def test_a_worker_whose_trial_hangs_tells_it_and_ends(monkeypatch):
+    told, ended = [], []
+    writer = Writer()
+    writer.fail = lambda *arguments: told.append(arguments)
+    monkeypatch.setattr(os, "_exit", ended.append)
+    worker = Quiet(writer)
+    worker._work = Work(4, 2, {7: {}}, [7], {}, None, None)
+    worker._hung()
+    assert told == [(4, 2, {7: "no epoch ended within 1 minutes (limits.epoch_minutes)"})]
+    assert ended == [1]

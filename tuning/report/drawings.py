@@ -1,6 +1,6 @@
 """What became of a search, drawn: its best so far, its curves with rungs, where it looked, and when it trained what."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +15,9 @@ KEYS = 8
 """So many keys of the space are drawn at most."""
 LINES = 500
 """So many trials are drawn at most, the best ones."""
+
+KINDS = ("rest", "bad", "good")
+"""Of trials: left behind, failed, trained to their end; the last are drawn above the others."""
 
 News = Sequence[tuple[str, int, Report]]
 
@@ -92,10 +95,11 @@ class Search:
         for rung in sorted({rung for one in trials for rung in field.bracket(one.number).rungs}):
             if across.low <= rung <= across.high:
                 drawing.line([(across.at(rung), up.start), (across.at(rung), up.end)], "rung")
-        for trial in trials:
-            points = [(across.at(x), up.at(y)) for x, y in curves[trial.number]]
-            drawing.line(points, self._kind(trial))
-            drawing.dot(*points[-1], self._kind(trial), 2)
+        for kind in KINDS:
+            kin = [one.number for one in trials if self._kind(one) == kind]
+            lines = [[(across.at(x), up.at(y)) for x, y in curves[number]] for number in kin]
+            drawing.lines(lines, kind)
+            drawing.dots([line[-1] for line in lines], kind)
         return Drawn("Every trial by epoch; blue: trained to its end; dashed: where they were compared.", drawing.svg())
 
     def _parallel(self) -> Block:
@@ -113,13 +117,13 @@ class Search:
         for value in (metric.low, metric.high):
             drawing.text(places[-1] + 6, metric.at(value) + 4, f"{value:.3g}", "start")
         better = {one.number for one in trials[-max(1, len(trials) // 10) :]}
+        lines: dict[str, list[list[tuple[float, float]]]] = {"rest": [], "good": []}
         for trial in trials:
-            points = [
-                (place, scale.at(lookup(trial.config, key)))
-                for place, scale, key in zip(places, scales, keys, strict=False)
-            ]
-            points.append((places[-1], metric.at(self._best(trial))))
-            drawing.line(points, "good" if trial.number in better else "rest")
+            values = [scale.at(lookup(trial.config, key)) for scale, key in zip(scales, keys, strict=True)]
+            heights = [*values, metric.at(self._best(trial))]
+            lines["good" if trial.number in better else "rest"].append(list(zip(places, heights, strict=True)))
+        for kind, many in lines.items():
+            drawing.lines(many, kind)
         return Drawn("Where the search looked, one line a trial; blue: the best tenth.", drawing.svg())
 
     def _slices(self) -> Block:
@@ -137,10 +141,10 @@ class Search:
             drawing.text(left, floor + 15, across.low, "start")
             drawing.text(left + WIDTH / 2 - LEFT - RIGHT, floor + 15, across.high, "end")
             drawing.text(left + WIDTH / 4 - LEFT / 2, floor + 29, self.spec.varied[key])
-            for trial in trials:
-                value = lookup(trial.config, key)
-                if value is not None:
-                    drawing.dot(across.at(value), up.at(self._best(trial)), self._kind(trial))
+            for kind in KINDS:
+                values = [(lookup(one.config, key), self._best(one)) for one in trials if self._kind(one) == kind]
+                points = [(across.at(value), up.at(best)) for value, best in values if value is not None]
+                drawing.dots(points, kind)
         return Drawn(f"The best {self._metric} of each trial by each key; blue: trained to its end.", drawing.svg())
 
     def _timeline(self) -> Block:
@@ -158,10 +162,10 @@ class Search:
         drawing.text(WIDTH / 2, HEIGHT - BOTTOM + 33, "minutes since the first report")
         drawing.text(LEFT - 6, up.at(1) + 4, "trial 1", "end")
         drawing.text(LEFT - 6, up.at(max(numbers)) + 4, str(max(numbers)), "end")
-        kinds: Mapping[int, str] = {one.number: self._kind(one) for one in self.trials}
-        for number in numbers:
-            for time in minutes[number]:
-                drawing.dot(across.at(time), up.at(number), kinds[number], 1.5)
+        kinds = {one.number: self._kind(one) for one in self.trials}
+        for kind in KINDS:
+            kin = [number for number in numbers if kinds[number] == kind]
+            drawing.dots([(across.at(time), up.at(number)) for number in kin for time in minutes[number]], kind, 1.5)
         return Drawn("When each trial reported; red: those that failed.", drawing.svg())
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import yaml
 
 from registry.core import Registry
+from tailorbird.errors import Corrupt, Unavailable
 from tailorbird.pages.document import (
     Block,
     Bullets,
@@ -20,6 +21,7 @@ from tailorbird.pages.document import (
 )
 from tailorbird.pages.html import as_html
 from tailorbird.settings import Settings
+from tuning import finalists, study
 from tuning.report import pictures, tables
 from tuning.report.drawings import Search
 from tuning.report.pictures import Answers
@@ -41,7 +43,7 @@ def _document(registry: Registry, settings: Settings, results: Results) -> Docum
         answers = Answers(registry, settings, results)
         sections = [
             Section("Results", _results(results)),
-            Section("Search", list(Search(results.spec, results.trials, results.news).blocks())),
+            Section("Search", _search(registry, results)),
             Section("First and last epoch", [tables.ends(rows[:ROWS])]),
             *sections,
             Section("Loss curves", list(pictures.losses(rows))),
@@ -75,6 +77,36 @@ def _about(results: Results) -> Terms:
     if spec.source:
         terms.append(("Reference", spec.source))
     return Terms(terms)
+
+
+def _search(registry: Registry, results: Results) -> list[Block]:
+    """How the search went, what mattered in it, and which trials nobody can tell from the best."""
+    blocks = list(Search(results.spec, results.trials, results.news).blocks())
+    if shares := study.importance(results.spec, results.trials):
+        lines = [[results.spec.varied[key], f"{share:.0%}"] for key, share in shares.items()]
+        blocks.append(Table(["key", "share in who is among the best quarter at the first report"], lines, right=1))
+    if ties := _ties(registry, results):
+        blocks.append(Paragraph(ties))
+    return blocks
+
+
+def _ties(registry: Registry, results: Results) -> str | None:
+    """Those of the stored answers that are not significantly worse than the best ones."""
+    known = [one for one in results.trials if one.answers]
+    try:
+        right = {one.number: finalists.unpacked(registry.blobs.get(one.answers or "")) for one in known}
+    except (Corrupt, Unavailable) as error:
+        return f"Which trials are as good as the best is not known: {error}."
+    if len(right) < 2:
+        return None
+    best = max(right, key=lambda number: (right[number].sum(), -number))
+    ties = [
+        str(number)
+        for number, answers in right.items()
+        if number != best and finalists.p_value(right[best], answers) >= finalists.LEVEL
+    ]
+    told = f"trials {', '.join(ties)} are" if ties else "none is"
+    return f"Of the best {len(right)}, {told} not significantly worse than trial {best} on validation (McNemar, 5%)."
 
 
 def _repeatable(results: Results) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from registry import ledger
+from registry import ledger, news
 from registry.core import Registry
 from registry.ledger import Report, Sweep, Trial
 from tuning.outcome import COUNTED
@@ -98,7 +98,7 @@ def read(registry: Registry, sweep_id: str) -> Results:
     spec = stored(sweep.spec)
     ended = [(one, spec.listed(one.number)) for one in trials if _counts(one)]
     others = [one for one in trials if not _counts(one)]
-    return Results(sweep, spec, rows(spec, ended), others, ledger.news(registry, sweep_id, ""))
+    return Results(sweep, spec, rows(spec, ended), others, news.reports(registry, sweep_id, ""))
 
 
 def rows(spec: SweepSpec, ended: Iterable[tuple[Trial, Listed]]) -> list[Row]:

@@ -10,8 +10,8 @@ LEFT, RIGHT, TOP, BOTTOM = 64, 16, 12, 40
 STYLE = (
     "text{font:12px system-ui,sans-serif;fill:#555}.grid{stroke:#8884;fill:none}.line{fill:none;stroke-width:1.2}"
     ".good{stroke:#2563a8}.rest{stroke:#8886}.bad{stroke:#c0392b}.rung{stroke:#b8860b;stroke-dasharray:4 4}"
-    "circle.good{fill:#2563a8}circle.rest{fill:#8888}circle.bad{fill:#c0392b}"
-    "@media(prefers-color-scheme:dark){text{fill:#bbb}.good{stroke:#7fb3ea}circle.good{fill:#7fb3ea}}"
+    ".dots{fill:none;stroke-linecap:round}"
+    "@media(prefers-color-scheme:dark){text{fill:#bbb}.good{stroke:#7fb3ea}}"
 )
 
 Points = Sequence[tuple[float, float]]
@@ -65,8 +65,15 @@ class Drawing:
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         self.parts.append(f'<polyline class="line {kind}" points="{path}"/>')
 
-    def dot(self, x: float, y: float, kind: str = "good", radius: float = 3) -> None:
-        self.parts.append(f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}"/>')
+    def lines(self, many: Iterable[Points], kind: str = "good") -> None:
+        """Many lines of a kind as one path, which takes little room."""
+        path = "".join("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) for points in many)
+        self.parts.append(f'<path class="line {kind}" d="{path}"/>')
+
+    def dots(self, points: Points, kind: str = "good", radius: float = 2) -> None:
+        """Many dots of a kind, as strokes without length."""
+        path = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in points)
+        self.parts.append(f'<path class="dots {kind}" stroke-width="{2 * radius:g}" d="{path}"/>')
 
     def text(self, x: float, y: float, words: str, anchor: str = "middle") -> None:
         self.parts.append(f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>')

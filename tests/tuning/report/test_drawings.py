@@ -36,8 +36,9 @@ def test_a_search_has_a_drawing_of_each_kind(search):
     for block in blocks:
         assert ET.fromstring(block.svg).tag.endswith("svg")
     curves = ET.fromstring(blocks[1].svg)
-    kinds = [one.get("class") for one in curves.iter("{http://www.w3.org/2000/svg}polyline")]
-    assert [kinds.count(f"line {kind}") for kind in ("good", "rest", "bad", "rung")] == [2, 3, 1, 2]
+    paths = {one.get("class"): one.get("d") for one in curves.iter("{http://www.w3.org/2000/svg}path")}
+    assert [paths[f"line {kind}"].count("M") for kind in ("good", "rest", "bad")] == [2, 3, 1]
+    assert sum(one.get("class") == "line rung" for one in curves.iter("{http://www.w3.org/2000/svg}polyline")) == 2
 
 
 def test_five_hundred_trials_make_no_large_page(search):
