@@ -65,14 +65,20 @@ def main() -> None:
 def _run(name: str, changes: Sequence[str], here: Settings) -> Made:
     with tempfile.TemporaryDirectory(prefix="accuracy-") as home:
         paths = {"home": home, "data_dir": str(here.data), "cache_dir": str(Path(home) / "cache")}
-        environment = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
-        environment |= {PREFIX + key.upper(): value for key, value in paths.items()}
+        environment = environment_of(**paths)
         command = [sys.executable, "-m", "tailorbird", "sweep", str(SPECS / f"{name}.yaml"), "--json"]
         command += [word for change in changes for word in ("--set", change)]
-        return _measured(command, environment)
+        return measured(command, environment)
 
 
-def _measured(command: Sequence[str], environment: Mapping[str, str]) -> Made:
+def environment_of(**paths: str) -> dict[str, str]:
+    """This process's, with these settings in the place of its own."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
+    return environment | {PREFIX + key.upper(): value for key, value in paths.items()}
+
+
+def measured(command: Sequence[str], environment: Mapping[str, str]) -> Made:
+    """What a sweep that promotes its best took, and reached."""
     family, start = Family(), time.perf_counter()
     with subprocess.Popen(command, cwd=ROOT, env={**environment}, stdout=subprocess.PIPE, text=True) as process:
         while process.poll() is None:

@@ -2,28 +2,39 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks import accuracy
+from benchmarks import accuracy, photos
 from training.datasets import cifar, idx
 from tuning import spec
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = {"registry": [], "serving": [], "training": [], "sweeps": [], "accuracy": ["fashion-fast"], "drift": []}
+COMMANDS = {
+    "registry": [],
+    "serving": [],
+    "training": [],
+    "sweeps": [],
+    "accuracy": ["fashion-fast"],
+    "drift": [],
+    "photos": [],
+}
 if torch.cuda.is_available():
     COMMANDS["gpu"] = []
 
 
-LONG = ("sweeps",)
-"""Each round starts Ray four times."""
+LONG = ("photos", "sweeps")
+"""Each starts Ray several times."""
 
 
 @pytest.mark.parametrize("name", [pytest.param(one, marks=[pytest.mark.long] * (one in LONG)) for one in COMMANDS])
 def test_a_benchmark_measures_and_writes_its_figures(name, tmp_path):
-    if name not in ("registry", "serving", "sweeps") and idx.SOURCES["fashion_mnist"].missing(
+    if name == "photos" and not all(map(find_spec, photos.PACKAGES)):
+        pytest.skip(f"needs {' and '.join(photos.PACKAGES)}, real weights of a backbone")
+    if name not in ("registry", "serving", "sweeps", "photos") and idx.SOURCES["fashion_mnist"].missing(
         Path(os.environ.get("TAILORBIRD_DATA_DIR", "/nowhere"))
     ):
         pytest.skip("needs Fashion-MNIST: set TAILORBIRD_DATA_DIR to a folder with FashionMNIST/raw")

@@ -34,12 +34,17 @@ class Provenance:
         return asdict(self)
 
 
+def provenance(config: PretrainedConfig, settings: Settings) -> Provenance:
+    """Where the weights came from, which are fetched where they are missing; raises Unavailable as `load` does."""
+    return _located(config, settings)[1]
+
+
 def load(body: nn.Module, config: PretrainedConfig, settings: Settings) -> Provenance:
     """Load a backbone's own weights into it.
 
     Raises Unavailable where they are neither there nor to be had, and InvalidInput where a file is not of this network.
     """
-    path, provenance = _published(config.backbone, settings) if config.backbone in BACKBONES else _own(config)
+    path, origin = _located(config, settings)
     weights = read(path)
     wanted = body.state_dict()
     missing = [name for name in wanted if name not in weights]
@@ -48,7 +53,7 @@ def load(body: nn.Module, config: PretrainedConfig, settings: Settings) -> Prove
         what = f"has no {missing[0]}" if missing else f"has another shape of {wrong[0]}"
         raise InvalidInput("model.weights", f"{path} is of another network than {config.backbone}: it {what}")
     body.load_state_dict({name: weights[name] for name in wanted})  # those of the old head are left out
-    return provenance
+    return origin
 
 
 def read(path: Path) -> Mapping[str, Tensor]:
@@ -66,6 +71,10 @@ def read(path: Path) -> Mapping[str, Tensor]:
     if not isinstance(tensors, Mapping) or not all(isinstance(value, Tensor) for value in tensors.values()):
         raise InvalidInput("model.weights", f"{path} must hold tensors by name, as of state_dict(), and nothing else")
     return tensors
+
+
+def _located(config: PretrainedConfig, settings: Settings) -> tuple[Path, Provenance]:
+    return _published(config.backbone, settings) if config.backbone in BACKBONES else _own(config)
 
 
 def _published(name: str, settings: Settings) -> tuple[Path, Provenance]:

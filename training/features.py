@@ -5,7 +5,7 @@ rows of a table. `augment.flip` adds the features of the mirrored images.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -44,6 +44,17 @@ def prepared(config: RunConfig, splits: Splits) -> Splits:
         holdout=nothing,
         test=nothing,
     )
+
+
+def keep(configs: Iterable[RunConfig], splits: Splits) -> None:
+    """Compute what the runs of a sweep will map, with a progress bar, before they start."""
+    seen = set()
+    for config in configs:
+        if isinstance(config.model, PretrainedConfig) and frozen(config):
+            key = (config.model.backbone, config.model.weights, config.augment.flip)
+            if key not in seen:
+                seen.add(key)
+                prepared(config, splits)
 
 
 def frozen(config: RunConfig) -> bool:

@@ -8,12 +8,12 @@ from registry import aliases, requests, versions
 from registry.core import Registry
 from registry.ledger import Sweep
 from registry.version import Version
-from tailorbird import __version__
+from tailorbird import __version__, settings
 from tailorbird.errors import Conflict, Corrupt, NotFound, Refused, Unavailable
 from tailorbird.package.lineage import Data, Lineage
-from training import candidate
+from training import backbones, candidate
 from training.candidate import Candidate
-from training.config import Objective, RunConfig
+from training.config import Objective, PretrainedConfig, RunConfig
 from training.progress import Epoch
 from training.splits import Splits
 from tuning.outcome import Promotion, Ranked
@@ -51,7 +51,9 @@ def earlier(registry: Registry, spec: SweepSpec, sweep: Sweep) -> Promotion | No
 
 def lineage(best: Ranked, sweep: str, data: Mapping[str, Any], champion: int | None, objective: Objective) -> Lineage:
     """Where a version came from."""
-    return Lineage(
+    model = RunConfig.model_validate(best.trial.config).model
+    known = backbones.provenance(model, settings.load()).record() if isinstance(model, PretrainedConfig) else None
+    lineage = Lineage(
         sweep=sweep,
         trial=best.trial.number,
         epoch=best.best.epoch,
@@ -61,6 +63,7 @@ def lineage(best: Ranked, sweep: str, data: Mapping[str, Any], champion: int | N
         champion=champion,
         code=__version__,
     )
+    return lineage.model_copy(update={"backbone": known}) if known else lineage
 
 
 def _registered(registry: Registry, model: str, lineage: Lineage) -> Version | None:

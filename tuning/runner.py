@@ -16,7 +16,7 @@ from registry.leases import Lease
 from registry.ledger import Sweep
 from tailorbird.errors import Interrupted, InvalidInput, LeaseHeld, LeaseLost, TailorbirdError, Unavailable
 from tailorbird.settings import Settings
-from training import candidate, datasets, precision, requirements, splits
+from training import candidate, datasets, features, precision, requirements, splits
 from training.datasets.dataset import Dataset
 from training.splits import Splits
 from tuning import cluster, finalists, outcome, placing, promotion, search, writer
@@ -197,6 +197,7 @@ def _prepared(spec: SweepSpec, settings: Settings, fresh: bool) -> Prepared:
         _check_runs(spec, dealt)
     if spec.promote:
         candidate.check(dealt)
+    features.keep(spec.configs, dealt)
     return Prepared(dataset, dealt, Misfits.of(spec.constraints, dealt))
 
 
