@@ -1,7 +1,7 @@
 """One study: its spec, which trials it wants, and those that the ledger holds of it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,7 @@ class Study:
                 if sweep.spec["name"] != self.spec.name or "promote" in sweep.spec:
                     continue
                 for trial in filter(None, map(_current, ledger.trials(registry, sweep.id))):
+                    trial = _as_wanted(trial, numbers)
                     number = numbers.get(results.key(trial.config))
                     if number and trial.status == "finished":
                         found[number, trial.config["seed"]] = Held(trial, sweep)
@@ -152,6 +153,12 @@ def _current(trial: Trial) -> Trial | None:
         return replace(trial, config=_stored(config.parse(RunConfig, trial.config)))
     except InvalidInput:
         return None
+
+
+def _as_wanted(trial: Trial, keys: Container[str]) -> Trial:
+    """A trial with `auto` as its precision again, where the study leaves that to the machine."""
+    left = {**trial.config, "precision": "auto"}
+    return trial if results.key(trial.config) in keys or results.key(left) not in keys else replace(trial, config=left)
 
 
 def _stored(one: RunConfig) -> dict[str, Any]:

@@ -72,6 +72,18 @@ def test_what_is_finished_is_not_missing(read, here, enter):
     assert one.missing(one.held(here)) == []
 
 
+def test_what_was_trained_in_the_precision_that_its_machine_chose_is_not_missing(read, here, enter):
+    one = read()
+    assert {config.precision for _, config in one.wanted()} == {"auto"}
+    enter({**GIVEN, "run": {**GIVEN["run"], "precision": "bf16"}}, 0.4, 0.6)
+    missing = one.missing(one.held(here))
+    assert named(one, missing) == [("narrow", 1), ("narrow", 2)]
+    enter({**one.part(missing), "run": {**GIVEN["run"], "precision": "fp32"}}, 0.6, 0.6, sweep="tiny-2")
+    assert one.missing(one.held(here)) == []
+    fixed = read({**GIVEN, "run": {**GIVEN["run"], "precision": "bf16"}})
+    assert named(fixed, fixed.missing(fixed.held(here))) == [("narrow", 1), ("narrow", 2)]
+
+
 def test_what_an_older_release_finished_is_not_missing_unless_its_config_is_accepted_no_more(read, here, enter):
     one = read()
     enter(GIVEN, 0.6, 0.6)
