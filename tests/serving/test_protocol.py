@@ -1,0 +1,110 @@
+"""One connection at a time, against uvicorn in this process; `tests/faults/serving` asks real servers."""
+
+import asyncio
+
+import pytest
+import uvicorn
+
+from serving import protocol
+from serving.answers import Answer
+from serving.app import Application, Route
+
+GET = b"GET /quick HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+
+
+async def slow(_) -> Answer:
+    return Answer(b"by a task", "text/plain")
+
+
+def quick(request, body) -> Answer | None:
+    """Answers without a task but where the body asks for one."""
+    return None if body == b"task" else Answer(b"at once", "text/plain")
+
+
+@pytest.fixture
+def run(metrics, monkeypatch):
+    """Runs a client, which is given a way to connect, against a server of these limits."""
+    monkeypatch.setattr(protocol, "SWEEP_SECONDS", 0.02)
+    monkeypatch.setitem(uvicorn.config.HTTP_PROTOCOLS, "auto", None)
+
+    def run(client, keep_alive=60.0, connections=100, stopping=False):
+        app = Application(
+            {"/quick": Route(("GET",), slow, inline=quick)}, {}, None, metrics, None, stopping=lambda: stopping
+        )
+        protocol.install(app, receive_seconds=60, keep_alive_seconds=keep_alive)
+        made = uvicorn.config.HTTP_PROTOCOLS["auto"]
+        made.most_connections = connections
+
+        async def main():
+            config = uvicorn.Config(app, http=made, lifespan="off", host="127.0.0.1", port=0, log_config=None)
+            server = uvicorn.Server(config)
+            serving = asyncio.create_task(server._serve())
+            while not server.started:
+                await asyncio.sleep(0.01)
+            sweeping = asyncio.create_task(protocol.sweep(server.server_state.connections))
+            address = server.servers[0].sockets[0].getsockname()
+            try:
+                async with asyncio.timeout(20):
+                    return await client(lambda: asyncio.open_connection(*address[:2]))
+            finally:
+                sweeping.cancel()
+                server.should_exit = server.force_exit = True
+                await serving
+
+        return asyncio.run(main())
+
+    return run
+
+
+async def ask(reader, writer, request=GET) -> tuple[bytes, bytes]:
+    """The head and the body of an answer."""
+    writer.write(request)
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = next(line for line in head.split(b"\r\n") if line.startswith(b"content-length: "))
+    return head, await reader.readexactly(int(length.removeprefix(b"content-length: ")))
+
+
+def test_small_requests_are_answered_at_once_and_others_by_a_task(run):
+    async def client(connect):
+        reader, writer = await connect()
+        task = GET.replace(b"Length: 0", b"Length: 4") + b"task"
+        return [(await ask(reader, writer, request))[1] for request in (GET, task, GET)]
+
+    assert run(client) == [b"at once", b"by a task", b"at once"]
+
+
+def test_requests_in_one_piece_are_answered_in_their_order(run):
+    async def client(connect):
+        reader, writer = await connect()
+        task = GET.replace(b"Length: 0", b"Length: 4") + b"task"
+        writer.write(GET + task + GET)
+        return [(await ask(reader, writer, b""))[1] for _ in range(3)]
+
+    assert run(client) == [b"at once", b"by a task", b"by a task"]  # the last one has to wait
+
+
+def test_idle_connections_are_closed(run):
+    async def client(connect):
+        reader, writer = await connect()
+        await ask(reader, writer)
+        return await reader.read()
+
+    assert run(client, keep_alive=0.1) == b""
+
+
+def test_too_many_connections_make_room_for_new_ones(run):
+    async def client(connect):
+        connections = [await connect() for _ in range(5)]
+        first = await connections[0][0].read()  # closed
+        return first, (await ask(*connections[-1]))[1]
+
+    assert run(client, connections=3) == (b"", b"at once")
+
+
+def test_while_it_stops_every_answer_asks_to_close(run):
+    async def client(connect):
+        reader, writer = await connect()
+        head, _ = await ask(reader, writer)
+        return b"connection: close\r\n" in head, await reader.read()
+
+    assert run(client, stopping=True) == (True, b"")
