@@ -7,12 +7,13 @@ from contextlib import contextmanager
 import torch
 
 from tailorbird.errors import Corrupt, InvalidInput
-from training import checkpoint, features, final, resident
+from training import checkpoint, features, final, resident, stack
 from training.config import Objective, RunConfig
 from training.loop import Run
 from training.progress import Epoch, Progress
 from training.resident import Data
 from training.splits import Splits
+from training.stack import Stack
 
 
 class Lanes:
@@ -34,6 +35,7 @@ class Lanes:
         self._runs: dict[int, Run] = {}
         self._resting: dict[int, bytes] = {}
         self._progress: dict[int, Progress] = {}
+        self._stacked: Stack | None = None
         self.failures: dict[int, Exception] = {}
         if state is not None:
             self._restore(state)
@@ -50,12 +52,32 @@ class Lanes:
     def step(self) -> dict[int, Epoch]:
         """Train each active lane until its next measurement; a lane that fails is in `failures`, and not in these."""
         measured = {}
-        for lane in self.active:
-            with self._failing(lane):
-                measured[lane] = self._runs[lane].step()
-                if self._runs[lane].done:
-                    self._rest(lane)
+        for lanes in self._grouped():
+            if len(lanes) == 1:
+                with self._failing(lanes[0]):
+                    measured[lanes[0]] = self._runs[lanes[0]].step()
+                continue
+            for lane, epoch in zip(lanes, self._stack(lanes).step(), strict=True):
+                if isinstance(epoch, Exception):
+                    self._fail(lane, epoch)
+                else:
+                    measured[lane] = epoch
+        for lane in [lane for lane in measured if self._runs[lane].done]:
+            self._rest(lane)
         return measured
+
+    def _grouped(self) -> list[list[int]]:
+        """The active lanes, those together that are trained as one."""
+        groups: dict[str, list[int]] = {}
+        for lane in self.active:
+            groups.setdefault(stack.key(self._runs[lane]) or f"lane {lane}", []).append(lane)
+        return list(groups.values())
+
+    def _stack(self, lanes: Sequence[int]) -> Stack:
+        runs = [self._runs[lane] for lane in lanes]
+        if not (self._stacked and self._stacked.holds(runs)):
+            self._stacked = Stack(runs)
+        return self._stacked
 
     def leave(self, lane: int) -> None:
         """Pause an active lane; `enter` lets it go on where it was."""
@@ -102,14 +124,19 @@ class Lanes:
         try:
             yield
         except Exception as error:
-            self.failures[lane] = error
-            self._runs.pop(lane, None)
+            self._fail(lane, error)
+
+    def _fail(self, lane: int, error: Exception) -> None:
+        self.failures[lane] = error
+        self._runs.pop(lane, None)
 
     def _begin(self, lane: int, snapshot: bytes | None = None) -> None:
         config = self._configs[lane]
         device = resident.device(config, self._splits)
         # a frozen backbone's features are mapped from a file, so runs share them as they are
-        data = None if features.frozen(config) else self._data.setdefault(device, Data(self._splits, device))
+        if not (frozen := features.frozen(config)) and device not in self._data:
+            self._data[device] = Data(self._splits, device)
+        data = None if frozen else self._data[device]
         run = Run(config, self._splits, self._objective, data=data, snapshot=snapshot, compared=True)
         self._runs[lane], self._progress[lane] = run, run.progress
 

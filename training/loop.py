@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -65,6 +65,17 @@ class Snapshot:
         return checkpoint.pack(tensors, {"run": self.run.identity(), "epochs": history})
 
 
+@dataclass(frozen=True)
+class Plan:
+    """One epoch of a run: how many were before it, the seed of its dropout and augmentation, the order of its examples,
+    and the rate of each step."""
+
+    number: int
+    seed: int
+    order: Tensor
+    rates: Sequence[float]
+
+
 class Run:
     """One training of one model: iterate over it, then take the weights of its best epoch.
 
@@ -95,14 +106,14 @@ class Run:
         splits = features.prepared(config, splits)
         self.config, self.splits, self.on_batch = precision.settled(config, splits), splits, on_batch
         self._augment = AugmentConfig() if features.frozen(config) else config.augment
-        self._data = data or Data(splits, resident.device(config, splits))
+        self.data = data or Data(splits, resident.device(config, splits))
         chooses = not objective.metric.startswith("val_") or len(splits.validation) > 0
         self.progress = Progress(objective, chooses)
         network = fresh(config, splits) if snapshot is None else blank(config, splits)
         self.state = State(network.to(self._device), config, compared)
         self._loss = objectives.loss(config.loss, splits.kind)
         self._measured_loss = objectives.loss(LossConfig(name=config.loss.name), splits.kind)
-        self._batch = self.examples if config.batch_size == "full" else config.batch_size
+        self.batch = self.examples if config.batch_size == "full" else config.batch_size
         self._steps = math.ceil(self.examples / self._group)  # of an epoch
         if snapshot is not None:
             self._restore(snapshot)
@@ -148,25 +159,52 @@ class Run:
         """The weights of the best epoch, on the CPU."""
         return self.progress.weights
 
+    @property
+    def coming(self) -> int:
+        """Epochs until the next measurement."""
+        return min(self.config.measure_every, self.config.epochs - self.trained)
+
     def step(self) -> Epoch:
         """Train until the next measurement, measure, and keep the weights if they are the best so far."""
-        start, before = time.perf_counter(), self.trained
-        lr = self._lr(before * self._steps)
+        started, before = time.perf_counter(), self.trained
         with machine.using(machine.threads(self.config)):
-            for number in range(before, min(before + self.config.measure_every, self.config.epochs)):
-                train_loss, train_accuracy = self._train_epoch(number)
-            val_loss, val_accuracy = self._measure(self._data.validation)
-            mean = self._measured_mean() if number + 1 < self.config.epochs else (math.nan, math.nan)
-        seconds = time.perf_counter() - start
-        epoch = Epoch(number + 1, train_loss, train_accuracy, val_loss, val_accuracy, lr, seconds, *mean)
+            lr = self._lr(before * self._steps)
+            for number in range(self.coming):
+                figures = self._train_epoch(self.plan(before + number))
+            return self.conclude(started, lr, *figures)
+
+    def plan(self, number: int) -> "Plan":
+        """Of the epoch after so many, what the run's random numbers and schedule ask for."""
+        seed = int(torch.randint(2**62, (), generator=self.state.random))
+        order = torch.randperm(self.examples, generator=self.state.random).to(self._device)
+        return Plan(number, seed, order, [self._lr(number * self._steps + step) for step in range(self._steps)])
+
+    def update(self, plan: "Plan", step: int) -> None:
+        """One step of the optimiser, by the gradients that the weights have."""
+        for parameters in self.state.optimizer.param_groups:
+            parameters["lr"] = plan.rates[step] * optimization.scale(parameters, plan.number)
+        self.state.update()
+
+    def conclude(self, started: float, lr: float, train_loss: float, train_accuracy: float) -> Epoch:
+        """Measure what was trained, and count it."""
+        number = self.trained + self.coming
+        val_loss, val_accuracy = self._measure(self.data.validation)
+        mean = self._measured_mean() if number < self.config.epochs else (math.nan, math.nan)
+        seconds = time.perf_counter() - started
+        epoch = Epoch(number, train_loss, train_accuracy, val_loss, val_accuracy, lr, seconds, *mean)
         self._check_finite(epoch)
         self.progress.enter(epoch, self.state.kept)
         return epoch
 
+    def spoiled(self, plan: "Plan", step: int) -> Diverged:
+        """What is raised where the loss of a step, counted from 0, is no number."""
+        place = f"step {step + 1} of epoch {plan.number + 1}"
+        return self._diverged(f"the loss is NaN or infinite in {place}", plan.rates[step])
+
     def score(self, split: Split) -> tuple[float, float]:
         """Mean loss, without label smoothing, and accuracy on any split, by the weights as they are."""
         with machine.using(machine.threads(self.config)):
-            return self._measure(Resident(split, self._device, self._data.train))
+            return self._measure(Resident(split, self._device, self.data.train))
 
     def snapshot(self) -> "Snapshot":
         """All that a run goes on from; taken between steps, it can be packed within one."""
@@ -191,12 +229,12 @@ class Run:
 
     @property
     def _device(self) -> torch.device:
-        return self._data.device
+        return self.data.device
 
     @property
     def _group(self) -> int:
         """Examples of a step."""
-        return self._batch * self.config.accumulate
+        return self.batch * self.config.accumulate
 
     def _lr(self, step: int) -> float:
         config = self.config
@@ -209,41 +247,36 @@ class Run:
     def _measured_mean(self) -> tuple[float, float]:
         if self.state.running is None:
             return math.nan, math.nan
-        network, split = self.state.running.network, self._data.validation
+        network, split = self.state.running.network, self.data.validation
         return measure(network, split, self.splits.kind, self._measured_loss, self.config.model)
 
-    def _train_epoch(self, number: int) -> tuple[float, float]:
-        """Mean loss and accuracy over the epoch; each has a seed of its own, which the run's random numbers give."""
-        seed = int(torch.randint(2**62, (), generator=self.state.random))
-        order = torch.randperm(self.examples, generator=self.state.random).to(self._device)
-        places, targets = self._data.train.places[order], self._data.train.targets[order]
-        rates = [self._lr(number * self._steps + step) for step in range(self._steps)]
+    def _train_epoch(self, plan: "Plan") -> tuple[float, float]:
+        """Mean loss and accuracy over the epoch."""
+        places, targets = self.data.train.places[plan.order], self.data.train.targets[plan.order]
         tally = Tally(self._steps, self._device)
         self.network.train()
-        with machine.seeded(seed, self._device):
+        with machine.seeded(plan.seed, self._device):
             for step, group in enumerate(zip(places.split(self._group), targets.split(self._group), strict=True)):
-                self._update(*group, rates[step], tally, number)
-                if tally.ends(step) and (spoiled := tally.spoiled()) is not None:
-                    place = f"step {spoiled + 1} of epoch {number + 1}"
-                    raise self._diverged(f"the loss is NaN or infinite in {place}", rates[spoiled])
+                self._train_group(*group, plan, step, tally)
+                if tally.ends(step) and (first := tally.spoiled()) is not None:
+                    raise self.spoiled(plan, first)
         return tally.mean(self._group, self.examples)
 
-    def _update(self, places: Tensor, targets: Tensor, lr: float, tally: Tally, number: int) -> None:
-        """One step of an epoch, by the gradients of all batches of its group."""
-        for parameters in self.state.optimizer.param_groups:
-            parameters["lr"] = lr * optimization.scale(parameters, number)
+    def _train_group(self, places: Tensor, targets: Tensor, plan: "Plan", step: int, tally: Tally) -> None:
+        """One step, by the gradients of all batches of its group."""
         self.state.optimizer.zero_grad()
         try:
-            for chosen, wanted in zip(places.split(self._batch), targets.split(self._batch), strict=True):
+            for chosen, wanted in zip(places.split(self.batch), targets.split(self.batch), strict=True):
                 self._backward(chosen, wanted, len(wanted) / len(targets), tally)
-            self.state.update()
+            self.update(plan, step)
         except RuntimeError as error:
-            raise machine.of_memory(error, self._batch) from None
+            raise machine.of_memory(error, self.batch) from None
 
     def _backward(self, chosen: Tensor, targets: Tensor, share: float, tally: Tally) -> None:
-        inputs = augment(self._data.train.inputs_at(chosen), self._augment)
+        self._augment = AugmentConfig() if features.frozen(config) else config.augment
+        inputs = augment(self.data.train.inputs_at(chosen), self.config.augment)
         # the rest of an epoch is of another size, and would be compiled again
-        network = self._compiled if len(chosen) == self._batch else self.network
+        network = self._compiled if len(chosen) == self.batch else self.network
         half = torch.autocast(self._device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
         with half, blamed(self.config.model):
             logits = widened(network(inputs))
@@ -256,7 +289,7 @@ class Run:
     def _check_finite(self, epoch: Epoch) -> None:
         weights = self.state.kept.state_dict().values()  # the last step can spoil them after its loss was measured
         finite = all(bool(tensor.isfinite().all()) for tensor in weights)
-        if not finite or (len(self._data.validation) and not math.isfinite(epoch.val_loss)):
+        if not finite or (len(self.data.validation) and not math.isfinite(epoch.val_loss)):
             losses = f"(train {epoch.train_loss:g}, validation {epoch.val_loss:g})"
             when = f"step {self._steps}, the last of epoch {epoch.epoch}"
             lr = self._lr(epoch.epoch * self._steps - 1)

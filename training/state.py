@@ -39,6 +39,12 @@ class State:
             if mean:
                 mean.update()
 
+    def rebind(self) -> None:
+        """Let means follow weights that have been moved in memory."""
+        for mean in (self.mean, self.running):
+            if mean:
+                mean.rebind(self.network)
+
     def tensors(self) -> dict[str, Tensor]:
         """Copies of everything, by name."""
         parts: dict[str, Mapping[str, Tensor]] = {"network": self.network.state_dict()}
@@ -77,6 +83,10 @@ class Mean:
         self.network = copy.deepcopy(of).requires_grad_(False)
         self._decay = decay
         self._updates = 0
+        self.rebind(of)
+
+    def rebind(self, of: nn.Module) -> None:
+        """Follow the weights to where they lie now."""
         pairs = list(zip(self.network.state_dict().values(), of.state_dict().values(), strict=True))
         self._floats = [pair for pair in pairs if pair[0].is_floating_point()]
         self._counts = [pair for pair in pairs if not pair[0].is_floating_point()]  # batch norm's of its updates

@@ -1,0 +1,166 @@
+"""A stack: MLPs of one shape whose forward and backward passes are computed together, with gradients by hand.
+
+The weights of all runs lie in one tensor for each layer, of which those of a run are a view, so everything else of a
+run stays as it is: its optimiser, its means, its measurements and its snapshots. Order of batches, first weights and
+dropout are those that the seed of each run asks for.
+"""
+
+import time
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from training import machine
+from training.config import AugmentConfig, LinearConfig, MlpConfig, RunConfig
+from training.loop import Plan, Run
+from training.models.layers import each
+from training.progress import Epoch
+
+FREE = ("seed", "optimizer", "schedule", "epochs", "ema", "early_stopping")
+"""Keys of a run config in which runs of a stack may differ."""
+
+
+def key(run: Run) -> str | None:
+    """What must be the same of runs for them to be stacked; None of a run that is trained apart."""
+    config, model = run.config, run.config.model
+    plain = config.augment == AugmentConfig() and not config.compile and config.accumulate == 1
+    if not (plain and run.splits.kind == "multiclass" and config.loss.name in (None, "cross_entropy")):
+        return None
+    if config.loss.label_smoothing or not isinstance(model, LinearConfig | MlpConfig):
+        return None
+    if isinstance(model, MlpConfig) and (model.batch_norm or model.activation != "relu"):
+        return None
+    shared = config.model_copy(update={name: RunConfig.model_fields[name].default for name in FREE})
+    if isinstance(model, MlpConfig):
+        shared = shared.model_copy(update={"model": model.model_copy(update={"dropout": 0.0})})
+    return f"{shared.model_dump_json()} {run.coming}"
+
+
+class Stack:
+    """Runs of one key, trained side by side until their next measurement."""
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self._runs = tuple(runs)
+        self._half = runs[0].config.precision == "bf16"
+        self._normalize = next(iter(runs[0].network.children()))
+        parameters = [list(run.network.parameters()) for run in runs]
+        self._weights = [torch.stack([one.detach() for one in layer]) for layer in zip(*parameters, strict=True)]
+        self._gradients = [torch.zeros_like(weight) for weight in self._weights]
+        for place, own in enumerate(parameters):
+            for parameter, weight, gradient in zip(own, self._weights, self._gradients, strict=True):
+                parameter.data, parameter.grad = weight[place], gradient[place]
+        for run in runs:
+            run.state.rebind()
+
+    def holds(self, runs: Sequence[Run]) -> bool:
+        """Whether it is made of these runs."""
+        return len(runs) == len(self._runs) and all(one is other for one, other in zip(runs, self._runs, strict=True))
+
+    def step(self) -> list[Epoch | Exception]:
+        """Of each run the epoch that was measured, or what went wrong in it alone."""
+        started = time.perf_counter()
+        before, coming = [run.trained for run in self._runs], self._runs[0].coming
+        with machine.using(machine.threads(self._runs[0].config)):
+            first = plans = [run.plan(trained) for run, trained in zip(self._runs, before, strict=True)]
+            figures = self._epoch(plans)
+            for more in range(1, coming):
+                plans = [run.plan(trained + more) for run, trained in zip(self._runs, before, strict=True)]
+                figures = self._epoch(plans)
+            seconds = (time.perf_counter() - started) / len(self._runs)
+            return [
+                _concluded(run, plan, seconds, begun.rates[0], *reached)
+                for run, plan, begun, reached in zip(self._runs, plans, first, figures, strict=True)
+            ]
+
+    @torch.no_grad()
+    def _epoch(self, plans: Sequence[Plan]) -> list[tuple[Tensor, Tensor, float]]:
+        """Of each run the losses of the epoch's steps, how many examples each had, and the share of right answers."""
+        data, batch = self._runs[0].data.train, self._runs[0].batch
+        orders = torch.stack([plan.order for plan in plans])
+        if all(torch.equal(order, orders[0]) for order in orders[1:]):
+            orders = orders[:1]
+        dropout = _Dropout([plan.seed for plan in plans], [_rates(run.config) for run in self._runs], self._half)
+        losses, right = [], torch.zeros(len(plans), device=orders.device)
+        for step, chosen in enumerate(orders.split(batch, dim=1)):
+            inputs = self._normalize(data.inputs_at(data.places[chosen.flatten()])).flatten(1)
+            inputs = inputs.unflatten(0, chosen.shape).expand(len(plans), -1, -1)
+            targets = data.targets[chosen].expand(len(plans), -1)
+            loss, correct = self._backward(inputs, targets, dropout)
+            losses.append(loss)
+            right += correct
+            for run, plan in zip(self._runs, plans, strict=True):
+                run.update(plan, step)
+        sizes = torch.tensor([chosen.shape[1] for chosen in orders.split(batch, dim=1)])
+        shares = (right / orders.shape[1]).tolist()
+        return [(loss, sizes, share) for loss, share in zip(torch.stack(losses, 1).cpu(), shares, strict=True)]
+
+    def _backward(self, inputs: Tensor, targets: Tensor, dropout: "_Dropout") -> tuple[Tensor, Tensor]:
+        """Mean losses [runs] and counts of right answers [runs] of a batch; gradients are written where they belong."""
+        weights = [one.bfloat16() for one in self._weights] if self._half else self._weights
+        layers = [inputs.bfloat16() if self._half else inputs]
+        for place in range(0, len(weights) - 2, 2):
+            linear = torch.baddbmm(weights[place + 1].unsqueeze(1), layers[-1], weights[place].mT)
+            layers.append(dropout(place // 2, linear.relu_()))
+        logits = torch.baddbmm(weights[-1].unsqueeze(1), layers[-1], weights[-2].mT).float()
+        chances = torch.log_softmax(logits, 2)
+        index = targets.unsqueeze(2)
+        loss = -chances.gather(2, index).mean((1, 2))
+        right = (logits.argmax(2) == targets).sum(1)
+        back = chances.exp_().scatter_add_(2, index, torch.full_like(index, -1, dtype=torch.float32))
+        back = (back / targets.shape[1]).to(layers[0].dtype)
+        for place in range(len(weights) - 2, -1, -2):
+            if self._half:
+                self._gradients[place].copy_(torch.bmm(back.mT, layers[place // 2]))
+            else:
+                torch.bmm(back.mT, layers[place // 2], out=self._gradients[place])
+            self._gradients[place + 1].copy_(back.sum(1))
+            if place:
+                back = dropout.back(place // 2 - 1, torch.bmm(back, weights[place]))
+                back = torch.where(layers[place // 2] > 0, back, torch.zeros((), dtype=back.dtype, device=back.device))
+        return loss, right
+
+
+class _Dropout:
+    """Masks as each run would draw them alone; runs of one seed and the same rates share them."""
+
+    def __init__(self, seeds: Sequence[int], rates: Sequence[tuple[float, ...]], half: bool) -> None:
+        self._keys = list(zip(seeds, rates, strict=True))
+        self._generators = {key: torch.Generator().manual_seed(key[0]) for key in self._keys}
+        self._kind = torch.bfloat16 if half else torch.float32
+        self._masks: dict[int, Tensor] = {}
+
+    def __call__(self, layer: int, values: Tensor) -> Tensor:
+        """Values [runs, batch, width] as they are after dropout."""
+        if not any(rates[layer] for _, rates in self._keys):
+            return values
+        drawn = {key: self._mask(key, layer, values) for key in self._generators}
+        self._masks[layer] = torch.stack([drawn[key] for key in self._keys])
+        return values.mul_(self._masks[layer])
+
+    def back(self, layer: int, gradients: Tensor) -> Tensor:
+        return gradients.mul_(self._masks[layer]) if layer in self._masks else gradients
+
+    def _mask(self, key: tuple[int, tuple[float, ...]], layer: int, values: Tensor) -> Tensor:
+        mask = torch.ones(values.shape[1:], dtype=self._kind)
+        if not (rate := key[1][layer]):
+            return mask
+        return mask.bernoulli_(1 - rate, generator=self._generators[key]).div_(1 - rate)
+
+
+def _rates(config: RunConfig) -> tuple[float, ...]:
+    model = config.model
+    return tuple(each(model.dropout, model.depth)) if isinstance(model, MlpConfig) else ()
+
+
+def _concluded(
+    run: Run, plan: Plan, seconds: float, lr: float, losses: Tensor, sizes: Tensor, right: float
+) -> Epoch | Exception:
+    finite = losses.isfinite()
+    try:
+        if not finite.all():
+            raise run.spoiled(plan, int(finite.int().argmin()))
+        loss = float((losses.double() * sizes).sum() / sizes.sum())
+        return run.conclude(time.perf_counter() - seconds, lr, loss, right)
+    except Exception as error:
+        return error
