@@ -2,6 +2,8 @@
 
     python -m benchmarks.gpu
 
+Also measured are 64 lanes of the MLP against 64 runs in turn; that is all that `--quick` does where there is no GPU.
+
 Both data sets must lie below TAILORBIRD_DATA_DIR. Our layers are computed in bfloat16 and channels_last, the data lie
 on the GPU, and a compiled step is measured beside one that is not. Times to an accuracy are those of training alone,
 compiling included: after each epoch the test split is measured with the clock stopped, until that is reached.
@@ -9,6 +11,7 @@ compiling included: after each epoch the test split is measured with the clock s
 
 import sys
 import time
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,12 +22,14 @@ from tailorbird import settings
 from tailorbird.errors import told
 from tailorbird.settings import Settings
 from training import config, datasets, splits
-from training.config import RunConfig
+from training.config import Objective, RunConfig
+from training.lanes import Lanes
 from training.loop import Run
 from training.splits import Splits
 
 EAGER, COMPILED = "tailorbird", "tailorbird, compiled"
 ENOUGH = 0.94
+LANES = 64
 TIMED = ("cifar10", "fashion_mnist")
 RECIPE: dict[str, Any] = {
     "model": {"family": "resnet", "depth": 9, "width": 64},
@@ -40,13 +45,16 @@ RECIPE: dict[str, Any] = {
 
 def main() -> None:
     given = report.arguments(__doc__)
+    here = settings.load()
     if not torch.cuda.is_available():
-        sys.exit("there is no GPU here: nothing was measured")
+        if not given.quick:
+            sys.exit("there is no GPU here: nothing was measured")
+        figures, ratios = _lanes(here, "cpu", count=4, images=640)
+        report.tell("gpu", 1, figures, ratios, given.json)
+        return
     torch.set_float32_matmul_precision("high")
     runs, images = (1, 640) if given.quick else (5, 60_000)
-    figures: dict[str, Any] = {}
-    ratios: dict[str, Any] = {}
-    here = settings.load()
+    figures, ratios = _lanes(here, "cuda", LANES, images)
     recipe = RECIPE | {"epochs": 1} if given.quick else RECIPE
     timed = {made.data.name: (made, _dealt(made, here)) for made in (_config(name, recipe) for name in TIMED)}
     for name, changes in MODELS.items():
@@ -73,6 +81,27 @@ def main() -> None:
     report.tell("gpu", runs, figures, ratios, given.json)
 
 
+def _lanes(here: Settings, device: str, count: int, images: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """An epoch of so many MLPs as lanes of one group, and of as many runs in turn, after one that warms up."""
+    name, changes = next(iter(MODELS.items()))
+    shared = {"device": device, "batch_size": BATCH, "epochs": 2, **changes}
+    configs = [_config("fashion_mnist", shared | {"optimizer": {"lr": LR * (1 + n / count)}}) for n in range(count)]
+    dealt = _dealt(configs[0], here)
+    dealt = replace(dealt, train=dealt.train.only(slice(images)))
+    lanes, runs = Lanes(configs, dealt, Objective()), [Run(made, dealt) for made in configs]
+    rates: dict[str, float] = {}
+    for _ in range(2):
+        start = _clock()
+        lanes.step()
+        middle = _clock()
+        for run in runs:
+            run.step()
+        rates = {"lanes": count * images / (middle - start), "runs": count * images / (_clock() - middle)}
+    figures = {f"{name}: {count} {kind}": report.figure([rate], "images/s") for kind, rate in rates.items()}
+    against = f"the rate of {count} runs in turn"
+    return figures, {"lanes": report.ratio([rates["lanes"]], [rates["runs"]], against)}
+
+
 def _config(data: str, changes: dict[str, Any]) -> RunConfig:
     shared = {"data": {"name": data, "validation": 0, "holdout": 0}, "device": "cuda", "precision": "bf16"}
     return config.parse(RunConfig, shared | changes)
@@ -83,7 +112,8 @@ def _dealt(made: RunConfig, here: Settings) -> Splits:
 
 
 def _clock() -> float:
-    torch.cuda.synchronize()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     return time.perf_counter()
 
 

@@ -109,7 +109,7 @@ class Run:
         self.data = data or Data(splits, resident.device(config, splits))
         chooses = not objective.metric.startswith("val_") or len(splits.validation) > 0
         self.progress = Progress(objective, chooses)
-        network = fresh(config, splits) if snapshot is None else blank(config, splits)
+        network = fresh(config, splits, self.data) if snapshot is None else blank(config, splits)
         self.state = State(network.to(self._device), config, compared)
         self._loss = objectives.loss(config.loss, splits.kind)
         self._measured_loss = objectives.loss(LossConfig(name=config.loss.name), splits.kind)
@@ -273,8 +273,7 @@ class Run:
             raise machine.of_memory(error, self.batch) from None
 
     def _backward(self, chosen: Tensor, targets: Tensor, share: float, tally: Tally) -> None:
-        self._augment = AugmentConfig() if features.frozen(config) else config.augment
-        inputs = augment(self.data.train.inputs_at(chosen), self.config.augment)
+        inputs = augment(self.data.train.inputs_at(chosen), self._augment)
         # the rest of an epoch is of another size, and would be compiled again
         network = self._compiled if len(chosen) == self.batch else self.network
         half = torch.autocast(self._device.type, torch.bfloat16, enabled=self.config.precision == "bf16")

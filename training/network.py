@@ -8,14 +8,19 @@ from training import backbones, checkpoint, features, machine, models, normaliza
 from training.config import PretrainedConfig, RunConfig
 from training.models import Denormalize, Normalize
 from training.models.pretrained import Backbone
+from training.resident import Data
 from training.splits import Splits
 
 
-def fresh(config: RunConfig, splits: Splits) -> nn.Sequential:
-    """The network of a config with first weights by its seed, normalising by figures of the training examples."""
+def fresh(config: RunConfig, splits: Splits, data: Data | None = None) -> nn.Sequential:
+    """The network of a config with first weights by its seed, normalising by figures of the training examples.
+
+    `data` are the splits where they are on the device already, of which these figures are known.
+    """
     last = Denormalize(*normalization.of_targets(splits.train)) if splits.kind == "regression" else None
     if not isinstance(config.model, PretrainedConfig) or len(splits.train.shape) == 1:
-        return _built(config, splits, Normalize(*normalization.moments(config, splits.train)), last)
+        moments = data.moments(config) if data else normalization.moments(config, splits.train)
+        return _built(config, splits, Normalize(*moments), last)
     network = _built(config, splits, Normalize(*features.pixels(splits.train.shape)), last)
     backbones.load(_backbone(network).body, config.model, settings.load())
     return network

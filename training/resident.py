@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from training import machine
+from training import machine, normalization
 from training.arrays import as_tensor
 from training.config import RunConfig
 from training.splits import Split, Splits
@@ -40,3 +40,12 @@ class Data:
         self.device = device
         self.train = Resident(splits.train, device)
         self.validation = Resident(splits.validation, device, self.train)
+        self._split = splits.train
+        self._moments: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def moments(self, config: RunConfig) -> tuple[Tensor, Tensor]:
+        """What inputs are normalised by, for which all training examples are read once."""
+        if config.normalize not in self._moments:
+            self._moments[config.normalize] = normalization.moments(config, self._split)
+        mean, deviation = self._moments[config.normalize]
+        return mean.clone(), deviation.clone()

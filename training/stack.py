@@ -80,7 +80,9 @@ class Stack:
         orders = torch.stack([plan.order for plan in plans])
         if all(torch.equal(order, orders[0]) for order in orders[1:]):
             orders = orders[:1]
-        dropout = _Dropout([plan.seed for plan in plans], [_rates(run.config) for run in self._runs], self._half)
+        dropout = _Dropout(
+            [plan.seed for plan in plans], [_rates(run.config) for run in self._runs], self._half, orders.device
+        )
         losses, right = [], torch.zeros(len(plans), device=orders.device)
         for step, chosen in enumerate(orders.split(batch, dim=1)):
             inputs = self._normalize(data.inputs_at(data.places[chosen.flatten()])).flatten(1)
@@ -124,9 +126,11 @@ class Stack:
 class _Dropout:
     """Masks as each run would draw them alone; runs of one seed and the same rates share them."""
 
-    def __init__(self, seeds: Sequence[int], rates: Sequence[tuple[float, ...]], half: bool) -> None:
+    def __init__(
+        self, seeds: Sequence[int], rates: Sequence[tuple[float, ...]], half: bool, device: torch.device
+    ) -> None:
         self._keys = list(zip(seeds, rates, strict=True))
-        self._generators = {key: torch.Generator().manual_seed(key[0]) for key in self._keys}
+        self._generators = {key: torch.Generator(device).manual_seed(key[0]) for key in self._keys}
         self._kind = torch.bfloat16 if half else torch.float32
         self._masks: dict[int, Tensor] = {}
 
@@ -142,7 +146,7 @@ class _Dropout:
         return gradients.mul_(self._masks[layer]) if layer in self._masks else gradients
 
     def _mask(self, key: tuple[int, tuple[float, ...]], layer: int, values: Tensor) -> Tensor:
-        mask = torch.ones(values.shape[1:], dtype=self._kind)
+        mask = torch.ones(values.shape[1:], dtype=self._kind, device=values.device)
         if not (rate := key[1][layer]):
             return mask
         return mask.bernoulli_(1 - rate, generator=self._generators[key]).div_(1 - rate)
