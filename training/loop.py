@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -33,6 +33,7 @@ from training.augmentation import augment
 from training.config import AugmentConfig, LossConfig, Objective, RunConfig
 from training.measurement import blamed, measure
 from training.network import blank, fresh
+from training.plan import Plan
 from training.progress import Epoch, Progress
 from training.resident import Data, Resident
 from training.splits import Split, Splits
@@ -63,17 +64,6 @@ class Snapshot:
         tensors = {**self.tensors, **{f"best/{name}": weight for name, weight in self.best.items()}}
         history = json.dumps([epoch.record() for epoch in self.run.epochs[: self.measured]])
         return checkpoint.pack(tensors, {"run": self.run.identity(), "epochs": history})
-
-
-@dataclass(frozen=True)
-class Plan:
-    """One epoch of a run: how many were before it, the seed of its dropout and augmentation, the order of its examples,
-    and the rate of each step."""
-
-    number: int
-    seed: int
-    order: Tensor
-    rates: Sequence[float]
 
 
 class Run:
@@ -173,13 +163,13 @@ class Run:
                 figures = self._train_epoch(self.plan(before + number))
             return self.conclude(started, lr, *figures)
 
-    def plan(self, number: int) -> "Plan":
+    def plan(self, number: int) -> Plan:
         """Of the epoch after so many, what the run's random numbers and schedule ask for."""
         seed = int(torch.randint(2**62, (), generator=self.state.random))
         order = torch.randperm(self.examples, generator=self.state.random).to(self._device)
         return Plan(number, seed, order, [self._lr(number * self._steps + step) for step in range(self._steps)])
 
-    def update(self, plan: "Plan", step: int) -> None:
+    def update(self, plan: Plan, step: int) -> None:
         """One step of the optimiser, by the gradients that the weights have."""
         for parameters in self.state.optimizer.param_groups:
             parameters["lr"] = plan.rates[step] * optimization.scale(parameters, plan.number)
@@ -196,7 +186,7 @@ class Run:
         self.progress.enter(epoch, self.state.kept)
         return epoch
 
-    def spoiled(self, plan: "Plan", step: int) -> Diverged:
+    def spoiled(self, plan: Plan, step: int) -> Diverged:
         """What is raised where the loss of a step, counted from 0, is no number."""
         place = f"step {step + 1} of epoch {plan.number + 1}"
         return self._diverged(f"the loss is NaN or infinite in {place}", plan.rates[step])
@@ -250,7 +240,7 @@ class Run:
         network, split = self.state.running.network, self.data.validation
         return measure(network, split, self.splits.kind, self._measured_loss, self.config.model)
 
-    def _train_epoch(self, plan: "Plan") -> tuple[float, float]:
+    def _train_epoch(self, plan: Plan) -> tuple[float, float]:
         """Mean loss and accuracy over the epoch."""
         places, targets = self.data.train.places[plan.order], self.data.train.targets[plan.order]
         tally = Tally(self._steps, self._device)
@@ -262,7 +252,7 @@ class Run:
                     raise self.spoiled(plan, first)
         return tally.mean(self._group, self.examples)
 
-    def _train_group(self, places: Tensor, targets: Tensor, plan: "Plan", step: int, tally: Tally) -> None:
+    def _train_group(self, places: Tensor, targets: Tensor, plan: Plan, step: int, tally: Tally) -> None:
         """One step, by the gradients of all batches of its group."""
         self.state.optimizer.zero_grad()
         try:

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from training import machine
 from training.config import AugmentConfig, LinearConfig, MlpConfig, RunConfig
-from training.loop import Plan, Run
+from training.loop import Run
 from training.models.layers import each
+from training.plan import Plan
 from training.progress import Epoch
 
 FREE = ("seed", "optimizer", "schedule", "epochs", "ema", "early_stopping")

@@ -1,0 +1,17 @@
+"""The plan of an epoch: all that chance and schedule decide of it beforehand."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One epoch of a run: how many were before it, the seed of its dropout and augmentation, the order of its examples,
+    and the rate of each step."""
+
+    number: int
+    seed: int
+    order: Tensor
+    rates: Sequence[float]
