@@ -1,10 +1,13 @@
 """`tailorbird data NAME|PATH`: get a data set and describe it."""
 
+import io
 import re
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
+import numpy as np
 import typer
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
@@ -35,6 +38,9 @@ def data(
             help="Write a contact sheet, of a table a scatter matrix (PNG), of feedback:NAME a data set, here."
         ),
     ] = None,
+    image: Annotated[
+        int | None, typer.Option(metavar="N", help="Write this image of the test split, from 0, as --out.")
+    ] = None,
     label: Annotated[
         list[str] | None, typer.Option(help="Column of a table that is predicted; several for several labels.")
     ] = None,
@@ -62,6 +68,9 @@ def data(
     given = {key: value for key, value in options.items() if value is not None}
     wanted = config.parse(config.DataConfig, {**_source(name, here.data), **given}, f"{name}: ")
     dataset = datasets.load(wanted, here.data, here.cache, here.download_timeout)
+    if image is not None:
+        _write_image(dataset, image, out)
+        return
     if out:
         write_out(out, _picture(dataset))
     if as_json:
@@ -83,6 +92,22 @@ def _feedback(here: Settings, model: str, out: Path | None, *, forget: bool, as_
         print(f"{label}: {count}")
     if out is not None:
         print(f"data set: {out} (for training and validation; people chose which labels came back)")
+
+
+def _write_image(dataset: Dataset, number: int, out: Path | None) -> None:
+    """Write one image as PNG, and say what it is of; of a set without a test split it is one of all."""
+    if dataset.columns is not None:
+        raise InvalidInput("--image", f"applies only to images, and {dataset.name} is a table")
+    if out is None:
+        raise InvalidInput("--out", "is missing: the file that the image is written to")
+    inputs, targets = dataset.test or (dataset.inputs, dataset.targets)
+    if not 0 <= number < len(inputs):
+        raise InvalidInput("--image", f"there is no image {number}; accepted: 0 to {len(inputs) - 1}")
+    buffer = io.BytesIO()
+    Image.fromarray(np.asarray(inputs[number])).save(buffer, "PNG")
+    write_out(out, buffer.getvalue())
+    label = f"{dataset.classes[int(targets[number])]}: " if dataset.kind in ("multiclass", "binary") else ""
+    print(f"{label}{out}")
 
 
 def _source(name: str, folder: Path) -> dict[str, Any]:

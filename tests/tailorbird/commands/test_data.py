@@ -144,3 +144,25 @@ def test_names_of_classes_are_no_markup(tailorbird, tmp_path):
     told = tailorbird("data", tmp_path / "pets.csv", "--label", "kind")
     assert told.returncode == 0, told.stderr
     assert "[/b]" in told.stdout and "[bold] cat" in told.stdout
+
+
+def test_one_image_is_written_with_what_it_is_of(tailorbird, tmp_path):
+    told = tailorbird("data", "digits", "--image", "3", "--out", tmp_path / "three.png")
+    assert told.returncode == 0, told.stderr
+    with Image.open(tmp_path / "three.png") as image:
+        assert (image.size, image.mode) == ((8, 8), "L")
+    assert told.stdout == f"3: {tmp_path / 'three.png'}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["digits", "--image", "1797", "--out", "x.png"], "--image: there is no image 1797; accepted: 0 to 1796"),
+        (["digits", "--image", "0"], "--out: is missing: the file that the image is written to"),
+        (["iris", "--image", "0", "--out", "x.png"], "--image: applies only to images, and iris is a table"),
+    ],
+)
+def test_an_image_that_there_is_not_is_refused(tailorbird, words, reason):
+    refused = tailorbird("data", *words)
+    assert refused.returncode == 2
+    assert reason in refused.stderr
