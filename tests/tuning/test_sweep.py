@@ -21,6 +21,7 @@ from registry import aliases, ledger, verification, versions
 from registry.core import Registry
 from tailorbird.settings import Settings
 from tests import stores
+from tests.waiting import BOUND_SECONDS
 from tuning.outcome import rank
 from tuning.report.results import kept
 
@@ -46,8 +47,8 @@ def scratch():
     shutil.rmtree(folder)
 
 
-def ended(process, timeout=120):
-    out, err = process.communicate(timeout=timeout)
+def ended(process):
+    out, err = process.communicate()
     return process.returncode, out, err
 
 
@@ -91,7 +92,7 @@ def test_a_sweep_on_postgresql_and_s3_keeps_nothing_on_its_own_machine(
     assert not settings.home.exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_sweep_registers_nothing_and_leaves_nothing_running(start, spec_file, settings, number, scratch):
     spec = spec_file(trials=200, scheduler="none")
     process = start(SCRIPT, spec, TMPDIR=str(scratch))
@@ -101,7 +102,7 @@ def test_an_interrupted_sweep_registers_nothing_and_leaves_nothing_running(start
     assert status == 130
     assert "was interrupted and registered nothing; `tailorbird sweep --resume tiny-" in err
     assert "Traceback" not in err
-    _, alive = psutil.wait_procs(family, timeout=15)
+    _, alive = psutil.wait_procs(family, timeout=BOUND_SECONDS)
     assert alive == []
     assert list(scratch.iterdir()) == []
     with Registry(settings) as registry:
@@ -203,15 +204,15 @@ def test_ray_job_submit_ends_succeeded_with_a_version_more(spec_file, settings, 
         submitted = subprocess.run(
             [binaries / "ray", "job", "submit", "--address", f"http://127.0.0.1:{dashboard}", "--working-dir", work,
              "--runtime-env-json", json.dumps(runtime), "--", "python", "tuning/sweep.py", "spec.yaml"],
-            env=environment, capture_output=True, text=True, timeout=200,
+            env=environment, capture_output=True, text=True,
         )  # fmt: skip
         assert submitted.returncode == 0, submitted.stdout + submitted.stderr
         assert "succeeded" in submitted.stdout.lower() + submitted.stderr.lower()
     finally:
         family = psutil.Process(head.pid).children(recursive=True) if head.poll() is None else []
         head.terminate()
-        head.wait(30)
-        _, alive = psutil.wait_procs(family, timeout=20)
+        head.wait()
+        _, alive = psutil.wait_procs(family, timeout=BOUND_SECONDS)
         for process in alive:
             process.kill()
     with Registry(settings) as registry:
