@@ -100,7 +100,7 @@ async function look(blob) {
   if (turn === turns) await predict(input);
 }
 
-// Drawing: always white on black, which is how the data sets of drawings are
+// Drawing: light on dark or dark on light, as the data set is that the model was trained on
 
 const board = find("drawing");
 const pen = { x: 0, y: 0, down: false };
@@ -113,14 +113,20 @@ function setUpBoard() {
   ink = board.getContext("2d", { willReadFrequently: true });
   ink.lineWidth = PEN;
   ink.lineCap = ink.lineJoin = "round";
-  ink.strokeStyle = "white";
+  ink.strokeStyle = light() ? "black" : "white";
   clear();
+}
+
+const light = () => signature.ground > 127;
+
+function fill(context) {
+  context.fillStyle = light() ? "white" : "black";
+  context.fillRect(0, 0, board.width, board.height);
 }
 
 function clear() {
   turns++;
-  ink.fillStyle = "black";
-  ink.fillRect(0, 0, board.width, board.height);
+  fill(ink);
   find("result").hidden = true;
   press(false);
   jump(board.width / 2, board.height / 2);
@@ -162,7 +168,7 @@ async function ask() {
   const width = scale * box.width, height = scale * box.height;
   const picture = element("canvas", "", { width: board.width, height: board.height });
   const onto = picture.getContext("2d");
-  onto.fillRect(0, 0, picture.width, picture.height);
+  fill(onto);
   onto.imageSmoothingQuality = "high";
   onto.drawImage(board, box.x, box.y, box.width, box.height,
     (picture.width - width) / 2, (picture.height - height) / 2, width, height);
@@ -174,7 +180,7 @@ function inked() {
   let left = board.width, right = -1, top = board.height, bottom = -1;
   for (let y = 0; y < board.height; y++) {
     for (let x = 0; x < board.width; x++) {
-      if (data[4 * (y * board.width + x)] < 128) continue;
+      if (data[4 * (y * board.width + x)] > 127 === light()) continue;
       left = Math.min(left, x);
       right = Math.max(right, x);
       top = Math.min(top, y);

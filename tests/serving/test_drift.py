@@ -27,7 +27,7 @@ def test_what_it_shows_names_what_is_known_and_what_not(server, toy):
     assert any("only labels do" in words for words in told["words"])
     assert sum(row["now"] for row in told["classes"]) == pytest.approx(1)
     assert told["latency"][0]["seconds"] > 0
-    assert told["versions"][0]["what"] == "promote champion to 1"
+    assert "promote champion to 1" in [row["what"] for row in told["versions"]]
 
 
 def test_where_a_token_is_asked_for_the_shell_shows_nothing_and_the_content_needs_it(start, settings):

@@ -163,7 +163,7 @@ def test_other_methods(client, method, path, allowed):
     assert sorted(response.headers["allow"].split(", ")) == allowed.split(", ")
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/predict/", "/model/../..", "/%00", "/static_content/x"])
+@pytest.mark.parametrize("path", ["/nothing", "/predict/", "/model/../nothing", "/%00", "/static_content/x"])
 def test_other_paths(client, path):
     check_problem(client.get(path), 404)
 
