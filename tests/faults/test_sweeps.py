@@ -167,6 +167,7 @@ def test_a_driver_that_is_killed_is_followed_by_one_that_comes_to_the_same(drive
     assert table(registry, "tpe") == unbroken
 
 
+@pytest.mark.long
 def test_a_driver_that_is_paused_past_its_lease_finds_itself_replaced(drive, registry, whole):
     paused = drive("lanes", seconds=2)
     wait_for(lambda: reports(registry, "lanes") >= 2, paused)
