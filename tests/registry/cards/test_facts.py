@@ -101,12 +101,3 @@ def test_curves_that_are_none_are_named(small, curves):
     packages.register(small, curves_json=curves)
     with pytest.raises(Corrupt, match=r"curves\.json"):
         gather(small, "pets:1")
-
-
-@pytest.mark.parametrize(
-    ("right", "of", "low", "high"),
-    # as scipy's binomtest(right, of).proportion_ci(method="wilson") gives them
-    [(24, 27, 0.71942, 0.96148), (0, 10, 0.0, 0.27753), (10, 10, 0.72247, 1.0), (4382, 5000, 0.86699, 0.88523)],
-)
-def test_the_interval_is_wilsons(right, of, low, high):
-    assert facts.interval(right, of) == pytest.approx((low, high), abs=1e-5)
