@@ -50,12 +50,13 @@ def promote(registry: Registry, asked: Promotion) -> Move:
 def rollback(registry: Registry, asked: Rollback) -> Move:
     """Point an alias at a version that it had before.
 
-    Raises Refused where there is none, or where it does not verify. There is no way back to what it was rolled back
-    from, which somebody found wanting: that is promoted again, and so judged again.
+    Raises Conflict where the alias is elsewhere than expected, and Refused where there is none, or where it does not
+    verify. There is no way back to what it was rolled back from, which somebody found wanting: that is promoted again,
+    and so judged again.
     """
     while True:
         with registry.reading() as connection:
-            holder = _current(connection, asked.model, asked.alias)
+            holder = _expected(connection, asked)
             before = _way_back(connection, asked)
             if not before:
                 history.check_model(connection, asked.model)
@@ -71,12 +72,18 @@ def _compared(registry: Registry, asked: Promotion) -> tuple[Version, Version | 
     """The candidate, and the version that holds the alias, if another one does."""
     with registry.reading() as connection:
         candidate = versions.find(connection, Reference(asked.model, number=asked.number))
-        holder = _current(connection, asked.model, asked.alias)
-        if asked.expect is not None and asked.expect != (holder or UNSET):
-            raise Conflict(asked.model, asked.alias, asked.expect, holder)
+        holder = _expected(connection, asked)
         if holder == asked.number:
             raise Refused(f"{candidate} as {asked.alias}", [f"{candidate} is {asked.model}@{asked.alias} already"])
         return candidate, None if holder is None else versions.find(connection, Reference(asked.model, number=holder))
+
+
+def _expected(connection: sa.Connection, asked: Request) -> int | None:
+    """The version that holds the alias, which is the one that is expected there."""
+    holder = _current(connection, asked.model, asked.alias)
+    if asked.expect is not None and asked.expect != (holder or UNSET):
+        raise Conflict(asked.model, asked.alias, asked.expect, holder)
+    return holder
 
 
 @dataclass(frozen=True)

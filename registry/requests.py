@@ -12,7 +12,9 @@ UNSET = 0
 
 @dataclass(frozen=True)
 class Request:
-    """A move of `alias`; `automatic` says that no person asks, so that a hold stops it.
+    """A move of `alias`, if it is at the version `expect` (UNSET: at none; None: wherever it is).
+
+    `automatic` says that no person asks, so that a hold stops it.
 
     Raises InvalidInput for a name that is none, and for reasons and people that the records do not keep.
     """
@@ -25,6 +27,7 @@ class Request:
     who: str
     alias: str = CHAMPION
     automatic: bool = False
+    expect: int | None = None
 
     def __post_init__(self) -> None:
         names.check("model", self.model)
@@ -35,16 +38,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Promotion(Request):
-    """To version `number`, if the alias is at the version `expect` (UNSET: at none; None: wherever it is).
-
-    `force` moves it against the verdict of the gates, though never to a version that does not verify.
+    """To version `number`; `force` moves it against the verdict of the gates, though never to a version that does not
+    verify.
     """
 
     kind = "promote"
 
     number: int
     _: KW_ONLY
-    expect: int | None = None
     force: bool = False
 
 

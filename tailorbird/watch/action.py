@@ -14,7 +14,7 @@ from registry.requests import Rollback
 from registry.version import Version
 from tailorbird.drift.judgement import LEAST_LABELS, Judgement, Observed, accuracy
 from tailorbird.drift.policy import Policy
-from tailorbird.errors import Refused
+from tailorbird.errors import Conflict, Refused
 from tailorbird.watch import known
 
 WHO = "tailorbird watch"
@@ -30,6 +30,7 @@ class Action:
 
 
 NOTHING = Action("none")
+MOVED = "the alias has moved since it was looked at"
 
 
 def take(registry: Registry, version: Version, judgement: Judgement, policy: Policy, now: datetime) -> Action:
@@ -62,9 +63,11 @@ def _roll_back(registry: Registry, version: Version, judgement: Judgement, polic
     if worse := _not_better(registry, target, judgement):
         return Action("alert", (worse,))
     why = "; ".join(judgement.reasons)[:900]
-    asked = Rollback(version.model, to=target.number, why=why, who=WHO, automatic=True)
+    asked = Rollback(version.model, to=target.number, why=why, who=WHO, automatic=True, expect=version.number)
     try:
         aliases.rollback(registry, asked)
+    except Conflict:
+        return Action("alert", (MOVED,))
     except Refused as error:
         return Action("alert", tuple(error.reasons))
     return Action("rolled back", (f"{version.model}@champion is {target} again",))
@@ -73,7 +76,7 @@ def _roll_back(registry: Registry, version: Version, judgement: Judgement, polic
 def _obstacles(registry: Registry, version: Version, policy: Policy, now: datetime) -> Iterator[str]:
     last = _last_move(registry, version)
     if last is None or last.to_number != version.number:
-        yield "the alias has moved since it was looked at"
+        yield MOVED
     elif last.kind == "rollback":
         yield f"{version} was rolled back to already; only people go further"
     elif (until := _moment(last.moved) + timedelta(minutes=policy.cool_down)) > now:

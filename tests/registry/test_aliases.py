@@ -380,6 +380,16 @@ def test_a_rollback_goes_back_step_by_step_until_there_is_none(registry, registe
     assert aliases.current(registry, "fashion") == 1 and len(history.moves(registry, "fashion")) == 5
 
 
+def test_a_rollback_from_elsewhere_than_expected_is_a_conflict(registry, register):
+    for number in (1, 2, 3):
+        register(registry)
+        promote(registry, number)
+    with pytest.raises(Conflict, match="fashion@champion is version 3, not version 2 as expected"):
+        rollback(registry, to=1, expect=2)
+    assert aliases.current(registry, "fashion") == 3
+    assert rollback(registry, to=1, expect=3).to_number == 1
+
+
 def test_a_rollback_has_a_verdict_of_integrity_alone(registry, register):
     register(registry, accuracy=0.8)
     register(registry, accuracy=0.9)

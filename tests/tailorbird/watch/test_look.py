@@ -6,6 +6,7 @@ from registry import aliases, history, holds, judgements
 from registry.requests import Promotion
 from tailorbird.drift.policy import Policy
 from tailorbird.errors import NotFound, Unavailable
+from tailorbird.watch import action
 from tailorbird.watch.look import Watch
 from tests import packages
 from tests.tailorbird.watch.conftest import BINS, GOOD
@@ -56,6 +57,21 @@ def test_within_the_cool_down_it_alerts(registry, watch, traffic):
     assert (look.status, look.action.kind) == (10, "alert")
     assert "rests until" in look.action.reasons[0]
     assert aliases.current(registry, "pets") == 2
+
+
+def test_what_a_person_promotes_meanwhile_stays(registry, watch, traffic, later, monkeypatch):
+    packages.register(registry, confusion=GOOD, bins=BINS)
+    traffic.label(2, 60, 60)
+    judged = action._not_better
+
+    def promoted_meanwhile(*seen):
+        aliases.promote(registry, Promotion("pets", 3, why="a person knows", who="ada", force=True))
+        return judged(*seen)
+
+    monkeypatch.setattr(action, "_not_better", promoted_meanwhile)
+    look = watch().look(later)
+    assert (look.action.kind, look.action.reasons) == ("alert", ("the alias has moved since it was looked at",))
+    assert aliases.current(registry, "pets") == 3
 
 
 def test_a_hold_stops_it_and_is_told(registry, watch, traffic, later):
