@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import urllib.request
 from types import SimpleNamespace
 
 import pytest
@@ -26,6 +27,7 @@ def tailorbird(tmp_path, monkeypatch, capsys):
         if name.startswith(PREFIX):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(urllib.request, "_opener", None)  # which keeps the proxies of the environment it was made in
 
     def run(*words, **environment):
         for name, value in {PREFIX + "HOME": str(tmp_path / "home"), "COLUMNS": "160", **environment}.items():

@@ -46,14 +46,17 @@ def test_a_text_means_nothing_to_html_wherever_it_stands(text):
     assert page.tags == Page(as_html(Document("", empty, [Section("", empty)]))).tags
     assert not text.strip() or page.text.count(clean(text)) >= 19
     assert {name for name, _ in page.attributes} <= {
-        "lang", "charset", "name", "content", "http-equiv", "class", "scope", "src", "alt",
+        "lang", "charset", "name", "content", "http-equiv", "rel", "href", "class", "scope", "src", "alt",
     }  # fmt: skip
+    assert [value for name, value in page.attributes if name == "href"] == ["data:,"]  # no icon
 
 
 def test_a_page_needs_nothing_else_and_runs_nothing():
     page = as_html(Document("t", [], [Section("s", [Picture("f.png", "c", b"\x89PNG")])]))
     assert 'src="data:image/png;base64,iVBORw=="' in page
-    assert not re.search(r"<script|<link|<iframe|@import|url\(|https?:|\son\w+=", page)
+    assert not re.search(
+        r"<script|<link(?! rel=\"icon\" href=\"data:,\">)|<iframe|@import|url\(|https?:|\son\w+=", page
+    )
     assert "prefers-color-scheme: dark" in page and "@media print" in page
 
 
