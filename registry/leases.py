@@ -83,8 +83,16 @@ def check_new(connection: sa.Connection, sweep: str) -> None:
 
 def release(connection: sa.Connection, sweep: str) -> None:
     """Interrupt what runs, since no worker has it any more."""
-    connection.execute(schema.trials.update().filter_by(sweep=sweep, status=RUNNING).values(status="interrupted"))
+    interrupt(connection, sweep)
     connection.execute(schema.groups.update().filter_by(sweep=sweep).values(worker=None))
+
+
+def interrupt(connection: sa.Connection, sweep: str, group: int | None = None) -> None:
+    """Mark what was running of a sweep, or of one group of its trials, as interrupted."""
+    running = schema.trials.update().filter_by(sweep=sweep, status=RUNNING)
+    if group is not None:
+        running = running.filter_by(group=group)
+    connection.execute(running.values(status="interrupted"))
 
 
 def held(seconds: float) -> dict[str, str]:

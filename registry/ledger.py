@@ -169,12 +169,11 @@ def assign(registry: Registry, lease: Lease, group: int, trials: Sequence[int], 
 
 def release(registry: Registry, lease: Lease, group: int, attempt: int) -> None:
     """Take a group away from the worker that had it: what it was training is interrupted."""
-    trials, groups = schema.trials, schema.groups
+    groups = schema.groups
     with leases.writing(registry, lease) as connection:
         taken = groups.update().filter_by(sweep=lease.sweep, number=group, attempt=attempt)
         if connection.execute(taken.values(worker=None, attempt=attempt + 1)).rowcount:
-            running = trials.update().filter_by(sweep=lease.sweep, group=group, status="running")
-            connection.execute(running.values(status="interrupted"))
+            leases.interrupt(connection, lease.sweep, group)
 
 
 def enter(
