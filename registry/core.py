@@ -2,16 +2,13 @@
 
 from contextlib import AbstractContextManager
 from threading import Lock
-from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from registry.databases.database import Database
 from registry.databases.opening import open_database
 from registry.storage.opening import open_store
-
-if TYPE_CHECKING:
-    from tailorbird.settings import Settings
+from tailorbird.settings import Settings
 
 BLOBS = "blobs"
 """Lock of whoever deletes blobs; `blobs?` is held by those who write rows that name some.
@@ -23,7 +20,7 @@ The others are `model:NAME`, `sweep:ID`, `feedback` and `schema`.
 class Registry:
     """What `versions`, `aliases`, `ledger` and `feedback` work on; nothing is asked or made before it is used."""
 
-    def __init__(self, settings: "Settings") -> None:
+    def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.blobs = open_store(settings.storage)
         self._database: Database | None = None

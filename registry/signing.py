@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tailorbird.errors import InvalidInput
+from tailorbird.settings import PREFIX
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -80,6 +81,4 @@ def _refused(setting: str, path: Path, problem: str) -> InvalidInput:
 
 
 def _problem(setting: str, problem: str) -> InvalidInput:
-    from tailorbird.settings import PREFIX
-
     return InvalidInput(PREFIX + setting, problem)

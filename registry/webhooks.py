@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
@@ -22,9 +22,7 @@ from registry.core import Registry
 from registry.databases.database import encode
 from tailorbird import __version__
 from tailorbird.errors import Unavailable
-
-if TYPE_CHECKING:
-    from tailorbird.settings import Settings
+from tailorbird.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +50,7 @@ class Delivery:
         return asdict(self)
 
 
-def enqueue(connection: sa.Connection, settings: "Settings", move_record: Mapping[str, Any]) -> None:
+def enqueue(connection: sa.Connection, settings: Settings, move_record: Mapping[str, Any]) -> None:
     """Put a move, which has its `id`, into the outbox once for each webhook; in the transaction that wrote it."""
     now = schema.now()
     body = encode({"event": "alias.moved", "move": dict(move_record)})
@@ -149,7 +147,7 @@ def _outcome(attempts: int, problem: str | None) -> dict[str, str | None]:
     return {"delivered": None, "next_attempt": None, "problem": f"given up after {attempts} attempts: {problem}"}
 
 
-def _send(settings: "Settings", identifier: str, url: str, body: str) -> str | None:
+def _send(settings: Settings, identifier: str, url: str, body: str) -> str | None:
     """What went wrong, or None."""
     from registry import post  # with http.client and ssl, which take longer to import than an alias to move
 

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 
+from tailorbird import settings, terminal
 from tailorbird.commands.options import AsJson, print_json
 from tailorbird.errors import Interrupted, InvalidInput, Unavailable
+from tailorbird.files import write_flushed
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from training.candidate import Candidate, Results
     from training.config import RunConfig
     from training.loop import Run
@@ -40,7 +41,6 @@ def train(
 
     Example: tailorbird train run.yaml --set model.width=256 --set epochs=10
     """
-    from tailorbird import settings, terminal
     from training import candidate, datasets, precision, splits
     from training import config as configs
 
@@ -76,9 +76,8 @@ def _make(folder: Path) -> None:
         raise Unavailable(f"{folder} cannot be made: {error.strerror}; --out names another folder") from None
 
 
-def _trained(config: "RunConfig", dealt: "Splits", console: "Console", folder: Path, resume: bool) -> "Run":
+def _trained(config: "RunConfig", dealt: "Splits", console: Console, folder: Path, resume: bool) -> "Run":
     """Train to the end; after epochs, as often as is cheap, what the run would go on from is written down."""
-    from tailorbird.files import write_flushed
     from training.loop import Diverged, Run
 
     state = folder / INTERRUPTED
@@ -121,8 +120,6 @@ def _keep(folder: Path, run: "Run") -> bytes:
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
-    from tailorbird.files import write_flushed
-
     for name, data in files.items():
         write_flushed(folder / name, data)
 
@@ -134,7 +131,7 @@ def _read(state: Path) -> bytes:
         raise InvalidInput("--resume", f"there is no interrupted run in {state.parent}; leave it out") from None
 
 
-def with_bar(run: "Run", console: "Console", epochs: int, on_epoch: Callable[[], None] = lambda: None) -> None:
+def with_bar(run: "Run", console: Console, epochs: int, on_epoch: Callable[[], None] = lambda: None) -> None:
     """Train so many epochs of a run, with a progress bar where somebody looks on."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -160,7 +157,7 @@ def _record(run: "Run", made: "Candidate | Results", folder: Path, obstacle: str
     }
 
 
-def _show(run: "Run", made: "Candidate | Results", folder: Path, obstacle: str | None, console: Any) -> None:
+def _show(run: "Run", made: "Candidate | Results", folder: Path, obstacle: str | None, console: Console) -> None:
     console.print(f"kept epoch {run.best.epoch} of {run.trained}")
     for split, figures in made.figures.items():
         told = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in figures.items())
