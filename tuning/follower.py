@@ -69,7 +69,8 @@ class Follower:
         for one in self.trials.values():
             brackets.setdefault((one.wave, one.epochs), []).append(one)
         known = sum(_expected(scheduler, epochs, trials) for (_, epochs), trials in brackets.items())
-        return max(self.trained, known * self._spec.total // max(1, min(len(self.trials), self._spec.total)))
+        total = self._spec.total
+        return max(self.trained, known * total // max(1, min(len(self.trials), total)))
 
     def best(self) -> Seen | None:
         """The trial with the best score so far."""

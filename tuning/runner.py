@@ -17,6 +17,7 @@ from registry.ledger import Sweep
 from tailorbird.errors import Interrupted, InvalidInput, LeaseHeld, LeaseLost, TailorbirdError, Unavailable
 from tailorbird.settings import Settings
 from training import candidate, datasets, features, precision, requirements, splits
+from training.config import RunConfig
 from training.datasets.dataset import Dataset
 from training.splits import Splits
 from tuning import cluster, finalists, outcome, placing, promotion, search, writer
@@ -81,7 +82,8 @@ class Driver:
                 return Outcome(sweep, _ranked(registry, spec, sweep), promotion.earlier(registry, spec, known))
             if known and known.standing == "running":
                 raise LeaseHeld(sweep, known.owner or "", known.expires or "")
-            loading = Loading(lambda: _prepared(spec, self.settings, known is None))
+            left = search.left(ledger.trials(registry, sweep)) if known else None
+            loading = Loading(lambda: _prepared(spec, self.settings, left))
             loading.wait(HEAD_START)
             # caught again: Ray sets a handler of its own for SIGTERM when it starts, which aborts the process
             with cluster.connected(self.address) as folder, self.stop.caught():
@@ -190,14 +192,15 @@ class Prepared:
     misfits: Misfits
 
 
-def _prepared(spec: SweepSpec, settings: Settings, fresh: bool) -> Prepared:
+def _prepared(spec: SweepSpec, settings: Settings, left: list[RunConfig] | None) -> Prepared:
+    """Load and deal; `left` are the configs that a sweep of the ledger has still to train, None of a new one."""
     dataset = datasets.load(spec.data, settings.data, settings.cache, settings.download_timeout)
     dealt = splits.split(dataset, spec.data)
-    if fresh:
+    if left is None:
         _check_runs(spec, dealt)
     if spec.promote:
         candidate.check(dealt)
-    features.keep(spec.configs, dealt)
+    features.keep(spec.configs if left is None else left, dealt)
     return Prepared(dataset, dealt, Misfits.of(spec.constraints, dealt))
 
 

@@ -3,10 +3,14 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from registry.ledger import Suggestion, Trial
+from training import config
 from training.config import RunConfig
 from tuning import groups, space, study
 from tuning.field import Field
 from tuning.spec import SweepSpec
+
+UNENDED = ("pending", "running", "interrupted", "paused")
+"""What a trial that may still be trained is."""
 
 Misfit = Callable[[RunConfig], str | None]
 """Says why a config does not fit the constraints of its sweep, if it does not."""
@@ -21,6 +25,13 @@ def suggest(spec: SweepSpec, trials: Sequence[Trial], misfit: Misfit) -> list[Su
     if spec.confirm and len(searched) == len(trials):
         return _confirming(spec, trials, misfit)
     return []
+
+
+def left(trials: Iterable[Trial]) -> list[RunConfig]:
+    """The configs of the trials that may still be trained; raises InvalidInput where one is of another release."""
+    return [
+        config.parse(RunConfig, one.config, prefix=f"trial {one.number}: ") for one in trials if one.status in UNENDED
+    ]
 
 
 def _further(spec: SweepSpec, trials: Sequence[Trial]) -> list[RunConfig]:

@@ -75,7 +75,7 @@ class SweepSpec(Config):
     @property
     def total(self) -> int:
         """How many trials there are in the end, but for those that confirm others."""
-        return (self.trials or 0) * self.seeds if self.search == "tpe" else len(self.configs)
+        return self.seeds * (self.trials or len(self.runs or [*space.grid(self.space or {})]))
 
     @property
     def wave(self) -> int:

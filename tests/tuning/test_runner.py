@@ -21,6 +21,6 @@ def test_what_the_registry_would_refuse_is_refused_before_ray_starts(given, sett
     loss = {"metric": "val_loss", "mode": "min"}
     checked = spec.parse({**given, **changes, "objective": loss, "scheduler": "none"})
     with pytest.raises(InvalidInput) as refused:
-        runner.run(checked, settings, Console(quiet=True), who)
+        runner.Driver(settings, Console(quiet=True), who).run(checked)
     assert str(refused.value).startswith(problem)
     assert not settings.home.exists()

@@ -1,6 +1,7 @@
 import pytest
 
 from registry.ledger import Report, Trial
+from tailorbird.errors import InvalidInput
 from tuning import search
 from tuning import spec as specs
 
@@ -102,3 +103,11 @@ def test_more_trials_go_on_where_the_search_was(given):
     more = search.suggest(specs.parse({**given, "trials": 6}), before, fits)
     assert [one.config for one in more] == [one.config for one in searched(specs.parse({**given, "trials": 6}))][4:]
     assert {one.wave for one in more} == {2}
+
+
+def test_what_is_left_of_a_sweep_is_checked_and_what_has_ended_is_not(spec):
+    config = spec.configs[0].model_dump(mode="json")
+    ended = [Trial(number, {"of": "old"}, status) for number, status in enumerate(("finished", "failed", "stopped"), 1)]
+    assert search.left([*ended, Trial(4, config), Trial(5, config, "paused")]) == [spec.configs[0]] * 2
+    with pytest.raises(InvalidInput, match="trial 4: momentum_of_old"):
+        search.left([*ended, Trial(4, {**config, "momentum_of_old": 0.9}, "interrupted")])

@@ -314,3 +314,27 @@ def test_a_spec_of_the_ledger_is_read_without_its_configs(given):
     assert specs.stored(given).name == "tiny"
     with pytest.raises(InvalidInput, match="renamed"):
         specs.parse(given)
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        {"trials": 5},
+        {"trials": 20, "search": "tpe"},
+        {
+            "search": "grid",
+            "space": {"epochs": {"choice": [3, 6]}, "model.depth": {"choice": [1, 2], "when": {"epochs": 6}}},
+        },
+        {"runs": [{"epochs": 3}, {"epochs": 6}]},
+    ],
+    ids=["random", "tpe", "grid", "runs"],
+)
+def test_trials_are_counted_though_their_configs_are_of_another_release(given, search):
+    kept = ("name", "data", "run", "promote") if "runs" in search else ("name", "data", "run", "space", "promote")
+    plain = {**{key: given[key] for key in kept}, **search, "seeds": 2}
+    spec = specs.parse(plain)
+    assert spec.total == (40 if spec.search == "tpe" else len(spec.configs))
+    older = specs.stored({**plain, "run": {**plain["run"], "momentum_of_old": 0.9}})
+    assert older.total == spec.total
+    with pytest.raises(InvalidInput, match="momentum_of_old"):
+        _ = older.configs
