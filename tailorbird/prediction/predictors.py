@@ -46,10 +46,11 @@ class Local:
         version = versions.resolve(registry, reference)
         if (key := registry.settings.public_key) is not None:
             verification.check_signature(key, version)
-        verification.check(version, packages.manifest(registry.blobs, version.manifest))
+        manifest = packages.manifest(registry.blobs, version.manifest)
+        verification.check(version, manifest)
         self.model, self.version = version.model, version.number
-        self.signature = verification.signature(registry, version)
-        self._session = _session(packages.file(registry.blobs, version.manifest, "model.onnx"))
+        self.signature = Signature.parse(packages.content(registry.blobs, manifest, Signature.file))
+        self._session = _session(packages.content(registry.blobs, manifest, "model.onnx"))
 
     def predict(self, inputs: Inputs) -> Probabilities:
         name = self._session.get_inputs()[0].name

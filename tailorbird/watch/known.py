@@ -1,6 +1,6 @@
 """What the package of a version tells of it: its baseline, and its estimator if it has one."""
 
-from registry import feedback, packages
+from registry import feedback, packages, verification
 from registry.core import Registry
 from registry.version import Version
 from tailorbird import bins
@@ -13,15 +13,17 @@ from tailorbird.package.signature import Signature
 
 
 def read(registry: Registry, version: Version) -> Known:
-    """What is known of a version; raises Corrupt where its package is damaged."""
+    """What is known of a version; raises Corrupt where its package is damaged, or not what was registered."""
+    manifest = packages.manifest(registry.blobs, version.manifest)
+    verification.check(version, manifest)
 
     def contents(name: str) -> bytes:
-        return packages.file(registry.blobs, version.manifest, name)
+        return packages.content(registry.blobs, manifest, name)
 
     classes = Signature.parse(contents(Signature.file)).classes
     baseline = Baseline.parse(contents(Baseline.file)).check(classes)
     fitted = None
-    if FILE in packages.manifest(registry.blobs, version.manifest).files:
+    if FILE in manifest.files:
         fitted = estimator.parse(contents(FILE), classes)
     return Known.of(classes, baseline, fitted)
 
