@@ -5,6 +5,7 @@ where PROMETHEUS_MULTIPROC_DIR is set, in a file per process that every process 
 stay, and its gauges too: so no gauge may add up, and each takes the value that was set last.
 """
 
+import math
 import os
 from collections.abc import Sequence
 from itertools import pairwise
@@ -18,7 +19,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 from registry.version import Version
 from tailorbird import bins
-from tailorbird.drift.judgement import Known
+from tailorbird.drift.judgement import ASSUMPTIONS, Known
 
 MEDIA_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 PREFIX = "tailorbird_"
@@ -157,8 +158,11 @@ class Metrics:
         return [(edge, counts[edge] - counts.get(before, 0)) for before, edge in pairwise([-1.0, *edges])]
 
     def retire(self, version: Version, alias: str) -> None:
-        """Say that a version is served no longer; its baseline stays, for the labels that are still to come."""
+        """Say that a version is served no longer, and estimate nothing of it; its baseline stays, for the labels that
+        are still to come."""
         self.model_info.labels(version.model, version.number, alias).set(0)
+        for assumes in ASSUMPTIONS:  # NaN, since a series that is taken away here stays in the files of other workers
+            self.estimated_accuracy.labels(version.model, version.number, assumes).set(math.nan)
 
     def render(self) -> bytes:
         """The text format, over all worker processes where there are several."""

@@ -49,8 +49,10 @@ class Monitor:
         served = self._endpoint.current
         if served is None:
             return
-        version = served.version
-        for assumes, value in _estimates(served).items():
+        version, estimates = served.version, _estimates(served)
+        if self._endpoint.current is not served:
+            return  # it was retired meanwhile
+        for assumes, value in estimates.items():
             if value is not None:
                 self._endpoint.metrics.estimated_accuracy.labels(version.model, version.number, assumes).set(value)
 

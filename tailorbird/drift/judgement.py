@@ -85,14 +85,15 @@ def judge(known: Known, observed: Observed, policy: Policy) -> Judgement:
     return Judgement(state, reasons, estimates, labelled, _record(known, observed, estimates, labelled))
 
 
+ASSUMPTIONS = ("fitted", "mix_moves", "mix_steady")
+
+
 def estimate(known: Known, observed: Observed) -> dict[str, float | None]:
     """The estimates by what they assume; None stands for one that there is not."""
     estimator, counts = known.estimator, observed.predictions
-    return {
-        "fitted": estimator.fitted(counts) if estimator else None,
-        "mix_moves": estimator.mix_moves(counts) if estimator else None,
-        "mix_steady": observed.mix_steady,
-    }
+    fitted = estimator.fitted(counts) if estimator else None
+    mix_moves = estimator.mix_moves(counts) if estimator else None
+    return dict(zip(ASSUMPTIONS, (fitted, mix_moves, observed.mix_steady), strict=True))
 
 
 def accuracy(known: Known, observed: Observed) -> Accuracy | None:

@@ -59,8 +59,9 @@ class Prometheus:
         selector = f'{{model="{model}",version="{version}"}}'
         window = f"[{max(1, round(60 * minutes))}s]"
         counted = self._query(f"sum by (predicted_class, confidence_bin) (increase({PREDICTIONS}{selector}{window}))")
-        steady = self._query(f'avg({ESTIMATE}{{model="{model}",version="{version}",assumes="mix_steady"}})')
-        return Counters(table(counted, classes), next((value for _, value in steady if math.isfinite(value)), None))
+        # >= 0 passes over replicas that serve the version no longer, whose estimate is NaN
+        steady = self._query(f'avg({ESTIMATE}{{model="{model}",version="{version}",assumes="mix_steady"}} >= 0)')
+        return Counters(table(counted, classes), _finite(value for _, value in steady))
 
     def _query(self, query: str) -> list[Series]:
         answer = _get(f"{self._url}/api/v1/query?{urllib.parse.urlencode({'query': query})}")
@@ -84,7 +85,7 @@ class Endpoint:
         series = [one for one in _parsed(self._url, self._token) if _of(one[1], model, version)]
         now = table([one[1:] for one in series if one[0] == PREDICTIONS], classes)
         steady = [value for name, labels, value in series if name == ESTIMATE and labels.get("assumes") == "mix_steady"]
-        return Counters(self._since(now, (model, version), 60 * minutes), steady[0] if steady else None)
+        return Counters(self._since(now, (model, version), 60 * minutes), _finite(steady))
 
     def _since(self, now: Floats, key: tuple[str, int], seconds: float) -> Floats:
         """What was counted since the window began; all there is where the server has started since."""
@@ -108,6 +109,11 @@ def table(series: Iterable[Series], classes: Sequence[str]) -> Floats:
         if row is not None and column is not None and math.isfinite(value):
             counts[row, column] += value
     return counts
+
+
+def _finite(values: Iterable[float]) -> float | None:
+    """The first that is a number: an estimate is NaN where nothing is estimated any more."""
+    return next((value for value in values if math.isfinite(value)), None)
 
 
 def _of(labels: Mapping[str, str], model: str, version: int) -> bool:

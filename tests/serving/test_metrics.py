@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -71,8 +72,10 @@ def test_the_weights_of_the_fitted_estimate_are_published_by_cell():
 def test_a_version_that_is_served_no_longer():
     metrics = Metrics()
     metrics.publish(VERSION, "champion", Known.of(MANY, SCORED, None))
+    metrics.estimated_accuracy.labels("demo", 7, "fitted").set(0.8)
     metrics.retire(VERSION, "champion")
     assert value(metrics, "model_info", alias="champion", model="demo", version=7) == 0
+    assert math.isnan(value(metrics, "estimated_accuracy_ratio", assumes="fitted", model="demo", version=7))
     assert value(metrics, "baseline_accuracy_ratio", model="demo", version=7) == 0.8
 
 

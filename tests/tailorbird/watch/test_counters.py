@@ -144,6 +144,12 @@ def test_an_endpoints_own_metrics_are_read_whole_at_first(replica):
     assert read.mix_steady == 0.8
 
 
+def test_an_estimate_of_a_version_that_is_served_no_longer_is_none(replica):
+    replica.predict(5)
+    replica.estimate(float("nan"))
+    assert Endpoint(f"http://{replica.address}/metrics").read("pets", 3, CLASSES, 60).mix_steady is None
+
+
 def test_what_was_counted_before_the_window_is_left_out(replica):
     moment = 0.0
     source = Endpoint(f"http://{replica.address}/metrics", clock=lambda: moment)
