@@ -3,9 +3,7 @@
 import gzip
 import hashlib
 import http.client
-import os
 import shutil
-import tempfile
 import urllib.error
 import urllib.request
 import zlib
@@ -14,7 +12,7 @@ from pathlib import Path
 
 from rich.progress import wrap_file
 
-from tailorbird import terminal
+from tailorbird import files, terminal
 from tailorbird.errors import Unavailable
 
 
@@ -25,26 +23,24 @@ def fetch(url: str, path: Path, check: Callable[[Path], None], timeout: float, f
     is left behind then, so that the next call tries again.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        with files.new_file(path) as hidden:
+            try:
+                _copy(url, hidden, timeout)
+                check(hidden)
+            except (OSError, http.client.HTTPException) as error:  # URLError and time-outs are OSErrors
+                reason = getattr(error, "reason", None) or error
+                problem = f"{url} cannot be downloaded: {reason}; put the file at {path} or try again"
+                raise Unavailable(problem) from None
+            hidden.chmod(files.PUBLIC)  # other users may share the folder
+            files.flush(hidden)
     except OSError as error:
         raise Unavailable(f"{path} cannot be written: {error.strerror}; {folder}") from None
-    try:
-        _copy(url, descriptor, path.name, timeout)
-        check(Path(temporary))
-        Path(temporary).chmod(0o644)  # other users may share the folder
-        Path(temporary).replace(path)
-    except (OSError, http.client.HTTPException) as error:  # URLError and time-outs are OSErrors
-        reason = getattr(error, "reason", None) or error
-        raise Unavailable(f"{url} cannot be downloaded: {reason}; put the file at {path} or try again") from None
-    finally:
-        Path(temporary).unlink(missing_ok=True)
 
 
-def _copy(url: str, descriptor: int, name: str, timeout: float) -> None:
-    with os.fdopen(descriptor, "wb") as file, urllib.request.urlopen(url, timeout=timeout) as answer:  # noqa: S310
+def _copy(url: str, path: Path, timeout: float) -> None:
+    with path.open("wb") as file, urllib.request.urlopen(url, timeout=timeout) as answer:  # noqa: S310
         size = answer.length or 0
-        with wrap_file(answer, total=size, description=name, console=terminal.console(stderr=True)) as source:
+        with wrap_file(answer, total=size, description=path.name, console=terminal.console(stderr=True)) as source:
             shutil.copyfileobj(source, file)
         if size and file.tell() != size:
             raise OSError(f"the connection broke off after {file.tell()} of {size} bytes")

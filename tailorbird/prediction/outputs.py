@@ -1,7 +1,6 @@
 """Where predictions go: a CSV or Parquet file, JSON records, or lines for people."""
 
 import csv
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from tailorbird import files
 from tailorbird.errors import InvalidInput, Unavailable
 from tailorbird.package.signature import Signature
 
@@ -100,8 +100,8 @@ class _Parquet:
         self._writer = parquet.ParquetWriter(path, self._schema)
 
     def write(self, answers: Answers) -> None:
-        files = [file.encode(errors="backslashreplace").decode() for file in answers.files]
-        columns = [files, answers.rows, answers.labels, answers.confidences, *answers.probabilities.T]
+        names = [file.encode(errors="backslashreplace").decode() for file in answers.files]
+        columns = [names, answers.rows, answers.labels, answers.confidences, *answers.probabilities.T]
         self._writer.write_table(self._table(columns, schema=self._schema))
 
     def close(self) -> None:
@@ -123,19 +123,16 @@ def file(path: Path, signature: Signature) -> Iterator[Output]:
 
     Raises Unavailable where it cannot be written.
     """
-    part = path.with_name(f".{path.name}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        output = FILES[path.suffix.lower()](part, signature)
-        try:
-            yield output
-        finally:
-            output.close()
-        os.replace(part, path)  # noqa: PTH105
+        with files.new_file(path) as hidden:
+            output = FILES[path.suffix.lower()](hidden, signature)
+            try:
+                yield output
+            finally:
+                output.close()
+            files.flush(hidden)
     except OSError as error:
         raise Unavailable(f"{path} cannot be written: {error.strerror or error}") from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _columns(signature: Signature) -> list[str]:

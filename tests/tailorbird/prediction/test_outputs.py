@@ -54,6 +54,17 @@ def test_what_breaks_off_leaves_nothing_and_spares_what_was_there(tmp_path, name
     assert [path.name for path in tmp_path.iterdir()] == [name] and (tmp_path / name).read_text() == "of before"
 
 
+def test_runs_that_write_the_same_file_at_once_each_write_it_whole(tmp_path):
+    path = tmp_path / "p.csv"
+    with outputs.file(path, PETS) as first:
+        with outputs.file(path, PETS) as second:
+            first.write(ANSWERS)
+            second.write(ANSWERS)
+        assert len(path.read_bytes().splitlines()) == 3
+        first.write(ANSWERS)
+    assert len(path.read_bytes().splitlines()) == 5 and [*tmp_path.iterdir()] == [path]
+
+
 def test_a_place_that_cannot_be_written_is_told():
     with pytest.raises(Unavailable, match=r"/proc/p\.csv cannot be written: "), outputs.file(PROC, PETS):
         pass
