@@ -2,7 +2,8 @@
 
 import ast
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from importlib.abc import InspectLoader
@@ -29,17 +30,20 @@ class LazyCommand(TyperCommand):
     def load(self) -> Any:
         """The command with its options."""
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
-        app.command(self.name)(getattr(self._imported(), self.function))
+        app.command(self.name, cls=_Loaded)(getattr(self._imported(), self.function))
         return typer.main.get_command(app)
 
     def _imported(self) -> ModuleType:
-        try:
+        with _installed(self.name):
             return import_module(self.module)
-        except ModuleNotFoundError as error:
-            if not error.name or find_spec(error.name.partition(".")[0]):
-                raise
-            problem = f"`{self.name}` needs {error.name}, which is not installed"
-            raise Unavailable(f"{problem}; `tailorbird doctor` says what to install") from None
+
+
+class _Loaded(TyperCommand):
+    """A command of an imported module, which imports further ones when it is run."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with _installed(self.name):
+            return super().invoke(ctx)
 
 
 def group(commands: Mapping[str, str]) -> type[TyperGroup]:
@@ -51,6 +55,18 @@ def group(commands: Mapping[str, str]) -> type[TyperGroup]:
             self.commands = {**{name: LazyCommand(name, target) for name, target in commands.items()}, **self.commands}
 
     return LazyGroup
+
+
+@contextmanager
+def _installed(command: str | None) -> Iterator[None]:
+    """Say so where a library is missing, rather than that some module cannot be imported."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if not error.name or find_spec(error.name.partition(".")[0]):
+            raise
+        problem = f"`{command}` needs {error.name}, which is not installed"
+        raise Unavailable(f"{problem}; `tailorbird doctor` says what to install") from None
 
 
 def _docstring(module: str, function: str) -> str:

@@ -79,6 +79,22 @@ class Reproduction:
                 )
         return found
 
+    def lines(self) -> list[str]:
+        """It as a person reads it."""
+        weights = "the same bit for bit" if self.weights_equal else f"differ by up to {self.weights_difference:.2g}"
+        lines = [
+            f"weights of epoch {self.epoch}: {weights}",
+            f"model.onnx: {'the same byte for byte' if self.export_equal else 'another file'}",
+            f"probabilities of {self.samples:,} held-out images: differ by {self.mean_difference:.2g} on average, "
+            f"{self.max_difference:.2g} at most; {self.agreement:.2%} get the same label",
+            f"held-out accuracy: registered {self.registered_accuracy:.2%}, stored model {self.served_accuracy:.2%}, "
+            f"retrained {self.retrained_accuracy:.2%}",
+            *(f"environment: {line}" for line in self.environment or ["the same"]),
+        ]
+        if not self.problems:
+            lines.append(f"{self.version} is reproduced {'bit for bit' if self.weights_equal else 'within bounds'}")
+        return lines
+
     def record(self) -> dict[str, Any]:
         bounds = {"mean_difference": MEAN_DIFFERENCE, "standard_errors": STANDARD_ERRORS}
         outcome = "no" if self.problems else "bit for bit" if self.weights_equal else "within bounds"

@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 from rich import box
@@ -27,11 +27,10 @@ from registry.core import Registry
 from tailorbird import settings, tables, terminal
 from tailorbird.errors import Unavailable
 from tailorbird.settings import Settings
-from training import datasets, splits
-from training.datasets import Dataset
-from tuning import runner, summary
-from tuning import spec as specs
-from tuning.spec import SweepSpec
+
+if TYPE_CHECKING:
+    from training.datasets import Dataset
+    from tuning.spec import SweepSpec
 
 IMAGES = 10
 RULE = 80
@@ -46,10 +45,12 @@ def demo() -> None:
 
     Example: tailorbird demo
     """
+    from tuning import runner, summary
+
     here, console = settings.load(), terminal.console()
     spec, dataset = _choose(here, console)
     console.print(Rule("sweep"), width=RULE)
-    console.print(f"{len(spec.configs)} trials over {', '.join(spec.varied.values())}")
+    console.print(f"{spec.total} trials over {', '.join(spec.varied.values())}")
     outcome = runner.Driver(here, console, settings.who()).run(spec)
     summary.show_outcome(outcome, spec, console)
     model = spec.promote.model if spec.promote else spec.name
@@ -63,7 +64,9 @@ def demo() -> None:
     )
 
 
-def _choose(here: Settings, console: Console) -> tuple[SweepSpec, Dataset]:
+def _choose(here: Settings, console: Console) -> tuple["SweepSpec", "Dataset"]:
+    from training import datasets
+
     spec = _spec("demo.yaml")
     try:
         return spec, datasets.load(spec.data, here.data, here.cache, here.download_timeout)
@@ -75,7 +78,9 @@ def _choose(here: Settings, console: Console) -> tuple[SweepSpec, Dataset]:
     return spec, datasets.load(spec.data, here.data, here.cache)
 
 
-def _spec(name: str) -> SweepSpec:
+def _spec(name: str) -> "SweepSpec":
+    from tuning import spec as specs
+
     with resources.as_file(resources.files("tuning") / "specs" / name) as path:
         return specs.read(path, [])
 
@@ -87,8 +92,10 @@ def _verify(here: Settings, model: str, console: Console) -> None:
     console.print(f"{champion} is {model}@champion: {'; '.join(problems) or 'every file verified'}")
 
 
-def _ask(here: Settings, spec: SweepSpec, dataset: Dataset, model: str, console: Console) -> None:
+def _ask(here: Settings, spec: "SweepSpec", dataset: "Dataset", model: str, console: Console) -> None:
     """Send ten test images, one of each class as far as there are, then their true labels."""
+    from training import splits
+
     test = splits.split(dataset, spec.data).test
     chosen = [int((test.targets == index % len(dataset.classes)).argmax()) for index in range(IMAGES)]
     table = Table("image", "true", "predicted", "confidence", "ms", box=box.SIMPLE)

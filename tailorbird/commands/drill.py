@@ -8,11 +8,8 @@ from typing import Annotated, Literal
 import typer
 
 from registry.core import Registry
-from tailorbird import results, settings, terminal
+from tailorbird import settings, terminal
 from tailorbird.commands.options import AsJson, Model, print_json, write_out
-from tailorbird.drill import endpoint, picture
-from tailorbird.drill.replay import Drill, Step
-from tailorbird.drill.traffic import Scenario, Traffic
 from tailorbird.errors import InvalidInput
 
 
@@ -42,6 +39,11 @@ def drill(
 
     Example: tailorbird drill demo --corruption blur --labels uneven
     """
+    from tailorbird import results
+    from tailorbird.drill import endpoint, picture
+    from tailorbird.drill.replay import Drill
+    from tailorbird.drill.traffic import Scenario, Traffic
+
     here, console = settings.load(), terminal.console(stderr=as_json)
     scenario = Scenario(corruption, severity, _shares(mix or []), unseen, flip, labels)
     with results.opened(name, here) as source, tempfile.TemporaryDirectory(prefix="tailorbird-drill-") as folder:
@@ -53,7 +55,7 @@ def drill(
             for step in Drill(registry, served, traffic, name, classes).steps():
                 steps.append(step)
                 if step.action != "none" or step.minute == 0:
-                    console.print(_line(step), soft_wrap=True)
+                    console.print(step.line(), soft_wrap=True)
     path = out or Path(f"drill-{name}.png")
     write_out(path, picture.draw(steps, f"{name}: {scenario}"))
     if as_json:
@@ -62,13 +64,6 @@ def drill(
         states = Counter(step.state for step in steps if step.spoiled)
         console.print(f"of {states.total()} spoiled minutes {', '.join(f'{n} {state}' for state, n in states.items())}")
         console.print(f"picture: {path}", soft_wrap=True)
-
-
-def _line(step: Step) -> str:
-    estimates = ", ".join(f"{name} {value:.1%}" for name, value in step.estimates.items() if value is not None)
-    labelled = "" if step.labelled is None else f"; labels {step.labelled:.1%} ({step.low:.1%} to {step.high:.1%})"
-    told = f"minute {step.minute}: {step.state}, {step.action}; version {step.version} is right in {step.accuracy:.0%}"
-    return f"{told}; estimates {estimates or 'none'}{labelled}"
 
 
 def _shares(mix: list[str]) -> dict[str, float]:

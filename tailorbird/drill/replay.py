@@ -43,6 +43,14 @@ class Step:
     def record(self) -> dict[str, Any]:
         return asdict(self)
 
+    def line(self) -> str:
+        """It as a person reads it."""
+        values = ((name, value) for name, value in self.estimates.items() if value is not None)
+        estimates = ", ".join(f"{name} {value:.1%}" for name, value in values) or "none"
+        labelled = "" if self.labelled is None else f"; labels {self.labelled:.1%} ({self.low:.1%} to {self.high:.1%})"
+        what = f"{self.state}, {self.action}; version {self.version} is right in {self.accuracy:.0%}"
+        return f"minute {self.minute}: {what}; estimates {estimates}{labelled}"
+
 
 class Drill:
     """One drill: an endpoint with its registry, and the traffic that it gets."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from tailorbird import __version__
+from tailorbird import __version__, cli
 from tailorbird.cli import app
 
 RUNNER = CliRunner()
@@ -18,6 +18,20 @@ def test_help_loads_nothing_heavy():
     script = f"import sys; from tailorbird.cli import app; print(sorted({heavy} & sys.modules.keys()))"
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
     assert told.stdout == "[]\n"
+
+
+def test_the_help_of_no_command_loads_what_trains_or_serves():
+    tables = (cli.COMMANDS, cli.FIGURE, cli.SWEEPS, cli.REGISTRY)
+    modules = sorted({target.partition(":")[0] for table in tables for target in table.values()})
+    script = (
+        "import importlib, sys\n"
+        f"for name in {modules!r}:\n"
+        "    importlib.import_module(name)\n"
+        "    heavy = {'torch', 'ray', 'bentoml', 'onnx', 'matplotlib'} & sys.modules.keys()\n"
+        "    assert not heavy, f'{name} loads {heavy}'"
+    )
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert answer.returncode == 0, answer.stderr
 
 
 def test_nothing_happens_at_import(tmp_path):

@@ -31,6 +31,11 @@ NEEDY = '''import a_library_that_nobody_has
 def hello() -> None:
     """Greet nobody."""
 '''
+MODULES = {"hello": "greeting", "needy": "needy", "late": "late"}
+LATE = '''def hello() -> None:
+    """Greet nobody."""
+    import a_library_that_nobody_has
+'''
 
 
 def commands(group, words=()):
@@ -46,11 +51,14 @@ def greeting(tmp_path, monkeypatch):
     """A command line of two lazy commands whose modules are not imported yet."""
     (tmp_path / "greeting_module.py").write_text(SOURCE)
     (tmp_path / "needy_module.py").write_text(NEEDY)
+    (tmp_path / "late_module.py").write_text(LATE)
     monkeypatch.syspath_prepend(tmp_path)
-    root, group = typer.Typer(), lazy.group({"hello": "greeting_module:hello", "needy": "needy_module:hello"})
+    root = typer.Typer()
+    group = lazy.group({name: f"{module}_module:hello" for name, module in MODULES.items()})
     root.add_typer(typer.Typer(cls=group), name="say")
     yield lambda *words: CliRunner().invoke(root, ["say", *words])
-    sys.modules.pop("greeting_module", None)
+    for module in MODULES.values():
+        sys.modules.pop(f"{module}_module", None)
 
 
 def test_a_command_is_imported_when_it_is_run_and_not_for_the_help_of_all(greeting):
@@ -66,8 +74,9 @@ def test_a_command_refuses_options_that_it_does_not_have(greeting):
     assert greeting("hello", "you", "--whisper").exit_code == 2
 
 
-def test_a_library_that_is_not_installed_is_named(greeting):
-    refusal = greeting("needy").exception
+@pytest.mark.parametrize("command", ["needy", "late"])
+def test_a_library_that_is_not_installed_is_named(greeting, command):
+    refusal = greeting(command).exception
     assert isinstance(refusal, Unavailable) and "a_library_that_nobody_has, which is not installed" in str(refusal)
 
 
