@@ -12,8 +12,6 @@ writes verdict and history. All that ours has written is flushed to the disk whe
 The first time, MLflow is installed into `build/mlflow`. Without PostgreSQL's programs that half is left out.
 """
 
-import io
-import json
 import os
 import subprocess
 import sys
@@ -28,19 +26,15 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from benchmarks import report
+from benchmarks import package, report
 from benchmarks.workers import ROOT, Worker, once, worker
 from registry import aliases, packages, schema, versions
 from registry.core import Registry
 from registry.requests import Promotion
 from tailorbird.package.lineage import Lineage
-from tailorbird.package.measurements import Export, Parity
 from tailorbird.settings import SQLITE, Settings
 from tests import postgres
 
-IMAGES, CLASSES = 5000, 10
-RANDOM = np.random.default_rng(0)
-EXPORT = Export(parity=Parity(agreement=1.0, max_difference=3e-7, samples=IMAGES))
 MLFLOW = "mlflow==3.17.*"
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "PYTHONWARNINGS": "ignore"}
 IMPORT = {"tailorbird": "import registry.versions, registry.aliases", "MLflow": "import mlflow"}
@@ -236,7 +230,7 @@ def _scale(table: Table, kind: str, server: postgres.Server | None, folder: Path
 def _arguments(action: str, calls: int, folder: Path) -> list[Any]:
     """One for each call; to register takes a folder that was not registered yet."""
     if action == "register":
-        return [str(_package(folder / str(number))) for number in range(calls)]
+        return [str(package.write(folder / str(number))) for number in range(calls)]
     if action == "promote":
         return [2, 1] * (calls // 2)
     return ["listed" if action == "list" else None] * calls
@@ -256,9 +250,9 @@ def _registry(home: Path, server: postgres.Server | None, large: int = 320_000) 
     url = server.database() if server else _sqlite(home)
     with Registry(Settings(home=home, database_url=url, _env_file=None)) as registry:
         for number in (1, 2):
-            folder = _package(home / "packages" / str(number), large)
+            folder = package.write(home / "packages" / str(number), large)
             files = {path.name: path.read_bytes() for path in folder.iterdir()}
-            versions.register(registry, "bench", files, EXPORT, Lineage(sweep="bench-1"), "benchmark")
+            versions.register(registry, "bench", files, package.EXPORT, Lineage(sweep="bench-1"), "benchmark")
         aliases.promote(registry, Promotion("bench", 1, why="to be measured", who="benchmark"))
         yield registry
 
@@ -277,52 +271,6 @@ def _theirs(python: Path, server: postgres.Server | None, folder: Path, listed: 
         server.execute("CREATE DATABASE mlflow")
         url = server.url("mlflow").replace("+psycopg", "+psycopg2")
     return worker(python, "benchmarks.registry_mlflow", url, str(folder / "artifacts"), str(listed), environment=QUIET)
-
-
-def _package(folder: Path, large: int = 320_000) -> Path:
-    """A package as training makes it, of random bytes where the registry looks at no more than their sums."""
-    classes = [f"class {number}" for number in range(CLASSES)]
-    files = {
-        "model.onnx": RANDOM.bytes(large),
-        "checkpoint.safetensors": RANDOM.bytes(large),
-        "curves.png": RANDOM.bytes(30_000),
-        "confusion.png": RANDOM.bytes(30_000),
-        "curves.json": json.dumps(RANDOM.random(50).tolist()).encode(),
-        "config.yaml": b"epochs: 5\n" * 20,
-        "environment.txt": b"package==1.0\n" * 20,
-        "signature.json": json.dumps({"kind": "image", "dtype": "uint8", "classes": classes}).encode(),
-        **_judged(),
-    }
-    folder.mkdir(parents=True)
-    for name, data in files.items():
-        (folder / name).write_bytes(data)
-    return folder
-
-
-def _judged() -> dict[str, bytes]:
-    """A model that is wrong on 8% of the images, as every other is, and on 2% of its own."""
-    kind = np.dtype([("id", "u1", (16,)), ("label", "<i4"), ("probabilities", "<f4", (CLASSES,))])
-    records = np.zeros(IMAGES, kind)
-    records["id"] = np.random.default_rng(0).integers(0, 256, (IMAGES, 16))  # the same images for all
-    records["label"] = np.arange(IMAGES) % CLASSES
-    answers = records["label"].copy()
-    shared, own = int(0.08 * IMAGES), int(0.02 * IMAGES)
-    answers[np.concatenate([np.arange(shared), shared + RANDOM.choice(IMAGES - shared, own, replace=False)])] += 1
-    answers %= CLASSES
-    scores = RANDOM.random((IMAGES, CLASSES))
-    scores[np.arange(IMAGES), answers] += 5
-    records["probabilities"] = scores / scores.sum(1, keepdims=True)
-    confusion = np.bincount(CLASSES * records["label"] + answers, minlength=CLASSES**2).reshape(CLASSES, CLASSES)
-    baseline = {
-        "accuracy": float(np.mean(answers == records["label"])),
-        "standard_error": 0.004,
-        "samples": IMAGES,
-        "confusion": confusion.tolist(),
-        "test": {"accuracy": 0.9, "samples": 10_000},
-    }
-    buffer = io.BytesIO()
-    np.save(buffer, records, allow_pickle=False)
-    return {"heldout.npy": buffer.getvalue(), "baseline.json": json.dumps(baseline).encode()}
 
 
 def _fill(registry: Registry, model: str, count: int, log: int = 0) -> None:

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from benchmarks.package import EXPORT
 from benchmarks.workers import answer
 from registry import aliases, gates, verification, versions
 from registry.core import Registry
@@ -14,10 +15,8 @@ from registry.policy import Policy
 from registry.requests import Promotion, Rollback
 from tailorbird.errors import Refused
 from tailorbird.package.lineage import Lineage
-from tailorbird.package.measurements import Export, Parity
 from tailorbird.settings import Settings
 
-EXPORT = Export(parity=Parity(agreement=1.0, max_difference=3e-7, samples=5000))
 ACTIONS = ("register", "promote", "rollback", "refuse", "resolve", "list", "verify", "judge")
 
 
