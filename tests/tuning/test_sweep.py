@@ -20,8 +20,9 @@ import yaml
 from registry import aliases, ledger, verification, versions
 from registry.core import Registry
 from tailorbird.settings import Settings
-from tests import stores
+from tests import stores, sweeps
 from tests.waiting import BOUND_SECONDS
+from tuning import spec as specs
 from tuning.outcome import rank
 from tuning.report.results import kept
 
@@ -115,6 +116,21 @@ def test_an_interrupted_sweep_registers_nothing_and_leaves_nothing_running(start
     whole = [trial for trial in trials if trial.status == "finished"]
     assert whole
     assert all(len(trial.reports) == trial.config["epochs"] for trial in whole)
+
+
+@pytest.mark.long
+def test_a_sweep_of_another_release_goes_on_with_the_configs_in_the_ledger(start, settings, given):
+    del given["promote"]
+    given["space"] = {"epochs": {"choice": [1, 2]}}
+    configs = [one.model_dump(mode="json") for one in specs.parse({**given, "trials": 2}).configs]
+    stored = {**given, "trials": 2, "run": {**given["run"], "a_key_of_old": True}}
+    with Registry(settings) as registry:
+        sweeps.begin(registry, "tiny-1", stored, configs)
+        sweeps.end(registry, "tiny-1", "interrupted")
+        status, _, err = ended(start(SCRIPT, "--resume", "tiny-1"))
+        assert status == 0, err
+        assert ledger.sweep(registry, "tiny-1").status == "finished"
+        assert [one.status for one in ledger.trials(registry, "tiny-1")] == ["finished"] * 2
 
 
 def test_a_trial_that_fails_is_told_and_the_others_go_on(start, spec_file, settings, given):
