@@ -12,6 +12,7 @@ from registry.names import Reference
 from registry.version import Version
 from tailorbird.errors import Corrupt, InvalidInput, NotFound, Refused, Unavailable
 from tailorbird.package.baseline import Baseline
+from tailorbird.package.estimator import Fit
 from tailorbird.package.lineage import Lineage
 from tailorbird.package.manifest import About
 from tailorbird.package.measurements import Export, Measurements
@@ -225,9 +226,11 @@ def _version(row: sa.Row[Any]) -> Version:
 
 
 def _baseline(files: Mapping[str, bytes]) -> Baseline:
-    """That of files which are to be a package, after those that tell of its classes were read too."""
+    """That of files which are to be a package, after the others that are of its classes were read too."""
     try:
         signature = Signature.parse(files.get(Signature.file, b""))
+        if Fit.file in files:
+            Fit.parse(files[Fit.file]).check(signature.classes)
         return Baseline.parse(files.get(Baseline.file, b"")).check(signature.classes)
     except Corrupt as error:
         raise InvalidInput("package", str(error)) from None

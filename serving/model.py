@@ -12,6 +12,7 @@ from tailorbird.drift.judgement import Known
 from tailorbird.errors import Corrupt
 from tailorbird.package import samples
 from tailorbird.package.baseline import Baseline
+from tailorbird.package.estimator import Fit
 from tailorbird.package.samples import Samples
 from tailorbird.package.signature import Signature
 
@@ -51,11 +52,11 @@ def open_model(version: Version, alias: str, folder: Path) -> Model:
 
 def _estimator(version: Version, signature: Signature, folder: Path) -> Estimator | None:
     """None, and said once, of a package that has none or one that cannot be read: metrics go on."""
-    path = folder / estimator.FILE
+    path = folder / Fit.file
     try:
         if path.exists():
             return estimator.parse(path.read_bytes(), signature.classes)
-        logger.info("%s has no %s: its accuracy is not estimated", version, estimator.FILE)
+        logger.info("%s has no %s: its accuracy is not estimated", version, Fit.file)
     except Corrupt as error:
         logger.warning("%s: its accuracy is not estimated: %s", version, error)
     return None

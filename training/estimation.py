@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from tailorbird import bins, onnx
 from tailorbird.drift import cells
-from tailorbird.drift.estimator import Error, Estimator
+from tailorbird.drift.estimator import Estimator
+from tailorbird.package.estimator import Error
 from training import corruptions
 from training.corruptions import FAMILIES, SEVERITIES
 from training.scores import Classification
@@ -183,4 +184,5 @@ def _ridge(moved: Floats, rest: Floats, importance: Floats) -> Floats:
 
 def _error(differences: Floats, drops: Floats) -> Error:
     off, small = np.abs(differences), drops < SMALL_DROP
-    return Error(float(off[small].mean()), float(np.quantile(off[small], 0.9)), float(off.mean()), WINDOW)
+    p90 = float(np.quantile(off[small], 0.9))
+    return Error(small=float(off[small].mean()), p90=p90, all=float(off.mean()), window=WINDOW)

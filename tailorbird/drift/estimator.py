@@ -1,13 +1,12 @@
-"""`estimator.json`: accuracy from counters of predictions, fitted at registration; and what it is wrong by.
+"""Accuracy from counters of predictions, fitted at registration; and what it is wrong by.
 
 The estimate is linear: each cell, a predicted class and confidence bin, has a weight, and the estimate is the mean
 weight of the predictions. So it costs a request nothing, and Prometheus computes it as a product of two metrics.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -16,29 +15,15 @@ from numpy.typing import NDArray
 
 from tailorbird import bins
 from tailorbird.drift import cells, mix
-from tailorbird.errors import Corrupt
+from tailorbird.package.estimator import Error, Fit
 
 Floats = NDArray[np.float64]
-FILE = "estimator.json"
 SURE = 5.0
 """Standard errors of a clean window that an alarm is above: so many since weights fit their own examples best."""
 RARE = 0.25
 """So many examples are taken to be in each cell: those that held-out examples left empty vary too."""
 LEAST_DROP = 0.01
 """No estimated drop below it is an alarm."""
-
-
-@dataclass(frozen=True)
-class Error:
-    """Mean absolute errors, as shares of 1, on kinds of corruption that the fit did not see.
-
-    `small` is of windows whose accuracy drops by less than 15 points, `p90` their 90th percentile, `all` of all.
-    """
-
-    small: float
-    p90: float
-    all: float
-    window: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,46 +91,27 @@ class Estimator:
 
     def encode(self) -> bytes:
         """The file."""
-        error = None if self.error is None else asdict(self.error)
-        named = None if self.weights is None else _named(self.weights, self.classes, 6)
+        weights = None if self.weights is None else _named(self.weights.round(6), self.classes)
         answers = {name: _named(table, self.classes) for name, table in zip(self.classes, self.answers, strict=True)}
-        return json.dumps({"weights": named, "error": error, "answers": answers}, indent=1, allow_nan=False).encode()
+        return Fit(answers=answers, weights=weights, error=self.error).encode()
 
 
 def parse(data: bytes, classes: Sequence[str]) -> Estimator:
     """The estimator of a file; raises Corrupt where it is not one of these classes."""
-    try:
-        record = json.loads(data)
-        answers = np.stack([_table(record["answers"][name], classes) for name in classes])
-        weights = None if record["weights"] is None else _table(record["weights"], classes)
-        error = None if record["error"] is None else Error(**record["error"])
-        figures = [] if error is None else [error.small, error.p90, error.all, error.window]
-        sound = (
-            answers.min() >= 0
-            and answers.sum() > 0
-            and np.isfinite(answers).all()
-            and (weights is None or bool(np.isfinite(weights).all()))
-            and all(isinstance(one, int | float) and math.isfinite(one) for one in figures)
-        )
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        sound = False
-    if not sound:
-        raise Corrupt(f"{FILE}: must hold weights and error, or null, and answers by true class, class and bin")
-    return Estimator(tuple(classes), answers.astype(np.int64), weights, error)
+    fit = Fit.parse(data).check(classes)
+    answers = np.stack([_table(fit.answers[name], classes) for name in classes]).astype(np.int64)
+    weights = None if fit.weights is None else _table(fit.weights, classes)
+    return Estimator(tuple(classes), answers, weights, fit.error)
 
 
-def _table(record: Mapping[str, Mapping[str, Any]], classes: Sequence[str]) -> Floats:
-    return np.array([[record.get(name, {}).get(label, 0) for label in bins.LABELS] for name in classes], np.float64)
+def _table(named: Mapping[str, Mapping[str, float]], classes: Sequence[str]) -> Floats:
+    return np.array([[named.get(name, {}).get(label, 0) for label in bins.LABELS] for name in classes], np.float64)
 
 
-def _named(table: NDArray[Any], classes: Sequence[str], digits: int = 0) -> dict[str, dict[str, float]]:
+def _named(table: NDArray[Any], classes: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The cells that are not 0, by class and bin."""
     rows = {
-        name: {
-            label: round(number, digits) if digits else number
-            for label, number in zip(bins.LABELS, row, strict=True)
-            if number
-        }
+        name: {label: number for label, number in zip(bins.LABELS, row, strict=True) if number}
         for name, row in zip(classes, table.tolist(), strict=True)
     }
     return {name: row for name, row in rows.items() if row}

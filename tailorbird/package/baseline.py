@@ -16,6 +16,10 @@ def _label(label: str) -> str:
     return label
 
 
+Label = Annotated[str, AfterValidator(_label)]
+"""Of a bin of confidence."""
+
+
 class Score(Record):
     """Which share of so many answers is right."""
 
@@ -50,7 +54,7 @@ class Baseline(Score):
     nll_uncalibrated: Figure = None
     calibration_error: Share | None = None
     confusion: Annotated[tuple[Annotated[tuple[Count, ...], Field(strict=False)], ...], Field(strict=False)]
-    bins: dict[str, dict[Annotated[str, AfterValidator(_label)], Bin]]
+    bins: dict[str, dict[Label, Bin]]
     test: Score
 
     def check(self, classes: Sequence[str]) -> "Baseline":

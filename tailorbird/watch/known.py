@@ -6,9 +6,9 @@ from registry.version import Version
 from tailorbird import bins
 from tailorbird.drift import cells, change, estimator
 from tailorbird.drift.cells import Floats
-from tailorbird.drift.estimator import FILE
 from tailorbird.drift.judgement import Known
 from tailorbird.package.baseline import Baseline
+from tailorbird.package.estimator import Fit
 from tailorbird.package.signature import Signature
 
 
@@ -23,8 +23,8 @@ def read(registry: Registry, version: Version) -> Known:
     classes = Signature.parse(contents(Signature.file)).classes
     baseline = Baseline.parse(contents(Baseline.file)).check(classes)
     fitted = None
-    if FILE in manifest.files:
-        fitted = estimator.parse(contents(FILE), classes)
+    if Fit.file in manifest.files:
+        fitted = estimator.parse(contents(Fit.file), classes)
     return Known.of(classes, baseline, fitted)
 
 

@@ -111,6 +111,17 @@ def test_a_package_without_a_sound_baseline_is_refused(local, package_files, bas
     assert rows(local) == [[], [], [], []]
 
 
+@pytest.mark.parametrize(
+    "estimator",
+    [b"poem", b"{}", b'{"answers": {"a": {"a": {"0": 1%s}}}, "weights": null, "error": null}' % (b"0" * 400)],
+)
+def test_an_estimator_need_not_be_there_but_must_be_sound(local, package_files, estimator):
+    files = package_files(**{"estimator.json": estimator})
+    with pytest.raises(InvalidInput, match=r"^package: estimator\.json: "):
+        versions.register(local, "fashion", files, EXPORT, Lineage(), who="ada")
+    assert rows(local) == [[], [], [], []]
+
+
 def test_a_package_that_misses_a_file_is_refused_and_uses_no_number(local, register, package_files):
     files = package_files()
     del files["heldout.npy"]

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from tailorbird.drift import cells, change, judgement
-from tailorbird.drift.estimator import Error, Estimator
+from tailorbird.drift.estimator import Estimator
 from tailorbird.drift.judgement import Known, Observed
 from tailorbird.drift.policy import Policy
+from tailorbird.package.estimator import Error
 
 SURE, UNSURE = 11, 3
 
@@ -25,7 +26,7 @@ def known():
         answers[index, index, UNSURE], answers[index, 1 - index, UNSURE] = 60, 40
     count, correct = table(800, 200), table(792, 120)
     weights = cells.accuracies(count, correct)
-    estimator = Estimator(("cat", "dog"), answers, weights, Error(0.01, 0.02, 0.04, 1000))
+    estimator = Estimator(("cat", "dog"), answers, weights, Error(small=0.01, p90=0.02, all=0.04, window=1000))
     return Known(("cat", "dog"), 0.912, cells.accuracies(count, correct), count, estimator)
 
 

@@ -1,0 +1,56 @@
+"""`estimator.json`: what accuracy is estimated from without labels; what it is for is told in `tailorbird.drift`."""
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar
+
+from pydantic import Field, model_validator
+
+from tailorbird.errors import Corrupt
+from tailorbird.package.baseline import Label
+from tailorbird.package.record import LARGEST, Count, Record, Share
+
+MOST_WEIGHT = 1e6
+"""Far above what is ever fitted, so that sums of weights stay finite."""
+
+Weight = Annotated[float, Field(ge=-MOST_WEIGHT, le=MOST_WEIGHT, allow_inf_nan=False)]
+
+
+class Error(Record):
+    """Mean absolute errors, as shares of 1, on kinds of corruption that the fit did not see.
+
+    `small` is of windows whose accuracy drops by less than 15 points, `p90` their 90th percentile, `all` of all;
+    `window` is how many predictions each has.
+    """
+
+    small: Share
+    p90: Share
+    all: Share
+    window: Count
+
+
+class Fit(Record):
+    """`answers` counts the held-out examples by true class, predicted class and bin; `weights` are by predicted class
+    and bin. A cell that is not named is 0. `weights` and `error` are None where inputs cannot be corrupted.
+    """
+
+    file: ClassVar = "estimator.json"
+
+    answers: dict[str, dict[str, dict[Label, Count]]]
+    weights: dict[str, dict[Label, Weight]] | None
+    error: Error | None
+
+    @model_validator(mode="after")
+    def _check(self) -> "Fit":
+        total = sum(count for table in self.answers.values() for row in table.values() for count in row.values())
+        if not 0 < total <= LARGEST:
+            raise ValueError(f"answers must count from 1 to {LARGEST} examples, not {total}")
+        return self
+
+    def check(self, classes: Sequence[str]) -> "Fit":
+        """Return it where it is of these classes, else raise Corrupt."""
+        names = set(classes)
+        if missing := names - self.answers.keys():
+            raise Corrupt(f"{self.file}: its answers do not name {min(missing)[:60]!r}, which is a class")
+        if others := {*self.answers, *(self.weights or {})}.union(*self.answers.values()) - names:
+            raise Corrupt(f"{self.file}: it names {min(others)[:60]!r}, which is no class")
+        return self
