@@ -20,7 +20,7 @@ class Lanes:
     """A group of runs, numbered by their place in `configs`.
 
     A lane is active until its run is done, it leaves, or it fails; what becomes of it changes none of the others, and
-    each has the results that it would have had alone.
+    each has the results that it would have had as the only one, to the last bit.
     """
 
     def __init__(
@@ -53,11 +53,7 @@ class Lanes:
         """Train each active lane until its next measurement; a lane that fails is in `failures`, and not in these."""
         measured = {}
         for lanes in self._grouped():
-            if len(lanes) == 1:
-                with self._failing(lanes[0]):
-                    measured[lanes[0]] = self._runs[lanes[0]].step()
-                continue
-            for lane, epoch in zip(lanes, self._stack(lanes).step(), strict=True):
+            for lane, epoch in zip(lanes, self._stepped(lanes), strict=True):
                 if isinstance(epoch, Exception):
                     self._fail(lane, epoch)
                 else:
@@ -65,6 +61,15 @@ class Lanes:
         for lane in [lane for lane in measured if self._runs[lane].done]:
             self._rest(lane)
         return measured
+
+    def _stepped(self, lanes: Sequence[int]) -> Sequence[Epoch | Exception]:
+        """What can be stacked is stacked even alone, so that no figure depends on which lanes are beside it."""
+        try:
+            if stack.key(self._runs[lanes[0]]) is None:
+                return [self._runs[lanes[0]].step()]
+            return self._stack(lanes).step()
+        except Exception as error:
+            return [error] * len(lanes)
 
     def _grouped(self) -> list[list[int]]:
         """The active lanes, those together that are trained as one."""
