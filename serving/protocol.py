@@ -157,6 +157,9 @@ class Protocol(HttpToolsProtocol):
 
     def _refuse(self, problem: Problem) -> None:
         """Answer what is no request, and close."""
+        if self.being_answered and self.cycle.more_body and not self.cycle.response_started:
+            self._hand_over(problem)
+            return
         if not self.being_answered:
             request_id = secrets.token_hex(16)
             self.transport.write(b"".join(self._response(problem.answer(request_id), request_id, closing=True)))
@@ -192,9 +195,14 @@ class Protocol(HttpToolsProtocol):
         problem = Problem(408, f"the request did not come within {self.receive_seconds:g} s")
         if not self.being_answered:
             self._refuse(problem)
-        elif self.cycle.more_body:  # the application waits for it, and is the one to answer
-            self.cycle.scope["state"]["late"] = problem
-            self.cycle.message_event.set()
+        elif self.cycle.more_body:
+            self._hand_over(problem)
+
+    def _hand_over(self, problem: Problem) -> None:
+        """Let the application answer, which waits for a body that does not come; the connection ends with that."""
+        self.cycle.scope["state"]["problem"] = problem
+        self.cycle.keep_alive = False
+        self.cycle.message_event.set()
 
     @property
     def being_answered(self) -> bool:

@@ -38,13 +38,13 @@ class Request:
         self._receive = receive
 
     async def chunk(self) -> tuple[bytes, bool]:
-        """The next piece of the body, and whether more follows; raises ClientLeft, or Problem 408 where it is late."""
+        """The next piece of the body, and whether more follows; raises ClientLeft, or Problem 408 or 400."""
         if self._scope is None or self._receive is None:
             return b"", False
         message = await self._receive()
-        late = self._scope.get("state", {}).get("late")
-        if late is not None:
-            raise late
+        problem = self._scope.get("state", {}).get("problem")
+        if problem is not None:
+            raise problem
         if message["type"] == "http.disconnect":
             raise ClientLeft
         return message.get("body", b""), message.get("more_body", False)

@@ -41,6 +41,7 @@ class Results:
 
     files: dict[str, bytes]
     figures: dict[str, dict[str, float]]
+    caution = None
 
     def record(self) -> dict[str, Any]:
         return {"figures": self.figures}
@@ -57,6 +58,11 @@ class Candidate:
     temperature: float
 
     @property
+    def caution(self) -> str | None:
+        """What whoever trained it must hear."""
+        return self.export.caution
+
+    @property
     def figures(self) -> dict[str, dict[str, float]]:
         """By split and name."""
         return {"holdout": self.holdout.figures(), "test": self.test.figures()}
@@ -67,6 +73,7 @@ class Candidate:
             "test_accuracy": self.test.accuracy,
             "figures": self.figures,
             "parity": self.export.parity.record(),
+            "batches": self.export.batches.record() if self.export.batches else None,
         }
 
 

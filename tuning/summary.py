@@ -32,6 +32,8 @@ def show_outcome(outcome: Outcome, spec: SweepSpec, console: Console) -> None:
         f"registered {version}: held-out accuracy {shares.told(evidence.accuracy, evidence.samples)}, "
         f"test accuracy {evidence.test.accuracy:.2%}, {evidence.parity}",
     )
+    if evidence.caution:
+        console.print(evidence.caution, style="yellow", soft_wrap=True)
     if outcome.promotion.obstacle:
         console.print(f"not promoted: {outcome.promotion.obstacle}", style="yellow")
     else:

@@ -162,6 +162,8 @@ def _show(run: "Run", made: "Candidate | Results", folder: Path, obstacle: str |
     for split, figures in made.figures.items():
         told = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in figures.items())
         console.print(f"{SPLITS[split]}: {told}", soft_wrap=True)
+    if made.caution:
+        console.print(made.caution, style="yellow", soft_wrap=True)
     if obstacle:
         console.print(f"no package: {obstacle}", soft_wrap=True)
     console.print(f"results: {folder}", soft_wrap=True)

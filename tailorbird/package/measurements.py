@@ -34,6 +34,16 @@ class Export(Record):
     batches: Parity | None = None
     latency: Latency | None = None
 
+    @property
+    def caution(self) -> str | None:
+        """What whoever trained it must hear: that an answer depends on what else is in its batch."""
+        if self.batches is None or self.batches.agreement in (None, 1):
+            return None
+        return (
+            f"answers depend on what else is in the batch: alone and in small batches examples get the label that they "
+            f"have among all in {self.batches.agreement:.2%} of cases"
+        )
+
 
 class Measurements(Export, Score):
     """The figures of `baseline.json` that a row keeps, with those of the export."""

@@ -16,6 +16,13 @@ async def slow(_) -> Answer:
     return Answer(b"by a task", "text/plain")
 
 
+async def whole(request) -> Answer:
+    more = True
+    while more:
+        _, more = await request.chunk()
+    return Answer(b"read", "text/plain")
+
+
 def quick(request, body) -> Answer | None:
     """Answers without a task but where the body asks for one."""
     return None if body == b"task" else Answer(b"at once", "text/plain")
@@ -28,9 +35,8 @@ def run(metrics, monkeypatch):
     monkeypatch.setitem(uvicorn.config.HTTP_PROTOCOLS, "auto", None)
 
     def run(client, keep_alive=60.0, connections=100, stopping=False):
-        app = Application(
-            {"/quick": Route(("GET",), slow, inline=quick)}, {}, None, metrics, None, stopping=lambda: stopping
-        )
+        routes = {"/quick": Route(("GET",), slow, inline=quick), "/whole": Route(("POST",), whole)}
+        app = Application(routes, {}, None, metrics, None, stopping=lambda: stopping)
         protocol.install(app, receive_seconds=60, keep_alive_seconds=keep_alive)
         made = uvicorn.config.HTTP_PROTOCOLS["auto"]
         made.most_connections = connections
@@ -108,3 +114,22 @@ def test_while_it_stops_every_answer_asks_to_close(run):
         return b"connection: close\r\n" in head, await reader.read()
 
     assert run(client, stopping=True) == (True, b"")
+
+
+CHUNKED = b"POST /whole HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("pieces", [[CHUNKED + b"zz\r\n"], [CHUNKED, b"zz\r\n"], [CHUNKED + b"2\r\n[1\r\n", b"zz\r\n"]])
+def test_a_body_that_breaks_off_in_a_chunk_is_answered(run, pieces):
+    async def client(connect):
+        reader, writer = await connect()
+        for piece in pieces[:-1]:
+            writer.write(piece)
+            await asyncio.sleep(0.05)
+        head, body = await ask(reader, writer, pieces[-1])
+        assert await reader.read() == b""  # and closed
+        return head, body
+
+    head, body = run(client)
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"the request is not HTTP" in body

@@ -185,11 +185,11 @@ class Decoding:
     def _check_flat(self) -> None:
         flat, total = self._outcome.flat.total(), len(self._outcome.ids)
         if 2 * flat > total and self._shape[:2] != (1, 1):
-            told = f"values of more than 8 bits taken as of {self._wanted.depth}, transparency over {self._wanted.over}"
             raise InvalidInput(
                 str(self._root),
-                f"has {flat:,} of {total:,} images of which one value is left ({told}), so nothing can be learnt of "
-                f"them; save what they show in 8 bits without transparency",
+                f"has {flat:,} of {total:,} images of which one value is left, so nothing can be learnt of them; "
+                f"values of more than 8 bits are taken as of {self._wanted.depth}, and transparency lies over "
+                f"{self._wanted.over}: look at them, and save what they show in 8 bits without transparency",
             )
 
     def _notes(self) -> Iterator[str]:
