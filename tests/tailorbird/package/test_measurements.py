@@ -52,3 +52,17 @@ def test_measurements_of_another_form_are_told_by_their_key(export, problem):
     with pytest.raises(Corrupt) as refused:
         Export.of(export, "export")
     assert str(refused.value).startswith(f"export: {problem}")
+
+
+@pytest.mark.parametrize("agreement", [None, 1])
+def test_nothing_is_said_of_answers_that_depend_on_their_example_alone(agreement):
+    whole = Parity.of({"agreement": 1, "max_difference": 0, "samples": 9}, "parity")
+    batches = Parity.of({"agreement": agreement, "max_difference": 0, "samples": 9}, "batches")
+    assert Export(parity=whole, batches=batches).caution is None
+    assert Export(parity=whole).caution is None
+
+
+def test_answers_that_depend_on_their_batch_are_told():
+    whole = Parity.of({"agreement": 1, "max_difference": 0, "samples": 64}, "parity")
+    batches = Parity.of({"agreement": 0.40625, "max_difference": 1, "samples": 64}, "batches")
+    assert "in 40.62% of cases" in Export(parity=whole, batches=batches).caution
