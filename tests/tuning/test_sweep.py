@@ -81,7 +81,7 @@ def test_a_sweep_on_postgresql_and_s3_keeps_nothing_on_its_own_machine(
     start, spec_file, settings, postgres, request, tmp_path
 ):
     where = {"TAILORBIRD_DATABASE_URL": postgres.database(), "TAILORBIRD_STORAGE_URL": stores.storage("s3", request)}
-    status, out, err = ended(start(SCRIPT, spec_file(trials=2), "--json", **where))
+    status, out, err = ended(start(SCRIPT, spec_file(trials=2, scheduler="none"), "--json", **where))
     assert status == 0, err
     assert json.loads(out)["promoted"], err
     shared = {"database_url": where["TAILORBIRD_DATABASE_URL"], "storage_url": where["TAILORBIRD_STORAGE_URL"]}
