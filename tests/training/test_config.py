@@ -47,7 +47,8 @@ def leaves(value, path=""):
         ({"model": {"family": "linear", "depth": 2}}, "model.depth: is not a known key; accepted: family"),
         (
             {"model.family": "transformer"},
-            "model.family: must be one of 'linear', 'mlp', 'cnn', 'vgg', 'resnet', 'custom', not 'transformer'",
+            "model.family: must be one of 'linear', 'mlp', 'cnn', 'vgg', 'resnet', 'custom', 'pretrained', "
+            "not 'transformer'",
         ),
         ({"model": {"depth": 2}}, "model.family: is missing"),
         ({"model": "mlp"}, "model: must be keys with values, not 'mlp'"),
@@ -234,6 +235,7 @@ SGD = {"optimizer": {"name": "sgd", "momentum": 0.5}}
 IMAGES = {"data": {"name": "images", "path": "/photos"}}
 TABLE = {"data": {"name": "table", "path": "/people.csv", "label": "age"}}
 CUSTOM = {"model": {"family": "custom", "function": "mine:net"}}
+PRETRAINED = {"model": {"family": "pretrained", "backbone": "mine:net", "weights": "mine.pth"}}
 STOPPING = {"early_stopping": {"patience": 3}}
 ANOTHER = [
     ({}, "data.name", "mnist"),
@@ -264,6 +266,9 @@ ANOTHER = [
     (CNN, "model.dropout_place", "convolution"),
     (CUSTOM, "model.function", "mine:other"),
     (CUSTOM, "model.arguments", {"width": 3}),
+    (PRETRAINED, "model.backbone", "mine:other"),
+    (PRETRAINED, "model.weights", "other.pth"),
+    (PRETRAINED, "model.tune", "all"),
     ({}, "normalize", "unit"),
     ({}, "loss.name", "bce"),
     ({}, "loss.label_smoothing", 0.1),
@@ -272,6 +277,7 @@ ANOTHER = [
     ({}, "optimizer.weight_decay", 0.1),
     (SGD, "optimizer.momentum", 0.1),
     (SGD, "optimizer.nesterov", True),
+    ({}, "optimizer.backbone_scale", 0.5),
     ({}, "schedule.name", "cosine"),
     ({}, "schedule.warmup", 0.2),
     ({}, "schedule.patience", 5),
@@ -304,7 +310,7 @@ def test_the_digest_changes_with_every_key(base, path, value):
 
 
 def test_every_key_was_changed():
-    bases = [{**BASE, **base} for base in ({}, CNN, SGD, IMAGES, TABLE, CUSTOM, STOPPING)]
+    bases = [{**BASE, **base} for base in ({}, CNN, SGD, IMAGES, TABLE, CUSTOM, PRETRAINED, STOPPING)]
     keys = {leaf[1:] for base in bases for leaf in leaves(config.parse(RunConfig, base).model_dump())}
     assert keys - {path for _, path, _ in ANOTHER} <= {"loss", "augment"}
 
