@@ -5,6 +5,7 @@ from training import checkpoint
 from training.config import Objective
 from training.lanes import Lanes
 from training.loop import Run
+from training.stack import Stack
 
 MLP = {"family": "mlp", "width": [24, 16], "dropout": 0.2}
 
@@ -87,6 +88,17 @@ def test_a_lane_that_fails_ends_alone(configs, run_config, few):
     assert lanes.active == (0, 1, 2) and "lower optimizer.lr" in str(lanes.failures[3])
     again = Lanes([*configs, spoiled], few, Objective(), lanes.state())
     assert again.active == (0, 1, 2)
+
+
+def test_what_goes_wrong_in_a_stack_ends_its_lanes_and_no_other(configs, run_config, few, monkeypatch):
+    def step(_):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(Stack, "step", step)
+    apart = run_config(model={"family": "mlp", "activation": "tanh"})
+    lanes = Lanes([*configs, apart], few, Objective())
+    assert lanes.step().keys() == {3}
+    assert lanes.active == (3,) and {str(error) for error in lanes.failures.values()} == {"no room"}
 
 
 def test_another_state_is_refused(configs, few):
