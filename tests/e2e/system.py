@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import os
+import random
 import signal
 import socket
 import socketserver
@@ -24,11 +25,10 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 def free_port() -> int:
     """Outside of the ports that Ray gives its workers."""
-    for port in itertools.count(20_000 + os.getpid() % 9_000):
+    while True:
         with contextlib.closing(socket.socket()) as trial, contextlib.suppress(OSError):
-            trial.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError
+            trial.bind(("127.0.0.1", random.randrange(20_000, 30_000)))
+            return int(trial.getsockname()[1])
 
 
 def until(condition: Callable[[], Any], what: str, seconds: float = 180) -> Any:
@@ -126,7 +126,7 @@ class Ray:
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.folder, self.environment = folder, environment
-        self.port, self.dashboard = free_port(), free_port() + 1
+        self.port, self.dashboard = free_port(), free_port()
         self.start()
 
     @property
@@ -153,6 +153,7 @@ class Ray:
 
     def _node(self, name: str, words: list[str]) -> Process:
         command = [BIN / "ray", "start", "--block", "--node-ip-address=127.0.0.1", "--object-store-memory=200000000"]
+        command.append(f"--dashboard-agent-listen-port={free_port()}")  # of two nodes at one address
         return Process(self.folder / f"{name}.log", [*command, *words], self.environment)
 
     def _answers(self) -> bool:

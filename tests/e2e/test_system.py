@@ -66,16 +66,19 @@ def ray(environment, tmp_path):
 
 
 @pytest.fixture
-def endpoints(environment, tmp_path):
-    """Two replicas, each with a cache of its own, and their ports."""
+def start_endpoints(environment, tmp_path):
+    """Starts two replicas, each with a cache of its own; returns them with their ports."""
     started = []
-    for replica in ("first", "second"):
-        port = free_port()
-        words = [BIN / "tailorbird", "serve", MODEL, "--port", port]
-        own = environment | {"TAILORBIRD_CACHE_DIR": str(tmp_path / replica)}
-        started.append((Process(tmp_path / f"{replica}.log", words, own), port))
-        time.sleep(0.1)  # so that the next free port is another one
-    yield started
+
+    def start():
+        for replica in ("first", "second"):
+            port = free_port()
+            words = [BIN / "tailorbird", "serve", MODEL, "--port", port]
+            own = environment | {"TAILORBIRD_CACHE_DIR": str(tmp_path / replica)}
+            started.append((Process(tmp_path / f"{replica}.log", words, own), port))
+        return started
+
+    yield start
     for process, _ in started:
         process.kill()
 
@@ -87,8 +90,8 @@ def sweep_of(environment, name):
 def start_sweep(ray, environment, folder, name, **changes):
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(SPEC | changes))
-    submitted = ray.submit(f"python -m tuning.sweep {path} --id {name}")
-    assert submitted.returncode == 0, submitted.stderr
+    entrypoint = f"python -m tuning.sweep {path} --id {name}"
+    until(lambda: ray.submit(entrypoint).returncode == 0, "Ray takes the job")  # its agents may be starting
 
 
 def wait_for_sweep(environment, name):
@@ -106,7 +109,7 @@ def pictures():
     return np.rint(digits.images * (255 / 16)).astype(int), digits.target
 
 
-def test_migration_to_rollback(environment, ray, endpoints, tmp_path):
+def test_migration_to_rollback(environment, ray, start_endpoints, tmp_path):
     subprocess.run([BIN / "tailorbird", "registry", "migrate"], env=environment, check=True)
 
     # a job without the token is refused; with it, the sweep runs on the worker node and is promoted
@@ -114,6 +117,7 @@ def test_migration_to_rollback(environment, ray, endpoints, tmp_path):
     start_sweep(ray, environment, tmp_path, "first")
     wait_for_sweep(environment, "first")
 
+    endpoints = start_endpoints()
     proxy = Proxy([port for _, port in endpoints])
     until(lambda: len(proxy.ready()) == 2, "both replicas are ready")
     images, labels = pictures()
@@ -202,10 +206,11 @@ def finished_trials(environment, name):
     return {trial["number"]: trial["reports"] for trial in shown(environment, name) if trial["status"] == "finished"}
 
 
-def test_database_that_is_away_keeps_nobody_from_answering(environment, ray, endpoints, postgres, tmp_path):
+def test_database_that_is_away_keeps_nobody_from_answering(environment, ray, start_endpoints, postgres, tmp_path):
     subprocess.run([BIN / "tailorbird", "registry", "migrate"], env=environment, check=True)
     start_sweep(ray, environment, tmp_path, "first")
     wait_for_sweep(environment, "first")
+    endpoints = start_endpoints()
     proxy = Proxy([port for _, port in endpoints])
     until(lambda: len(proxy.ready()) == 2, "both replicas are ready")
     images, _ = pictures()
