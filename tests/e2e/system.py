@@ -35,7 +35,7 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 180) -> Any:
     """What `condition` gives once it is true; errors of a connection count as not yet."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        with contextlib.suppress(httpx.HTTPError, OSError, KeyError, IndexError, json.JSONDecodeError):
+        with contextlib.suppress(httpx.HTTPError, OSError, KeyError, IndexError, ValueError):
             if value := condition():
                 return value
         time.sleep(0.5)

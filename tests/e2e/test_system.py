@@ -149,8 +149,9 @@ def drift(environment, proxy, endpoints, images, labels, folder):
     policy.write_text(yaml.safe_dump(POLICY))
     rules = ROOT / "k8s" / "prometheus" / "rules.yaml"
     with prometheus(folder, [port for _, port in endpoints], rules) as url:
-        for start in range(0, 600, 50):
+        for start in range(0, 600, 50):  # so many looks of Prometheus, which sees no increase in a first value
             give_wrong_labels(proxy, images[start : start + 50], labels[start : start + 50])
+            until(lambda start=start: labels_seen(url) >= start + 50, "Prometheus has seen the labels")
         until(lambda: firing(url), "an alert of accuracy fires")
         watched = environment | {"TAILORBIRD_PROMETHEUS_URL": url}
         words = [BIN / "tailorbird", "watch", MODEL, "--once", "--policy", policy]
@@ -170,6 +171,12 @@ def give_wrong_labels(proxy, images, labels):
     ]
     answer = httpx.post(f"{proxy.url}/feedback", json={"labels": wrong}, timeout=30)
     assert answer.json()["accepted"] == len(labels)
+
+
+def labels_seen(url):
+    query = {"query": "sum(tailorbird_feedback_total)"}
+    (series,) = httpx.get(f"{url}/api/v1/query", params=query).json()["data"]["result"]
+    return float(series["value"][1])
 
 
 def firing(url):
