@@ -159,8 +159,8 @@ def drift(environment, proxy, endpoints, images, labels, folder):
         assert acted.returncode == 10, acted.stdout + acted.stderr
         until(lambda: {predict(proxy, images[:5])["version"] for _ in range(6)} == {1}, "version 1 answers again")
         subprocess.run(words, env=watched, capture_output=True, text=True)
-    moves = [event for event in command(environment, "registry", "history", MODEL) if event["event"] == "rolled_back"]
-    assert len(moves) == 1
+    events = command(environment, "registry", "history", MODEL)
+    assert len([event for event in events if event.get("kind") == "rollback"]) == 1
 
 
 def give_wrong_labels(proxy, images, labels):
