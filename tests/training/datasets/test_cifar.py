@@ -91,7 +91,9 @@ def images(folder, classes, parts=("train", "test"), size=(32, 32)):
         for number, label in enumerate(classes):
             path = folder / part / label / "1.png"
             path.parent.mkdir(parents=True)
-            Image.new("RGB", size, (number, 0, 0)).save(path)
+            image = Image.new("RGB", size, (number, 0, 0))
+            image.putpixel((1, 1), (255, 255, 255))  # one value alone would be refused
+            image.save(path)
 
 
 def test_a_folder_of_its_images_is_read(tmp_path, load):
