@@ -33,7 +33,7 @@ def test_a_client_that_leaves():
 
 def test_a_body_that_is_late():
     with pytest.raises(Problem, match="too slow"):
-        chunk({"type": "http.request"}, state={"late": Problem(408, "too slow")})
+        chunk({"type": "http.request"}, state={"problem": Problem(408, "too slow")})
 
 
 def test_one_that_is_read_already_has_no_more():
