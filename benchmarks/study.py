@@ -9,6 +9,7 @@ from typing import Any
 from registry import ledger
 from registry.core import Registry
 from registry.ledger import Sweep, Trial
+from tailorbird import yaml_files
 from tailorbird.errors import InvalidInput
 from tailorbird.settings import Settings
 from training import config
@@ -113,7 +114,7 @@ def read(path: Path, *, quick: bool) -> Study:
     """A study's file; for a quick round with few epochs and few images."""
     lines = path.read_text().splitlines()
     about = " ".join(line.removeprefix("# ") for line in lines if line.startswith("#"))
-    given = config.read(path)
+    given = yaml_files.read(path, "name: fashion-mlp")
     return Study(path, about, specs.parse(_cut(given) if quick else given), quick)
 
 

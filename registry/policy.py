@@ -5,23 +5,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from registry.names import Reference
-from tailorbird.errors import InvalidInput, NotFound
+from tailorbird import yaml_files
+from tailorbird.errors import InvalidInput
+from tailorbird.yaml_files import NoSwitch
 
 EVERY = "default"
 """The section that holds for every alias."""
 
 
-def _no_switch(value: Any) -> Any:
-    if isinstance(value, bool):  # pydantic would take it for 1 or 0
-        raise ValueError(f"must be a number, not {value}")
-    return value
-
-
-Share = Annotated[float, BeforeValidator(_no_switch), Field(ge=0, le=1)]
-Positive = Annotated[float, BeforeValidator(_no_switch), Field(gt=0)]
+Share = Annotated[float, NoSwitch, Field(ge=0, le=1)]
+Positive = Annotated[float, NoSwitch, Field(gt=0)]
 
 
 class Limits(BaseModel):
@@ -111,7 +107,7 @@ def load(path: Path | None) -> Policies:
     """Read a policy file, or take the defaults; raises InvalidInput with the path of the first wrong key."""
     if path is None:
         return Policies()
-    sections = _read(path)
+    sections = yaml_files.read(path, "champion: {accuracy: {at_least: 0.9}}")
     for name, section in sections.items():
         _check_name(path, name)
         try:
@@ -119,22 +115,6 @@ def load(path: Path | None) -> Policies:
         except ValidationError as error:
             raise InvalidInput.from_validation(error, section, Policy, f"{path}: {name}.") from None
     return Policies(sections)
-
-
-def _read(path: Path) -> dict[Any, Any]:
-    import yaml
-
-    try:
-        found = yaml.safe_load(path.read_bytes())
-    except FileNotFoundError:
-        raise NotFound(str(path), "there is no such policy file") from None
-    except OSError as error:
-        raise InvalidInput(str(path), f"cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InvalidInput(str(path), f"is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(found, dict):
-        raise InvalidInput(str(path), "must hold gates by alias, as in `champion: {accuracy: {at_least: 0.9}}`")
-    return found
 
 
 def _check_name(path: Path, name: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from registry import names
+from tailorbird import yaml_files
 from tailorbird.errors import InvalidInput
 from training import config
 from training.config import Config, DataConfig, Objective, RunConfig
@@ -179,7 +180,7 @@ class SweepSpec(Config):
 
 def read(path: Path, assignments: list[str]) -> SweepSpec:
     """Read a spec, apply `key=value` words to it, and check all of it."""
-    given = config.read(path)
+    given = yaml_files.read(path, "name: fashion-mlp")
     for assignment in assignments:
         key, _, _ = assignment.partition("=")
         if key.startswith("space."):  # the keys of a space have dots in them

@@ -41,12 +41,15 @@ def train(
 
     Example: tailorbird train run.yaml --set model.width=256 --set epochs=10
     """
+    from tailorbird import yaml_files
     from training import candidate, datasets, precision, splits
     from training import config as configs
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what Kubernetes sends: told like Ctrl-C
     here = settings.load()
-    checked = configs.parse(configs.RunConfig, configs.override(configs.read(config), assignments or []))
+    checked = configs.parse(
+        configs.RunConfig, configs.override(yaml_files.read(config, "epochs: 5"), assignments or [])
+    )
     dataset = datasets.load(checked.data, here.data, here.cache, here.download_timeout)
     dealt = splits.split(dataset, checked.data)
     console = terminal.console(stderr=as_json)

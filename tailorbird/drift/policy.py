@@ -1,21 +1,15 @@
 """The policy of a watch: what it looks at and what it does, from a YAML file over defaults that only alert."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from tailorbird.errors import InvalidInput, NotFound
+from tailorbird import yaml_files
+from tailorbird.errors import InvalidInput
+from tailorbird.yaml_files import NoSwitch
 
-
-def _no_switch(value: Any) -> Any:
-    if isinstance(value, bool):  # pydantic would take it for 1 or 0
-        raise ValueError(f"must be a number, not {value}")
-    return value
-
-
-Number = Annotated[float, BeforeValidator(_no_switch)]
+Number = Annotated[float, NoSwitch]
 Minutes = Annotated[Number, Field(gt=0, le=525_600)]
 
 
@@ -37,7 +31,7 @@ class Policy(BaseModel):
     )
     every: Minutes = Field(1, description="minutes between looks")
     cool_down: Minutes = Field(1440, description="minutes after any move of the alias in which nothing is rolled back")
-    predictions: Annotated[int, BeforeValidator(_no_switch), Field(ge=100)] = Field(
+    predictions: Annotated[int, NoSwitch, Field(ge=100)] = Field(
         500, description="with fewer in the window nothing is estimated"
     )
 
@@ -60,18 +54,7 @@ def load(path: Path | None) -> Policy:
     """Read a policy file, or take the defaults; raises InvalidInput with the path of the first wrong key."""
     if path is None:
         return Policy()
-    try:
-        content = yaml.safe_load(path.read_bytes())
-    except FileNotFoundError:
-        raise NotFound(str(path), "there is no such policy file") from None
-    except OSError as error:
-        raise InvalidInput(str(path), f"cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InvalidInput(str(path), f"is not YAML: {' '.join(str(error).split())}") from None
-    if content is None:
-        return Policy()
-    if not isinstance(content, dict):
-        raise InvalidInput(str(path), "must hold keys and values, as in `labels: roll_back`")
+    content = yaml_files.read(path, "labels: roll_back")
     try:
         return Policy.model_validate(content)
     except ValidationError as error:

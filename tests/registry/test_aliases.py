@@ -282,7 +282,7 @@ def test_a_policy_that_cannot_be_read_moves_nothing(embedded, register, tmp_path
     gates = tmp_path / "gates.yaml"
     with Registry(embedded.model_copy(update={"gates": gates})) as local:
         register(local)
-        with pytest.raises(NotFound, match="there is no such policy file"):
+        with pytest.raises(NotFound, match="there is no such file"):
             promote(local, 1)
         gates.write_text("champion: {acuracy: {}}")
         with pytest.raises(InvalidInput, match=r"champion\.acuracy: is not a known key"):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tailorbird.errors import InvalidInput, NotFound
+from tailorbird.errors import InvalidInput
 from training import config
 from training.config import DataConfig, MlpConfig, Objective, OptimizerConfig, RunConfig
 
@@ -380,44 +380,6 @@ def test_an_assignment_that_says_nothing_is_refused(assignment, field, problem):
     assert refused.value.field == field
 
 
-def test_a_file_is_read(tmp_path):
-    file = tmp_path / "run.yaml"
-    file.write_text("data: {name: digits}\nmodel: {family: mlp}\noptimizer: {lr: 3e-4}\n")
-    assert config.parse(RunConfig, config.read(file)).optimizer.lr == 3e-4
-
-
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [
-        (b"epochs: [1, 2", "is not YAML: while parsing a flow sequence"),
-        (b"epochs: 5\n\tseed: 1", "is not YAML"),
-        (b"!!python/object/apply:os.system [true]", "is not YAML: could not determine a constructor"),
-        (b"\xff\xfe\x00\x01epochs: 5", "is not YAML"),
-        (b"\x80epochs: 5", "is not YAML"),
-        (b"day: 2026-13-01", "is not YAML: month must be in 1..12"),
-        (b"[" * 10_000, "is not YAML"),
-        (b"- epochs", "must hold keys and values, as in `epochs: 5`"),
-        (b"epochs", "must hold keys and values"),
-        (b"", "must hold keys and values"),
-    ],
-    ids=range(10),
-)
-def test_a_file_that_is_no_yaml_mapping_is_refused_by_name_in_one_line(tmp_path, content, problem):
-    file = tmp_path / "run.yaml"
-    file.write_bytes(content)
-    with pytest.raises(InvalidInput, match=problem) as refused:
-        config.read(file)
-    assert refused.value.field == str(file)
-    assert "\n" not in str(refused.value)
-
-
-def test_a_file_that_is_not_there_or_is_a_folder_is_refused_by_name(tmp_path):
-    with pytest.raises(NotFound, match=f"{tmp_path}/run.yaml: there is no such file"):
-        config.read(tmp_path / "run.yaml")
-    with pytest.raises(InvalidInput, match=f"{tmp_path}: cannot be read: Is a directory"):
-        config.read(tmp_path)
-
-
 @pytest.mark.parametrize(("metric", "mode"), [("val_accuracy", "min"), ("val_loss", "max"), ("train_loss", "max")])
 def test_an_objective_of_the_wrong_direction_is_refused(metric, mode):
     with pytest.raises(InvalidInput, match=f"mode of {metric} must be"):
@@ -433,14 +395,3 @@ def test_a_score_is_larger_where_the_metric_is_better():
 def test_sizes_are_counts_or_fractions():
     sizes = DataConfig(name="digits", validation=5000, holdout=0.25)
     assert type(sizes.validation) is int and sizes.holdout == 0.25
-
-
-def test_a_key_that_stands_twice_is_refused(tmp_path):
-    path = tmp_path / "run.yaml"
-    path.write_text("epochs: 5\noptimizer: {name: sgd}\noptimizer: {lr: 0.1}\n")
-    with pytest.raises(InvalidInput, match=r"is not YAML: 'optimizer' stands twice"):
-        config.read(path)
-    path.write_text("base: &base {lr: 0.1}\noptimizer: {<<: *base, lr: 0.2}\n")
-    assert config.read(path)["optimizer"] == {"lr": 0.2}
-    path.write_text("a: {b: &b {<<: {lr: 0.1}, lr: 0.2}}\noptimizer: {<<: *b, momentum: 0.9}\n")
-    assert config.read(path)["optimizer"] == {"lr": 0.2, "momentum": 0.9}

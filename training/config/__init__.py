@@ -1,8 +1,8 @@
 """Configs: everything that determines a run, nested, frozen, with unknown keys refused."""
 
+from training.config.assignments import assign, override
 from training.config.base import CODE, Config, PositiveInt, parse
 from training.config.data import IMAGES, TABLE, DataConfig, Kind, Published
-from training.config.files import assign, override, read
 from training.config.model import (
     BACKBONES,
     Activation,
@@ -59,6 +59,5 @@ __all__ = [
     "digest",
     "override",
     "parse",
-    "read",
     "stored",
 ]
