@@ -5,6 +5,7 @@ makes more of it: with other vector instructions of one processor, probabilities
 epochs on Fashion-MNIST and by less than 0.0001 after 40 on digits; with another seed by 0.03 to 0.08.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -38,7 +39,7 @@ class Plan:
     epoch: int
     objective: Objective | None
     splits: Splits
-    environment: str
+    environment: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def compare(registry: Registry, made: Plan, weights: bytes) -> Reproduction:
         retrained_accuracy=retrained.accuracy,
         standard_error=max(served.standard_error, retrained.standard_error),
         samples=len(splits.holdout),
-        environment=_differing(made.environment, candidate.environment()),
+        environment=_differing(made.environment, candidate.surroundings()),
     )
 
 
@@ -189,10 +190,9 @@ def _difference(made: Plan, stored: bytes, weights: bytes) -> float:
     return max(*apart, np.finfo(np.float32).tiny.item())
 
 
-def _differing(before: str, now: str) -> tuple[str, ...]:
+def _differing(registered: Sequence[str], current: Sequence[str]) -> tuple[str, ...]:
     """Lines of one environment alone: `-` of that of the version, `+` of this one."""
-    then, here = before.splitlines(), now.splitlines()
     return (
-        *(f"-{line}" for line in then if line not in here),
-        *(f"+{line}" for line in here if line not in then),
+        *(f"-{line}" for line in registered if line not in current),
+        *(f"+{line}" for line in current if line not in registered),
     )

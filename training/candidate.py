@@ -8,10 +8,10 @@ from importlib import metadata
 from typing import Any
 
 import numpy as np
-import yaml
 
 from tailorbird.errors import Corrupt, InvalidInput
-from tailorbird.package import curves, samples
+from tailorbird.package import config as configuration
+from tailorbird.package import curves, environment, samples
 from tailorbird.package.heldout import Heldout
 from tailorbird.package.measurements import Export
 from tailorbird.package.record import encode
@@ -28,7 +28,7 @@ from training.splits import Split, Splits
 PACKAGES = ("torch", "torchvision", "ray", "onnx", "onnxruntime", "numpy", "safetensors", "scikit-learn", "tailorbird")
 REGISTERED = ("multiclass", "binary")
 FILES = (
-    "config.yaml", "checkpoint.safetensors", "environment.txt", "curves.json", "curves.png",
+    configuration.FILE, "checkpoint.safetensors", environment.FILE, curves.FILE, "curves.png",
     "model.onnx", "signature.json", "baseline.json", "heldout.npy", "samples.npz", "estimator.json",
     "confusion.png", "figures.json", "thresholds.png",
 )  # fmt: skip
@@ -192,22 +192,22 @@ def _samples(split: Split) -> Samples:
     return Samples(split.at(chosen), labels[chosen])
 
 
-def environment() -> str:
+def surroundings() -> list[str]:
     """Python, machine and the packages that decide the weights, a line each."""
     lines = [f"python=={platform.python_version()}", f"machine: {platform.platform()}"]
     if flags := precision.instructions():
         lines.append(f"cpu flags: {' '.join(flags)}")
     lines += [f"{name}=={metadata.version(name)}" for name in PACKAGES if _installed(name)]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def records(config: RunConfig, weights: bytes, epochs: Sequence[Epoch], best: int) -> dict[str, bytes]:
     """What every run leaves behind, also one that diverged after epoch `best`."""
     return {
-        "config.yaml": yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False).encode(),
+        configuration.FILE: configuration.encode(config.model_dump(mode="json")),
         "checkpoint.safetensors": weights,
-        "environment.txt": environment().encode(),
-        "curves.json": curves.write([curves.Epoch.of(one.record(), curves.FILE) for one in epochs]),
+        environment.FILE: environment.encode(surroundings()),
+        curves.FILE: curves.write([curves.Epoch.of(one.record(), curves.FILE) for one in epochs]),
         "curves.png": plots.curves(epochs, best),
     }
 

@@ -178,7 +178,7 @@ def _made(found: Facts) -> list[Block]:
         Paragraph("Configuration of the run:"),
         Listing(found.contents.config_text, "yaml"),
         Paragraph("Environment:"),
-        Listing(found.contents.environment, "text"),
+        Listing("\n".join(found.contents.environment), "text"),
     ]
 
 

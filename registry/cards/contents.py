@@ -10,7 +10,7 @@ from registry.evidence import Evidence
 from registry.version import Version
 from tailorbird import bins
 from tailorbird.errors import Corrupt
-from tailorbird.package import config, curves
+from tailorbird.package import config, curves, environment
 from tailorbird.package.baseline import Baseline
 from tailorbird.package.curves import Epoch
 from tailorbird.package.heldout import Heldout
@@ -62,7 +62,7 @@ class Contents:
     epochs: Sequence[Epoch]
     config: dict[str, Any]
     config_text: str
-    environment: str
+    environment: tuple[str, ...]
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -91,7 +91,7 @@ def read(registry: Registry, version: Version) -> Contents:
         epochs=parsed(curves.FILE, curves.parse),
         config=parsed(config.FILE, config.parse),
         config_text=parsed(config.FILE, bytes.decode),
-        environment=parsed("environment.txt", bytes.decode),
+        environment=parsed(environment.FILE, environment.parse),
     )
 
 

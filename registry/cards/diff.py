@@ -113,7 +113,7 @@ def _data(version: Version) -> dict[str, Any]:
 
 def _environment(found: Contents) -> dict[str, str]:
     """Lines are `package==version` or `name: text`."""
-    lines = (line.replace(": ", "==", 1).partition("==") for line in found.environment.splitlines() if line.strip())
+    lines = (line.replace(": ", "==", 1).partition("==") for line in found.environment if line.strip())
     return {name: value for name, _, value in lines}
 
 

@@ -1,10 +1,18 @@
-"""`config.yaml` as those read it who only show it: a mapping. What it means is training's."""
+"""`config.yaml`: the RunConfig as a mapping. What it means is training's."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from tailorbird.errors import Corrupt
 
 FILE = "config.yaml"
+
+
+def encode(config: Mapping[str, Any]) -> bytes:
+    """The file of a config, its keys in their order."""
+    import yaml
+
+    return yaml.safe_dump(dict(config), sort_keys=False).encode()
 
 
 def parse(data: bytes) -> dict[str, Any]:

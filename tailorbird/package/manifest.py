@@ -4,6 +4,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator
 
+from tailorbird.package import config, curves, environment
 from tailorbird.package.lineage import Lineage
 from tailorbird.package.measurements import Measurements
 from tailorbird.package.record import Count, Record
@@ -15,10 +16,10 @@ REQUIRED = frozenset(
         "signature.json",
         "baseline.json",
         "heldout.npy",
-        "config.yaml",
+        config.FILE,
         "checkpoint.safetensors",
-        "environment.txt",
-        "curves.json",
+        environment.FILE,
+        curves.FILE,
         "curves.png",
         "confusion.png",
     }

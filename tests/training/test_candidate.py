@@ -127,13 +127,13 @@ def test_the_environment_names_the_versions_that_decide_the_weights(made):
 def test_a_package_that_is_not_installed_is_left_out(monkeypatch):
     monkeypatch.setattr(candidate, "PACKAGES", ("numpy", "nothing-of-this-name"))
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
-    assert candidate.environment().splitlines()[2:] == [f"numpy=={metadata.version('numpy')}"]
+    assert candidate.surroundings()[2:] == [f"numpy=={metadata.version('numpy')}"]
 
 
 def test_the_environment_names_the_instructions_that_bf16_rests_on(monkeypatch):
     for known, line in (({"amx_bf16": True, "avx512_bf16": True}, ["cpu flags: amx_bf16 avx512_bf16"]), ({}, [])):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda known=known: known)
-        lines = candidate.environment().splitlines()
+        lines = candidate.surroundings()
         assert [one for one in lines if one.startswith("cpu flags")] == line == lines[2 : 2 + len(line)]
 
 

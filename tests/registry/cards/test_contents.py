@@ -41,8 +41,8 @@ def test_what_files_say(registry):
     found = read(registry)
     assert (found.classes, found.baseline.calibration_error, found.config) == (packages.CLASSES, 0.02, packages.CONFIG)
     assert found.config_text.startswith("model:\n  family: mlp\n")
-    assert found.environment.startswith("python==3.11.7\n")
-    assert found.sizes["model.onnx"] == 1 and found.sizes["environment.txt"] == len(found.environment)
+    assert found.environment[0] == "python==3.11.7"
+    assert found.sizes["model.onnx"] == 1 and found.sizes["environment.txt"] == len("\n".join(found.environment)) + 1
 
 
 @pytest.mark.parametrize(

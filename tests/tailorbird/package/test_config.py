@@ -4,6 +4,11 @@ from tailorbird.errors import Corrupt
 from tailorbird.package import config
 
 
+def test_a_config_comes_back_in_its_order():
+    record = {"model": {"family": "mlp"}, "data": {"name": "digits"}, "epochs": 3}
+    assert list(config.parse(config.encode(record)).items()) == list(record.items())
+
+
 def test_a_mapping_is_read():
     assert config.parse(b"model: {family: mlp}\n1: x\n") == {"model": {"family": "mlp"}, "1": "x"}
 

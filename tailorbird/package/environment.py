@@ -1,0 +1,20 @@
+"""`environment.txt`: what decides the weights beside the config, a line each, such as `torch==2.13.0`."""
+
+from collections.abc import Iterable
+
+from tailorbird.errors import Corrupt
+
+FILE = "environment.txt"
+
+
+def encode(lines: Iterable[str]) -> bytes:
+    """The lines as the file holds them."""
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def parse(data: bytes) -> tuple[str, ...]:
+    """Read the file; raises Corrupt where it is not UTF-8."""
+    try:
+        return tuple(data.decode().splitlines())
+    except UnicodeDecodeError:
+        raise Corrupt(f"{FILE}: is not UTF-8") from None
