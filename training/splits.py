@@ -4,12 +4,9 @@ Images are sorted by a keyed hash of their pixels, so that a split stays what it
 file or the machine changes. Copies of one image go together, and each class is dealt in proportion.
 """
 
-import hashlib
 import math
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,17 +18,12 @@ from training.config import DataConfig, Kind
 from training.datasets import Dataset, Inputs, Targets
 from training.datasets.dataset import BLOCK_BYTES
 from training.datasets.repeats import content_ids
+from training.dealing import Dealing, Dealt
 
 FEW = 20
 """Examples of a set of labels that is no stratum of its own."""
-STEPS = 64
-"""Larger sizes that are tried where a part would be empty."""
 TOGETHER, NUMBERS = 512, 2**22
 """So many examples, and so many pixels or columns of them, are evaluated at once: a network makes far more of each."""
-
-
-Dealt = dict[str, NDArray[np.int64]]
-"""Indices of the examples of each part."""
 
 
 @dataclass(frozen=True)
@@ -114,15 +106,15 @@ def split(dataset: Dataset, config: DataConfig) -> Splits:
     sizes = {"test": config.test, "holdout": config.holdout, "validation": config.validation}
     counts = {name: _count(size, len(ids)) for name, size in sizes.items() if name not in dataset.parts}
     _check_room(counts, dataset)
-    strata = _strata(dataset)
-    dealt = _deal(ids, strata, counts, config.split_seed)
+    dealing = Dealing(ids, _strata(dataset), config.split_seed)
+    dealt = dealing.deal(counts)
+    _check_dealt(dataset, dealt, counts, dealing)
     parts = {
         name: Split(dataset.inputs, places, dataset.targets[places], ids[places]) for name, places in dealt.items()
     }
     for name, (inputs, targets) in dataset.parts.items():
         if name != "train":
             parts[name] = Split(inputs, np.arange(len(targets)), targets, content_ids(inputs))
-    _check_dealt(dataset, dealt, counts, lambda sizes: _deal(ids, strata, sizes, config.split_seed))
     train, validation, holdout, test = (parts[name] for name in ("train", "validation", "holdout", "test"))
     made = Splits(dataset.kind, dataset.classes, dataset.columns, train, validation, holdout, test)
     own = (*_set_aside(dataset, config), *_leaks(dataset, made), *distinct.notes(dataset))
@@ -160,22 +152,17 @@ def _check_room(counts: dict[str, int], dataset: Dataset) -> None:
         )
 
 
-def _check_dealt(
-    dataset: Dataset, dealt: Dealt, counts: dict[str, int], deal: Callable[[dict[str, int]], Dealt]
-) -> None:
-    """Refuse a part that is wanted and empty, naming a size that is not; `deal` tries one."""
-    for name, count in counts.items():
-        if count and not len(dealt[name]):
-            rest = len(dataset.targets) - sum(counts.values()) + count - len(dataset.classes)
-            tried = (round(count + (rest - count) * step / STEPS) for step in range(1, STEPS + 1))
-            fits = next((size for size in tried if len(deal({**counts, name: size})[name])), None)
-            none = "" if name == "test" else "or 0"
-            accepted = " ".join(filter(None, (f"{fits} or more" if fits else "smaller other parts", none)))
-            raise InvalidInput(
-                f"data.{name}",
-                f"{count} of {dataset.name} cannot be dealt: equal examples stay together, and they are more; "
-                f"accepted: {accepted}",
-            )
+def _check_dealt(dataset: Dataset, dealt: Dealt, counts: dict[str, int], dealing: Dealing) -> None:
+    """Refuse a part that is wanted and empty, naming sizes at which none is."""
+    if not (name := next((name for name in counts if counts[name] and not len(dealt[name])), None)):
+        return
+    sizes = dealing.sizes(counts, len(dataset.targets) - len(dataset.classes))
+    named = ", ".join(f"data.{part} {size}" for part, size in (sizes or {}).items() if counts[part])
+    raise InvalidInput(
+        f"data.{name}",
+        f"{counts[name]} of {dataset.name} cannot be dealt: equal examples stay together, and they are more; "
+        f"accepted: {f'together {named}' if sizes else 'data of more different examples'}",
+    )
 
 
 def _notes(made: Splits, counts: dict[str, int]) -> Iterator[str]:
@@ -203,57 +190,3 @@ def _leaks(dataset: Dataset, made: Splits) -> Iterator[str]:
         ids = getattr(made, name).ids
         if again := sum(one.tobytes() in known for one in ids):
             yield f"{again:,} of {len(ids):,} {name} examples are in the {told} split too, and make the {name} easier"
-
-
-def _deal(ids: NDArray[np.uint8], strata: NDArray[np.int64], counts: dict[str, int], seed: int) -> Dealt:
-    """Indices of each part; groups of equal examples are dealt whole, each stratum by its share."""
-    wanted_of = _quotas(Counter(strata.tolist()), counts, seed)
-    quotas = {name: quota for name, quota in wanted_of.items() if any(quota.values())}
-    parts: dict[str, list[int]] = {name: [] for name in counts}
-    for group in _ranked(ids, seed):
-        if not quotas:
-            break
-        wanted = strata[group].tolist()  # copies may lie in several strata
-        fits = (name for name in quotas if all(quotas[name][label] >= wanted.count(label) for label in wanted))
-        if part := next(fits, None):
-            parts[part] += group.tolist()
-            quotas[part].subtract(wanted)
-            if not any(quotas[part].values()):
-                del quotas[part]
-    dealt = {name: np.sort(np.asarray(members, np.int64)) for name, members in parts.items()}
-    train = np.ones(len(ids), bool)
-    train[np.concatenate([*dealt.values()])] = False
-    return dealt | {"train": np.flatnonzero(train)}
-
-
-def _ranked(ids: NDArray[np.uint8], seed: int) -> Iterator[NDArray[np.int64]]:
-    """Indices of examples, those of equal ones together, in an order that the seed and the ids decide."""
-    key = seed.to_bytes(8, "big")
-    keyed = bytearray()
-    for identity in ids:
-        keyed += hashlib.blake2b(identity, key=key, digest_size=16).digest()
-    high, low = np.frombuffer(keyed, ">u8").reshape(-1, 2).T
-    order = np.lexsort((low, high))
-    changes = (np.diff(high[order]) != 0) | (np.diff(low[order]) != 0)
-    for start, end in pairwise([0, *(np.flatnonzero(changes) + 1).tolist(), len(order)]):
-        yield order[start:end]
-
-
-def _quotas(present: Counter[int], counts: dict[str, int], seed: int) -> dict[str, Counter[int]]:
-    """How many images of each class make each part, in proportion to what the parts before it left."""
-    quotas = {}
-    for name, count in counts.items():
-        quotas[name] = _shares(present, count, seed)
-        present = present - quotas[name]
-    return quotas
-
-
-def _shares(present: Counter[int], count: int, seed: int) -> Counter[int]:
-    """`count` in proportion to what is present, by largest remainders, of equal ones as the seed draws them."""
-    exact = {label: count * number / present.total() for label, number in present.items()}
-    shares = Counter({label: int(share) for label, share in exact.items()})
-    key = seed.to_bytes(8, "big")
-    drawn = {label: hashlib.blake2b(str(label).encode(), key=key).digest() for label in exact}
-    by_remainder = sorted(exact, key=lambda label: (int(exact[label]) - exact[label], drawn[label]))
-    shares.update(by_remainder[: count - shares.total()])
-    return shares

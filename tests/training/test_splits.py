@@ -171,7 +171,7 @@ def test_a_part_that_would_be_empty_is_refused_and_one_that_is_short_is_noted():
     rows = dataset([7] * 30 + [8] * 10, [0] * 20 + [1] * 20)
     with pytest.raises(InvalidInput, match=r"^data\.holdout: 4 of made cannot be dealt: equal examples stay together"):
         dealt(rows, test=30, holdout=4, validation=0)
-    with pytest.raises(InvalidInput, match=r"; accepted: smaller other parts or 0$"):
+    with pytest.raises(InvalidInput, match=r"; accepted: together data\.test \d+, data\.holdout 0$"):
         dealt(rows, test=30, holdout=4, validation=0)
     some = dealt(dataset([7] * 6 + [8, 9, 10, 11], [0] * 10), test=5, holdout=0, validation=0)
     assert len(some.test) == 4 and some.notes[0] == "data.test has 4 of 5: equal examples stay together"
@@ -297,18 +297,45 @@ def test_of_many_small_classes_the_seed_draws_which_are_held_out():
     assert not held[0] == held[1] == held[2]
 
 
-def test_of_a_survey_of_few_different_rows_a_size_is_named_that_can_be_dealt():
+def advised(refused):
+    """The sizes that a refusal names."""
+    named = re.search("accepted: together (.*)$", refused.problem)
+    return {name: int(size) for name, size in re.findall(r"data\.(\w+) (\d+)", named[1])} if named else None
+
+
+def test_of_a_survey_of_few_different_rows_sizes_are_named_that_can_be_dealt_together():
     answers = np.repeat(np.arange(8), 50)
-    sizes = {"test": 40, "holdout": 40, "validation": 40}
-    for _ in range(4):
-        try:
-            parts = dealt(dataset(answers, answers % 2), **sizes)
-            break
-        except InvalidInput as refused:
-            size = re.search(r"accepted: (\d+) or more( or 0)?$", refused.problem)
-            assert bool(size[2]) == (refused.field != "data.test")
-            sizes[refused.field.removeprefix("data.")] = int(size[1])
-    assert all(len(getattr(parts, name)) for name in PARTS)
+    with pytest.raises(InvalidInput, match=r"^data\.test: 40 of made cannot be dealt: .* they are more") as refused:
+        dealt(dataset(answers, answers % 2), test=40, holdout=40, validation=40)
+    assert advised(refused.value) == {"test": 100, "holdout": 100, "validation": 100}
+    parts = dealt(dataset(answers, answers % 2), **advised(refused.value))
+    assert [len(getattr(parts, name)) for name in PARTS] == [100, 100, 100, 100]
+
+
+@given(cases(copies=10))
+def test_sizes_that_a_refusal_names_are_accepted(case):
+    made, asked = case
+    try:
+        dealt(made, **asked)
+        reject()
+    except InvalidInput as refused:
+        sizes = advised(refused)
+    if sizes:
+        parts = dealt(made, **{**asked, **sizes})
+        assert all(len(getattr(parts, name)) for name, size in sizes.items() if size)
+        assert set(parts.train.targets) == set(made.targets)
+
+
+def test_where_no_sizes_do_more_different_examples_are_asked_for():
+    with pytest.raises(InvalidInput, match="equal examples stay together, and they are more; accepted: data of more"):
+        dealt(dataset([7] * 40, [0, 1] * 20), test=4, holdout=4, validation=4)
+
+
+@pytest.mark.timeout(100)  # of what takes one second; by the square of the copies it would take half an hour
+def test_many_copies_are_dealt_in_a_moment():
+    answers = np.repeat(np.arange(4), 50_000)
+    parts = dealt(dataset(answers, answers % 2), test=100_000, holdout=0, validation=0)
+    assert len(parts.test) == 100_000
 
 
 def test_rows_that_float32_would_make_equal_are_different_examples():
