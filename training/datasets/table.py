@@ -1,8 +1,7 @@
 """Tables of the user's own: CSV or Parquet, with columns of numbers and one or several that are predicted."""
 
 from array import array
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,10 @@ from training.config import DataConfig
 from training.datasets import labels, repeats, rows
 from training.datasets.dataset import Dataset
 from training.datasets.labels import FLAGS, Cell
+from training.datasets.merging import Merging
 from training.datasets.rows import Rows
 
 LARGEST = float(np.finfo(np.float32).max)
-EXACT = 2.0**53
-"""From here on float64 rounds whole numbers."""
 
 
 @dataclass
@@ -30,16 +28,12 @@ class Columns:
     names: tuple[str, ...]
     numbers: "array[float]" = field(default_factory=lambda: array("d"))
     labels: list[list[Cell]] = field(default_factory=list)
-    rounded: Counter[str] = field(default_factory=Counter)
+    merging: Merging = field(default_factory=Merging)
 
     @property
     def inputs(self) -> NDArray[np.float64]:
         """The numbers [N, columns]."""
         return np.frombuffer(self.numbers, np.float64).reshape(-1, len(self.names))
-
-    def notes(self) -> Iterator[str]:
-        for name, count in self.rounded.items():
-            yield f"column {name!r} has {count:,} whole numbers beyond 2**53, which float64 rounds"
 
 
 def load(config: DataConfig, folder: Path) -> Dataset:
@@ -58,7 +52,7 @@ def load(config: DataConfig, folder: Path) -> Dataset:
     left_out = [name or "without a name" for name in table.index if name not in (*columns, *predicted)]
     notes = [f"columns that number the rows are not looked at: {', '.join(left_out)}"] if left_out else []
     made = _predicted(path, config, predicted, found)
-    own = (*notes, *found.notes(), *made.notes)
+    own = (*notes, *found.merging.notes(), *made.notes)
     if made.kind in ("multiclass", "binary"):
         places = [cell.place for cell in found.labels[0]]
         own += tuple(repeats.contradictions("rows", places, made.inputs, made.targets, made.classes))
@@ -79,6 +73,8 @@ def _predicted(path: Path, config: DataConfig, predicted: Sequence[str], found: 
     notes = (note,) if note else ()
     if kind == "regression":
         values = np.asarray([_number(path, cell) for cell in label], np.float64)
+        for cell, value in zip(label, values.tolist(), strict=True):
+            found.merging.add(cell, value)
         name = class_names.checked("data.label", predicted[0])
         return Dataset(path.stem, (name,), found.inputs, values, None, kind, notes=notes)
     names, targets = labels.classes(path, label, config.kind)
@@ -116,8 +112,7 @@ def _read(path: Path, table: Rows, columns: tuple[str, ...], predicted: Sequence
                  for name, value in zip((*columns, *predicted), row, strict=True)]  # fmt: skip
         for cell in cells[: len(columns)]:
             found.numbers.append(_input(path, cell, flags))
-            if abs(found.numbers[-1]) >= EXACT and _is_rounded(cell.value, found.numbers[-1]):
-                found.rounded[cell.column] += 1
+            found.merging.add(cell, found.numbers[-1])
         for label, cell in zip(found.labels, cells[len(columns) :], strict=True):
             label.append(cell)
     return found
@@ -155,8 +150,3 @@ def _number(path: Path, cell: Cell) -> float:
             f"data.columns",
         )
     return number
-
-
-def _is_rounded(value: Any, number: float) -> bool:
-    text = str(value).lstrip("+-")
-    return text.isdecimal() and int(text) != int(abs(number))

@@ -347,13 +347,6 @@ def test_many_whole_numbers_may_be_classes_and_that_is_noted(load):
     assert load(column("price", range(43)), label="price").notes == ()
 
 
-def test_whole_numbers_that_float64_rounds_are_noted(load):
-    numbers = [2**53 + 1, 2**53, 12, -(2**60) - 1]
-    note = "column 'id' has 2 whole numbers beyond 2**53, which float64 rounds"
-    assert load({"id": numbers, "y": list("aabb")}, "t.parquet", label="y").notes == (note,)
-    assert load("id,y\n" + "".join(f"{n},{'ba'[n > 99]}\n" for n in numbers), label="y").notes == (note,)
-
-
 def test_rows_of_two_classes_are_noted(load):
     made = load("x,y\n1,a\n2,b\n1,b\n1,a\n3,a\n", label="y")
     assert made.notes == ("3 of 5 rows are equal to one of another class, as line 2 ('a') and line 4 ('b')",)

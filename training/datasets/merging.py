@@ -1,0 +1,38 @@
+"""Numbers of a table that differ as they are written, and are one in float64."""
+
+from collections import Counter
+from collections.abc import Iterator
+from decimal import Decimal
+
+from training.datasets.labels import Cell
+
+SAFE = 15
+"""Digits that float64 always tells apart: DBL_DIG of C."""
+REMEMBERED = 2**18
+"""Numbers of more digits, in all columns; where many of a column become one, few are to be remembered."""
+
+
+class Merging:
+    """Counts, by column, the numbers that become equal to another one of the column in float64."""
+
+    def __init__(self) -> None:
+        self._written: dict[tuple[str, float], Decimal] = {}
+        self._counts: Counter[str] = Counter()
+
+    def add(self, cell: Cell, number: float) -> None:
+        """What a cell became."""
+        if isinstance(cell.value, float) or len(text := str(cell.value)) <= SAFE:
+            return
+        key, exact = (cell.column, number), Decimal(text)
+        if len(self._written) < REMEMBERED:
+            self._written.setdefault(key, exact)
+        self._counts[cell.column] += self._written.get(key, exact) != exact
+
+    def notes(self) -> Iterator[str]:
+        """A sentence for each column that has such numbers."""
+        for name, count in self._counts.items():
+            if count:
+                yield (
+                    f"column {name!r}: {count:,} numbers that differ from another one become equal to it in float64; "
+                    f"subtract what all have in common before they are saved"
+                )
