@@ -86,5 +86,6 @@ def options(
 
 def main() -> None:
     """The console script."""
+    terminal.start_over_in_utf8()
     with terminal.tolerant(), told():
         app()

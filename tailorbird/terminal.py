@@ -43,6 +43,18 @@ def print_product(text: str) -> None:
         raise Unavailable(f"the command is done, and what it prints could not be written: {loss.strerror}")
 
 
+def start_over_in_utf8() -> None:
+    """Run this process anew in Python's UTF-8 mode where it reads arguments and names of files as ASCII (PEP 540).
+
+    It does so in the C locale where the environment switches that mode off; what is printed stays ASCII.
+    """
+    if sys.getfilesystemencoding() != "ascii" or os.environ.get("PYTHONUTF8") == "1":
+        return
+    os.environ.setdefault("PYTHONIOENCODING", "ascii:backslashreplace")
+    os.environ["PYTHONUTF8"] = "1"
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
+
+
 @contextmanager
 def tolerant() -> Iterator[None]:
     """Count what standard output and standard error cannot take as written; a warning at the end tells of it."""

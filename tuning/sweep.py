@@ -72,6 +72,7 @@ def sweep(
 
 
 if __name__ == "__main__":
+    terminal.start_over_in_utf8()
     with terminal.tolerant(), told():
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
         app.command()(sweep)

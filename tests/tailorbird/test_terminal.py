@@ -1,5 +1,6 @@
 """With real processes: only a real standard output can be full, closed or left by its reader."""
 
+import json
 import os
 import pty
 import subprocess
@@ -193,6 +194,14 @@ def test_commands_need_neither_a_reader_nor_unicode(process, pets, pipe_without_
     ascii_only = {"PYTHONIOENCODING": "ascii"}
     ended = process("-m", "tailorbird", *words, environment=ascii_only, stderr=pipe_without_reader)
     assert ended.returncode == 0 and ended.stdout.isascii() and len(ended.stdout) > 100
+
+
+def test_names_are_utf8_where_the_locale_says_ascii(process, tmp_path):
+    (tmp_path / "bäume.csv").write_text("größe,art\n" + "1,Äpfel\n2,Birnen\n" * 4, encoding="utf-8")
+    words = ["-m", "tailorbird", "data", "bäume.csv", "--label", "art", "--json"]
+    ended = process(*words, environment={"LC_ALL": "C", "PYTHONUTF8": "0"})
+    record = json.loads(ended.stdout)
+    assert (record["name"], record["columns"], record["classes"]) == ("bäume", ["größe"], ["Birnen", "Äpfel"])
 
 
 def test_a_promotion_that_cannot_be_told_is_made(process, pets, full):
