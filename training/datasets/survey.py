@@ -36,7 +36,8 @@ class Survey:
     """What a look at all headers tells of a tree: names of images, their sizes and whether any has colour.
 
     `unclear` are images whose pixels must be seen before it is known how they are shown: of more than 8 bits, or with
-    transparency. What is left out: folders without images, hidden images by what hides them, other files by suffix.
+    transparency. `guessed` are folders whose names do not tell how they are encoded. What is left out: folders without
+    images, hidden images by what hides them, other files by suffix.
     """
 
     names: list[str] = field(default_factory=list)
@@ -44,6 +45,7 @@ class Survey:
     colourful: bool = False
     unclear: set[str] = field(default_factory=set)
     folders: set[str] = field(default_factory=set)
+    guessed: set[str] = field(default_factory=set)
     hidden: Counter[str] = field(default_factory=Counter)
     others: Counter[str] = field(default_factory=Counter)
     broken: dict[str, str] = field(default_factory=dict)
@@ -63,6 +65,7 @@ class Survey:
                     survey.others[suffix or "no suffix"] += 1
                 else:
                     survey.names.append(entry.name)
+                    survey._guess(entry)
                     survey._look(entry)
                     advance()
         return survey
@@ -72,6 +75,11 @@ class Survey:
         if suffix in SUFFIXES and not steps[-1].startswith("._") and trees.RESOURCES not in steps:
             place = next(place for place, step in enumerate(steps, 1) if step.startswith("."))
             self.hidden["/".join(steps[:place])] += 1
+
+    def _guess(self, file: trees.File) -> None:
+        folder = str(PurePosixPath(file.name).parent)
+        if file.guessed and not folder.isascii():
+            self.guessed.add(folder)
 
     def _look(self, file: trees.File) -> None:
         try:
@@ -119,7 +127,12 @@ class Survey:
         return median_low(heights), median_low(widths)
 
     def notes(self) -> Iterator[str]:
-        """What was left out."""
+        """What was left out, and what is a guess."""
+        if self.guessed:
+            yield (
+                f"names of folders that are not in UTF-8 are read as cp437, as MS-DOS wrote them: "
+                f"{some(list(map(repr, sorted(self.guessed))))}; if that is wrong, pack them again with names in UTF-8"
+            )
         holding = {str(parent) for name in self.names for parent in PurePosixPath(name).parents}
         empty = {name for name in self.folders - holding if not trees.hidden(name)}
         leaves = empty - {str(parent) for name in empty for parent in PurePosixPath(name).parents}

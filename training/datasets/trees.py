@@ -32,11 +32,15 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.
 
 @dataclass(frozen=True)
 class File:
-    """One file of a tree: its path within, with `/` between, how many bytes it has, and how they are opened."""
+    """One file of a tree: its path within, with `/` between, how many bytes it has, and how they are opened.
+
+    A name is `guessed` where an archive does not tell its encoding: it is read in that of MS-DOS, cp437.
+    """
 
     name: str
     size: int
     open: Callable[[], BinaryIO]
+    guessed: bool = False
 
     def read(self) -> bytes:
         """All its bytes; raises TooLarge for a file over the limit."""
@@ -124,7 +128,8 @@ def _in_zip(root: Path) -> Iterator[Entry]:
         members = archive.infolist()
         _check_total(root, sum(member.file_size for member in members))
         for member in members:
-            name = _checked(root, _zipped_name(member), plain=not stat.S_ISLNK(member.external_attr >> 16))
+            told, guessed = _zipped_name(member)
+            name = _checked(root, told, plain=not stat.S_ISLNK(member.external_attr >> 16))
             if member.is_dir():
                 yield Folder(name)
                 continue
@@ -133,21 +138,21 @@ def _in_zip(root: Path) -> Iterator[Entry]:
             if member.compress_type not in METHODS:
                 method = zipfile.compressor_names.get(member.compress_type, member.compress_type)  # type: ignore[attr-defined]
                 raise InvalidInput(str(root), f"is packed by a method that is not read ({method}); unpack it yourself")
-            yield File(name, member.file_size, partial(archive.open, member))  # type: ignore[arg-type]
+            yield File(name, member.file_size, partial(archive.open, member), guessed)  # type: ignore[arg-type]
 
 
-def _zipped_name(member: zipfile.ZipInfo) -> str:
-    """A member's name: UTF-8 where its bytes are, though many packers do not say so; else as zipfile reads it."""
+def _zipped_name(member: zipfile.ZipInfo) -> tuple[str, bool]:
+    """A member's name, and whether it is a guess: UTF-8 where its bytes are, though many packers do not say so."""
     if member.flag_bits & UTF8:
-        return member.filename
+        return member.filename, False
     try:
-        return member.orig_filename.encode("cp437").decode().replace(os.sep, "/")
+        return member.orig_filename.encode("cp437").decode().replace(os.sep, "/"), False
     except UnicodeError:
-        return member.filename
+        return member.filename, True
 
 
 def _in_tar(root: Path) -> Iterator[Entry]:
-    with tarfile.open(root, tarinfo=_Member) as archive:
+    with tarfile.open(root, tarinfo=_Member, encoding="utf-8") as archive:
         while (member := archive.next()) is not None:
             archive.members.clear()  # type: ignore[attr-defined]  # it would keep them all
             _check_total(root, archive.offset)

@@ -48,7 +48,7 @@ def load(tmp_path):
                     (path / name).mkdir()
                 else:
                     (path / name).write_bytes(data)
-        return datasets.load(DataConfig(name="images", path=str(path), **keys), tmp_path, tmp_path / "cache")
+        return datasets.load(DataConfig(**{"name": "images", "path": str(path), **keys}), tmp_path, tmp_path / "cache")
 
     return read
 
@@ -126,6 +126,25 @@ def test_what_is_left_out_is_noted_of_a_folder_and_of_an_archive_alike(load, suf
     assert made.notes == (
         "folders that hold no image are no class: 'd'",
         "images were left out since a name that begins with a dot hides them: '.c' (2 of them), 'a/.5.png' (1 of them)",
+    )
+
+
+class Raw(zipfile.ZipInfo):
+    """A member whose name stands in an archive as it is here, Latin-1, and without the flag of UTF-8."""
+
+    def _encodeFilenameFlags(self):  # noqa: N802  # of zipfile
+        return self.filename.encode("latin-1"), 0
+
+
+def test_names_in_an_archive_that_do_not_tell_their_encoding_are_noted(load, tmp_path):
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for name in ("Äpfel/1.png", "Äpfel/2.png", "b/é.png"):
+            archive.writestr(Raw(name), png(noise()))
+    made = load({}, path=str(tmp_path / "set.zip"))
+    assert made.classes == ("b", "─pfel")
+    assert made.notes == (
+        "names of folders that are not in UTF-8 are read as cp437, as MS-DOS wrote them: '─pfel'; if that is wrong, "
+        "pack them again with names in UTF-8",
     )
 
 
