@@ -3,6 +3,7 @@
 import re
 from importlib import resources
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer
@@ -10,29 +11,28 @@ import yaml
 from pydantic import BaseModel
 
 from registry.policy import Policy
+from serving.metrics import Metrics
 from serving.routes import Routes
 from tailorbird.cli import app
 from tailorbird.settings import PREFIX, Settings
 from training.config import (
     AugmentConfig,
-    CnnConfig,
-    CustomConfig,
     DataConfig,
-    LinearConfig,
     LossConfig,
-    MlpConfig,
+    ModelConfig,
     OptimizerConfig,
-    PretrainedConfig,
-    ResnetConfig,
+    Published,
     RunConfig,
     ScheduleConfig,
-    VggConfig,
 )
 from tuning.spec import SweepSpec
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = (ROOT / "docs" / "reference.md").read_text()
 README = (ROOT / "README.md").read_text()
+
+
+FAMILIES = get_args(get_args(ModelConfig)[0])
 
 
 def commands():
@@ -59,12 +59,28 @@ def test_every_setting_is_documented_and_no_other():
 
 
 def test_every_key_of_a_run_is_documented_and_no_other():
-    models = [LinearConfig, MlpConfig, CnnConfig, VggConfig, ResnetConfig, CustomConfig, PretrainedConfig]
-    nested = {"data": [DataConfig], "model": models, "optimizer": [OptimizerConfig], "schedule": [ScheduleConfig]}
+    nested = {"data": [DataConfig], "model": FAMILIES, "optimizer": [OptimizerConfig], "schedule": [ScheduleConfig]}
     nested |= {"loss": [LossConfig], "augment": [AugmentConfig]}
     known = set(RunConfig.model_fields) - nested.keys()
     known |= {f"{key}.{name}" for key, kinds in nested.items() for kind in kinds for name in kind.model_fields}
     assert rows("Run config") == known
+
+
+def test_every_family_of_models_is_documented_and_no_other():
+    (row,) = [line for line in REFERENCE.splitlines() if line.startswith("| `model.family` |")]
+    named = set(re.findall(r"`([a-z]+)`", row.split("|")[3]))
+    assert named == {get_args(family.model_fields["family"].annotation)[0] for family in FAMILIES}
+
+
+def test_every_published_data_set_is_documented_and_no_other():
+    assert rows("Data sets") == {*get_args(Published), "images", "table", "package.module:name"}
+
+
+def test_every_metric_is_documented_and_no_other():
+    metrics = Metrics().registry.collect()
+    assert rows("Metrics") == {
+        f"{metric.name}_total" if metric.type == "counter" else metric.name for metric in metrics
+    }
 
 
 def test_every_key_of_a_spec_is_documented_and_no_other():
@@ -89,7 +105,9 @@ def test_the_spec_in_the_readme_is_the_one_that_is_shipped():
 
 
 @pytest.mark.parametrize(
-    "path", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.name
+    "path",
+    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))],
+    ids=lambda path: path.name,
 )
 def test_links_within_the_repository_lead_somewhere(path):
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text()):
