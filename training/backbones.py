@@ -3,7 +3,6 @@
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import safetensors
@@ -13,33 +12,22 @@ from torch import Tensor, nn
 
 from tailorbird import files
 from tailorbird.errors import InvalidInput, Unavailable
+from tailorbird.package.lineage import Backbone
 from tailorbird.settings import Settings
 from training import download
 from training.config import BACKBONES, PretrainedConfig
 from training.vision import torchvision
 
-LICENCE = "BSD-3-Clause (torchvision); ImageNet-1k, whose images are for non-commercial research"
+LICENCE = "BSD-3-Clause, of torchvision; the terms of ImageNet's images are for non-commercial research"
+IMAGES = "ImageNet-1k: 1.28 million photographs of 1,000 kinds of animals, plants and things"
 
 
-@dataclass(frozen=True)
-class Provenance:
-    """Where the weights of a backbone came from: its name, their source and the SHA-256 sum of their file."""
-
-    backbone: str
-    source: str
-    sha256: str
-    licence: str | None
-
-    def record(self) -> dict[str, str | None]:
-        return asdict(self)
-
-
-def provenance(config: PretrainedConfig, settings: Settings) -> Provenance:
+def provenance(config: PretrainedConfig, settings: Settings) -> Backbone:
     """Where the weights came from, which are fetched where they are missing; raises Unavailable as `load` does."""
     return _located(config, settings)[1]
 
 
-def load(body: nn.Module, config: PretrainedConfig, settings: Settings) -> Provenance:
+def load(body: nn.Module, config: PretrainedConfig, settings: Settings) -> Backbone:
     """Load a backbone's own weights into it.
 
     Raises Unavailable where they are neither there nor to be had, and InvalidInput where a file is not of this network.
@@ -73,11 +61,11 @@ def read(path: Path) -> Mapping[str, Tensor]:
     return tensors
 
 
-def _located(config: PretrainedConfig, settings: Settings) -> tuple[Path, Provenance]:
+def _located(config: PretrainedConfig, settings: Settings) -> tuple[Path, Backbone]:
     return _published(config.backbone, settings) if config.backbone in BACKBONES else _own(config)
 
 
-def _published(name: str, settings: Settings) -> tuple[Path, Provenance]:
+def _published(name: str, settings: Settings) -> tuple[Path, Backbone]:
     weights = torchvision("models").get_model_weights(name).DEFAULT
     source = str(weights.url)
     stem = Path(source).stem
@@ -90,7 +78,7 @@ def _published(name: str, settings: Settings) -> tuple[Path, Provenance]:
         with files.locked(folder):
             if not path.exists():
                 _convert(source, digest[1], folder / f"{stem}.pth", path, settings)
-    return path, Provenance(name, source, _sha256(path), LICENCE)
+    return path, Backbone(backbone=name, source=source, sha256=_sha256(path), licence=LICENCE, images=IMAGES)
 
 
 def _convert(source: str, digest: str, downloaded: Path, path: Path, settings: Settings) -> None:
@@ -109,11 +97,11 @@ def _convert(source: str, digest: str, downloaded: Path, path: Path, settings: S
     downloaded.unlink()
 
 
-def _own(config: PretrainedConfig) -> tuple[Path, Provenance]:
+def _own(config: PretrainedConfig) -> tuple[Path, Backbone]:
     path = Path(config.weights or "").expanduser().absolute()
     if not path.is_file():
         raise InvalidInput("model.weights", f"there is no file {path}")
-    return path, Provenance(config.backbone, path.name, _sha256(path), None)
+    return path, Backbone(backbone=config.backbone, source=path.name, sha256=_sha256(path))
 
 
 def _sha256(path: Path) -> str:

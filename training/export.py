@@ -47,7 +47,7 @@ class Served(nn.Module):
         return logits, objectives.probabilities(self.kind, logits, self.temperature)
 
 
-def to_onnx(served: Served, shape: Sequence[int]) -> bytes:
+def to_onnx(network: nn.Module, shape: Sequence[int], outputs: Sequence[str] = OUTPUTS) -> bytes:
     """Export for N inputs of `shape`, N free: uint8 `pixels` of images, float64 `rows` of tables.
 
     Raises InvalidInput where a layer of the user's own cannot be exported.
@@ -59,12 +59,12 @@ def to_onnx(served: Served, shape: Sequence[int]) -> bytes:
         warnings.simplefilter("ignore", UserWarning)
         try:
             torch.onnx.export(
-                served,
+                network,
                 (torch.zeros((1, *shape), dtype=dtype),),
                 buffer,  # type: ignore[arg-type]  # its annotation forgets the buffers that it documents
                 input_names=[name],
-                output_names=OUTPUTS,
-                dynamic_axes={one: {0: "batch"} for one in (name, *OUTPUTS)},
+                output_names=list(outputs),
+                dynamic_axes={one: {0: "batch"} for one in (name, *outputs)},
                 opset_version=OPSET,
                 dynamo=False,  # ten times quicker here, and always one file
             )
@@ -78,7 +78,7 @@ def to_onnx(served: Served, shape: Sequence[int]) -> bytes:
     except Exception as error:  # of kinds that ONNX Runtime does not name
         raise InvalidInput("model", f"ONNX Runtime cannot run its export: {_first_line(error)}") from None
     try:
-        opened.run(OUTPUTS, {name: np.zeros((2, *shape), np.float64 if len(shape) == 1 else np.uint8)})
+        opened.run(outputs, {name: np.zeros((2, *shape), np.float64 if len(shape) == 1 else np.uint8)})
     except Exception as error:
         told = "its export takes one input at a time; a size in it is written as a number, as by len(inputs)"
         raise InvalidInput("model", f"{told}: {_first_line(error)}") from None

@@ -17,44 +17,56 @@ from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
-from tailorbird import files, settings, terminal
-from training import backbones, machine
+from tailorbird import files, onnx, settings, terminal
+from training import backbones, export, machine, resident
 from training.arrays import as_tensor
-from training.config import PretrainedConfig, RunConfig
-from training.datasets.dataset import Inputs, blocks
+from training.config import Device, PretrainedConfig, RunConfig
+from training.datasets.dataset import Images, Inputs, blocks
 from training.datasets.mapped import opened
 from training.models import Normalize, pretrained
+from training.resident import Data
 from training.splits import Split, Splits
 
-BATCH = 32
-RULE = 1
+BATCH = 16
+RULE = 2
 """Counts changes of how features are computed: those of another rule are computed again."""
+
+Compute = Callable[[Images], NDArray[np.float32]]
+"""Features [N, width] of images [N, ...]."""
 
 
 def prepared(config: RunConfig, splits: Splits) -> Splits:
-    """What a run is trained on: features in the place of images where its backbone is frozen, else the splits."""
-    if not frozen(config) or len(splits.train.shape) == 1:
+    """What a run is trained and measured on: features in the place of images where its backbone is frozen, else the
+    splits; those of the mirrored images join the training examples."""
+    if not (isinstance(config.model, PretrainedConfig) and frozen(config)) or len(splits.train.shape) == 1:
         return splits
-    extract = _Extractor(config, splits)
-    nothing = splits.train.only(slice(0))
+    kept = _Kept(config.model, config.device)
     return replace(
         splits,
-        train=extract.mirrored(splits.train) if config.augment.flip else extract(splits.train),
-        validation=extract(splits.validation),
-        holdout=nothing,
-        test=nothing,
+        train=kept.mirrored(splits.train) if config.augment.flip else kept.of(splits.train),
+        validation=kept.of(splits.validation),
+        holdout=kept.of(splits.holdout),
+        test=kept.of(splits.test),
     )
+
+
+def data(config: RunConfig, splits: Splits) -> Data:
+    """The same on the device of the run."""
+    splits = prepared(config, splits)
+    return Data(splits, resident.device(config, splits))
+
+
+def key(config: RunConfig) -> tuple[str, str | None, bool] | None:
+    """What must be the same of runs for them to be trained on the same features; None of those that see images."""
+    if not (isinstance(config.model, PretrainedConfig) and frozen(config)):
+        return None
+    return config.model.backbone, config.model.weights, config.augment.flip
 
 
 def keep(configs: Iterable[RunConfig], splits: Splits) -> None:
     """Compute what the runs of a sweep will map, with a progress bar, before they start."""
-    seen = set()
-    for config in configs:
-        if isinstance(config.model, PretrainedConfig) and frozen(config):
-            key = (config.model.backbone, config.model.weights, config.augment.flip)
-            if key not in seen:
-                seen.add(key)
-                prepared(config, splits)
+    for config in {key(config): config for config in configs}.values():
+        prepared(config, splits)
 
 
 def frozen(config: RunConfig) -> bool:
@@ -62,21 +74,18 @@ def frozen(config: RunConfig) -> bool:
     return isinstance(config.model, PretrainedConfig) and config.model.tune == "head"
 
 
-class _Extractor:
-    """Makes splits of features out of splits of images, whose features are computed where they are not kept."""
+class _Kept:
+    """The features of a backbone, which are computed where they are not kept."""
 
-    def __init__(self, config: RunConfig, splits: Splits) -> None:
-        assert isinstance(config.model, PretrainedConfig)  # noqa: S101 - of those that are frozen
+    def __init__(self, model: PretrainedConfig, device: Device) -> None:
+        self._model, self._wanted = model, device
         self._settings = settings.load()
-        backbone = pretrained.backbone_of(config.model)
-        self._provenance = backbones.load(backbone.body, config.model, self._settings)
-        normalize = Normalize(*pixels(splits.train.shape))
-        self._network = nn.Sequential(normalize, backbone).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._device = machine.choose_device(config.device)
-        self._kept: dict[tuple[int, bool], NDArray[np.float32]] = {}
+        self._provenance = backbones.provenance(model, self._settings)
+        self._opened: dict[tuple[int, bool], NDArray[np.float32]] = {}
 
-    def __call__(self, split: Split) -> Split:
-        return replace(split, inputs=self._features(split.inputs, mirrored=False))
+    def of(self, split: Split) -> Split:
+        """The same examples by their features; a split of none stays as it is."""
+        return replace(split, inputs=self._features(split.inputs, mirrored=False)) if len(split) else split
 
     def mirrored(self, split: Split) -> Split:
         """Each image and its mirror image."""
@@ -88,14 +97,14 @@ class _Extractor:
 
     def _features(self, inputs: Inputs, *, mirrored: bool) -> NDArray[np.float32]:
         key = (id(inputs), mirrored)
-        if key not in self._kept:
+        if key not in self._opened:
             path = self._path(inputs, mirrored)
             if not path.exists():
                 with files.locked(path.parent):
                     if not path.exists():  # another process may have been faster
                         self._compute(inputs, mirrored, path)
-            self._kept[key] = opened(path)
-        return self._kept[key]
+            self._opened[key] = opened(path)
+        return self._opened[key]
 
     def _path(self, inputs: Inputs, mirrored: bool) -> Path:
         total = hashlib.sha256(f"{RULE} {self._provenance.sha256} {mirrored} {inputs.shape}".encode())
@@ -113,19 +122,53 @@ class _Extractor:
         console = terminal.console(stderr=True)
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task(f"features of {self._provenance.backbone}", total=len(inputs))
-            with machine.using(int(joblib.cpu_count())), files.told(path), files.new_file(path) as hidden:
-                rows = list(self._batches(inputs, mirrored, partial(bar.advance, task)))
+            with files.told(path), files.new_file(path) as hidden:
                 with hidden.open("xb") as file:
-                    np.lib.format.write_array(file, np.concatenate(rows), (1, 0), allow_pickle=False)
+                    for rows in self._rows(inputs, mirrored):
+                        if not file.tell():
+                            header = {"descr": "<f4", "fortran_order": False, "shape": (len(inputs), rows.shape[1])}
+                            np.lib.format.write_array_header_1_0(file, header)
+                        file.write(rows.tobytes())
+                        bar.advance(task, len(rows))
                 files.flush(hidden)
 
-    def _batches(self, inputs: Inputs, mirrored: bool, advance: Callable[[int], None]) -> Iterator[NDArray[np.float32]]:
-        network = self._network.to(self._device)
-        for start in range(0, len(inputs), BATCH):
-            images = as_tensor(np.ascontiguousarray(inputs[start : start + BATCH])).to(self._device)
-            with torch.inference_mode():
-                yield network(images.flip(2) if mirrored else images).float().cpu().numpy()
-            advance(len(images))
+    def _rows(self, inputs: Inputs, mirrored: bool) -> Iterator[NDArray[np.float32]]:
+        """The features of each batch, in order; on a processor by a thread for each of its cores."""
+        device = machine.choose_device(self._wanted)
+        network = self._network(inputs.shape[1:])
+        compute = _exported(network, inputs.shape[1:]) if device.type == "cpu" else _on(device, network)
+
+        def rows(start: int) -> NDArray[np.float32]:
+            images = inputs[start : start + BATCH]
+            return compute(np.ascontiguousarray(images[:, :, ::-1] if mirrored else images))
+
+        threads = joblib.cpu_count() if device.type == "cpu" else 1
+        parallel = joblib.Parallel(threads, prefer="threads", return_as="generator")
+        yield from parallel(joblib.delayed(rows)(start) for start in range(0, len(inputs), BATCH))
+
+    def _network(self, shape: tuple[int, ...]) -> nn.Module:
+        backbone = pretrained.backbone_of(self._model)
+        backbones.load(backbone.body, self._model, self._settings)
+        return nn.Sequential(Normalize(*pixels(shape)), backbone).eval()
+
+
+def _exported(network: nn.Module, shape: tuple[int, ...]) -> Compute:
+    """By ONNX Runtime, as it will be served: of an EfficientNet-lite0 at 112 pixels 2.4 ms for an image, where PyTorch
+    takes 7.3 (one core of an EPYC)."""
+    opened = onnx.session(export.to_onnx(network, shape, ["features"]))
+    name = opened.get_inputs()[0].name
+    return lambda images: opened.run(["features"], {name: images})[0]
+
+
+def _on(device: torch.device, network: nn.Module) -> Compute:
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def compute(images: Images) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            rows: NDArray[np.float32] = network(as_tensor(images).to(device)).float().cpu().numpy()
+        return rows
+
+    return compute
 
 
 def pixels(shape: tuple[int, ...]) -> tuple[list[float], list[float]]:

@@ -1,13 +1,13 @@
 """Lanes: runs of one data set that are trained as a group, measured together, and can leave it one by one."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 
 from tailorbird.errors import Corrupt, InvalidInput
-from training import checkpoint, features, final, resident, stack
+from training import checkpoint, features, final, stack
 from training.config import Objective, RunConfig
 from training.loop import Run
 from training.progress import Epoch, Progress
@@ -31,7 +31,7 @@ class Lanes:
         Raises InvalidInput where the state is of other configs or other data, and Corrupt where it is no such state.
         """
         self._configs, self._splits, self._objective = tuple(configs), splits, objective
-        self._data: dict[torch.device, Data] = {}
+        self._data: dict[Hashable, Data] = {}
         self._runs: dict[int, Run] = {}
         self._resting: dict[int, bytes] = {}
         self._progress: dict[int, Progress] = {}
@@ -137,12 +137,10 @@ class Lanes:
 
     def _begin(self, lane: int, snapshot: bytes | None = None) -> None:
         config = self._configs[lane]
-        device = resident.device(config, self._splits)
-        # a frozen backbone's features are mapped from a file, so runs share them as they are
-        if not (frozen := features.frozen(config)) and device not in self._data:
-            self._data[device] = Data(self._splits, device)
-        data = None if frozen else self._data[device]
-        run = Run(config, self._splits, self._objective, data=data, snapshot=snapshot, compared=True)
+        key = config.device, features.key(config)
+        if key not in self._data:
+            self._data[key] = features.data(config, self._splits.without_verdicts())
+        run = Run(config, self._splits, self._objective, data=self._data[key], snapshot=snapshot, compared=True)
         self._runs[lane], self._progress[lane] = run, run.progress
 
     def _rest(self, lane: int) -> None:

@@ -25,7 +25,6 @@ from training import (
     optimization,
     precision,
     requirements,
-    resident,
 )
 from training import config as configs
 from training.arrays import widened
@@ -93,10 +92,10 @@ class Run:
         """
         objective = objective or requirements.usual(splits)
         requirements.check(config, splits, objective)
-        splits = features.prepared(config, splits)
-        self.config, self.splits, self.on_batch = precision.settled(config, splits), splits, on_batch
-        self._augment = AugmentConfig() if features.frozen(config) else config.augment
-        self.data = data or Data(splits, resident.device(config, splits))
+        self.data = data or features.data(config, splits.without_verdicts())
+        self.splits = splits = self.data.splits
+        self.config, self.on_batch = precision.settled(config, splits), on_batch
+        self.augment = AugmentConfig() if features.frozen(config) else config.augment
         chooses = not objective.metric.startswith("val_") or len(splits.validation) > 0
         self.progress = Progress(objective, chooses)
         network = fresh(config, splits, self.data) if snapshot is None else blank(config, splits)
@@ -263,7 +262,7 @@ class Run:
             raise machine.of_memory(error, self.batch) from None
 
     def _backward(self, chosen: Tensor, targets: Tensor, share: float, tally: Tally) -> None:
-        inputs = augment(self.data.train.inputs_at(chosen), self._augment)
+        inputs = augment(self.data.train.inputs_at(chosen), self.augment)
         # the rest of an epoch is of another size, and would be compiled again
         network = self._compiled if len(chosen) == self.batch else self.network
         half = torch.autocast(self._device.type, torch.bfloat16, enabled=self.config.precision == "bf16")

@@ -67,6 +67,6 @@ def _built(config: RunConfig, splits: Splits, normalize: Normalize, last: Denorm
             network = models.build(config.model, splits.train.shape, outputs, normalize, last)
     except RuntimeError as error:
         raise machine.of_memory(error, 1) from None
-    if models.convolves(config.model):
+    if models.convolves(config.model) or isinstance(config.model, PretrainedConfig):
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing from its stubs
     return network

@@ -6,7 +6,7 @@ images per second, at 256 twice as many; a CNN 1.3 times. Without such instructi
 
 import torch
 
-from training import resident
+from training import features, resident
 from training.config import RunConfig
 from training.splits import Splits
 
@@ -22,11 +22,11 @@ def instructions() -> list[str]:
 def settled(config: RunConfig, splits: Splits) -> RunConfig:
     """The config with fp32 or bf16 in place of `auto`.
 
-    Rows of tables and numbers to predict stay in fp32: bf16 keeps three digits of them.
+    Rows of tables, features of a frozen backbone and numbers to predict stay in fp32: bf16 keeps three digits of them.
     """
     if config.precision != "auto":
         return config
-    numeric = len(splits.train.shape) == 1 or splits.kind == "regression"
+    numeric = len(splits.train.shape) == 1 or splits.kind == "regression" or features.frozen(config)
     half = not numeric and bool(_instructions_of(resident.device(config, splits)))
     return config.model_copy(update={"precision": "bf16" if half else "fp32"})
 

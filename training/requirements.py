@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from collections.abc import Iterable, Iterator
 
 from tailorbird.errors import InvalidInput
 from training import models, objectives
@@ -43,6 +44,13 @@ def _check_pretrained(config: RunConfig, splits: Splits) -> None:
         raise InvalidInput(
             "augment", "a frozen backbone sees each image once; accepted: flip alone, or tune: last or all"
         )
+
+
+def notes(configs: Iterable[RunConfig], splits: Splits) -> Iterator[str]:
+    """What whoever trains these should know of how their models see the data."""
+    names = {config.model.backbone for config in configs if isinstance(config.model, PretrainedConfig)}
+    if names and len(splits.train.shape) == 2:
+        yield f"the images are grey, and {', '.join(sorted(names))} sees each in three equal channels"
 
 
 def usual(splits: Splits) -> Objective:

@@ -37,7 +37,7 @@ class Data:
     """What a run trains on and is measured on, on its device; runs of the same splits can share it."""
 
     def __init__(self, splits: Splits, device: torch.device) -> None:
-        self.device = device
+        self.splits, self.device = splits, device
         self.train = Resident(splits.train, device)
         self.validation = Resident(splits.validation, device, self.train)
         self._split = splits.train

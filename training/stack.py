@@ -1,4 +1,5 @@
-"""A stack: MLPs of one shape whose forward and backward passes are computed together, with gradients by hand.
+"""A stack: linear layers of one shape whose forward and backward passes are computed together, with gradients by hand:
+MLPs, and heads on the features of a frozen backbone.
 
 The weights of all runs lie in one tensor for each layer, of which those of a run are a view, so everything else of a
 run stays as it is: its optimiser, its means, its measurements and its snapshots. Order of batches, first weights and
@@ -10,9 +11,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from training import machine
-from training.config import AugmentConfig, LinearConfig, MlpConfig, RunConfig
+from training import machine, objectives
+from training.config import AugmentConfig, LinearConfig, MlpConfig, ModelConfig, PretrainedConfig, RunConfig
 from training.loop import Run
 from training.models.layers import each
 from training.plan import Plan
@@ -25,17 +27,29 @@ FREE = ("seed", "optimizer", "schedule", "epochs", "ema", "early_stopping")
 def key(run: Run) -> str | None:
     """What must be the same of runs for them to be stacked; None of a run that is trained apart."""
     config, model = run.config, run.config.model
-    plain = config.augment == AugmentConfig() and not config.compile and config.accumulate == 1
-    if not (plain and run.splits.kind == "multiclass" and config.loss.name in (None, "cross_entropy")):
+    plain = run.augment == AugmentConfig() and not config.compile and config.accumulate == 1
+    kind = run.splits.kind
+    if not (plain and kind in _LOSSES and config.loss.name in (None, objectives.LOSSES[kind][0])):
         return None
-    if config.loss.label_smoothing or not isinstance(model, LinearConfig | MlpConfig):
-        return None
-    if isinstance(model, MlpConfig) and (model.batch_norm or model.activation != "relu"):
+    if config.loss.label_smoothing or not _is_linear(model):
         return None
     shared = config.model_copy(update={name: RunConfig.model_fields[name].default for name in FREE})
-    if isinstance(model, MlpConfig):
+    if isinstance(model, MlpConfig | PretrainedConfig):
         shared = shared.model_copy(update={"model": model.model_copy(update={"dropout": 0.0})})
     return f"{shared.model_dump_json()} {run.coming}"
+
+
+def _is_linear(model: ModelConfig) -> bool:
+    """Whether what is trained are linear layers with nothing but ReLU and dropout between."""
+    match model:
+        case LinearConfig():
+            return True
+        case MlpConfig():
+            return not model.batch_norm and model.activation == "relu"
+        case PretrainedConfig():
+            return model.tune == "head" and (model.activation == "relu" or not model.depth)
+        case _:
+            return False
 
 
 class Stack:
@@ -45,6 +59,7 @@ class Stack:
         self._runs = tuple(runs)
         self._half = runs[0].config.precision == "bf16"
         self._normalize = next(iter(runs[0].network.children()))
+        self._loss = _LOSSES[runs[0].splits.kind]
         parameters = [list(run.network.parameters()) for run in runs]
         self._weights = [torch.stack([one.detach() for one in layer]) for layer in zip(*parameters, strict=True)]
         self._gradients = [torch.zeros_like(weight) for weight in self._weights]
@@ -82,7 +97,7 @@ class Stack:
         if all(torch.equal(order, orders[0]) for order in orders[1:]):
             orders = orders[:1]
         dropout = _Dropout(
-            [plan.seed for plan in plans], [_rates(run.config) for run in self._runs], self._half, orders.device
+            [plan.seed for plan in plans], [_rates(run.config.model) for run in self._runs], orders.device
         )
         losses, right = [], torch.zeros(len(plans), device=orders.device)
         for step, chosen in enumerate(orders.split(batch, dim=1)):
@@ -101,16 +116,13 @@ class Stack:
     def _backward(self, inputs: Tensor, targets: Tensor, dropout: "_Dropout") -> tuple[Tensor, Tensor]:
         """Mean losses [runs] and counts of right answers [runs] of a batch; gradients are written where they belong."""
         weights = [one.bfloat16() for one in self._weights] if self._half else self._weights
+        inputs = dropout(0, inputs)
         layers = [inputs.bfloat16() if self._half else inputs]
         for place in range(0, len(weights) - 2, 2):
             linear = torch.baddbmm(weights[place + 1].unsqueeze(1), layers[-1], weights[place].mT)
-            layers.append(dropout(place // 2, linear.relu_()))
+            layers.append(dropout(place // 2 + 1, linear.relu_()))
         logits = torch.baddbmm(weights[-1].unsqueeze(1), layers[-1], weights[-2].mT).float()
-        chances = torch.log_softmax(logits, 2)
-        index = targets.unsqueeze(2)
-        loss = -chances.gather(2, index).mean((1, 2))
-        right = (logits.argmax(2) == targets).sum(1)
-        back = chances.exp_().scatter_add_(2, index, torch.full_like(index, -1, dtype=torch.float32))
+        loss, right, back = self._loss(logits, targets)
         back = (back / targets.shape[1]).to(layers[0].dtype)
         for place in range(len(weights) - 2, -1, -2):
             if self._half:
@@ -119,20 +131,38 @@ class Stack:
                 torch.bmm(back.mT, layers[place // 2], out=self._gradients[place])
             self._gradients[place + 1].copy_(back.sum(1))
             if place:
-                back = dropout.back(place // 2 - 1, torch.bmm(back, weights[place]))
+                back = dropout.back(place // 2, torch.bmm(back, weights[place]))
                 back = torch.where(layers[place // 2] > 0, back, torch.zeros((), dtype=back.dtype, device=back.device))
         return loss, right
 
 
-class _Dropout:
-    """Masks as each run would draw them alone; runs of one seed and the same rates share them."""
+def _cross_entropy(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of logits [runs, batch, classes]: mean losses [runs], counts of right answers [runs], and by how much each logit
+    is too large."""
+    chances = torch.log_softmax(logits, 2)
+    index = targets.unsqueeze(2)
+    loss = -chances.gather(2, index).mean((1, 2))
+    right = (logits.argmax(2) == targets).sum(1)
+    return loss, right, chances.exp_().scatter_add_(2, index, torch.full_like(index, -1, dtype=torch.float32))
 
-    def __init__(
-        self, seeds: Sequence[int], rates: Sequence[tuple[float, ...]], half: bool, device: torch.device
-    ) -> None:
+
+def _binary_cross_entropy(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The same of logits [runs, batch, 1] of the second of two classes."""
+    positive, wanted = logits.squeeze(2), targets.float()
+    loss = functional.binary_cross_entropy_with_logits(positive, wanted, reduction="none").mean(1)
+    right = ((positive > 0) == (targets == 1)).sum(1)
+    return loss, right, (positive.sigmoid() - wanted).unsqueeze(2)
+
+
+_LOSSES = {"multiclass": _cross_entropy, "binary": _binary_cross_entropy}
+
+
+class _Dropout:
+    """Masks before each linear layer as each run would draw them alone, which runs of one seed and rates share."""
+
+    def __init__(self, seeds: Sequence[int], rates: Sequence[tuple[float, ...]], device: torch.device) -> None:
         self._keys = list(zip(seeds, rates, strict=True))
         self._generators = {key: torch.Generator(device).manual_seed(key[0]) for key in self._keys}
-        self._kind = torch.bfloat16 if half else torch.float32
         self._masks: dict[int, Tensor] = {}
 
     def __call__(self, layer: int, values: Tensor) -> Tensor:
@@ -141,21 +171,27 @@ class _Dropout:
             return values
         drawn = {key: self._mask(key, layer, values) for key in self._generators}
         self._masks[layer] = torch.stack([drawn[key] for key in self._keys])
-        return values.mul_(self._masks[layer])
+        return values * self._masks[layer]
 
     def back(self, layer: int, gradients: Tensor) -> Tensor:
         return gradients.mul_(self._masks[layer]) if layer in self._masks else gradients
 
     def _mask(self, key: tuple[int, tuple[float, ...]], layer: int, values: Tensor) -> Tensor:
-        mask = torch.ones(values.shape[1:], dtype=self._kind, device=values.device)
+        mask = torch.ones(values.shape[1:], dtype=values.dtype, device=values.device)
         if not (rate := key[1][layer]):
             return mask
         return mask.bernoulli_(1 - rate, generator=self._generators[key]).div_(1 - rate)
 
 
-def _rates(config: RunConfig) -> tuple[float, ...]:
-    model = config.model
-    return tuple(each(model.dropout, model.depth)) if isinstance(model, MlpConfig) else ()
+def _rates(model: ModelConfig) -> tuple[float, ...]:
+    """Of the dropout before each linear layer."""
+    match model:
+        case MlpConfig():
+            return (0.0, *each(model.dropout, model.depth))
+        case PretrainedConfig():
+            return (model.dropout,) * (model.depth + 1)
+        case _:
+            return (0.0,)
 
 
 def _concluded(

@@ -12,7 +12,7 @@ from registry import ledger
 from registry.core import Registry
 from registry.leases import Lease
 from registry.ledger import Change
-from training import evaluation
+from training import evaluation, features
 from training.config import Objective, RunConfig
 from training.network import restored
 from training.scores import Classification
@@ -96,6 +96,7 @@ def _confirmed(ranked: Sequence[Ranked], objective: Objective) -> Choice | None:
 
 def _right(registry: Registry, one: Ranked, splits: Splits) -> Right | None:
     config = RunConfig.model_validate(one.trial.config)
+    splits = features.prepared(config, splits.without_verdicts())
     network = restored(config, splits, registry.blobs.get(one.best.checkpoint or ""))
     scored = evaluation.of(network, splits.validation, splits.kind)
     return scored.correct if isinstance(scored, Classification) else None

@@ -8,7 +8,8 @@ FREE = ("seed", "optimizer.lr", "optimizer.weight_decay", "optimizer.momentum", 
 """Keys in which the trials of a group may differ; all others decide shapes, batches or when trials are compared."""
 
 STACKED = ("linear", "mlp")
-"""Families of networks that are quicker together than apart; convolutions are not, on processors."""
+"""Families of networks that are quicker together than apart, as heads on a frozen backbone are; convolutions are not,
+on processors."""
 
 
 def grouped(configs: Sequence[Mapping[str, Any]], most: int, first: int) -> list[int]:
@@ -27,7 +28,8 @@ def grouped(configs: Sequence[Mapping[str, Any]], most: int, first: int) -> list
 
 
 def _stacks(config: Mapping[str, Any]) -> bool:
-    return config["model"]["family"] in STACKED and not config["compile"]
+    model = config["model"]
+    return (model["family"] in STACKED or model.get("tune") == "head") and not config["compile"]
 
 
 def _key(config: Mapping[str, Any]) -> str:

@@ -52,7 +52,6 @@ def earlier(registry: Registry, spec: SweepSpec, sweep: Sweep) -> Promotion | No
 def lineage(best: Ranked, sweep: str, data: Mapping[str, Any], champion: int | None, objective: Objective) -> Lineage:
     """Where a version came from."""
     model = RunConfig.model_validate(best.trial.config).model
-    known = backbones.provenance(model, settings.load()).record() if isinstance(model, PretrainedConfig) else None
     lineage = Lineage(
         sweep=sweep,
         trial=best.trial.number,
@@ -63,7 +62,9 @@ def lineage(best: Ranked, sweep: str, data: Mapping[str, Any], champion: int | N
         champion=champion,
         code=__version__,
     )
-    return lineage.model_copy(update={"backbone": known}) if known else lineage
+    if isinstance(model, PretrainedConfig):
+        return lineage.model_copy(update={"backbone": backbones.provenance(model, settings.load())})
+    return lineage
 
 
 def _registered(registry: Registry, model: str, lineage: Lineage) -> Version | None:

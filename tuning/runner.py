@@ -16,7 +16,7 @@ from registry.leases import Lease
 from registry.ledger import Sweep
 from tailorbird.errors import Interrupted, InvalidInput, LeaseHeld, LeaseLost, TailorbirdError, Unavailable
 from tailorbird.settings import Settings
-from training import candidate, datasets, features, precision, requirements, splits
+from training import candidate, datasets, features, memory, precision, requirements, splits
 from training.config import RunConfig
 from training.datasets.dataset import Dataset
 from training.splits import Splits
@@ -83,7 +83,7 @@ class Driver:
             if known and known.standing == "running":
                 raise LeaseHeld(sweep, known.owner or "", known.expires or "")
             left = search.left(ledger.trials(registry, sweep)) if known else None
-            loading = Loading(lambda: _prepared(spec, self.settings, left))
+            loading = Loading(lambda: _prepared(spec, self.settings, left, here=cluster.is_own(self.address)))
             loading.wait(HEAD_START)
             # caught again: Ray sets a handler of its own for SIGTERM when it starts, which aborts the process
             with cluster.connected(self.address) as folder, self.stop.caught():
@@ -91,7 +91,7 @@ class Driver:
                 if registry.database.read_only:
                     raise Unavailable(f"the database {registry.database.name} is read-only, and records the sweep")
                 self._check_room(spec)
-                for note in prepared.dealt.notes:
+                for note in (*prepared.dealt.notes, *requirements.notes(spec.configs, prepared.dealt)):
                     self.console.print(note, style="yellow", soft_wrap=True)
                 if known is None:
                     spec = self._settled(spec, prepared.dealt)
@@ -192,23 +192,28 @@ class Prepared:
     misfits: Misfits
 
 
-def _prepared(spec: SweepSpec, settings: Settings, left: list[RunConfig] | None) -> Prepared:
-    """Load and deal; `left` are the configs that a sweep of the ledger has still to train, None of a new one."""
+def _prepared(spec: SweepSpec, settings: Settings, left: list[RunConfig] | None, *, here: bool) -> Prepared:
+    """Load and deal; `left` are the configs that a sweep of the ledger has still to train, None of a new one.
+
+    `here` says that they are trained on this machine.
+    """
     dataset = datasets.load(spec.data, settings.data, settings.cache, settings.download_timeout)
     dealt = splits.split(dataset, spec.data)
     if left is None:
-        _check_runs(spec, dealt)
+        _check_runs(spec, dealt, here=here)
     if spec.promote:
         candidate.check(dealt)
-    features.keep(spec.configs if left is None else left, dealt)
+    features.keep(spec.configs if left is None else left, dealt.without_verdicts() if spec.promote else dealt)
     return Prepared(dataset, dealt, Misfits.of(spec.constraints, dealt))
 
 
-def _check_runs(spec: SweepSpec, dealt: Splits) -> None:
-    """Refuse what does not fit the data."""
+def _check_runs(spec: SweepSpec, dealt: Splits, *, here: bool) -> None:
+    """Refuse what does not fit the data, or this machine."""
     for config in spec.configs:
         try:
             requirements.check(config, dealt, spec.objective)
+            if here:
+                memory.check(config, dealt)
         except InvalidInput as error:
             if error.field.startswith(("objective.", "data")):
                 raise

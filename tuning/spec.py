@@ -47,6 +47,11 @@ class SweepSpec(Config):
     constraints: Constraints = Constraints()
     confirm: Confirm | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _sized(cls, given: Any) -> Any:
+        return config.sized(given, _families(given)) if isinstance(given, Mapping) else given
+
     @model_validator(mode="after")
     def _consistent(self) -> "SweepSpec":
         if (self.space is None) == (self.runs is None):
@@ -263,7 +268,15 @@ def _seedless(config: RunConfig) -> str:
     return config.model_copy(update={"seed": 0}).model_dump_json()
 
 
-def lookup(given: Mapping[str, Any], path: str) -> Any:
+def _families(given: Mapping[str, Any]) -> list[Any]:
+    """Those of models that the keys of a spec name, whatever else they hold."""
+    space, runs = given.get("space"), given.get("runs")
+    choice = lookup(space.get("model.family"), "choice") if isinstance(space, Mapping) else None
+    listed = [lookup(one, "model.family") for one in runs] if isinstance(runs, list) else []
+    return [lookup(given, "run.model.family"), *(choice if isinstance(choice, list) else []), *listed]
+
+
+def lookup(given: Any, path: str) -> Any:
     """The value at a dotted path, None where there is none."""
     for key in path.split("."):
         given = given.get(key, {}) if isinstance(given, Mapping) else {}

@@ -13,7 +13,7 @@ from registry.cards.facts import Event, Facts
 from registry.cards.limits import limits
 from tailorbird.errors import InvalidInput, Unavailable
 from tailorbird.package.baseline import Score
-from tailorbird.package.lineage import Data
+from tailorbird.package.lineage import Backbone, Data
 from tailorbird.pages.document import (
     Block,
     Bullets,
@@ -35,7 +35,7 @@ CAPTIONS = {
     "confusion.png": "Confusion matrix of the held-out images: rows are true classes, columns answers.",
     "curves.png": "Loss and accuracy by epoch; the dotted line is the epoch that was kept.",
 }
-LINEAGE = ("sweep", "trial", "epoch", "data", "champion", "code")
+LINEAGE = ("sweep", "trial", "epoch", "data", "champion", "code", "backbone")
 """What the card says in words of its own."""
 CURVES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 SHOWN_CLASSES = 30
@@ -164,6 +164,7 @@ def _made(found: Facts) -> list[Block]:
         ("Sweep", f"{_shown(lineage.sweep)}, trial {_shown(lineage.trial)}"),
         ("Weights", f"of epoch {_shown(lineage.epoch)} of {len(found.contents.epochs)}{''.join(kept)}"),
         *_data(lineage.data),
+        *_backbone(lineage.backbone),
         ("Champion at that time", "none" if lineage.champion is None else f"version {lineage.champion}"),
         ("Code", f"tailorbird {_shown(lineage.code)}"),
         *((key, _shown(value)) for key, value in flatten(others)),
@@ -189,6 +190,17 @@ def _data(data: Data | None) -> list[tuple[str, Inline]]:
         ("Data", _shown(data.name)),
         ("Split", ", ".join(f"{key} {_shown(value)}" for key, value in flatten(data.split)) or "not recorded"),
         ("SHA-256 of the data", _shown(None) if data.sha256 is None else [Code(data.sha256)]),
+    ]
+
+
+def _backbone(backbone: Backbone | None) -> list[tuple[str, Inline]]:
+    if backbone is None:
+        return []
+    return [
+        ("Pretrained backbone", backbone.backbone),
+        ("It had been trained on", _shown(backbone.images)),
+        ("Its weights", f"{_shown(backbone.source)}; licence: {_shown(backbone.licence)}"),
+        ("SHA-256 of its weights", _shown(None) if backbone.sha256 is None else [Code(backbone.sha256)]),
     ]
 
 

@@ -55,8 +55,12 @@ def _unseen(found: Facts) -> Iterator[str]:
         f"the probabilities add up to 1 over these classes alone."
     )
     origin = f"the data set {name}" if name else "its training data"
+    if backbone := found.version.lineage.backbone:
+        images = backbone.images or "images that were not recorded"
+        yield f"Its backbone had been trained on {images}; what is one-sided in these, it may have taken over."
     yield (
-        f"It was trained and measured on {thing}s of {origin} alone. How it does on others (another source, camera, "
+        f"{'Apart from that, it' if backbone else 'It'} was trained and measured on {thing}s of {origin} alone. How it "
+        f"does on others (another source, camera, "
         f"population or time) was not measured."
     )
     if thing == "image":

@@ -42,7 +42,7 @@ def train(
     Example: tailorbird train run.yaml --set model.width=256 --set epochs=10
     """
     from tailorbird import yaml_files
-    from training import candidate, datasets, precision, splits
+    from training import candidate, datasets, memory, precision, requirements, splits
     from training import config as configs
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what Kubernetes sends: told like Ctrl-C
@@ -58,7 +58,9 @@ def train(
         checked = precision.settled(checked, dealt)
     folder = (out or here.home / "runs" / f"{config.stem}-{configs.digest(checked)[:8]}").absolute()
     obstacle = candidate.obstacle(dealt)
-    for note in dealt.notes:
+    notes = (*dealt.notes, *requirements.notes([checked], dealt))
+    memory.check(checked, dealt)
+    for note in notes:
         console.print(note, style="yellow", soft_wrap=True)
     _make(folder)
     run = _trained(checked, dealt, console, folder, resume)
@@ -67,7 +69,7 @@ def train(
     _write(folder, made.files)
     (folder / INTERRUPTED).unlink(missing_ok=True)
     if as_json:
-        print_json({**_record(run, made, folder, obstacle), "notes": dealt.notes})
+        print_json({**_record(run, made, folder, obstacle), "notes": notes})
     else:
         _show(run, made, folder, obstacle, console)
 

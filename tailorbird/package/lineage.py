@@ -39,9 +39,20 @@ class Data(Noted):
         return self.model_extra or {}
 
 
+class Backbone(Noted):
+    """A network that had been trained on other images: its name, where its weights came from with the SHA-256 sum of
+    their file, under which licence, and on what images they were trained."""
+
+    backbone: str
+    source: str | None = None
+    sha256: str | None = None
+    licence: str | None = None
+    images: str | None = None
+
+
 class Lineage(Noted):
     """The sweep and the trial, the epoch whose weights these are and the precision they were trained in, the data, what
-    epochs and trials were chosen by, the number that the champion had then, and the release."""
+    epochs and trials were chosen by, the number that the champion had then, the release, and a pretrained backbone."""
 
     sweep: str | None = None
     trial: Count | None = None
@@ -51,6 +62,7 @@ class Lineage(Noted):
     objective: dict[str, Any] | None = None
     champion: Count | None = None
     code: str | None = None
+    backbone: Backbone | None = None
     origin: Origin | None = None
 
     def storable(self) -> Self:

@@ -8,12 +8,13 @@ import safetensors.torch
 import torch
 
 from tailorbird.errors import Corrupt, InvalidInput
-from training import candidate, checkpoint, features, splits
+from training import candidate, checkpoint, features, splits, stack
 from training.config import Objective, RunConfig
 from training.datasets import Dataset
 from training.lanes import Lanes
 from training.loop import Run
-from training.network import restored
+from training.network import fresh, restored
+from tuning import groups
 
 NET = """
 from torch import nn
@@ -82,14 +83,26 @@ def test_a_run_ends_as_a_package_that_is_whole(tune, backbone, dealt, tmp_path):
     assert len(network.state_dict()) == len(checkpoint.decode(made.files["checkpoint.safetensors"]))
 
 
-def test_features_are_computed_once(backbone, dealt, monkeypatch):
+def test_features_are_computed_once(backbone, dealt, tmp_path):
     chosen = config(backbone)
     first = features.prepared(chosen, dealt)
-    monkeypatch.setattr(features._Extractor, "_compute", lambda *_: pytest.fail("computed again"))
+    (kept,) = (tmp_path / "home" / "cache" / "features").glob("*.npy")
+    before = kept.stat()
     again = features.prepared(chosen, dealt.without_verdicts())
+    assert (kept.stat().st_ino, kept.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert np.array_equal(first.train.at(slice(0, 9)), again.train.at(slice(0, 9)))
-    assert first.train.shape == (128,)
-    assert (len(first.holdout), len(first.test)) == (0, 0)
+    assert {part.shape for part in (first.train, first.validation, first.holdout, first.test)} == {(128,)}
+
+
+def test_features_are_those_of_the_backbone_in_pytorch(backbone, dealt):
+    chosen = config(backbone, augment={"flip": True})
+    kept = features.prepared(chosen, dealt).train
+    network = fresh(chosen, dealt)[:2].eval()
+    images = torch.from_numpy(dealt.train.at(slice(0, 40)))  # more than a batch
+    with torch.inference_mode():
+        expected = [network(seen).numpy() for seen in (images, images.flip(2))]
+    for place, one in zip((0, len(dealt.train)), expected, strict=True):
+        assert np.allclose(kept.at(slice(place, place + 40)), one, atol=1e-4)
 
 
 def test_other_weights_have_other_features(backbone, dealt, tmp_path):
@@ -109,14 +122,26 @@ def test_flip_adds_the_mirrored_images(backbone, dealt):
     assert not np.allclose(both.train.at(slice(0, 5)), both.train.at(slice(len(plain.train), len(plain.train) + 5)))
 
 
-def test_lanes_share_the_features(backbone, dealt):
-    configs = [config(backbone, optimizer={"name": "adamw", "lr": lr}) for lr in (0.01, 0.02)]
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("depth", [0, 2])
+def test_heads_of_one_shape_are_stacked_on_shared_features(depth, precision, backbone, dealt):
+    shared = {"augment": {"flip": True}, "precision": precision}
+    configs = [
+        config({**backbone, "depth": depth, "width": 16, "dropout": rate}, optimizer={"lr": lr}, **shared)
+        for lr, rate in ((0.001, 0.0), (0.002, 0.5), (0.004, 0.2))
+    ]
+    assert len(set(groups.grouped([one.model_dump(mode="json") for one in configs], 8, 1))) == 1
     lanes = Lanes(configs, dealt, Objective())
+    assert len({stack.key(run) for run in lanes._runs.values()} - {None}) == 1
+    assert len({id(run.data) for run in lanes._runs.values()}) == 1
     while lanes.active:
         lanes.step()
-    alone = checkpoint.encode(trained(configs[1], dealt).best_state)
     assert lanes.failures == {}
-    assert lanes.weights(1) == alone
+    for lane, chosen in enumerate(configs):
+        alone = trained(chosen, dealt)
+        losses = [(epoch.train_loss, epoch.val_loss) for epoch in lanes.progress(lane).epochs]
+        expected = [(epoch.train_loss, epoch.val_loss) for epoch in alone.epochs]
+        assert np.allclose(losses, expected, atol=2e-3 if precision == "fp32" else 2e-2)
 
 
 def test_a_frozen_run_goes_on_where_it_was(backbone, dealt):

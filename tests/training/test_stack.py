@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training import stack
-from training.config import Objective
+from training import splits, stack
+from training.config import DataConfig, Objective
 from training.lanes import Lanes
 from training.loop import Run
 from training.stack import Stack
@@ -49,6 +51,17 @@ def test_runs_that_are_stacked_take_the_steps_that_they_take_alone(run_config, f
     for run, other in zip(alone, together, strict=True):
         states = run.state.kept.state_dict(), other.state.kept.state_dict()
         assert all(torch.allclose(states[0][name], states[1][name], atol=1e-6) for name in states[0])
+
+
+def test_two_classes_are_told_apart_as_they_are_alone(run_config, blobs):
+    dataset = replace(blobs(images=200, noise=150, classes=2), kind="binary")
+    two = splits.split(dataset, DataConfig(name="digits", validation=40, holdout=0, test=1))
+    configs = [run_config(model={**MLP, "dropout": rate}, epochs=2) for rate in (0.0, 0.3)]
+    together = [Run(config, two) for config in configs]
+    assert len({stack.key(run) for run in together} - {None}) == 1
+    for config, epoch in zip(configs, Stack(together).step(), strict=True):
+        figures = {name: value for name, value in Run(config, two).step().metrics().items() if name != "seconds"}
+        assert {name: epoch.metrics()[name] for name in figures} == pytest.approx(figures, abs=1e-5)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

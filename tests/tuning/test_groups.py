@@ -29,6 +29,12 @@ def test_what_has_another_shape_or_pace_is_another_group(changes):
     assert grouped([config(), config(**changes), config()], 8, 5) == [5, 6, 5]
 
 
+def test_heads_of_a_frozen_backbone_are_a_group_and_tuned_ones_are_apart():
+    heads = [{"family": "pretrained", "backbone": "resnet18", "dropout": rate} for rate in (0.0, 0.5)]
+    given = [config(model=head) for head in heads] + [config(model={**head, "tune": "last"}) for head in heads]
+    assert grouped(given, 8, 1) == [1, 1, 2, 3]
+
+
 def test_convolutions_are_apart_and_so_is_what_is_compiled():
     assert grouped([config("cnn"), config("cnn"), config(compile=True), config(compile=True)], 8, 1) == [1, 2, 3, 4]
 

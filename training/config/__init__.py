@@ -25,6 +25,7 @@ from training.config.run import (
     RunConfig,
     ScheduleConfig,
     digest,
+    sized,
     stored,
 )
 
@@ -59,5 +60,6 @@ __all__ = [
     "digest",
     "override",
     "parse",
+    "sized",
     "stored",
 ]

@@ -12,6 +12,8 @@ BACKBONES = (
     "resnet18", "resnet50", "mobilenet_v3_small", "mobilenet_v3_large", "efficientnet_b0", "convnext_tiny",
 )  # fmt: skip
 """Of torchvision."""
+SIDE = 224
+"""Pixels of the images that these were trained on, and to which others are brought that are given no size."""
 
 Width = Annotated[int, Field(strict=True, ge=1, le=65536)]
 Dropout = Annotated[float, Field(strict=True, ge=0, lt=1)]

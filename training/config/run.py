@@ -3,15 +3,15 @@
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from tailorbird.errors import InvalidInput
 from training.config.base import CODE, Config, PositiveInt, Seed, parse
-from training.config.data import DataConfig
-from training.config.model import CustomConfig, ModelConfig
+from training.config.data import IMAGES, DataConfig
+from training.config.model import SIDE, CustomConfig, ModelConfig
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -89,6 +89,14 @@ class AugmentConfig(Config):
     erase: Annotated[int, Field(strict=True, ge=0, le=256)] = Field(0, description="side of a square that is blackened")
 
 
+def sized(given: Any, families: Iterable[Any]) -> Any:
+    """Keys with `data` as they are given; images of no size get the one that a pretrained backbone wants."""
+    data = given.get("data") if isinstance(given, Mapping) else None
+    if not isinstance(data, Mapping) or (data.get("name"), data.get("size")) != (IMAGES, None):
+        return given
+    return {**given, "data": {**data, "size": SIDE}} if "pretrained" in families else given
+
+
 class RunConfig(Config):
     """One run, fully."""
 
@@ -116,6 +124,12 @@ class RunConfig(Config):
     threads: Annotated[int, Field(strict=True, ge=0)] = Field(
         0, description="CPU threads; 0: 1, for convolutions every core that it may use"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sized(cls, given: Any) -> Any:
+        model = given.get("model") if isinstance(given, Mapping) else None
+        return sized(given, [model.get("family")] if isinstance(model, Mapping) else [])
 
 
 class Objective(Config):

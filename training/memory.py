@@ -1,0 +1,91 @@
+"""The memory that tuning a backbone takes, reckoned before it begins: a process that the system kills tells nothing."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from tailorbird.errors import InvalidInput
+from training import machine, models, precision, resident
+from training.config import PretrainedConfig, RunConfig
+from training.models import Normalize
+from training.splits import Splits
+
+COPIES = 4
+"""Of each weight that is trained: itself, its gradient, and two figures of Adam's."""
+BESIDE = 1.25
+"""Gradients of what lies between layers, and buffers of convolutions, beside what is kept for the backward pass."""
+MEMINFO = Path("/proc/meminfo")
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def check(config: RunConfig, splits: Splits) -> None:
+    """Raise InvalidInput where a tuned backbone takes more than is free here, with the batch size to try."""
+    if not isinstance(config.model, PretrainedConfig) or config.model.tune == "head":
+        return
+    free = available(resident.device(config, splits))
+    batch = len(splits.train) if config.batch_size == "full" else min(config.batch_size, len(splits.train))
+    fixed, each = _needed(config.model, splits.train.shape, precision.settled(config, splits).precision == "bf16")
+    if free is None or (needed := fixed + batch * each) <= free:
+        return
+    told = f"takes about {needed / 1e9:.1f} GB of memory, and {max(free, 0) / 1e9:.1f} GB are free"
+    if (fits := (free - fixed) // each) < 1:
+        raise InvalidInput("model.tune", f"{config.model.tune} {told}; try head, or a smaller data.size")
+    raise InvalidInput("batch_size", f"tuning {config.model.backbone} in batches of {batch} {told}; try {fits}")
+
+
+def available(device: torch.device) -> int | None:
+    """Bytes that this process may still take, by the machine and by its container; None where nothing tells."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    known = [_of_machine(), _of_container()]
+    return min((one for one in known if one is not None), default=None)
+
+
+def _of_machine() -> int | None:
+    try:
+        lines = dict(line.split(":", 1) for line in MEMINFO.read_text().splitlines())
+        return 1024 * int(lines["MemAvailable"].split()[0])
+    except (OSError, LookupError, ValueError):
+        return None
+
+
+def _of_container() -> int | None:
+    """By its limit (cgroup v2), which is a word where there is none."""
+    try:
+        limit, used = (int((CGROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
+        return limit - used
+    except (OSError, ValueError):
+        return None
+
+
+@lru_cache
+def _needed(model: PretrainedConfig, shape: tuple[int, ...], half: bool) -> tuple[int, int]:
+    """Bytes for weights, and for what a backward pass needs of each example: tried with one and with two of them."""
+    network = models.build(model, shape, 2, Normalize.blank(shape)).train()
+    weights = sum(weight.nbytes for weight in network.parameters())
+    trained = sum(weight.nbytes for weight in network.parameters() if weight.requires_grad)
+    first, second = (_saved(network, torch.zeros((count, *shape), dtype=torch.uint8), half) for count in (1, 2))
+    each = max(1, second - first)
+    return weights + (COPIES - 1) * trained + max(0, first - each), int(BESIDE * each)
+
+
+def _saved(network: nn.Module, images: Tensor, half: bool) -> int:
+    """Bytes that are kept for the backward pass, weights left out."""
+    theirs = {weight.untyped_storage().data_ptr() for weight in network.parameters()}
+    kept: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with (
+        machine.seeded(0),
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+        torch.autocast("cpu", torch.bfloat16, enabled=half),
+    ):
+        outputs = network(images)  # kept alive, so that no storage is given out twice
+    total = sum(tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in theirs)
+    del outputs
+    return total
