@@ -20,17 +20,17 @@ def denied(
     heldout: Heldout,
     classes: Sequence[str],
     confusion: Sequence[Sequence[int]],
-    said: Mapping[str, Baseline | Measurements],
+    claims: Mapping[str, Baseline | Measurements],
 ) -> Iterator[str]:
     """What is not so, a sentence for each figure; `said` has the figures by where they stand."""
     answers = np.asarray(heldout.probabilities.argmax(1), np.int64)
     right = heldout.finite & (answers == heldout.labels)
     accuracy, error = float(right.mean()), bins.calibration_error(heldout.probabilities.max(1), right)
-    for where, figures in said.items():
+    for where, figures in claims.items():
         if figures.samples != len(heldout) or _differs(figures.accuracy, accuracy):
             claim = f"accuracy {_percent(figures.accuracy)} of {figures.samples} images"
             yield f"{where} says {claim}, {ANSWERS} {_percent(accuracy)} of {len(heldout)}"
-    for where, figures in said.items():
+    for where, figures in claims.items():
         claimed = figures.calibration_error
         if claimed is not None and _differs(claimed, error):
             yield f"{where} says calibration error {claimed:.6g}, {ANSWERS} {error:.6g}"
@@ -44,13 +44,13 @@ def _confusion(
     for true, row in enumerate(claimed):
         for answer, count in enumerate(row):
             if count != counts[true, answer]:
-                told = f"{classes[true]!r} answered with {classes[answer]!r}"
-                yield f"baseline.json says {count} images of {told}, {ANSWERS} {counts[true, answer]}"
+                example = f"{classes[true]!r} answered with {classes[answer]!r}"
+                yield f"baseline.json says {count} images of {example}, {ANSWERS} {counts[true, answer]}"
                 return
 
 
-def _differs(claimed: float, found: float) -> bool:
-    return not abs(claimed - found) <= TOLERANCE  # asked as «not within», so that NaN differs
+def _differs(claimed: float, measured: float) -> bool:
+    return not abs(claimed - measured) <= TOLERANCE  # asked as «not within», so that NaN differs
 
 
 def _percent(share: float) -> str:

@@ -46,8 +46,8 @@ def _classes(both: _Beside, allowed: str) -> Gate:
     holder, ours, theirs = both.holder, both.candidate.classes, both.holder.classes
     if not theirs:
         return gate("classes", "", f"not compared: {holder} does not verify", {}, allowed)
-    new, gone = ([name for name in one if name not in other] for one, other in ((ours, theirs), (theirs, ours)))
-    moved = [name for place, name in enumerate(ours) if name in theirs and theirs.index(name) != place]
+    new, gone = ([name for name in names if name not in other] for names, other in ((ours, theirs), (theirs, ours)))
+    moved = [name for index, name in enumerate(ours) if name in theirs and theirs.index(name) != index]
     changes = [
         f"{len(names)} {what} ({', '.join(names[:5])}{', …' if len(names) > 5 else ''})"
         for what, names in (("new", new), ("gone", gone), ("in another place", moved))
@@ -67,12 +67,12 @@ def _champion(both: _Beside, allowed: Champion) -> Gate:
 def _unpaired(candidate: Evidence, holder: Evidence, allowed: Champion) -> Gate:
     ours, theirs = candidate.figures.accuracy, holder.figures.accuracy
     passed = ours > theirs if allowed.require == "better" else ours >= theirs
-    told = (
+    text = (
         f"held-out accuracy {ours:.2%} is {points(abs(ours - theirs))} {'over' if ours >= theirs else 'under'} "
         f"{holder}'s {theirs:.2%}, not compared image by image since {holder} does not verify"
     )
-    failed = "" if passed else f"{told}; {'more' if allowed.require == 'better' else 'no less'} is needed"
-    return gate("champion", failed, told, {"accuracy": ours, "holder": theirs}, allowed)
+    failed = "" if passed else f"{text}; {'more' if allowed.require == 'better' else 'no less'} is needed"
+    return gate("champion", failed, text, {"accuracy": ours, "holder": theirs}, allowed)
 
 
 def _paired(shared: Shared, holder: Evidence, allowed: Champion, judged_before: int) -> Gate:
@@ -80,16 +80,16 @@ def _paired(shared: Shared, holder: Evidence, allowed: Champion, judged_before: 
         return gate("champion", strangers, "", _overlap(shared), allowed)
     pair = shared.overall()
     (low, high), p = pair.interval(), pair.p_better()
-    told = (
+    text = (
         f"{_compared(holder, pair)}: {100 * pair.difference:+.2f} points ({100 * low:+.2f} to {100 * high:+.2f}, each "
         f"end 95% sure; {pair.gained} images gained, {pair.lost} lost); {_worn(judged_before)}"
     )
     failed = ""
     if allowed.require == "better" and not p < SIGNIFICANT:
-        failed = f"not proved better, p {p:.2g} and under {SIGNIFICANT:g} is needed: {told}"
+        failed = f"not proved better, p {p:.2g} and under {SIGNIFICANT:g} is needed: {text}"
     elif allowed.require == "not_worse" and pair.lost and not low >= -allowed.margin:
         surer = "; more held-out images would tell more surely" if pair.difference >= -allowed.margin else ""
-        failed = f"it may be {points(-low)} worse, {points(allowed.margin)} are allowed: {told}{surer}"
+        failed = f"it may be {points(-low)} worse, {points(allowed.margin)} are allowed: {text}{surer}"
     measured = {
         **_overlap(shared),
         "accuracy": pair.accuracies[0],
@@ -101,7 +101,7 @@ def _paired(shared: Shared, holder: Evidence, allowed: Champion, judged_before: 
         "p_better": p,
         "judged_before": judged_before,
     }
-    return gate("champion", failed, told, measured, allowed)
+    return gate("champion", failed, text, measured, allowed)
 
 
 def _recall(both: _Beside, allowed: Recall) -> Gate:
@@ -115,7 +115,7 @@ def _recall(both: _Beside, allowed: Recall) -> Gate:
     failed = "; ".join(
         f"recall of {name!r} falls by {points(-pair.difference)}, {points(allowed.margin)} are allowed: "
         f"{_compared(holder, pair)}, p {pair.p_worse():.2g}"
-        for name, pair in sorted(fallen.items(), key=lambda one: one[1].difference)
+        for name, pair in sorted(fallen.items(), key=lambda item: item[1].difference)
     )
     fine = f"no class's recall falls by more than {points(allowed.margin)}"
     measured = {name: _class_record(pair) for name, pair in fallen.items()}

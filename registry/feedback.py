@@ -38,17 +38,17 @@ def record(registry: Registry, labels: Sequence[Feedback]) -> list[Outcome]:
     with registry.atomic("feedback") as connection:
         known: dict[str, str] = {}
         for start in range(0, len(labels), CHUNK):
-            receipts = [one.receipt for one in labels[start : start + CHUNK]]
+            receipts = [label.receipt for label in labels[start : start + CHUNK]]
             query = sa.select(table.c.receipt, table.c.label).where(table.c.receipt.in_(receipts))
             known.update({row.receipt: row.label for row in connection.execute(query)})
         new = []
-        for one in labels:
-            if one.receipt not in known:
-                new.append(asdict(one) | {"received": received})
+        for label in labels:
+            if label.receipt not in known:
+                new.append(asdict(label) | {"received": received})
                 outcomes.append("accepted")
             else:
-                outcomes.append("duplicate" if known[one.receipt] == one.label else "conflict")
-            known.setdefault(one.receipt, one.label)
+                outcomes.append("duplicate" if known[label.receipt] == label.label else "conflict")
+            known.setdefault(label.receipt, label.label)
         if new:
             connection.execute(table.insert(), new)
     return outcomes
@@ -74,7 +74,7 @@ def cells(registry: Registry, model: str, version: int, *, since: str = "") -> l
         .group_by(row.predicted, row.confidence_bin)
     )
     with registry.asking() as connection:
-        return [Cell(*found) for found in connection.execute(query)]
+        return [Cell(*row) for row in connection.execute(query)]
 
 
 @dataclass(frozen=True)
@@ -96,4 +96,4 @@ def marks(registry: Registry, model: str, version: int, *, since: str = "", limi
         .limit(limit)
     )
     with registry.asking() as connection:
-        return [Mark(predicted, place, bool(wrong)) for predicted, place, wrong in connection.execute(query)][::-1]
+        return [Mark(predicted, index, bool(wrong)) for predicted, index, wrong in connection.execute(query)][::-1]

@@ -50,14 +50,14 @@ def collect(registry: Registry, *, age: timedelta = AGE, dry_run: bool = False) 
     packaged = {manifest: _package(registry, manifest) for manifest in manifests}  # too slow for within a transaction
     with registry.reading() as connection:
         needed = _needed(registry, connection, before, packaged)
-    found = list(registry.blobs.listing())
-    if found and not _used(registry):
+    blobs = list(registry.blobs.listing())
+    if blobs and not _used(registry):
         raise Refused(
             "collecting garbage",
-            [f"the store has {len(found):,} files, and the database {registry.database.name} has never known a version "
+            [f"the store has {len(blobs):,} files, and the database {registry.database.name} has never known a version "
              f"or a sweep: it is not this store's, see TAILORBIRD_DATABASE_URL"],
         )  # fmt: skip
-    old = [blob for blob in found if blob.digest not in needed and blob.modified < before]
+    old = [blob for blob in blobs if blob.digest not in needed and blob.modified < before]
     gone = dict[str, int]()
     for start in range(0, len(old), BATCH):
         batch = {blob.digest: blob.size for blob in old[start : start + BATCH]}
@@ -66,8 +66,8 @@ def collect(registry: Registry, *, age: timedelta = AGE, dry_run: bool = False) 
         gone |= batch
     if not dry_run:
         dead = min(before, datetime.now(UTC) - WRITING)
-        registry.blobs.discard(one for one in registry.blobs.leftovers() if one.modified < dead)
-    return Collected(len(gone), sum(gone.values()), len(found) - len(gone))
+        registry.blobs.discard(leftover for leftover in registry.blobs.leftovers() if leftover.modified < dead)
+    return Collected(len(gone), sum(gone.values()), len(blobs) - len(gone))
 
 
 def discard(registry: Registry, digests: Iterable[str], packaged: dict[str, frozenset[str]]) -> None:
@@ -79,7 +79,7 @@ def discard(registry: Registry, digests: Iterable[str], packaged: dict[str, froz
 def _used(registry: Registry) -> bool:
     """Whether the database has ever known a version or a sweep, without which it is hardly that of the store."""
     with registry.reading() as connection:
-        return any(connection.scalar(sa.select(sa.exists(one.select()))) for one in (schema.models, schema.sweeps))
+        return any(connection.scalar(sa.select(sa.exists(table.select()))) for table in (schema.models, schema.sweeps))
 
 
 def _delete(

@@ -55,16 +55,18 @@ def _parity(candidate: Evidence, allowed: Parity) -> Gate:
     return gate("parity", failed, str(parity), measured, allowed)
 
 
-def _apart(measured: Figures, allowed: Parity, one: str, other: str) -> str:
+def _apart(measured: Figures, allowed: Parity, subject: str, other: str) -> str:
     """Why two ways to answer do not give the same, if they do not."""
     agreement, difference = number(measured.agreement), number(measured.max_difference)
     if not measured.samples:
-        return f"{one} was not compared with {other} on any image"
+        return f"{subject} was not compared with {other} on any image"
     if not agreement >= allowed.agreement:
-        return f"{one} agrees with {other} on {agreement:.3%} of labels, at least {percent(allowed.agreement)} needed"
+        return (
+            f"{subject} agrees with {other} on {agreement:.3%} of labels, at least {percent(allowed.agreement)} needed"
+        )
     if not difference <= allowed.max_difference:
         theirs, limit = "its own" if other == "itself" else f"{other}'s", allowed.max_difference
-        return f"{one}'s probabilities differ from {theirs} by {difference:.3g}, at most {limit:.3g} allowed"
+        return f"{subject}'s probabilities differ from {theirs} by {difference:.3g}, at most {limit:.3g} allowed"
     return ""
 
 

@@ -58,16 +58,16 @@ def moves(registry: Registry, model: str, *, limit: int = PAGE) -> list[Move]:
         .limit(limit)
     )
     with registry.reading() as connection:
-        found = [Move(**row._mapping) for row in connection.execute(query)]
-        if not found:
+        moves = [Move(**row._mapping) for row in connection.execute(query)]
+        if not moves:
             check_model(connection, model)
-    return found
+    return moves
 
 
 def enter(connection: sa.Connection, model: str) -> int:
     """A new place in the log, after all that has happened to a model; under its lock."""
-    place: int = connection.execute(_entered(), {"model": model}).scalar_one()
-    return place
+    entry: int = connection.execute(_entered(), {"model": model}).scalar_one()
+    return entry
 
 
 def check_model(connection: sa.Connection, model: str) -> None:
@@ -92,7 +92,7 @@ def deletions(registry: Registry, model: str, *, limit: int = PAGE) -> list[Dele
     row = schema.deletions.c
     query = sa.select(row.id, row.number, row.deleted, row.who, row.why).filter_by(model=names.check("model", model))
     with registry.reading() as connection:
-        return [Deletion(**one._mapping) for one in connection.execute(query.order_by(row.id.desc()).limit(limit))]
+        return [Deletion(**row._mapping) for row in connection.execute(query.order_by(row.id.desc()).limit(limit))]
 
 
 def earlier(connection: sa.Connection, model: str, alias: str) -> Iterator[int]:
@@ -110,11 +110,11 @@ def earlier(connection: sa.Connection, model: str, alias: str) -> Iterator[int]:
 def needed(connection: sa.Connection, model: str) -> dict[int, str]:
     """The versions of a model that must stay, each with the reason."""
     kept: dict[int, str] = {}
-    found = connection.execute(sa.select(schema.aliases).filter_by(model=model).order_by("alias")).all()
-    for row in found:
+    rows = connection.execute(sa.select(schema.aliases).filter_by(model=model).order_by("alias")).all()
+    for row in rows:
         for number in islice(earlier(connection, model, row.alias), WINDOW):
             kept[number] = f"{model}@{row.alias} could be rolled back to it"
-    return kept | {row.number: f"{model}@{row.alias} points to it" for row in found}
+    return kept | {row.number: f"{model}@{row.alias} points to it" for row in rows}
 
 
 def _walked(log: Iterable[Any]) -> Iterator[Any]:
@@ -178,8 +178,8 @@ def _had() -> sa.Select[Any]:
     had = sa.select(first.scalar_subquery().label("number")).cte("had", recursive=True)
     following = first.where(move.to_number > had.c.number).correlate(had).scalar_subquery()
     had = had.union_all(sa.select(following).where(had.c.number.is_not(None)))
-    there = sa.select(had.c.number).where(had.c.number.is_not(None), ~_gone(had.c.number))
-    return sa.select(sa.func.count()).select_from(there.limit(sa.bindparam("limit", type_=sa.Integer)).subquery())
+    existing = sa.select(had.c.number).where(had.c.number.is_not(None), ~_gone(had.c.number))
+    return sa.select(sa.func.count()).select_from(existing.limit(sa.bindparam("limit", type_=sa.Integer)).subquery())
 
 
 def _gone(number: sa.ColumnElement[int]) -> sa.Exists:

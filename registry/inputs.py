@@ -36,7 +36,7 @@ def keep(registry: Registry, inputs: Sequence[Input], most: int, days: float) ->
     """Commit inputs of one model, and delete of that model what is older than `days` or beyond the newest `most`."""
     table, kept = schema.inputs, schema.now()
     with registry.atomic("inputs") as connection:
-        connection.execute(table.insert(), [asdict(one) | {"kept": kept} for one in inputs])
+        connection.execute(table.insert(), [asdict(example) | {"kept": kept} for example in inputs])
         mine = table.c.model == inputs[0].model
         oldest = schema.timestamp(datetime.now(UTC) - timedelta(days=days))
         newest_beyond = connection.scalar(

@@ -62,9 +62,9 @@ def add(
         last = next(iter(_page(connection, model, 1)), None)
         if last and (last.number, last.state, last.action) == (number, state, action):
             return None
-        made = Judgement(history.enter(connection, model), **row)
-        connection.execute(schema.judgements.insert().values(**made.record()))
-    return made
+        judgement = Judgement(history.enter(connection, model), **row)
+        connection.execute(schema.judgements.insert().values(**judgement.record()))
+    return judgement
 
 
 def page(registry: Registry, model: str, *, limit: int = PAGE) -> list[Judgement]:

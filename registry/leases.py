@@ -120,8 +120,8 @@ def host(owner: str) -> str:
 
 def _gone(owner: str) -> bool:
     name, machine, number, started = owner.split(" ")
-    here = (socket.gethostname()[:128], _machine())
-    return (name, machine) == here and _started(int(number)) != started
+    current = (socket.gethostname()[:128], _machine())
+    return (name, machine) == current and _started(int(number)) != started
 
 
 def _machine() -> str:

@@ -189,7 +189,9 @@ def enter(
     LeaseLost where another worker has the group by now, Irreproducible where an epoch was reported before with other
     figures, Unavailable where a file is not stored.
     """
-    files = {file for one in changes for file in (one.answers, one.report and one.report.checkpoint) if file}
+    files = {
+        file for change in changes for file in (change.answers, change.report and change.report.checkpoint) if file
+    }
     files |= {state} if state else set()
     locks = [BLOBS + "?"] if files else []
     with leases.writing(registry, lease, *locks) as connection:
@@ -283,12 +285,12 @@ _TRIAL = [name for name in Trial.__dataclass_fields__ if name != "reports"]
 def _add(connection: sa.Connection, sweep: str, suggestions: Sequence[Suggestion], first: int) -> None:
     if not suggestions:
         return
-    groups = sorted({one.group for one in suggestions})
+    groups = sorted({suggestion.group for suggestion in suggestions})
     connection.execute(schema.groups.insert(), [{"sweep": sweep, "number": number, "attempt": 0} for number in groups])
     rows = [
-        {**asdict(one), "config": dict(one.config), "sweep": sweep, "number": number, "thawed": False}
-        | {"status": "skipped" if one.problem else "pending", "problem": _text(one.problem)}
-        for number, one in enumerate(suggestions, first)
+        {**asdict(suggestion), "config": dict(suggestion.config), "sweep": sweep, "number": number, "thawed": False}
+        | {"status": "skipped" if suggestion.problem else "pending", "problem": _text(suggestion.problem)}
+        for number, suggestion in enumerate(suggestions, first)
     ]
     connection.execute(schema.trials.insert(), rows)
 

@@ -139,11 +139,11 @@ def _join(ours: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> tuple[NDArray[n
     if np.array_equal(ours, theirs):  # the usual case, without sorting out thousands of rows
         return (every := np.arange(len(ours))), every
     waiting = defaultdict(list)
-    for place, row in enumerate(_rows(theirs)):
-        waiting[row].append(place)
-    pairs = [(place, found.pop()) for place, row in enumerate(_rows(ours)) if (found := waiting.get(row))]
-    here, there = np.array(pairs, np.intp).reshape(-1, 2).T
-    return here, there
+    for index, row in enumerate(_rows(theirs)):
+        waiting[row].append(index)
+    pairs = [(index, indices.pop()) for index, row in enumerate(_rows(ours)) if (indices := waiting.get(row))]
+    of_ours, of_theirs = np.array(pairs, np.intp).reshape(-1, 2).T
+    return of_ours, of_theirs
 
 
 def _rows(matrix: NDArray[np.uint8]) -> list[bytes]:

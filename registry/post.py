@@ -47,23 +47,23 @@ def send(url: str, body: bytes, headers: Mapping[str, str], *, private: bool) ->
 
 def is_public(address: str) -> bool:
     """Whether an IP address is one of the open internet's, also where it is an IPv4 address in IPv6 clothes."""
-    found = ipaddress.ip_address(address)
-    if isinstance(found, ipaddress.IPv6Address):
-        translated = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF) if found in NAT64 else None
-        inner = found.ipv4_mapped or found.sixtofour or translated
+    parsed = ipaddress.ip_address(address)
+    if isinstance(parsed, ipaddress.IPv6Address):
+        translated = ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF) if parsed in NAT64 else None
+        inner = parsed.ipv4_mapped or parsed.sixtofour or translated
         if inner is not None:
             return is_public(str(inner))
-        if found not in GLOBAL_UNICAST:
+        if parsed not in GLOBAL_UNICAST:
             return False
-    return found.is_global and not found.is_multicast
+    return parsed.is_global and not parsed.is_multicast
 
 
 def _vetted(host: str, private: bool) -> list[str]:
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        infos = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):  # the second where a label is empty or too long
         raise Unavailable(f"the host {host} cannot be found") from None
-    addresses = list(dict.fromkeys(str(place[0]) for *_, place in found))
+    addresses = list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in infos))
     for address in addresses:
         if not (private or is_public(address)):
             raise Unavailable(

@@ -66,19 +66,19 @@ def resolve(registry: Registry, reference: str | Reference) -> Version:
 def find(connection: sa.Connection, wanted: Reference) -> Version:
     """The same within a transaction."""
     named = {"wanted": wanted.model, "alias": wanted.alias, "number": wanted.number}
-    found = connection.execute(_named(wanted.number is None), named).first()
-    if found is None:
+    row = connection.execute(_named(wanted.number is None), named).first()
+    if row is None:
         raise _missing(connection, wanted)
-    return _version(found)
+    return _version(row)
 
 
 def recall(registry: Registry, model: str, number: int) -> Version:
     """A version by its number, also one that was deleted."""
     with registry.asking() as connection:
-        found = connection.execute(_numbered(), {"wanted": names.check("model", model), "number": number}).first()
-        if found is None:
+        row = connection.execute(_numbered(), {"wanted": names.check("model", model), "number": number}).first()
+        if row is None:
             raise _missing(connection, Reference(model, number=number))
-    return _version(found)
+    return _version(row)
 
 
 def page(
@@ -91,18 +91,18 @@ def page(
     if before is not None:
         bounds |= {f"last_{name}": getattr(before, name) for name in ORDER}
     with registry.asking() as connection:
-        found = connection.execute(_page(model is not None, before is not None), bounds).all()
-        if model is not None and not found and before is None:
+        rows = connection.execute(_page(model is not None, before is not None), bounds).all()
+        if model is not None and not rows and before is None:
             history.check_model(connection, model)
-    return [_version(one) for one in found]
+    return [_version(row) for row in rows]
 
 
 def every(registry: Registry, model: str | None = None) -> Iterator[Version]:
     """All versions, or those of one model, newest first."""
-    found = page(registry, model)
-    while found:
-        yield from found
-        found = page(registry, model, before=found[-1])
+    versions = page(registry, model)
+    while versions:
+        yield from versions
+        versions = page(registry, model, before=versions[-1])
 
 
 def delete(registry: Registry, model: str, number: int, *, why: str, who: str) -> None:
@@ -249,15 +249,17 @@ def _missing(connection: sa.Connection, wanted: Reference) -> NotFound:
     row = schema.versions.c
     part = "alias" if wanted.number is None else "version"
     numbers = [
-        one.number
-        for one in connection.execute(_visible().where(row.model == wanted.model).order_by(row.number.desc()).limit(5))
+        row.number
+        for row in connection.execute(_visible().where(row.model == wanted.model).order_by(row.number.desc()).limit(5))
     ]
     if not numbers:
         known = connection.scalars(sa.select(schema.models.c.name).order_by("name").limit(10)).all()
         if wanted.model in known:
             return NotFound(part, f"there is no {wanted}; all versions of {wanted.model} are deleted")
-        there = f"registered are: {', '.join(known)}" if known else "the registry is empty; `tailorbird demo` fills it"
-        return NotFound("model", f"there is no model {wanted.model!r}; {there}")
+        registered = (
+            f"registered are: {', '.join(known)}" if known else "the registry is empty; `tailorbird demo` fills it"
+        )
+        return NotFound("model", f"there is no model {wanted.model!r}; {registered}")
     pointing = connection.scalars(sa.select(schema.aliases.c.alias).filter_by(model=wanted.model)).all()
     return NotFound(
         part,

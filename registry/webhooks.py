@@ -107,16 +107,16 @@ def _claim(registry: Registry, begun: str) -> sa.Row[Any] | None:
         .with_for_update(skip_locked=True)
     )
     with registry.atomic() as connection:
-        found = connection.execute(due).first()
-        if found is None:
+        row = connection.execute(due).first()
+        if row is None:
             return None
-        attempt = found.attempts + 1
+        attempt = row.attempts + 1
         claim = {
             "attempts": attempt,
             "next_attempt": _in(LEASE_SECONDS) if attempt < ATTEMPTS else None,
             "problem": f"attempt {attempt} of {ATTEMPTS} was begun, and its end was not told",
         }
-        return connection.execute(outbox.update().filter_by(id=found.id).values(claim).returning(outbox)).one()
+        return connection.execute(outbox.update().filter_by(id=row.id).values(claim).returning(outbox)).one()
 
 
 def _attempt(registry: Registry, row: sa.Row[Any]) -> Delivery:

@@ -41,99 +41,99 @@ CURVES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 SHOWN_CLASSES = 30
 
 
-def markdown(found: Facts, *, pictures: bool = True) -> str:
+def markdown(facts: Facts, *, pictures: bool = True) -> str:
     """The card for a README or a wiki; with `pictures`, those of `files` belong beside it."""
-    return as_markdown(_document(found), pictures=pictures)
+    return as_markdown(_document(facts), pictures=pictures)
 
 
-def html(found: Facts) -> str:
+def html(facts: Facts) -> str:
     """The card as one self-contained page."""
-    return as_html(_document(found))
+    return as_html(_document(facts))
 
 
-def files(found: Facts) -> dict[str, bytes]:
+def files(facts: Facts) -> dict[str, bytes]:
     """The pictures that the Markdown refers to, by name."""
-    return _document(found).pictures()
+    return _document(facts).pictures()
 
 
-def write(found: Facts, path: Path, *, overwrite: bool = False) -> list[Path]:
+def write(facts: Facts, path: Path, *, overwrite: bool = False) -> list[Path]:
     """Write the card as `path`, `.html` or `.md` with its pictures beside it; returns what was written.
 
     A file that holds something else is left alone, and InvalidInput raised, unless `overwrite`.
     """
     match path.suffix.lower():
         case ".html":
-            made = {path: html(found).encode()}
+            contents = {path: html(facts).encode()}
         case ".md":
-            made = {path.with_name(name): data for name, data in files(found).items()}
-            made[path] = markdown(found).encode()
+            contents = {path.with_name(name): data for name, data in files(facts).items()}
+            contents[path] = markdown(facts).encode()
         case _:
             raise InvalidInput(
                 "path", f"{path} is neither Markdown nor HTML; accepted: a name that ends in .md or .html"
             )
     try:
-        for other in made if not overwrite else ():
-            if other.exists() and other.read_bytes() != made[other]:
+        for other in contents if not overwrite else ():
+            if other.exists() and other.read_bytes() != contents[other]:
                 raise InvalidInput("path", f"{other} exists already and holds something else; --force overwrites it")
         path.parent.mkdir(parents=True, exist_ok=True)
-        for other, data in made.items():
+        for other, data in contents.items():
             other.write_bytes(data)
     except OSError as error:
         raise Unavailable(f"{error.filename or path} cannot be written: {error.strerror}") from None
-    return list(made)
+    return list(contents)
 
 
-def _document(found: Facts) -> Document:
+def _document(facts: Facts) -> Document:
     sections = [
-        Section("Model", [_about(found)]),
-        Section("Intended use", _use(found)),
-        Section("Results", _results(found)),
-        Section("Results by class", _by_class(found)),
-        Section("Confidence", _confidence(found)),
-        Section("Limits", [Bullets(limits(found))]),
-        Section("Export, speed and size", [_export(found)]),
-        Section("Gates and history", _history(found)),
-        Section("How it was made", _made(found)),
+        Section("Model", [_about(facts)]),
+        Section("Intended use", _use(facts)),
+        Section("Results", _results(facts)),
+        Section("Results by class", _by_class(facts)),
+        Section("Confidence", _confidence(facts)),
+        Section("Limits", [Bullets(limits(facts))]),
+        Section("Export, speed and size", [_export(facts)]),
+        Section("Gates and history", _history(facts)),
+        Section("How it was made", _made(facts)),
     ]
-    return Document(str(found.version), [_lead(found)], [section for section in sections if section.blocks])
+    return Document(str(facts.version), [_lead(facts)], [section for section in sections if section.blocks])
 
 
-def _lead(found: Facts) -> Paragraph:
-    score, kind = found.contents.baseline, found.contents.signature.thing
+def _lead(facts: Facts) -> Paragraph:
+    score, kind = facts.contents.baseline, facts.contents.signature.thing
     low, high = interval(score.accuracy * score.samples, score.samples)
     return Paragraph(
-        f"A classifier of {kind}s into {len(found.contents.classes)} classes, which answers {score.accuracy:.2%} of "
+        f"A classifier of {kind}s into {len(facts.contents.classes)} classes, which answers {score.accuracy:.2%} of "
         f"held-out {kind}s rightly (95% interval {low:.2%} to {high:.2%})."
     )
 
 
-def _about(found: Facts) -> Terms:
-    version, signature, classes = found.version, found.contents.signature, found.contents.classes
+def _about(facts: Facts) -> Terms:
+    version, signature, classes = facts.version, facts.contents.signature, facts.contents.classes
     more = f" and {len(classes) - SHOWN_CLASSES} more, listed below" if len(classes) > SHOWN_CLASSES else ""
     return Terms(
         [
             ("Version", f"{version.number} of {version.model}"),
             ("Aliases", ", ".join(version.aliases) or "none"),
             ("Registered", f"{version.created[:19].replace('T', ' ')} UTC by {version.who}"),
-            ("Architecture", _architecture(found.contents.config.get("model"))),
+            ("Architecture", _architecture(facts.contents.config.get("model"))),
             ("Input", signature.input),
             (
                 "Output",
                 "probabilities of the classes, scaled by the temperature "
-                + _shown(found.contents.signature.temperature),
+                + _shown(facts.contents.signature.temperature),
             ),
             (f"{len(classes)} classes", ", ".join(classes[:SHOWN_CLASSES]) + more),
-            *((f"Tag {key}", value) for key, value in found.tags.items()),
+            *((f"Tag {key}", value) for key, value in facts.tags.items()),
             ("SHA-256 of the manifest", [Code(version.manifest)]),
         ]
     )
 
 
-def _use(found: Facts) -> list[Block]:
-    name = str(found.version)
+def _use(facts: Facts) -> list[Block]:
+    name = str(facts.version)
     body = (
         "-H 'content-type: application/json' -d '{\"inputs\": [[…]]}'"
-        if found.contents.signature.kind == "table"
+        if facts.contents.signature.kind == "table"
         else "-H 'content-type: image/png' --data-binary @image.png"
     )
     return [
@@ -148,21 +148,21 @@ def _use(found: Facts) -> list[Block]:
         Listing(
             "import onnxruntime\n\n"
             'session = onnxruntime.InferenceSession("model/model.onnx")\n'
-            f"inputs = {{session.get_inputs()[0].name: images}}  # {_array(found)}\n"
+            f"inputs = {{session.get_inputs()[0].name: images}}  # {_array(facts)}\n"
             '[probabilities] = session.run(["probabilities"], inputs)',
             "python",
         ),
     ]
 
 
-def _made(found: Facts) -> list[Block]:
-    lineage = found.version.lineage
+def _made(facts: Facts) -> list[Block]:
+    lineage = facts.version.lineage
     others = {key: value for key, value in lineage.record().items() if key not in LINEAGE}
-    figures = [(name, getattr(found.kept, name, None)) for name in CURVES]
+    figures = [(name, getattr(facts.kept, name, None)) for name in CURVES]
     kept = [f", {name.replace('_', ' ')} {value:.4g}" for name, value in figures if value is not None]
     rows: list[tuple[str, Inline]] = [
         ("Sweep", f"{_shown(lineage.sweep)}, trial {_shown(lineage.trial)}"),
-        ("Weights", f"of epoch {_shown(lineage.epoch)} of {len(found.contents.epochs)}{''.join(kept)}"),
+        ("Weights", f"of epoch {_shown(lineage.epoch)} of {len(facts.contents.epochs)}{''.join(kept)}"),
         *_data(lineage.data),
         *_backbone(lineage.backbone),
         ("Champion at that time", "none" if lineage.champion is None else f"version {lineage.champion}"),
@@ -177,9 +177,9 @@ def _made(found: Facts) -> list[Block]:
             "content, so that a retraining does not learn what it is judged on."
         ),
         Paragraph("Configuration of the run:"),
-        Listing(found.contents.config_text, "yaml"),
+        Listing(facts.contents.config_text, "yaml"),
         Paragraph("Environment:"),
-        Listing("\n".join(found.contents.environment), "text"),
+        Listing("\n".join(facts.contents.environment), "text"),
     ]
 
 
@@ -204,8 +204,8 @@ def _backbone(backbone: Backbone | None) -> list[tuple[str, Inline]]:
     ]
 
 
-def _results(found: Facts) -> list[Block]:
-    baseline = found.contents.baseline
+def _results(facts: Facts) -> list[Block]:
+    baseline = facts.contents.baseline
     rows = [_result("held-out", baseline, baseline.standard_error), _result("test", baseline.test)]
     return [Table(["images", "accuracy", "standard error", "95% interval", "number"], rows, right=4)]
 
@@ -219,59 +219,59 @@ def _result(name: str, score: Score, error: float | None = None) -> list[str]:
     return [name, f"{accuracy:.2%}", f"{error:.2%}", f"{low:.2%} to {high:.2%}", f"{samples:,.0f}"]
 
 
-def _by_class(found: Facts) -> list[Block]:
+def _by_class(facts: Facts) -> list[Block]:
     rows = []
-    for one in found.contents.by_class:
-        low, high = interval(one.right, one.support) if one.support else (0, 1)
-        name, times = one.mistaken or ("-", 0)
-        within = f"{low:.1%} to {high:.1%}" if one.support else "-"
+    for row in facts.contents.by_class:
+        low, high = interval(row.right, row.support) if row.support else (0, 1)
+        name, times = row.mistaken or ("-", 0)
+        within = f"{low:.1%} to {high:.1%}" if row.support else "-"
         rows.append([
-            one.name, f"{name} ({times:,})" if times else name,
-            _percent(one.precision), _percent(one.recall), within, f"{one.support:,}",
+            row.name, f"{name} ({times:,})" if times else name,
+            _percent(row.precision), _percent(row.recall), within, f"{row.support:,}",
         ])  # fmt: skip
     columns = ["class", "taken for most", "precision", "recall", "95% interval", "images"]
     table: list[Block] = [Table(columns, rows, right=4)] if rows else []
-    return table + _pictures(found)
+    return table + _pictures(facts)
 
 
-def _pictures(found: Facts) -> list[Block]:
-    stem = f"{found.version.model}-{found.version.number}"
+def _pictures(facts: Facts) -> list[Block]:
+    stem = f"{facts.version.model}-{facts.version.number}"
     return [
-        Picture(f"{stem}-{name}", caption, found.pictures[name])
+        Picture(f"{stem}-{name}", caption, facts.pictures[name])
         for name, caption in CAPTIONS.items()
-        if name in found.pictures
+        if name in facts.pictures
     ]
 
 
-def _confidence(found: Facts) -> list[Block]:
-    error, mean = found.contents.baseline.calibration_error, found.confidence
-    told = "not measured" if error is None else f"{100 * error:.2f} points"
+def _confidence(facts: Facts) -> list[Block]:
+    error, mean = facts.contents.baseline.calibration_error, facts.confidence
+    shown = "not measured" if error is None else f"{100 * error:.2f} points"
     rows = [
-        [f"{one.low:g} to {one.high:g}", f"{one.count:,}", f"{one.correct:,}", f"{one.correct / one.count:.1%}"]
-        for one in found.contents.bins
+        [f"{row.low:g} to {row.high:g}", f"{row.count:,}", f"{row.correct:,}", f"{row.correct / row.count:.1%}"]
+        for row in facts.contents.bins
     ]
     return [
-        Terms([("Expected calibration error", told), ("Mean confidence", _percent(mean))]),
+        Terms([("Expected calibration error", shown), ("Mean confidence", _percent(mean))]),
         *([Table(["confidence", "images", "right", "share right"], rows, right=3)] if rows else []),
     ]
 
 
-def _export(found: Facts) -> Terms:
-    parity, latency = found.version.evidence.parity, found.version.evidence.latency
-    told = f"{parity}; {parity.samples:,} held-out images compared" if parity.samples else "not measured"
-    rows: list[tuple[str, Inline]] = [("Parity", told)]
+def _export(facts: Facts) -> Terms:
+    parity, latency = facts.version.evidence.parity, facts.version.evidence.latency
+    shown = f"{parity}; {parity.samples:,} held-out images compared" if parity.samples else "not measured"
+    rows: list[tuple[str, Inline]] = [("Parity", shown)]
     if latency:
         p50, p99, runs, threads = map(_shown, latency.record().values())
-        told = f"{p50} ms in the median, {p99} ms at the 99th percentile of {runs} runs with {threads} threads"
-        rows.append(("Latency", f"{told}, on the machine that registered it"))
-    rows += [(name, f"{size:,} bytes") for name, size in found.contents.sizes.items() if name.startswith("model")]
-    return Terms([*rows, ("Package", f"{sum(found.contents.sizes.values()):,} bytes")])
+        shown = f"{p50} ms in the median, {p99} ms at the 99th percentile of {runs} runs with {threads} threads"
+        rows.append(("Latency", f"{shown}, on the machine that registered it"))
+    rows += [(name, f"{size:,} bytes") for name, size in facts.contents.sizes.items() if name.startswith("model")]
+    return Terms([*rows, ("Package", f"{sum(facts.contents.sizes.values()):,} bytes")])
 
 
-def _history(found: Facts) -> list[Block]:
-    said = found.record.gates
-    answers = [[gate["name"], "passed" if gate["passed"] else "FAILED", gate["message"]] for gate in said]
-    events = [_event(one) for one in found.record.events]
+def _history(facts: Facts) -> list[Block]:
+    gates = facts.record.gates
+    answers = [[gate["name"], "passed" if gate["passed"] else "FAILED", gate["message"]] for gate in gates]
+    events = [_event(row) for row in facts.record.events]
     if not events:
         return [Paragraph("No gate has judged it, and no alias has pointed to it.")]
     blocks: list[Block] = []
@@ -281,10 +281,10 @@ def _history(found: Facts) -> list[Block]:
     return [*blocks, Table(["when (UTC)", "alias", "what", "who", "why"], events)]
 
 
-def _event(one: Event) -> list[str]:
-    against = f", although {'; '.join(one.reasons)}" if one.reasons and one.why else ": " + "; ".join(one.reasons)
-    what = one.what + (against if one.reasons else "")
-    return [one.when[:19].replace("T", " "), one.alias, what, one.who, one.why or "-"]
+def _event(row: Event) -> list[str]:
+    against = f", although {'; '.join(row.reasons)}" if row.reasons and row.why else ": " + "; ".join(row.reasons)
+    what = row.what + (against if row.reasons else "")
+    return [row.when[:19].replace("T", " "), row.alias, what, row.who, row.why or "-"]
 
 
 def _architecture(model: Any) -> str:
@@ -305,6 +305,6 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.2%}"
 
 
-def _array(found: Facts) -> str:
-    signature = found.contents.signature
+def _array(facts: Facts) -> str:
+    signature = facts.contents.signature
     return f"{signature.dtype} [{', '.join(['N', *map(str, signature.shape)])}]"

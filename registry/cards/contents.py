@@ -73,21 +73,21 @@ def read(registry: Registry, version: Version) -> Contents:
     """Read a version's package; raises Corrupt that names the file which is damaged or not understood."""
     manifest = packages.manifest(registry.blobs, version.manifest)
     verification.check(version, manifest)
-    found = evidence.read(registry.blobs, version, manifest)
-    if found.problems or not (found.signature and found.baseline and found.heldout):
-        raise Corrupt(f"{version} has a damaged package: {found.problems[0]}")
+    measured = evidence.read(registry.blobs, version, manifest)
+    if measured.problems or not (measured.signature and measured.baseline and measured.heldout):
+        raise Corrupt(f"{version} has a damaged package: {measured.problems[0]}")
 
     def parsed(name: str, parse: Callable[[bytes], T]) -> T:
         return understood(str(version), name, packages.content(registry.blobs, manifest, name), parse)
 
     return Contents(
         sizes={name: entry.size for name, entry in manifest.files.items()},
-        signature=found.signature,
-        baseline=found.baseline,
-        heldout=found.heldout,
-        evidence=found,
-        by_class=_by_class(found.baseline, found.classes),
-        bins=_bins(found.baseline),
+        signature=measured.signature,
+        baseline=measured.baseline,
+        heldout=measured.heldout,
+        evidence=measured,
+        by_class=_by_class(measured.baseline, measured.classes),
+        bins=_bins(measured.baseline),
         epochs=parsed(curves.FILE, curves.parse),
         config=parsed(config.FILE, config.parse),
         config_text=parsed(config.FILE, bytes.decode),
@@ -127,9 +127,9 @@ def _bins(baseline: Baseline) -> tuple[Bin, ...]:
     cells = [[of_class[label] for of_class in baseline.bins.values() if label in of_class] for label in bins.LABELS]
     lows, highs = (0.0, *bins.EDGES), (*bins.EDGES, 1.0)
     return tuple(
-        Bin(low, high, count, sum(cell.correct for cell in here))
-        for low, high, here in zip(lows, highs, cells, strict=True)
-        if (count := sum(cell.count for cell in here))
+        Bin(low, high, count, sum(cell.correct for cell in counted))
+        for low, high, counted in zip(lows, highs, cells, strict=True)
+        if (count := sum(cell.count for cell in counted))
     )
 
 

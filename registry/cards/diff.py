@@ -20,7 +20,7 @@ class Pair:
     @property
     def difference(self) -> float | None:
         """b minus a, of numbers."""
-        numbers = all(isinstance(one, int | float) and not isinstance(one, bool) for one in (self.a, self.b))
+        numbers = all(isinstance(side, int | float) and not isinstance(side, bool) for side in (self.a, self.b))
         return self.b - self.a if numbers else None
 
     def record(self) -> dict[str, Any]:
@@ -111,9 +111,9 @@ def _data(version: Version) -> dict[str, Any]:
     return dict(flatten(version.lineage.record().get("data") or {}))
 
 
-def _environment(found: Contents) -> dict[str, str]:
+def _environment(contents: Contents) -> dict[str, str]:
     """Lines are `package==version` or `name: text`."""
-    lines = (line.replace(": ", "==", 1).partition("==") for line in found.environment if line.strip())
+    lines = (line.replace(": ", "==", 1).partition("==") for line in contents.environment if line.strip())
     return {name: value for name, _, value in lines}
 
 
@@ -132,7 +132,7 @@ def _metrics(version: Version) -> Iterator[tuple[str, float | None]]:
 
 
 def _by_class(a: Contents, b: Contents) -> dict[str, dict[str, Pair]]:
-    of_a, of_b = ({one.name: one for one in found.by_class} for found in (a, b))
+    of_a, of_b = ({row.name: row for row in contents.by_class} for contents in (a, b))
     return {
         name: {
             part: Pair(*(getattr(of.get(name), part, None) for of in (of_a, of_b))) for part in ("recall", "precision")

@@ -52,7 +52,7 @@ class Facts:
     def kept(self) -> Epoch | None:
         """The epoch that the weights are of, where that is known."""
         epoch = self.version.lineage.epoch
-        return next((one for one in self.contents.epochs if one.epoch == epoch), None)
+        return next((measured for measured in self.contents.epochs if measured.epoch == epoch), None)
 
     @property
     def confidence(self) -> float | None:
@@ -63,19 +63,19 @@ class Facts:
 
 def gather(registry: Registry, version: Version) -> Facts:
     """Raises Corrupt where a file of the version's package cannot be read."""
-    found = contents.read(registry, version)
+    content = contents.read(registry, version)
     return Facts(
         version=version,
-        contents=found,
+        contents=content,
         pictures=_pictures(registry, version),
         tags=versions.tags(registry, version),
-        record=_record(registry, version, gates.split(found.evidence)),
+        record=_record(registry, version, gates.split(content.evidence)),
     )
 
 
 def _pictures(registry: Registry, version: Version) -> dict[str, bytes]:
-    found = {name: packages.file(registry.blobs, version.manifest, name) for name in PICTURES}
-    return {name: data for name, data in found.items() if data.startswith(PNG)}
+    pictures = {name: packages.file(registry.blobs, version.manifest, name) for name in PICTURES}
+    return {name: data for name, data in pictures.items() if data.startswith(PNG)}
 
 
 def events(registry: Registry, version: Version) -> tuple[Event, ...]:

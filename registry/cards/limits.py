@@ -16,46 +16,46 @@ OFF = 0.05
 SURE = 0.99
 
 
-def limits(found: Facts) -> list[Inline]:
+def limits(facts: Facts) -> list[Inline]:
     """A sentence or two for each, the most telling first."""
     return [
-        *_weakest(found),
-        *_unseen(found),
-        *_confidence(found),
-        *_few(found.contents.by_class),
-        *_splits(found),
-        *_worn(found),
-        *_unmeasured(found),
+        *_weakest(facts),
+        *_unseen(facts),
+        *_confidence(facts),
+        *_few(facts.contents.by_class),
+        *_splits(facts),
+        *_worn(facts),
+        *_unmeasured(facts),
     ]
 
 
-def _weakest(found: Facts) -> Iterator[str]:
-    known = [one for one in found.contents.by_class if one.support and one.right < one.support]
-    for one in sorted(known, key=lambda one: one.right / one.support)[:WEAKEST]:
-        low, high = interval(one.right, one.support)
-        said = (
-            f"Of class {one.name}, {one.right:,} of {one.support:,} held-out images are recognised "
-            f"({one.right / one.support:.1%}, 95% interval {low:.1%} to {high:.1%})"
+def _weakest(facts: Facts) -> Iterator[str]:
+    known = [row for row in facts.contents.by_class if row.support and row.right < row.support]
+    for row in sorted(known, key=lambda row: row.right / row.support)[:WEAKEST]:
+        low, high = interval(row.right, row.support)
+        sentence = (
+            f"Of class {row.name}, {row.right:,} of {row.support:,} held-out images are recognised "
+            f"({row.right / row.support:.1%}, 95% interval {low:.1%} to {high:.1%})"
         )
-        if one.mistaken:
-            name, times = one.mistaken
-            said += f"; {times:,} are taken for {name}"
-        yield said + "."
-    if missing := [one.name for one in found.contents.by_class if not one.support]:
+        if row.mistaken:
+            name, times = row.mistaken
+            sentence += f"; {times:,} are taken for {name}"
+        yield sentence + "."
+    if missing := [row.name for row in facts.contents.by_class if not row.support]:
         yield f"No held-out image was of {_listed(missing)}: how such images are answered is not known."
-    if never := [one.name for one in found.contents.by_class if one.support and not one.predicted]:
+    if never := [row.name for row in facts.contents.by_class if row.support and not row.predicted]:
         yield f"No held-out image was answered with {_listed(never)}."
 
 
-def _unseen(found: Facts) -> Iterator[str]:
-    thing, data = found.contents.signature.thing, found.version.lineage.data
+def _unseen(facts: Facts) -> Iterator[str]:
+    thing, data = facts.contents.signature.thing, facts.version.lineage.data
     name = data.name if data else None
     yield (
-        f"Every {thing} gets one of these {len(found.contents.classes)} classes, also one that shows none of them: "
+        f"Every {thing} gets one of these {len(facts.contents.classes)} classes, also one that shows none of them: "
         f"the probabilities add up to 1 over these classes alone."
     )
     origin = f"the data set {name}" if name else "its training data"
-    if backbone := found.version.lineage.backbone:
+    if backbone := facts.version.lineage.backbone:
         images = backbone.images or "images that were not recorded"
         yield f"Its backbone had been trained on {images}; what is one-sided in these, it may have taken over."
     yield (
@@ -65,34 +65,34 @@ def _unseen(found: Facts) -> Iterator[str]:
     )
     if thing == "image":
         yield (
-            f"Images of other sizes and colour modes are brought to {found.contents.signature.input} before they are "
+            f"Images of other sizes and colour modes are brought to {facts.contents.signature.input} before they are "
             f"judged; what is lost on the way was not measured."
         )
 
 
-def _confidence(found: Facts) -> Iterator[str]:
-    error, accuracy = found.contents.baseline.calibration_error, found.version.evidence.accuracy
+def _confidence(facts: Facts) -> Iterator[str]:
+    error, accuracy = facts.contents.baseline.calibration_error, facts.version.evidence.accuracy
     if error is None:
         yield "Calibration was not measured: confidence must not be read as a probability of being right."
     elif error > OFF:
-        mean = found.confidence
+        mean = facts.confidence
         way = "" if mean is None else f"; on average it is {'over' if mean > accuracy else 'under'}confident"
         yield (
             f"Confidence must not be read as a probability: it is off by {100 * error:.1f} points on average "
             f"(expected calibration error){way}."
         )
-    sure = [one for one in found.contents.bins if one.low >= SURE]
-    wrong = sum(one.count - one.correct for one in sure)
+    sure = [level for level in facts.contents.bins if level.low >= SURE]
+    wrong = sum(level.count - level.correct for level in sure)
     if wrong:
         yield (
-            f"It can be wrong and sure of it: of the {sum(one.count for one in sure):,} held-out images that it "
+            f"It can be wrong and sure of it: of the {sum(level.count for level in sure):,} held-out images that it "
             f"answered with a confidence of {SURE} or more, {wrong:,} were answered wrongly."
         )
 
 
 def _few(by_class: tuple[ByClass, ...]) -> Iterator[str]:
-    wide = [(high - low, one) for one in by_class if one.support for low, high in [interval(one.right, one.support)]]
-    wide = [(width, one) for width, one in wide if width > WIDE]
+    wide = [(high - low, row) for row in by_class if row.support for low, high in [interval(row.right, row.support)]]
+    wide = [(width, row) for width, row in wide if width > WIDE]
     if wide:
         _, worst = max(wide, key=lambda pair: pair[0])
         low, high = interval(worst.right, worst.support)
@@ -103,8 +103,8 @@ def _few(by_class: tuple[ByClass, ...]) -> Iterator[str]:
         )
 
 
-def _splits(found: Facts) -> Iterator[str]:
-    held, test = found.version.evidence, found.version.evidence.test
+def _splits(facts: Facts) -> Iterator[str]:
+    held, test = facts.version.evidence, facts.version.evidence.test
     accuracy, samples, tested, tests = held.accuracy, held.samples, test.accuracy, test.samples
     if not (samples and tests):
         return
@@ -116,8 +116,8 @@ def _splits(found: Facts) -> Iterator[str]:
         )
 
 
-def _worn(found: Facts) -> Iterator[str]:
-    if others := found.record.judged_others:
+def _worn(facts: Facts) -> Iterator[str]:
+    if others := facts.record.judged_others:
         versions = "another version" if others == 1 else f"{others:,} other versions"
         yield (
             f"The same held-out images have judged {versions} too. The more they choose among, the more the accuracy "
@@ -125,8 +125,8 @@ def _worn(found: Facts) -> Iterator[str]:
         )
 
 
-def _unmeasured(found: Facts) -> Iterator[str]:
-    if found.version.evidence.latency is None:
+def _unmeasured(facts: Facts) -> Iterator[str]:
+    if facts.version.evidence.latency is None:
         yield "Latency was not measured when it was registered."
     yield (
         "No figure here is broken down by anything but class: whether it does worse for some people, places or devices "

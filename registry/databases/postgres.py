@@ -72,15 +72,15 @@ class Postgres(Database):
 
         if not isinstance(cause, psycopg.Error):
             return None
-        state, said = cause.sqlstate or "", cause.diag.message_primary or _one_line(str(cause))
+        state, message = cause.sqlstate or "", cause.diag.message_primary or _one_line(str(cause))
         if state == LOCK_NOT_AVAILABLE:
-            return f"somebody else has had in hand for too long what this waits for ({said}); try again"
+            return f"somebody else has had in hand for too long what this waits for ({message}); try again"
         if state == INSUFFICIENT_PRIVILEGE:
             return (
-                f"{said} (the role tailorbird_sweep registers versions, tailorbird_promoter and tailorbird_watch "
+                f"{message} (the role tailorbird_sweep registers versions, tailorbird_promoter and tailorbird_watch "
                 f"move aliases, tailorbird_serving records feedback, tailorbird_migrator migrates)"
             )
-        return said if isinstance(cause, psycopg.OperationalError) or state.startswith(UNUSABLE) else None
+        return message if isinstance(cause, psycopg.OperationalError) or state.startswith(UNUSABLE) else None
 
 
 def _engine(url: str) -> sa.Engine:

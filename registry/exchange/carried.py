@@ -66,9 +66,9 @@ def promised(name: str, files: Mapping[str, Entry]) -> Entry:
     return files[name]
 
 
-def check_complete(found: Set[str], files: Mapping[str, Entry]) -> None:
+def check_complete(names: Set[str], files: Mapping[str, Entry]) -> None:
     """Refuse a package that misses a file of its manifest."""
-    for name in sorted(files.keys() - found):
+    for name in sorted(files.keys() - names):
         raise Corrupt(f"{name} is missing")
 
 
@@ -134,5 +134,5 @@ def _check_plain(value: Any, depth: int = DEEPEST) -> None:
     if isinstance(value, str) and not value.isprintable():
         raise Corrupt(f"{MANIFEST} holds a text that cannot be printed: {shown(value)}")
     inner = [*value.keys(), *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
-    for one in inner:
-        _check_plain(one, depth - 1)
+    for member in inner:
+        _check_plain(member, depth - 1)

@@ -51,16 +51,16 @@ def import_version(registry: Registry, path: Path, who: str, model: str | None =
     Raises InvalidInput that names the entry which is not what a package has there.
     """
     try:
-        found = _read(path)
-        _check_figures(found)
+        package = _read(path)
+        _check_figures(package)
     except Corrupt as error:
         raise InvalidInput(str(path), str(error)) from None
     except OSError as error:
         raise InvalidInput(str(path), f"cannot be read: {error.strerror}") from None
-    about = found.manifest
-    lineage = about.lineage.model_copy(update={"origin": _origin(found)})
+    about = package.manifest
+    lineage = about.lineage.model_copy(update={"origin": _origin(package)})
     return versions.register(
-        registry, about.model if model is None else model, found.files, about.evidence, lineage, who
+        registry, about.model if model is None else model, package.files, about.evidence, lineage, who
     )
 
 
@@ -79,31 +79,33 @@ def _read(path: Path) -> Carried:
 
 def _read_folder(folder: Path) -> Carried:
     digest, manifest = carried.parse(carried.small_file(folder / MANIFEST, MANIFEST))
-    found = set()
+    names = set()
     for path in folder.iterdir():
         if path.name != MANIFEST:
             carried.promised(path.name, manifest.files)
-            found.add(path.name)
-    carried.check_complete(found, manifest.files)
-    files = {name: carried.take_file(folder / name, name, one) for name, one in manifest.files.items()}
+            names.add(path.name)
+    carried.check_complete(names, manifest.files)
+    files = {name: carried.take_file(folder / name, name, entry) for name, entry in manifest.files.items()}
     return Carried(digest, manifest, files)
 
 
-def _check_figures(found: Carried) -> None:
+def _check_figures(package: Carried) -> None:
     """What the manifest says of the measurements and the files know too must be what they say."""
-    said = found.manifest.evidence
-    known = Measurements.of_package(Baseline.parse(found.files[Baseline.file]), said)
+    claimed = package.manifest.evidence
+    known = Measurements.of_package(Baseline.parse(package.files[Baseline.file]), claimed)
     for name in Measurements.model_fields:
-        if getattr(said, name) != getattr(known, name):
-            raise Corrupt(f"{MANIFEST} says {name} {getattr(said, name)}, and {Baseline.file} {getattr(known, name)}")
+        if getattr(claimed, name) != getattr(known, name):
+            raise Corrupt(
+                f"{MANIFEST} says {name} {getattr(claimed, name)}, and {Baseline.file} {getattr(known, name)}"
+            )
 
 
-def _origin(found: Carried) -> Origin:
-    about = found.manifest
+def _origin(package: Carried) -> Origin:
+    about = package.manifest
     return Origin(
         model=about.model,
-        manifest=found.digest,
+        manifest=package.digest,
         created=about.created,
-        number=found.number,
+        number=package.number,
         origin=about.lineage.origin,  # it was carried before
     )

@@ -44,7 +44,7 @@ def write(blobs: BlobStore, digest: str, number: int, folder: Path) -> None:
     image = encode(_image(about, config, number))
     held = folder / "blobs" / "sha256"
     held.mkdir(parents=True)
-    for name, sha256 in {MANIFEST: digest, **{name: one.sha256 for name, one in about.files.items()}}.items():
+    for name, sha256 in {MANIFEST: digest, **{name: entry.sha256 for name, entry in about.files.items()}}.items():
         if not (held / sha256).exists():  # two files may have the same bytes
             with packages.named(name):
                 write_chunks(held / sha256, blobs.chunks(sha256))
@@ -89,8 +89,8 @@ def read(folder: Path) -> Carried:
 
 def _image(about: Manifest, config: Mapping[str, Any], number: int) -> dict[str, Any]:
     layers = [
-        _descriptor(FILE_TYPES.get(Path(name).suffix, ANY_TYPE), one.sha256, one.size, {TITLE: name})
-        for name, one in about.files.items()
+        _descriptor(FILE_TYPES.get(Path(name).suffix, ANY_TYPE), entry.sha256, entry.size, {TITLE: name})
+        for name, entry in about.files.items()
     ]
     return {
         "schemaVersion": 2,
@@ -105,8 +105,8 @@ def _image(about: Manifest, config: Mapping[str, Any], number: int) -> dict[str,
 def _descriptor(
     media_type: str, sha256: str, size: int, annotations: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    found: dict[str, Any] = {"mediaType": media_type, "digest": f"{_SHA256}:{sha256}", "size": size}
-    return found if annotations is None else {**found, "annotations": dict(annotations)}
+    descriptor: dict[str, Any] = {"mediaType": media_type, "digest": f"{_SHA256}:{sha256}", "size": size}
+    return descriptor if annotations is None else {**descriptor, "annotations": dict(annotations)}
 
 
 def _named_image(folder: Path) -> dict[str, Any]:
@@ -126,15 +126,15 @@ def _layers(image: Mapping[str, Any]) -> dict[str, Entry]:
     layers = image.get("layers")
     if not isinstance(layers, list):
         raise Corrupt(f"{_IMAGE} has no layers")
-    found: dict[str, Entry] = {}
+    entries: dict[str, Entry] = {}
     for layer in layers:
         name = _annotations(layer).get(TITLE)
         if not isinstance(name, str):
             raise Corrupt(f"{_IMAGE} has a layer without a name")
-        if name in found:
+        if name in entries:
             raise Corrupt(f"{shown(name)} is in it twice")
-        found[name] = _promised(shown(name), layer)
-    return found
+        entries[name] = _promised(shown(name), layer)
+    return entries
 
 
 def _promised(name: str, descriptor: Any) -> Entry:
@@ -146,8 +146,8 @@ def _promised(name: str, descriptor: Any) -> Entry:
 
 
 def _annotations(described: Any) -> Mapping[str, Any]:
-    found = described.get("annotations") if isinstance(described, dict) else None
-    return found if isinstance(found, dict) else {}
+    annotations = described.get("annotations") if isinstance(described, dict) else None
+    return annotations if isinstance(annotations, dict) else {}
 
 
 def _number(image: Mapping[str, Any]) -> int | None:

@@ -62,11 +62,11 @@ class BlobStore(ABC):
 
     def chunks(self, digest: str) -> Iterator[bytes]:
         """A blob piece by piece, of which nothing may be believed before the end: Corrupt can still come then."""
-        found = hashlib.sha256()
+        hasher = hashlib.sha256()
         for chunk in self._read(digest):
-            found.update(chunk)
+            hasher.update(chunk)
             yield chunk
-        if found.hexdigest() != digest:
+        if hasher.hexdigest() != digest:
             raise Corrupt(f"{self.place(digest)} does not match its SHA-256 sum")
 
     @abstractmethod

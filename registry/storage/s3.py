@@ -55,17 +55,17 @@ class S3Store(BlobStore):
 
     def listing(self) -> Iterator[Blob]:
         pages = self._client().get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix)
-        with self._told(f"{S3}{self.bucket}/{self.prefix}", "listed"):
+        with self._as_unavailable(f"{S3}{self.bucket}/{self.prefix}", "listed"):
             for page in pages:
                 for item in page.get("Contents", ()):
-                    if found := _KEY.fullmatch(item["Key"].removeprefix(self.prefix)):
-                        yield Blob(found[1], item["Size"], item["LastModified"])
+                    if match := _KEY.fullmatch(item["Key"].removeprefix(self.prefix)):
+                        yield Blob(match[1], item["Size"], item["LastModified"])
 
     def delete(self, digests: Iterable[str]) -> None:
         client, remaining = self._client(), iter(digests)
         while batch := list(islice(remaining, BATCH)):
             objects: list[ObjectIdentifierTypeDef] = [{"Key": self.key(digest)} for digest in batch]
-            with self._told(self.place(batch[0]), "removed"):
+            with self._as_unavailable(self.place(batch[0]), "removed"):
                 answer = client.delete_objects(Bucket=self.bucket, Delete={"Objects": objects, "Quiet": True})
             for error in answer.get("Errors", ()):
                 raise Unavailable(f"{S3}{self.bucket}/{error['Key']} cannot be removed: {error['Code']}")
@@ -77,23 +77,23 @@ class S3Store(BlobStore):
         pass
 
     def _read(self, digest: str) -> Iterator[bytes]:
-        client, place = self._client(), self.place(digest)
-        with self._told(place, "read"):
+        client, address = self._client(), self.place(digest)
+        with self._as_unavailable(address, "read"):
             try:
                 answer = client.get_object(Bucket=self.bucket, Key=self.key(digest))
             except client.exceptions.NoSuchKey:
-                raise Corrupt(f"{place} is missing") from None
+                raise Corrupt(f"{address} is missing") from None
             yield from answer["Body"].iter_chunks(CHUNK)
 
     def _put(self, blob: tuple[str, bytes]) -> None:
         digest, data = blob
         checksum = base64.b64encode(bytes.fromhex(digest)).decode()
-        with self._told(self.place(digest), "written"):
+        with self._as_unavailable(self.place(digest), "written"):
             self._client().put_object(Bucket=self.bucket, Key=self.key(digest), Body=data, ChecksumSHA256=checksum)
 
     def _holds(self, digest: str) -> bool:
         client = self._client()
-        with self._told(self.place(digest), "read"):
+        with self._as_unavailable(self.place(digest), "read"):
             try:
                 client.head_object(Bucket=self.bucket, Key=self.key(digest))
             except client.exceptions.ClientError as error:
@@ -114,12 +114,12 @@ class S3Store(BlobStore):
         return self._made[1]
 
     def _connect(self) -> "S3Client":
-        place = f"{S3}{self.bucket}"
+        bucket = f"{S3}{self.bucket}"
         try:
             import boto3
             from botocore.config import Config
         except ImportError:
-            raise Unavailable(f"{place} needs boto3, which is not here: pip install 'tailorbird[s3]'") from None
+            raise Unavailable(f"{bucket} needs boto3, which is not here: pip install 'tailorbird[s3]'") from None
         config = Config(
             connect_timeout=CONNECT_SECONDS,
             read_timeout=READ_SECONDS,
@@ -127,12 +127,12 @@ class S3Store(BlobStore):
             max_pool_connections=THREADS,
             response_checksum_validation="when_required",  # `chunks` compares what is read with the digest
         )
-        with self._told(place, "reached"):
+        with self._as_unavailable(bucket, "reached"):
             region = os.environ.get("AWS_REGION") or None  # boto3 knows AWS_DEFAULT_REGION alone
             return boto3.session.Session().client("s3", region_name=region, config=config)
 
     @contextmanager
-    def _told(self, place: str, done: str) -> Iterator[None]:
+    def _as_unavailable(self, address: str, done: str) -> Iterator[None]:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
@@ -143,7 +143,7 @@ class S3Store(BlobStore):
             problem = self._failure(error)
         else:
             return
-        raise Unavailable(f"{place} cannot be {done}: {problem}")
+        raise Unavailable(f"{address} cannot be {done}: {problem}")
 
     def _refusal(self, error: "ClientError") -> str:
         """What the server answered. Its words are left out where they could repeat the credentials."""

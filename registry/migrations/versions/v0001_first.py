@@ -75,15 +75,15 @@ def _keep_rows_postgresql() -> None:
 def _roles() -> None:
     """Give each role what it needs; roles belong to the server, so that another database may have made them before."""
     connection = op.get_bind()
-    here = connection.scalar(sa.text("SELECT quote_ident(current_schema())"))
+    current = connection.scalar(sa.text("SELECT quote_ident(current_schema())"))
     _make_roles(connection)
     for name, allowed in ROLES.items():
-        op.execute(f"GRANT USAGE ON SCHEMA {here} TO tailorbird_{name}")
+        op.execute(f"GRANT USAGE ON SCHEMA {current} TO tailorbird_{name}")
         op.execute(f"GRANT SELECT ON {READS} TO tailorbird_{name}")
         for objects, actions in allowed.items():
             op.execute(f"GRANT {actions} ON {objects} TO tailorbird_{name}")
     # who migrates next time need not be who did now
-    op.execute(f"GRANT CREATE ON SCHEMA {here} TO tailorbird_migrator")
+    op.execute(f"GRANT CREATE ON SCHEMA {current} TO tailorbird_migrator")
     for table in f"{READS}, {LEDGER}, inputs, outbox".split(", "):
         op.execute(f"ALTER TABLE {table} OWNER TO tailorbird_migrator")
     op.execute("ALTER FUNCTION keep_rows OWNER TO tailorbird_migrator")
