@@ -7,9 +7,8 @@ import tempfile
 
 import bentoml
 from bentoml.exceptions import BentoMLException
+from starlette.types import ASGIApp
 
-from serving import worker
-from serving.app import Application
 from serving.state import FOLDER
 from tailorbird import settings
 from tailorbird.errors import InvalidInput
@@ -21,7 +20,9 @@ class _Fronted(bentoml.Service):  # type: ignore[misc]
     BentoML's workers call `to_asgi` for what they serve (measured, and pinned, at 1.4.39).
     """
 
-    def to_asgi(self, is_main: bool = True) -> Application:
+    def to_asgi(self, is_main: bool = True) -> ASGIApp:
+        from serving import worker  # a third of a second that the server's first process, which loads this too, spares
+
         return worker.build(settings.load(), super().to_asgi(is_main))
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import tempfile
@@ -42,6 +43,7 @@ def build(settings: Settings, bentoml_app: Starlette) -> Application:
                 asyncio.create_task(run())
                 for run in (follower.run, stop.watch, Monitor(endpoint).run, _end_with_parent)
             ]
+            gc.freeze()  # a full collection would look through what was imported, and hold up requests for 50 ms
             try:
                 yield
             finally:
