@@ -1,6 +1,7 @@
 """A challenger answers what the served version has answered, for nobody to see but the metrics."""
 
 import logging
+import operator
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from registry.version import Version
 from serving import receipts
 from serving.examples import Examples
 from serving.feedback import Judged
-from serving.labelling import Labelled
+from serving.labelling import Labels
 from serving.metrics import Metrics, shown
 from serving.pools import Pool
 from serving.predictor import Predictor
@@ -30,7 +31,7 @@ class Answered:
 
     version: Version
     examples: Examples
-    labelled: Sequence[Labelled]
+    labels: Labels
     receipts: Sequence[str]
 
 
@@ -47,7 +48,7 @@ class Shadow:
         self._pool = pool
         self._room = threading.BoundedSemaphore(MOST_WAITING)
         self._lock = threading.Lock()
-        self._answers: OrderedDict[str, tuple[Version, Labelled]] = OrderedDict()
+        self._answers: OrderedDict[str, tuple[Version, int, int]] = OrderedDict()
 
     def follow(self, answered: Answered) -> None:
         """Take a copy, or drop it where too many wait."""
@@ -57,37 +58,37 @@ class Shadow:
         if self._room.acquire(blocking=False):
             self._pool.submit(lambda: self._compare(answered, predictor))
         else:
-            self._count(answered, predictor, "dropped", len(answered.labelled))
+            self._count(answered, predictor, "dropped", len(answered.receipts))
 
     def score(self, judged: Judged) -> None:
         """Count whether the challenger was right, where it answered the example whose label came back."""
         with self._lock:
-            version, answer = self._answers.pop(judged.receipt.id, (None, None))
-        if version is not None and answer is not None:
-            predicted = shown(judged.classes, answer.class_index)
-            outcome = "correct" if judged.classes[answer.class_index] == judged.label else "incorrect"
-            labels = version.model, version.number, predicted, bins.LABELS[answer.confidence_bin], outcome
+            answer = self._answers.pop(judged.receipt.id, None)
+        if answer is not None:
+            version, class_index, confidence_bin = answer
+            predicted = shown(judged.classes, class_index)
+            outcome = "correct" if judged.classes[class_index] == judged.label else "incorrect"
+            labels = version.model, version.number, predicted, bins.LABELS[confidence_bin], outcome
             self._metrics.feedback.labels(*labels).inc()
 
     def _compare(self, answered: Answered, predictor: Predictor) -> None:
         try:
-            labelled = predictor.label(answered.examples)
+            labels = predictor.label(answered.examples)
         except Exception as error:  # of the runtime or of the model: nobody waits for it
             logger.error("the challenger %s did not answer: %s", predictor.model.version, error)
-            self._count(answered, predictor, "failed", len(answered.labelled))
+            self._count(answered, predictor, "failed", len(answered.receipts))
         else:
-            pairs = list(zip(labelled, answered.labelled, strict=True))
-            agreed = sum(mine.class_index == theirs.class_index for mine, theirs in pairs)
+            agreed = sum(map(operator.eq, labels.classes, answered.labels.classes))
             self._count(answered, predictor, "agree", agreed)
-            self._count(answered, predictor, "differ", len(labelled) - agreed)
-            self._remember(answered.receipts, predictor.model.version, labelled)
+            self._count(answered, predictor, "differ", len(labels.classes) - agreed)
+            self._remember(answered.receipts, predictor.model.version, labels)
         finally:
             self._room.release()
 
-    def _remember(self, texts: Sequence[str], version: Version, labelled: Sequence[Labelled]) -> None:
+    def _remember(self, texts: Sequence[str], version: Version, labels: Labels) -> None:
         with self._lock:
-            for text, answer in zip(texts, labelled, strict=True):
-                self._answers[receipts.identify(text)] = (version, answer)
+            for text, class_index, confidence_bin in zip(texts, labels.classes, labels.bins, strict=True):
+                self._answers[receipts.identify(text)] = (version, class_index, confidence_bin)
             while len(self._answers) > MOST_REMEMBERED:
                 self._answers.popitem(last=False)
 

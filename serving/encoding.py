@@ -8,7 +8,6 @@ import orjson
 from numpy.typing import NDArray
 
 from registry.version import Version
-from serving.labelling import Labelled
 
 
 class Encoding:
@@ -18,21 +17,16 @@ class Encoding:
         self._head = b'{"model":%b,"version":%d,"predictions":[' % (_json(version.model), version.number)
         self._starts = [b'{"label":%b,"index":%d,"confidence":' % (_json(name), i) for i, name in enumerate(classes)]
         keys = b",".join(_json(name).replace(b"%", b"%%") + b":%b" for name in classes)
-        self._probabilities = b',"probabilities":{' + keys + b'},"receipt":"'
+        self._prediction = b'%b%b,"probabilities":{' + keys + b'},"receipt":"%b"}'
 
-    def encode(
-        self, labelled: Sequence[Labelled], probabilities: NDArray[np.float32], receipts: Sequence[str]
-    ) -> bytes:
-        """The body of the answer for rows of probabilities [N, classes], each with its receipt."""
+    def encode(self, classes: Sequence[int], probabilities: NDArray[np.float32], receipts: Sequence[str]) -> bytes:
+        """The body of the answer for rows of probabilities [N, classes], each with its likeliest class and receipt."""
         rows = orjson.dumps(probabilities, option=orjson.OPT_SERIALIZE_NUMPY)[2:-2].split(b"],[")
-        parts = [
-            self._part(found.class_index, row.split(b","), receipt)
-            for found, row, receipt in zip(labelled, rows, receipts, strict=True)
-        ]
-        return self._head + b",".join(parts) + b"]}"
-
-    def _part(self, index: int, numbers: list[bytes], receipt: str) -> bytes:
-        return self._starts[index] + numbers[index] + self._probabilities % tuple(numbers) + receipt.encode() + b'"}'
+        predictions = []
+        for index, row, receipt in zip(classes, rows, receipts, strict=True):
+            numbers = row.split(b",")
+            predictions.append(self._prediction % (self._starts[index], numbers[index], *numbers, receipt.encode()))
+        return self._head + b",".join(predictions) + b"]}"
 
 
 def _json(value: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""From probabilities to what is said of each example: its class, how sure the model is, and the bin of that."""
+"""From probabilities to what is said of each example: its class, and how sure the model is."""
 
 from typing import NamedTuple
 
@@ -9,22 +9,18 @@ from serving.problems import Problem
 from tailorbird import bins
 
 
-class Labelled(NamedTuple):
-    """The likeliest class by index, its probability, and the bin that falls into."""
+class Labels(NamedTuple):
+    """Of each example the likeliest class by index, and the bin that its probability falls into."""
 
-    class_index: int
-    confidence: float
-    confidence_bin: int
-
-
-def label(probabilities: NDArray[np.float32]) -> list[Labelled]:
-    """For each row of probabilities [N, classes]; raises Problem 422 where the model's answer is not a number."""
-    return [_label(row, place) for place, row in enumerate(probabilities.tolist())]
+    classes: list[int]
+    bins: list[int]
 
 
-def _label(row: list[float], place: int) -> Labelled:
+def label(probabilities: NDArray[np.float32]) -> Labels:
+    """Those of rows of probabilities [N, classes]; raises Problem 422 where the model's answer is not a number."""
     # as Python floats: an edge compared with float32 would be rounded, and bins would differ from training's
-    confidence = max(row)
-    if confidence != confidence:
-        raise Problem(422, f"inputs[{place}] is beyond what the model can compute: its answer is not a number")
-    return Labelled(row.index(confidence), confidence, bins.index(confidence))
+    confidences = probabilities.max(axis=1).tolist()
+    for place, confidence in enumerate(confidences):
+        if confidence != confidence:
+            raise Problem(422, f"inputs[{place}] is beyond what the model can compute: its answer is not a number")
+    return Labels(probabilities.argmax(axis=1).tolist(), list(map(bins.index, confidences)))

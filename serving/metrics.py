@@ -7,6 +7,7 @@ stay, and its gauges too: so no gauge may add up, and each takes the value that 
 
 import math
 import os
+from collections import Counter as Tally
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -194,13 +195,16 @@ class VersionMetrics:
         self._classes = classes
         self._predictions: dict[tuple[int, int], Counter] = {}
 
-    def predicted(self, index: int, confidence_bin: int) -> None:
-        child = self._predictions.get((index, confidence_bin))
-        if child is None:
-            child = self._predictions[index, confidence_bin] = self._metrics.predictions.labels(
-                self._version.model, self._version.number, shown(self._classes, index), bins.LABELS[confidence_bin]
-            )
-        child.inc()
+    def predicted(self, classes: Sequence[int], confidence_bins: Sequence[int]) -> None:
+        """Count what a request was answered, example by example."""
+        for cell, count in Tally(zip(classes, confidence_bins, strict=True)).items():
+            child = self._predictions.get(cell)
+            if child is None:
+                index, confidence_bin = cell
+                child = self._predictions[cell] = self._metrics.predictions.labels(
+                    self._version.model, self._version.number, shown(self._classes, index), bins.LABELS[confidence_bin]
+                )
+            child.inc(count)
 
 
 def _bury(folder: Path) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from serving.encoding import Encoding
 from serving.examples import Examples
-from serving.labelling import Labelled, label
+from serving.labelling import Labels, label
 from serving.metrics import Metrics, VersionMetrics
 from serving.model import Model
 from serving.receipts import Receipts
@@ -22,7 +22,7 @@ class Predicted(NamedTuple):
     """The JSON of an answer, and what it says of each example, with its receipt."""
 
     body: bytes
-    labelled: list[Labelled]
+    labels: Labels
     receipts: list[str]
 
 
@@ -40,14 +40,12 @@ class Predictor:
     def answer(self, examples: Examples) -> Predicted:
         """The predictions for examples [N, …]; raises Problem 422 where one has none."""
         probabilities = self.infer(examples)
-        labelled = label(probabilities)
-        number, make = self.model.version.number, self._receipts.make
-        receipts = [make(number, found.class_index, found.confidence_bin) for found in labelled]
-        answer = self._encoding.encode(labelled, probabilities, receipts)
+        labels = label(probabilities)
+        receipts = self._receipts.make(self.model.version.number, labels.classes, labels.bins)
+        answer = self._encoding.encode(labels.classes, probabilities, receipts)
         self.recent.add(probabilities)
-        for found in labelled:
-            self._metrics.predicted(found.class_index, found.confidence_bin)
-        return Predicted(answer, labelled, receipts)
+        self._metrics.predicted(labels.classes, labels.bins)
+        return Predicted(answer, labels, receipts)
 
     def infer(self, examples: Examples) -> NDArray[np.float32]:
         """The probabilities [N, classes], timed."""
@@ -56,7 +54,7 @@ class Predictor:
         self._metrics.inference.observe(time.perf_counter() - started)
         return probabilities
 
-    def label(self, examples: Examples) -> list[Labelled]:
+    def label(self, examples: Examples) -> Labels:
         """What `answer` would say, without a receipt and uncounted: for a shadow."""
         return label(self.infer(examples))
 

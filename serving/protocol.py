@@ -32,7 +32,7 @@ QUIET_SECONDS = 0.5
 MOST_CONNECTIONS = 10_000
 OWN_FILES = 100
 OFFER = (b"upgrade", b"connection", b"http2-settings")
-INLINE_BYTES = 64 * 1024
+INLINE_BYTES = 256 * 1024
 """Bodies up to this size are collected, and answered without a task where the route can."""
 
 
@@ -139,7 +139,7 @@ class Protocol(HttpToolsProtocol):
             return False
         for name, value in self.headers:
             if name == b"content-length":
-                return len(value) < 6 and int(value) <= INLINE_BYTES
+                return len(value) < 7 and int(value) <= INLINE_BYTES
         return False
 
     # what goes out without a task

@@ -21,8 +21,10 @@ from tailorbird.files import write_once
 from tailorbird.settings import PREFIX, SQLITE, Settings, writable
 
 _HEAD = struct.Struct(">2sIHBI11s")
-_SPELLING = re.compile(r"[A-Za-z0-9_-]{48}", re.ASCII)
-_NONCE = slice(_HEAD.size - 11, _HEAD.size)
+NONCE_BYTES = 11
+CHARACTERS = 48
+_SPELLING = re.compile(rf"[A-Za-z0-9_-]{{{CHARACTERS}}}", re.ASCII)
+_NONCE = slice(_HEAD.size - NONCE_BYTES, _HEAD.size)
 MAC_BYTES = 12
 KEY_BYTES = 32
 
@@ -55,11 +57,17 @@ class Receipts:
         self._mac = self._macs[self._key_id]
         self._lifetime = lifetime_days * 86_400
 
-    def make(self, version: int, class_index: int, confidence_bin: int) -> str:
-        head = _HEAD.pack(self._key_id, version, class_index, confidence_bin, int(time.time()), os.urandom(11))
-        mac = self._mac.copy()
-        mac.update(head)
-        return base64.urlsafe_b64encode(head + mac.digest()).decode()
+    def make(self, version: int, classes: Sequence[int], confidence_bins: Sequence[int]) -> list[str]:
+        """One receipt for each example of a request."""
+        now, nonces, signed = int(time.time()), os.urandom(NONCE_BYTES * len(classes)), []
+        for place, (class_index, confidence_bin) in enumerate(zip(classes, confidence_bins, strict=True)):
+            nonce = nonces[NONCE_BYTES * place : NONCE_BYTES * (place + 1)]
+            head = _HEAD.pack(self._key_id, version, class_index, confidence_bin, now, nonce)
+            mac = self._mac.copy()
+            mac.update(head)
+            signed.append(head + mac.digest())
+        text = base64.urlsafe_b64encode(b"".join(signed)).decode()
+        return [text[start : start + CHARACTERS] for start in range(0, len(text), CHARACTERS)]
 
     def read(self, text: str) -> Receipt:
         """What the receipt says; raises BadReceipt with the reason malformed, key, signature or expired."""

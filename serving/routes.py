@@ -115,7 +115,7 @@ class Routes:
             return None
 
         def afterwards() -> None:
-            shadow.follow(Answered(served.version, examples, predicted.labelled, predicted.receipts))
+            shadow.follow(Answered(served.version, examples, predicted.labels, predicted.receipts))
             if keeper.wanted:
                 keeper.keep(served.version.model, served.version.number, examples, predicted.receipts)
 

@@ -8,7 +8,6 @@ import pytest
 from serving import challenger
 from serving.challenger import Answered, Shadow
 from serving.feedback import Judged
-from serving.labelling import Labelled
 from serving.pools import Pool
 from serving.predictor import Predictor
 
@@ -31,7 +30,7 @@ def shadow(metrics, pool, opened, receipts):
 @pytest.fixture
 def answered(loaded, receipts, metrics):
     predicted = Predictor(loaded, receipts, metrics).answer(EXAMPLES)
-    return Answered(loaded.version, EXAMPLES, predicted.labelled, predicted.receipts)
+    return Answered(loaded.version, EXAMPLES, predicted.labels, predicted.receipts)
 
 
 def agreement(metrics, outcome):
@@ -43,7 +42,7 @@ def test_counts_whether_it_agrees(shadow, answered, metrics, pool, toy):
     shadow.follow(answered)
     pool.within(10, lambda: None)
     others = toy.make(seed=1).probabilities(EXAMPLES).argmax(axis=1)
-    agreed = sum(mine.class_index == theirs for mine, theirs in zip(answered.labelled, others, strict=True))
+    agreed = (others == answered.labels.classes).sum()
     assert (agreement(metrics, "agree"), agreement(metrics, "differ")) == (agreed, 20 - agreed)
     inference = {"model": "demo", "version": "2"}
     assert metrics.registry.get_sample_value("tailorbird_inference_duration_seconds_count", inference) == 1
@@ -83,10 +82,9 @@ def test_without_a_challenger_nothing_happens(metrics, pool, answered):
 def test_its_accuracy_is_counted_by_labels(shadow, answered, metrics, pool, receipts, loaded):
     shadow.follow(answered)
     pool.within(10, lambda: None)
-    (answer,) = shadow.predictor.label(EXAMPLES[:1])
-    assert isinstance(answer, Labelled)
+    (answer,) = shadow.predictor.label(EXAMPLES[:1]).classes
     classes = loaded.signature.classes
-    judged = Judged(receipts.read(answered.receipts[0]), classes[answer.class_index], classes)
+    judged = Judged(receipts.read(answered.receipts[0]), classes[answer], classes)
     for _ in range(2):  # counted once: it is forgotten then
         shadow.score(judged)
     text = [line for line in metrics.render().decode().splitlines() if line.startswith("tailorbird_feedback_total{")]

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from serving.encoding import Encoding
-from serving.labelling import Labelled
 
 NAMES = st.lists(st.text(st.characters(codec="utf-8"), min_size=1), min_size=2, max_size=5, unique=True)
 
@@ -17,10 +16,9 @@ def test_is_the_json_of_the_answer(names, data):
     """Whatever the classes are called: quotes, percent signs and braces too."""
     floats = st.floats(0, 1, width=32)
     rows = data.draw(arrays.arrays(np.float32, st.tuples(st.integers(1, 3), st.just(len(names))), elements=floats))
-    labelled = [Labelled(int(row.argmax()), float(row.max()), 0) for row in rows]
     receipts = [f"receipt {place}" for place in range(len(rows))]
     encoding = Encoding(SimpleNamespace(model="demo", number=7), names)
-    assert json.loads(encoding.encode(labelled, rows, receipts)) == {
+    assert json.loads(encoding.encode(rows.argmax(axis=1).tolist(), rows, receipts)) == {
         "model": "demo",
         "version": 7,
         "predictions": [

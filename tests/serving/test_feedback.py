@@ -30,7 +30,7 @@ def counts(accepted=0, duplicate=0, conflict=0, rejected=0):
 
 
 def test_a_label_is_kept_and_counted(take, receipts, metrics, registry):
-    text = receipts.make(1, 2, 11)
+    (text,) = receipts.make(1, [2], [11])
     assert take((text, "two")) == counts(accepted=1) | {"reasons": []}
     with registry.reading() as connection:
         row = connection.execute(sa.select(schema.feedback).filter_by(receipt=receipts.read(text).id)).one()
@@ -38,12 +38,12 @@ def test_a_label_is_kept_and_counted(take, receipts, metrics, registry):
     assert row.predicted_at <= row.received
     labels = {"model": "demo", "version": "1", "predicted_class": "two", "confidence_bin": "0.999"}
     assert total(metrics, "feedback", outcome="correct", **labels) == 1
-    take((receipts.make(1, 2, 11), "three"))
+    take((receipts.make(1, [2], [11])[0], "three"))
     assert total(metrics, "feedback", outcome="incorrect", **labels) == 1
 
 
 def test_again_and_otherwise(take, receipts, metrics):
-    text = receipts.make(1, 2, 0)
+    (text,) = receipts.make(1, [2], [0])
     found = take((text, "two"), (text, "two"), (text, "three"))
     assert found == counts(accepted=1, duplicate=1, conflict=1) | {"reasons": []}
     assert take((text, " two\u00a0")) == counts(duplicate=1) | {"reasons": []}  # the same name in another form
@@ -54,7 +54,7 @@ def test_again_and_otherwise(take, receipts, metrics):
 
 
 def test_bad_ones_are_rejected_one_by_one(take, receipts, metrics):
-    found = take(("forged", "two"), (receipts.make(1, 2, 3), "two"), (receipts.make(1, 2, 3), "TWO"))
+    found = take(("forged", "two"), (receipts.make(1, [2], [3])[0], "two"), (receipts.make(1, [2], [3])[0], "TWO"))
     assert {key: found[key] for key in counts()} == counts(accepted=1, rejected=2)
     assert [(one["index"], one["reason"]) for one in found["reasons"]] == [(0, "malformed"), (2, "label")]
     assert found["reasons"][1]["detail"] == "'TWO' is no class of demo:1"
@@ -63,7 +63,11 @@ def test_bad_ones_are_rejected_one_by_one(take, receipts, metrics):
 
 
 def test_the_classes_are_those_of_the_version_that_predicted(take, receipts, metrics):
-    found = take((receipts.make(2, 2, 0), "TWO"), (receipts.make(2, 2, 0), "two"), (receipts.make(99, 2, 0), "two"))
+    found = take(
+        (receipts.make(2, [2], [0])[0], "TWO"),
+        (receipts.make(2, [2], [0])[0], "two"),
+        (receipts.make(99, [2], [0])[0], "two"),
+    )
     assert {key: found[key] for key in counts()} == counts(accepted=1, rejected=2)
     assert [one["reason"] for one in found["reasons"]] == ["label", "version"]
     labels = {"model": "demo", "version": "2", "predicted_class": "TWO", "confidence_bin": "0"}
@@ -73,7 +77,7 @@ def test_the_classes_are_those_of_the_version_that_predicted(take, receipts, met
 def test_nothing_is_counted_that_is_not_kept(take, receipts, metrics, registry, monkeypatch):
     monkeypatch.setattr(registry.database, "read_only", True)
     with pytest.raises(Unavailable):
-        take((receipts.make(1, 2, 3), "two"), ("forged", "two"))
+        take((receipts.make(1, [2], [3])[0], "two"), ("forged", "two"))
     assert "tailorbird_feedback_total{" not in metrics.render().decode()
     assert "tailorbird_feedback_rejected_total{" not in metrics.render().decode()
 

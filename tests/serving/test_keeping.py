@@ -29,7 +29,7 @@ def total(metrics, outcome):
 
 def test_keeps_examples_by_the_id_of_their_receipt(registry, metrics, pool, receipts):
     keeper = Keeper(lambda: registry, metrics, pool, most=10, days=1)
-    texts = [receipts.make(1, 0, 0) for _ in range(3)]
+    texts = receipts.make(1, [0] * 3, [0] * 3)
     keeper.keep("demo", 1, np.arange(12, dtype=np.uint8).reshape(3, 2, 2), texts)
     pool.within(10, lambda: None)
     with registry.reading() as connection:
@@ -44,7 +44,7 @@ def test_drops_under_load_and_without_a_database(registry, metrics, pool, receip
     end = threading.Event()
     pool.submit(lambda: end.wait(30))
     for _ in range(3):
-        keeper.keep("demo", 1, np.zeros((1, 2, 2), np.uint8), [receipts.make(1, 0, 0)])
+        keeper.keep("demo", 1, np.zeros((1, 2, 2), np.uint8), receipts.make(1, [0], [0]))
     assert total(metrics, "dropped") == 1
 
     def fail(*_):

@@ -5,4 +5,4 @@ from serving.labelling import label
 
 def test_the_likeliest_class_and_its_bin():
     rows = np.array([[0.1, 0.2, 0.7], [0.5, 0.5, 0.0]], np.float32)
-    assert [(one.class_index, one.confidence_bin) for one in label(rows)] == [(2, 3), (0, 2)]
+    assert label(rows) == ([2, 0], [3, 2])

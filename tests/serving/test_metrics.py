@@ -32,7 +32,7 @@ def test_predictions_are_counted_by_class_and_bin():
     metrics = Metrics()
     bound = VersionMetrics(metrics, VERSION, MANY)
     for index in (3, 3, 100, 149):
-        bound.predicted(index, 11)
+        bound.predicted([index], [11])
     labels = {"model": "demo", "version": 7, "confidence_bin": "0.999"}
     assert value(metrics, "predictions_total", predicted_class="class 3", **labels) == 2
     assert value(metrics, "predictions_total", predicted_class=OTHER, **labels) == 2
@@ -82,7 +82,7 @@ def test_a_version_that_is_served_no_longer():
 def test_two_versions_beside_each_other():
     metrics = Metrics()
     for number in (7, 8):
-        VersionMetrics(metrics, replace(VERSION, number=number), MANY[:2]).predicted(0, 0)
+        VersionMetrics(metrics, replace(VERSION, number=number), MANY[:2]).predicted([0], [0])
     for number in (7, 8):
         labels = {"model": "demo", "version": number, "predicted_class": "class 0", "confidence_bin": "0"}
         assert value(metrics, "predictions_total", **labels) == 1
