@@ -26,11 +26,11 @@ if torch.cuda.is_available():
     COMMANDS["gpu"] = []
 
 
-LONG = ("photos", "sweeps")
-"""Each starts Ray several times."""
+LONG = ("accuracy", "photos", "sweeps")
+"""Each trains for a minute or more."""
 
 
-@pytest.mark.parametrize("name", [pytest.param(one, marks=[pytest.mark.long] * (one in LONG)) for one in COMMANDS])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] * (name in LONG)) for name in COMMANDS])
 def test_a_benchmark_measures_and_writes_its_figures(name, tmp_path):
     if name == "photos" and not all(map(find_spec, photos.PACKAGES)):
         pytest.skip(f"needs {' and '.join(photos.PACKAGES)}, real weights of a backbone")
