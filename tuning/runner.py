@@ -20,7 +20,7 @@ from training import candidate, datasets, features, memory, precision, requireme
 from training.config import RunConfig
 from training.datasets.dataset import Dataset
 from training.splits import Splits
-from tuning import cluster, finalists, outcome, placing, promotion, search, writer
+from tuning import addresses, cluster, finalists, outcome, placing, promotion, search, writer
 from tuning import spec as specs
 from tuning.heartbeat import Heartbeat
 from tuning.loading import Loading
@@ -143,7 +143,7 @@ class Driver:
     def _search(self, lease: Lease, spec: SweepSpec, prepared: "Prepared", folder: Path) -> None:
         book = writer.start(self.settings, lease, _plain(spec), prepared.misfits)
         dealt = prepared.dealt.without_verdicts() if spec.promote else prepared.dealt
-        placing.place(spec, dealt, book, folder, cluster.is_own(self.address))
+        placing.place(spec, dealt, book, folder, addresses.is_own(self.address))
         with _answered():
             ray.get(book.check.remote())
             if limit := ray.get(book.end.remote()):
@@ -178,7 +178,7 @@ class Driver:
                     f"a trial wants {wanted / scale:g} {unit}, and the Ray cluster has "
                     f"{there.get(name, 0) / scale:.3g} in all"
                 )
-                if cluster.is_own(self.address):
+                if addresses.is_own(self.address):
                     raise InvalidInput(f"resources.{key}", what)
                 self.console.print(f"{what}: it waits until a node with more joins", style="yellow")
 

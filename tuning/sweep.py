@@ -59,6 +59,10 @@ def sweep(
     if checked and dry_run:
         summary.show_trials(checked, console)
         return
+    from tuning import addresses
+
+    if not addresses.is_own(address):
+        addresses.check(addresses.resolved(address))  # before what takes seconds to be imported
     from tuning.report.terminal import show
     from tuning.runner import Driver
 

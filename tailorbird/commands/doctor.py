@@ -14,7 +14,7 @@ from rich.text import Text
 from registry.core import Registry
 from tailorbird import __version__, settings, tables, terminal
 from tailorbird.commands.options import AsJson, print_json
-from tailorbird.errors import TailorbirdError, Unavailable, Unmigrated
+from tailorbird.errors import TailorbirdError, Unmigrated
 from tailorbird.settings import PREFIX, Settings
 
 NEEDED = {
@@ -116,7 +116,7 @@ def _data(here: Settings) -> Iterator[Finding]:
 
 
 def _ray(_: Settings) -> Iterator[Finding]:
-    if address := os.environ.get("RAY_ADDRESS"):
+    if (address := os.environ.get("RAY_ADDRESS", "local")) not in ("", "local"):
         yield _ray_cluster(address)
     elif _installed("joblib"):
         import joblib
@@ -125,11 +125,11 @@ def _ray(_: Settings) -> Iterator[Finding]:
 
 
 def _ray_cluster(address: str) -> Finding:
-    from tuning import cluster
+    from tuning import addresses
 
     try:
-        cluster.check(address)
-    except Unavailable as error:
+        addresses.check(address)
+    except TailorbirdError as error:
         return Finding("ray", "error", str(error), "set RAY_ADDRESS to the head of a cluster that runs, or unset it")
     return Finding("ray", "ok", f"cluster at {address}")
 

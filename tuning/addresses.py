@@ -1,0 +1,99 @@
+"""The address of a Ray cluster: what it may be, and whether a cluster answers there that can be used."""
+
+import os
+import socket
+import time
+
+import grpc
+import ray
+from ray._private.grpc_utils import init_grpc_channel
+from ray._private.services import canonicalize_bootstrap_address
+from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc, ray_client_pb2, ray_client_pb2_grpc
+
+from tailorbird.errors import InvalidInput, Unavailable
+
+LOCAL, AUTO, CLIENT = "local", "auto", "ray://"
+SECONDS = 5
+"""For all that is asked together; Ray itself would try for a minute and end in a traceback."""
+LAST_PORT = 2**16 - 1
+
+
+def resolved(address: str | None) -> str:
+    """An address as it is given, else that of RAY_ADDRESS, else `local`, where Ray is started here."""
+    return address or os.environ.get("RAY_ADDRESS") or LOCAL
+
+
+def is_own(address: str | None) -> bool:
+    """Whether Ray is started here."""
+    return resolved(address) == LOCAL
+
+
+def check(address: str) -> None:
+    """Ask the head of a cluster, or the server of Ray's clients, whether it is one, of our release and for our token.
+
+    Raises InvalidInput for what is no address, and Unavailable where nothing that can be used answers.
+    """
+    ends = time.monotonic() + SECONDS
+    target = _target(address)
+    host, _, port = target.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=SECONDS).close()
+    except OSError as error:
+        raise Unavailable(f"the Ray cluster at {address} does not answer: {error}") from None
+    with init_grpc_channel(target) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(_left(ends))
+            version = _version(channel, address, _left(ends))
+        except grpc.FutureTimeoutError:
+            raise Unavailable(
+                f"what answers at {address} is no Ray cluster, or one that is starting or ending"
+            ) from None
+        except grpc.RpcError as error:
+            raise Unavailable(_problem(address, error)) from None
+    if version != ray.__version__:
+        raise Unavailable(f"the Ray cluster at {address} is of release {version}, and this is {ray.__version__}")
+
+
+def _target(address: str) -> str:
+    """Host and port; Ray finds those of `auto` among the processes of this machine."""
+    if address == AUTO:
+        try:
+            local: str | None = canonicalize_bootstrap_address(AUTO)
+        except ConnectionError:
+            local = None
+        if local is None:
+            raise Unavailable("no Ray cluster runs on this machine, which is where `auto` looks for one")
+        return local
+    target = address.removeprefix(CLIENT)
+    host, _, port = target.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > LAST_PORT or "/" in target:
+        raise InvalidInput(
+            "--address", f"{address!r} is none of a Ray cluster; accepted: HOST:PORT of its head, ray://HOST:PORT, auto"
+        )
+    return target
+
+
+def _left(ends: float) -> float:
+    return max(0.1, ends - time.monotonic())
+
+
+def _version(channel: grpc.Channel, address: str, seconds: float) -> str:
+    """The release of a cluster; clients are asked for theirs only once they are connected."""
+    if address.startswith(CLIENT):
+        ping = ray_client_pb2.ClusterInfoRequest(type=ray_client_pb2.ClusterInfoType.PING)
+        ray_client_pb2_grpc.RayletDriverStub(channel).ClusterInfo(ping, timeout=seconds)
+        return str(ray.__version__)
+    head = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
+    return str(head.CheckAlive(gcs_service_pb2.CheckAliveRequest(), timeout=seconds).ray_version)
+
+
+def _problem(address: str, error: grpc.RpcError) -> str:
+    match error.code():
+        case grpc.StatusCode.UNAUTHENTICATED | grpc.StatusCode.PERMISSION_DENIED:
+            return f"the Ray cluster at {address} wants its token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
+        case grpc.StatusCode.UNIMPLEMENTED:
+            return (
+                f"what answers at {address} is not the head of a Ray cluster; give the port of its head, usually 6379, "
+                f"or ray://HOST:10001"
+            )
+    return f"the Ray cluster at {address} does not answer: {error.details()}"
