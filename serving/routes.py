@@ -134,12 +134,12 @@ class Routes:
 
     async def model(self, _: Request) -> Answer:
         served = self._endpoint.served
-        version = await self._as_of_now(served.version)
+        version = served.version
         return answers.of_json(
             {
                 "model": version.model,
                 "version": version.number,
-                "aliases": version.aliases,
+                "aliases": await self._aliases(version),
                 "created": version.created,
                 "signature": served.model.signature.record(),
                 "baseline": served.model.baseline.record(),
@@ -215,14 +215,14 @@ class Routes:
             logger.error("request %s: labels cannot be read: %s", request.id, error or "it took too long")
             raise problems.unavailable("labels cannot be read now: the registry does not answer") from None
 
-    async def _as_of_now(self, loaded: Version) -> Version:
-        # aliases move while a version is served; without its registry it answers with those that it was loaded with
-        ask = partial(versions.resolve, self._endpoint.registry, Reference(loaded.model, loaded.number))
+    async def _aliases(self, served: Version) -> tuple[str, ...] | None:
+        """Those that point to a version now, which may be others than when it was loaded; None where nobody can say."""
+        ask = partial(versions.resolve, self._endpoint.registry, Reference(served.model, served.number))
         try:
             async with asyncio.timeout(MODEL_SECONDS):
-                return await self._endpoint.pools.registry.run(ask)
+                return (await self._endpoint.pools.registry.run(ask)).aliases
         except (TailorbirdError, TimeoutError):
-            return loaded
+            return None
 
 
 def _not_kept(error: TailorbirdError) -> str:

@@ -274,7 +274,7 @@ function describe(model) {
   const { accuracy, samples } = model.baseline;
   const rows = {
     "Version": `${model.model}:${model.version}`,
-    "Aliases": model.aliases.join(", ") || "none",
+    "Aliases": model.aliases ? model.aliases.join(", ") || "none" : "not known: the registry does not answer",
     "Registered": model.created,
     "Classes": String(signature.classes.length),
     "Accuracy": `${percent(accuracy)} % of ${samples} held-out examples`,

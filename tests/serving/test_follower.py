@@ -1,5 +1,7 @@
 """One worker's follower against a real registry; two followers in one folder are two workers of one server."""
 
+import asyncio
+import json
 import shutil
 import threading
 
@@ -7,11 +9,13 @@ import pytest
 
 from registry import aliases
 from registry.core import Registry
+from registry.databases import sqlite
 from registry.requests import Promotion, Rollback
 from serving import choice, follower
 from serving.endpoint import Endpoint
 from serving.follower import Follower
 from serving.metrics import Metrics
+from serving.routes import Routes
 from tailorbird.settings import Settings
 
 
@@ -34,6 +38,11 @@ class Worker:
     @property
     def state(self):
         return self.endpoint.state.read()
+
+    @property
+    def aliases(self):
+        """What `GET /model` says of them."""
+        return json.loads(asyncio.run(Routes(self.endpoint).model(None)).body)["aliases"]
 
     @property
     def challenger(self):
@@ -158,6 +167,22 @@ def test_without_the_registry_it_goes_on_and_says_so(own, start):
     promote(own, 2)
     worker.look()
     assert (worker.number, worker.state.stale) == (2, None)
+
+
+def test_a_registry_that_its_owner_alone_may_write_says_no_alias_that_is_not_so(own, start, monkeypatch):
+    """Read-only, an SQLite file is not locked, so it cannot be read while writes lie beside it."""
+    worker = start()
+    with Registry(own) as owner:
+        assert owner.database and worker.aliases == ["champion"]
+        monkeypatch.setattr(sqlite, "writable", lambda _: False)
+        worker.endpoint.registry.close()
+        worker.endpoint.registry._database = None
+        aliases.promote(owner, Promotion("demo", 2, why="a test", who="tester", force=True))
+        worker.look()
+        assert (worker.number, worker.aliases) == (1, None)
+        assert "holds writes that are not in it yet" in worker.state.stale.problem
+    worker.look()
+    assert (worker.number, worker.aliases, worker.state.stale) == (2, ["champion"], None)
 
 
 def test_a_store_that_is_away_is_asked_again(own, start):
