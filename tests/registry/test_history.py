@@ -75,6 +75,19 @@ def test_a_log_is_told_newest_first_and_of_one_model(registry, register):
     assert json.loads(json.dumps(told[0].record())) == told[0].record()
 
 
+def test_a_log_is_in_its_own_order_where_a_clock_goes_backwards(registry, register, monkeypatch):
+    for _ in range(2):
+        register(registry)
+    days = iter(range(31, 0, -1))
+    monkeypatch.setattr(schema, "now", lambda: f"2026-01-{next(days):02}T00:00:00.000000Z")
+    for number in (1, 2):
+        promote(registry, number)
+    told = history.moves(registry, "fashion")
+    assert [move.to_number for move in told] == [2, 1] and told[0].moved < told[1].moved
+    assert versions.resolve(registry, "fashion@champion").number == 2
+    assert earlier(registry) == [1]
+
+
 def test_a_log_is_told_up_to_a_limit(registry):
     add_versions(registry, 3)
     log(registry, itertools.islice(itertools.cycle([("promote", 1), ("promote", 2), ("promote", 3)]), 104))
