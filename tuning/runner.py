@@ -83,7 +83,7 @@ class Driver:
             if known and known.standing == "running":
                 raise LeaseHeld(sweep, known.owner or "", known.expires or "")
             left = search.left(ledger.trials(registry, sweep)) if known else None
-            loading = Loading(lambda: _prepared(spec, self.settings, left, here=cluster.is_own(self.address)))
+            loading = Loading(lambda: _prepared(spec, self.settings, left, here=addresses.is_own(self.address)))
             loading.wait(HEAD_START)
             # caught again: Ray sets a handler of its own for SIGTERM when it starts, which aborts the process
             with cluster.connected(self.address) as folder, self.stop.caught():
