@@ -70,7 +70,7 @@ def tell(
         print(f"  {name:{width}} {one['value']:10,.2f} {one['unit']:11} {spread}")
     for name, one in ratios.items():
         spread = f"({one['low']:.2f} to {one['high']:.2f})"
-        print(f"  {name:{width}} {one['value']:10,.2f} {'x':11} {spread} {one['against']}")
+        print(f"  {name:{width}} {one['value']:10,.2f} {one.get('unit', 'x'):11} {spread} {one['against']}")
     if to:
         date = datetime.now(UTC).isoformat(timespec="seconds")
         record = {"benchmark": benchmark, "machine": machine(), "date": date, "runs": runs}

@@ -4,17 +4,21 @@ A layer that counts over the batch (a softmax over the wrong axis, a batch norm 
 whole splits, by which a model is measured, and badly the single images that it is served for.
 """
 
+import math
+
 import numpy as np
 import torch
 
 from tailorbird.onnx import session
 from tailorbird.package.measurements import Parity
+from training import machine
 from training.arrays import as_tensor
 from training.export import Served, answers
 from training.scores import Classification, Floats
 from training.splits import Split
 
-EXAMPLES = 64
+MOST, LEAST, NUMBERS = 64, 16, 2**20
+"""So many examples are answered again, and fewer where they hold more numbers, down to the least."""
 SIZES = (1, 2, 3, 7, 32)
 """Of the batches in which the examples are answered again, by torch and by ONNX Runtime."""
 
@@ -22,7 +26,8 @@ SIZES = (1, 2, 3, 7, 32)
 def measure(served: Served, model: bytes, whole: Classification, split: Split) -> Parity:
     """Compare what an export answers to the `whole` split with what it and its network answer to some of the examples,
     from all over the split, in batches of other sizes."""
-    places = np.unique(np.linspace(0, len(split) - 1, EXAMPLES).astype(np.int64))
+    count = max(LEAST, min(MOST, NUMBERS // math.prod(split.shape)))
+    places = np.unique(np.linspace(0, len(split) - 1, count).astype(np.int64))
     chosen, opened = split.only(places), session(model)
     expected, labels = whole.probabilities[places], whole.predicted[places]
     again = [part for size in SIZES for part in (answers(opened, chosen, size)[1], _torch(served, chosen, size))]
@@ -34,6 +39,7 @@ def measure(served: Served, model: bytes, whole: Classification, split: Split) -
 
 
 def _torch(served: Served, split: Split, size: int) -> Floats:
-    with torch.inference_mode():
+    # threads that wait for each other after each layer of a single image lose more than they gain on a busy machine
+    with torch.inference_mode(), machine.using(1):
         found: Floats = torch.cat([served(as_tensor(batch))[1] for batch in split.batches(size)]).numpy()
     return found

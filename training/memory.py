@@ -26,10 +26,10 @@ def check(config: RunConfig, splits: Splits) -> None:
         return
     free = available(resident.device(config, splits))
     batch = len(splits.train) if config.batch_size == "full" else min(config.batch_size, len(splits.train))
-    fixed, each = _needed(config.model, splits.train.shape, precision.settled(config, splits).precision == "bf16")
-    if free is None or (needed := fixed + batch * each) <= free:
+    fixed, each = needed(config.model, splits.train.shape, precision.settled(config, splits).precision == "bf16")
+    if free is None or (total := fixed + batch * each) <= free:
         return
-    told = f"takes about {needed / 1e9:.1f} GB of memory, and {max(free, 0) / 1e9:.1f} GB are free"
+    told = f"takes about {total / 1e9:.1f} GB of memory, and {max(free, 0) / 1e9:.1f} GB are free"
     if (fits := (free - fixed) // each) < 1:
         raise InvalidInput("model.tune", f"{config.model.tune} {told}; try head, or a smaller data.size")
     raise InvalidInput("batch_size", f"tuning {config.model.backbone} in batches of {batch} {told}; try {fits}")
@@ -61,7 +61,7 @@ def _of_container() -> int | None:
 
 
 @lru_cache
-def _needed(model: PretrainedConfig, shape: tuple[int, ...], half: bool) -> tuple[int, int]:
+def needed(model: PretrainedConfig, shape: tuple[int, ...], half: bool) -> tuple[int, int]:
     """Bytes for weights, and for what a backward pass needs of each example: tried with one and with two of them."""
     network = models.build(model, shape, 2, Normalize.blank(shape)).train()
     weights = sum(weight.nbytes for weight in network.parameters())

@@ -230,6 +230,22 @@ def test_a_config_survives_yaml(given):
     assert config.digest(again) == config.digest(made)
 
 
+@pytest.mark.parametrize(
+    ("data", "family", "size"),
+    [
+        ({"name": "images", "path": "/photos"}, "pretrained", 224),
+        ({"name": "images", "path": "/photos", "size": 96}, "pretrained", 96),
+        ({"name": "images", "path": "/photos"}, "cnn", None),
+        ({"name": "cifar10"}, "pretrained", None),
+    ],
+)
+def test_images_of_no_size_are_brought_to_that_of_a_pretrained_backbone(data, family, size):
+    backbone = {"backbone": "resnet18"} if family == "pretrained" else {}
+    made = config.parse(RunConfig, {"data": data, "model": {"family": family, **backbone}})
+    assert made.data.size == size
+    assert config.parse(RunConfig, made.model_dump(mode="json")) == made
+
+
 CNN = {"model": {"family": "cnn", "depth": 2}}
 SGD = {"optimizer": {"name": "sgd", "momentum": 0.5}}
 IMAGES = {"data": {"name": "images", "path": "/photos"}}

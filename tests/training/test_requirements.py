@@ -71,3 +71,19 @@ def test_a_class_that_nothing_is_left_of_to_train_on_is_named(run_config, blobs)
     dealt = splits.split(rare, DataConfig(name="digits", validation=14, holdout=0, test=20))
     with pytest.raises(InvalidInput, match=r"^data: leaves nothing of 'rare' to train on"):
         Run(run_config(), dealt)
+
+
+PRETRAINED = {"family": "pretrained", "backbone": "mobilenet_v3_small"}
+
+
+def test_a_pretrained_backbone_takes_no_table(run_config):
+    with pytest.raises(InvalidInput, match=r"^model.family: pretrained looks at images, and these are rows of a table"):
+        Run(run_config(model=PRETRAINED), rows("multiclass", np.arange(60) % 3))
+
+
+def test_grey_images_in_colour_channels_are_noted_once(run_config, blobs):
+    configs = [run_config(model={**PRETRAINED, "dropout": rate}) for rate in (0.0, 0.5)]
+    grey, colour = (splits.split(blobs(shape=shape), DataConfig(name="digits")) for shape in ((32, 32), (32, 32, 3)))
+    told = "the images are grey, and mobilenet_v3_small sees each in three equal channels"
+    assert list(requirements.notes(configs, grey)) == [told]
+    assert list(requirements.notes(configs, colour)) == list(requirements.notes([run_config()], grey)) == []

@@ -33,6 +33,24 @@ def test_the_same_spec_gives_the_same_trials(given):
     assert specs.parse(given).configs != specs.parse({**given, "seed": 1}).configs
 
 
+PRETRAINED = {"family": "pretrained", "backbone": "resnet18"}
+
+
+@pytest.mark.parametrize(
+    ("parts", "size"),
+    [
+        ({"run": {"model": PRETRAINED}, "space": {"optimizer.lr": {"choice": [0.1]}}}, 224),
+        ({"space": {"model.family": {"choice": ["linear", "cnn"]}}}, None),
+        ({"space": None, "trials": None, "runs": [{"model": {"family": "cnn"}}, {"model": PRETRAINED}]}, 224),
+    ],
+)
+def test_a_sweep_over_a_pretrained_backbone_has_a_size_of_images(given, parts, size):
+    given = given | {"data": {"name": "images", "path": "photos"}, "run": {}} | parts
+    spec = specs.parse({key: value for key, value in given.items() if value is not None})
+    assert spec.data.size == size
+    assert {one.data for one in spec.configs} == {spec.data}
+
+
 def test_runs_are_merged_over_the_fixed_part(given):
     del given["space"], given["trials"]
     given["runs"] = [{"model": {"width": 8}}, {"model": {"family": "linear"}, "epochs": 2}]
