@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,6 @@ from tailorbird.drift import cells
 from tailorbird.drift import judgement as judging
 from tailorbird.drift.judgement import MEANINGS, Known, Observed
 from tailorbird.drift.policy import Policy
-from tailorbird.pages import html
 
 LABEL_DAYS = 1
 MOVES = 10
@@ -28,12 +26,6 @@ BLIND_SPOTS = (
     "Things of no known class are seen only by the estimate which takes the mix of classes to be as in training, "
     "and that one is wrong where the mix moves.",
 )
-
-
-def shell() -> bytes:
-    """The page without anything to hide; its script asks for the rest."""
-    script = resources.files("serving").joinpath("templates", "drift.js").read_text()
-    return html.page("serving", "drift.html", title="Drift", script=script).encode()
 
 
 def content(served: Served, metrics: Metrics, registry: Registry) -> dict[str, Any]:

@@ -39,22 +39,7 @@ class Routes:
         self._endpoint = endpoint
 
     def table(self) -> dict[str, Route]:
-        return {
-            "/predict": Route(POST, self.predict, inline=self.predict_inline),
-            "/pixels": Route(POST, self.pixels),
-            "/feedback": Route(POST, self.feedback),
-            "/model": Route(GET, self.model),
-            "/card": Route(GET, self.card),
-            "/samples.json": Route(GET, self.samples),
-            "/livez": Route(GET, self.livez, open=True),
-            "/readyz": Route(GET, self.readyz, open=True),
-            "/metrics": Route(GET, self.metrics),
-            "/drift": Route(GET, self.drift, open=True),
-            "/drift.json": Route(GET, self.drift_content),
-            "/openapi.json": Route(GET, self.openapi),
-            "/docs": Route(GET, self.docs, open=True),
-            "/": Route(GET, self.page, open=True),
-        }
+        return {path: route(self) for path, route in ROUTES.items()}
 
     async def predict(self, request: Request) -> Answer:
         endpoint = self._endpoint
@@ -203,7 +188,7 @@ class Routes:
         return Answer(await endpoint.pools.metrics.run(endpoint.metrics.render), metrics.MEDIA_TYPE)
 
     async def drift(self, _: Request) -> Answer:
-        return Answer(drift.shell(), pages.HTML, headers=pages.HEADERS)
+        return pages.shell("drift", "Drift")
 
     async def drift_content(self, request: Request) -> Answer:
         endpoint = self._endpoint
@@ -229,3 +214,21 @@ def _not_kept(error: TailorbirdError) -> str:
     if isinstance(error, ReadOnly):
         return "labels cannot be kept: the registry is read-only here; predictions are answered as usual"
     return "labels cannot be kept now: the registry cannot be written; send them again later"
+
+
+ROUTES: dict[str, Callable[[Routes], Route]] = {
+    "/predict": lambda routes: Route(POST, routes.predict, inline=routes.predict_inline),
+    "/pixels": lambda routes: Route(POST, routes.pixels),
+    "/feedback": lambda routes: Route(POST, routes.feedback),
+    "/model": lambda routes: Route(GET, routes.model),
+    "/card": lambda routes: Route(GET, routes.card),
+    "/samples.json": lambda routes: Route(GET, routes.samples),
+    "/livez": lambda routes: Route(GET, routes.livez, open=True),
+    "/readyz": lambda routes: Route(GET, routes.readyz, open=True),
+    "/metrics": lambda routes: Route(GET, routes.metrics),
+    "/drift": lambda routes: Route(GET, routes.drift, open=True),
+    "/drift.json": lambda routes: Route(GET, routes.drift_content),
+    "/openapi.json": lambda routes: Route(GET, routes.openapi),
+    "/docs": lambda routes: Route(GET, routes.docs, open=True),
+    "/": lambda routes: Route(GET, routes.page, open=True),
+}

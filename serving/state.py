@@ -7,8 +7,7 @@ those that take a dead one's place, do what the file says and ask nobody.
 import fcntl
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 from registry.version import Version
 from serving import resolution
 from tailorbird.errors import Corrupt
-from tailorbird.files import write_flushed
+from tailorbird.files import locked, write_flushed
 from tailorbird.settings import PREFIX
 
 FOLDER = f"{PREFIX}SERVER_FOLDER"
@@ -125,15 +124,9 @@ class StateFile:
                 self._leading = descriptor
         return self._leading is not None
 
-    @contextmanager
-    def turn(self) -> Iterator[None]:
+    def turn(self) -> AbstractContextManager[None]:
         """One worker at a time, so that all of them never load at once; blocks."""
-        descriptor = os.open(self._path.with_name("turn"), os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+        return locked(self._path.with_name("turn"))
 
     def close(self) -> None:
         if self._leading is not None:

@@ -195,6 +195,16 @@ def test_rows_behind_a_token(servers, visit):
     assert page.evaluate("[localStorage.length, document.cookie]") == [0, ""]
 
 
+def test_the_monitoring_page_behind_a_token(servers, visit):
+    page = visit.open(servers.rows.url + "/drift")
+    page.get_by_label("API token").fill(TOKEN)
+    page.keyboard.press("Enter")
+    expect(page.locator("#state")).to_contain_text("rows:1 is ")
+    expect(page.locator("#classes td").first).to_be_visible()
+    assert violations(page) == []
+    assert fits(page)
+
+
 def test_the_routes_are_shown(servers, visit):
     page = visit.open(servers.images.url + "/docs")
     expect(page.get_by_text("Answers for grey images of 28 × 28 pixels.")).to_be_visible()
