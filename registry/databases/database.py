@@ -66,8 +66,7 @@ class Database(ABC):
         with self.atomic("schema") as connection:
             before = self._revision(connection)
             if before != schema.REVISION:
-                if before is not None:
-                    self._back_up(before)
+                self._prepare_migration(connection, before)
                 _upgrade(connection)
         return before
 
@@ -95,8 +94,8 @@ class Database(ABC):
         """Migrate an older schema, or raise Unavailable that says how to."""
 
     @abstractmethod
-    def _back_up(self, revision: str) -> None:
-        """Keep what is there before a migration, where that is not the work of whoever runs the database."""
+    def _prepare_migration(self, connection: sa.Connection, revision: str | None) -> None:
+        """What comes before a migration, in its transaction; `revision` is what there is, None where nothing is."""
 
     @abstractmethod
     def _problem(self, cause: BaseException) -> str | None:

@@ -64,8 +64,9 @@ class Postgres(Database):
             f"release: `tailorbird registry migrate` brings it up to date, after a backup"
         )
 
-    def _back_up(self, revision: str) -> None:
-        """PostgreSQL is backed up by `pg_dump`, by whoever runs it."""
+    def _prepare_migration(self, connection: sa.Connection, _: str | None) -> None:
+        """A table of feedback may take long to be rewritten; who waits for locks still does so for a while only."""
+        connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
 
     def _problem(self, cause: BaseException) -> str | None:
         import psycopg

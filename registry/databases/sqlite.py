@@ -93,7 +93,10 @@ class Sqlite(Database):
             )
         self.migrate()
 
-    def _back_up(self, revision: str) -> None:
+    def _prepare_migration(self, _: sa.Connection, revision: str | None) -> None:
+        """Keep a copy of what is there, which for PostgreSQL is the work of whoever runs it."""
+        if revision is None:
+            return
         copy = self.path.with_name(f"{self.path.name}.{revision}.backup")
         try:
             with new_file(copy) as partial:

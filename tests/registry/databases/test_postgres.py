@@ -16,12 +16,15 @@ import sqlalchemy as sa
 
 from registry import garbage, packages, schema
 from registry.core import Registry
+from registry.databases import database as database_module
 from registry.databases import postgres as module
 from registry.databases.opening import connect, open_database
 from tailorbird.errors import InvalidInput, TailorbirdError, Unavailable
 from tailorbird.settings import POSTGRESQL, Settings
 from tests.models import add_model, models
 from tests.postgres import GUARDED, PASSWORD
+
+SLOW = sa.text("SELECT pg_sleep(0.4)")
 
 
 @pytest.fixture
@@ -74,6 +77,15 @@ def test_a_session_waits_neither_for_a_lock_nor_for_its_client_without_end(datab
             assert setting(connection, "application_name") == "tailorbird"
             told = connection.connection.driver_connection.info.get_parameters()
             assert (told["connect_timeout"], told["keepalives_idle"]) == ("5", "30")
+
+
+def test_a_migration_may_take_longer_than_other_statements(postgres, monkeypatch):
+    monkeypatch.setattr(module, "SESSION", "SET statement_timeout = '200ms'")
+    monkeypatch.setattr(database_module, "_upgrade", lambda connection: connection.execute(SLOW))
+    with closing(connect(postgres.empty())) as opened:
+        assert opened.migrate() is None
+        with pytest.raises(Unavailable, match="statement timeout"), opened.asking() as connection:
+            connection.execute(SLOW)
 
 
 def test_what_the_url_says_comes_first(url):
