@@ -5,9 +5,10 @@ becomes a package when `manifest.json`, written last, lies in it.
 """
 
 import hashlib
+import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 
@@ -16,6 +17,10 @@ from tailorbird import files
 from tailorbird.errors import Corrupt, InvalidInput, NotFound
 from tailorbird.files import told
 from tailorbird.package.manifest import MANIFEST, OPTIONAL, REQUIRED, About, Entry, Manifest
+
+CACHED = "packages"
+SPARED = 5
+"""So many packages of a cache stay, needed or not: a rollback to what was served before needs no store."""
 
 
 def put(blobs: BlobStore, files: Mapping[str, bytes], about: About) -> str:
@@ -98,7 +103,7 @@ def read(folder: Path, digest: str) -> Manifest:
 
 def fetch(blobs: BlobStore, digest: str, cache: Path) -> Path:
     """A verified package folder in the cache, written there first where it is missing or damaged."""
-    folder = cache / "packages" / digest
+    folder = cache / CACHED / digest
     try:
         read(folder, digest)
     except Corrupt:
@@ -109,7 +114,22 @@ def fetch(blobs: BlobStore, digest: str, cache: Path) -> Path:
                 with _written(blobs, digest, folder) as whole:  # what lies there stays where this is not to be had
                     for left in {folder, *folder.parent.glob(f".{digest}-*")} - {whole}:  # by a process that died here
                         shutil.rmtree(left, ignore_errors=True)
+    with suppress(OSError):  # as in a cache that is read-only
+        os.utime(folder)  # when it was last used
     return folder
+
+
+def discard(cache: Path, needed: Collection[str]) -> None:
+    """Remove from the cache all packages but these manifests' and the `SPARED` that were used last.
+
+    Raises Unavailable where the cache cannot be looked at.
+    """
+    folder = cache / CACHED
+    with told(folder), files.locked(folder):
+        dated = sorted(((path.stat().st_mtime_ns, path) for path in folder.iterdir()), reverse=True)
+        for _, path in dated[SPARED:]:
+            if path.name not in needed:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager

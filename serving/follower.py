@@ -166,6 +166,7 @@ class Follower:
         endpoint = self._endpoint
         try:
             resolution.remember(endpoint.settings.cache, endpoint.reference, state.version)
+            resolution.tidy(endpoint.settings.cache, state.version, state.challenger)
         except Unavailable as error:  # as on a full disk: a start without the registry will not know of it
             logger.warning("what is served cannot be noted in the cache: %s", error)
 

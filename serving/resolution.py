@@ -12,6 +12,8 @@ from tailorbird.errors import Corrupt
 from tailorbird.files import make_folder, told, write_flushed
 from tailorbird.package.manifest import MANIFEST, Manifest
 
+NOTES = "served"
+
 
 def verified(registry: Registry, version: Version, cache: Path) -> Path:
     """The package's folder in the cache, fetched where it is not there whole; no file of it was changed.
@@ -36,10 +38,16 @@ def remember(cache: Path, reference: Reference, version: Version) -> None:
 
 def recall(cache: Path, reference: Reference) -> Version | None:
     """The version that was served last under this reference; None where none was."""
-    try:
-        return decode(json.loads(_note(cache, reference).read_bytes()))
-    except (OSError, ValueError, TypeError, Corrupt):
-        return None
+    return _read(_note(cache, reference))
+
+
+def tidy(cache: Path, *serving: Version | None) -> None:
+    """Remove old packages: neither these versions', nor what was served last under any reference, nor lately used.
+
+    Raises Unavailable where the cache cannot be looked at.
+    """
+    noted = [_read(path) for path in (cache / NOTES).glob("*.json")]
+    packages.discard(cache, {version.manifest for version in (*serving, *noted) if version is not None})
 
 
 def decode(record: dict[str, Any]) -> Version:
@@ -51,4 +59,11 @@ def decode(record: dict[str, Any]) -> Version:
 
 
 def _note(cache: Path, reference: Reference) -> Path:
-    return cache / "served" / f"{reference}.json"
+    return cache / NOTES / f"{reference}.json"
+
+
+def _read(note: Path) -> Version | None:
+    try:
+        return decode(json.loads(note.read_bytes()))
+    except (OSError, ValueError, TypeError, Corrupt):
+        return None

@@ -338,3 +338,16 @@ def test_many_that_fetch_at_once_take_nothing_from_each_other(store, digest, tmp
         assert len(set(came)) == 1 and isinstance(came[0], int), came
     assert [path.name for path in (cache / "packages").iterdir()] == [digest]
     assert json.loads((cache / "packages" / digest / packages.MANIFEST).read_bytes())["model"] == "fashion"
+
+
+def test_of_a_cache_that_is_tidied_what_is_needed_and_what_was_used_last_stays(store, package_files, tmp_path):
+    digests = [packages.put(store, package_files(weights=b"%d" % number), ABOUT) for number in range(8)]
+    for used, digest in enumerate((*digests, digests[1])):
+        os.utime(packages.fetch(store, digest, tmp_path), (used, used))
+    left = tmp_path / packages.CACHED / f".{digests[0]}-left-by-a-process-that-died"
+    left.mkdir()
+    os.utime(left, (0, 0))
+    packages.discard(tmp_path, {digests[2]})
+    kept = {path.name for path in (tmp_path / packages.CACHED).iterdir()}
+    assert kept == {digests[1], digests[2], *digests[4:]}
+    assert packages.read(packages.fetch(store, digests[0], tmp_path), digests[0])

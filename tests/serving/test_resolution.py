@@ -1,8 +1,10 @@
+import os
+
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from registry import schema, versions
+from registry import packages, schema, versions
 from registry.core import Registry
 from registry.names import Reference
 from serving import resolution
@@ -84,6 +86,18 @@ def test_remembers_what_was_served_last(registry, tmp_path, reference):
         resolution.remember(tmp_path, reference, version)
         assert resolution.recall(tmp_path, reference) == version
     assert resolution.recall(tmp_path, Reference.parse("other")) is None
+
+
+def test_the_cache_keeps_what_is_served_and_what_was_last_under_any_name(toy, register, tmp_path):
+    settings = Settings(_env_file=None, home=tmp_path)
+    made = [register(settings, "demo", toy.files(), alias=None) for _ in range(packages.SPARED + 3)]
+    with Registry(settings) as registry:
+        folders = [resolution.verified(registry, version, settings.cache) for version in made]
+    for used, folder in enumerate(folders):
+        os.utime(folder, (used, used))
+    resolution.remember(settings.cache, Reference.parse("another@alias"), made[0])
+    resolution.tidy(settings.cache, made[1], None)
+    assert [folder.exists() for folder in folders] == [True, True, False, *[True] * packages.SPARED]
 
 
 @pytest.mark.parametrize("note", [b"", b"[]", b"{}", b'{"model": "demo", "aliases": []}', b"\xff"])
