@@ -126,8 +126,12 @@ class Application:
             return await route.handler(request)
         except Problem as problem:
             return self._as_answer(problem, request)
-        except (ClientLeft, asyncio.CancelledError):
+        except ClientLeft:
             raise
+        except asyncio.CancelledError:
+            if not self.stopping():
+                raise
+            return self._as_answer(Shed("stopping", "the server ends before the answer was ready; ask again"), request)
         except Exception:
             logger.exception("request %s failed", request.id)
             return problems.defect().answer(request.id)

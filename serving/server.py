@@ -99,6 +99,7 @@ def _environment(settings: Settings, reference: Reference, home: str) -> dict[st
     ours = {f"{PREFIX}{name.upper()}": _text(value) for name, value in given.items()}
     ours[FOLDER] = home
     theirs = {"BENTOML_HOME": home, "BENTOML_DO_NOT_TRACK": "True", "BENTOML_QUIET": "True", "TMPDIR": home}
+    theirs["PROMETHEUS_MULTIPROC_DIR"] = f"{home}/prometheus_multiproc_dir"  # BentoML's own; here for the stand-in
     return ours | theirs
 
 

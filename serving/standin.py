@@ -1,7 +1,8 @@
 """Answers 503 in the server's parent process while no worker is alive: who asks then hears of it, instead of waiting.
 
 Each worker holds a lock from when it is ready until it ends, however it ends; where the parent gets that lock for
-itself, there is none, and the listening socket, which it shares with them, is its own for a moment.
+itself, there is none, and the listening socket, which it shares with them, is its own for a moment. What it answers
+is counted as what workers answer, so that the metrics are what clients count.
 """
 
 import fcntl
@@ -12,9 +13,12 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 
-from serving.problems import unavailable
+from serving.metrics import OTHER, Metrics
+from serving.problems import Problem, Shed
+from serving.routes import ROUTES
 
 TURN_SECONDS = 0.05
 READ_BYTES = 64 * 1024
@@ -34,6 +38,11 @@ class Standin:
         self._folder = folder
         self._listener = listener
         self._over = threading.Event()
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """Made when there is something to count: the folder that workers share them in is there by then."""
+        return Metrics()
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="standin", daemon=True).start()
@@ -66,21 +75,38 @@ class Standin:
             while time.monotonic() < end:
                 connection, _ = listening.accept()
                 with suppress(OSError), connection:
-                    _refuse(connection)
+                    self._refuse(connection)
+
+    def _refuse(self, connection: socket.socket) -> None:
+        started = time.monotonic()
+        connection.settimeout(TURN_SECONDS)
+        request = b""
+        with suppress(TimeoutError):
+            request = connection.recv(READ_BYTES)
+            if not request:  # the client is gone
+                return
+        shed = Shed("restarting", "the server's workers are being started again; try again")
+        self.metrics.shed.labels(shed.reason).inc()
+        self.metrics.answered(_route(request), shed.status, time.monotonic() - started)
+        _answer(connection, shed)
 
 
-def _refuse(connection: socket.socket) -> None:
-    connection.settimeout(TURN_SECONDS)
-    with suppress(TimeoutError):
-        connection.recv(READ_BYTES)  # a body that is not read would reset the connection before the answer is seen
+def _route(request: bytes) -> str:
+    """What its path is counted as."""
+    _, _, target = request.partition(b"\r\n")[0].partition(b" ")
+    path = target.partition(b" ")[0].partition(b"?")[0].decode("latin-1")
+    return path if path in ROUTES else OTHER
+
+
+def _answer(connection: socket.socket, problem: Problem) -> None:
     request_id = secrets.token_hex(16)
-    answer = unavailable("the server's workers are being started again").answer(request_id)
+    answer = problem.answer(request_id)
     lines = {"Content-Type": answer.media_type, "Content-Length": len(answer.body), "X-Request-ID": request_id}
     head = "".join(f"{name}: {value}\r\n" for name, value in (lines | dict(answer.headers)).items())
     connection.sendall(f"HTTP/1.1 503 Service Unavailable\r\n{head}Connection: close\r\n\r\n".encode() + answer.body)
     connection.shutdown(socket.SHUT_WR)
     with suppress(TimeoutError):
-        while connection.recv(READ_BYTES):
+        while connection.recv(READ_BYTES):  # a body that is not read would reset the connection before it is seen
             pass
 
 

@@ -79,6 +79,30 @@ def test_shed_requests_are_counted_by_reason(metrics):
     assert metrics.registry.get_sample_value("tailorbird_shed_total", {"reason": "queue"}) == 1
 
 
+@pytest.mark.parametrize("stopping", [True, False])
+def test_what_is_not_ready_when_the_server_ends_is_told_so_and_counted(metrics, stopping):
+    messages, begun = [], asyncio.Event()
+
+    async def handler(_: Request) -> Answer:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def send(message):
+        messages.append(message)
+
+    async def run():
+        app = Application({"/": Route(GET, handler)}, {}, None, metrics, None, stopping=lambda: stopping)
+        task = asyncio.create_task(app({"type": "http", "method": "GET", "path": "/", "headers": []}, None, send))
+        await begun.wait()
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+    shed = metrics.registry.get_sample_value("tailorbird_shed_total", {"reason": "stopping"})
+    assert ([message.get("status") for message in messages], shed) == (([503, None], 1) if stopping else ([], None))
+
+
 def test_head_has_no_body(metrics):
     response = ask(metrics, "/good", method="HEAD", x_request_id="mine")
     assert (response.status_code, response.content, response.headers["content-length"]) == (200, b"", "4")
