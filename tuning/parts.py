@@ -20,6 +20,9 @@ class Promote(Config):
 
     model: str
     alias: str = names.CHAMPION
+    samples: bool = Field(
+        True, description="whether a few held-out examples go along, for the endpoint's page to offer"
+    )
 
 
 class Resources(Config):

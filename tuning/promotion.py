@@ -10,6 +10,7 @@ from registry.ledger import Sweep
 from registry.version import Version
 from tailorbird import __version__, settings
 from tailorbird.errors import Conflict, Corrupt, NotFound, Refused, Unavailable
+from tailorbird.package import samples
 from tailorbird.package.lineage import Data, Lineage
 from training import backbones, candidate
 from training.candidate import Candidate
@@ -34,7 +35,8 @@ def enter(
     """Register a candidate, and move the alias if it is still where it was at the start and the gates pass."""
     version = _registered(registry, to.model, lineage)
     if version is None:
-        version = versions.register(registry, to.model, made.files, made.export, lineage, who)
+        files = {name: data for name, data in made.files.items() if to.samples or name != samples.FILE}
+        version = versions.register(registry, to.model, files, made.export, lineage, who)
     if aliases.current(registry, to.model, to.alias) == version.number:  # a process that died had come so far
         return Promotion(version, to.alias, None)
     return Promotion(version, to.alias, _promote(registry, version, to.alias, champion, who))

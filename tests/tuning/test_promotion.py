@@ -2,7 +2,7 @@ import copy
 
 import pytest
 
-from registry import aliases, verification, versions, webhooks
+from registry import aliases, packages, verification, versions, webhooks
 from registry.core import Registry
 from registry.ledger import Report, Trial
 from tailorbird.errors import Unavailable
@@ -39,7 +39,7 @@ def registry(settings):
 
 @pytest.fixture
 def register_best(trained, registry):
-    def register(champion=None, sweep="tiny-1"):
+    def register(champion=None, sweep="tiny-1", **to):
         spec, dealt, run, epochs = trained
         digest = registry.blobs.put(checkpoint.encode(run.best_state))
         reports = [Report(one.epoch, one.metrics(), digest if one is run.best else None) for one in epochs]
@@ -47,7 +47,7 @@ def register_best(trained, registry):
         best = Ranked(trial, reports[run.best.epoch - 1])
         lineage = promotion.lineage(best, sweep, {"sha256": "sum"}, champion, Objective())
         made = promotion.measure(registry, best, dealt)
-        return promotion.enter(registry, made, spec.promote, lineage, champion, "ada")
+        return promotion.enter(registry, made, spec.promote.model_copy(update=to), lineage, champion, "ada")
 
     return register
 
@@ -62,6 +62,12 @@ def test_the_best_becomes_a_version_and_the_champion(register_best, registry):
     assert made.version.evidence.latency.p50_ms > 0 and made.version.evidence.calibration_error > 0
     assert made.version.lineage.sweep == "tiny-1"
     assert made.version.lineage.data.sha256 == "sum"
+
+
+def test_held_out_examples_go_along_unless_the_spec_leaves_them_out(register_best, registry):
+    for sweep, kept in (("tiny-1", True), ("tiny-2", False)):
+        version = register_best(sweep=sweep, samples=kept).version
+        assert ("samples.npz" in packages.manifest(registry.blobs, version.manifest).files) == kept
 
 
 def test_an_alias_that_moved_during_the_sweep_is_left_where_it_is(register_best, registry):
