@@ -1,5 +1,10 @@
 """The registry's fixtures, for the tests that break what it stands on."""
 
+import os
+import subprocess
+
+import pytest
+
 from tests.registry.conftest import (  # noqa: F401
     embedded,
     make_settings,
@@ -8,3 +13,17 @@ from tests.registry.conftest import (  # noqa: F401
     register,
     settings,
 )
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A file system of 4 MB; gives its folder."""
+    if os.getuid() != 0:
+        pytest.skip("needs root: mounts a small file system")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)

@@ -10,28 +10,10 @@ from registry.core import Registry
 from registry.requests import Promotion
 from tailorbird.errors import Unavailable
 from tailorbird.settings import Settings
+from tests.faults.disks import fill
 
 WHO = {"why": "because", "who": "ada"}
 MEGABYTE = 2**20
-
-
-@pytest.fixture
-def disk(tmp_path):
-    """A file system of 4 MB; gives its folder and what fills it up to so many bytes."""
-    if os.getuid() != 0:
-        pytest.skip("needs root: mounts a small file system")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
-
-
-def fill(folder, leave=0):
-    room = os.statvfs(folder)
-    (folder / "filler").write_bytes(bytes(max(0, room.f_bavail * room.f_frsize - leave)))
 
 
 @pytest.fixture

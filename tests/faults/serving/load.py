@@ -13,18 +13,24 @@ HEADERS = {"Content-Type": "application/json"}
 
 @dataclass
 class Load:
-    """`answers` counts (status, version); `lost` are requests that got none, but for those that were never taken."""
+    """`answers` counts (status, version); `lost` are requests that got none, but for those that were never taken.
+
+    `latest` is the version that each client was answered by last.
+    """
 
     url: str
     clients: int = 4
     answers: Counter = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
     refused: int = 0
+    latest: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self):
         self._over = threading.Event()
         self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(self.clients)]
+        self._threads = [
+            threading.Thread(target=self._ask, args=(client,), daemon=True) for client in range(self.clients)
+        ]
 
     def __enter__(self) -> "Load":
         for thread in self._threads:
@@ -40,7 +46,7 @@ class Load:
     def total(self) -> int:
         return self.answers.total()
 
-    def _ask(self):
+    def _ask(self, client: int):
         parts = urlsplit(self.url)
         connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
         while not self._over.is_set():
@@ -60,6 +66,7 @@ class Load:
                 content = json.loads(response.read())
                 with self._lock:
                     self.answers[response.status, content.get("version")] += 1
+                    self.latest[client] = content.get("version")
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
                 with self._lock:

@@ -4,12 +4,18 @@ import shutil
 import socket
 import threading
 import time
+from itertools import product
+from urllib.parse import urlsplit
 
 import pytest
 
 from tailorbird.settings import Settings
+from tests.faults.disks import fill
 from tests.faults.serving.load import Load
+from tests.faults.serving.relay import Relay
+from tests.faults.serving.test_counts import told
 from tests.faults.serving.test_swaps import served, swap, wait_for
+from tests.s3 import environment, make_bucket, use
 
 KEY = {"TAILORBIRD_RECEIPT_KEY": "sixteen letters!"}
 
@@ -103,6 +109,75 @@ def test_all_goes_away_under_load_and_comes_back(start, own):
     assert load.lost == []
     assert {status for status, _ in load.answers} == {200}
     assert server.stop() == 0
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("processes", [1, 2])
+def test_database_and_store_refuse_hang_are_slow_and_talk_nonsense_under_load(
+    start, postgres, s3, monkeypatch, tmp_path, register, toy, processes
+):
+    """Again and again while clients ask and aliases move; whatever it was, the endpoint follows when it is over."""
+    use(s3, monkeypatch)
+    storage, url = make_bucket(s3, f"away-{processes}"), postgres.database()
+    direct = Settings(_env_file=None, home=tmp_path / "home", database_url=url, storage_url=storage)
+    register(direct, "demo", toy.files())
+    database, store = Relay(postgres.port), Relay(urlsplit(s3).port)
+    server = start(
+        direct,
+        workers=processes,
+        **KEY,
+        **environment(f"http://127.0.0.1:{store.port}"),
+        TAILORBIRD_DATABASE_URL=url.replace(str(postgres.port), str(database.port)),
+        TAILORBIRD_STORAGE_URL=storage,
+        TAILORBIRD_CACHE_DIR=str(tmp_path / "cache"),
+    ).wait()
+    number = 1
+    with Load(server.url) as load:
+        for relay, mode in product((database, store), ("refusing", "silent", "nonsense", "slow")):
+            number += 1
+            relay.mode = mode
+            register(direct, "demo", toy.files(), force=True)
+            if mode != "slow":
+                wait_for(lambda: ready(server)["status"] == "stale", seconds=120)
+                assert served(server) == {number - 1}
+            seen = load.total
+            wait_for(lambda seen=seen: load.total > seen + 50)
+            relay.mode = "passing"
+            wait_for(lambda number=number: served(server) == {number}, seconds=180)
+            wait_for(lambda: ready(server)["status"] == "ready")
+    assert load.lost == []
+    assert {status for status, _ in load.answers} == {200}
+    assert server.stop() == 0
+
+
+def test_a_cache_whose_disk_is_full_stops_nothing_but_swaps(start, own, disk):
+    cache = {"TAILORBIRD_CACHE_DIR": str(disk / "cache")}
+    server = start(own, **KEY, **cache).wait()
+    fill(disk, leave=20_000)
+    swap(own, 2)
+    with Load(server.url) as load:
+        wait_for(lambda: ready(server)["status"] == "stale")
+        assert "No space left on device" in ready(server)["problem"]
+        seen = load.total
+        wait_for(lambda: load.total > seen + 50)
+        assert told(server, "swaps_total", "outcome")["unavailable",] > 0
+    assert (load.lost, load.answers.keys()) == ([], {(200, 1)})
+    assert server.stop() == 0
+    again = start(own, **KEY, **cache).wait()
+    assert (ready(again)["status"], ready(again)["version"]) == ("stale", 1)
+    (disk / "filler").unlink()
+    wait_for(lambda: served(again) == {2})
+    assert ready(again)["status"] == "ready"
+    assert not list((disk / "cache").rglob(".*"))
+    assert again.stop() == 0
+
+
+def test_a_start_with_nothing_in_a_cache_that_is_full_says_why(start, own, disk):
+    fill(disk)
+    server = start(own, **KEY, TAILORBIRD_CACHE_DIR=str(disk / "cache"))
+    assert server.process.wait(60) == 1
+    assert "No space left on device" in server.output()
+    assert "Traceback" not in server.output()
 
 
 def test_a_version_whose_files_are_damaged_is_told_and_never_served(start, own, register, toy):

@@ -2,8 +2,9 @@
 
 import json
 import re
-import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 import httpx
 import pytest
@@ -13,6 +14,7 @@ from tests.faults.serving.load import BODY, HEADERS
 from tests.faults.serving.test_swaps import served, swap, wait_for, workers
 
 WRONG = json.dumps({"inputs": [[1]]}).encode()
+LARGE = bytes(28 * 28 * 2_000)
 
 
 @pytest.fixture
@@ -33,49 +35,65 @@ def told(server, name, *by) -> Counter:
     return counts
 
 
-def ask(server, requests, clients) -> tuple[Counter, Counter]:
-    """Every client's count of statuses, and of predictions by version and class."""
-    statuses, predictions = [], []
+@dataclass
+class Counts:
+    """What clients counted: answers by status, and predictions by version and class."""
 
-    def run():
-        mine, predicted = Counter(), Counter()
-        with httpx.Client(base_url=server.url, timeout=30) as client:
-            for turn in range(requests // clients):
-                body = WRONG if turn % 10 == 0 else BODY
-                response = client.post("/predict", content=body, headers=HEADERS)
-                mine[str(response.status_code)] += 1
-                if response.status_code == 200:
-                    content = response.json()
-                    predicted[str(content["version"]), content["predictions"][0]["label"]] += 1
-        statuses.append(mine)
-        predictions.append(predicted)
+    statuses: Counter = field(default_factory=Counter)
+    predictions: Counter = field(default_factory=Counter)
 
-    threads = [threading.Thread(target=run) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sum(statuses, Counter()), sum(predictions, Counter())
+    def ask(self, server, requests, clients, large=False):
+        """Some requests by some clients at once, a tenth of them wrong, or all of them too large to be all taken."""
+
+        def run():
+            with httpx.Client(base_url=server.url, timeout=30) as client:
+                for turn in range(requests // clients):
+                    body = LARGE if large else WRONG if turn % 10 == 0 else BODY
+                    headers = {"Content-Type": "application/octet-stream"} if large else HEADERS
+                    answers.append(client.post("/predict", content=body, headers=headers))
+
+        answers: list[httpx.Response] = []
+        with ThreadPoolExecutor(clients) as pool:
+            for future in [pool.submit(run) for _ in range(clients)]:
+                future.result()
+        for answer in answers:
+            self.statuses[str(answer.status_code)] += 1
+            if answer.is_success:
+                content = answer.json()
+                labels = ((str(content["version"]), prediction["label"]) for prediction in content["predictions"])
+                self.predictions.update(labels)
 
 
 def check(start, own, requests, processes):
-    server = start(own, workers=processes).wait()
-    first = ask(server, requests // 2, 3)
+    server = start(own, workers=processes, TAILORBIRD_MAX_QUEUE="1").wait()
+    counts = Counts()
+    counts.ask(server, requests // 2, 3)
     swap(own, 2)
     wait_for(lambda: served(server) == {2})
-    if processes > 1:
-        workers(server)[0].kill()  # between requests, so that each of them has its answer
-        wait_for(lambda: len(workers(server)) == processes)
-    second = ask(server, requests // 2, 3)
-    statuses, predictions = first[0] + second[0], first[1] + second[1]
+    counts.ask(server, 64, 16, large=True)
+    shed = counts.statuses["503"]
+    assert shed
+    victim = workers(server)[0]
+    victim.kill()  # between requests, so that each of them has its answer
+    victim.wait()
+    counts.ask(server, 30, 3)  # while no worker is alive, where there was one
+    wait_for(lambda: served(server) == {2} and len(workers(server)) == processes)
+    counts.ask(server, requests // 2, 3)
+    check_metrics(server, counts, shed)
+    assert server.stop() == 0
+
+
+def check_metrics(server, counts, shed):
     counted = told(server, "request_duration_seconds_count", "route", "code")
-    assert {code: count for (route, code), count in counted.items() if route == "/predict"} == statuses
-    assert told(server, "predictions_total", "version", "predicted_class") == predictions
-    assert sum(told(server, "inference_duration_seconds_count", "version").values()) == statuses["200"]
+    assert {code: count for (route, code), count in counted.items() if route == "/predict"} == counts.statuses
+    assert told(server, "predictions_total", "version", "predicted_class") == counts.predictions
+    assert sum(told(server, "inference_duration_seconds_count", "version").values()) == counts.statuses["200"]
+    by_reason = told(server, "shed_total", "reason")
+    assert by_reason["queue",] == shed
+    assert sum(by_reason.values()) == sum(count for (_, code), count in counted.items() if code == "503")
     assert told(server, "swaps_total", "outcome") == {("swapped",): 1}
     info = told(server, "model_info", "version")
     assert (info["1",], info["2",]) == (0, 1)
-    assert server.stop() == 0
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -84,5 +102,6 @@ def test_metrics_are_what_clients_counted(start, own, processes):
 
 
 @pytest.mark.long
-def test_after_ten_thousand_requests(start, own):
-    check(start, own, 10_000, 2)
+@pytest.mark.parametrize("processes", [1, 2])
+def test_after_ten_thousand_requests(start, own, processes):
+    check(start, own, 10_000, processes)

@@ -118,6 +118,7 @@ IMAGES = {
     "the head of a picture": (PNG, picture()[:20], 400),
     "a picture of nothing": (PNG, b"", 400),
     "a bomb": (PNG, bomb(), 413),
+    "a bomb that says it is a WebP": ("image/webp", bomb(), 413),
     "a bomb of another size": (PNG, bomb(5000, 5000), 413),
     "octets too few": (OCTETS, bytes(783), 422),
     "no octets": (OCTETS, b"", 422),
@@ -162,7 +163,23 @@ def test_wrong_inputs_get_the_right_answer(servers, model, name):
     assert server.client.get("/readyz").status_code == 200
 
 
+def animated(kind) -> bytes:
+    file = io.BytesIO()
+    frames = [Image.new("L", (28, 28), level) for level in (0, 255)]
+    frames[0].save(file, kind, save_all=True, append_images=frames[1:])
+    return file.getvalue()
+
+
+def turned() -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return picture("RGB", (60, 20), "JPEG", exif=exif)
+
+
 RIGHT = {
+    "an animated PNG": (PNG, animated("PNG")),
+    "an animated WebP": ("image/webp", animated("WEBP")),
+    "turned by EXIF": ("image/jpeg", turned()),
     "16 bits": (PNG, picture("I;16")),
     "alpha": (PNG, picture("RGBA", (40, 30))),
     "a palette": (PNG, picture("P")),

@@ -1,9 +1,14 @@
 """Labels that are late, repeated, contradictory, forged or of elsewhere: each counts once, over replicas too."""
 
+import base64
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tailorbird.settings import Settings
 from tests.faults.serving.test_counts import told
+from tests.faults.serving.test_swaps import served, swap, wait_for
 
 IMAGE = {"inputs": [[[0] * 28] * 28]}
 OLD, NEW = "the old key of it all", "the new key of it all"
@@ -13,6 +18,7 @@ OLD, NEW = "the old key of it all", "the new key of it all"
 def own(tmp_path_factory, register, toy) -> Settings:
     settings = Settings(_env_file=None, home=tmp_path_factory.mktemp("home"))
     register(settings, "demo", toy.files())
+    register(settings, "demo", toy.files(), alias=None)
     register(settings, "other", toy.files())
     return settings
 
@@ -44,9 +50,22 @@ def send(server, receipt, label) -> str:
     return next(word for word in ("accepted", "duplicate", "conflict") if answer[word])
 
 
-def test_each_label_counts_once(replicas):
+def edited(receipt, place) -> str:
+    """The receipt with one bit of it turned."""
+    data = bytearray(base64.urlsafe_b64decode(receipt))
+    data[place] ^= 1
+    return base64.urlsafe_b64encode(data).decode()
+
+
+def count(*servers) -> tuple:
+    """Labels by version and outcome, and rejected ones by reason, over servers."""
+    feedback = sum((told(server, "feedback_total", "version", "outcome") for server in servers), Counter())
+    return feedback, sum((told(server, "feedback_rejected_total", "reason") for server in servers), Counter())
+
+
+def test_each_label_counts_once(replicas, own):
     first, second, other, brief = replicas
-    prediction = predict(first)
+    late, prediction, of_next_key = predict(first), predict(first), predict(second)
     receipt, label = prediction["receipt"], prediction["label"]
     wrong = "two" if label != "two" else "one"
     assert send(first, receipt, label) == "accepted"
@@ -54,13 +73,36 @@ def test_each_label_counts_once(replicas):
     assert send(second, receipt, label) == "duplicate"  # replayed on another replica
     assert send(second, receipt, wrong) == "conflict"
     assert send(second, predict(first)["receipt"], wrong) == "accepted"
-    assert send(first, predict(second)["receipt"], wrong) == "accepted"  # of the key that comes
+    assert send(first, of_next_key["receipt"], wrong) == "accepted"  # of the key that comes
+    assert send(brief, of_next_key["receipt"], wrong) == "key"  # which it does not know
     assert send(other, receipt, label) == "signature"
-    assert send(first, receipt[:-1] + ("A" if receipt[-1] != "A" else "B"), label) == "signature"
-    assert send(first, "forged", label) == "malformed"
-    assert send(first, predict(first)["receipt"], "no class") == "label"
+    for place in (2, 8, 20, 35):  # version, class, time, signature
+        assert send(first, edited(receipt, place), label) == "signature"
+    for forged in ("", "forged", receipt[:-4], receipt + "AAAA", receipt.replace(receipt[0], "*")):
+        assert send(first, forged, label) == "malformed"
+    for unknown in ("no class", "", label.upper(), label + "\0"):
+        assert send(first, predict(first)["receipt"], unknown) == "label"
+    assert send(first, predict(first)["receipt"], f" {label} ") == "accepted"  # the one form of a name
     assert send(brief, receipt, label) == "expired"
-    counted = told(first, "feedback_total", "outcome") + told(second, "feedback_total", "outcome")
-    assert counted == {("correct",): 1, ("incorrect",): 2}
-    rejected = told(first, "feedback_rejected_total", "reason") + told(second, "feedback_rejected_total", "reason")
-    assert rejected == {("duplicate",): 2, ("conflict",): 1, ("signature",): 1, ("malformed",): 1, ("label",): 1}
+    swap(own, 2)
+    wait_for(lambda: served(first) == {2})
+    assert send(first, late["receipt"], late["label"]) == "accepted"  # which its version gets, served or not
+    assert count(first, second) == (
+        {("1", "correct"): 3, ("1", "incorrect"): 2},
+        {("duplicate",): 2, ("conflict",): 1, ("signature",): 4, ("malformed",): 5, ("label",): 4},
+    )
+
+
+def test_of_labels_that_come_at_once_one_counts(replicas):
+    first, second, *_ = replicas
+    before = count(first, second)
+    prediction = predict(first)
+    label = {"receipt": prediction["receipt"], "label": prediction["label"]}
+    body = {"labels": [label, label, label | {"label": "two" if label["label"] != "two" else "one"}]}
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(server.client.post, "/feedback", json=body) for server in (first, second) * 10]
+    answers = [future.result().json() for future in asked]
+    totals = {word: sum(answer[word] for answer in answers) for word in ("accepted", "duplicate", "conflict")}
+    assert totals == {"accepted": 1, "duplicate": 39, "conflict": 20}
+    feedback, rejected = (now - then for now, then in zip(count(first, second), before, strict=True))
+    assert (feedback.total(), rejected) == (1, {("duplicate",): 39, ("conflict",): 20})

@@ -35,6 +35,35 @@ def test_no_request_is_lost(start, own, number, drain, processes):
     assert {status for status, _ in load.answers} == {200}
 
 
+@pytest.mark.long
+def test_no_request_is_lost_however_often_it_is_tried(start, own):
+    """Clients that keep their connections send when the signal comes, and while idle connections are closed."""
+    for turn in range(20):
+        server = start(own, workers=1 + turn % 2, TAILORBIRD_DRAIN_SECONDS=str(turn % 4 / 2)).wait()
+        with Load(server.url, clients=16) as load:
+            wait_for(lambda load=load: load.total > 200)
+            server.process.send_signal(signal.SIGTERM)
+            assert server.process.wait(40) == 0
+        assert load.lost == []
+        assert {status for status, _ in load.answers} == {200}
+
+
+@pytest.mark.long
+def test_what_is_not_ready_when_the_server_ends_is_told_so(start, own):
+    server = start(own, TAILORBIRD_RECEIVE_SECONDS="300").wait()
+    connection = http.client.HTTPConnection("127.0.0.1", urlsplit(server.url).port, timeout=60)
+    connection.putrequest("POST", "/predict")
+    connection.putheader("Content-Type", "application/json")
+    connection.putheader("Content-Length", "100000")
+    connection.endheaders(b"{")  # and nothing more
+    wait_for(lambda: "tailorbird_in_flight_requests 2.0" in server.client.get("/metrics").text)  # and this one
+    server.process.send_signal(signal.SIGTERM)
+    response = connection.getresponse()
+    assert (response.status, response.headers["content-type"]) == (503, "application/problem+json")
+    assert response.headers["retry-after"]
+    assert server.process.wait(20) == 0
+
+
 def test_it_says_at_once_that_it_stops_and_still_takes_connections(start, own):
     server = start(own, TAILORBIRD_DRAIN_SECONDS="2").wait()
     kept = http.client.HTTPConnection("127.0.0.1", urlsplit(server.url).port, timeout=10)
@@ -50,9 +79,9 @@ def test_it_says_at_once_that_it_stops_and_still_takes_connections(start, own):
 
 
 def test_while_no_worker_is_alive_somebody_says_so(start, own):
-    server = start(own).wait()
-    (worker,) = workers(server)
-    worker.kill()
+    server = start(own, workers=2).wait()
+    for worker in workers(server):
+        worker.kill()
     answers = []
 
     def ready() -> bool:
