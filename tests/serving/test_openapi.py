@@ -1,5 +1,9 @@
 """The description of the routes against what a server answers."""
 
+import subprocess
+import sys
+from importlib.util import find_spec
+
 import jsonschema
 import numpy as np
 import pytest
@@ -82,3 +86,18 @@ def test_the_token_is_asked_for_by_all_but_health_and_empty_pages(client):
     free = {path for path, operation in operations.items() if operation.get("security") == []}
     assert free == {"/livez", "/readyz", "/", "/docs", "/drift"}
     assert {path for path, operation in operations.items() if "401" not in operation["responses"]} == free
+
+
+@pytest.mark.long
+@pytest.mark.skipif(find_spec("schemathesis") is None, reason="needs schemathesis")
+@pytest.mark.parametrize("kind", ["image", "table"])
+def test_schemathesis_finds_nothing(start, settings, register, toy, kind, tmp_path):
+    """Every check that it has, of made-up requests that fit the description and of some that do not."""
+    register(settings, kind, (toy if kind == "image" else type(toy).make((3,), ("low", "high"))).files())
+    server = start(settings, kind).wait()
+    program = "from schemathesis.cli import schemathesis; schemathesis()"
+    options = ["--checks=all", "--max-examples=30", "--seed=0"]
+    command = [sys.executable, "-c", program, "run", f"{server.url}/openapi.json", *options]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout
+    assert server.stop() == 0
