@@ -34,7 +34,7 @@ def serve(settings: Settings, model: str, host: str, port: int, workers: int) ->
         raise InvalidInput("workers", f"{workers} is not accepted; accepted: 1 or more")
     _check_bentoml()
     address = _check_address(host, port)
-    with signals.repeated(), tempfile.TemporaryDirectory(prefix="tailorbird-serve-") as home:
+    with tempfile.TemporaryDirectory(prefix="tailorbird-serve-") as home, signals.repeated(Path(home)):
         version = _enter(settings, reference, Path(home))
         os.environ.update(_environment(settings, reference, home))
         announcement = Announcement(str(version), host, address, port)

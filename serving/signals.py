@@ -10,9 +10,12 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 REPEAT_SECONDS = 0.5
+RUNNING = "running"
+"""A file in the server's own folder until a signal stops it: a worker that hears one alone leaves the rest as it is."""
 
 
 def heeded() -> tuple[signal.Signals, ...]:
@@ -22,12 +25,15 @@ def heeded() -> tuple[signal.Signals, ...]:
 
 
 @contextmanager
-def repeated() -> Iterator[None]:
+def repeated(folder: Path) -> Iterator[None]:
     """Within, the signals that stop do nothing by themselves, and after the first one SIGTERM comes again and again.
 
-    So a handler that somebody sets hears of a signal that came before it was set. Only the main thread can enter.
+    So a handler that somebody sets hears of a signal that came before it was set. The first one also removes the file
+    RUNNING from the server's folder. Only the main thread can enter.
     """
     numbers = heeded()
+    running = folder / RUNNING
+    running.touch()
     over = threading.Event()
     heard, wakeup = socket.socketpair()
     wakeup.setblocking(False)
@@ -35,6 +41,7 @@ def repeated() -> Iterator[None]:
     def repeat() -> None:
         while received := heard.recv(1):
             if received[0] in numbers:
+                running.unlink(missing_ok=True)
                 break
         while received and not over.wait(REPEAT_SECONDS):
             os.kill(os.getpid(), signal.SIGTERM)

@@ -1,7 +1,8 @@
 """The end of a worker: /readyz says so at once, the listener stays open for a while, and no request is lost.
 
 It goes between the signal and uvicorn, which closes its listener as soon as it hears of it, and its idle connections
-too, be it that a request is on its way in one of them.
+too, be it that a request is on its way in one of them. Where this worker alone was told to end, the listening socket,
+which it shares with the others, stays theirs.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ import uvicorn
 from serving import protocol, signals
 from serving.endpoint import Endpoint
 
+LOOKS, LOOK_SECONDS = 10, 0.1
 SO_ATTACH_FILTER = 26
 DROP = struct.pack("HBBI", 0x06, 0, 0, 0)
 """A classic BPF program of one instruction: return 0 bytes of every packet."""
@@ -29,6 +31,7 @@ class Stop:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._loop = asyncio.get_running_loop()
+        self._parent = os.getppid()
         server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
         self._server = server if isinstance(server, uvicorn.Server) else None
         if self._server is not None:
@@ -57,13 +60,24 @@ class Stop:
 
     async def _end(self) -> None:
         assert self._server is not None  # noqa: S101 - only its signals lead here
+        all_end = await self._all_end()
         for listener in self._server.servers:
-            shared = [socket.socket(fileno=os.dup(listening.fileno())) for listening in listener.sockets]
+            sockets = listener.sockets if all_end else ()
+            shared = [socket.socket(fileno=os.dup(listening.fileno())) for listening in sockets]
             listener.close()
             for listening in shared:
                 for connection in _last_connections(listening):
                     await self._loop.connect_accepted_socket(self._protocol, connection)
         self._server.should_exit = True
+
+    async def _all_end(self) -> bool:
+        """Whether the server was told to end, and not this worker alone; both may hear of it at the same moment."""
+        running = self._endpoint.folder / signals.RUNNING
+        for _ in range(LOOKS):
+            if not running.exists() or os.getppid() != self._parent:
+                return True
+            await asyncio.sleep(LOOK_SECONDS)
+        return False
 
     def _protocol(self) -> asyncio.Protocol:
         server = self._server

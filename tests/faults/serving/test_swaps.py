@@ -47,8 +47,8 @@ def swap(settings, number):
             aliases.promote(registry, Promotion("demo", number, why="a test", who="tester", force=True))
 
 
-def swap_under_load(start, own, count, processes, kill_at=()) -> tuple[Load, list[int]]:
-    """The load, and how many requests were lost with each worker that was killed."""
+def swap_under_load(start, own, count, processes, kill_at=(), end_at=()) -> tuple[Load, list[int]]:
+    """The load, and how many requests were lost with each worker that was killed; others were told to end."""
     server = start(own, workers=processes).wait()
     lost = []
     with Load(server.url) as load:
@@ -57,6 +57,8 @@ def swap_under_load(start, own, count, processes, kill_at=()) -> tuple[Load, lis
             before = len(load.lost)
             if turn in kill_at:
                 workers(server)[0].kill()
+            if turn in end_at:
+                workers(server)[0].terminate()
             swap(own, number)
             wait_for(lambda number=number: served(server) == {number})
             settle(load, number)
@@ -88,9 +90,9 @@ def test_a_worker_that_dies_takes_only_what_it_had_in_hand(start, own):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("processes", "kill_at"), [(1, ()), (2, (30, 60, 90))])
-def test_a_hundred_swaps(start, own, processes, kill_at):
-    load, lost = swap_under_load(start, own, 100, processes, kill_at)
+@pytest.mark.parametrize(("processes", "kill_at", "end_at"), [(1, (), ()), (2, (30, 70), (50, 90))])
+def test_a_hundred_swaps(start, own, processes, kill_at, end_at):
+    load, lost = swap_under_load(start, own, 100, processes, kill_at, end_at)
     print(f"{load.total} answers, {lost} lost with workers")
     assert len(load.lost) == sum(lost)
     assert all(count <= load.clients for count in lost)
