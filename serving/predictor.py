@@ -22,6 +22,7 @@ class Predicted(NamedTuple):
     """The JSON of an answer, and what it says of each example, with its receipt."""
 
     body: bytes
+    probabilities: NDArray[np.float32]
     labels: Labels
     receipts: list[str]
 
@@ -38,14 +39,23 @@ class Predictor:
         self.recent = Recent(len(model.signature.classes))
 
     def answer(self, examples: Examples) -> Predicted:
-        """The predictions for examples [N, …]; raises Problem 422 where one has none."""
+        """The predictions for examples [N, …], counted; raises Problem 422 where one has none."""
+        predicted = self.predict(examples)
+        self.count(predicted)
+        return predicted
+
+    def predict(self, examples: Examples) -> Predicted:
+        """The same uncounted: whoever waits for it may give up."""
         probabilities = self.infer(examples)
         labels = label(probabilities)
         receipts = self._receipts.make(self.model.version.number, labels.classes, labels.bins)
-        answer = self._encoding.encode(labels.classes, probabilities, receipts)
-        self.recent.add(probabilities)
-        self._metrics.predicted(labels.classes, labels.bins)
-        return Predicted(answer, labels, receipts)
+        body = self._encoding.encode(labels.classes, probabilities, receipts)
+        return Predicted(body, probabilities, labels, receipts)
+
+    def count(self, predicted: Predicted) -> None:
+        """Count what is answered."""
+        self.recent.add(predicted.probabilities)
+        self._metrics.predicted(predicted.labels.classes, predicted.labels.bins)
 
     def infer(self, examples: Examples) -> NDArray[np.float32]:
         """The probabilities [N, classes], timed."""

@@ -91,7 +91,9 @@ class Routes:
         if len(examples) <= predictor.most_inline and endpoint.backlog.empty:
             return predictor.answer(examples)
         seconds = served.model.session.estimate(len(examples))
-        return await endpoint.backlog.run(seconds, partial(predictor.answer, examples))
+        predicted = await endpoint.backlog.run(seconds, partial(predictor.predict, examples))
+        predictor.count(predicted)
+        return predicted
 
     def _afterwards(self, served: Served, examples: Examples, predicted: Predicted) -> Callable[[], None] | None:
         """What is to be done with a request when its answer is sent, if anything."""

@@ -16,9 +16,7 @@ from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
-from serving.metrics import OTHER, Metrics
 from serving.problems import Problem, Shed
-from serving.routes import ROUTES
 
 TURN_SECONDS = 0.05
 READ_BYTES = 64 * 1024
@@ -40,9 +38,11 @@ class Standin:
         self._over = threading.Event()
 
     @cached_property
-    def metrics(self) -> Metrics:
-        """Made when there is something to count: the folder that workers share them in is there by then."""
-        return Metrics()
+    def count(self) -> Callable[[bytes, Shed, float], None]:
+        """Had when there is something to count: the folder that workers share their metrics in is there by then."""
+        from serving.refusals import Refusals  # a third of a second that the server's start spares
+
+        return Refusals().count
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="standin", daemon=True).start()
@@ -86,16 +86,8 @@ class Standin:
             if not request:  # the client is gone
                 return
         shed = Shed("restarting", "the server's workers are being started again; try again")
-        self.metrics.shed.labels(shed.reason).inc()
-        self.metrics.answered(_route(request), shed.status, time.monotonic() - started)
+        self.count(request, shed, time.monotonic() - started)
         _answer(connection, shed)
-
-
-def _route(request: bytes) -> str:
-    """What its path is counted as."""
-    _, _, target = request.partition(b"\r\n")[0].partition(b" ")
-    path = target.partition(b" ")[0].partition(b"?")[0].decode("latin-1")
-    return path if path in ROUTES else OTHER
 
 
 def _answer(connection: socket.socket, problem: Problem) -> None:

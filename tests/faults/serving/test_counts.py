@@ -14,7 +14,8 @@ from tests.faults.serving.load import BODY, HEADERS
 from tests.faults.serving.test_swaps import served, swap, wait_for, workers
 
 WRONG = json.dumps({"inputs": [[1]]}).encode()
-LARGE = bytes(28 * 28 * 2_000)
+LARGE = bytes(28 * 28 * 10_000)
+"""More than can be answered within the time that a request may take here."""
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ class Counts:
     predictions: Counter = field(default_factory=Counter)
 
     def ask(self, server, requests, clients, large=False):
-        """Some requests by some clients at once, a tenth of them wrong, or all of them too large to be all taken."""
+        """Some requests by some clients at once, a tenth of them wrong, or all too large to be answered in time."""
 
         def run():
             with httpx.Client(base_url=server.url, timeout=30) as client:
@@ -65,12 +66,12 @@ class Counts:
 
 
 def check(start, own, requests, processes):
-    server = start(own, workers=processes, TAILORBIRD_MAX_QUEUE="1").wait()
+    server = start(own, workers=processes, TAILORBIRD_REQUEST_SECONDS="0.005").wait()
     counts = Counts()
     counts.ask(server, requests // 2, 3)
     swap(own, 2)
     wait_for(lambda: served(server) == {2})
-    counts.ask(server, 64, 16, large=True)
+    counts.ask(server, 32, 8, large=True)
     shed = counts.statuses["503"]
     assert shed
     victim = workers(server)[0]
@@ -87,9 +88,9 @@ def check_metrics(server, counts, shed):
     counted = told(server, "request_duration_seconds_count", "route", "code")
     assert {code: count for (route, code), count in counted.items() if route == "/predict"} == counts.statuses
     assert told(server, "predictions_total", "version", "predicted_class") == counts.predictions
-    assert sum(told(server, "inference_duration_seconds_count", "version").values()) == counts.statuses["200"]
+    assert sum(told(server, "inference_duration_seconds_count", "version").values()) >= counts.statuses["200"]
     by_reason = told(server, "shed_total", "reason")
-    assert by_reason["queue",] == shed
+    assert by_reason["deadline",] + by_reason["queue",] == shed
     assert sum(by_reason.values()) == sum(count for (_, code), count in counted.items() if code == "503")
     assert told(server, "swaps_total", "outcome") == {("swapped",): 1}
     info = told(server, "model_info", "version")

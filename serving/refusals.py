@@ -1,0 +1,19 @@
+"""Counts requests that the server's first process refuses, as its workers count theirs."""
+
+from serving.metrics import OTHER, Metrics
+from serving.problems import Shed
+from serving.routes import ROUTES
+
+
+class Refusals:
+    """The metrics of that process."""
+
+    def __init__(self) -> None:
+        self.metrics = Metrics()
+
+    def count(self, request: bytes, shed: Shed, seconds: float) -> None:
+        """Count one whose first bytes these are; what cannot be read of them is another route."""
+        target = request.partition(b"\r\n")[0].split(b" ")[1:2]
+        path = target[0].partition(b"?")[0].decode("latin-1") if target else ""
+        self.metrics.shed.labels(shed.reason).inc()
+        self.metrics.answered(path if path in ROUTES else OTHER, shed.status, seconds)
