@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from statistics import fmean, median_low
-from typing import Self
+from typing import NamedTuple, Self
 
 import joblib
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from tailorbird import images as pixels
 from tailorbird.errors import InvalidInput
@@ -29,6 +29,20 @@ DARK = 128
 """Ink whose mean grey is below it wants a light ground."""
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 TOGETHER = 64
+DEEP, CHANNELS = 16, (2, 4, 6)
+"""Bits of a channel, and kinds of PNG of several (ISO 15948); of these together Pillow reads the upper 8 bits alone."""
+
+
+class Seen(NamedTuple):
+    """What the pixels of an image tell, of what is not known otherwise.
+
+    `depth` are the bits that it uses of one channel of more than 8, `cut` those of several channels of 16; `ink` is the
+    mean grey of what is not transparent.
+    """
+
+    depth: int | None = None
+    cut: int | None = None
+    ink: float | None = None
 
 
 @dataclass
@@ -36,14 +50,16 @@ class Survey:
     """What a look at all headers tells of a tree: names of images, their sizes and whether any has colour.
 
     `unclear` are images whose pixels must be seen before it is known how they are shown: of more than 8 bits, or with
-    transparency. `guessed` are folders whose names do not tell how they are encoded. What is left out: folders without
-    images, hidden images by what hides them, other files by suffix.
+    transparency; `cut` are the bits that those of 16 bits in several channels use. `guessed` are folders whose names do
+    not tell how they are encoded. What is left out: folders without images, hidden images by what hides them, other
+    files by suffix.
     """
 
     names: list[str] = field(default_factory=list)
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     colourful: bool = False
     unclear: set[str] = field(default_factory=set)
+    cut: list[int] = field(default_factory=list)
     folders: set[str] = field(default_factory=set)
     guessed: set[str] = field(default_factory=set)
     hidden: Counter[str] = field(default_factory=Counter)
@@ -84,9 +100,10 @@ class Survey:
     def _look(self, file: trees.File) -> None:
         try:
             with file.open() as opened, Image.open(opened, formats=pixels.FORMATS) as image:
+                cut = _is_cut(image)  # before its tags are read, for which Pillow decodes it
                 self.sizes[standing(image)] += 1
                 self.colourful |= not image.mode.startswith(GREY)
-                if pixels.is_deep(image) or image.has_transparency_data:
+                if pixels.is_deep(image) or image.has_transparency_data or cut:
                     self.unclear.add(file.name)
         except UnidentifiedImageError:
             self.broken[file.name] = "is not a PNG, JPEG or WebP image"
@@ -114,8 +131,9 @@ class Survey:
         size = (side, side) if isinstance(side, int) else side
         shape = (*size, 3) if (self.colourful if config.colour is None else config.colour) else size
         seen = list(_measured(root, self.unclear))
-        depths = [depth for depth, _ in seen if depth is not None]
-        inks = [ink for _, ink in seen if ink is not None]
+        self.cut = [look.cut for look in seen if look.cut is not None]
+        depths = [look.depth for look in seen if look.depth is not None]
+        inks = [look.ink for look in seen if look.ink is not None]
         ground = 255 if inks and fmean(inks) < DARK else GROUND
         return Wanted(shape, max([8, *depths]) if depths else DEPTH, ground)
 
@@ -136,6 +154,11 @@ class Survey:
         holding = {str(parent) for name in self.names for parent in PurePosixPath(name).parents}
         empty = {name for name in self.folders - holding if not trees.hidden(name)}
         leaves = empty - {str(parent) for name in empty for parent in PurePosixPath(name).parents}
+        if self.cut and (bits := max(self.cut)) < DEEP:
+            yield (
+                f"{len(self.cut):,} images of {DEEP} bits in several channels use the lower {bits}, and the upper 8 "
+                f"are read, so that {2 ** max(0, bits - 8)} of 256 values are left of each: save them in 8 bits"
+            )
         if leaves:
             yield f"folders that hold no image are no class: {some(list(map(repr, sorted(leaves))))}"
         if self.hidden:
@@ -149,8 +172,12 @@ def _counted(others: Counter[str]) -> str:
     return some([f"{count} of {trees.shown(suffix)}" for suffix, count in others.most_common()])
 
 
-def _measured(root: Path, names: Collection[str]) -> Iterator[tuple[int | None, float | None]]:
-    """Of each image the bits that it uses, of one of more than 8, and the mean grey of what is not transparent."""
+def _is_cut(image: ImageFile.ImageFile) -> bool:
+    """Whether it is of 16 bits in several channels, by how Pillow is going to unpack it."""
+    return not pixels.is_deep(image) and any(";16" in str(tile[3]) for tile in image.tile)
+
+
+def _measured(root: Path, names: Collection[str]) -> Iterator[Seen]:
     if not names:
         return
     with trees.files(root) as files, ThreadPoolExecutor(joblib.cpu_count()) as pool:
@@ -166,18 +193,20 @@ def _contents(file: trees.File) -> bytes:
         return b""
 
 
-def _look_at(data: bytes) -> tuple[int | None, float | None]:
+def _look_at(data: bytes) -> Seen:
     try:
         image = pixels.decode(data, MAX_PIXELS)
         if pixels.is_deep(image):
-            return _declared(data) or int(np.asarray(image).max()).bit_length(), None
+            return Seen(depth=_declared(data) or int(np.asarray(image).max()).bit_length())
         rgba = np.asarray(image.convert("RGBA"), np.float32)
     except (InvalidInput, ValueError):
-        return None, None
+        return Seen()
+    wide = data.startswith(pixels.PNG) and data[24] == DEEP and data[25] in CHANNELS  # of its header, IHDR
+    cut = (_declared(data) or 8 + int(rgba[..., :3].max()).bit_length()) if wide else None
     alpha = rgba[..., 3]
     if alpha.min() == 255 or not alpha.any():
-        return None, None
-    return None, float(np.average(rgba[..., :3] @ LUMA, weights=alpha))
+        return Seen(cut=cut)
+    return Seen(cut=cut, ink=float(np.average(rgba[..., :3] @ LUMA, weights=alpha)))
 
 
 def _declared(data: bytes) -> int | None:

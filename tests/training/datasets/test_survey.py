@@ -1,7 +1,9 @@
 """How the files of a set are brought to pixels, decided once for all of them, and what is noted of its folders."""
 
 import io
+import struct
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -74,6 +76,29 @@ def test_a_depth_that_files_declare_holds(load):
     chunks.add(b"sBIT", b"\x0c")
     made = load(classes(*(png(noise(0, 1000, np.uint16), pnginfo=chunks) for _ in range(4))))
     assert made.depth == 12
+
+
+def wide(values, kind):
+    """A PNG of 16 bits in several channels, which Pillow does not write."""
+    height, width = values.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)), (b"IDAT", zlib.compress(rows))]
+    sealed = (struct.pack(">I", len(of)) + name + of + struct.pack(">I", zlib.crc32(name + of)) for name, of in chunks)
+    return pixels.PNG + b"".join(sealed) + b"\0\0\0\0IEND\xaeB`\x82"
+
+
+@pytest.mark.parametrize(("kind", "channels"), [(2, 3), (4, 2), (6, 4)])
+def test_of_several_deep_channels_it_is_noted_what_is_lost(load, kind, channels):
+    opaque = np.full((6, 6, channels), 65535)
+    for most, values in ((1000, 4), (65535, None)):
+        opaque[..., : channels - (kind != 2)] = RANDOM.integers(0, most, (6, 6, channels - (kind != 2)))
+        opaque[0, 0, 0] = most
+        made = load(classes(*[wide(np.roll(opaque, turn, 0), kind) for turn in range(4)]))
+        notes = [note for note in made.notes if "channels" in note]
+        assert notes == (
+            [f"4 images of 16 bits in several channels use the lower 10, and the upper 8 are read, so that {values} of "
+             "256 values are left of each: save them in 8 bits"] if values else []
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize(("grey", "ground"), [(0, 255), (90, 255), (200, 0), (255, 0)])
