@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
+from decimal import Decimal
 
 from tailorbird.errors import InvalidInput
 
@@ -18,6 +19,7 @@ INVISIBLE = "\ufeff\u200b\u2060"
 """Marks of an encoding and of places where a line may break, which mean nothing at the ends of a name."""
 _REFUSED = {"Cc": "a control character", "Cs": "bytes that are no UTF-8", "Zl": "a line break", "Zp": "a line break"}
 _NUMBER = re.compile(r"-?(?:\d+\.\d+|0|[1-9]\d*)", re.ASCII)
+_WRITTEN = re.compile(r"[+-]?\d+(?:\.\d*)?(?:e[+-]?\d{1,3})?", re.ASCII | re.IGNORECASE)
 
 
 def normal(text: str) -> str:
@@ -57,7 +59,7 @@ def order(name: str) -> tuple[bool, float, str]:
 
 def alike(names: Iterable[str]) -> list[tuple[str, ...]]:
     """Names that are told apart though a reader may not: by case, by width, by kinds and numbers of spaces, by marks
-    that cannot be seen."""
+    that cannot be seen, by how one number is written."""
     groups = defaultdict(list)
     for name in names:
         groups[_seen(name)].append(name)
@@ -65,7 +67,9 @@ def alike(names: Iterable[str]) -> list[tuple[str, ...]]:
 
 
 def _seen(name: str) -> str:
-    """A name as it is read aloud, NFKC_Casefold for the most part."""
+    """A name as it is read aloud, NFKC_Casefold for the most part; a number by its size."""
+    if _WRITTEN.fullmatch(name):
+        return str(Decimal(name).normalize())
     text = unicodedata.normalize("NFKC", name).casefold()
     visible = "".join(character for character in text if unicodedata.category(character) != "Cf")
     return unicodedata.normalize("NFKC", " ".join(visible.split()))

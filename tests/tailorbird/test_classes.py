@@ -56,4 +56,6 @@ def test_names_that_a_reader_may_take_for_one_are_found():
     assert classes.alike(names) == [
         ("TRUE", "True"), ("new york", "New\u00a0 York"), ("Ａ", "a"), ("sea\u200bl", "seal")
     ]  # fmt: skip
+    numbers = ["1", "01", "+1", "1e3", "1000", "1.50", "1.5", str(2**53), str(2**53 + 1)]
+    assert classes.alike(numbers) == [("1", "01", "+1"), ("1e3", "1000"), ("1.50", "1.5")]
     assert classes.alike(["cat", "dog", "Äpfel", "Apfel"]) == []
