@@ -19,7 +19,7 @@ from training.datasets import parquet
 CSV, PARQUET = (".csv", ".tsv", ".txt"), (".parquet", ".pq")
 SUFFIXES = CSV + PARQUET
 DELIMITERS = ",;\t"
-MISSING = ("", "na", "n/a", "nan", "null")
+MISSING = ("", "na", "n/a", "nan", "null", "<na>", "#n/a", "#na")
 """How CSV files write that there is no value, in any case."""
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
@@ -109,6 +109,8 @@ def _text(path: Path, where: str, column: str, value: str) -> str:
 def _header(path: Path) -> tuple[str, ...]:
     with _reading(path) as lines:
         names = tuple(map(classes.normal, next(lines, ())))
+    if any("\0" in name for name in names):
+        raise InvalidInput(str(path), "is no text; save it as CSV, or name it by what it is")
     if not any(names):
         raise InvalidInput(str(path), "must begin with a line of names, one for each column")
     return names

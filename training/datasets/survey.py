@@ -113,7 +113,9 @@ class Survey:
     def check(self, root: Path, config: DataConfig) -> None:
         """Raise InvalidInput where there is nothing to decode."""
         if not self.names:
-            found = f", only {_counted(self.others)}" if self.others else " and no other files"
+            left = [_counted(self.others)] if self.others else []
+            left += [f"hidden ones in {some(list(map(repr, sorted(self.hidden))))}"] if self.hidden else []
+            found = f", only {' and '.join(left)}" if left else " and no other files"
             raise InvalidInput(
                 str(root), f"holds no images{found}; accepted: PNG, JPEG and WebP in a folder for each class"
             )

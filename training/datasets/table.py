@@ -1,7 +1,7 @@
 """Tables of the user's own: CSV or Parquet, with columns of numbers and one or several that are predicted."""
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from training.datasets.merging import Merging
 from training.datasets.rows import Rows
 
 LARGEST = float(np.finfo(np.float32).max)
+COUNTED = 20
+"""Rows that a column numbers hardly by chance."""
 
 
 @dataclass
@@ -51,12 +53,20 @@ def load(config: DataConfig, folder: Path) -> Dataset:
         raise InvalidInput(str(path), "has no rows below its header")
     left_out = [name or "without a name" for name in table.index if name not in (*columns, *predicted)]
     notes = [f"columns that number the rows are not looked at: {', '.join(left_out)}"] if left_out else []
+    notes += [] if config.columns else _numbering(found)
     made = _predicted(path, config, predicted, found)
     own = (*notes, *found.merging.notes(), *made.notes)
     if made.kind in ("multiclass", "binary"):
         places = [cell.place for cell in found.labels[0]]
         own += tuple(repeats.contradictions("rows", places, made.inputs, made.targets, made.classes))
     return Dataset(path.stem, made.classes, made.inputs, made.targets, None, made.kind, columns, own)
+
+
+def _numbering(found: Columns) -> Iterator[str]:
+    """A note of each column that looks like an index which has a name: of sorted rows it tells what is predicted."""
+    for name, values in zip(found.names, found.inputs.T, strict=True):
+        if len(values) >= COUNTED and (np.diff(values) == 1).all():
+            yield f"column {name!r} numbers the rows; if it is an index, name the others in data.columns"
 
 
 def _predicted(path: Path, config: DataConfig, predicted: Sequence[str], found: Columns) -> Dataset:

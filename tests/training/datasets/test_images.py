@@ -248,6 +248,7 @@ def test_an_image_of_too_many_pixels_is_not_decoded(tmp_path, load, monkeypatch)
     ("content", "problem"),
     [
         ({}, "holds no images and no other files"),
+        ({".a/1.png": 1, "b/.c/1.png": 1}, r"holds no images, only hidden ones in '\.a', 'b/\.c'; accepted"),
         ({"train/cat/1.txt": b"", "a.csv": b"", "b.csv": b""}, r"holds no images, only 2 of \.csv, 1 of \.txt"),
         ({"cat/1.png": 1, "cat/2.png": 2}, "has one class only, 'cat'"),
         ({"cat/1.png": b"", "dog/1.png": b"x"}, r"none of them can be read: cat/1.png \(is not a PNG, JPEG"),

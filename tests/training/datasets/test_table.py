@@ -31,8 +31,8 @@ def load(tmp_path):
 
 
 def column(name, values):
-    """A table with this label; each row has a number besides."""
-    return "x," + name + "\n" + "".join(f"{number},{value}\n" for number, value in enumerate(values))
+    """A table with this label; each row has a number besides, not in order."""
+    return "x," + name + "\n" + "".join(f"{number ^ 1},{value}\n" for number, value in enumerate(values))
 
 
 def test_columns_of_numbers_and_a_label_of_text(load):
@@ -324,6 +324,20 @@ def test_the_index_that_pandas_writes_into_csv_is_no_column_unless_it_is_asked_f
     assert made.notes == (f"columns that number the rows are not looked at: {name or 'without a name'}",)
     if name:
         assert load(text, label="y", columns=[name]).inputs[:, 0].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("name", ["id", "index"])
+def test_a_column_that_numbers_the_rows_is_noted_unless_it_is_asked_for(load, name):
+    text = f"{name},x,y\n" + "".join(f"{row + 7},{row * row},{'ba'[row < 15]}\n" for row in range(30))
+    note = f"column '{name}' numbers the rows; if it is an index, name the others in data.columns"
+    assert load(text, label="y").notes == (note,)
+    assert load(text, label="y", columns=[name, "x"]).notes == load(text, label="y", columns=["x"]).notes == ()
+    assert load(text.replace("36,", "99,"), label="y").notes == ()
+
+
+def test_what_is_no_text_is_told(load):
+    with pytest.raises(InvalidInput, match=r"t\.csv: is no text; save it as CSV, or name it by what it is$"):
+        load(b"PK\x03\x04\x14\x00\x00\x00\x08\x00xl/workbook.xml\n", label="y")
 
 
 def test_a_header_may_hold_other_delimiters_in_quotes(load):
