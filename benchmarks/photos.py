@@ -50,7 +50,7 @@ class Features(nn.Module):
 HEADS = {
     "model.depth": {"choice": [0, 1]},
     "model.dropout": {"uniform": [0.0, 0.6]},
-    "optimizer.lr": {"loguniform": [1e-3, 3e-2]},
+    "optimizer.lr": {"loguniform": [3e-4, 1e-2]},
     "optimizer.weight_decay": {"loguniform": [1e-4, 3e-1]},
 }
 SCRATCH = {
@@ -149,7 +149,8 @@ def _swept(work: Path, spec: Mapping[str, Any]) -> Made:
     path = work / f"{spec['name']}.yaml"
     path.write_text(yaml.safe_dump(spec))
     places = {"home": work / "home", "data_dir": work, "cache_dir": work / "cache"}
-    environment = environment_of(**{key: str(place) for key, place in places.items()}) | {"PYTHONPATH": str(work)}
+    environment = environment_of(**{key: str(place) for key, place in places.items()})
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(work), environment.get("PYTHONPATH")]))
     return measured([sys.executable, "-m", "tailorbird", "sweep", str(path), "--json"], environment)
 
 

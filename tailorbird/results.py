@@ -27,7 +27,7 @@ from tailorbird.package.signature import DEPTH, GROUND, Signature
 from tailorbird.settings import Settings
 from training import checkpoint, datasets, models, objectives, splits
 from training import config as configs
-from training.config import CODE, CustomConfig, DataConfig, RunConfig
+from training.config import CODE, DataConfig, RunConfig, own_code
 from training.datasets import Dataset
 from training.models import Denormalize, Normalize
 from training.progress import Epoch
@@ -103,8 +103,8 @@ class Results:
     def network(self) -> nn.Sequential:
         """The model with its weights."""
         task, config = self.task(), self.config()
-        if isinstance(config.model, CustomConfig) and not self.own_code:
-            raise self._of_code("model.function", config.model.function, "; `tailorbird figure graph` draws any model")
+        for field, code in own_code(config.model).items() if not self.own_code else ():
+            raise self._of_code(field, code, "; `tailorbird figure graph` draws any model")
         normalize = Normalize.blank(task.shape)
         last = Denormalize(0.0, 1.0) if task.objective == "regression" else None
         outputs = objectives.outputs(task.objective, task.classes)

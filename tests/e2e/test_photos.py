@@ -20,13 +20,13 @@ BACKBONE = "mobilenet_v3_small"
 OFFLINE = ("unshare", "--user", "--map-root-user", "--net")
 ASK = """
 ip link set lo up
-"$0" -m tailorbird serve photos --port {port} >serve.log 2>&1 &
+"$0" -m tailorbird serve photos:1 --port {port} >serve.log 2>&1 &
 server=$!
 "$0" - <<'END'
 import time, urllib.error, urllib.request
 request = urllib.request.Request("http://127.0.0.1:{port}/predict", open("asked.png", "rb").read())
 request.add_header("content-type", "image/png")
-while True:
+for _ in range(500):
     try:
         print(urllib.request.urlopen(request, timeout=30).read().decode())
         break

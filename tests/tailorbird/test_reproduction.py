@@ -201,6 +201,7 @@ def test_a_configuration_of_another_release_is_one_sentence(registry, register):
     ("key", "changed"),
     [
         ("model.function", {"model": {"family": "custom", "function": "own:net"}}),
+        ("model.backbone", {"model": {"family": "pretrained", "backbone": "own:net", "weights": "own.pth"}}),
         ("data.name", {"data": {**CONFIG.data.model_dump(mode="json"), "name": "own:data"}}),
     ],
 )

@@ -127,8 +127,9 @@ def test_a_lineage_without_an_epoch_leaves_it_to_the_curves(here, made, lineage)
 def test_a_config_of_code_is_refused_wherever_it_would_run(here, made):
     given = json.loads(CONFIG.model_dump_json())
     custom = {**given, "model": {"family": "custom", "function": "os:getcwd"}}
+    backbone = {**given, "model": {"family": "pretrained", "backbone": "os:getcwd", "weights": "own.pth"}}
     own = {**given, "data": {"name": "os:getcwd"}}
-    for config, use in ((custom, "network"), (own, "dataset"), (own, "example")):
+    for config, use in ((custom, "network"), (backbone, "network"), (own, "dataset"), (own, "example")):
         files = {**made.files, "config.yaml": json.dumps(config).encode()}
         with pytest.raises(InvalidInput, match=r"somebody's own code"):
             getattr(results.Results("strange", None, files.__getitem__, here), use)()

@@ -14,6 +14,7 @@ from training.config.model import (
     PretrainedConfig,
     ResnetConfig,
     VggConfig,
+    own_code,
 )
 from training.config.run import (
     AugmentConfig,
@@ -59,6 +60,7 @@ __all__ = [
     "assign",
     "digest",
     "override",
+    "own_code",
     "parse",
     "sized",
     "stored",

@@ -174,3 +174,14 @@ ModelConfig = Annotated[
     LinearConfig | MlpConfig | CnnConfig | VggConfig | ResnetConfig | CustomConfig | PretrainedConfig,
     Discriminator("family"),
 ]
+
+
+def own_code(model: ModelConfig) -> dict[str, str]:
+    """The code of somebody's own that a model names, by its key."""
+    match model:
+        case CustomConfig():
+            return {"model.function": model.function}
+        case PretrainedConfig() if model.backbone not in BACKBONES:
+            return {"model.backbone": model.backbone}
+        case _:
+            return {}

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from tailorbird.errors import InvalidInput
 from training.config.base import CODE, Config, PositiveInt, Seed, parse
 from training.config.data import IMAGES, DataConfig
-from training.config.model import SIDE, CustomConfig, ModelConfig
+from training.config.model import SIDE, ModelConfig, own_code
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -162,7 +162,7 @@ def digest(config: RunConfig) -> str:
 def stored(given: Mapping[str, Any], prefix: str = "") -> RunConfig:
     """A run config that comes from a registry; raises InvalidInput also where it names code, which is not imported."""
     config = parse(RunConfig, given, prefix)
-    named = {"model.function": config.model.function} if isinstance(config.model, CustomConfig) else {}
+    named = own_code(config.model)
     if CODE.fullmatch(config.data.name):
         named["data.name"] = config.data.name
     for key, reference in named.items():

@@ -9,8 +9,8 @@ from registry.ledger import Trial
 from tailorbird.errors import NotFound, TailorbirdError
 from tailorbird.pages.document import Block, Paragraph, Picture
 from tailorbird.settings import Settings
-from training import datasets, evaluation, plots, splits
-from training.config import CODE, CustomConfig, RunConfig
+from training import datasets, evaluation, features, plots, splits
+from training.config import CODE, RunConfig, own_code
 from training.network import restored
 from training.progress import Epoch
 from training.scores import THRESHOLD, Binary, Classification, Evaluation, Multilabel
@@ -109,9 +109,9 @@ class Answers:
 
     def _evaluated(self, trial: Trial) -> Evaluation:
         config = RunConfig.model_validate(trial.config)
-        if isinstance(config.model, CustomConfig):
-            raise NotFound("model", f"{config.model.function} is a function of the user's own, and a report runs none")
-        dealt = self._splits
+        for code in own_code(config.model).values():
+            raise NotFound("model", f"{code} is a function of the user's own, and a report runs none")
+        dealt = features.prepared(config, self._splits)
         split = dealt.validation if self.results.spec.promote else dealt.test
         if not len(split):
             raise NotFound("data", f"there are no {self._where} examples")
