@@ -17,10 +17,10 @@ from registry.core import Registry
 from registry.version import Version
 from tailorbird.errors import Corrupt, InvalidInput
 from tailorbird.settings import Settings
-from training import candidate, checkpoint, datasets, export, network
+from training import backbones, candidate, checkpoint, datasets, export, network
 from training import config as configs
 from training import splits as dealing
-from training.config import Objective, RunConfig
+from training.config import Objective, PretrainedConfig, RunConfig
 from training.scores import Classification
 from training.splits import Splits
 
@@ -111,7 +111,7 @@ class Reproduction:
 def plan(registry: Registry, version: Version, settings: Settings) -> Plan:
     """Read how a version was made, and load its data.
 
-    Raises InvalidInput where the lineage does not say enough, or the data set here is another one.
+    Raises InvalidInput where the lineage does not say enough, or the data set or a backbone's weights are others here.
     """
     found = contents.read(registry, version)
     config = configs.stored(found.config, "config.yaml: ")
@@ -124,6 +124,7 @@ def plan(registry: Registry, version: Version, settings: Settings) -> Plan:
             f"the data set {config.data.name} here has the SHA-256 sum {digest[:12]}…, and {version} was trained on "
             f"{known[:12]}…; TAILORBIRD_DATA_DIR names the folder where the right one lies",
         )
+    _check_backbone(version, config, settings)
     dealt = dealing.split(dataset, config.data)
     candidate.check(dealt)
     said = version.lineage.objective
@@ -171,6 +172,20 @@ def _lineage(version: Version, config: RunConfig) -> tuple[int, str]:
     if other := [key for key, value in data.record().items() if key != "sha256" and known.get(key) != value]:
         raise InvalidInput(str(version), f"its lineage and its config.yaml differ in data.{other[0]}")
     return epoch, data.sha256
+
+
+def _check_backbone(version: Version, config: RunConfig, settings: Settings) -> None:
+    """Raise InvalidInput where the weights of its backbone are other ones here."""
+    known = version.lineage.backbone
+    if not isinstance(config.model, PretrainedConfig) or known is None or known.sha256 is None:
+        return
+    here = backbones.provenance(config.model, settings)
+    if here.sha256 != known.sha256:
+        raise InvalidInput(
+            "model.backbone",
+            f"the weights of {here.backbone} here have the SHA-256 sum {(here.sha256 or '')[:12]}…, and {version} was "
+            f"trained on {known.sha256[:12]}…, of {known.source}",
+        )
 
 
 def _evaluated(made: Plan, model: bytes) -> Classification:

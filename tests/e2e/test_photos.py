@@ -78,6 +78,7 @@ def test_heads_are_swept_twice_on_features_that_are_computed_once_and_served_wit
     tailorbird(home, "sweep", "photos.yaml", "--set", "seed=1", "--json")
     assert kept(home) == computed
     assert told["evidence"]["parity"]["agreement"] == 1
+    assert "photos:1 is reproduced" in tailorbird(home, "registry", "reproduce", "photos:1")
     shutil.rmtree(home / "cache")
     card = tailorbird(home, "registry", "card", "photos:1")
     assert "ImageNet-1k" in card and "https://download.pytorch.org/models/mobilenet_v3_small-" in card

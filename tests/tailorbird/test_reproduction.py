@@ -12,6 +12,7 @@ from tailorbird import reproduction
 from tailorbird.errors import Corrupt, InvalidInput
 from tailorbird.package.lineage import Lineage
 from tailorbird.settings import Settings
+from tests import photos
 from training import candidate, checkpoint, datasets, precision, splits
 from training.config import RunConfig
 from training.loop import Run
@@ -216,6 +217,18 @@ def test_code_that_a_version_names_is_never_imported(registry, register, tmp_pat
     ):
         reproduction.plan(registry, version, registry.settings)
     assert "own" not in sys.modules
+
+
+def test_other_weights_of_a_backbone_are_told(registry, register):
+    photos.keep_random_weights(registry.settings.cache, "mobilenet_v3_small")
+    known = {"backbone": "mobilenet_v3_small", "source": "https://example.org/net-0123.pth", "sha256": "ab" * 32}
+    model = {"family": "pretrained", "backbone": "mobilenet_v3_small"}
+    version = register({"backbone": known}, config_yaml=config(model=model))
+    told = (
+        r"^model\.backbone: the weights of mobilenet_v3_small here .* trained on abababababab…, of https://example.org"
+    )
+    with pytest.raises(InvalidInput, match=told):
+        reproduction.plan(registry, version, registry.settings)
 
 
 def test_what_an_older_release_wrote_is_still_read(registry, register, trained):
