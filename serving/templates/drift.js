@@ -10,11 +10,11 @@ function fill(id, head, rows) {
 
 function show(monitoring) {
   const { accuracy, classes, latency, versions, words } = monitoring;
-  say(`${monitoring.model}:${monitoring.version} is ${monitoring.state}`);
+  say(`${monitoring.model}:${monitoring.version}: ${monitoring.state}`);
   fill("accuracy", ["of", "accuracy", "note"], accuracy.map((row) => [row.name, percent(row.value), row.note]));
   fill("classes", ["class", "now", "held-out"], classes.map((row) => [row.name, percent(row.now), percent(row.before)]));
   fill("latency", ["quantile", "at most"], latency.map((row) => [row.name, row.seconds === null ? "–" : 1000 * row.seconds + " ms"]));
-  fill("versions", ["when (UTC)", "what", "why"], versions.map((row) => [row.when.slice(0, 19), row.what, row.why]));
+  fill("versions", ["when (UTC)", "what", "why"], versions.map((row) => [row.when.slice(0, 16).replace("T", " "), row.what, row.why]));
   find("monitoring").hidden = false;
   find("words").replaceChildren(...words.map((text) => element("li", text)));
 }

@@ -275,11 +275,11 @@ function describe(model) {
   const rows = {
     "Version": `${model.model}:${model.version}`,
     "Aliases": model.aliases ? model.aliases.join(", ") || "none" : "not known: the registry does not answer",
-    "Registered": model.created,
+    "Registered": `${model.created.slice(0, 16).replace("T", " ")} UTC`,
     "Classes": String(signature.classes.length),
     "Accuracy": `${percent(accuracy)} % of ${samples} held-out examples`,
   };
-  find("about").replaceChildren(...Object.entries(rows).flatMap(([name, text]) => [element("dt", name), element("dd", text)]));
+  find("about").querySelector("dl").replaceChildren(...Object.entries(rows).flatMap(([name, text]) => [element("dt", name), element("dd", text)]));
 }
 
 find("right").addEventListener("click", () => attempt(() => tell(predicted.label)));

@@ -199,7 +199,7 @@ def test_the_monitoring_page_behind_a_token(servers, visit):
     page = visit.open(servers.rows.url + "/drift")
     page.get_by_label("API token").fill(TOKEN)
     page.keyboard.press("Enter")
-    expect(page.locator("#state")).to_contain_text("rows:1 is ")
+    expect(page.locator("#state")).to_contain_text("rows:1: ")
     expect(page.locator("#classes td").first).to_be_visible()
     assert violations(page) == []
     assert fits(page)
