@@ -149,6 +149,7 @@ class _Kept:
     def _network(self, shape: tuple[int, ...]) -> nn.Module:
         backbone = pretrained.backbone_of(self._model)
         backbones.load(backbone.body, self._model, self._settings)
+        pretrained.features(backbone, shape)  # raises what is wrong with it in one sentence
         return nn.Sequential(Normalize(*pixels(shape)), backbone).eval()
 
 

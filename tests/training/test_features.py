@@ -164,3 +164,24 @@ def test_what_a_frozen_backbone_cannot_see_anew_is_refused(augment, backbone, de
 def test_a_checkpoint_that_is_none_is_corrupt():
     with pytest.raises(Corrupt, match="cannot be read"):
         checkpoint.decode(b"none")
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("nn.Linear(5, 3)", "does not make features of images of 32x32 pixels: mat1 and mat2 shapes"),
+        ("nn.LSTM(32, 3)", "does not make features of images of 32x32 pixels: "),
+        ("nn.functional", "must return a torch.nn.Module, not module"),
+    ],
+)
+def test_code_that_is_no_backbone_is_told(body, told, backbone, dealt, tmp_path):
+    (tmp_path / f"nets_{len(body)}.py").write_text(f"from torch import nn\n\ndef own():\n    return {body}\n")
+    sys.path_importer_cache.clear()
+    from training.code import load
+
+    made = load(f"nets_{len(body)}:own", "model.backbone")()
+    weights = made.state_dict() if hasattr(made, "state_dict") else {"a": torch.zeros(1)}
+    safetensors.torch.save_file(weights, tmp_path / "own.safetensors")
+    own = {**backbone, "backbone": f"nets_{len(body)}:own", "weights": str(tmp_path / "own.safetensors")}
+    with pytest.raises(InvalidInput, match=rf"^model.backbone: .*{told}"):
+        features.prepared(config(own), dealt)

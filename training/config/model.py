@@ -151,6 +151,7 @@ class PretrainedConfig(_Deep):
     width: Each[Width] = 256
     activation: Activation = "relu"
     dropout: Dropout = Field(0.0, description="before each linear layer of the head")
+    batch_norm: bool = Field(False, description="whether that of what is tuned measures its batches, and keeps count")
 
     @field_validator("backbone")
     @classmethod
@@ -160,11 +161,13 @@ class PretrainedConfig(_Deep):
         return name
 
     @model_validator(mode="after")
-    def _weights_suit_backbone(self) -> "PretrainedConfig":
+    def _keys_suit_backbone(self) -> "PretrainedConfig":
         if self.weights is not None and self.backbone in BACKBONES:
             raise ValueError(
                 f"weights applies only to a backbone of your own; those of {self.backbone} are torchvision's"
             )
+        if self.batch_norm and self.tune == "head":
+            raise ValueError("batch_norm is of a backbone that is tuned; accepted: tune: last or all")
         if self.weights is None and self.backbone not in BACKBONES:
             raise ValueError("weights is missing: the file of the weights of a backbone of your own")
         return self

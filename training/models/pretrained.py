@@ -29,14 +29,14 @@ LAST_STAGE = {
 class Backbone(nn.Module):
     """From normalised images [N, 1 or 3, H, W] to features [N, width]; grey ones are shown in all three channels.
 
-    What is not tuned stays as in evaluation, and batch norm keeps its statistics in any case: those of few images are
-    worse than those that it came with.
+    What is not tuned stays as in evaluation, and so does batch norm unless it is to `count`: statistics of few images
+    are worse than those that it came with.
     """
 
-    def __init__(self, body: nn.Module, tuned: Sequence[nn.Module]) -> None:
+    def __init__(self, body: nn.Module, tuned: Sequence[nn.Module], *, count: bool) -> None:
         super().__init__()
         self.body = body.requires_grad_(False)
-        self._tuned = tuple(tuned)
+        self._tuned, self._count = tuple(tuned), count
         for module in tuned:
             module.requires_grad_(True)
 
@@ -48,7 +48,7 @@ class Backbone(nn.Module):
         super().train(False)
         for module in self._tuned:
             for layer in module.modules():
-                layer.training = mode and not isinstance(layer, _BatchNorm)
+                layer.training = mode and (self._count or not isinstance(layer, _BatchNorm))
         return self
 
 
@@ -80,15 +80,19 @@ def check(config: PretrainedConfig, shape: Sequence[int]) -> None:
 def backbone_of(config: PretrainedConfig) -> Backbone:
     """The backbone with random weights."""
     body = _published(config.backbone) if config.backbone in BACKBONES else _own(config.backbone)
+    return Backbone(body, _tuned(config, body), count=config.batch_norm)
+
+
+def _tuned(config: PretrainedConfig, body: nn.Module) -> list[nn.Module]:
     match config.tune:
         case "head":
-            return Backbone(body, [])
+            return []
         case "all":
-            return Backbone(body, [body])
+            return [body]
     last = LAST_STAGE.get(config.backbone)
     if last is not None:
-        return Backbone(body, [body.get_submodule(name) for name in last])
-    return Backbone(body, [child for child in body.children() if any(True for _ in child.parameters())][-1:])
+        return [body.get_submodule(name) for name in last]
+    return [child for child in body.children() if any(True for _ in child.parameters())][-1:]
 
 
 def features(backbone: Backbone, shape: Sequence[int]) -> int:
@@ -98,8 +102,9 @@ def features(backbone: Backbone, shape: Sequence[int]) -> int:
     try:
         with torch.no_grad():
             made: Tensor = backbone(torch.zeros(1, 3, height, width))
-    except RuntimeError as error:
-        raise InvalidInput("model.backbone", f"does not take images of {height}x{width} pixels: {error}") from None
+    except Exception as error:  # of many kinds: it may be code of the user's own
+        problem = f"does not make features of images of {height}x{width} pixels: {error}"
+        raise InvalidInput("model.backbone", problem) from None
     return math.prod(made.shape[1:])
 
 

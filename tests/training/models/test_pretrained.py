@@ -42,6 +42,16 @@ def test_statistics_of_batch_norm_are_kept_while_weights_are_tuned():
     assert all(weight.grad is not None for weight in built.parameters())
 
 
+def test_batch_norm_of_what_is_tuned_goes_on_counting_where_it_is_asked_to():
+    built = network(config(tune="last", batch_norm=True)).train()
+    before = {name: value.clone() for name, value in built.state_dict().items() if "running" in name}
+    built(torch.randint(0, 256, (4, *SHAPE), dtype=torch.uint8))
+    moved = {name for name, value in before.items() if not torch.equal(built.state_dict()[name], value)}
+    assert moved and all(
+        name.startswith(("1.body.features.10", "1.body.features.11", "1.body.features.12")) for name in moved
+    )
+
+
 def test_a_backbone_learns_at_a_share_of_the_rate_and_rests_in_the_first_epoch():
     groups = optimization.optimizer(network(config(tune="all")), OptimizerConfig(backbone_scale=0.25)).param_groups
     assert [optimization.scale(group, 0) for group in groups] == [1.0, 0.0]
@@ -76,6 +86,7 @@ def test_head_has_its_depth_width_and_dropout():
         ({"backbone": "resnet19"}, "must be one of resnet18, .*, or package.module:name, not 'resnet19'"),
         ({"weights": "w.pth"}, "weights applies only to a backbone of your own"),
         ({"backbone": "nets:small"}, "weights is missing"),
+        ({"batch_norm": True}, "batch_norm is of a backbone that is tuned"),
         ({"width": [8, 8], "depth": 3}, "depth 3 contradicts the 2 widths"),
         ({"tune": "some"}, "'head', 'last' or 'all'"),
     ],
