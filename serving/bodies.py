@@ -30,9 +30,10 @@ async def read(request: Request, limit: int) -> bytes:
 
 def media_type(request: Request, *accepted: str) -> str:
     """The body's type without parameters; raises Problem 415 where it is none of `accepted`, or is compressed."""
-    coding = request.headers.get(b"content-encoding", b"identity").decode("latin-1").strip().lower()
-    if coding not in ("", "identity"):
-        raise Problem(415, f"the content encoding {shown(coding)} is not taken; accepted: identity")
+    for kind, plain in (("content", "identity"), ("transfer", "chunked")):
+        coding = request.headers.get(f"{kind}-encoding".encode(), b"").decode("latin-1").strip().lower()
+        if coding not in ("", plain):
+            raise Problem(415, f"the {kind} encoding {shown(coding)} is not taken; accepted: {plain}")
     sent = request.headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
     if sent not in accepted:
         problem = f"the content type {shown(sent)} is not taken" if sent else "there is no Content-Type"

@@ -24,6 +24,8 @@ from serving.problems import Problem
 from serving.requests import Request
 
 MAX_HEAD_BYTES = 64 * 1024
+MAX_TARGET_BYTES = 2**16 - 1
+"""Of httptools, which counts the parts of a URL in 16 bits."""
 HEAD_SECONDS = 10
 """How long a head may take, and how long a new connection may be silent."""
 SWEEP_SECONDS = 0.5
@@ -79,6 +81,8 @@ class Protocol(HttpToolsProtocol):
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._feed_again(data[upgrade.args[0] :])
+        except httptools.HttpParserCallbackError:  # uvicorn could not take its target apart
+            self._refuse(Problem(400, f"the request's target is no URL of at most {MAX_TARGET_BYTES:,} bytes"))
         except httptools.HttpParserError as error:
             self._refuse(Problem(400, f"the request is not HTTP: {error}"))
 

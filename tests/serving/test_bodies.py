@@ -45,12 +45,19 @@ def test_other_media_types(headers, told):
     assert caught.value.status == 415
 
 
-@pytest.mark.parametrize("coding", ["gzip", "br, identity"])
-def test_compressed_bodies(coding):
-    with pytest.raises(Problem, match=r"content encoding .*accepted: identity") as caught:
-        bodies.media_type(request(content_type=JSON, content_encoding=coding), JSON)
+@pytest.mark.parametrize(
+    ("kind", "coding", "plain"),
+    [
+        ("content", "gzip", "identity"),
+        ("content", "br, identity", "identity"),
+        ("transfer", "gzip, chunked", "chunked"),
+    ],
+)
+def test_compressed_bodies(kind, coding, plain):
+    with pytest.raises(Problem, match=f"the {kind} encoding .*accepted: {plain}") as caught:
+        bodies.media_type(request(content_type=JSON, **{f"{kind}_encoding": coding}), JSON)
     assert caught.value.status == 415
-    assert bodies.media_type(request(content_type=JSON, content_encoding="identity"), JSON) == JSON
+    assert bodies.media_type(request(content_type=JSON, **{f"{kind}_encoding": plain}), JSON) == JSON
 
 
 @pytest.mark.parametrize("body", [b'{"a": [1], "a": [2]}', b'{"a": [{"b": 1, "c": {"d": 2, "d": 2}}]}'])

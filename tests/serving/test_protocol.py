@@ -119,6 +119,15 @@ def test_while_it_stops_every_answer_asks_to_close(run):
 CHUNKED = b"POST /whole HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
+def test_a_target_that_is_too_long_is_told(run):
+    async def client(connect):
+        return await ask(*await connect(), b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+
+    head, body = run(client)
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"the request's target is no URL of at most 65,535 bytes" in body
+
+
 @pytest.mark.parametrize("pieces", [[CHUNKED + b"zz\r\n"], [CHUNKED, b"zz\r\n"], [CHUNKED + b"2\r\n[1\r\n", b"zz\r\n"]])
 def test_a_body_that_breaks_off_in_a_chunk_is_answered(run, pieces):
     async def client(connect):
