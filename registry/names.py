@@ -7,6 +7,7 @@ from tailorbird.errors import InvalidInput
 
 CHAMPION = "champion"
 WHO, TEXT = 128, 10_000
+_NUMBER = re.compile(r"(?:v|version)?[._-]?[0-9][0-9._-]*", re.ASCII)
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?", re.ASCII)
 ACCEPTED = "1 to 64 of a-z, 0-9, '.', '_' and '-', with a letter or digit at both ends"
 
@@ -22,9 +23,9 @@ def check(field: str, name: str) -> str:
 def check_alias(field: str, name: str) -> str:
     """Return `name` where an alias can have it: nobody may take it for the number of a version, or for the newest."""
     check(field, name)
-    if name == "latest" or not re.search("[a-z]", name):
+    if name == "latest" or _NUMBER.fullmatch(name):
         raise InvalidInput(field, f"{name!r} could be taken for another version than it points to; accepted: a name "
-                                  f"with a letter, other than latest (NAME:N is version N)")  # fmt: skip
+                                  f"other than a number, v1 or latest (NAME:N is version N)")  # fmt: skip
     return name
 
 
