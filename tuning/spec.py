@@ -230,6 +230,11 @@ def _check_effect(spec: SweepSpec) -> None:
         raise InvalidInput("seed", "is of random search and tpe; run.seed is that of each run")
     if "seed" in (spec.space or {}):
         raise InvalidInput("space.seed", "is no hyperparameter; seeds says how often to train each point")
+    asked = {f"runs.{place}": [one.run.get("precision")] for place, one in enumerate(spec.runs or [])}
+    if of := (spec.space or {}).get("precision"):
+        asked["space"] = of.extremes()
+    if where := next((where for where, values in asked.items() if "auto" in values), None):
+        raise InvalidInput(f"{where}.precision", "auto is decided once for all trials, in run; accepted: fp32, bf16")
 
 
 def _check_references(spec: SweepSpec) -> None:

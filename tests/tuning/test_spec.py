@@ -292,6 +292,19 @@ def test_what_has_no_effect_or_no_sense_is_refused_of_a_file_and_read_of_a_ledge
     assert specs.parse(given).configs
 
 
+@pytest.mark.parametrize("where", ["runs.1", "space"])
+def test_precision_is_left_to_the_processor_for_all_trials_or_none(given, where, tmp_path):
+    if where == "runs.1":
+        del given["space"], given["trials"]
+        given["runs"] = [{"precision": "bf16"}, {"precision": "auto"}]
+    else:
+        given["space"]["precision"] = {"choice": ["bf16", "auto"]}
+    path = tmp_path / "spec.yaml"
+    path.write_text(yaml.safe_dump(given))
+    with pytest.raises(InvalidInput, match=rf"^{where}\.precision: auto is decided once for all trials, in run"):
+        specs.read(path, [])
+
+
 def test_a_seed_is_no_hyperparameter(given, tmp_path):
     path = tmp_path / "spec.yaml"
     path.write_text(yaml.safe_dump(given))
