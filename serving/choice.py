@@ -10,6 +10,8 @@ from tailorbird.errors import Corrupt, Unavailable
 
 REGISTRY_SECONDS = 5
 """How long the registry may take to say what a reference names."""
+FETCH_SECONDS = 15
+"""How long its package may take to come where there is another to serve; whoever follows the alias fetches it then."""
 
 
 def choose(registry: Registry, reference: Reference, pool: Pool) -> State:
@@ -28,13 +30,14 @@ def choose(registry: Registry, reference: Reference, pool: Pool) -> State:
             raise
         resolution.verified(registry, remembered, cache)
         return State(remembered, alias, stale=Stale.now(str(error)))
-    try:
+    if remembered is None or remembered.manifest == version.manifest:
         resolution.verified(registry, version, cache)
+        return State(version, alias)
+    try:
+        pool.within(FETCH_SECONDS, lambda: resolution.verified(registry, version, cache))
     except (Corrupt, Unavailable) as error:
-        if remembered is None or remembered.manifest == version.manifest:
-            raise
         resolution.verified(registry, remembered, cache)
         if isinstance(error, Unavailable):
-            return State(remembered, alias, stale=Stale.now(str(error)))
+            return State(remembered, alias, stale=Stale.now(f"{version} cannot be fetched: {error}"))
         return State(remembered, alias, failures=(Failure(version, str(error)),))
     return State(version, alias)

@@ -1,3 +1,4 @@
+import os
 import shutil
 import threading
 
@@ -51,6 +52,18 @@ def test_without_the_registry_it_is_what_was_served_last(own):
     assert "cannot be used" in state.stale.problem
     with pytest.raises(Unavailable):
         chosen(own, "other")
+
+
+def test_a_store_that_hangs_is_not_waited_for(own, register, toy, monkeypatch):
+    monkeypatch.setattr(choice, "FETCH_SECONDS", 0.2)
+    version = register(own.settings, "demo", toy.make(seed=5).files(), force=True)
+    (blob,) = own.settings.home.rglob(f"storage/**/{version.manifest}")
+    blob.unlink()
+    os.mkfifo(blob)
+    state = chosen(own)
+    assert state.version.number == 1
+    assert state.stale.problem == "demo:2 cannot be fetched: there was no answer within 0.2 s"
+    blob.open("wb").close()  # whoever reads there goes on
 
 
 def test_a_registry_that_hangs_is_not_waited_for(own, monkeypatch):

@@ -14,7 +14,7 @@ from tests.faults.disks import fill
 from tests.faults.serving.load import Load
 from tests.faults.serving.relay import Relay
 from tests.faults.serving.test_counts import told
-from tests.faults.serving.test_swaps import served, swap, wait_for
+from tests.faults.serving.test_swaps import served, swap, wait_for, workers
 from tests.s3 import environment, make_bucket, use
 
 KEY = {"TAILORBIRD_RECEIPT_KEY": "sixteen letters!"}
@@ -58,12 +58,14 @@ def ready(server) -> dict:
     return server.client.get("/readyz").json()
 
 
-@pytest.mark.parametrize("answer", [None, b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"], ids=["silent", "ends", "nonsense"])
+@pytest.mark.parametrize("answer", [None, b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", "refuses"])
 def test_a_start_with_a_database_that_is_none(start, own, answer):
     """What was served last is in the cache; predictions are answered, and labels are asked for again later."""
     start(own, **KEY).wait().stop()
     shutil.rmtree(own.home / "storage")
     database = Silent(answer)
+    if answer == "refuses":
+        database.close()
     url = f"postgresql+psycopg://ada@127.0.0.1:{database.port}/birds"
     server = start(own, **KEY, TAILORBIRD_DATABASE_URL=url, TAILORBIRD_CACHE_DIR=str(own.cache)).wait()
     content = ready(server)
@@ -183,13 +185,16 @@ def test_a_start_with_nothing_in_a_cache_that_is_full_says_why(start, own, disk)
 def test_a_version_whose_files_are_damaged_is_told_and_never_served(start, own, register, toy):
     register(own, "demo", toy.make(seed=5).files(), alias=None)
     server = start(own, **KEY).wait()
+    (worker,) = workers(server)
+    worker.suspend()  # so that it fetches nothing before that is damaged
     swap(own, 3)
     for blob in own.home.rglob("storage/**/blobs/*/*"):
         if b"MatMul" in blob.read_bytes():
             blob.write_bytes(blob.read_bytes().replace(b"MatMul", b"MatMux"))
     shutil.rmtree(own.cache)
-    wait_for(lambda: ready(server).get("failed") or served(server) == {3})
-    if "failed" in ready(server):  # else it was fetched before it was damaged
-        assert served(server) == {1}
-        assert "model.onnx" in ready(server)["failed"][0]["problem"]
+    worker.resume()
+    wait_for(lambda: "failed" in ready(server))
+    assert served(server) == {1}
+    (failed,) = ready(server)["failed"]
+    assert failed["version"] == 3 and "model.onnx" in failed["problem"]
     assert server.stop() == 0
