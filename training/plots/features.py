@@ -50,7 +50,8 @@ def feature_maps(maps: Mapping[str, Floats], image: Images, title: str) -> bytes
 
 
 def maps(network: "nn.Sequential", image: Images) -> dict[str, Floats]:
-    """What each convolution of a network makes of one image, [channels, h, w] by the layer's name."""
+    """What each convolution of a network makes of one image, [channels, h, w] by the layer's name, where that is more
+    than a single pixel, as in the gates of a mobilenet."""
     import torch
     from torch import nn
 
@@ -65,7 +66,7 @@ def maps(network: "nn.Sequential", image: Images) -> dict[str, Floats]:
         network(torch.from_numpy(image[None].copy()))
     for hook in hooks:
         hook.remove()
-    return found
+    return {name: made for name, made in found.items() if made[0].size > 1}
 
 
 def diagonal(image: Images) -> bytes:
