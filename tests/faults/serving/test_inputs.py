@@ -269,7 +269,7 @@ def test_what_is_no_request(servers, name):
     [
         [b"POST /predict HTTP/1.1\r\n", *[b"X"] * 8],
         [head(BODY), *[b" "] * 8],
-        [head(b" " * 100_000), *[b" "] * 8],
+        [head(b" " * 300_000), *[b" "] * 8],
         [head(BODY, b"Expect: 100-continue"), *[b" "] * 8],
     ],
     ids=["head", "small body", "large body", "body that is asked for"],

@@ -68,7 +68,7 @@ def test_what_is_not_ready_when_the_server_ends_is_told_so(start, own):
     connection = http.client.HTTPConnection("127.0.0.1", urlsplit(server.url).port, timeout=60)
     connection.putrequest("POST", "/predict")
     connection.putheader("Content-Type", "application/json")
-    connection.putheader("Content-Length", "100000")
+    connection.putheader("Content-Length", "1000000")
     connection.endheaders(b"{")  # and nothing more
     wait_for(lambda: "tailorbird_in_flight_requests 2.0" in server.client.get("/metrics").text)  # and this one
     server.process.send_signal(signal.SIGTERM)
@@ -118,7 +118,7 @@ def test_a_killed_worker_is_no_longer_counted_among_what_is_in_flight(start, own
     connection = http.client.HTTPConnection("127.0.0.1", urlsplit(server.url).port)
     connection.putrequest("POST", "/predict")
     connection.putheader("Content-Type", "application/json")
-    connection.putheader("Content-Length", "100000")
+    connection.putheader("Content-Length", "1000000")
     connection.endheaders(b"{")  # and nothing more
     wait_for(lambda: "tailorbird_in_flight_requests 2.0" in server.client.get("/metrics").text)  # and this one
     holding = [process for process in workers(server) if connected(process, connection.sock.getsockname()[1])]
