@@ -15,13 +15,13 @@ from tests.faults.serving.load import BODY, HEADERS
 from tests.faults.serving.test_inputs import IMAGES, exchange, servers  # noqa: F401
 from tests.faults.serving.test_swaps import workers
 
-HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
 PIECE = bytes(2**16)
 PIECES = 100 * 2**20 // len(PIECE)
 
 
 @pytest.mark.parametrize("announced", [True, False])
-def test_a_body_of_100_megabytes_is_refused_before_it_has_come(servers, announced):  # noqa: F811
+def test_a_body_of_100_megabytes_is_refused_and_not_kept(servers, announced):  # noqa: F811
     server = servers["demo"]
     before = workers(server)[0].memory_info().rss
     if announced:
