@@ -164,8 +164,14 @@ def test_a_file(servers, visit, how):
 
 def test_a_sample(servers, visit):
     page = visit.open(servers.images.url)
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.emulate_media(color_scheme="light")
     page.get_by_role("button", name="sample 3: ").click()
     expect(page.locator("#answer")).to_contain_text("That is right.")
+    assert violations(page) == []
+    picture, answer = (page.locator(name).bounding_box() for name in ("#picture", "#result"))
+    assert answer["x"] > picture["x"] + picture["width"] and answer["y"] == picture["y"]  # beside it
+    assert fits(page)
     page.get_by_role("button", name="Right", exact=True).click()
     expect(page.locator("#thanks")).to_have_text("Thank you: the label is kept.")
     visit.check(servers.images.url)
