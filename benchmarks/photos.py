@@ -131,6 +131,7 @@ def _spec(name: str, model: Mapping[str, Any], space: Mapping[str, Any], trials:
         },
         "space": dict(space),
         "trials": trials,
+        "lanes": 16,
         "promote": {"model": name, "alias": "champion"},
     }
 

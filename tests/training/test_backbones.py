@@ -30,12 +30,13 @@ def published(tmp_path_factory):
 
 class Weights(BaseHTTPRequestHandler):
     body: bytes = b""
+    announced: int | None = None
     asked: list
 
     def do_GET(self):
         self.asked.append(self.path)
         self.send_response(200)
-        self.send_header("Content-Length", str(len(self.body)))
+        self.send_header("Content-Length", str(self.announced or len(self.body)))
         self.end_headers()
         self.wfile.write(self.body)
 
@@ -88,6 +89,25 @@ def test_what_is_cut_or_another_file_is_refused_and_not_kept(cut, server, publis
     with pytest.raises(Unavailable, match=f"{server.url} cannot be downloaded: its SHA-256 sum does not begin with"):
         backbones.load(body(), CONFIG, settings.load())
     assert kept(tmp_path) == []
+
+
+def test_a_connection_that_breaks_off_leaves_nothing_and_the_next_try_is_whole(server, published, tmp_path):
+    server.body, server.announced = published[:-1000], len(published)
+    with pytest.raises(Unavailable, match="cannot be downloaded: "):
+        backbones.load(body(), CONFIG, settings.load())
+    assert kept(tmp_path) == []
+    server.body = published
+    backbones.load(body(), CONFIG, settings.load())
+    assert len(kept(tmp_path)) == 1
+
+
+def test_another_file_that_was_put_there_by_hand_is_refused(server, tmp_path):
+    place = tmp_path / "cache" / "weights" / Path(server.url).name
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"another")
+    with pytest.raises(Unavailable, match=f"{place} is not {server.url}: its SHA-256 sum does not begin with"):
+        backbones.load(body(), CONFIG, settings.load())
+    assert (place.read_bytes(), server.asked) == (b"another", [])
 
 
 def test_where_nothing_can_be_fetched_the_file_and_its_place_are_named(server, published, tmp_path, monkeypatch):
