@@ -35,18 +35,20 @@ def test_no_request_is_lost(start, own, number, drain, processes):
     assert {status for status, _ in load.answers} == {200}
 
 
-def test_a_worker_that_is_told_to_end_alone_takes_nothing_with_it(start, own):
-    server = start(own, workers=2).wait()
+@pytest.mark.parametrize(("processes", "statuses"), [(2, {200}), (1, {200, 503})])
+def test_a_worker_that_is_told_to_end_alone_takes_nothing_with_it(start, own, processes, statuses):
+    server = start(own, workers=processes).wait()
     with Load(server.url, clients=8) as load:
         wait_for(lambda: load.total > 50)
         worker = workers(server)[0]
         worker.terminate()
         worker.wait(30)
-        wait_for(lambda: len(workers(server)) == 2)
+        wait_for(lambda: len(workers(server)) == processes)
+        server.wait()
         wait_for(lambda seen=load.total: load.total > seen + 50)
         assert server.stop() == 0
     assert load.lost == []
-    assert {status for status, _ in load.answers} == {200}
+    assert {status for status, _ in load.answers} == statuses
 
 
 @pytest.mark.long
