@@ -4,17 +4,18 @@
 
 A network as in tuning/specs/demo.yaml is trained on Fashion-MNIST, its estimator fitted as at registration, and then
 held against test images under corruptions, mixes and strangers that the fit did not see, in windows of 1,000. Errors
-are mean absolute differences in points between an estimate and the window's true accuracy. About two minutes on two
-cores, of which 30 seconds are training.
+are mean absolute differences in points between an estimate and the window's true accuracy. What several replicas count
+is held against what one server does. About four minutes on two cores.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import labels, report, scenarios
+from benchmarks import labels, replicas, report, scenarios
+from benchmarks.scenarios import Scenario, Traffic
 from tailorbird import bins, onnx, settings
 from tailorbird.drift import cells, estimator, intervals, transport
 from tailorbird.drift.estimator import Estimator
@@ -40,47 +41,6 @@ RUN = {
 }
 
 
-@dataclass(frozen=True)
-class Traffic:
-    """Answers to some images: probabilities, their cell, and whether each is right."""
-
-    probabilities: NDArray[np.float32]
-    targets: NDArray[np.int64]
-
-    @property
-    def correct(self) -> NDArray[np.bool_]:
-        return self.probabilities.argmax(1) == self.targets
-
-    def at(self, places: NDArray[np.int64]) -> "Traffic":
-        return Traffic(self.probabilities[places], self.targets[places])
-
-    def counts(self) -> Floats:
-        return cells.tally(
-            self.probabilities.argmax(1), self.probabilities.max(1).astype(float), self.probabilities.shape[1]
-        )
-
-    def with_strangers(self, others: "Traffic") -> "Traffic":
-        joined = (self.probabilities, others.probabilities), (self.targets, np.full(len(others.targets), -1))
-        return Traffic(*(np.concatenate(pair) for pair in joined))
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """Windows of one kind of traffic."""
-
-    name: str
-    kind: str
-    windows: list[Traffic]
-
-    @property
-    def truth(self) -> Floats:
-        return np.array([window.correct.mean() for window in self.windows])
-
-    def errors(self, estimate: Callable[[Traffic], float]) -> Floats:
-        """In points."""
-        return 100 * np.abs(np.array([estimate(window) for window in self.windows]) - self.truth)
-
-
 class Lab:
     """A trained network as it is served, its estimator, and the test images."""
 
@@ -88,11 +48,12 @@ class Lab:
         run = Run(RunConfig.model_validate({**RUN, "epochs": epochs}), dealt)
         for _ in run:
             pass
-        files = candidate.make(run.config, dealt, checkpoint.encode(run.best_state), run.epochs, run.best.epoch).files
-        self._session = onnx.session(files["model.onnx"])
+        weights = checkpoint.encode(run.best_state)
+        self.candidate = candidate.make(run.config, dealt, weights, run.epochs, run.best.epoch)
+        self._session = onnx.session(self.candidate.files["model.onnx"])
         self._name = self._session.get_inputs()[0].name
         self.classes = dealt.classes
-        self.estimator = estimator.parse(files["estimator.json"], dealt.classes)
+        self.estimator = estimator.parse(self.candidate.files["estimator.json"], dealt.classes)
         self.heldout_images = _images(dealt.holdout)
         self.heldout = self.answers(self.heldout_images, dealt.holdout.targets.astype(np.int64))
         self.images = _images(dealt.test)[:images]
@@ -121,14 +82,14 @@ def made(lab: Lab, strangers: NDArray[np.uint8], windows: int) -> list[Scenario]
         chances = chances / chances.sum()
         return [traffic.at(random.choice(len(traffic.targets), WINDOW, True, chances)) for _ in range(windows)]
 
-    found = [Scenario("no drift", "clean", [one for _ in range(5) for one in drawn(lab.clean)])]
+    every = [Scenario("no drift", "clean", [window for _ in range(5) for window in drawn(lab.clean)])]
     for name, corrupt in scenarios.CORRUPTIONS.items():
         for severity in scenarios.SEVERITIES:
             spoiled = lab.answers(corrupt(lab.images, severity, random), lab.targets)
-            found.append(Scenario(f"{name} {severity:g}", "covariate", drawn(spoiled)))
+            every.append(Scenario(f"{name} {severity:g}", "covariate", drawn(spoiled)))
             if severity == scenarios.SEVERITIES[1]:
-                found.append(Scenario(f"{name} {severity:g}, mix moved", "both", mixed(spoiled, _mix(random))))
-    found += [Scenario(f"mix {number}", "mix", mixed(lab.clean, _mix(random))) for number in range(8)]
+                every.append(Scenario(f"{name} {severity:g}, mix moved", "both", mixed(spoiled, _mix(random))))
+    every += [Scenario(f"mix {number}", "mix", mixed(lab.clean, _mix(random))) for number in range(8)]
     others = lab.answers(strangers, np.full(len(strangers), -1))
     for share in SHARES:
         parts = [(window.at(np.arange(int(WINDOW * (1 - share)))), others) for window in drawn(lab.clean)]
@@ -136,9 +97,9 @@ def made(lab: Lab, strangers: NDArray[np.uint8], windows: int) -> list[Scenario]
             known.with_strangers(other.at(random.choice(len(other.targets), int(WINDOW * share), False)))
             for known, other in parts
         ]
-        found.append(Scenario(f"strangers {share:.0%}", "strangers", joined))
+        every.append(Scenario(f"strangers {share:.0%}", "strangers", joined))
     flipped = Traffic(lab.clean.probabilities, _flipped(lab.targets))
-    return [*found, Scenario("labels of two classes swapped", "flip", drawn(flipped))]
+    return [*every, Scenario("labels of two classes swapped", "flip", drawn(flipped))]
 
 
 def _mix(random: np.random.Generator) -> Floats:
@@ -168,10 +129,10 @@ def of_estimates(lab: Lab, all_scenarios: list[Scenario]) -> dict[str, list[floa
         return ours.accuracy
 
     def errors(estimate: Callable[[Traffic], float], *kinds: str, small: bool = False) -> Floats:
-        chosen = [one for one in all_scenarios if one.kind in kinds]
+        chosen = [scenario for scenario in all_scenarios if scenario.kind in kinds]
         if small:
-            chosen = [one for one in chosen if ours.accuracy - one.truth.mean() < SMALL]
-        return np.concatenate([one.errors(estimate) for one in chosen])
+            chosen = [scenario for scenario in chosen if ours.accuracy - scenario.truth.mean() < SMALL]
+        return np.concatenate([scenario.errors(estimate) for scenario in chosen])
 
     shifts = ("covariate", "both", "mix")
     return {
@@ -180,6 +141,7 @@ def of_estimates(lab: Lab, all_scenarios: list[Scenario]) -> dict[str, list[floa
         "fitted, all but flips and strangers": [float(errors(fitted, *shifts).mean())],
         "fitted, no drift": [float(errors(fitted, "clean").mean())],
         "fitted, strangers": [float(errors(fitted, "strangers").mean())],
+        "fitted, labels of two classes swapped": [float(errors(fitted, "flip").mean())],
         "nothing, drops under 15": [float(errors(nothing, *shifts, small=True).mean())],
         "nothing, all but flips and strangers": [float(errors(nothing, *shifts).mean())],
         "mix_moves, where only the mix moves": [float(errors(moves, "mix").mean())],
@@ -227,12 +189,12 @@ def of_alarm(lab: Lab, all_scenarios: list[Scenario], clean: int) -> dict[str, l
     judge = _refitted(lab, halves[1])
     false = [alarmed(unseen.at(random.choice(len(halves[0]), WINDOW)).counts(), judge) for _ in range(clean)]
     harmless, delays = [], []
-    for one in all_scenarios:
-        drop = lab.clean.correct.mean() - one.truth.mean()
-        if one.kind in ("covariate", "mix", "both") and drop < HARMLESS:
-            harmless += [alarmed(window.counts()) for window in one.windows]
-        if one.kind == "covariate" and drop >= 0.05:
-            delays.append(np.median([_delay(lab, window, alarmed, random) for window in one.windows]))
+    for scenario in all_scenarios:
+        drop = lab.clean.correct.mean() - scenario.truth.mean()
+        if scenario.kind in ("covariate", "mix", "both") and drop < HARMLESS:
+            harmless += [alarmed(window.counts()) for window in scenario.windows]
+        if scenario.kind == "covariate" and drop >= 0.05:
+            delays.append(np.median([_delay(lab, window, alarmed, random) for window in scenario.windows]))
     return {
         "alarms of 1,000 clean windows": [1000 * float(np.mean(false))],
         "alarms on harmless shifts": [100 * float(np.mean(harmless or [0.0]))],
@@ -281,11 +243,11 @@ def of_intervals(lab: Lab, runs: int, most: int) -> dict[str, list[float]]:
         for look in looks:
             known = np.bincount(place[drawn[:look]], minlength=len(shares)).astype(float)
             right = np.bincount(place[drawn[:look]], lab.clean.correct[drawn[:look]], minlength=len(shares))
-            found = intervals.accuracy(known, right, shares, prior)
-            inside = found is not None and found.low <= truth <= found.high
+            estimate = intervals.accuracy(known, right, shares, prior)
+            inside = estimate is not None and estimate.low <= truth <= estimate.high
             wrong |= not inside
-            if found is not None and look >= 3000:
-                offs.append(100 * abs(found.value - truth))
+            if estimate is not None and look >= 3000:
+                offs.append(100 * abs(estimate.value - truth))
                 plain.append(100 * abs(right.sum() / known.sum() - truth))
                 covered.append(inside)
         ever.append(wrong)
@@ -299,17 +261,18 @@ def of_intervals(lab: Lab, runs: int, most: int) -> dict[str, list[float]]:
 
 def measure(quick: bool) -> tuple[dict[str, list[float]], int]:
     """All figures, and how many windows each scenario has."""
-    here = settings.load()
+    folders = settings.load()
     config = DataConfig.model_validate(DATA)
-    dealt = splits.split(datasets.load(config, here.data, here.cache), config)
+    dealt = splits.split(datasets.load(config, folders.data, folders.cache), config)
     if quick:
         dealt = replace(dealt, train=dealt.train.only(slice(6000)), holdout=dealt.holdout.only(slice(1000)))
     lab = Lab(dealt, epochs=1 if quick else 4, images=1500 if quick else 10_000)
-    mnist = datasets.load(DataConfig(name="mnist"), here.data, here.cache)
+    mnist = datasets.load(DataConfig(name="mnist"), folders.data, folders.cache)
     strangers = np.asarray(mnist.parts["test"][0][:5000], np.uint8)
     windows = 2 if quick else 20
     everything = made(lab, strangers, windows)
-    print(f"{len(everything)} scenarios: {', '.join(one.name for one in everything)}")
+    print(f"{len(everything)} scenarios: {', '.join(scenario.name for scenario in everything)}")
+    replayed = slice(240 if quick else 2400)
     figures = {
         **of_estimates(lab, everything),
         **of_unseen(lab, windows),
@@ -317,24 +280,38 @@ def measure(quick: bool) -> tuple[dict[str, list[float]], int]:
         **labels.of_delays(50 if quick else 2000),
         **labels.of_false_alarms(10**5 if quick else 10**7),
         **of_intervals(lab, 3 if quick else 40, 3000 if quick else 100_000),
+        **replicas.of_replicas(
+            lab.candidate,
+            lab.images[replayed],
+            [lab.classes[target] for target in lab.targets[replayed]],
+            2 if quick else 3,
+        ),
     }
     return figures, windows
 
 
 def main() -> None:
-    given = report.arguments(__doc__ or "")
-    figures, windows = measure(given.quick)
-    units = {name: "labels" if "labels to" in name or "CUSUM" in name else "" for name in figures}
-    told = {name: report.figure(values, units[name] or _unit(name)) for name, values in figures.items()}
-    report.tell("drift", windows, told, {}, given.json)
+    options = report.arguments(__doc__ or "")
+    figures, windows = measure(options.quick)
+    report.tell(
+        "drift", windows, {name: report.figure(of, _unit(name)) for name, of in figures.items()}, {}, options.json
+    )
+
+
+UNITS = {
+    "labels": ("labels to", "CUSUM"),
+    "requests": ("requests",),
+    "alarms": ("alarms of", "false alarms"),
+    "%": ("alarms on", "coverage", "streams"),
+    "rows": ("rows",),
+    "counts": ("counts",),
+    "CPU-us": ("added",),
+}
+"""How the names of figures begin, by their unit; all others are points."""
 
 
 def _unit(name: str) -> str:
-    if "requests" in name:
-        return "requests"
-    if name.startswith(("alarms of", "false alarms")):
-        return "alarms"
-    return "%" if name.startswith(("alarms on", "coverage", "streams")) else "points"
+    return next((unit for unit, beginnings in UNITS.items() if name.startswith(beginnings)), "points")
 
 
 if __name__ == "__main__":

@@ -6,16 +6,61 @@ of them is a family of `training.corruptions`.
 
 import io
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from tailorbird.drift import cells
+
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+Shares = NDArray[np.float64]
 Corruption = Callable[[Images, float, np.random.Generator], Images]
 SEVERITIES = (0.15, 0.4, 0.7, 1.0)
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Answers to some images: probabilities, their cell, and whether each is right."""
+
+    probabilities: NDArray[np.float32]
+    targets: NDArray[np.int64]
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        return self.probabilities.argmax(1) == self.targets
+
+    def at(self, places: NDArray[np.int64]) -> "Traffic":
+        return Traffic(self.probabilities[places], self.targets[places])
+
+    def counts(self) -> Shares:
+        return cells.tally(
+            self.probabilities.argmax(1), self.probabilities.max(1).astype(float), self.probabilities.shape[1]
+        )
+
+    def with_strangers(self, others: "Traffic") -> "Traffic":
+        joined = (self.probabilities, others.probabilities), (self.targets, np.full(len(others.targets), -1))
+        return Traffic(*(np.concatenate(pair) for pair in joined))
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Windows of one kind of traffic."""
+
+    name: str
+    kind: str
+    windows: list[Traffic]
+
+    @property
+    def truth(self) -> Shares:
+        return np.array([window.correct.mean() for window in self.windows])
+
+    def errors(self, estimate: Callable[[Traffic], float]) -> Shares:
+        """In points."""
+        return 100 * np.abs(np.array([estimate(window) for window in self.windows]) - self.truth)
 
 
 def _whole(pixels: Floats) -> Images:

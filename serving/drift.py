@@ -9,6 +9,7 @@ import numpy as np
 
 from registry import feedback, history, judgements, schema
 from registry.core import Registry
+from registry.judgements import Judgement
 from registry.version import Version
 from serving.endpoint import Served
 from serving.metrics import Metrics
@@ -50,7 +51,7 @@ def content(served: Served, metrics: Metrics, registry: Registry) -> dict[str, A
 
 
 def _accuracy(known: Known, told: Observed, judged: judging.Judgement) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = [{"name": "held-out examples at registration", "value": known.accuracy}]
+    rows: list[dict[str, Any]] = [{"name": "held-out examples at registration", "value": known.accuracy, "note": ""}]
     labelled = judged.labelled
     if labelled is None:
         rows.append({"name": "labels of a day", "value": None, "note": "there are none"})
@@ -106,10 +107,12 @@ def _quantile(counts: Sequence[tuple[float, float]], quantile: float) -> float |
 
 def _versions(registry: Registry, version: Version) -> list[dict[str, Any]]:
     moves = history.moves(registry, version.model, limit=MOVES)
-    rows = [{"when": one.moved, "what": f"{one.kind} {one.alias} to {one.to_number}", "why": one.why} for one in moves]
+    rows = [{"when": row.moved, "what": f"{row.kind} {row.alias} to {row.to_number}", "why": row.why} for row in moves]
     judged = judgements.page(registry, version.model, limit=MOVES)
-    rows += [
-        {"when": row.judged, "what": f"{row.number}: {row.state}, {row.action}", "why": "; ".join(row.reasons)}
-        for row in judged
-    ]
+    rows += [{"when": row.judged, "what": _judged(row), "why": "; ".join(row.reasons)} for row in judged]
     return sorted(rows, key=lambda row: row["when"], reverse=True)[:MOVES]
+
+
+def _judged(row: Judgement) -> str:
+    action = "" if row.action == "none" else f", {row.action}"
+    return f"version {row.number}: {row.state}{action}"

@@ -56,7 +56,7 @@ def _estimator(version: Version, signature: Signature, folder: Path) -> Estimato
     try:
         if path.exists():
             return estimator.parse(path.read_bytes(), signature.classes)
-        logger.info("%s has no %s: its accuracy is not estimated", version, Fit.file)
+        logger.warning("%s has no %s: its accuracy is not estimated", version, Fit.file)
     except Corrupt as error:
         logger.warning("%s: its accuracy is not estimated: %s", version, error)
     return None

@@ -26,12 +26,12 @@ MOST_IMAGES, MOST_NUMBERS = 2_500, 2_000_000
 """So many images, and so many numbers of them, are corrupted in each way."""
 LEAST_IMAGES = 200
 """With fewer, nothing is fitted but the mix of classes; and so many are corrupted, however large they are."""
-RIDGE = 0.3
+RIDGE = 0.1
 SMALL_DROP = 0.15
-LEAST_SHARE = 0.05
+LEAST_SHARE = 0.03
 """Windows weigh by one over this plus their drop: what matters is to see a small drop well."""
 STRANGERS, MOST_STRANGERS = "strangers", 0.5
-MOVED, SPREAD = 0.35, (0.3, 1.7)
+MOVED, SPREAD = 0.7, (0.3, 1.7)
 """How many windows have a mix of classes of their own, and powers of ten of how like the usual one it is."""
 
 
@@ -109,7 +109,7 @@ def _answers(probabilities: NDArray[np.floating], targets: NDArray[np.int64]) ->
 
 
 class _Windows:
-    """Draws windows of traffic: all or part of it corrupted, half of them with another mix of classes."""
+    """Draws windows of traffic: all or part of it corrupted, most of them with another mix of classes."""
 
     def __init__(
         self,

@@ -1,22 +1,46 @@
 
-const percent = (share) => share === null || share === undefined ? "–" : (100 * share).toFixed(1) + " %";
+const STATES = {
+  "healthy": "nothing says that its accuracy dropped",
+  "drifted": "labels prove that its accuracy dropped",
+  "suspected": "an estimate says that its accuracy dropped",
+  "too little data": "too little is known of its accuracy",
+};
+const percent = (share) => share === null ? "–" : (100 * share).toFixed(1) + "%";
+const number = (tag, text) => element(tag, text, { className: "n" });
 
-function fill(id, head, rows) {
-  const table = find(id);
-  table.replaceChildren();
-  for (const [tag, cells] of [["th", head], ...rows.map((row) => ["td", row])])
-    table.insertRow().append(...cells.map((text) => element(tag, text ?? "")));
+function noted(tag, text, note) {
+  const made = element(tag, text);
+  if (note) made.append(element("div", note, { className: "faint" }));
+  return made;
+}
+
+function bar(share, name) {
+  const cell = element("td");
+  if (share !== null) cell.append(element("meter", "", { value: share, ariaLabel: name }));
+  return cell;
+}
+
+function fill(id, rows) {
+  find(id).replaceChildren();
+  for (const cells of rows) find(id).insertRow().append(...cells);
 }
 
 function show(monitoring) {
   const { accuracy, classes, latency, versions, words } = monitoring;
-  say(`${monitoring.model}:${monitoring.version}: ${monitoring.state}`);
-  fill("accuracy", ["of", "accuracy", "note"], accuracy.map((row) => [row.name, percent(row.value), row.note]));
-  fill("classes", ["class", "now", "held-out"], classes.map((row) => [row.name, percent(row.now), percent(row.before)]));
-  fill("latency", ["quantile", "at most"], latency.map((row) => [row.name, row.seconds === null ? "–" : 1000 * row.seconds + " ms"]));
-  fill("versions", ["when (UTC)", "what", "why"], versions.map((row) => [row.when.slice(0, 16).replace("T", " "), row.what, row.why]));
-  find("monitoring").hidden = false;
+  say(`${monitoring.model}:${monitoring.version}: ${STATES[monitoring.state]}`);
+  fill("accuracy", accuracy.map((row) => [noted("td", row.name, row.note), number("td", percent(row.value))]));
+  fill("classes", [
+    [element("th", "class"), element("td"), number("th", "now"), number("th", "before")],
+    ...classes.map((row) => [
+      element("td", row.name), bar(row.now, row.name), number("td", percent(row.now)), number("td", percent(row.before)),
+    ]),
+  ]);
+  find("latency").replaceChildren(...latency.flatMap((row) =>
+    [element("dt", row.name), element("dd", row.seconds === null ? "–" : `${1000 * row.seconds} ms at most`)]));
+  find("versions").replaceChildren(...versions.flatMap((row) =>
+    [element("dt", row.when.slice(0, 16).replace("T", " ") + " UTC"), noted("dd", row.what, row.why)]));
   find("words").replaceChildren(...words.map((text) => element("li", text)));
+  find("monitoring").hidden = false;
 }
 
 attempt(async () => show(await getJson("drift.json")));

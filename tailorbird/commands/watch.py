@@ -10,8 +10,9 @@ from registry.core import Registry
 from tailorbird import settings, terminal
 from tailorbird.commands.options import AsJson, Model, print_json
 from tailorbird.drift import policy as policies
-from tailorbird.errors import NotFound, TailorbirdError
+from tailorbird.errors import InvalidInput, NotFound, TailorbirdError
 from tailorbird.watch import counters
+from tailorbird.watch.gauges import Gauges
 from tailorbird.watch.look import BLIND, Look, Watch
 
 
@@ -22,6 +23,10 @@ def watch(
         Path | None,
         typer.Option(help="YAML file of what to do; default: TAILORBIRD_WATCH_POLICY, else alert."),
     ] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Show the estimates as metrics on this port.")
+    ] = None,
+    host: Annotated[str, typer.Option(envvar="HOST", help="Address of --metrics-port.")] = "127.0.0.1",
     as_json: AsJson = False,
 ) -> None:
     """Judge the accuracy of what is served; alert, roll back or tell how to train again, as its policy says.
@@ -35,29 +40,34 @@ def watch(
     rules = policies.load(policy or here.watch_policy)
     token = here.api_token.get_secret_value() if here.api_token else None
     source = counters.open_source(here.prometheus_url, token) if here.prometheus_url else None
+    if once and metrics_port:
+        raise InvalidInput("--metrics-port", "is of a watch that goes on; accepted: without --once")
+    gauges = Gauges(host, metrics_port) if metrics_port else None
     with Registry(here) as registry:
         looking = Watch(registry, source, name, rules)
         while True:
-            status = _look(looking, as_json, every=once)
+            look = _look(looking)
+            if look is not None and (once or look.changed):
+                if as_json:
+                    print_json(look.record())
+                else:
+                    _tell(look)
             if once:
-                raise typer.Exit(status)
+                raise typer.Exit(BLIND if look is None else look.status)
+            if gauges is not None:
+                gauges.show(look)
             time.sleep(60 * rules.every)
 
 
-def _look(looking: Watch, as_json: bool, every: bool) -> int:
+def _look(looking: Watch) -> Look | None:
+    """A look; None where something cannot be read."""
     try:
-        look = looking.look()
+        return looking.look()
     except NotFound:
         raise
     except TailorbirdError as error:
         typer.echo(f"blind, nothing is decided: {error}", err=True)
-        return BLIND
-    if every or look.changed:
-        if as_json:
-            print_json(look.record())
-        else:
-            _tell(look)
-    return look.status
+        return None
 
 
 def _tell(look: Look) -> None:

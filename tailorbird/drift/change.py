@@ -15,6 +15,8 @@ THRESHOLD = 1e5
 SHIFTS: Floats = np.array([0.03, 0.05, 0.08, 0.15, 0.3])
 """The shares of further answers that go wrong, which the statistics are made for."""
 WEIGHTS: Floats = np.array([0.2, 0.4, 0.2, 0.1, 0.1])
+MOST = 600.0
+"""The logarithm that is the most evidence: no float holds much more."""
 
 
 def start(*streams: int) -> Floats:
@@ -27,10 +29,20 @@ def step(statistics: Floats, wrong: NDArray[np.bool_] | bool, error: Floats | fl
 
     `error` is how often such a prediction was wrong at registration.
     """
+    return np.asarray((statistics + 1) * _likelier(wrong, error))
+
+
+def after(wrong: NDArray[np.bool_], errors: Floats) -> Floats:
+    """The statistics [shifts] after labels [N] of one stream, as `step` by `step`, though all at once."""
+    likelier = np.log(_likelier(wrong, errors))
+    return np.asarray(np.exp(np.minimum(np.cumsum(likelier[::-1], axis=0), MOST)).sum(0))
+
+
+def _likelier(wrong: NDArray[np.bool_] | bool, error: Floats | float) -> Floats:
+    """How much likelier labels [...] are [..., shifts] where the share that goes wrong has risen by each shift."""
     tolerated = np.minimum(np.asarray(error) + TOLERANCE, 0.99)[..., None]
     feared = tolerated + SHIFTS * (1 - tolerated)
-    likelier = np.where(np.asarray(wrong)[..., None], feared / tolerated, (1 - feared) / (1 - tolerated))
-    return np.asarray((statistics + 1) * likelier)
+    return np.where(np.asarray(wrong)[..., None], feared / tolerated, (1 - feared) / (1 - tolerated))
 
 
 def evidence(statistics: Floats) -> Floats:

@@ -1,4 +1,7 @@
-"""The endpoint of a drill: what asks it, and a server and home of its own, so that false labels reach nobody else."""
+"""The endpoint of a drill: what asks it, and a server and home of its own, so that false labels reach nobody else.
+
+Only where the user asks for it by URL is it one that runs already.
+"""
 
 import json
 import os
@@ -6,11 +9,14 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +26,7 @@ from registry.exchange import carrying
 from registry.names import CHAMPION, Reference
 from registry.requests import Promotion
 from registry.version import Version
-from tailorbird.errors import Unavailable
+from tailorbird.errors import InvalidInput, Unavailable
 from tailorbird.settings import PREFIX, Settings
 
 START_SECONDS = 60
@@ -32,8 +38,8 @@ class Endpoint:
     """A running endpoint at `url`."""
 
     def __init__(self, url: str, token: str | None = None) -> None:
-        self.url = url
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self.url = url.rstrip("/")
+        self.token = token
 
     def predict(self, images: bytes) -> tuple[int, list[dict[str, Any]]]:
         """The version that answered, and its predictions."""
@@ -51,6 +57,17 @@ class Endpoint:
         number: int = self._ask("/readyz")["version"]
         return number
 
+    def check(self, champion: Version) -> None:
+        """Raise InvalidInput where this is no endpoint, or one of another version."""
+        parts = urllib.parse.urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise InvalidInput("--url", f"must be a URL as http://127.0.0.1:3000, not {self.url!r}")
+        ready = self._ask("/readyz")
+        if not isinstance(ready, dict) or not {"model", "version"} <= ready.keys():
+            raise Unavailable(f"{self.url} does not answer as an endpoint would")
+        if (ready["model"], ready["version"]) != (champion.model, champion.number):
+            raise InvalidInput("--url", f"serves {ready['model']}:{ready['version']}, and the champion is {champion}")
+
     def wait(self, version: int) -> None:
         """Until a version is served; raises Unavailable where it does not come."""
         end = time.monotonic() + START_SECONDS
@@ -60,16 +77,37 @@ class Endpoint:
             time.sleep(0.1)
 
     def _ask(self, path: str, body: bytes | None = None, media_type: str = "application/json") -> Any:
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         request = urllib.request.Request(  # noqa: S310
-            self.url + path, body, {**self._headers, "Content-Type": media_type}
+            self.url + path, body, headers | {"Content-Type": media_type}
         )
         try:
             with DIRECT.open(request, timeout=30) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             raise Unavailable(f"{self.url}{path} answered {error.code}: {error.read()[:300]!r}") from None
-        except OSError as error:
+        except (OSError, HTTPException) as error:
             raise Unavailable(f"{self.url}{path} does not answer: {getattr(error, 'reason', error)}") from None
+        except ValueError:
+            raise Unavailable(f"{self.url} does not answer as an endpoint would") from None
+
+
+@contextmanager
+def own(here: Settings, model: str) -> Iterator[tuple[Endpoint, Registry]]:
+    """An endpoint of a drill's own, with its registry: a copy of the champion and of what is before it."""
+    with tempfile.TemporaryDirectory(prefix="tailorbird-drill-") as folder:
+        home = copy(here, model, Path(folder))
+        with serving(home, model) as endpoint, Registry(home) as registry:
+            yield endpoint, registry
+
+
+@contextmanager
+def running(here: Settings, model: str, url: str) -> Iterator[tuple[Endpoint, Registry]]:
+    """The endpoint at a URL, with the registry of the settings; raises InvalidInput where it serves another version."""
+    endpoint = Endpoint(url, here.api_token.get_secret_value() if here.api_token else None)
+    with Registry(here) as registry:
+        endpoint.check(versions.resolve(registry, Reference(model)))
+        yield endpoint, registry
 
 
 def copy(here: Settings, model: str, home: Path) -> Settings:

@@ -23,6 +23,8 @@ SIZE = 100
 CLEAN, SPOILED = 12, 28
 WINDOW = 10
 POLICY = Policy(labels="roll_back", window=WINDOW, cool_down=WINDOW, every=1, predictions=500)
+ALERTS = POLICY.model_copy(update={"labels": "alert"})
+"""The policy where others are served: a drill moves no alias of theirs."""
 
 
 @dataclass(frozen=True)
@@ -55,21 +57,21 @@ class Step:
 class Drill:
     """One drill: an endpoint with its registry, and the traffic that it gets."""
 
-    def __init__(
-        self, registry: Registry, endpoint: Endpoint, traffic: Traffic, model: str, classes: tuple[str, ...]
-    ) -> None:
+    def __init__(self, registry: Registry, endpoint: Endpoint, traffic: Traffic, model: str, policy: Policy) -> None:
         self._endpoint = endpoint
         self._traffic = traffic
-        self._classes = classes
-        self._began, self._minute = datetime.now(UTC), 0
-        self._metrics = Metrics(f"{endpoint.url}/metrics", clock=lambda: 60.0 * self._minute)
-        self._watch = Watch(registry, self, model, POLICY)
+        self._model = model
+        self._classes = traffic.classes
+        self._began, self._minute = datetime.now(UTC), -WINDOW
+        self._metrics = Metrics(f"{endpoint.url}/metrics", endpoint.token, clock=lambda: 60.0 * self._minute)
+        self._watch = Watch(registry, self, model, policy)
         self._recent: deque[NDArray[np.float64]] = deque(maxlen=WINDOW)
         self._mix = traffic.mix
         self._waiting: deque[tuple[int, list[tuple[str, str]]]] = deque()
 
     def steps(self) -> Iterator[Step]:
         """Send clean, then spoiled traffic, and look after each step."""
+        self.read(self._model, self._endpoint.version(), self._classes, WINDOW)  # what was counted before is left out
         for self._minute in range(CLEAN + SPOILED):
             version, accuracy = self._send(self._minute >= CLEAN)
             look = self._watch.look(self._began + timedelta(minutes=self._minute))
@@ -88,16 +90,16 @@ class Drill:
         """One batch, and the labels that are due; the version that answered, and the share that is right."""
         batch = self._traffic.batch(SIZE, spoiled)
         version, predictions = self._endpoint.predict(batch.images.tobytes())
-        rows = [[one["probabilities"][name] for name in self._classes] for one in predictions]
+        rows = [[row["probabilities"][name] for name in self._classes] for row in predictions]
         self._recent.append(np.array(rows))
         names = [self._classes[index] for index in batch.truth]
-        chosen = self._traffic.labelled(np.array([one["confidence"] for one in predictions])).tolist()
-        receipts = [one["receipt"] for one in predictions]
+        chosen = self._traffic.labelled(np.array([row["confidence"] for row in predictions])).tolist()
+        receipts = [row["receipt"] for row in predictions]
         labels = [pair for pair, wanted in zip(zip(receipts, names, strict=True), chosen, strict=True) if wanted]
         self._waiting.append((self._minute + self._traffic.delay, labels))
         while self._waiting and self._waiting[0][0] <= self._minute:
             self._endpoint.label(self._waiting.popleft()[1])
-        return version, float(np.mean([one["label"] == name for one, name in zip(predictions, names, strict=True)]))
+        return version, float(np.mean([row["label"] == name for row, name in zip(predictions, names, strict=True)]))
 
     def _step(self, version: int, accuracy: float, look: Look) -> Step:
         labelled = look.judgement.labelled

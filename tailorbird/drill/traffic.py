@@ -70,7 +70,7 @@ class Traffic:
         scenario.check(classes)
         self._scenario = scenario
         self._split = split
-        self._classes = classes
+        self.classes = classes
         self._random = np.random.default_rng(seed)
 
     def batch(self, size: int, spoiled: bool) -> Batch:
@@ -91,7 +91,7 @@ class Traffic:
     @property
     def mix(self) -> NDArray[np.float64]:
         """The shares of the classes [classes] in the split."""
-        counts = np.bincount(self._split.targets.astype(np.int64), minlength=len(self._classes))
+        counts = np.bincount(self._split.targets.astype(np.int64), minlength=len(self.classes))
         return np.asarray(counts / counts.sum())
 
     @property
@@ -103,9 +103,9 @@ class Traffic:
         if not self._scenario.mix:
             return None
         targets = self._split.targets.astype(np.int64)
-        present = np.bincount(targets, minlength=len(self._classes)) / len(targets)
-        named = {self._classes.index(name): share for name, share in self._scenario.mix.items()}
-        others = [index for index in range(len(self._classes)) if index not in named]
+        present = np.bincount(targets, minlength=len(self.classes)) / len(targets)
+        named = {self.classes.index(name): share for name, share in self._scenario.mix.items()}
+        others = [index for index in range(len(self.classes)) if index not in named]
         left = (1 - sum(named.values())) / max(present[others].sum(), 1e-12)
         wanted = np.array([named.get(index, left * share) for index, share in enumerate(present)])
         chances = (wanted / np.maximum(present, 1e-12))[targets]
@@ -116,11 +116,11 @@ class Traffic:
         if scenario.corruption:
             images = corruptions.corrupt(scenario.corruption, images, scenario.severity, self._random)
         if scenario.unseen:
-            strange = truth == self._classes.index(scenario.unseen)
+            strange = truth == self.classes.index(scenario.unseen)
             images = np.where(
                 strange.reshape(-1, *[1] * (images.ndim - 1)), corruptions.strangers(images, self._random), images
             )
         if scenario.flip:
-            one, other = (self._classes.index(name) for name in scenario.flip)
+            one, other = (self.classes.index(name) for name in scenario.flip)
             truth = np.select([truth == one, truth == other], [np.int64(other), np.int64(one)], truth)
         return Batch(images, truth)

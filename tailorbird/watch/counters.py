@@ -67,7 +67,7 @@ class Prometheus:
         answer = _get(f"{self._url}/api/v1/query?{urllib.parse.urlencode({'query': query})}")
         try:
             content = json.loads(answer)
-            return [(one["metric"], float(one["value"][1])) for one in content["data"]["result"]]
+            return [(row["metric"], float(row["value"][1])) for row in content["data"]["result"]]
         except (ValueError, TypeError, LookupError):
             raise Unavailable(f"{self._url} does not answer as Prometheus does") from None
 
@@ -82,8 +82,8 @@ class Endpoint:
         self._looks: dict[tuple[str, int], deque[tuple[float, Floats]]] = {}
 
     def read(self, model: str, version: int, classes: Sequence[str], minutes: float) -> Counters:
-        series = [one for one in _parsed(self._url, self._token) if _of(one[1], model, version)]
-        now = table([one[1:] for one in series if one[0] == PREDICTIONS], classes)
+        series = [row for row in _parsed(self._url, self._token) if _of(row[1], model, version)]
+        now = table([row[1:] for row in series if row[0] == PREDICTIONS], classes)
         steady = [value for name, labels, value in series if name == ESTIMATE and labels.get("assumes") == "mix_steady"]
         return Counters(self._since(now, (model, version), 60 * minutes), _finite(steady))
 

@@ -1,5 +1,7 @@
 """What the package of a version tells of it: its baseline, and its estimator if it has one."""
 
+import numpy as np
+
 from registry import feedback, packages, verification
 from registry.core import Registry
 from registry.version import Version
@@ -40,9 +42,7 @@ def evidence(registry: Registry, version: Version, known: Known, since: str) -> 
         for row, name in enumerate(known.classes)
         for column, label in enumerate(bins.LABELS)
     }
-    statistics = change.start()
-    for mark in feedback.marks(registry, version.model, version.number, since=since):
-        error = errors.get((mark.predicted, mark.confidence_bin))
-        if error is not None:
-            statistics = change.step(statistics, mark.wrong, error)
-    return float(change.evidence(statistics))
+    marks = feedback.marks(registry, version.model, version.number, since=since)
+    seen = [(mark.wrong, errors[cell]) for mark in marks if (cell := (mark.predicted, mark.confidence_bin)) in errors]
+    wrong, error = np.array(seen).reshape(-1, 2).T
+    return float(change.evidence(change.after(wrong > 0, error)))

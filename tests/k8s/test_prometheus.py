@@ -4,17 +4,28 @@ import json
 import re
 import shutil
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
+import httpx
+import numpy as np
 import pytest
 import yaml
 
 from serving.metrics import Metrics
+from tailorbird import bins
+from tailorbird.drift import cells
+from tailorbird.drift.estimator import Estimator
+from tailorbird.drift.judgement import Known
+from tests.e2e.system import prometheus, until
 from tests.k8s.manifests import ROOT
 
 FOLDER = ROOT / "k8s" / "prometheus"
 RULES = yaml.safe_load((FOLDER / "rules.yaml").read_text())["spec"]
 ALERTS = [rule for group in RULES["groups"] for rule in group["rules"] if "alert" in rule]
 RECORDS = {rule["record"] for group in RULES["groups"] for rule in group["rules"] if "record" in rule}
+TESTS = ("rules.test.yaml", "rules.day.test.yaml")
 SUFFIXES = ("_total", "_bucket", "_count", "_sum")
 
 
@@ -34,7 +45,8 @@ def promtool(tmp_path):
     if shutil.which("promtool") is None:
         pytest.skip("promtool is not installed: it comes with prometheus")
     (tmp_path / "rules.json").write_text(json.dumps(RULES))
-    shutil.copy(FOLDER / "rules.test.yaml", tmp_path)
+    for tests in TESTS:
+        shutil.copy(FOLDER / tests, tmp_path)
     return lambda *words: subprocess.run(["promtool", *words], cwd=tmp_path, capture_output=True, text=True)
 
 
@@ -44,7 +56,7 @@ def test_the_rules_are_rules(promtool):
 
 
 def test_the_rules_compute_what_they_are_named_for(promtool):
-    told = promtool("test", "rules", "rules.test.yaml")
+    told = promtool("test", "rules", *TESTS)
     assert told.returncode == 0, told.stdout + told.stderr
 
 
@@ -82,3 +94,95 @@ def test_alerts_on_estimates_say_what_an_estimate_cannot_see():
         assert "An estimate, not a fact" in told
         assert "cannot see that the meaning of classes changed" in told
         assert "only labels can" in told
+
+
+class Replica:
+    """A server with an endpoint's metrics of one version, which counts predictions and labels as an endpoint does."""
+
+    def __init__(self, known):
+        self.known = known
+        self.restart()
+        replica = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(replica.metrics.render())
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def restart(self):
+        self.metrics = Metrics()
+        self.metrics.publish(VERSION, "champion", self.known)
+
+    def count(self, predictions, correct):
+        """So many predictions [classes, bins], each with a label, of which so many are right."""
+        for (row, column), number in np.ndenumerate(predictions):
+            cell = VERSION.model, VERSION.number, self.known.classes[row], bins.LABELS[column]
+            self.metrics.predictions.labels(*cell).inc(number)
+            self.metrics.feedback.labels(*cell, "correct").inc(correct[row, column])
+            self.metrics.feedback.labels(*cell, "incorrect").inc(number - correct[row, column])
+
+
+VERSION = SimpleNamespace(model="pets", number=3)
+
+
+@pytest.fixture
+def replicas():
+    random = np.random.default_rng(0)
+    answers = random.integers(1, 40, (2, 2, len(bins.LABELS)))
+    weights = random.uniform(0.3, 1, (2, len(bins.LABELS)))
+    estimator = Estimator(("cat", "dog"), answers, weights, None)
+    accuracies = cells.accuracies(estimator.counts, estimator.correct)
+    known = Known(estimator.classes, 0.99, accuracies, estimator.counts, estimator)
+    started = [Replica(known) for _ in range(2)]
+    yield started
+    for replica in started:
+        replica.server.shutdown()
+        replica.server.server_close()
+
+
+@pytest.mark.long
+def test_a_live_prometheus_that_scrapes_two_replicas_records_what_python_computes(tmp_path, replicas):
+    if shutil.which("prometheus") is None:
+        pytest.skip("prometheus is not installed")
+    random, known = np.random.default_rng(1), replicas[0].known
+    parts = [random.integers(5, 60, known.count.shape) for _ in range(3)]
+    right = [(part * random.uniform(0.2, 0.9, part.shape)).astype(int) for part in parts]
+    nothing = np.zeros_like(parts[0])
+    with prometheus(tmp_path, [replica.port for replica in replicas], FOLDER / "rules.yaml") as url:
+
+        def value(query):
+            (row,) = httpx.get(f"{url}/api/v1/query", params={"query": query}).json()["data"]["result"]
+            return float(row["value"][1])
+
+        def seen(total):
+            until(lambda: value("sum(tailorbird_predictions_total)") == total, "it has scraped what was counted")
+
+        for replica in replicas:
+            replica.count(nothing, nothing)  # it sees no increase in a first value
+        seen(0)
+        replicas[0].count(parts[0], right[0])
+        replicas[1].count(parts[1], right[1])
+        seen(parts[0].sum() + parts[1].sum())
+        replicas[1].restart()
+        replicas[1].count(nothing, nothing)
+        seen(parts[0].sum())
+        replicas[1].count(parts[2], right[2])
+        seen(parts[0].sum() + parts[2].sum())
+        counts, correct = sum(parts).astype(float), sum(right)
+        shares = counts.sum(0) / counts.sum()
+        expected = {
+            "tailorbird:estimated_accuracy:ratio10m": known.estimator.fitted(counts),
+            "tailorbird:labelled_accuracy:ratio1d": correct.sum() / counts.sum(),
+            "tailorbird:stratified_accuracy:ratio1h": float(shares @ (correct.sum(0) / counts.sum(0))),
+        }
+        for record, figure in expected.items():
+            until(lambda record=record, figure=figure: abs(value(record) - figure) < 0.02, f"{record} is {figure:.3f}")
+        until(lambda: value('ALERTS{alertname="TailorbirdEstimatedAccuracyDropFast",alertstate="firing"}'), "it fires")

@@ -22,7 +22,7 @@ def test_what_it_shows_names_what_is_known_and_what_not(server, toy):
     told = server.client.get("/drift.json").json()
     assert (told["model"], told["version"]) == ("demo", 1)
     assert told["state"] == "too little data"
-    assert told["accuracy"][0] == {"name": "held-out examples at registration", "value": 0.875}
+    assert told["accuracy"][0] == {"name": "held-out examples at registration", "value": 0.875, "note": ""}
     assert any("no estimator" in words for words in told["words"])
     assert any("only labels do" in words for words in told["words"])
     assert sum(row["now"] for row in told["classes"]) == pytest.approx(1)

@@ -20,3 +20,10 @@ def test_an_estimator_that_cannot_be_read_is_none_and_is_told(loaded, tmp_path, 
     (tmp_path / "estimator.json").write_text(json.dumps(content))
     assert model._estimator(loaded.version, loaded.signature, tmp_path) is None
     assert "its accuracy is not estimated: estimator.json: answers." in caplog.text
+
+
+def test_a_package_without_an_estimator_is_told_once(loaded, tmp_path, caplog):
+    assert model._estimator(loaded.version, loaded.signature, tmp_path) is None
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{loaded.version} has no estimator.json: its accuracy is not estimated"
+    ]

@@ -211,6 +211,21 @@ def test_the_monitoring_page_behind_a_token(servers, visit):
     assert fits(page)
 
 
+def test_what_is_known_of_accuracy(servers, visit):
+    octets = {"content-type": "application/octet-stream"}
+    assert servers.images.client.post("/predict", content=bytes(28 * 28) * 300, headers=octets).is_success
+    page = visit.open(f"{servers.images.url}/drift")
+    expect(page.get_by_text("page:1: too little is known of its accuracy")).to_be_visible()
+    expect(page.locator("#accuracy tr")).to_have_count(5)
+    expect(page.locator("#accuracy")).to_contain_text("87.5%")
+    expect(page.locator("#classes tr")).to_have_count(11)
+    expect(page.locator("#latency")).to_contain_text("ms at most")
+    expect(page.locator("#versions")).to_contain_text("promote champion to 1")
+    assert violations(page) == []
+    assert fits(page)
+    visit.check(servers.images.url)
+
+
 def test_the_routes_are_shown(servers, visit):
     page = visit.open(servers.images.url + "/docs")
     expect(page.get_by_text("Answers for grey images of 28 × 28 pixels.")).to_be_visible()

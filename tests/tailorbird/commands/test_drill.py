@@ -1,16 +1,20 @@
 """Each drill end to end: server, spoiled traffic, labels, the watch and what it does, on the digits of scikit-learn."""
 
 import json
+import socket
 
+import numpy as np
 import pytest
 import torch
 
 from registry import aliases, versions
 from registry.core import Registry
 from registry.requests import Promotion
-from tailorbird.drill import replay
+from tailorbird.drill import endpoint, replay
+from tailorbird.drill.traffic import LATE_STEPS
 from tailorbird.settings import Settings
 from tests.packages import ABOUT
+from tests.waiting import wait_for
 from training import candidate, checkpoint, datasets, splits
 from training.config import RunConfig
 from training.loop import Run
@@ -46,8 +50,8 @@ def drilled(trained, tailorbird, tmp_path, monkeypatch):
             versions.register(registry, "digits", trained.files, trained.export, ABOUT.lineage, "ada")
             aliases.promote(registry, Promotion("digits", number, why="a test", who="ada", force=True))
 
-    def run(*words):
-        told = tailorbird("drill", "digits", "--json", "--out", "drill.png", *words)
+    def run(*words, **environment):
+        told = tailorbird("drill", "digits", "--json", "--out", "drill.png", *words, **environment)
         assert told.returncode == 0, told.stderr
         assert (tmp_path / "drill.png").read_bytes().startswith(b"\x89PNG")
         return json.loads(told.stdout)
@@ -75,11 +79,69 @@ def test_a_drop_without_labels_is_suspected_and_moves_nothing(drilled):
     assert {step["labelled"] for step in steps} == {None}
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("labels", ["late", "uneven"])
+def test_labels_that_are_late_or_uneven_prove_the_drop_too(drilled, labels):
+    steps = drilled("--corruption", "noise", "--severity", "0.75", "--labels", labels)
+    back = [step["minute"] for step in steps if step["action"] == "rolled back"]
+    assert len(back) == 1
+    assert back[0] >= replay.CLEAN + (LATE_STEPS if labels == "late" else 0)
+    assert {step["version"] for step in steps if step["minute"] > back[0]} == {1}
+    accuracy = np.mean([step["accuracy"] for step in steps[: replay.CLEAN]])
+    labelled = [step for step in steps[: replay.CLEAN] if step["labelled"] is not None]
+    assert len(labelled) == replay.CLEAN - (LATE_STEPS if labels == "late" else 0)
+    assert all(step["low"] - 0.03 <= accuracy <= step["high"] + 0.03 for step in labelled)
+
+
+@pytest.mark.long
+def test_a_class_that_becomes_frequent_is_no_drop(drilled):
+    steps = drilled("--mix", "1=0.7")
+    assert {step["action"] for step in steps} == {"none"}
+    last = steps[-1]["estimates"]
+    assert last["mix_moves"] > last["mix_steady"] + 0.2  # which takes the move for strangers
+
+
+@pytest.mark.long
+def test_a_class_that_looks_like_nothing_seen_is_told_by_labels(drilled):
+    steps = drilled("--unseen", "0", "--labels", "prompt")
+    assert "rolled back" in {step["action"] for step in steps if step["spoiled"]}
+
+
 def test_labels_that_change_their_meaning_are_seen_by_labels_alone(drilled):
     steps = drilled("--flip", "1", "7", "--labels", "uneven")
     spoiled = [step for step in steps if step["spoiled"]]
     assert spoiled[-1]["state"] == "drifted" or any(step["action"] == "rolled back" for step in spoiled)
     assert all(step["estimates"]["fitted"] > 0.85 for step in spoiled if step["version"] == 2)
+
+
+@pytest.mark.long
+def test_a_clean_day_has_no_alert(drilled, monkeypatch):
+    monkeypatch.setattr(replay, "CLEAN", 24 * 60)
+    monkeypatch.setattr(replay, "SPOILED", 0)
+    steps = drilled()
+    assert len(steps) == 24 * 60
+    assert {step["state"] for step in steps[replay.WINDOW :]} == {"healthy"}
+    assert {step["action"] for step in steps} == {"none"}
+
+
+@pytest.mark.long
+def test_an_endpoint_that_runs_is_drilled_only_where_that_is_meant(drilled, tailorbird, started, tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    refused = tailorbird("drill", "digits", "--url", url)
+    assert (refused.returncode, "--yes" in refused.stderr) == (2, True)
+    away = tailorbird("drill", "digits", "--url", url, "--yes")
+    assert (away.returncode, "does not answer" in away.stderr) == (1, True)
+    token = {"TAILORBIRD_API_TOKEN": "a-secret-token"}
+    started("serve", "digits", "--port", url.rpartition(":")[2], **token)
+    wait_for(lambda: endpoint.DIRECT.open(f"{url}/readyz").status == 200)
+    steps = drilled("--corruption", "noise", "--severity", "0.75", "--url", url, "--yes", **token)
+    spoiled = [step for step in steps if step["spoiled"]]
+    assert [step["action"] for step in spoiled if step["action"] != "none"][-1] == "alert"
+    assert {step["version"] for step in steps} == {2}
+    history = json.loads(tailorbird("registry", "history", "digits", "--json").stdout)
+    assert "drifted" in [event.get("state") for event in history]
 
 
 @pytest.mark.parametrize(

@@ -37,10 +37,24 @@ def test_its_exit_status_tells_what_it_saw(registry, tailorbird, right, wrong, s
     assert f"pets:1: {state}" in told.stdout
 
 
-def test_it_is_blind_without_what_it_is_to_read(registry, tailorbird):
-    told = tailorbird("watch", "pets", "--once", TAILORBIRD_PROMETHEUS_URL="http://127.0.0.1:1")
-    assert told.returncode == 12
-    assert "nothing is decided: http://127.0.0.1:1" in told.stderr
+@pytest.mark.parametrize(
+    ("setting", "url", "told"),
+    [
+        ("PROMETHEUS_URL", "http://127.0.0.1:1", "http://127.0.0.1:1/api/v1/query does not answer"),
+        ("PROMETHEUS_URL", "http://127.0.0.1:1/metrics", "http://127.0.0.1:1/metrics does not answer"),
+        ("DATABASE_URL", "postgresql://ada@127.0.0.1:1/pets", "the database 127.0.0.1/pets cannot be used"),
+    ],
+)
+def test_it_is_blind_without_what_it_is_to_read(registry, tailorbird, setting, url, told):
+    label(registry, 60, 60)
+    blind = tailorbird("watch", "pets", "--once", **{f"TAILORBIRD_{setting}": url})
+    assert blind.returncode == 12
+    assert f"nothing is decided: {told}" in blind.stderr
+
+
+def test_a_single_look_has_no_metrics(registry, tailorbird):
+    told = tailorbird("watch", "pets", "--once", "--metrics-port", 9100)
+    assert (told.returncode, "--metrics-port" in told.stderr) == (2, True)
 
 
 def test_json_holds_the_evidence(registry, tailorbird):

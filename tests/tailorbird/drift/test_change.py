@@ -45,6 +45,17 @@ def test_the_statistics_grow_by_one_a_label_on_the_mean_where_nothing_changed():
     assert pytest.approx(1) == change.WEIGHTS.sum()
 
 
+def test_labels_all_at_once_are_as_label_by_label():
+    random = np.random.default_rng(0)
+    wrong, errors = random.random(500) < 0.12, random.uniform(0.01, 0.2, 500)
+    statistics = change.start()
+    for label, error in zip(wrong, errors, strict=True):
+        statistics = change.step(statistics, label, error)
+    assert change.after(wrong, errors) == pytest.approx(statistics)
+    assert change.after(wrong[:0], errors[:0]) == pytest.approx(change.start())
+    assert np.isfinite(change.evidence(change.after(np.ones(100_000, bool), np.full(100_000, 0.01))))
+
+
 def test_errors_are_told_by_how_rare_they_are_where_confidence_is_high():
     calm = change.step(change.start(), True, 0.4)
     startling = change.step(change.start(), True, 0.001)
