@@ -28,7 +28,7 @@ LEAST_IMAGES = 200
 """With fewer, nothing is fitted but the mix of classes; and so many are corrupted, however large they are."""
 RIDGE = 0.1
 SMALL_DROP = 0.15
-LEAST_SHARE = 0.03
+LEAST_SHARE = 0.02
 """Windows weigh by one over this plus their drop: what matters is to see a small drop well."""
 STRANGERS, MOST_STRANGERS = "strangers", 0.5
 MOVED, SPREAD = 0.7, (0.3, 1.7)
