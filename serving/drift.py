@@ -36,13 +36,13 @@ def content(served: Served, metrics: Metrics, registry: Registry) -> dict[str, A
     since = schema.timestamp(datetime.now(UTC) - timedelta(days=LABEL_DAYS))
     labels = feedback.cells(registry, version.model, version.number, since=since)
     count, correct = cells.labelled(labels, known.classes)
-    told = Observed(recent.predictions, count, correct, mix_steady=recent.mix_steady)
-    judged = judging.judge(known, told, Policy())
+    seen = Observed(recent.predictions, count, correct, mix_steady=recent.mix_steady)
+    judged = judging.judge(known, seen, Policy())
     return {
         "model": version.model,
         "version": version.number,
         "state": judged.state,
-        "accuracy": _accuracy(known, told, judged),
+        "accuracy": _accuracy(known, seen, judged),
         "words": [*judged.reasons, *_missing(known), *BLIND_SPOTS],
         "classes": _classes(known, recent),
         "latency": _latency(metrics),
@@ -50,14 +50,14 @@ def content(served: Served, metrics: Metrics, registry: Registry) -> dict[str, A
     }
 
 
-def _accuracy(known: Known, told: Observed, judged: judging.Judgement) -> list[dict[str, Any]]:
+def _accuracy(known: Known, seen: Observed, judged: judging.Judgement) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [{"name": "held-out examples at registration", "value": known.accuracy, "note": ""}]
     labelled = judged.labelled
     if labelled is None:
         rows.append({"name": "labels of a day", "value": None, "note": "there are none"})
     else:
         note = f"{labelled.low:.1%} to {labelled.high:.1%}, of {labelled.labels:,} labels"
-        if (more := judging.needed(known, told)) > 1:
+        if (more := judging.needed(known, seen)) > 1:
             note += f"; needs about {more:,} more"
         rows.append({"name": "labels of a day", "value": labelled.value, "note": note})
     for name, value in judged.estimates.items():
