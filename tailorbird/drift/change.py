@@ -42,7 +42,7 @@ def _likelier(wrong: NDArray[np.bool_] | bool, error: Floats | float) -> Floats:
     """How much likelier labels [...] are [..., shifts] where the share that goes wrong has risen by each shift."""
     tolerated = np.minimum(np.asarray(error) + TOLERANCE, 0.99)[..., None]
     feared = tolerated + SHIFTS * (1 - tolerated)
-    return np.where(np.asarray(wrong)[..., None], feared / tolerated, (1 - feared) / (1 - tolerated))
+    return np.asarray(np.where(np.asarray(wrong)[..., None], feared / tolerated, (1 - feared) / (1 - tolerated)))
 
 
 def evidence(statistics: Floats) -> Floats:

@@ -28,14 +28,17 @@ class Traffic:
         self.mix_steady = None
 
     def label(self, version, right, wrong, model="pets"):
-        rows = [("cat", True)] * right + [("dog", False)] * wrong
-        np.random.default_rng(0).shuffle(rows)
-        batch = []
-        for label, _ in rows:
+        true = np.random.default_rng(0).permutation([0] * right + [1] * wrong)
+        self.keep(model, version, true, np.zeros_like(true), np.full_like(true, bins.LABELS.index("0.9")))
+
+    def keep(self, model, version, true, predicted, place):
+        """Labels for predictions, by their index, of one model's version."""
+        rows = []
+        for label, answer, confidence in zip(true, predicted, place, strict=True):
             self.sent += 1
-            row = Feedback(f"{self.sent:032x}", model, version, "cat", "0.9", label, schema.now())
-            batch.append(row)
-        feedback.record(self.registry, batch)
+            cell = packages.CLASSES[answer], bins.LABELS[confidence], packages.CLASSES[label]
+            rows.append(Feedback(f"{self.sent:032x}", model, version, *cell, schema.now()))
+        feedback.record(self.registry, rows)
 
     def predict(self, count):
         self.counts[:, bins.LABELS.index("0.9")] += count / 3

@@ -1,11 +1,17 @@
+from collections import deque
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 
 from registry import aliases, history, holds, judgements
 from registry.requests import Promotion
+from tailorbird import bins
+from tailorbird.drift import cells
+from tailorbird.drift.estimator import Estimator
 from tailorbird.drift.policy import Policy
 from tailorbird.errors import NotFound, Unavailable
+from tailorbird.package.estimator import Error
 from tailorbird.watch import action
 from tailorbird.watch.look import Watch
 from tests import packages
@@ -153,12 +159,47 @@ def test_a_model_that_is_not_there_is_not_found(registry):
         Watch(registry, None, "owls", Policy()).look()
 
 
-def test_a_clean_day_with_a_look_every_hour_has_no_alert(registry, watch, traffic):
-    watching = watch(Policy())
-    for hour in range(24):
-        traffic.predict(200)
-        traffic.label(2, 19, 1)
-        look = watching.look(datetime.now(UTC) + timedelta(minutes=hour))
-        assert look.action.kind == "none"
-    assert look.judgement.state == "healthy"
-    assert [state for _, state, _ in rows(registry)] == ["healthy", "too little data"]
+@pytest.fixture
+def answers():
+    """Of 300 held-out examples [true class, predicted class, bin]: sure ones are right more often."""
+    made = np.zeros((3, 3, cells.BINS), np.int64)
+    places = [bins.LABELS.index(label) for label in ("0.4", "0.9", "0.999")]
+    for true, predicted in np.ndindex(3, 3):
+        made[true, predicted, places] = (5, 20, 70) if true == predicted else (2, 1, 0)
+    return made
+
+
+@pytest.fixture
+def estimated(registry, answers):
+    """A champion that was fitted on these answers."""
+    count, correct = answers.sum(0), answers[range(3), range(3)]
+    error = Error(small=0.01, p90=0.02, all=0.04, window=1000)
+    fitted = Estimator(packages.CLASSES, answers, cells.accuracies(count, correct), error)
+    table = {
+        name: {
+            label: {"count": int(count[row, place]), "correct": int(correct[row, place])}
+            for place, label in enumerate(bins.LABELS)
+        }
+        for row, name in enumerate(packages.CLASSES)
+    }
+    confusion = tuple(map(tuple, answers.sum(2).tolist()))
+    packages.register(registry, "owls", confusion=confusion, bins=table, estimator_json=fitted.encode())
+    aliases.promote(registry, Promotion("owls", 1, why="a test", who="ada", force=True))
+
+
+def test_a_clean_day_has_no_alert(registry, traffic, answers, estimated):
+    """A look each quarter of an hour at an hour of traffic as held-out examples are, with labels for unsure ones."""
+    random, window = np.random.default_rng(0), deque(maxlen=4)
+    watching = Watch(registry, traffic, "owls", Policy(labels="roll_back", class_mix="steady"))
+    for look in range(24 * 4):
+        drawn = random.choice(answers.size, 900, p=answers.ravel() / answers.sum())
+        true, predicted, place = np.unravel_index(drawn, answers.shape)
+        counts = np.bincount(predicted * cells.BINS + place, minlength=3 * cells.BINS)
+        window.append(counts.reshape(3, cells.BINS))
+        traffic.counts, traffic.mix_steady = sum(window), float(np.mean(true == predicted))
+        labelled = random.random(900) < np.where(place == bins.LABELS.index("0.4"), 0.2, 0.02)
+        traffic.keep("owls", 1, true[labelled], predicted[labelled], place[labelled])
+        judged = watching.look(datetime.now(UTC) + timedelta(minutes=15 * look))
+        assert judged.action.kind == "none", judged.judgement.reasons
+    assert judged.judgement.labelled.labels > 1000
+    assert [row.state for row in judgements.page(registry, "owls")] == ["healthy", "too little data"]
