@@ -150,6 +150,13 @@ def test_an_accuracy_that_was_not_measured_is_found_out(registry, register, trai
     assert f"points from the registered 99.90%; accepted are {200 * found.standard_error:.2f}" in found.problems[0]
 
 
+@pytest.mark.parametrize("taken", ["bf16", "fp32"])
+def test_it_is_trained_in_the_precision_that_was_taken(registry, register, monkeypatch, taken):
+    monkeypatch.setattr(precision, "instructions", lambda: [] if taken == "bf16" else ["avx512_bf16"])
+    made = reproduction.plan(registry, register(config_yaml=config(precision=taken)), registry.settings)
+    assert Run(made.config, made.splits).config.precision == taken
+
+
 def test_a_model_that_cannot_be_run_is_one_sentence(registry, register):
     with pytest.raises(Corrupt, match=r"^tiny:1 has a damaged package: model\.onnx: cannot be run: ") as told:
         reproduce(registry, register(model_onnx=b"poem"))

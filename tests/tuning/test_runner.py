@@ -2,6 +2,7 @@ import pytest
 from rich.console import Console
 
 from tailorbird.errors import InvalidInput
+from training import datasets, precision, splits
 from tuning import runner, spec
 
 KINDS = {
@@ -24,3 +25,19 @@ def test_what_the_registry_would_refuse_is_refused_before_ray_starts(given, sett
         runner.Driver(settings, Console(quiet=True), who).run(checked)
     assert str(refused.value).startswith(problem)
     assert not settings.home.exists()
+
+
+@pytest.mark.parametrize(("instructions", "taken"), [(["avx512_bf16"], "bf16"), ([], "fp32")])
+def test_the_precision_that_the_processor_takes_is_that_of_all_trials_from_then_on(
+    given, settings, monkeypatch, instructions, taken
+):
+    monkeypatch.setattr(precision, "instructions", lambda: instructions)
+    given["run"]["device"] = "cpu"
+    driver = runner.Driver(settings, Console(quiet=True), "ann")
+    checked = spec.parse(given)
+    dealt = splits.split(datasets.load(checked.data, None, None), checked.data)
+    settled = driver._settled(checked, dealt)
+    assert {config.precision for config in settled.configs} == {taken}
+    monkeypatch.setattr(precision, "instructions", lambda: [] if instructions else ["avx512_bf16"])
+    again = driver._settled(spec.stored(settled.model_dump(mode="json", exclude_none=True)), dealt)
+    assert {config.precision for config in again.configs} == {taken}
