@@ -112,7 +112,13 @@ def _text(value: object) -> str:
 def _run_bentoml(address: str, port: int, workers: int, home: str) -> None:
     # imported here, because BentoML reads its settings from the environment; workers run in `home`, because Python
     # would take a folder `registry` or `serving` where the user stands for ours
-    from _bentoml_impl.server import serve_http
+    try:
+        from _bentoml_impl.server import serve_http
+    except Exception as error:  # of many kinds, by what is wrong in its configuration
+        if not (path := os.environ.get("BENTOML_CONFIG")):
+            raise
+        problem = " ".join(str(error).split())[:200]
+        raise InvalidInput("BENTOML_CONFIG", f"names {path}, which BentoML refuses: {problem}") from None
 
     from serving.service import Service
     from serving.supervision import adjusted

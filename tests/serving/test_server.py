@@ -2,6 +2,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 from urllib.parse import urlsplit
 
@@ -16,7 +18,7 @@ from serving import server as servers
 from serving.server import serve
 from tailorbird import settings as known
 from tailorbird.errors import Corrupt, InvalidInput, NotFound
-from tailorbird.settings import Settings
+from tailorbird.settings import PREFIX, Settings
 from tests.waiting import BOUND_SECONDS
 
 IMAGES = {"inputs": np.zeros((3, 28, 28), int).tolist()}
@@ -158,6 +160,17 @@ def test_a_configuration_of_bentoml_that_is_not_there(settings, free_port, monke
     monkeypatch.setenv("BENTOML_CONFIG", str(tmp_path / "none.yaml"))
     with pytest.raises(InvalidInput, match=r"^BENTOML_CONFIG: names .*none\.yaml, which is no file"):
         serve(settings, "demo", "127.0.0.1", free_port(), 1)
+
+
+@pytest.mark.parametrize("content", ["nonsense: {a: 1}", ": bad: ["])
+def test_a_configuration_that_bentoml_refuses(settings, free_port, tmp_path, content):
+    (tmp_path / "bento.yaml").write_text(content)
+    environment = {PREFIX + "HOME": str(settings.home), "BENTOML_CONFIG": str(tmp_path / "bento.yaml")}
+    command = [sys.executable, "-m", "tailorbird", "serve", "demo", "--port", str(free_port())]
+    ended = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
+    assert ended.returncode == 2
+    [line] = ended.stderr.splitlines()
+    assert line.startswith(f"error: BENTOML_CONFIG: names {tmp_path}/bento.yaml, which BentoML refuses: ")
 
 
 def test_a_port_that_is_taken(settings, server):
