@@ -252,10 +252,17 @@ def told() -> Iterator[None]:
     except TailorbirdError as error:
         print(f"error: {_printable(str(error))}", file=sys.stderr)
         sys.exit(error.exit_status)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except KeyboardInterrupt as ending:
+        print(_interruption(ending), file=sys.stderr)
         sys.exit(Interrupted.exit_status)
     except SystemExit as ending:  # Typer makes it of a KeyboardInterrupt, without a word
         if ending.code == Interrupted.exit_status:
-            print("interrupted", file=sys.stderr)
+            print(_interruption(ending), file=sys.stderr)
         raise
+
+
+def _interruption(ending: BaseException | None) -> str:
+    """What was to be said, as how to go on, before another signal came; else that it was interrupted."""
+    while ending is not None and not isinstance(ending, Interrupted):
+        ending = ending.__context__
+    return "interrupted" if ending is None else f"error: {_printable(str(ending))}"

@@ -45,8 +45,10 @@ def connected(address: str | None) -> Iterator[Path]:
         _connect(addresses.resolved(address), folder / "r")
         yield folder / "tune"
     finally:
-        ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            ray.shutdown()
+        finally:  # whatever signal ends that
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _connect(address: str, folder: Path) -> None:

@@ -96,6 +96,21 @@ def test_ctrl_c_in_a_command_is_told_too(capsys):
     assert left.value.code == 130 and capsys.readouterr() == ("", "interrupted\n")
 
 
+def test_another_ctrl_c_while_it_ends_does_not_hide_how_to_go_on(capsys):
+    app = typer.Typer()
+
+    @app.command()
+    def command():
+        try:
+            raise Interrupted("sweep tiny-1 was interrupted")
+        finally:
+            raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as left, told():
+        app([])
+    assert left.value.code == 130 and capsys.readouterr() == ("", "error: sweep tiny-1 was interrupted\n")
+
+
 def test_a_defect_keeps_its_traceback_and_an_exit_its_status():
     with pytest.raises(ZeroDivisionError), told():
         1 / 0  # noqa: B018

@@ -1,4 +1,5 @@
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -23,3 +24,14 @@ def test_a_ray_that_does_not_start_is_told(monkeypatch):
     told = r"^Ray did not start: The current node timed out during startup\.; if this"
     with pytest.raises(Unavailable, match=told), cluster.connected(None):
         pytest.fail("connected to nothing")
+
+
+def test_a_signal_while_ray_is_stopped_leaves_no_folder(monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cluster.ray, "init", lambda *_, _temp_dir, **__: Path(_temp_dir).mkdir())
+    monkeypatch.setattr(cluster.ray, "shutdown", interrupted)
+    with pytest.raises(KeyboardInterrupt), cluster.connected("local") as folder:
+        assert folder.parent.stat().st_mode & 0o777 == 0o700
+    assert not folder.parent.exists()
