@@ -36,6 +36,14 @@ class Measured:
     cpu: float
 
 
+@dataclass(frozen=True)
+class Answer:
+    """The status of one answer, and the seconds until it was there."""
+
+    status: int
+    seconds: float
+
+
 def pinned(core: str, command: list[str]) -> list[str]:
     """The command on one core, where there are two and `taskset` is there."""
     possible = shutil.which("taskset") and (psutil.cpu_count() or 1) > 1
@@ -102,21 +110,65 @@ def _python(request: Request, connections: int, seconds: float) -> tuple[int, fl
 
 async def _ask(request: Request, connections: int, seconds: float) -> list[float]:
     latencies: list[float] = []
-    head = f"POST /predict HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: {request.media_type}\r\n"
-    whole = f"{head}content-length: {len(request.body)}\r\n\r\n".encode() + request.body
     end = time.perf_counter() + seconds
 
-    async def connection() -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", request.port)
-        while (start := time.perf_counter()) < end:
-            writer.write(whole)
-            answer = await reader.readuntil(b"\r\n\r\n")
-            if not answer.startswith(b"HTTP/1.1 200"):
-                raise RuntimeError(answer.decode())
-            length = next(line for line in answer.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-            await reader.readexactly(int(length.split(b":")[1]))
-            latencies.append(time.perf_counter() - start)
-        writer.close()
+    async def ask() -> None:
+        connection = await _Connection.open(request)
+        while time.perf_counter() < end:
+            answer = await connection.ask()
+            if answer.status != 200:
+                raise RuntimeError(f"an answer is {answer.status}")
+            latencies.append(answer.seconds)
+        connection.close()
 
-    await asyncio.gather(*(connection() for _ in range(connections)))
+    await asyncio.gather(*(ask() for _ in range(connections)))
     return latencies
+
+
+def open_loop(request: Request, rate: float, seconds: float) -> list[Answer]:
+    """Ask so many times a second, whatever became of what was asked before."""
+    return asyncio.run(_open_loop(request, rate, seconds))
+
+
+async def _open_loop(request: Request, rate: float, seconds: float) -> list[Answer]:
+    answers: list[Answer] = []
+    idle: list[_Connection] = []
+
+    async def ask() -> None:
+        connection = idle.pop() if idle else await _Connection.open(request)
+        answers.append(await connection.ask())
+        idle.append(connection)
+
+    async with asyncio.TaskGroup() as group:
+        begun = time.perf_counter()
+        for turn in range(int(rate * seconds)):
+            await asyncio.sleep(max(0.0, begun + turn / rate - time.perf_counter()))
+            group.create_task(ask())
+    for connection in idle:
+        connection.close()
+    return answers
+
+
+class _Connection:
+    """One that is kept, for one request after the other."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: Request) -> None:
+        self._reader = reader
+        self._writer = writer
+        head = f"POST /predict HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: {request.media_type}\r\n"
+        self._request = f"{head}content-length: {len(request.body)}\r\n\r\n".encode() + request.body
+
+    @classmethod
+    async def open(cls, request: Request) -> "_Connection":
+        return cls(*await asyncio.open_connection("127.0.0.1", request.port), request)
+
+    async def ask(self) -> Answer:
+        begun = time.perf_counter()
+        self._writer.write(self._request)
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+        await self._reader.readexactly(int(length.split(b":")[1]))
+        return Answer(int(head.split(b" ", 2)[1]), time.perf_counter() - begun)
+
+    def close(self) -> None:
+        self._writer.close()
