@@ -173,6 +173,11 @@ class Server:
     def temporary(self) -> Path:
         return self.folder / "temporary"
 
+    @property
+    def own_files(self) -> list[Path]:
+        """What it has in memory, and among temporary files."""
+        return [*Path("/dev/shm").glob(f"tailorbird-serve-{self.process.pid}-*"), *self.temporary.iterdir()]
+
     def wait(self, seconds=60, status=200) -> "Server":
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and self.process.poll() is None:

@@ -46,7 +46,7 @@ def children(server) -> list[psutil.Process]:
 
 def check_nothing_left(server, processes):
     assert not psutil.wait_procs(processes, timeout=BOUND_SECONDS)[1]
-    assert list(server.temporary.iterdir()) == []
+    assert server.own_files == []
     with pytest.raises(httpx.ConnectError):
         server.client.get("/livez")
 
@@ -89,7 +89,7 @@ def test_ctrl_c_ends_a_second_server_beside_the_first(start, settings, client):
 
 def test_a_signal_during_the_start(start, settings):
     own = start(settings)
-    while not list(own.temporary.iterdir()):
+    while not own.own_files:
         time.sleep(0.01)
     time.sleep(0.3)
     processes = psutil.Process(own.process.pid).children(recursive=True)

@@ -7,6 +7,7 @@ import time
 from itertools import product
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 
 from tailorbird.settings import Settings
@@ -153,13 +154,17 @@ def test_database_and_store_refuse_hang_are_slow_and_talk_nonsense_under_load(
 
 
 def test_a_cache_whose_disk_is_full_stops_nothing_but_swaps(start, own, disk):
-    cache = {"TAILORBIRD_CACHE_DIR": str(disk / "cache")}
+    """That of temporary files too, as where a container has one disk in memory for both."""
+    cache = {"TAILORBIRD_CACHE_DIR": str(disk / "cache"), "TMPDIR": str(disk)}
     server = start(own, **KEY, **cache).wait()
-    fill(disk, leave=20_000)
+    fill(disk)
     swap(own, 2)
     with Load(server.url) as load:
         wait_for(lambda: ready(server)["status"] == "stale")
         assert "No space left on device" in ready(server)["problem"]
+        images = np.random.default_rng(0).integers(0, 256, (500, 28, 28), np.uint8)  # of many classes and bins
+        headers = {"Content-Type": "application/octet-stream"}
+        assert server.client.post("/predict", content=images.tobytes(), headers=headers).is_success
         seen = load.total
         wait_for(lambda: load.total > seen + 50)
         assert told(server, "swaps_total", "outcome")["unavailable",] > 0
