@@ -1,7 +1,8 @@
 """The requests that wait for the model's thread: a bounded number, and few where the wait does not end.
 
 A burst may fill the queue. Where it has not been empty for a while, though, more comes than can be answered, and
-whoever is let in would only wait: then one is taken only if those before it take no longer than a few of its kind.
+whoever is let in would only wait: then one is taken only if those before it take no longer than a few of its kind,
+or hardly any time.
 So under overload accepted requests stay quick and the others hear of it at once (the idea is CoDel's, RFC 8289).
 """
 
@@ -18,6 +19,8 @@ STANDING_SECONDS = 0.1
 """How long a queue that is never empty passes for a burst."""
 STANDING_LENGTH = 3
 """How many requests of its own kind one may wait for in a queue that stands."""
+SHORT_SECONDS = 0.005
+"""A wait that nobody is sent away for, so that a few clients with large requests do not shut out small ones."""
 
 
 class Backlog:
@@ -53,6 +56,6 @@ class Backlog:
         now = time.monotonic()
         if self._count == 0:
             self._busy_since = now
-        standing = now - self._busy_since > STANDING_SECONDS and self._seconds > STANDING_LENGTH * seconds
-        if self._count > self._most or standing:
+        stands = now - self._busy_since > STANDING_SECONDS
+        if self._count > self._most or (stands and self._seconds > max(STANDING_LENGTH * seconds, SHORT_SECONDS)):
             raise Shed("queue", "more requests come than can be answered; try again later")

@@ -33,6 +33,23 @@ def test_a_queue_that_stands_is_kept_short(monkeypatch):
     assert together(Backlog(Pool("inference", 1), most=64, deadline=5), 8) == [True] * 4 + ["queue"] * 4
 
 
+def test_small_ones_wait_behind_a_few_large_ones(monkeypatch):
+    monkeypatch.setattr(backlog, "STANDING_SECONDS", -1)
+    waiting = Backlog(Pool("inference", 1), most=64, deadline=5)
+
+    async def main(large):
+        begin = threading.Event()
+        first = asyncio.create_task(waiting.run(large, begin.wait))
+        await asyncio.sleep(0)
+        small = asyncio.create_task(waiting.run(large / 1000, begin.wait))
+        await asyncio.sleep(0)
+        begin.set()
+        return await asyncio.gather(first, small, return_exceptions=True)
+
+    assert asyncio.run(main(backlog.SHORT_SECONDS)) == [True, True]
+    assert isinstance(asyncio.run(main(2 * backlog.SHORT_SECONDS))[1], Shed)
+
+
 def test_what_takes_too_long():
     waiting = Backlog(Pool("inference", 1), most=5, deadline=0.05)
     end = threading.Event()
