@@ -250,8 +250,8 @@ def _most_connections() -> int:
 async def sweep(connections: "set[Any]") -> None:
     """Close what takes too long, until cancelled: one look at all now and then, instead of a timer for each."""
     while True:
+        now = time.monotonic() + SWEEP_SECONDS  # where this loop is late, it was not the clients who took so long
         await asyncio.sleep(SWEEP_SECONDS)
-        now = time.monotonic()
         for connection in list(connections):
             if not connection.transport.is_closing():
                 connection.look_at_clock(now)
