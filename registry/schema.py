@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 REVISION = "0001"
+"""Of the tables below; revisions are ordered as text."""
 
 metadata = sa.MetaData(
     naming_convention={
@@ -18,6 +19,13 @@ metadata = sa.MetaData(
         "uq": "uq_%(table_name)s_%(column_0_N_name)s",
         "ck": "ck_%(table_name)s_%(constraint_name)s",
     }
+)
+
+compatibility = sa.Table(  # a row for each migration: releases whose own revision is `oldest` or later can go on
+    "compatibility",
+    metadata,
+    sa.Column("revision", sa.String(32), primary_key=True),
+    sa.Column("oldest", sa.String(32), nullable=False),
 )
 
 models = sa.Table(

@@ -14,6 +14,7 @@ from alembic import op
 
 revision = {LATER!r}
 down_revision = {REVISION!r}
+oldest = OLDEST
 
 
 def upgrade():
@@ -23,9 +24,9 @@ def upgrade():
 """
 
 
-def install(monkeypatch, folder: Path, then: str = "") -> None:
+def install(monkeypatch, folder: Path, then: str = "", oldest: str = LATER) -> None:
     """Make the code of this process that of the later release, whose migration ends with the statement `then`."""
     shutil.copytree(database.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "versions" / "v9999_later.py").write_text(f"{MIGRATION}    {then}\n")
+    (folder / "versions" / "v9999_later.py").write_text(f"{MIGRATION.replace('OLDEST', repr(oldest))}    {then}\n")
     monkeypatch.setattr(database, "MIGRATIONS", folder)
     monkeypatch.setattr(schema, "REVISION", LATER)

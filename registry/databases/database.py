@@ -52,20 +52,20 @@ class Database(ABC):
             yield self._alone(connection)
 
     def check(self) -> None:
-        """Raise Unavailable where the schema is not this release's and cannot be made so here."""
+        """Raise Unavailable where this release cannot use the schema, nor bring it up to date here."""
         with self.reading() as connection:
             revision = self._revision(connection)
-        if revision != schema.REVISION:
+        if _is_old(revision):
             self._outdated(revision)
 
     def migrate(self) -> str | None:
         """Bring the schema up to date; returns the revision that it had, None where there was nothing.
 
-        Raises Unavailable where the schema is newer than this release's.
+        Raises Unavailable where the schema is too new for this release.
         """
         with self.atomic("schema") as connection:
             before = self._revision(connection)
-            if before != schema.REVISION:
+            if _is_old(before):
                 self._prepare_migration(connection, before)
                 _upgrade(connection)
         return before
@@ -116,11 +116,18 @@ class Database(ABC):
             return None
         revision: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
         if revision is not None and revision > schema.REVISION:
-            raise Unavailable(
-                f"the database {self.name} has schema {revision}, newer than the {schema.REVISION} of this release: "
-                f"use a newer tailorbird"
-            )
+            known = schema.compatibility.c
+            oldest = connection.scalar(sa.select(known.oldest).where(known.revision == revision))
+            if oldest is None or oldest > schema.REVISION:
+                raise Unavailable(
+                    f"the database {self.name} has schema {revision}, newer than the {schema.REVISION} of this "
+                    f"release, which cannot go on with it: use a newer tailorbird"
+                )
         return revision
+
+
+def _is_old(revision: str | None) -> bool:
+    return revision is None or revision < schema.REVISION
 
 
 def encode(value: Any) -> str:
@@ -142,8 +149,11 @@ def _without_nan(value: Any) -> Any:
 def _upgrade(connection: sa.Connection) -> None:
     from alembic import command
     from alembic.config import Config
+    from alembic.script import ScriptDirectory
 
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     command.upgrade(config, "head")
+    oldest = max(script.module.oldest for script in ScriptDirectory.from_config(config).walk_revisions())
+    connection.execute(schema.compatibility.insert().values(revision=schema.REVISION, oldest=oldest))

@@ -69,6 +69,7 @@ def test_an_upgrade_keeps_every_row_and_does_nothing_twice(filled, later_release
         assert opened.migrate() == REVISION
         assert opened.migrate() == LATER
     after = rows(filled.database)
+    assert after["compatibility"].pop() == {"revision": LATER, "oldest": LATER}
     assert after.pop("notes") == [] and after.pop("alembic_version") == [{"version_num": LATER}]
     assert [row.pop("motto") for row in after["models"]] == ["onwards"]
     del before["alembic_version"]
@@ -122,10 +123,19 @@ def test_an_upgrade_that_fails_leaves_everything_as_it_was(filled, later_release
     assert repr(rows(filled.database)) == repr(before)
 
 
-def test_what_a_later_release_upgraded_is_refused_by_this_one(filled, monkeypatch, later_release):
-    later_release()
-    with closing(connect(filled.database)) as opened:
-        opened.migrate()
-    monkeypatch.undo()
-    with pytest.raises(Unavailable, match=f"has schema {LATER}, newer than the {REVISION} of this release"):
-        open_database(filled.database)
+@pytest.mark.parametrize("oldest", [REVISION, LATER])
+def test_a_later_schema_is_for_the_releases_that_its_migration_names(filled, tmp_path, oldest):
+    with pytest.MonkeyPatch.context() as later:
+        install(later, tmp_path / "later", oldest=oldest)
+        with closing(connect(filled.database)) as opened:
+            opened.migrate()
+    before = rows(filled.database)
+    if oldest == REVISION:
+        with Registry(filled) as registry:
+            assert registry.database.migrate() == LATER
+            assert aliases.rollback(registry, Rollback("fashion", why="as it was", who="ada")).to_number == 1
+    else:
+        told = f"has schema {LATER}, newer than the {REVISION} of this release, which cannot go on with it"
+        with pytest.raises(Unavailable, match=told):
+            open_database(filled.database)
+        assert repr(rows(filled.database)) == repr(before)

@@ -200,6 +200,7 @@ STATEMENTS = {
     "TRUNCATE moves CASCADE": "",
     "DELETE FROM verdicts": "",
     "UPDATE alembic_version SET version_num = '0001'": "",
+    "UPDATE compatibility SET oldest = '9999'": "",
     "SELECT setval('log_id_seq', 1)": "",
     "CREATE TABLE mine (a int)": "",
     "DROP TABLE moves": "",

@@ -12,11 +12,16 @@ from tailorbird.errors import Unavailable
 
 revision = "0001"
 down_revision = None
+oldest = "0001"
+"""Revision of the oldest release that may go on with this schema while pods of the new one start."""
 
 APPEND_ONLY = ("versions", "deletions", "verdicts", "log", "moves", "holds", "judgements")
 
 # What the members of each role may do; a login is given the roles that it needs: GRANT tailorbird_serving TO the_login.
-READS = "aliases, alembic_version, deletions, feedback, holds, judgements, log, models, moves, tags, verdicts, versions"
+READS = (
+    "aliases, alembic_version, compatibility, deletions, feedback, holds, judgements, log, models, moves, tags, "
+    "verdicts, versions"
+)
 LEDGER = "sweeps, groups, trials, reports"
 MOVES = {
     "aliases": "INSERT, UPDATE (number)",

@@ -85,8 +85,10 @@ def migrate() -> None:
         before = opened.migrate()
     finally:
         opened.close()
-    done = "already" if before == schema.REVISION else f"now, was {before or 'empty'}"
-    typer.echo(f"the database {opened.name} has schema {schema.REVISION} {done}")
+    if before is None or before < schema.REVISION:
+        typer.echo(f"the database {opened.name} has schema {schema.REVISION} now, was {before or 'empty'}")
+    else:
+        typer.echo(f"the database {opened.name} has schema {before} already")
 
 
 def notify(as_json: AsJson = False) -> None:
