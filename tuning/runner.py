@@ -82,14 +82,13 @@ class Driver:
                 return Outcome(sweep, _ranked(registry, spec, sweep), promotion.earlier(registry, spec, known))
             if known and known.standing == "running":
                 raise LeaseHeld(sweep, known.owner or "", known.expires or "")
+            _check_writable(registry)
             left = search.left(ledger.trials(registry, sweep)) if known else None
             loading = Loading(lambda: _prepared(spec, self.settings, left, here=addresses.is_own(self.address)))
             loading.wait(HEAD_START)
             # caught again: Ray sets a handler of its own for SIGTERM when it starts, which aborts the process
             with cluster.connected(self.address) as folder, self.stop.caught():
                 prepared = loading.result()
-                if registry.database.read_only:
-                    raise Unavailable(f"the database {registry.database.name} is read-only, and records the sweep")
                 self._check_room(spec)
                 for note in (*prepared.dealt.notes, *requirements.notes(spec.configs, prepared.dealt)):
                     self.console.print(note, style="yellow", soft_wrap=True)
@@ -227,6 +226,15 @@ def _check_settings(settings: Settings, who: str) -> None:
     policy.load(settings.gates)
     if settings.signing_key is not None:
         signing.private_key(settings.signing_key)
+
+
+def _check_writable(registry: Registry) -> None:
+    """Raise Unavailable where a sweep cannot be recorded, or its checkpoints not stored."""
+    if registry.database.read_only:
+        raise Unavailable(f"the database {registry.database.name} is read-only, and records the sweep")
+    if registry.blobs.read_only:
+        raise Unavailable(f"the storage {registry.settings.storage} is read-only, and keeps checkpoints")
+    next(iter(registry.blobs.listing()), None)  # whether there is a bucket
 
 
 def _ranked(registry: Registry, spec: SweepSpec, sweep: str) -> list[Ranked]:

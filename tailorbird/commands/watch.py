@@ -32,7 +32,8 @@ def watch(
     """Judge the accuracy of what is served; alert, roll back or tell how to train again, as its policy says.
 
     Labels come from the registry's database, counters from TAILORBIRD_PROMETHEUS_URL. Exit status of --once:
-    0 healthy, 10 a drop was acted on, 11 too little data, 12 something cannot be read and nothing was decided.
+    0 healthy, 10 a drop was acted on, 11 too little data, 12 something cannot be read and nothing was decided. Without
+    it, a first look that cannot read ends with 12 too; later ones are tried again.
 
     Example: tailorbird watch demo --once
     """
@@ -45,6 +46,7 @@ def watch(
     gauges = Gauges(host, metrics_port) if metrics_port else None
     with Registry(here) as registry:
         looking = Watch(registry, source, name, rules)
+        saw = False
         while True:
             look = _look(looking)
             if look is not None and (once or look.changed):
@@ -52,8 +54,9 @@ def watch(
                     print_json(look.record())
                 else:
                     _tell(look)
-            if once:
+            if once or (look is None and not saw):  # what has never been read is set up wrong
                 raise typer.Exit(BLIND if look is None else look.status)
+            saw = True
             if gauges is not None:
                 gauges.show(look)
             time.sleep(60 * rules.every)
