@@ -29,7 +29,7 @@ lint-k8s: .venv/ready-dev ## the manifests of k8s/, rendered and checked, rules 
 	$(BIN)/hadolint Dockerfile
 
 e2e: .venv/ready-dev ## the whole system as processes, each part killed in turn: minutes
-	$(BIN)/python -m pytest -m long tests/e2e
+	$(BIN)/python -m pytest -m long tests/e2e -o log_cli=true --log-cli-level=INFO
 
 check-long: .venv/ready-dev ## the tests that take minutes
 	$(BIN)/python -m pytest -m long

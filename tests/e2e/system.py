@@ -5,7 +5,7 @@ import itertools
 import json
 import os
 import random
-import signal
+import secrets
 import socket
 import socketserver
 import subprocess
@@ -14,13 +14,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
+import psutil
 import yaml
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).resolve().parent.parent.parent
+MARK = "TAILORBIRD_E2E"
 
 
 def free_port() -> int:
@@ -31,22 +33,30 @@ def free_port() -> int:
             return int(trial.getsockname()[1])
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 180) -> Any:
-    """What `condition` gives once it is true; errors of a connection count as not yet."""
+def until(condition: Callable[[], Any], what: str, *, seconds: float = 180, of: "Process | None" = None) -> Any:
+    """What `condition` gives once it is true; errors of a connection count as not yet.
+
+    Ends at once where the process that is waited for has ended.
+    """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         with contextlib.suppress(httpx.HTTPError, OSError, KeyError, IndexError, ValueError):
             if value := condition():
                 return value
+        assert of is None or of.running, f"{what}: {of.log.name} ended:\n{of.log.read_text()[-2000:]}"
         time.sleep(0.5)
-    raise AssertionError(f"{what}: not within {seconds:g} s")
+    raise AssertionError(f"{what}: not within {seconds:g} s\n{of.log.read_text()[-2000:] if of else ''}")
 
 
 class Process:
-    """A program in a process group of its own, with its output in a file."""
+    """A program with its output in a file; as a container's, its end is that of all which it started."""
+
+    every: ClassVar[list["Process"]] = []
 
     def __init__(self, log: Path, command: list[Any], environment: dict[str, str]) -> None:
-        self.log, self.command, self.environment = log, [str(word) for word in command], environment
+        self.log, self.command = log, [str(word) for word in command]
+        self.environment = environment | {MARK: secrets.token_hex(8)}
+        self.every.append(self)
         self.start()
 
     def start(self) -> None:
@@ -65,11 +75,31 @@ class Process:
     def running(self) -> bool:
         return self._process.poll() is None
 
-    def kill(self, number: int = signal.SIGKILL) -> None:
-        """Send a signal to the whole group, and wait for the program's end."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, number)
-        self._process.wait(60)
+    def wait(self, seconds: float = 600) -> int:
+        """The status that it ends with by itself."""
+        return self._process.wait(seconds)
+
+    def stop(self) -> int:
+        """As Kubernetes ends a pod: SIGTERM to the program, and what is left of it is killed; returns its status."""
+        self._process.terminate()
+        status = self._process.wait(60)
+        self.kill()
+        return status
+
+    def kill(self) -> None:
+        while left := list(self._all()):
+            for process in left:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            self._process.poll()  # a zombie is in the list until it is waited for
+            psutil.wait_procs(left, 5)
+
+    def _all(self) -> Iterator[psutil.Process]:
+        """Whatever has our mark in its environment: process groups and parents lose what makes a session of its own."""
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get(MARK) == self.environment[MARK]:
+                    yield process
 
 
 class Proxy(socketserver.ThreadingTCPServer):
@@ -121,35 +151,42 @@ def _ready(port: int) -> bool:
     return False
 
 
+class Store(Process):
+    """A server that speaks S3 and keeps everything in memory."""
+
+    def __init__(self, folder: Path) -> None:
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        super().__init__(folder / "store.log", [sys.executable, "-m", "moto.server", "--port", port], {})
+
+
 class Ray:
     """A head and a worker node that were started apart, with a token."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, temporary: str, environment: dict[str, str]) -> None:
         self.folder, self.environment = folder, environment
         self.port, self.dashboard = free_port(), free_port()
-        self.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.dashboard}"
-
-    def start(self) -> None:
         head = ["--head", f"--port={self.port}", f"--dashboard-port={self.dashboard}", "--num-cpus=0"]
-        self.head = self._node("head", [*head, f"--temp-dir={self.folder / 'r'}"])
-        until(self._answers, "the head of Ray answers")
+        self.head = self._node("head", [*head, f"--temp-dir={temporary}"])
+        until(self._answers, "the head of Ray answers", of=self.head)
         self.worker = self._node("worker", [f"--address=127.0.0.1:{self.port}", "--num-cpus=2"])
 
-    def stop(self) -> None:
-        for node in (self.worker, self.head):
-            node.kill()
+    def restart(self) -> None:
+        self.kill()
+        self.head.start()
+        until(self._answers, "the head of Ray answers again", of=self.head)
+        self.worker.start()
 
-    def headers(self, token: str | None = None) -> dict[str, str]:
-        return {"Authorization": f"Bearer {token or self.environment['RAY_AUTH_TOKEN']}"}
+    def kill(self) -> None:
+        self.worker.kill()
+        self.head.kill()
 
-    def submit(self, entrypoint: str, *, token: str | None = None) -> subprocess.CompletedProcess[str]:
-        command = [BIN / "ray", "job", "submit", "--address", self.url, "--no-wait", "--", *entrypoint.split()]
+    def submit(self, entrypoint: str, *, token: str | None = None) -> Process:
+        """`ray job submit`, which ends as the job does."""
+        url = f"http://127.0.0.1:{self.dashboard}"
+        words = [BIN / "ray", "job", "submit", "--address", url, "--", *entrypoint.split()]
         environment = self.environment | ({"RAY_AUTH_TOKEN": token} if token else {})
-        return subprocess.run(command, env=environment, cwd=self.folder, capture_output=True, text=True)
+        return Process(self.folder / "submitter.log", words, environment)
 
     def _node(self, name: str, words: list[str]) -> Process:
         command = [BIN / "ray", "start", "--block", "--node-ip-address=127.0.0.1", "--object-store-memory=200000000"]
@@ -157,7 +194,8 @@ class Ray:
         return Process(self.folder / f"{name}.log", [*command, *words], self.environment)
 
     def _answers(self) -> bool:
-        return httpx.get(f"{self.url}/api/jobs/", headers=self.headers(), timeout=5).status_code == 200
+        headers = {"Authorization": f"Bearer {self.environment['RAY_AUTH_TOKEN']}"}
+        return httpx.get(f"http://127.0.0.1:{self.dashboard}/api/jobs/", headers=headers, timeout=5).status_code == 200
 
 
 def command(environment: dict[str, str], *words: Any) -> Any:
@@ -169,32 +207,36 @@ def command(environment: dict[str, str], *words: Any) -> Any:
     return json.loads(ran.stdout)
 
 
-@contextlib.contextmanager
-def prometheus(folder: Path, targets: list[int], rules: Path) -> Iterator[str]:
-    """A Prometheus with the rules of k8s/, whose waits are cut to seconds; gives its URL."""
-    groups = yaml.safe_load(rules.read_text())["spec"]["groups"]
-    for group in groups:
-        group["interval"] = "1s"
-        for rule in group["rules"]:
-            if "alert" in rule:
-                rule["for"] = "1s"
-    (folder / "rules.yml").write_text(json.dumps({"groups": groups}))
-    config = {
-        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-        "rule_files": ["rules.yml"],
-        "scrape_configs": [
-            {"job_name": "tailorbird", "static_configs": [{"targets": [f"127.0.0.1:{port}" for port in targets]}]}
-        ],
-    }
-    (folder / "prometheus.yml").write_text(json.dumps(config))
-    port = free_port()
-    words = [f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'series'}"]
-    server = Process(
-        folder / "prometheus.log", ["prometheus", *words, f"--web.listen-address=127.0.0.1:{port}"], dict(os.environ)
-    )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        until(lambda: httpx.get(f"{url}/-/ready").status_code == 200, "Prometheus is ready")
-        yield url
-    finally:
-        server.kill(signal.SIGTERM)
+class Prometheus(Process):
+    """With the rules of k8s/, whose waits are cut to seconds."""
+
+    def __init__(self, folder: Path, targets: list[int]) -> None:
+        groups = yaml.safe_load((ROOT / "k8s" / "prometheus" / "rules.yaml").read_text())["spec"]["groups"]
+        for group in groups:
+            group["interval"] = "1s"
+            for rule in group["rules"]:
+                if "alert" in rule:
+                    rule["for"] = "1s"
+        (folder / "rules.yml").write_text(json.dumps({"groups": groups}))
+        scraped = [{"targets": [f"127.0.0.1:{port}" for port in targets]}]
+        config = {
+            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+            "rule_files": ["rules.yml"],
+            "scrape_configs": [{"job_name": "tailorbird", "static_configs": scraped}],
+        }
+        (folder / "prometheus.yml").write_text(json.dumps(config))
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        words = [f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'series'}"]
+        words.append(f"--web.listen-address=127.0.0.1:{port}")
+        super().__init__(folder / "prometheus.log", ["prometheus", *words], dict(os.environ))
+
+    def value(self, query: str) -> float:
+        """Of a query that has one; raises ValueError where it has none yet."""
+        answer = httpx.get(f"{self.url}/api/v1/query", params={"query": query}).json()
+        (series,) = answer["data"]["result"]
+        return float(series["value"][1])
+
+    def firing(self) -> set[str]:
+        alerts = httpx.get(f"{self.url}/api/v1/alerts").json()["data"]["alerts"]
+        return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
