@@ -46,7 +46,7 @@ def watch(
     gauges = Gauges(host, metrics_port) if metrics_port else None
     with Registry(here) as registry:
         looking = Watch(registry, source, name, rules)
-        saw = False
+        first = True
         while True:
             look = _look(looking)
             if look is not None and (once or look.changed):
@@ -54,9 +54,9 @@ def watch(
                     print_json(look.record())
                 else:
                     _tell(look)
-            if once or (look is None and not saw):  # what has never been read is set up wrong
+            if once or (look is None and first):  # what has never been read is set up wrong
                 raise typer.Exit(BLIND if look is None else look.status)
-            saw = True
+            first = False
             if gauges is not None:
                 gauges.show(look)
             time.sleep(60 * rules.every)

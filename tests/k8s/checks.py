@@ -14,6 +14,7 @@ CUSTOM = ("RayJob", "ServiceMonitor", "PodMonitor", "PrometheusRule", "HTTPRoute
 """Kinds of CRDs, which Kubernetes' own schemas do not know."""
 LONGEST_RAY_JOB = 47
 OURS = {"HOST", "PORT"}
+DATABASE = f"{PREFIX}DATABASE_URL"
 
 
 def schemas(objects: list[Object]) -> Iterator[str]:
@@ -114,8 +115,22 @@ def settings(objects: list[Object]) -> Iterator[str]:
             yield f"{pod.owner}: gets variables of every Service, {PREFIX}PORT of one named tailorbird among them"
 
 
+def required(objects: list[Object]) -> Iterator[str]:
+    """Who gets a Secret asks for the database's URL by its key, so that Kubernetes tells where it is missing.
+
+    A process without one would make an SQLite database of its own.
+    """
+    for pod in pods(objects):
+        for container in containers(pod):
+            named = [source["secretRef"]["name"] for source in container.get("envFrom", []) if "secretRef" in source]
+            asked = [entry.get("valueFrom", {}).get("secretKeyRef") for entry in container.get("env", [])]
+            for secret in named:
+                if {"name": secret, "key": DATABASE} not in asked:
+                    yield f"{pod.owner}: does not ask {secret} for {DATABASE}"
+
+
 def references(objects: list[Object]) -> Iterator[str]:
-    """What is named is there: ConfigMaps, service accounts, claims, the targets of the autoscaler and of routes."""
+    """What is named is there: ConfigMaps, accounts, claims, what a Role may get, what is scaled or led to."""
     there = {name(item) for item in objects}
     for pod in pods(objects):
         wanted = [f"ConfigMap/{value}" for value in _values(pod.spec, "configMap", "configMapRef")]
@@ -123,10 +138,35 @@ def references(objects: list[Object]) -> Iterator[str]:
         if account := pod.spec.get("serviceAccountName"):
             wanted.append(f"ServiceAccount/{account}")
         yield from (f"{pod.owner}: names {missing}, which is not there" for missing in wanted if missing not in there)
+    for item in of_kind(objects, "Role"):
+        for rule in item["rules"]:
+            for known in rule.get("resourceNames", []):
+                if rule["resources"] == ["rayjobs"] and f"RayJob/{known}" not in there:
+                    yield f"{name(item)}: names RayJob/{known}, which is not there"
+    known = {
+        (service["metadata"]["name"], port[key])
+        for service in of_kind(objects, "Service")
+        for port in service["spec"]["ports"]
+        for key in ("name", "port")
+    }
+    for item in of_kind(objects, "Ingress", "HTTPRoute"):
+        for backend in _backends(item):
+            if backend not in known:
+                yield f"{name(item)}: leads to {backend}, which no Service has"
     for item in of_kind(objects, "HorizontalPodAutoscaler"):
         target = item["spec"]["scaleTargetRef"]
         if f"{target['kind']}/{target['name']}" not in there:
             yield f"{name(item)}: scales {target['name']}, which is not there"
+
+
+def _backends(item: Object) -> Iterator[tuple[str, Any]]:
+    for rule in item["spec"]["rules"]:
+        if item["kind"] == "HTTPRoute":
+            yield from ((backend["name"], backend["port"]) for backend in rule["backendRefs"])
+        else:
+            for path in rule["http"]["paths"]:
+                service = path["backend"]["service"]
+                yield service["name"], next(iter(service["port"].values()))
 
 
 def _values(value: Any, *keys: str) -> Iterator[str]:
@@ -145,7 +185,7 @@ def selectors(objects: list[Object]) -> Iterator[str]:
     """Every selector picks something, and what it leads to has the port that it names."""
     templates = list(pods(objects))
     for item in of_kind(objects, "Service", "PodDisruptionBudget", "NetworkPolicy", "PodMonitor"):
-        chosen = [pod for pod in templates if _wanted(item).items() <= pod.labels.items()]
+        chosen = [pod for pod in templates if _selects(_selector(item), pod.labels)]
         if not chosen:
             yield f"{name(item)}: selects no pod"
         ports = {port["name"] for pod in chosen for box in pod.spec["containers"] for port in box.get("ports", [])}
@@ -154,7 +194,7 @@ def selectors(objects: list[Object]) -> Iterator[str]:
                 yield f"{name(item)}: port {port} is none of {sorted(ports)}"
     services = of_kind(objects, "Service")
     for item in of_kind(objects, "ServiceMonitor"):
-        chosen = [service for service in services if _wanted(item).items() <= service["metadata"]["labels"].items()]
+        chosen = [service for service in services if _selects(_selector(item), service["metadata"]["labels"])]
         ports = {port["name"] for service in chosen for port in service["spec"]["ports"]}
         if not {endpoint["port"] for endpoint in item["spec"]["endpoints"]} <= ports:
             yield f"{name(item)}: selects no Service with its port"
@@ -167,11 +207,17 @@ def selectors(objects: list[Object]) -> Iterator[str]:
                     yield f"{pod.owner}: {probe} asks port {asked}, which is none of {sorted(names)}"
 
 
-def _wanted(item: Object) -> dict[str, str]:
+def _selector(item: Object) -> Object:
     spec = item["spec"]
     if item["kind"] == "Service":
-        return dict(spec["selector"])
-    return dict(spec["podSelector" if item["kind"] == "NetworkPolicy" else "selector"]["matchLabels"])
+        return {"matchLabels": spec["selector"]}
+    return spec["podSelector" if item["kind"] == "NetworkPolicy" else "selector"]
+
+
+def _selects(selector: Object, labels: dict[str, str]) -> bool:
+    wanted = {key: [value] for key, value in selector.get("matchLabels", {}).items()}
+    wanted |= {rule["key"]: rule["values"] for rule in selector.get("matchExpressions", [])}  # all of them `In`
+    return all(labels.get(key) in values for key, values in wanted.items())
 
 
 def _ports(item: Object) -> Iterator[Any]:
@@ -186,13 +232,20 @@ def _ports(item: Object) -> Iterator[Any]:
 
 
 def isolation(objects: list[Object]) -> Iterator[str]:
-    """Every pod has a policy that says who may reach it and whom it may reach."""
+    """Every pod has a policy that says who may reach it and whom it may reach; PostgreSQL's lets in who needs it."""
     policies = of_kind(objects, "NetworkPolicy")
     for pod in pods(objects):
-        chosen = [policy for policy in policies if _wanted(policy).items() <= pod.labels.items()]
+        chosen = [policy for policy in policies if _selects(_selector(policy), pod.labels)]
         closed = {kind for policy in chosen for kind in policy["spec"]["policyTypes"]}
         if closed != {"Ingress", "Egress"}:
             yield f"{pod.owner}: has no NetworkPolicy for {sorted({'Ingress', 'Egress'} - closed)}"
+    for policy in policies:
+        if "postgres" in policy["metadata"]["name"]:
+            (peer,) = policy["spec"]["ingress"][0]["from"]
+            for pod in pods(objects):
+                asks = any(entry["name"] == DATABASE for box in containers(pod) for entry in box.get("env", []))
+                if asks and not _selects(peer["podSelector"], pod.labels):
+                    yield f"{pod.owner}: is not let in by {name(policy)}"
 
 
 def kuberay(objects: list[Object]) -> Iterator[str]:
@@ -265,4 +318,4 @@ def _cluster(cluster: Object) -> Iterator[str]:
             yield f"{group['groupName']}: replicas must lie between minReplicas and maxReplicas"
 
 
-ALL = (schemas, restricted, resources, images, secrets, settings, references, selectors, isolation, kuberay)
+ALL = (schemas, restricted, resources, images, secrets, settings, required, references, selectors, isolation, kuberay)

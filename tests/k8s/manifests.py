@@ -1,8 +1,10 @@
 """The manifests of k8s/, rendered by kubectl, and the pods in them."""
 
 import functools
+import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,13 +33,41 @@ def _rendered(folder: Path) -> str:
     return subprocess.run(["kubectl", "kustomize", folder], check=True, capture_output=True, text=True).stdout
 
 
-def render(overlay: str) -> list[Object]:
-    """The objects of an overlay, parsed anew, so that a test may spoil them."""
-    return list(yaml.load_all(_rendered(K8S / "overlays" / overlay), yaml.CSafeLoader))
+def render(overlay: str, *components: str) -> list[Object]:
+    """The objects of an overlay with further components, parsed anew, so that a test may spoil them."""
+    if not components:
+        return _parsed(_rendered(K8S / "overlays" / overlay))
+    with tempfile.TemporaryDirectory() as folder:
+        here = Path(os.path.relpath(K8S, Path(folder).resolve()))
+        kustomization = {
+            "resources": [str(here / "overlays" / overlay)],
+            "components": [str(here / "components" / component) for component in components],
+        }
+        Path(folder, "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+        return _parsed(_rendered(Path(folder)))
+
+
+def _parsed(rendered: str) -> list[Object]:
+    return list(yaml.load_all(rendered, yaml.CSafeLoader))
 
 
 def of_kind(objects: list[Object], *kinds: str) -> list[Object]:
     return [item for item in objects if item["kind"] in kinds]
+
+
+def pick(objects: list[Object], kind: str, name: str | None = None) -> Object:
+    return next(item for item in of_kind(objects, kind) if name in (None, item["metadata"]["name"]))
+
+
+def main_config(objects: list[Object]) -> Object:
+    """The ConfigMap that all our pods get."""
+    return next(item for item in of_kind(objects, "ConfigMap") if "TAILORBIRD_MODEL" in item["data"])
+
+
+def ray(objects: list[Object]) -> Object:
+    """The spec of the RayJob."""
+    spec: Object = pick(objects, "RayJob")["spec"]
+    return spec
 
 
 def name(item: Object) -> str:

@@ -1,51 +1,128 @@
-"""docs/kubernetes.md: what it tells to run is there, and its Secrets are those that the manifests ask for."""
+"""docs/kubernetes.md: each of its commands is run, as far as that goes without a cluster, and names what there is."""
 
+import os
 import re
 import shlex
+import shutil
 import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+import yaml
 
-from tests.k8s.manifests import OVERLAYS, ROOT, name, of_kind, pods, render, secrets_named
+from tailorbird.settings import Settings
+from tests.k8s.manifests import OVERLAYS, ROOT, main_config, name, pick, pods, render, secrets_named
+from tests.serving.conftest import free_port, register, start, toy  # noqa: F401
 
 GUIDE = (ROOT / "docs" / "kubernetes.md").read_text()
-BLOCKS = re.findall(r"```sh (\w+)\n(.*?)```", GUIDE, re.DOTALL)
+COMMANDS = [
+    command
+    for block in re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL)
+    for command in block.replace("\\\n", "").splitlines()
+]
+THERE = {name(item).lower() for overlay in OVERLAYS for item in render(overlay)}
+MADE = {
+    f"{kind}/{made}"
+    for command in COMMANDS
+    for made in re.findall(r"create job .* (\S+)$", command)
+    for kind in ("job", "rayjob")
+}
+"""Jobs that the guide makes, and the RayJobs that these make under their own names."""
+NEEDS_NO_CLUSTER = ("tailorbird ", "curl ", "sh k8s/")
+"""What other tests here run."""
 
 
-def secrets():
-    """Name -> keys of the Secrets that the guide makes, by running it with a kubectl that prints its arguments."""
-    script = "\n".join(block for kind, block in BLOCKS if kind == "secrets")
-    echo = "kubectl() { printf '%s\\n' \"$(printf '%q ' \"$@\")\"; }\n"
-    ran = subprocess.run(["bash", "-euc", echo + script], check=True, capture_output=True, text=True)
-    made = {}
-    for line in ran.stdout.splitlines():
-        words = shlex.split(line)
-        literals = [word.removeprefix("--from-literal=") for word in words if word.startswith("--from-literal=")]
-        made[words[5]] = dict(literal.split("=", 1) for literal in literals)
-    return made
+def test_the_first_prediction_takes_ten_commands():
+    (first,) = re.findall(r"## From an empty cluster to a prediction\n.*?```sh\n(.*?)```", GUIDE, re.DOTALL)
+    assert len(first.splitlines()) == 10
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
-def test_secrets_that_are_asked_for_are_made(overlay):
-    made = secrets()
-    for secret, key in secrets_named(render(overlay)):
-        assert secret in made
-        assert key is None or key in made[secret]
+@pytest.mark.parametrize("command", [c for c in COMMANDS if not c.startswith(NEEDS_NO_CLUSTER)])
+def test_command_is_one_that_a_cluster_takes(command):
+    words = shlex.split(command.removesuffix("&"))
+    match words[0]:
+        case "docker":
+            stages = re.findall(r"^FROM .* AS (\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+            images = {box["image"] for pod in pods(render("local")) for box in pod.spec["containers"]}
+            assert words[1] == "build"
+            assert words[words.index("--target") + 1] in stages
+            assert words[words.index("--tag") + 1] in images
+        case "kubectl":
+            assert set(re.findall(r"(?:job|rayjob|deployment|service|cronjob)/[\w-]+", command)) <= THERE | MADE
+            # it comes as far as to ask for the API server: commands and options are known, folders are rendered
+            ran = subprocess.run([*words, "--server=http://127.0.0.1:1"], cwd=ROOT, capture_output=True, text=True)
+            assert "127.0.0.1:1" in ran.stderr
+        case other:
+            pytest.fail(f"no test runs {other}")
 
 
-def test_secrets_are_random_and_long():
-    first, second = secrets(), secrets()
+def test_forwarded_port_is_that_of_the_service():
+    (remote,) = {words for command in COMMANDS for words in re.findall(r"port-forward \S+ \d+:(\d+)", command)}
+    assert int(remote) in {
+        port["port"] for port in pick(render("local"), "Service", "tailorbird-serving")["spec"]["ports"]
+    }
+
+
+def made_secrets(folder):
+    """Name -> data of the Secrets of one node, by its script; kubectl makes each, and sends it nowhere."""
+    kubectl = folder / "kubectl"
+    kubectl.write_text(
+        f'#!/bin/sh\n[ "$1" = apply ] && exit\nexec {shutil.which("kubectl")} "$@" --dry-run=client --output=yaml\n'
+    )
+    kubectl.chmod(0o755)
+    (script,) = (command for command in COMMANDS if command.startswith("sh k8s/"))
+    environment = {"PATH": f"{folder}:{os.environ['PATH']}"}
+    ran = subprocess.run(shlex.split(script), cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
+    return {
+        item["metadata"]["name"]: item["data"]
+        for item in yaml.safe_load_all(re.sub("(?m)^apiVersion", "---\napiVersion", ran.stdout))
+        if item
+    }
+
+
+def test_secrets_of_one_node_are_those_that_its_manifests_ask_for(tmp_path):
+    made = made_secrets(tmp_path)
+    asked = set(secrets_named(render("local")))
+    assert {secret for secret, _ in asked} == made.keys()
+    assert {(secret, key) for secret, key in asked if key} == {
+        (secret, key) for secret, keys in made.items() for key in keys
+    }
+
+
+def test_secrets_are_random_and_long(tmp_path):
+    first, second = made_secrets(tmp_path), made_secrets(tmp_path)
     values = [(secret, key) for secret, keys in first.items() for key in keys]
     assert all(first[secret][key] != second[secret][key] for secret, key in values)
     assert all(len(first[secret][key]) >= 32 for secret, key in values)
 
 
-def test_objects_that_are_named_are_there():
-    there = {name(item).lower() for overlay in OVERLAYS for item in render(overlay)}
-    commands = "\n".join(block for kind, block in BLOCKS if kind == "cluster")
-    named = set(re.findall(r"(?:job|deployment|service|cronjob)/[\w-]+", commands))
-    assert named
-    assert named <= there
+def test_secrets_of_the_table_are_those_that_the_manifests_ask_for():
+    rows = re.findall(r"^\| `(tailorbird-\w+)` \|(.*?)\|(.*?)\|", GUIDE, re.MULTILINE)
+    keys = r"`([A-Z][A-Z0-9_]+|auth_token|password)`"
+    required = {(secret, key) for secret, must, _ in rows for key in re.findall(keys, must)}
+    assert {(secret, key) for overlay in OVERLAYS for secret, key in secrets_named(render(overlay)) if key} == required
+    optional = {key for _, _, may in rows for key in re.findall(keys, may)}
+    ours = {f"TAILORBIRD_{field.upper()}" for field in Settings.model_fields}
+    assert {key for key in optional if key.startswith("TAILORBIRD_")} <= ours
+
+
+@pytest.mark.skipif("TAILORBIRD_DATA_DIR" not in os.environ, reason="needs Fashion-MNIST: set TAILORBIRD_DATA_DIR")
+def test_an_image_is_predicted(start, register, toy, tmp_path):  # noqa: F811
+    settings = Settings(_env_file=None, home=tmp_path / "home")
+    model = main_config(render("local"))["data"]["TAILORBIRD_MODEL"]
+    register(settings, model, toy.files())
+    server = start(settings, model).wait()
+    commands = [command for command in COMMANDS if command.startswith(("tailorbird data", "curl"))]
+    assert len(commands) == 2
+    script = "\n".join(commands).replace("127.0.0.1:3000", urlsplit(server.url).netloc)
+    environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment |= {"TAILORBIRD_HOME": str(tmp_path), "TAILORBIRD_DATA_DIR": os.environ["TAILORBIRD_DATA_DIR"]}
+    ran = subprocess.run(
+        ["bash", "-euc", script], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
+    )
+    assert '"predictions":' in ran.stdout
 
 
 def test_folders_that_are_named_are_there():
@@ -54,10 +131,27 @@ def test_folders_that_are_named_are_there():
     assert {f"k8s/overlays/{overlay}" for overlay in OVERLAYS} <= named
 
 
+SIZED = {
+    "serving": "serve",
+    "watch": "watch",
+    "migration": "migrate",
+    "start of a sweep": "start",
+    "submitter": "submitter",
+    "autoscaler beside it": "autoscaler",
+    "Ray head with driver": "ray-head",
+    "Ray worker": "ray-worker",
+}
+
+
 def test_sizes_are_those_of_the_manifests():
-    serving = next(item for item in of_kind(render("cluster"), "Deployment") if name(item).endswith("serving"))
-    (container,) = next(pods([serving])).spec["containers"]
-    requests, limits = container["resources"]["requests"], container["resources"]["limits"]
-    row = next(line for line in GUIDE.splitlines() if line.startswith("| serving |"))
-    assert f"{requests['cpu']}, {requests['memory'].replace('Mi', ' MiB')}" in row
-    assert limits["memory"].replace("Mi", " MiB") in row
+    lines = [line for line in GUIDE.splitlines() if line.startswith("| ")]
+    rows = {row[0]: row[1:] for row in (re.split(r" *\| *", line)[1:-1] for line in lines)}
+    boxes = {box["name"]: box["resources"] for pod in pods(render("cluster")) for box in pod.spec["containers"]}
+    assert set(SIZED.values()) == boxes.keys()
+    for pod, container in SIZED.items():
+        requests, limits = boxes[container]["requests"], boxes[container]["limits"]
+        assert rows[pod][:2] == [f"{requests['cpu']}, {_size(requests['memory'])}", _size(limits["memory"])]
+
+
+def _size(quantity):
+    return re.sub(r"([KMG])i$", lambda unit: f" {unit[1]}iB", quantity)

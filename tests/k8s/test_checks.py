@@ -1,0 +1,179 @@
+"""Each check finds what it is for: manifests are spoiled, and what it says is compared."""
+
+import pytest
+
+from tests.k8s import checks
+from tests.k8s.manifests import main_config, pick, pods, ray, render
+
+
+def box(objects, owner):
+    return next(pod for pod in pods(objects) if pod.owner.startswith(owner)).spec["containers"][0]
+
+
+def spec(objects, owner):
+    return next(pod for pod in pods(objects) if pod.owner.startswith(owner)).spec
+
+
+def cluster(objects):
+    return ray(objects)["rayClusterSpec"]
+
+
+def head(objects):
+    return cluster(objects)["headGroupSpec"]
+
+
+def policy(objects, name):
+    return pick(objects, "NetworkPolicy", f"tailorbird-{name}")["spec"]
+
+
+SERVING = "Deployment/tailorbird-serving"
+MIGRATE = "Job/tailorbird-migrate"
+SWEEP = "RayJob/tailorbird-sweep"
+
+SPOILED = {
+    checks.schemas: [
+        ("'replica' was unexpected", lambda o: pick(o, "Deployment")["spec"].update(replica=2)),
+        ("'eighty' is not of type", lambda o: pick(o, "Service")["spec"]["ports"][0].update(port="eighty")),
+    ],
+    checks.restricted: [
+        ("may escalate its privileges", lambda o: box(o, MIGRATE)["securityContext"].pop("allowPrivilegeEscalation")),
+        ("start: keeps capabilities", lambda o: box(o, "CronJob")["securityContext"].pop("capabilities")),
+        ("can be written", lambda o: box(o, SERVING)["securityContext"].update(readOnlyRootFilesystem=False)),
+        ("is privileged", lambda o: box(o, SERVING)["securityContext"].update(privileged=True)),
+        ("is privileged", lambda o: box(o, SERVING)["securityContext"].update(runAsUser=0)),
+        ("takes a port of the host", lambda o: box(o, SERVING)["ports"][0].update(hostPort=80)),
+        ("hostNetwork", lambda o: spec(o, SERVING).update(hostNetwork=True)),
+        ("may run as root", lambda o: spec(o, SERVING)["securityContext"].pop("runAsNonRoot")),
+        ("has no seccomp profile", lambda o: spec(o, MIGRATE)["securityContext"].pop("seccompProfile")),
+        ("submitter: may run as root", lambda o: ray(o)["submitterPodTemplate"]["spec"].pop("securityContext")),
+        ("autoscaler: keeps capabilities", lambda o: cluster(o)["autoscalerOptions"].pop("securityContext")),
+        (
+            "volume root is ['hostPath']",
+            lambda o: spec(o, SERVING)["volumes"].append({"name": "root", "hostPath": {"path": "/"}}),
+        ),
+    ],
+    checks.resources: [
+        ("no limit of memory", lambda o: box(o, SERVING)["resources"].pop("limits")),
+        ("no requests of cpu", lambda o: cluster(o)["autoscalerOptions"]["resources"]["requests"].pop("cpu")),
+    ],
+    checks.images: [
+        ("serve:latest has no fixed tag", lambda o: box(o, SERVING).update(image="tailorbird-serve:latest")),
+        ("train has no fixed tag", lambda o: box(o, SWEEP).update(image="registry.example:5000/tailorbird-train")),
+    ],
+    checks.secrets: [
+        ("is a Secret in a file", lambda o: o.append({"kind": "Secret", "metadata": {"name": "x"}, "data": {}})),
+        (
+            "TAILORBIRD_API_TOKEN is a secret in plain sight",
+            lambda o: box(o, SERVING)["env"].append({"name": "TAILORBIRD_API_TOKEN", "value": "12345678"}),
+        ),
+        ("AWS_SECRET_ACCESS_KEY is", lambda o: main_config(o)["data"].update(AWS_SECRET_ACCESS_KEY="x")),
+    ],
+    checks.settings: [
+        ("TAILORBIRD_MODELS is no setting", lambda o: main_config(o)["data"].update(TAILORBIRD_MODELS="demo")),
+        (
+            "TAILORBIRD_KEY is no setting",
+            lambda o: box(o, SERVING)["env"].append({"name": "TAILORBIRD_KEY", "value": "x"}),
+        ),
+        ("gets variables of every Service", lambda o: spec(o, SERVING).pop("enableServiceLinks")),
+    ],
+    checks.required: [
+        ("does not ask tailorbird-serving for", lambda o: box(o, SERVING).pop("env")),
+        ("head: does not ask tailorbird-sweep for", lambda o: box(o, f"{SWEEP} head").pop("env")),
+    ],
+    checks.references: [
+        ("names ConfigMap/tailorbird-", lambda o: o.remove(main_config(o))),
+        ("names ServiceAccount/tailorbird-watch", lambda o: o.remove(pick(o, "ServiceAccount", "tailorbird-watch"))),
+        ("names RayJob/sweep", lambda o: pick(o, "Role")["rules"][1].update(resourceNames=["sweep"])),
+        (
+            "names PersistentVolumeClaim/home",
+            lambda o: spec(o, SERVING)["volumes"].append({"persistentVolumeClaim": {"claimName": "home"}}),
+        ),
+        (
+            "HTTPRoute/tailorbird-serving: leads to",
+            lambda o: pick(o, "HTTPRoute")["spec"]["rules"][0]["backendRefs"][0].update(port=3000),
+        ),
+        (
+            "Ingress/tailorbird-serving: leads to",
+            lambda o: pick(o, "Service")["spec"]["ports"][0].update(name="web"),
+        ),
+        (
+            "scales serving, which",
+            lambda o: pick(o, "HorizontalPodAutoscaler")["spec"]["scaleTargetRef"].update(name="serving"),
+        ),
+    ],
+    checks.selectors: [
+        (
+            "Service/tailorbird-serving: selects no pod",
+            lambda o: pick(o, "Service")["spec"].update(selector={"a": "b"}),
+        ),
+        ("port web is none of", lambda o: pick(o, "Service")["spec"]["ports"][0].update(targetPort="web")),
+        ("readinessProbe asks port web", lambda o: box(o, SERVING)["readinessProbe"]["httpGet"].update(port="web")),
+        ("selects no Service with", lambda o: pick(o, "ServiceMonitor")["spec"]["endpoints"][0].update(port="metrics")),
+        (
+            "PodDisruptionBudget/",
+            lambda o: pick(o, "PodDisruptionBudget")["spec"]["selector"].update(matchLabels={"a": "b"}),
+        ),
+        (
+            "NetworkPolicy/tailorbird-watch: selects no pod",
+            lambda o: policy(o, "watch").update(podSelector={"matchLabels": {"a": "b"}}),
+        ),
+        (
+            "port scrape is none of",
+            lambda o: pick(o, "PodMonitor")["spec"]["podMetricsEndpoints"][0].update(port="scrape"),
+        ),
+    ],
+    checks.isolation: [
+        ("sweep head: has no NetworkPolicy", lambda o: o.remove(pick(o, "NetworkPolicy", "tailorbird-sweep"))),
+        ("has no NetworkPolicy for ['Egress']", lambda o: policy(o, "watch").update(policyTypes=["Ingress"])),
+        (
+            "head: is not let in by NetworkPolicy/tailorbird-postgres",
+            lambda o: policy(o, "postgres")["ingress"][0]["from"][0]["podSelector"]["matchExpressions"][0].update(
+                values=["serving"]
+            ),
+        ),
+    ],
+    checks.kuberay: [
+        ("longer than 47 characters", lambda o: pick(o, "RayJob")["metadata"].update(name="s" * 48)),
+        ("no DNS-1035 label", lambda o: pick(o, "RayJob")["metadata"].update(name="sweep.1")),
+        ("suspend needs shutdownAfterJobFinishes", lambda o: ray(o).update(shutdownAfterJobFinishes=False)),
+        ("ttlSecondsAfterFinished needs", lambda o: ray(o).update(shutdownAfterJobFinishes=False)),
+        ("ttlSecondsAfterFinished is negative", lambda o: ray(o).update(ttlSecondsAfterFinished=-1)),
+        ("deletionStrategy excludes", lambda o: ray(o).update(deletionStrategy={"deletionRules": []})),
+        ("clusterSelector cannot be suspended", lambda o: ray(o).update(clusterSelector={"ray.io/cluster": "x"})),
+        ("SidecarMode has a submitter without", lambda o: ray(o).update(submissionMode="SidecarMode")),
+        (
+            "restartPolicy must be Never or OnFailure",
+            lambda o: ray(o)["submitterPodTemplate"]["spec"].pop("restartPolicy"),
+        ),
+        ("activeDeadlineSeconds must be positive", lambda o: ray(o).pop("activeDeadlineSeconds")),
+        ("backoffLimit must not be negative", lambda o: ray(o).update(backoffLimit=-1)),
+        ("runtimeEnvYAML is shown", lambda o: ray(o).update(runtimeEnvYAML="env_vars: {}")),
+        ("authOptions.mode is not token", lambda o: cluster(o).pop("authOptions")),
+        ("enableK8sTokenAuth is refused", lambda o: cluster(o)["authOptions"].update(enableK8sTokenAuth=True)),
+        ("token mode needs rayVersion", lambda o: cluster(o).pop("rayVersion")),
+        ("networkPolicy is alpha", lambda o: cluster(o).update(networkPolicy={"mode": "DenyAll"})),
+        ("head: resources stand in rayStartParams", lambda o: head(o).update(resources={"CPU": "1"})),
+        ("labels do not belong in rayStartParams", lambda o: head(o)["rayStartParams"].update(labels="a=b")),
+        (
+            "autoscaler v2 needs restartPolicy Never",
+            lambda o: head(o)["template"]["spec"].update(restartPolicy="Always"),
+        ),
+        ("cpu: cannot be suspended", lambda o: cluster(o)["workerGroupSpecs"][0].update(suspend=True)),
+        ("['REDIS_PASSWORD'] is refused", lambda o: box(o, f"{SWEEP} head")["env"].append({"name": "REDIS_PASSWORD"})),
+        ("cpu: replicas must lie between", lambda o: cluster(o)["workerGroupSpecs"][0].update(replicas=99)),
+    ],
+}
+CASES = [(check, problem, spoil) for check, cases in SPOILED.items() for problem, spoil in cases]
+
+
+def test_no_check_is_without_a_case():
+    assert SPOILED.keys() == set(checks.ALL)
+
+
+@pytest.mark.parametrize(("check", "problem", "spoil"), CASES, ids=[f"{c.__name__}: {p}" for c, p, _ in CASES])
+def test_check_finds_what_is_spoiled(check, problem, spoil):
+    objects = (
+        render("local", "gateway", "ingress") if "postgres" in problem else render("cluster", "gateway", "ingress")
+    )
+    spoil(objects)
+    assert any(problem in found for found in check(objects))
