@@ -14,9 +14,9 @@ from tailorbird.pages.document import Block, Code, Document, Inline, clean, line
 HERE = "tailorbird.pages"
 
 
-def as_html(document: Document) -> str:
-    """A document as a page, without scripts."""
-    return page(HERE, "document.html", title=document.title, document=document)
+def as_html(document: Document, script: str = "") -> str:
+    """A document as a page."""
+    return page(HERE, "document.html", title=document.title, document=document, script=script)
 
 
 def page(room: str, template: str, *, title: str, script: str = "", **values: Any) -> str:

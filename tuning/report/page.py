@@ -1,6 +1,7 @@
-"""The report of a sweep as one page: what was run, its table, and its pictures. It needs no network and no scripts."""
+"""The report of a sweep as one page: what was run, its tables, and its pictures. It needs no network."""
 
 from collections.abc import Iterator
+from importlib import resources
 
 import yaml
 
@@ -33,7 +34,8 @@ ROWS = 200
 
 def html(registry: Registry, settings: Settings, results: Results) -> str:
     """The page; weights and data are looked up for the pictures, and where they are missing the page says so."""
-    return as_html(_document(registry, settings, results))
+    script = resources.files("tuning.report").joinpath("page.js").read_text()
+    return as_html(_document(registry, settings, results), script)
 
 
 def _document(registry: Registry, settings: Settings, results: Results) -> Document:

@@ -1,8 +1,10 @@
 import re
+import shutil
 import sys
 from html.parser import HTMLParser
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 from registry.core import Registry
 from registry.ledger import Report
@@ -38,6 +40,9 @@ def entered(settings):
     return enter
 
 
+CHROMIUM = shutil.which("chromium")
+
+
 class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
@@ -64,7 +69,7 @@ def test_a_study_is_one_page_with_tables_and_pictures(swept, study, drawn):
     assert sections(text) == [
         "Results", "Search", "First and last epoch", "Loss curves", "Learning curves", "Answers", "Spec",
     ]  # fmt: skip
-    assert "script" not in found.tags
+    assert found.tags.count("script") == 1  # which sorts tables
     pictures = [source for source in found.sources if source != "data:,"]  # no icon
     assert all(source.startswith(("data:image/png;base64,", "data:image/svg+xml;base64,")) for source in pictures)
     assert pictures
@@ -82,7 +87,7 @@ def test_whatever_stands_in_a_spec_is_text(swept, study, drawn):
     study["seeds"] = 1
     swept(study)
     text = drawn()
-    assert "script" not in Page(text).tags
+    assert Page(text).tags.count("script") == 1
     assert text.count("&lt;script&gt;") >= 3
 
 
@@ -148,3 +153,23 @@ def test_of_many_trials_the_best_alone_have_pictures(entered, study, drawn):
     assert "<td>run 200</td>" in text
     assert "<td>run 201</td>" not in text
     assert f"The first {pictures.CURVES} of 300 runs" in text
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+def test_a_click_on_a_column_sorts_its_table(entered, study, drawn, tmp_path):
+    runs = [{"name": f"run {number}", "epochs": number} for number in (9, 10, 2)]
+    entered({**study, "runs": runs, "seeds": 1}, {"train_loss": 0.5, "val_loss": 0.5, "val_accuracy": 0.5})
+    (tmp_path / "page.html").write_text(drawn())
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        for width in (400, 1280):
+            opened = browser.new_page(viewport={"width": width, "height": 800})
+            opened.goto((tmp_path / "page.html").as_uri())
+            assert opened.evaluate("document.documentElement.scrollWidth") == width
+            table = opened.locator("table", has=opened.locator("th", has_text="epochs")).first
+            orders = []
+            for _ in range(2):
+                table.locator("th", has_text="epochs").click()
+                orders.append(table.locator("tbody td:last-child").all_inner_texts())
+            assert orders == [["2", "9", "10"], ["10", "9", "2"]]
+        browser.close()
