@@ -12,24 +12,25 @@ from training.loop import Run
 def processor(monkeypatch):
     """A processor that has these instructions, and no GPU beside it."""
 
-    def has(*names):
+    def has(*names, model="AMD EPYC"):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: dict.fromkeys(["avx512_f", *names], True))
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {**dict.fromkeys(names, True), "cpu_name": model})
 
     return has
 
 
 @pytest.mark.parametrize(
-    "names, chosen, note",
+    "model, names, chosen, note",
     [
-        (["avx512_bf16"], "bf16", "precision: bf16, by avx512_bf16"),
-        (["amx_bf16", "avx512_bf16"], "bf16", "precision: bf16, by amx_bf16, avx512_bf16"),
-        ([], "fp32", "precision: fp32, there are no instructions for bf16"),
+        ("AMD EPYC", ["avx512_bf16"], "bf16", "precision: bf16, by avx512_bf16"),
+        ("Intel Xeon", ["amx_bf16", "avx512_bf16"], "bf16", "precision: bf16, by amx_bf16, avx512_bf16"),
+        ("Intel Xeon", ["avx512_bf16"], "fp32", "precision: fp32, no instructions here make bf16 faster"),
+        ("AMD EPYC", [], "fp32", "precision: fp32, no instructions here make bf16 faster"),
     ],
 )
-def test_auto_takes_bf16_where_there_are_instructions_for_it(processor, run_config, few, names, chosen, note):
-    processor(*names)
+def test_auto_takes_bf16_where_instructions_make_it_faster(processor, run_config, few, model, names, chosen, note):
+    processor(*names, model=model)
     config = run_config(precision="auto")
     assert precision.settled(config, few).precision == chosen == Run(config, few).config.precision
     assert precision.note(config, few) == note

@@ -13,6 +13,9 @@ from training.config.base import CODE, Config, PositiveInt, Seed, parse
 from training.config.data import IMAGES, DataConfig
 from training.config.model import SIDE, ModelConfig, own_code
 
+PROBED = 4
+"""One of so many steps of its first epoch shows whether a run is worth going on with, while its rate is constant."""
+
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
@@ -116,7 +119,7 @@ class RunConfig(Config):
     augment: AugmentConfig = AugmentConfig()
     ema: float | None = Field(None, strict=True, gt=0, lt=1, description="decay of the mean of weights that is kept")
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="of the layers; auto takes bf16 where the processor or GPU has instructions for it"
+        "auto", description="of the layers; auto takes bf16 where instructions of the processor or GPU make it faster"
     )
     compile: bool = Field(False, description="fuses layers by torch.compile: for GPUs, and needs a C++ compiler")
     seed: Seed = Field(0, description="decides the first weights, the order of batches and dropout")
