@@ -3,14 +3,13 @@
     python -m benchmarks.sweeps
 
 In turn, Ray's start included: Ray Tune as its tutorials use it, a process for each trial, without stopping and with its
-ASHA; and this project's sweep without stopping, with halving, and with halving after a change of seed. Fashion-MNIST
-must lie below TAILORBIRD_DATA_DIR. A round takes a quarter of an hour on two quiet cores. Then 1,000 trials of one
-short epoch, for what a trial costs beside its training, and whether the ledger slows down as it fills.
+ASHA; and this project's sweep without stopping and with halving. Fashion-MNIST must lie below TAILORBIRD_DATA_DIR. A
+round takes a quarter of an hour on two quiet cores. Then `short`: 1,000 trials of a short epoch, for what a trial costs
+beside its training, and whether the ledger slows down as it fills. One of these can be asked for by its name.
 """
 
 import json
 import os
-import random
 import subprocess
 import sys
 import tempfile
@@ -30,12 +29,10 @@ from tailorbird import settings
 from tailorbird.errors import told
 from tailorbird.settings import PREFIX, Settings
 from tuning import spec as specs
-from tuning.scheduler import Bracket, Scheduler, Standing
 from tuning.spec import SweepSpec
 
 ROOT = Path(__file__).resolve().parent.parent
 SHAPES = ([128], [256, 128], [512, 256])
-SEEDS = 5
 
 
 @dataclass
@@ -49,31 +46,31 @@ class Size:
     rounds: int
 
 
-WHOLE, QUICK = Size("fashion_mnist", 32, 8, 1_000, 3), Size("digits", 3, 2, 6, 1)
+WHOLE, QUICK = Size("fashion_mnist", 32, 8, 1_000, 1), Size("digits", 3, 2, 6, 1)
+RATIOS = {
+    "all_epochs": ("plain", "ours", "plain Ray Tune ÷ ours, neither stops a trial"),
+    "own_stopping": ("plain, ASHA", "ours, halving", "plain Ray Tune with ASHA ÷ ours with halving"),
+    "fifo": ("plain", "ours, halving", "plain Ray Tune without stopping ÷ ours with halving"),
+}
 
 
 def main() -> None:
-    given = report.arguments(__doc__)
+    given = report.arguments(__doc__, [*RATIOS, "short"])
     size = QUICK if given.quick else WHOLE
-    seconds: dict[str, list[float]] = {name: [] for name in ("plain", "plain, ASHA", "ours", "ours, halving")}
-    best: dict[str, list[float]] = {name: [] for name in seconds}
+    ratios = {name: parts for name, parts in RATIOS.items() if name in given.names}
+    seconds: dict[str, list[float]] = {name: [] for plain, ours, _ in ratios.values() for name in (plain, ours)}
+    figures = {}
     for _ in range(size.rounds):
-        for name, accuracies in best.items():
-            took, accuracy, trials = _ours(size, name) if name.startswith("ours") else _plain(size, name)
-            seconds[name].append(took)
-            accuracies.append(100 * accuracy)
-            if name == "ours":
-                recorded = trials
-    figures = {f"{name}: time": report.figure(values, "s") for name, values in seconds.items()}
-    figures |= {f"{name}: best validation accuracy": report.figure(values, "%") for name, values in best.items()}
-    figures |= _replayed(recorded) | _short(size)
-    against = {
-        "all_epochs": ("plain", "ours", "plain Ray Tune ÷ ours, neither stops a trial"),
-        "own_stopping": ("plain, ASHA", "ours, halving", "plain Ray Tune with ASHA ÷ ours with halving"),
-        "fifo": ("plain", "ours, halving", "plain Ray Tune without stopping ÷ ours with halving"),
-    }
-    ratios = {name: report.ratio(seconds[a], seconds[b], words) for name, (a, b, words) in against.items()}
-    report.tell("sweeps", size.rounds, figures, ratios, given.json)
+        for name, times in seconds.items():
+            took, accuracy = _ours(size, name) if name.startswith("ours") else _plain(size, name)
+            times.append(took)
+            print(f"{name}: {took:.1f} s, best validation accuracy {accuracy:.2%}", flush=True)
+            figures[f"{name}: best validation accuracy"] = report.figure([100 * accuracy], "%")
+    figures |= {f"{name}: time": report.figure(times, "s") for name, times in seconds.items()}
+    if "short" in given.names:
+        figures |= _short(size)
+    told = {name: report.ratio(seconds[a], seconds[b], words) for name, (a, b, words) in ratios.items()}
+    report.tell("sweeps", size.rounds, figures, told, given.json)
 
 
 def spec(size: Size, scheduler: str) -> dict[str, Any]:
@@ -93,12 +90,12 @@ def spec(size: Size, scheduler: str) -> dict[str, Any]:
     }
 
 
-def _ours(size: Size, name: str) -> tuple[float, float, list[Trial]]:
+def _ours(size: Size, name: str) -> tuple[float, float]:
     took, trials, made = _swept(spec(size, "halving" if name.endswith("halving") else "none"))
-    return took, max(max(_curve(one, made).values()) for one in trials if one.reports), trials
+    return took, max(max(_curve(one, made).values()) for one in trials if one.reports)
 
 
-def _plain(size: Size, name: str) -> tuple[float, float, list[Trial]]:
+def _plain(size: Size, name: str) -> tuple[float, float]:
     made = specs.parse(spec(size, "none"))
     trials = [
         {
@@ -110,7 +107,7 @@ def _plain(size: Size, name: str) -> tuple[float, float, list[Trial]]:
     command = [sys.executable, "-m", "benchmarks.plain_tune", json.dumps({"trials": trials, "asha": name != "plain"})]
     start = time.perf_counter()
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return time.perf_counter() - start, float(done.stdout.split()[-1]), []
+    return time.perf_counter() - start, float(done.stdout.split()[-1])
 
 
 def _swept(given: dict[str, Any]) -> tuple[float, list[Trial], SweepSpec]:
@@ -129,25 +126,6 @@ def _swept(given: dict[str, Any]) -> tuple[float, list[Trial], SweepSpec]:
 
 def _curve(trial: Trial, made: SweepSpec) -> dict[int, float]:
     return {one.epoch: made.objective.score(one.metrics) for one in trial.reports}
-
-
-def _replayed(trials: list[Trial]) -> dict[str, dict[str, Any]]:
-    """What halving would have come to, and taken, over three quarters of the recorded trials, drawn by some seeds."""
-    epochs = trials[0].config["epochs"]
-    behind, share = [], []
-    for seed in range(SEEDS):
-        drawn = random.Random(seed).sample(trials, -(-3 * len(trials) // 4))
-        curves = {one.number: {r.epoch: r.metrics["val_accuracy"] for r in one.reports} for one in drawn}
-        rivals = [Standing(one.number, (1, epochs), "paused", curves[one.number]) for one in drawn]
-        bracket = Bracket(rivals, Scheduler("halving").rungs(epochs, 1, len(drawn)))
-        left = bracket.survivors(bracket.rungs[-1]) or frozenset()
-        kept = max(max(curves[number].values()) for number in left)
-        behind.append(1e-9 + 100 * (max(max(curve.values()) for curve in curves.values()) - kept))
-        share.append(100 * bracket.expected(epochs) / (epochs * len(drawn)))
-    return {
-        "halving, replayed: behind the best": report.figure(behind, "points"),
-        "halving, replayed: epochs trained": report.figure(share, "%"),
-    }
 
 
 def _short(size: Size) -> dict[str, dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Lanes: runs of one data set that are trained as a group, measured together, and can leave it one by one."""
 
 import json
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -24,9 +24,14 @@ class Lanes:
     """
 
     def __init__(
-        self, configs: Sequence[RunConfig], splits: Splits, objective: Objective, state: bytes | None = None
+        self,
+        configs: Sequence[RunConfig],
+        splits: Splits,
+        objective: Objective,
+        state: bytes | None = None,
+        begun: Collection[int] | None = None,
     ) -> None:
-        """Begin every lane, or go on from a group's state, in which lanes that had failed are missing.
+        """Begin every lane, or those of `begun`, or go on from a group's state, which may lack some.
 
         Raises InvalidInput where the state is of other configs or other data, and Corrupt where it is no such state.
         """
@@ -40,7 +45,7 @@ class Lanes:
         if state is not None:
             self._restore(state)
             return
-        for lane in range(len(configs)):
+        for lane in range(len(configs)) if begun is None else begun:
             with self._failing(lane):
                 self._begin(lane)
 
@@ -51,25 +56,37 @@ class Lanes:
 
     def step(self) -> dict[int, Epoch]:
         """Train each active lane until its next measurement; a lane that fails is in `failures`, and not in these."""
-        measured = {}
-        for lanes in self._grouped():
-            for lane, epoch in zip(lanes, self._stepped(lanes), strict=True):
-                if isinstance(epoch, Exception):
-                    self._fail(lane, epoch)
-                else:
-                    measured[lane] = epoch
+        measured = self._measured(lambda trained: trained.step())
         for lane in [lane for lane in measured if self._runs[lane].done]:
             self._rest(lane)
         return measured
 
-    def _stepped(self, lanes: Sequence[int]) -> Sequence[Epoch | Exception]:
+    def probe(self) -> dict[int, Epoch]:
+        """Train a part of the first epoch of each active lane, and measure; all of them have left after it."""
+        measured = self._measured(lambda trained: trained.probe())
+        self._runs = {}
+        return measured
+
+    def _measured(self, train: Callable[[Stack | Run], Epoch | Sequence[Epoch | Exception]]) -> dict[int, Epoch]:
+        measured = {}
+        for lanes in self._grouped():
+            for lane, epoch in zip(lanes, self._trained(lanes, train), strict=True):
+                if isinstance(epoch, Exception):
+                    self._fail(lane, epoch)
+                else:
+                    measured[lane] = epoch
+        return measured
+
+    def _trained(
+        self, lanes: Sequence[int], train: Callable[[Stack | Run], Epoch | Sequence[Epoch | Exception]]
+    ) -> Sequence[Epoch | Exception]:
         """What can be stacked is stacked even alone, so that no figure depends on which lanes are beside it."""
         try:
-            if stack.key(self._runs[lanes[0]]) is None:
-                return [self._runs[lanes[0]].step()]
-            return self._stack(lanes).step()
+            apart = stack.key(self._runs[lanes[0]]) is None
+            epochs = train(self._runs[lanes[0]] if apart else self._stack(lanes))
         except Exception as error:
             return [error] * len(lanes)
+        return [epochs] if isinstance(epochs, Epoch) else epochs
 
     def _grouped(self) -> list[list[int]]:
         """The active lanes, those together that are trained as one."""
@@ -89,8 +106,9 @@ class Lanes:
         self._rest(lane)
 
     def enter(self, lane: int) -> None:
-        """Let a lane go on that had left."""
-        self._begin(lane, self._resting.pop(lane))
+        """Let a lane go on that had left, or begin one."""
+        with self._failing(lane):
+            self._begin(lane, self._resting.pop(lane, None))
 
     def progress(self, lane: int) -> Progress:
         """A lane's history and best epoch."""

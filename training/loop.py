@@ -30,6 +30,7 @@ from training import config as configs
 from training.arrays import widened
 from training.augmentation import augment
 from training.config import AugmentConfig, LossConfig, Objective, RunConfig
+from training.config.run import PROBED
 from training.measurement import blamed, measure
 from training.network import blank, fresh
 from training.plan import Plan
@@ -162,6 +163,17 @@ class Run:
                 figures = self._train_epoch(self.plan(before + number))
             return self.conclude(started, lr, *figures)
 
+    def probe(self) -> Epoch:
+        """Train a part of the first epoch, and measure, as an epoch 0; the run is of no use after it."""
+        started = time.perf_counter()
+        with machine.using(machine.threads(self.config)):
+            plan = self.probed()
+            return self.conclude(started, plan.rates[0], *self._train_epoch(plan), number=0)
+
+    def probed(self) -> Plan:
+        """What a probe trains."""
+        return self.plan(0).first(max(1, self._steps // PROBED), self._group)
+
     def plan(self, number: int) -> Plan:
         """Of the epoch after so many, what the run's random numbers and schedule ask for."""
         seed = int(torch.randint(2**62, (), generator=self.state.random))
@@ -174,9 +186,11 @@ class Run:
             parameters["lr"] = plan.rates[step] * optimization.scale(parameters, plan.number)
         self.state.update()
 
-    def conclude(self, started: float, lr: float, train_loss: float, train_accuracy: float) -> Epoch:
-        """Measure what was trained, and count it."""
-        number = self.trained + self.coming
+    def conclude(
+        self, started: float, lr: float, train_loss: float, train_accuracy: float, number: int | None = None
+    ) -> Epoch:
+        """Measure what was trained, and count it, by default as the epoch that was coming."""
+        number = self.trained + self.coming if number is None else number
         val_loss, val_accuracy = self._measure(self.data.validation)
         mean = self._measured_mean() if number < self.config.epochs else (math.nan, math.nan)
         seconds = time.perf_counter() - started
@@ -242,14 +256,14 @@ class Run:
     def _train_epoch(self, plan: Plan) -> tuple[float, float]:
         """Mean loss and accuracy over the epoch."""
         places, targets = self.data.train.places[plan.order], self.data.train.targets[plan.order]
-        tally = Tally(self._steps, self._device)
+        tally = Tally(len(plan.rates), self._device)
         self.network.train()
         with machine.seeded(plan.seed, self._device):
             for step, group in enumerate(zip(places.split(self._group), targets.split(self._group), strict=True)):
                 self._train_group(*group, plan, step, tally)
                 if tally.ends(step) and (first := tally.spoiled()) is not None:
                     raise self.spoiled(plan, first)
-        return tally.mean(self._group, self.examples)
+        return tally.mean(self._group, len(plan.order))
 
     def _train_group(self, places: Tensor, targets: Tensor, plan: Plan, step: int, tally: Tally) -> None:
         """One step, by the gradients of all batches of its group."""

@@ -1,7 +1,7 @@
 """The plan of an epoch: all that chance and schedule decide of it beforehand."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -15,3 +15,7 @@ class Plan:
     seed: int
     order: Tensor
     rates: Sequence[float]
+
+    def first(self, steps: int, examples: int) -> "Plan":
+        """As far as so many steps, of so many examples each."""
+        return replace(self, order=self.order[: steps * examples], rates=self.rates[:steps])

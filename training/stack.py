@@ -16,7 +16,7 @@ from torch.nn import functional
 from training import machine, objectives
 from training.config import AugmentConfig, LinearConfig, MlpConfig, ModelConfig, PretrainedConfig, RunConfig
 from training.loop import Run
-from training.models.layers import each
+from training.models.layers import each, mask
 from training.plan import Plan
 from training.progress import Epoch
 
@@ -89,6 +89,18 @@ class Stack:
                 for run, plan, begun, reached in zip(self._runs, plans, first, figures, strict=True)
             ]
 
+    def probe(self) -> list[Epoch | Exception]:
+        """As `Run.probe`, of each run."""
+        started = time.perf_counter()
+        with machine.using(machine.threads(self._runs[0].config)):
+            plans = [run.probed() for run in self._runs]
+            figures = self._epoch(plans)
+            seconds = (time.perf_counter() - started) / len(self._runs)
+            return [
+                _concluded(run, plan, seconds, plan.rates[0], *reached, number=0)
+                for run, plan, reached in zip(self._runs, plans, figures, strict=True)
+            ]
+
     @torch.no_grad()
     def _epoch(self, plans: Sequence[Plan]) -> list[tuple[Tensor, Tensor, float]]:
         """Of each run the losses of the epoch's steps, how many examples each had, and the share of right answers."""
@@ -96,9 +108,7 @@ class Stack:
         orders = torch.stack([plan.order for plan in plans])
         if all(torch.equal(order, orders[0]) for order in orders[1:]):
             orders = orders[:1]
-        dropout = _Dropout(
-            [plan.seed for plan in plans], [_rates(run.config.model) for run in self._runs], orders.device
-        )
+        dropout = _Dropout(plans, [_rates(run.config.model) for run in self._runs])
         losses, right = [], torch.zeros(len(plans), device=orders.device)
         for step, chosen in enumerate(orders.split(batch, dim=1)):
             inputs = self._normalize(data.inputs_at(data.places[chosen.flatten()])).flatten(1)
@@ -127,12 +137,13 @@ class Stack:
         for place in range(len(weights) - 2, -1, -2):
             if self._half:
                 self._gradients[place].copy_(torch.bmm(back.mT, layers[place // 2]))
+                self._gradients[place + 1].copy_(back.sum(1))
             else:
                 torch.bmm(back.mT, layers[place // 2], out=self._gradients[place])
-            self._gradients[place + 1].copy_(back.sum(1))
+                torch.sum(back, 1, out=self._gradients[place + 1])
             if place:
                 back = dropout.back(place // 2, torch.bmm(back, weights[place]))
-                back = torch.where(layers[place // 2] > 0, back, torch.zeros((), dtype=back.dtype, device=back.device))
+                back = torch.ops.aten.threshold_backward(back, layers[place // 2], 0)
         return loss, right
 
 
@@ -158,29 +169,31 @@ _LOSSES = {"multiclass": _cross_entropy, "binary": _binary_cross_entropy}
 
 
 class _Dropout:
-    """Masks before each linear layer as each run would draw them alone, which runs of one seed and rates share."""
+    """Masks before each linear layer as each run would draw them alone, of numbers that runs of one seed share."""
 
-    def __init__(self, seeds: Sequence[int], rates: Sequence[tuple[float, ...]], device: torch.device) -> None:
-        self._keys = list(zip(seeds, rates, strict=True))
-        self._generators = {key: torch.Generator(device).manual_seed(key[0]) for key in self._keys}
+    def __init__(self, plans: Sequence[Plan], rates: Sequence[tuple[float, ...]]) -> None:
+        device = plans[0].order.device
+        self._layers = [any(layer) for layer in zip(*rates, strict=True)]
+        self._rates = torch.tensor(rates, device=device)[..., None, None]
+        drawing = [(plan.seed, *map(bool, own)) for plan, own in zip(plans, rates, strict=True)]
+        self._generators = {key: torch.Generator(device).manual_seed(key[0]) for key in drawing}
+        self._shares = torch.tensor([list(self._generators).index(key) for key in drawing], device=device)
         self._masks: dict[int, Tensor] = {}
 
     def __call__(self, layer: int, values: Tensor) -> Tensor:
         """Values [runs, batch, width] as they are after dropout."""
-        if not any(rates[layer] for _, rates in self._keys):
+        if not self._layers[layer]:
             return values
-        drawn = {key: self._mask(key, layer, values) for key in self._generators}
-        self._masks[layer] = torch.stack([drawn[key] for key in self._keys])
+        drawn = torch.ones(len(self._generators), *values.shape[1:], device=values.device)
+        for own, (key, generator) in zip(drawn, self._generators.items(), strict=True):
+            if key[1 + layer]:
+                own.uniform_(generator=generator)
+        drawn = drawn[self._shares] if len(drawn) > 1 else drawn
+        self._masks[layer] = mask(drawn, self._rates[:, layer], values.dtype)
         return values * self._masks[layer]
 
     def back(self, layer: int, gradients: Tensor) -> Tensor:
         return gradients.mul_(self._masks[layer]) if layer in self._masks else gradients
-
-    def _mask(self, key: tuple[int, tuple[float, ...]], layer: int, values: Tensor) -> Tensor:
-        mask = torch.ones(values.shape[1:], dtype=values.dtype, device=values.device)
-        if not (rate := key[1][layer]):
-            return mask
-        return mask.bernoulli_(1 - rate, generator=self._generators[key]).div_(1 - rate)
 
 
 def _rates(model: ModelConfig) -> tuple[float, ...]:
@@ -195,13 +208,20 @@ def _rates(model: ModelConfig) -> tuple[float, ...]:
 
 
 def _concluded(
-    run: Run, plan: Plan, seconds: float, lr: float, losses: Tensor, sizes: Tensor, right: float
+    run: Run,
+    plan: Plan,
+    seconds: float,
+    lr: float,
+    losses: Tensor,
+    sizes: Tensor,
+    right: float,
+    number: int | None = None,
 ) -> Epoch | Exception:
     finite = losses.isfinite()
     try:
         if not finite.all():
             raise run.spoiled(plan, int(finite.int().argmin()))
         loss = float((losses.double() * sizes).sum() / sizes.sum())
-        return run.conclude(time.perf_counter() - seconds, lr, loss, right)
+        return run.conclude(time.perf_counter() - seconds, lr, loss, right, number)
     except Exception as error:
         return error

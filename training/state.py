@@ -1,7 +1,7 @@
 """What training changes: weights, their running mean, the optimiser's state, and the random numbers to come."""
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ class State:
         self.mean = Mean(network, config.ema) if config.ema else None
         self.running = Mean(network, WHOLE) if compared and _reads_low(config) else None
         self.optimizer = optimization.optimizer(network, config.optimizer)
+        self._step: Callable[[], None] = self.optimizer.step
         self.random = torch.Generator().manual_seed(config.seed)
 
     @property
@@ -34,13 +35,14 @@ class State:
 
     def update(self) -> None:
         """One step of the optimiser by the gradients that the weights have."""
-        self.optimizer.step()
+        self._step()
         for mean in (self.mean, self.running):
             if mean:
                 mean.update()
 
     def rebind(self) -> None:
-        """Let means follow weights that have been moved in memory."""
+        """Let means follow weights that have been moved in memory, where they and their gradients stay now."""
+        self._step = optimization.Settled(self.optimizer)
         for mean in (self.mean, self.running):
             if mean:
                 mean.rebind(self.network)

@@ -186,6 +186,9 @@ class Book:
         return True
 
     def _assigned(self, group: int, due: list[int], worker: str) -> Work:
+        until = self._until(due)
+        if until == 0:
+            due = [one for one in due if self._rung(one) == 0]  # a probe is not gone on from
         attempt = self._retried(lambda: ledger.assign(self._registry, self._lease, group, due, worker))
         digest = self._groups[group].state
         state = None if digest is None else self._retried(lambda: self._registry.blobs.get(digest))
@@ -196,12 +199,15 @@ class Book:
         standings = [self._field.standings[number] for number in self._members[group]]
         ended = {one.number: max(one.scores, default=0) for one in standings if one.ended}
         configs = {number: self._configs[number] for number in self._members[group]}
-        return Work(group, attempt, configs, due, ended, self._until(due), state)
+        return Work(group, attempt, configs, due, ended, until, state)
 
     def _until(self, due: list[int]) -> int | None:
         """The next epoch after which any of these is compared with its rivals."""
-        rungs = [self._field.rung(one, max(self._field.standings[one].scores, default=0)) for one in due]
+        rungs = [self._rung(one) for one in due]
         return min((rung for rung in rungs if rung is not None), default=None)
+
+    def _rung(self, number: int) -> int | None:
+        return self._field.rung(number, max(self._field.standings[number].scores, default=-1))
 
     def _beyond(self, one: Measured) -> bool:
         """Whether a trial that ended was trained on, which is of no account."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from registry.ledger import Trial
 from tuning import scheduler
@@ -9,11 +10,16 @@ from tuning.scheduler import Answer, Bracket, Scheduler, Standing
 from tuning.spec import SweepSpec
 
 
+def probed(spec: SweepSpec, configs: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether trials are compared within their first epoch, which says something while the rate is constant."""
+    return bool(spec.probe) and all(config["schedule"]["name"] == "constant" for config in configs)
+
+
 class Field:
     """Standings of trials, kept up as they report; what it says follows from the spec and the reports alone."""
 
     def __init__(self, spec: SweepSpec, trials: Iterable[Trial] = ()) -> None:
-        self._objective = spec.objective
+        self._spec, self._objective = spec, spec.objective
         self._scheduler = Scheduler(spec.stopping)
         self._alone = Scheduler("none")
         self.standings: dict[int, Standing] = {}
@@ -24,6 +30,7 @@ class Field:
         """Enter trials with what they have reported."""
         fresh: dict[tuple[int, int], list[Standing]] = {}
         every: dict[int, int] = {}
+        configs: dict[tuple[int, int], list[Mapping[str, Any]]] = {}
         alone = set()
         for trial in trials:
             key = (trial.wave, trial.config["epochs"])
@@ -33,12 +40,14 @@ class Field:
             self.standings[trial.number] = standing
             fresh.setdefault(key, []).append(standing)
             every[trial.number] = trial.config["measure_every"]
+            configs.setdefault(key, []).append(trial.config)
             if trial.confirms is not None:
                 alone.add(key)
         for key, rivals in fresh.items():
             choosing = self._alone if key in alone else self._scheduler
             measured = max(every[one.number] for one in rivals)
-            self._brackets[key] = Bracket(rivals, choosing.rungs(key[1], measured, len(rivals)))
+            rungs = choosing.rungs(key[1], measured, len(rivals), probed(self._spec, configs[key]))
+            self._brackets[key] = Bracket(rivals, rungs)
 
     def bracket(self, number: int) -> Bracket:
         return self._brackets[self.standings[number].bracket]

@@ -7,6 +7,7 @@ from typing import Any
 
 from registry import news, schema
 from registry.core import Registry
+from tuning.field import probed
 from tuning.scheduler import Bracket, Scheduler, Standing
 from tuning.spec import SweepSpec
 
@@ -64,11 +65,10 @@ class Follower:
     @property
     def expected(self) -> int:
         """About how many epochs will be trained in all."""
-        scheduler = Scheduler(self._spec.stopping)
         brackets: dict[tuple[int, int], list[Seen]] = {}
         for one in self.trials.values():
             brackets.setdefault((one.wave, one.epochs), []).append(one)
-        known = sum(_expected(scheduler, epochs, trials) for (_, epochs), trials in brackets.items())
+        known = sum(_expected(self._spec, epochs, trials) for (_, epochs), trials in brackets.items())
         total = self._spec.total
         return max(self.trained, known * total // max(1, min(len(self.trials), total)))
 
@@ -89,11 +89,12 @@ class Follower:
             trial.best = score if trial.best is None else max(score, trial.best)
 
 
-def _expected(scheduler: Scheduler, epochs: int, trials: Iterable[Seen]) -> int:
+def _expected(spec: SweepSpec, epochs: int, trials: Iterable[Seen]) -> int:
     members = [one for one in trials if one.status != "skipped"]
     every = max((one.config["measure_every"] for one in members), default=1)
     standings = [Standing(one.number, (one.wave, epochs), one.status) for one in members]
-    return Bracket(standings, scheduler.rungs(epochs, every, len(members))).expected(epochs)
+    rungs = Scheduler(spec.stopping).rungs(epochs, every, len(members), probed(spec, [one.config for one in members]))
+    return Bracket(standings, rungs).expected(epochs)
 
 
 def _before(moment: str) -> str:

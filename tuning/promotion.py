@@ -25,7 +25,8 @@ from tuning.spec import SweepSpec
 def measure(registry: Registry, best: Ranked, splits: Splits) -> Candidate:
     """Measure, export and draw the best trial's best epoch."""
     weights = registry.blobs.get(best.best.checkpoint or "")
-    epochs = [Epoch.of({**one.metrics, "epoch": one.epoch}) for one in best.trial.reports]
+    first = min(1, best.best.epoch)  # a probe is of a run that was begun anew
+    epochs = [Epoch.of({**one.metrics, "epoch": one.epoch}) for one in best.trial.reports if one.epoch >= first]
     return candidate.make(RunConfig.model_validate(best.trial.config), splits, weights, epochs, best.best.epoch)
 
 

@@ -69,11 +69,14 @@ class Scheduler:
 
     name: SchedulerName
 
-    def rungs(self, epochs: int, measure_every: int, rivals: int) -> list[int]:
-        """The epochs after which trials are compared: 1, 3, 9 and so on, or when they are measured next."""
+    def rungs(self, epochs: int, measure_every: int, rivals: int, probed: bool = False) -> list[int]:
+        """The epochs after which trials are compared: 1, 3, 9 and so on, or when they are measured next.
+
+        Where they are `probed`, that is the first rung, and stands as epoch 0.
+        """
         if self.name == "none" or rivals < 2:
             return []
-        levels = []
+        levels = [0] if probed and self.name == "halving" and epochs > 1 else []
         level = 1
         while level < epochs:
             levels.append(-(-level // measure_every) * measure_every)

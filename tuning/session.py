@@ -33,28 +33,30 @@ class Session:
         self._work, self._clock = work, clock
         self._numbers = list(work.configs)
         self._told: set[int] = set()
-        self._absent: dict[int, str] = {}
+        self._probing = work.until == 0
         configs = [RunConfig.model_validate(one) for one in work.configs.values()]
-        self._lanes = Lanes(configs, splits, objective, work.state)
-        for lane, number in enumerate(self._numbers):
-            active, due = lane in self._lanes.active, number in work.due
-            if due and not active and lane not in self._lanes.failures:
-                self._enter(lane)
-            elif active and not due and not self._is_repeated(lane, number):
+        due = [lane for lane, number in enumerate(self._numbers) if number in work.due]
+        begun = [lane for lane, number in enumerate(self._numbers) if lane in due or work.ended.get(number)]
+        self._lanes = Lanes(configs, splits, objective, work.state, begun)
+        for lane in self._lanes.active:
+            if lane not in due and not self._is_repeated(lane):
                 self._lanes.leave(lane)
+        for lane in due:
+            if lane not in self._lanes.active and lane not in self._lanes.failures:
+                self._lanes.enter(lane)
         self._stored = clock()
 
     @property
     def over(self) -> bool:
         """Whether nothing is left to train, or to tell."""
-        return not self._lanes.active and not self._absent and self._lanes.failures.keys() <= self._told
+        return not self._lanes.active and self._lanes.failures.keys() <= self._told
 
     def step(self) -> Step:
-        """Train each trial until its next measurement."""
-        epochs = self._lanes.step()
+        """Train each trial until its next measurement, or probe it."""
+        epochs = self._lanes.probe() if self._probing else self._lanes.step()
         measured, failed = [], dict[int, Exception]()
         for lane, epoch in epochs.items():
-            whole = lane not in self._lanes.active
+            whole = lane not in self._lanes.active and not self._probing
             try:
                 more = self._lanes.final(lane) if whole else {}
             except Exception as error:
@@ -65,8 +67,7 @@ class Session:
             measured.append(Measured(self._numbers[lane], epoch.epoch, epoch.metrics() | more, weights, whole))
         failed |= {lane: error for lane, error in self._lanes.failures.items() if lane not in self._told}
         self._told |= failed.keys()
-        problems = self._absent | {self._numbers[lane]: _problem(error) for lane, error in failed.items()}
-        self._absent = {}
+        problems = {self._numbers[lane]: _problem(error) for lane, error in failed.items()}
         return Step(measured, problems, self._state({one.epoch for one in measured}))
 
     def obey(self, answers: Mapping[int, Answer]) -> None:
@@ -76,21 +77,15 @@ class Session:
             if answer != "go on" and lane in self._lanes.active:
                 self._lanes.leave(lane)
 
-    def _enter(self, lane: int) -> None:
-        try:
-            self._lanes.enter(lane)
-        except KeyError:  # it had failed when the state was stored
-            self._absent[self._numbers[lane]] = "it failed before the state of its group was stored, and has none"
-
     def _state(self, epochs: set[int]) -> bytes | None:
         if not self._lanes.active or not (self._work.until in epochs or self._clock() - self._stored >= STORE_EVERY):
             return None
         self._stored = self._clock()
         return self._lanes.state()
 
-    def _is_repeated(self, lane: int, number: int) -> bool:
+    def _is_repeated(self, lane: int) -> bool:
         """Whether a trial ended after the state was stored, so that it is trained again beside the others."""
-        return self._work.ended.get(number, 0) > self._lanes.progress(lane).trained
+        return self._work.ended.get(self._numbers[lane], 0) > self._lanes.progress(lane).trained
 
 
 def _problem(error: Exception) -> str:

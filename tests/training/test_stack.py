@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -62,6 +63,20 @@ def test_two_classes_are_told_apart_as_they_are_alone(run_config, blobs):
     for config, epoch in zip(configs, Stack(together).step(), strict=True):
         figures = {name: value for name, value in Run(config, two).step().metrics().items() if name != "seconds"}
         assert {name: epoch.metrics()[name] for name in figures} == pytest.approx(figures, abs=1e-5)
+
+
+def test_a_probe_trains_a_quarter_of_the_steps(run_config, few):
+    configs = [run_config(model={**MLP, "dropout": 0.3}, batch_size=16, seed=seed) for seed in (0, 1)]
+    alone = [Run(config, few).probe() for config in configs]
+    for epoch, expected in zip(Stack([Run(config, few) for config in configs]).probe(), alone, strict=True):
+        assert epoch.epoch == 0
+        figures = {name: value for name, value in epoch.metrics().items() if name != "seconds"}
+        assert figures == pytest.approx({name: expected.metrics()[name] for name in figures}, abs=1e-5)
+    whole = Run(configs[0], few)
+    steps = []
+    whole.on_batch = steps.append
+    whole.probe()
+    assert len(steps) == math.ceil(len(few.train) / 16) // 4
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

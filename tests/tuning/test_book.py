@@ -172,4 +172,20 @@ def test_a_thawed_trial_trains_to_its_end(begin, registry):
     assert opened._until([1]) is None and opened._until([3]) == 3
 
 
+def test_trials_are_probed_together_and_begun_anew(begin, registry):
+    constant = {"model": {"family": "mlp"}, "epochs": 4}
+    opened = begin(scheduler="halving", run=constant, space=SAME, probe=True, lanes=8)
+    work = opened.work("0.a")
+    assert (work.due, work.until) == ([1, 2, 3, 4], 0)
+    probed = [Measured(number, 0, {"val_accuracy": number / 10}, b"%d" % number) for number in work.due]
+    assert set(opened.report(1, work.attempt, probed, None).values()) == {"pause"}
+    work = Book(registry, opened._lease, opened._spec).work("0.b")
+    assert (work.due, work.until, work.state) == ([3, 4], 1, None)
+
+
+def test_while_its_rate_decays_no_trial_is_probed(begin):
+    decaying = {"model": {"family": "mlp"}, "epochs": 4, "schedule": {"name": "one_cycle"}}
+    assert begin(scheduler="halving", run=decaying, space=SAME, probe=True).work("0.a").until == 1
+
+
 SAME = {"optimizer.lr": {"loguniform": [1e-3, 1e-2]}}

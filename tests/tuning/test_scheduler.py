@@ -31,6 +31,8 @@ def bracket(*curves, rungs=(1, 3), status="paused"):
 def test_rungs_are_thirds_of_each_other_at_epochs_that_are_measured(epochs, every, rivals, rungs):
     assert HALVING.rungs(epochs, every, rivals) == rungs
     assert Scheduler("none").rungs(epochs, every, rivals) == []
+    assert HALVING.rungs(epochs, every, rivals, probed=True) == ([0, *rungs] if epochs > 1 < rivals else [])
+    assert ASHA.rungs(epochs, every, rivals, probed=True) == rungs
 
 
 def test_the_best_third_rounded_up_goes_on_and_of_equals_the_earlier():

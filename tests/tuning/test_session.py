@@ -95,6 +95,21 @@ def test_a_trial_that_fails_fails_alone_and_is_told_once(dealt, whole):
     assert problems.keys() == {9} and "lower optimizer.lr" in problems[9]
 
 
+def test_a_probe_leaves_nothing_to_go_on_from(dealt, whole):
+    curves, problems, states = trained(Session(work({**CONFIGS, 9: DIVERGING}, until=0), dealt, Objective()))
+    assert [epoch for curve in curves.values() for epoch, _, _ in curve] == [0, 0, 0] and states == [None]
+    assert all(curve[0][1]["val_loss"] != whole[number][0][1]["val_loss"] for number, curve in curves.items())
+    assert "of epoch 1" in problems[9]
+    again = Session(work(due=[3], until=1), dealt, Objective())
+    assert trained(again)[0] == {3: whole[3]}
+
+
+def test_a_trial_that_the_state_lacks_is_begun(dealt, whole):
+    first = Session(work(due=[3, 7], until=1), dealt, Objective())
+    second = Session(work(due=[3, 4], state=first.step().state), dealt, Objective())
+    assert trained(second)[0] == {3: whole[3][1:], 4: whole[4]}
+
+
 def test_state_is_stored_after_half_a_minute(dealt):
     clock = iter(range(0, 1000, 20))
     session = Session(work(), dealt, Objective(), clock=lambda: next(clock))

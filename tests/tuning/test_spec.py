@@ -335,6 +335,13 @@ def test_the_scheduler_follows_from_what_is_searched(given):
     assert specs.parse({**given, "runs": [{}]}).stopping == "none"
 
 
+def test_trials_are_probed_where_a_quarter_of_an_epoch_has_a_hundred_steps(given):
+    spec = specs.parse(given)
+    assert spec.probes(100 * 4 * 64) and not spec.probes(100 * 4 * 64 - 1)
+    assert not specs.parse({**given, "scheduler": "asha"}).probes(10**6)
+    assert not specs.parse({**given, "run": {**given["run"], "batch_size": "full"}}).probes(10**6)
+
+
 def test_of_tpe_the_first_wave_is_known_beforehand(given):
     spec = specs.parse({**given, "search": "tpe", "trials": 40, "seeds": 2})
     assert (spec.total, spec.wave, len(spec.configs)) == (80, 10, 20)
