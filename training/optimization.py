@@ -19,6 +19,7 @@ FIRST, LAST = 25.0, 1e4
 
 def optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
     """The optimiser of a network's weights, fused where PyTorch has it so."""
+    _spare_compiler()
     parameters = _groups(network, config)
     shared: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay}
     match config.name:
@@ -32,6 +33,14 @@ def optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.Optimi
             return torch.optim.SGD(parameters, **shared, momentum=config.momentum, nesterov=config.nesterov, fused=True)
 
 
+def _spare_compiler() -> None:
+    """Keep an optimiser's bookkeeping from importing PyTorch's compiler, which takes a second of every process."""
+    for name in ("add_param_group", "load_state_dict", "state_dict", "zero_grad"):
+        method = getattr(getattr(torch.optim.Optimizer, name), "__wrapped__", None)
+        if method:  # it looks there for what the compiler has made of it
+            vars(method).setdefault("__dynamo_disable", method)
+
+
 class Settled:
     """The step of an optimiser whose weights and gradients stay where they are in memory.
 
@@ -40,16 +49,15 @@ class Settled:
 
     def __init__(self, of: torch.optim.Optimizer) -> None:
         self._optimizer = of
-        self._tensors: list[list[list[Tensor]]] = []
+        adam = isinstance(of, torch.optim.Adam)
+        self._tensors = [self._gathered(group["params"]) for group in of.param_groups] if adam else None
 
     def __call__(self) -> None:
-        adam = isinstance(self._optimizer, torch.optim.Adam)
-        if not adam or not self._optimizer.state:  # which the first step makes
+        if self._tensors is None:
             self._optimizer.step()
             return
-        groups = self._optimizer.param_groups
-        self._tensors = self._tensors or [self._gathered(group["params"]) for group in groups]
-        for group, (weights, gradients, means, squares, steps) in zip(groups, self._tensors, strict=True):
+        for group, tensors in zip(self._optimizer.param_groups, self._tensors, strict=True):
+            weights, gradients, means, squares, steps = tensors
             torch._foreach_add_(steps, 1)
             fused = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
             fused(
@@ -60,6 +68,10 @@ class Settled:
 
     def _gathered(self, weights: list[nn.Parameter]) -> list[list[Tensor]]:
         kept = [self._optimizer.state[weight] for weight in weights]
+        for weight, state in zip(weights, kept, strict=True):
+            if not state:
+                state |= {name: torch.zeros_like(weight, requires_grad=False) for name in ("exp_avg", "exp_avg_sq")}
+                state["step"] = torch.zeros((), device=weight.device)
         names = ("exp_avg", "exp_avg_sq", "step")
         gradients = [weight.grad for weight in weights if weight.grad is not None]
         return [[*weights], gradients, *([state[name] for state in kept] for name in names)]
