@@ -90,18 +90,23 @@ class Application:
         started = time.monotonic()
         request = of_scope(scope, receive)
         route = self._routes.get(request.path)
-        status = CLIENT_LEFT
+        uncounted: int | None = CLIENT_LEFT
         self.metrics.in_flight.inc()
+
+        def count(status: int) -> None:
+            self.metrics.answered(OTHER if route is None else request.path, status, time.monotonic() - started)
+
         try:
             answer = await self._handle(route, request)
             if answer is None:
-                status = await _pass_on(self._behind[request.path], request, scope, receive, send)
+                uncounted = await _pass_on(self._behind[request.path], request, scope, receive, send)
             else:
-                status = answer.status
                 lines = headers(answer, request.id)
                 if self.stopping():
                     lines.append((b"connection", b"close"))
-                await send({"type": "http.response.start", "status": status, "headers": lines})
+                count(answer.status)  # before it goes out: whoever has an answer is counted, even if this process dies
+                uncounted = None
+                await send({"type": "http.response.start", "status": answer.status, "headers": lines})
                 await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else answer.body})
                 if answer.afterwards is not None:
                     answer.afterwards()
@@ -109,8 +114,8 @@ class Application:
             pass
         finally:
             self.metrics.in_flight.dec()
-            name = OTHER if route is None else request.path
-            self.metrics.answered(name, status, time.monotonic() - started)
+            if uncounted is not None:
+                count(uncounted)
 
     async def _handle(self, route: Route | None, request: Request) -> Answer | None:
         """The answer, be it a problem; None where the application behind answers."""
