@@ -9,6 +9,8 @@ import orjson
 from serving.problems import Problem
 from serving.requests import Request
 
+CODINGS = ((b"content-encoding", "content", "identity"), (b"transfer-encoding", "transfer", "chunked"))
+
 
 async def read(request: Request, limit: int) -> bytes:
     """The body; raises Problem 413 over `limit` bytes, be they announced or just sent."""
@@ -30,10 +32,11 @@ async def read(request: Request, limit: int) -> bytes:
 
 def media_type(request: Request, *accepted: str) -> str:
     """The body's type without parameters; raises Problem 415 where it is none of `accepted`, or is compressed."""
-    for kind, plain in (("content", "identity"), ("transfer", "chunked")):
-        coding = request.headers.get(f"{kind}-encoding".encode(), b"").decode("latin-1").strip().lower()
-        if coding not in ("", plain):
-            raise Problem(415, f"the {kind} encoding {shown(coding)} is not taken; accepted: {plain}")
+    for header, kind, plain in CODINGS:
+        if header in request.headers:
+            coding = request.headers[header].decode("latin-1").strip().lower()
+            if coding not in ("", plain):
+                raise Problem(415, f"the {kind} encoding {shown(coding)} is not taken; accepted: {plain}")
     sent = request.headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
     if sent not in accepted:
         problem = f"the content type {shown(sent)} is not taken" if sent else "there is no Content-Type"

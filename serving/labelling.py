@@ -19,8 +19,9 @@ class Labels(NamedTuple):
 def label(probabilities: NDArray[np.float32]) -> Labels:
     """Those of rows of probabilities [N, classes]; raises Problem 422 where the model's answer is not a number."""
     # as Python floats: an edge compared with float32 would be rounded, and bins would differ from training's
-    confidences = probabilities.max(axis=1).tolist()
+    rows = probabilities.tolist()
+    confidences = list(map(max, rows))
     for place, confidence in enumerate(confidences):
         if confidence != confidence:
             raise Problem(422, f"inputs[{place}] is beyond what the model can compute: its answer is not a number")
-    return Labels(probabilities.argmax(axis=1).tolist(), list(map(bins.index, confidences)))
+    return Labels(list(map(list.index, rows, confidences)), list(map(bins.index, confidences)))

@@ -7,7 +7,6 @@ stay, and its gauges too: so no gauge may add up, and each takes the value that 
 
 import math
 import os
-from collections import Counter as Tally
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -197,7 +196,10 @@ class VersionMetrics:
 
     def predicted(self, classes: Sequence[int], confidence_bins: Sequence[int]) -> None:
         """Count what a request was answered, example by example."""
-        for cell, count in Tally(zip(classes, confidence_bins, strict=True)).items():
+        counts: dict[tuple[int, int], int] = {}
+        for cell in zip(classes, confidence_bins, strict=True):
+            counts[cell] = counts.get(cell, 0) + 1
+        for cell, count in counts.items():
             child = self._predictions.get(cell)
             if child is None:
                 index, confidence_bin = cell
