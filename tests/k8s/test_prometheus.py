@@ -8,7 +8,6 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
-import httpx
 import numpy as np
 import pytest
 import yaml
@@ -18,7 +17,7 @@ from tailorbird import bins
 from tailorbird.drift import cells
 from tailorbird.drift.estimator import Estimator
 from tailorbird.drift.judgement import Known
-from tests.e2e.system import prometheus, until
+from tests.e2e.system import Prometheus, until
 from tests.k8s.manifests import ROOT
 
 FOLDER = ROOT / "k8s" / "prometheus"
@@ -148,41 +147,50 @@ def replicas():
         replica.server.server_close()
 
 
-@pytest.mark.long
-def test_a_live_prometheus_that_scrapes_two_replicas_records_what_python_computes(tmp_path, replicas):
+@pytest.fixture
+def prometheus(tmp_path, replicas):
     if shutil.which("prometheus") is None:
         pytest.skip("prometheus is not installed")
+    started = Prometheus(tmp_path, [replica.port for replica in replicas])
+    yield started
+    started.kill()
+
+
+@pytest.mark.long
+def test_a_live_prometheus_that_scrapes_two_replicas_records_what_python_computes(prometheus, replicas):
     random, known = np.random.default_rng(1), replicas[0].known
     parts = [random.integers(5, 60, known.count.shape) for _ in range(3)]
     right = [(part * random.uniform(0.2, 0.9, part.shape)).astype(int) for part in parts]
     nothing = np.zeros_like(parts[0])
-    with prometheus(tmp_path, [replica.port for replica in replicas], FOLDER / "rules.yaml") as url:
 
-        def value(query):
-            (row,) = httpx.get(f"{url}/api/v1/query", params={"query": query}).json()["data"]["result"]
-            return float(row["value"][1])
+    def seen(total):
+        query = "sum(tailorbird_predictions_total)"
+        until(lambda: prometheus.value(query) == total, "it has scraped what was counted", of=prometheus)
 
-        def seen(total):
-            until(lambda: value("sum(tailorbird_predictions_total)") == total, "it has scraped what was counted")
-
-        for replica in replicas:
-            replica.count(nothing, nothing)  # it sees no increase in a first value
-        seen(0)
-        replicas[0].count(parts[0], right[0])
-        replicas[1].count(parts[1], right[1])
-        seen(parts[0].sum() + parts[1].sum())
-        replicas[1].restart()
-        replicas[1].count(nothing, nothing)
-        seen(parts[0].sum())
-        replicas[1].count(parts[2], right[2])
-        seen(parts[0].sum() + parts[2].sum())
-        counts, correct = sum(parts).astype(float), sum(right)
-        shares = counts.sum(0) / counts.sum()
-        expected = {
-            "tailorbird:estimated_accuracy:ratio10m": known.estimator.fitted(counts),
-            "tailorbird:labelled_accuracy:ratio1d": correct.sum() / counts.sum(),
-            "tailorbird:stratified_accuracy:ratio1h": float(shares @ (correct.sum(0) / counts.sum(0))),
-        }
-        for record, figure in expected.items():
-            until(lambda record=record, figure=figure: abs(value(record) - figure) < 0.02, f"{record} is {figure:.3f}")
-        until(lambda: value('ALERTS{alertname="TailorbirdEstimatedAccuracyDropFast",alertstate="firing"}'), "it fires")
+    for replica in replicas:
+        replica.count(nothing, nothing)  # it sees no increase in a first value
+    seen(0)
+    replicas[0].count(parts[0], right[0])
+    replicas[1].count(parts[1], right[1])
+    seen(parts[0].sum() + parts[1].sum())
+    replicas[1].restart()
+    replicas[1].count(nothing, nothing)
+    seen(parts[0].sum())
+    replicas[1].count(parts[2], right[2])
+    seen(parts[0].sum() + parts[2].sum())
+    counts, correct = sum(parts).astype(float), sum(right)
+    shares = counts.sum(0) / counts.sum()
+    expected = {
+        "tailorbird:estimated_accuracy:ratio10m": known.estimator.fitted(counts),
+        "tailorbird:labelled_accuracy:ratio1d": correct.sum() / counts.sum(),
+        "tailorbird:stratified_accuracy:ratio1h": float(shares @ (correct.sum(0) / counts.sum(0))),
+    }
+    for record, figure in expected.items():
+        until(
+            lambda record=record, figure=figure: abs(prometheus.value(record) - figure) < 0.02,
+            f"{record} is {figure:.3f}",
+        )
+    until(
+        lambda: prometheus.value('ALERTS{alertname="TailorbirdEstimatedAccuracyDropFast",alertstate="firing"}'),
+        "it fires",
+    )
