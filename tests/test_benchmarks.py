@@ -18,6 +18,7 @@ COMMANDS = {
     "serving": [],
     "training": [],
     "sweeps": [],
+    "search": [],
     "accuracy": ["fashion-fast"],
     "drift": [],
     "photos": [],
@@ -34,7 +35,7 @@ LONG = ("accuracy", "photos", "sweeps")
 def test_a_benchmark_measures_and_writes_its_figures(name, tmp_path):
     if name == "photos" and not all(map(find_spec, photos.PACKAGES)):
         pytest.skip(f"needs {' and '.join(photos.PACKAGES)}, real weights of a backbone")
-    if name not in ("registry", "serving", "sweeps", "photos") and idx.SOURCES["fashion_mnist"].missing(
+    if name not in ("registry", "serving", "sweeps", "search", "photos") and idx.SOURCES["fashion_mnist"].missing(
         Path(os.environ.get("TAILORBIRD_DATA_DIR", "/nowhere"))
     ):
         pytest.skip("needs Fashion-MNIST: set TAILORBIRD_DATA_DIR to a folder with FashionMNIST/raw")

@@ -1,0 +1,190 @@
+"""How soon a search comes near to the best there is: halving beside random search and Optuna with successive halving.
+
+    python -m benchmarks.search
+
+Each is replayed with ten seeds over learning curves that were recorded once, of 48 MLPs of three shapes on 20,000
+images of Fashion-MNIST (`--record FILE` does so again, which takes some minutes). Regret is how far the best validation
+accuracy so far lies below the best of the table, over the epochs that were trained. Optuna suggests any point, and gets
+the curve of the nearest; a seed of the others draws 32 of the 48. `--picture FILE` draws medians with their quartiles.
+"""
+
+import itertools
+import json
+import math
+import random
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import optuna
+from matplotlib.figure import Figure
+
+from benchmarks import report
+from benchmarks.sweeps import SHAPES, WHOLE, spec
+from tailorbird import settings
+from tailorbird.errors import told
+from training import datasets, precision, splits
+from training.config import Objective, RunConfig
+from training.config.run import PROBED
+from training.lanes import Lanes
+from tuning import spec as specs
+from tuning.scheduler import FACTOR, Bracket, Scheduler, Standing
+
+CURVES = Path(__file__).with_suffix(".json")
+RECORDED, TRIALS, SEEDS, SCORED = 48, 32, 10, 5
+IMAGES = 20_000
+BUDGETS = (8, 16, 32, 64, 128)
+Trace = Iterator[tuple[float, float]]
+"""Epochs that a part of a search trained, and the accuracy that it saw."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A config with its validation accuracies after a probe, and after each epoch."""
+
+    width: list[int]
+    dropout: float
+    lr: float
+    accuracies: list[float]
+
+    def far(self, width: list[int], dropout: float, lr: float) -> float:
+        """How far another config is, in parts of the space."""
+        away = abs(self.dropout - dropout) / 0.4, abs(math.log(self.lr / lr)) / math.log(100)
+        return math.hypot(*away) + (self.width != width) * 10
+
+
+def main() -> None:
+    given = report.arguments(__doc__, record="where to record curves anew", picture="where to draw")
+    if given.record:
+        _record(given.record)
+    curves = [Curve(**one) for one in json.loads((given.record or CURVES).read_text())]
+    seeds = 2 if given.quick else SEEDS
+    searches: dict[str, Callable[[list[Curve], int], Trace]] = {
+        "random": at_random, "halving": halving, "Optuna, TPE and ASHA": by_optuna
+    }  # fmt: skip
+    best = max(max(one.accuracies) for one in curves)
+    regrets = {
+        name: [_regret(search(curves, seed), best) for seed in range(seeds)] for name, search in searches.items()
+    }
+    figures = {
+        f"{name}: regret after {budget} epochs": report.figure([_at(one, budget) for one in several], "points")
+        for name, several in regrets.items()
+        for budget in BUDGETS
+    }
+    figures["halving: epochs trained"] = report.figure([one[-1][0] for one in regrets["halving"]], "epochs")
+    behind = [_behind(curves, seed) for seed in range(SCORED)]
+    figures["halving: behind the best of its draw"] = report.figure(behind, "points")
+    report.tell("search", seeds, figures, {}, given.json)
+    if given.picture:
+        _draw(regrets).savefig(given.picture, metadata={"Date": None} if given.picture.suffix == ".svg" else None)
+
+
+def _record(to: Path) -> None:
+    """Train every config to its end, and probe it."""
+    here, described = settings.load(), spec(WHOLE, "none") | {"trials": RECORDED}
+    made = specs.parse(described)
+    dealt = splits.split(datasets.load(made.data, here.data, here.cache, here.download_timeout), made.data)
+    dealt = replace(dealt, train=dealt.train.only(slice(IMAGES)))
+    by_shape: dict[str, list[RunConfig]] = {}
+    for one in made.configs:
+        by_shape.setdefault(one.model.model_dump_json(include={"width"}), []).append(precision.settled(one, dealt))
+    curves = []
+    for configs in by_shape.values():
+        probed = Lanes(configs, dealt, Objective()).probe()
+        lanes = Lanes(configs, dealt, Objective())
+        while lanes.active:
+            print(f"epoch {next(iter(lanes.step().values())).epoch} of {len(configs)} lanes", flush=True)
+        for lane, config in enumerate(configs):
+            model = config.model.model_dump()
+            accuracies = [epoch.val_accuracy for epoch in [probed[lane], *lanes.progress(lane).epochs]]
+            rounded = [round(accuracy, 5) for accuracy in accuracies]
+            curves.append(Curve(model["width"], model["dropout"], config.optimizer.lr, rounded))
+    to.write_text("[\n" + ",\n".join(json.dumps(asdict(one)) for one in curves) + "\n]\n")
+
+
+def _drawn(curves: list[Curve], seed: int) -> list[Curve]:
+    return random.Random(seed).sample(curves, TRIALS)
+
+
+def at_random(curves: list[Curve], seed: int) -> Trace:
+    """Each trial to its end."""
+    for one in _drawn(curves, seed):
+        yield from ((1, accuracy) for accuracy in one.accuracies[1:])
+
+
+def halving(curves: list[Curve], seed: int) -> Trace:
+    """This project's default, as its scheduler decides."""
+    drawn = _drawn(curves, seed)
+    scheduler, epochs = Scheduler("halving"), len(curves[0].accuracies) - 1
+    standings = [Standing(number, (1, epochs), "pending") for number in range(len(drawn))]
+    bracket = Bracket(standings, scheduler.rungs(epochs, 1, len(drawn), probed=True))
+    while due := scheduler.due(bracket):
+        for number in due:
+            standing, curve = standings[number], drawn[number].accuracies
+            for epoch in itertools.count(max(standing.scores, default=-1) + 1):
+                standing.scores[epoch] = curve[epoch]
+                yield (1 if epoch else 1 / PROBED), curve[epoch]
+                standing.status = "finished" if epoch == epochs else "paused"
+                if epoch == epochs or scheduler.answer(standing, epoch, bracket) != "go on":
+                    break
+
+
+def by_optuna(curves: list[Curve], seed: int) -> Trace:
+    """TPE as it comes, with the pruner that its ASHA is."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=FACTOR)
+    study = optuna.create_study(
+        direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed), pruner=pruner
+    )  # fmt: skip
+    for _ in range(TRIALS):
+        trial = study.ask()
+        width = SHAPES[trial.suggest_categorical("shape", range(len(SHAPES)))]
+        dropout, lr = trial.suggest_float("dropout", 0, 0.4), trial.suggest_float("lr", 1e-4, 1e-2, log=True)
+        curve = min(curves, key=lambda one: one.far(width, dropout, lr)).accuracies[1:]
+        state = optuna.trial.TrialState.COMPLETE
+        for epoch, accuracy in enumerate(curve, 1):
+            yield 1, accuracy
+            trial.report(accuracy, epoch)
+            if trial.should_prune():
+                state = optuna.trial.TrialState.PRUNED
+                break
+        study.tell(trial, max(curve) if state == optuna.trial.TrialState.COMPLETE else None, state)
+
+
+def _regret(trace: Trace, best: float) -> list[tuple[float, float]]:
+    """Epochs trained so far, and how many points the best so far lies below the best there is."""
+    total, top, regret = 0.0, 0.0, []
+    for epochs, accuracy in trace:
+        total, top = total + epochs, max(top, accuracy)
+        regret.append((total, 100 * (best - top)))
+    return regret
+
+
+def _at(regret: list[tuple[float, float]], budget: float) -> float:
+    return next((points for total, points in reversed(regret) if total <= budget), regret[0][1])
+
+
+def _behind(curves: list[Curve], seed: int) -> float:
+    best = max(max(one.accuracies[1:]) for one in _drawn(curves, seed))
+    return 100 * (best - max(accuracy for _, accuracy in halving(curves, seed)))
+
+
+def _draw(regrets: dict[str, list[list[tuple[float, float]]]]) -> Figure:
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for name, several in regrets.items():
+        end = min(one[-1][0] for one in several)
+        at = [budget for budget in range(1, 8 * TRIALS + 1) if budget <= end]
+        quartiles = [statistics.quantiles([_at(one, budget) for one in several], n=4) for budget in at]
+        axes.plot(at, [median for _, median, _ in quartiles], label=name)
+        axes.fill_between(at, [low for low, _, _ in quartiles], [high for _, _, high in quartiles], alpha=0.2)
+    axes.set(xscale="log", yscale="symlog", xlabel="epochs trained", ylabel="regret, points of validation accuracy")
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False)
+    return figure
+
+
+if __name__ == "__main__":
+    with told():
+        main()
