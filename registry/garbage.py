@@ -1,6 +1,6 @@
 """Garbage collection: deletes the blobs that no version and no sweep needs any more."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -39,7 +39,8 @@ class Collected:
 def collect(registry: Registry, *, age: timedelta = AGE, dry_run: bool = False) -> Collected:
     """Delete blobs older than `age` that are not needed, and what killed writers left.
 
-    Needed are the packages of versions that are not deleted, or were within `age`; of each trial the last checkpoint;
+    Needed are the packages of versions that are not deleted, or were within `age`; of each trial that is not outranked
+    the last checkpoint;
     and what a sweep goes on from, until it has rested for `FORGOTTEN`. Rows that name blobs are written by transactions
     that saw them, which wait while these are deleted. Raises Corrupt, and deletes nothing, where a manifest cannot be
     read, and Refused where the database was never used, and so is not the store's.
@@ -87,18 +88,27 @@ def _delete(
 ) -> dict[str, int]:
     """Delete those that are still not needed, while nobody can write a row that names one."""
     with registry.atomic(BLOBS) as connection:
-        needed = _needed(registry, connection, before, packaged)
+        needed = _needed(registry, connection, before, packaged, list(batch))
         gone = {digest: size for digest, size in batch.items() if digest not in needed}
         registry.blobs.delete(gone)
     return gone
 
 
 def _needed(
-    registry: Registry, connection: sa.Connection, before: datetime, packaged: dict[str, frozenset[str]]
+    registry: Registry,
+    connection: sa.Connection,
+    before: datetime,
+    packaged: dict[str, frozenset[str]],
+    among: Sequence[str] | None = None,
 ) -> set[str]:
-    """The digests that must stay; `packaged` keeps what is in a package, which never changes, from call to call."""
-    needed: set[str] = set(connection.scalars(_checkpoints()))
-    needed |= set(connection.scalars(_states())) | set(connection.scalars(_answers()))
+    """The digests that must stay, of all or of some that are asked for.
+
+    `packaged` keeps what is in a package, which never changes, from call to call.
+    """
+    needed: set[str] = set()
+    for select in (_checkpoints(), _states(), _answers()):
+        (column,) = select.selected_columns
+        needed |= set(connection.scalars(select if among is None else select.where(column.in_(among))))
     for manifest in connection.scalars(_manifests(before)):
         if manifest not in packaged:
             packaged[manifest] = _package(registry, manifest)
@@ -134,8 +144,8 @@ def _manifests(before: datetime) -> sa.Select[Any]:
 
 
 def _checkpoints() -> sa.Select[Any]:
-    """The last one of each trial, which is its best: a trial goes on from its group's state, not from these."""
-    report = schema.reports.c
+    """The last one of each trial, which is its best, but for trials that are behind for good."""
+    report, trial = schema.reports.c, schema.trials.c
     later = schema.reports.alias().c
     superseded = sa.exists().where(
         later.sweep == report.sweep,
@@ -143,7 +153,8 @@ def _checkpoints() -> sa.Select[Any]:
         later.epoch > report.epoch,
         later.checkpoint.is_not(None),
     )
-    return sa.select(report.checkpoint).where(report.checkpoint.is_not(None), ~superseded)
+    ranked = sa.exists().where(trial.sweep == report.sweep, trial.number == report.trial, ~trial.outranked)
+    return sa.select(report.checkpoint).where(report.checkpoint.is_not(None), ~superseded, ranked)
 
 
 def _states() -> sa.Select[Any]:

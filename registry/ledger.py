@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from registry import leases, schema
+from registry import leases, repeats, schema
 from registry.core import BLOBS, Registry
 from registry.leases import Lease
 from tailorbird.errors import Irreproducible, LeaseLost, NotFound, Unavailable
@@ -31,9 +31,6 @@ AFTER = {
 A paused one waits for its rivals, or lost to them; a stopped one lost to those that had come as far; a skipped one does
 not fit the constraints of its sweep. `sweeps extend` makes a stopped one paused, and a failed one interrupted.
 """
-
-UNCOMPARED = ("seconds",)
-"""What differs from one training to the next."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +56,7 @@ class Trial:
     basis: str | None = None
     confirms: int | None = None
     thawed: bool = False
+    outranked: bool = False
     answers: str | None = None
     attempt: int = 0
 
@@ -112,6 +110,7 @@ class Change:
     problem: str | None = None
     report: Report | None = None
     answers: str | None = None
+    exact: bool = True  # whether the report would have the same figures again, to the last bit
 
 
 @dataclass(frozen=True)
@@ -201,7 +200,7 @@ def enter(
             raise Unavailable(f"a file of {lease.sweep} is gone from the store that was just written to it")
         for change in changes:
             if change.report:
-                _report(connection, lease.sweep, change.trial, change.report)
+                _report(connection, lease.sweep, change.trial, change.report, change.exact)
         _change(connection, lease.sweep, changes)
         if attempt is not None and state is not None:
             group = schema.groups.update().filter_by(sweep=lease.sweep, number=attempt[0])
@@ -223,9 +222,17 @@ def thaw(registry: Registry, lease: Lease, trial: int) -> None:
     """Let a paused or stopped trial go on to its end."""
     with leases.writing(registry, lease) as connection:
         _change(connection, lease.sweep, [Change(trial, "paused")])
-        connection.execute(
-            schema.trials.update().filter_by(sweep=lease.sweep, number=trial, status="paused").values(thawed=True)
-        )
+        paused = schema.trials.update().filter_by(sweep=lease.sweep, number=trial, status="paused")
+        connection.execute(paused.values(thawed=True, outranked=False))
+
+
+def outrank(registry: Registry, lease: Lease, trials: Sequence[int], groups: Sequence[int]) -> None:
+    """Enter which trials are behind for good, so that their weights are not kept, and which groups' states are not."""
+    with leases.writing(registry, lease) as connection:
+        behind = schema.trials.update().filter_by(sweep=lease.sweep)
+        connection.execute(behind.where(schema.trials.c.number.in_(trials)).values(outranked=True))
+        done = schema.groups.update().filter_by(sweep=lease.sweep)
+        connection.execute(done.where(schema.groups.c.number.in_(groups)).values(state=None))
 
 
 def rewrite(registry: Registry, lease: Lease, spec: Mapping[str, Any]) -> None:
@@ -287,8 +294,9 @@ def _add(connection: sa.Connection, sweep: str, suggestions: Sequence[Suggestion
         return
     groups = sorted({suggestion.group for suggestion in suggestions})
     connection.execute(schema.groups.insert(), [{"sweep": sweep, "number": number, "attempt": 0} for number in groups])
+    fresh = {"sweep": sweep, "thawed": False, "outranked": False}
     rows = [
-        {**asdict(suggestion), "config": dict(suggestion.config), "sweep": sweep, "number": number, "thawed": False}
+        {**asdict(suggestion), **fresh, "number": number, "config": dict(suggestion.config)}
         | {"status": "skipped" if suggestion.problem else "pending", "problem": _text(suggestion.problem)}
         for number, suggestion in enumerate(suggestions, first)
     ]
@@ -301,27 +309,18 @@ def _check_attempt(connection: sa.Connection, sweep: str, group: int, attempt: i
         raise LeaseLost(sweep, f"has given group {group} of its trials to another worker")
 
 
-def _report(connection: sa.Connection, sweep: str, trial: int, report: Report) -> None:
+def _report(connection: sa.Connection, sweep: str, trial: int, report: Report, exact: bool) -> None:
     key = {"sweep": sweep, "trial": trial, "epoch": report.epoch}
     known = connection.execute(sa.select(schema.reports.c.metrics).filter_by(**key)).first()
     if known is None:
         row = {"sweep": sweep, "trial": trial, "reported": schema.now(), **asdict(report)}
         connection.execute(schema.reports.insert().values(**row))
-    elif (differing := _differing(measured(known.metrics), report.metrics)) is not None:
-        before, now = known.metrics.get(differing), report.metrics.get(differing)
+    elif (name := repeats.differing(measured(known.metrics), report.metrics, exact)) is not None:
+        before, now = known.metrics.get(name), report.metrics.get(name)
         raise Irreproducible(
             f"trial {trial} of {sweep} was trained again from its stored state, and epoch {report.epoch} has "
-            f"{differing} {now}, where {before} was reported: it cannot go on as it was"
+            f"{name} {now}, where {before} was reported: it cannot go on as it was"
         )
-
-
-def _differing(before: Mapping[str, float], now: Mapping[str, float]) -> str | None:
-    """The first figure that is not the same to the last bit."""
-    for name in sorted((before.keys() | now.keys()) - set(UNCOMPARED)):
-        first, second = before.get(name, math.nan), now.get(name, math.nan)
-        if first != second and (math.isfinite(first) or math.isfinite(second)):
-            return name
-    return None
 
 
 def _change(connection: sa.Connection, sweep: str, changes: Sequence[Change]) -> None:

@@ -212,6 +212,7 @@ trials = sa.Table(
     sa.Column("basis", sa.Text),  # the trials that its suggestion rests on, as in 1-8,10
     sa.Column("confirms", sa.Integer),  # the trial whose config it repeats with another seed
     sa.Column("thawed", sa.Boolean, nullable=False),  # goes on whatever the scheduler says
+    sa.Column("outranked", sa.Boolean, nullable=False),  # its weights are not kept: it is behind for good
     sa.Column("answers", sa.String(64)),  # file of which validation examples its best weights got right
     sa.ForeignKeyConstraint(["sweep", "group"], ["groups.sweep", "groups.number"]),
 )

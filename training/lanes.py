@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import torch
 
 from tailorbird.errors import Corrupt, InvalidInput
-from training import checkpoint, features, final, stack
+from training import checkpoint, features, final, machine, stack
 from training.config import Objective, RunConfig
 from training.loop import Run
 from training.progress import Epoch, Progress
@@ -42,6 +42,8 @@ class Lanes:
         self._progress: dict[int, Progress] = {}
         self._stacked: Stack | None = None
         self.failures: dict[int, Exception] = {}
+        self.exact = True
+        """Whether its epochs would be the same again, to the last bit (`machine.is_exact`)."""
         if state is not None:
             self._restore(state)
             return
@@ -159,6 +161,7 @@ class Lanes:
         if key not in self._data:
             self._data[key] = features.data(config, self._splits.without_verdicts())
         run = Run(config, self._splits, self._objective, data=self._data[key], snapshot=snapshot, compared=True)
+        self.exact = self.exact and machine.is_exact(run.data.device)
         self._runs[lane], self._progress[lane] = run, run.progress
 
     def _rest(self, lane: int) -> None:

@@ -25,6 +25,11 @@ def choose_device(wanted: Device, doubles: bool = False) -> torch.device:
     return torch.device(wanted)
 
 
+def is_exact(device: torch.device) -> bool:
+    """Whether the same steps give the same bits again; a GPU adds in any order, unless PyTorch is told to keep one."""
+    return device.type == "cpu" or torch.are_deterministic_algorithms_enabled()
+
+
 def threads(config: RunConfig) -> int:
     """CPU threads of a run: small matrix products get slower by more than one."""
     if config.threads:

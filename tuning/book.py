@@ -6,30 +6,29 @@ All that it knows it has from the ledger, so that one that died is followed by a
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from registry import garbage, ledger
 from registry.core import Registry
 from registry.leases import Lease
-from registry.ledger import Change, Group, Report
-from tailorbird.errors import Unavailable
-from tuning import search
+from registry.ledger import Change, Group, Report, Trial
+from tailorbird.errors import LeaseLost, Unavailable
+from tuning import ranks, search
 from tuning.field import Field
+from tuning.patience import patient
 from tuning.scheduler import Answer
 from tuning.search import Misfit
 from tuning.spec import SweepSpec
 
 DEATHS = 3
 """A group fails whose process died so often without a new report."""
-PATIENCE = 120
-"""So many seconds a database or store may be away before the sweep gives up."""
 RUBBISH = 64
-"""So many superseded files are deleted at a time."""
+"""So many files are deleted at a time, or more in a sweep of many trials."""
 
 Nothing = Literal["wait", "done"]
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -51,13 +50,17 @@ class Work:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a trial measured after an epoch, with its weights where they are its best, and whether it is at its end."""
+    """What a trial measured after an epoch, with its weights where they are its best.
+
+    `whole` says that it is at its end, `exact` that it would measure the same again, to the last bit.
+    """
 
     trial: int
     epoch: int
     metrics: dict[str, float]
     weights: bytes | None = None
     whole: bool = False
+    exact: bool = True
 
 
 class Book:
@@ -75,9 +78,12 @@ class Book:
             if one.status != "skipped":
                 self._members.setdefault(one.group, []).append(one.number)
         self._group = {one.number: one.group for one in trials}
-        self._kept = {
-            one.number: next((r.checkpoint for r in one.reports[::-1] if r.checkpoint), None) for one in trials
-        }
+        self._kept: dict[int, str] = {}
+        self._merits: dict[int, ranks.Merit] = {}
+        for trial in trials:
+            for report in trial.reports:
+                self._keep(trial.number, report)
+        self._outranked = {trial.number for trial in trials if trial.outranked}
         self._spent = sum(r.metrics.get("seconds", 0.0) for one in trials for r in one.reports)
         self._groups = ledger.groups(registry, lease.sweep)
         self._held = {
@@ -88,6 +94,7 @@ class Book:
         }
         self._deaths: dict[int, int] = {}
         self._rubbish: set[str] = set()
+        self._settled = 0  # trials since files were deleted
         self._queue: deque[tuple[int, list[int]]] = deque()
         self._stale = True  # whether the queue may lack something that is due
 
@@ -102,35 +109,43 @@ class Book:
         return None
 
     def work(self, worker: str) -> Work | Nothing:
-        """A group for a worker, which has no other one any more; `worker` is its place and the life that it is in."""
-        place = worker.partition(".")[0]
+        """A group for a worker, which has no other one any more; `worker` is its place and the life that it is in.
+
+        What the place had is begun again, but no death is counted: of two lives neither knows which of them is to last,
+        where a node was cut off and is back.
+        """
         for group, holder in list(self._held.items()):
-            if holder == worker:  # it asks again: the answer was lost
+            if _place(holder) == _place(worker):
                 self._release(group)
-            elif holder.partition(".")[0] == place:
-                self._die(group, "its process ended")
         chosen = self._next()
         if chosen is None:
             return "wait" if self._held else "done"
         return self._assigned(*chosen, worker)
 
     def report(self, group: int, attempt: int, measured: Iterable[Measured], state: bytes | None) -> dict[int, Answer]:
-        """Enter what a group measured and, where there is one, the state that it goes on from; answers each trial."""
+        """Enter what a group measured and, where there is one, the state that it goes on from; answers each trial.
+
+        Raises LeaseLost where another worker has the group by now, or may have it.
+        """
+        if attempt != self._groups[group].attempt:  # before what it measured is judged, which the ledger will refuse
+            raise LeaseLost(self._lease.sweep, f"has given group {group} of its trials to another worker")
         changes, answers = [], dict[int, Answer]()
         files = [one.weights for one in measured if one.weights is not None]
         files += [] if state is None else [state]
-        digests = deque(self._retried(lambda: self._registry.blobs.put_all(files)) if files else [])
+        digests = deque(patient(lambda: self._registry.blobs.put_all(files)) if files else [])
         for one in measured:
             report = Report(one.epoch, one.metrics, digests.popleft() if one.weights is not None else None)
             status, answers[one.trial] = self._judged(one)
             if not self._beyond(one):
-                changes.append(Change(one.trial, status, report=report))
+                changes.append(Change(one.trial, status, report=report, exact=one.exact))
         stored = digests.popleft() if digests else None
         self._enter(changes, (group, attempt), stored)
         self._deaths.pop(group, None)
         for change in changes:
             self._note(change)
         self._settle(group, stored)
+        if max(len(self._rubbish), self._settled) >= max(RUBBISH, len(self._configs) // 50):  # it looks at every trial
+            self.tidy()
         return answers
 
     def fail(self, group: int, attempt: int, problems: Mapping[int, str]) -> None:
@@ -144,14 +159,18 @@ class Book:
     def lost(self, place: str, problem: str) -> None:
         """The process of a worker ended: what it had is begun again, or fails where that has happened too often."""
         for group, holder in list(self._held.items()):
-            if holder.partition(".")[0] == place:
+            if _place(holder) == place:
                 self._die(group, problem)
 
     def tidy(self) -> None:
-        """Delete the files that later ones have replaced."""
+        """Delete the files that later ones have replaced, and those of trials that are behind for good."""
+        if self._spec.space is not None:  # trials that somebody listed are all to be looked at
+            self._outrank()
+        self._settled = 0
         if self._rubbish:
-            garbage.discard(self._registry, self._rubbish, self._packaged)
-            self._rubbish = set()
+            with suppress(Unavailable):  # they are deleted with the next ones
+                garbage.discard(self._registry, self._rubbish, self._packaged)
+                self._rubbish = set()
 
     def _next(self) -> tuple[int, list[int]] | None:
         if self.limit:
@@ -171,27 +190,30 @@ class Book:
 
     def _suggested(self) -> bool:
         """Enter the next wave; whether there is one."""
-        trials = ledger.trials(self._registry, self._lease.sweep)
+        trials = self._trials()
         wave = search.suggest(self._spec, trials, self._misfit)
         if not wave:
             return False
-        self._retried(lambda: ledger.add(self._registry, self._lease, wave, len(trials) + 1))
-        fresh = ledger.trials(self._registry, self._lease.sweep)[len(trials) :]
+        patient(lambda: ledger.add(self._registry, self._lease, wave, len(trials) + 1))
+        fresh = self._trials()[len(trials) :]
         self._field.add(fresh)
         for one in fresh:
-            self._configs[one.number], self._group[one.number], self._kept[one.number] = one.config, one.group, None
+            self._configs[one.number], self._group[one.number] = one.config, one.group
             self._groups.setdefault(one.group, Group(one.group, 0, None, None))
             if one.status != "skipped":
                 self._members.setdefault(one.group, []).append(one.number)
         return True
 
+    def _trials(self) -> list[Trial]:
+        return patient(lambda: ledger.trials(self._registry, self._lease.sweep))
+
     def _assigned(self, group: int, due: list[int], worker: str) -> Work:
         until = self._until(due)
         if until == 0:
             due = [one for one in due if self._rung(one) == 0]  # a probe is not gone on from
-        attempt = self._retried(lambda: ledger.assign(self._registry, self._lease, group, due, worker))
+        attempt = patient(lambda: ledger.assign(self._registry, self._lease, group, due, worker))
         digest = self._groups[group].state
-        state = None if digest is None else self._retried(lambda: self._registry.blobs.get(digest))
+        state = None if digest is None else patient(lambda: self._registry.blobs.get(digest))
         self._groups[group] = Group(group, attempt, worker, digest)
         self._held[group] = worker
         for number in due:
@@ -226,18 +248,26 @@ class Book:
         return _STATUS[answer], answer
 
     def _enter(self, changes: list[Change], attempt: tuple[int, int], state: str | None = None) -> None:
-        self._retried(lambda: ledger.enter(self._registry, self._lease, changes, attempt, state))
+        patient(lambda: ledger.enter(self._registry, self._lease, changes, attempt, state))
 
     def _note(self, change: Change) -> None:
         """Keep in mind what was entered."""
         standing = self._field.standings[change.trial]
         if change.status and not standing.ended:
             standing.status, self._stale = change.status, True
+            self._settled += 1
         if change.report:
             self._spent += change.report.metrics.get("seconds", 0.0)
             if change.report.checkpoint:
-                self._supersede(self._kept[change.trial])
-                self._kept[change.trial] = change.report.checkpoint
+                self._supersede(self._kept.get(change.trial))
+            self._keep(change.trial, change.report)
+
+    def _keep(self, trial: int, report: Report) -> None:
+        """Keep in mind which weights are the best of a trial."""
+        if report.checkpoint:
+            self._kept[trial] = report.checkpoint
+            if self._spec.objective.metric in report.metrics:
+                self._merits[trial] = self._spec.objective.merit(report.metrics)
 
     def _settle(self, group: int, state: str | None) -> None:
         """See what is left of a group after some of its trials have left."""
@@ -252,8 +282,26 @@ class Book:
     def _supersede(self, digest: str | None) -> None:
         if digest is not None:
             self._rubbish.add(digest)
-        if len(self._rubbish) >= RUBBISH:
-            self.tidy()
+
+    def _outrank(self) -> None:
+        """Let go of the weights of trials that nobody will choose, and of states that nothing of value goes on from."""
+        standings = self._field.standings
+        finished = {number for number, standing in standings.items() if standing.status == "finished"}
+        fresh = ranks.outranked(self._merits, finished, self._field.behind()) - self._outranked
+        over = finished | self._outranked | fresh
+        groups = [
+            group for group in self._groups.values() if group.state and over.issuperset(self._members[group.number])
+        ]
+        if not fresh and not groups:
+            return
+        numbers = [group.number for group in groups]
+        patient(lambda: ledger.outrank(self._registry, self._lease, sorted(fresh), numbers))
+        self._outranked |= fresh
+        for number in fresh:
+            self._supersede(self._kept[number])
+        for group in groups:
+            self._supersede(group.state)
+            self._groups[group.number] = replace(group, state=None)
 
     def _die(self, group: int, problem: str) -> None:
         self._deaths[group] = self._deaths.get(group, 0) + 1
@@ -264,23 +312,17 @@ class Book:
 
     def _release(self, group: int) -> None:
         known = self._groups[group]
-        self._retried(lambda: ledger.release(self._registry, self._lease, group, known.attempt))
+        patient(lambda: ledger.release(self._registry, self._lease, group, known.attempt))
         for number in self._members[group]:
             if self._field.standings[number].status == "running":
                 self._field.standings[number].status = "interrupted"
+        self._groups[group] = replace(known, attempt=known.attempt + 1, worker=None)
         self._held.pop(group, None)
         self._stale = True
 
-    def _retried(self, act: Callable[[], R]) -> R:
-        """Do it again while a database or store is away, since what is trained already is worth waiting for."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                return act()
-            except Unavailable:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(1)
+
+def _place(worker: str) -> str:
+    return worker.partition(".")[0]
 
 
 _STATUS: dict[Answer, str | None] = {"go on": None, "pause": "paused", "stop": "stopped"}

@@ -55,12 +55,17 @@ class Field:
     def report(self, number: int, epoch: int, metrics: Mapping[str, float]) -> Answer:
         """Count a report, and say what becomes of the trial."""
         standing = self.standings[number]
-        self._score(standing, epoch, metrics)
+        if epoch not in standing.scores:  # of an epoch that was trained again, the ledger has what was reported first
+            self._score(standing, epoch, metrics)
         return self._scheduler.answer(standing, epoch, self.bracket(number))
 
     def due(self) -> list[int]:
         """The trials that are to be trained now, in order."""
         return sorted(number for bracket in self._brackets.values() for number in self._scheduler.due(bracket))
+
+    def behind(self) -> list[int]:
+        """The trials that lost at a rung, and go on only where they are thawed."""
+        return [number for bracket in self._brackets.values() for number in self._scheduler.behind(bracket)]
 
     def rung(self, number: int, after: int) -> int | None:
         """The next epoch after which a trial is compared; None where it may train to its end."""

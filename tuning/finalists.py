@@ -18,10 +18,8 @@ from training.network import restored
 from training.scores import Classification
 from training.splits import Splits
 from tuning.misfits import Misfits
-from tuning.outcome import Ranked
+from tuning.outcome import FINALISTS, Ranked
 
-MOST = 10
-"""So many of the best are compared example by example."""
 LEVEL = 0.05
 """Of two that are equally good, one is called worse with at most this probability."""
 
@@ -46,7 +44,7 @@ def choose(
     """
     if confirmed := _confirmed(ranked, objective):
         return confirmed
-    finalists = [one for one in ranked if one.trial.status == "finished" or one is ranked[0]][:MOST]
+    finalists = [one for one in ranked if one.trial.status == "finished" or one is ranked[0]][:FINALISTS]
     if len(finalists) < 2 or objective.metric != "val_accuracy" or not len(splits.validation):
         return Choice(ranked[0])
     answers = [_right(registry, one, splits) for one in finalists]

@@ -9,6 +9,8 @@ from registry.version import Version
 from training.config import Objective
 
 COUNTED = ("finished", "stopped", "paused")
+FINALISTS = 10
+"""So many of the best are compared example by example, and so many are kept of those that are behind for good."""
 
 
 @dataclass(frozen=True)

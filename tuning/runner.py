@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from tuning.loading import Loading
 from tuning.misfits import Misfits
 from tuning.outcome import Outcome, Promotion, Ranked
 from tuning.parts import Promote
+from tuning.patience import patient
 from tuning.processor import processor
 from tuning.progress import LiveTable
 from tuning.spec import SweepSpec
@@ -287,7 +288,8 @@ def _closed(registry: Registry, lease: Lease) -> Iterator[_Closing]:
     try:
         yield closing
     except KeyboardInterrupt:
-        ledger.end(registry, lease, "interrupted")
+        with suppress(Unavailable):  # nobody renews its lease, so it will be found abandoned
+            ledger.end(registry, lease, "interrupted")
         raise Interrupted(
             f"sweep {lease.sweep} was interrupted and registered nothing; "
             f"`tailorbird sweep --resume {lease.sweep}` goes on with it"
@@ -295,7 +297,8 @@ def _closed(registry: Registry, lease: Lease) -> Iterator[_Closing]:
     except LeaseLost:
         raise
     except BaseException as error:
-        ledger.end(registry, lease, "failed", problem=str(error))
+        with suppress(Unavailable):
+            ledger.end(registry, lease, "failed", problem=str(error))
         raise
     registered = closing.promotion.version.number if closing.promotion else None
-    ledger.end(registry, lease, "finished", registered=registered)
+    patient(lambda: ledger.end(registry, lease, "finished", registered=registered))

@@ -102,6 +102,18 @@ class Scheduler:
                 due.append(trial.number)
         return due
 
+    def behind(self, bracket: Bracket) -> list[int]:
+        """The trials that lost at a rung, and go on only where they are thawed."""
+        survivors = {rung: bracket.survivors(rung) for rung in bracket.rungs}
+        behind = []
+        for trial in bracket.trials:
+            rung = max((epoch for epoch in bracket.rungs if epoch in trial.scores), default=None)
+            going = survivors[rung] if rung is not None else None
+            lost = trial.status == "paused" and going is not None and trial.number not in going
+            if trial.status == "stopped" or (lost and not trial.thawed):
+                behind.append(trial.number)
+        return behind
+
 
 def merit(trial: Standing, rungs: Sequence[int], rivals: Sequence[Standing]) -> float:
     """How good a trial is among all of a sweep, from 0 to 1: first by how far it was let come, then by its rank there.

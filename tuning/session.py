@@ -64,7 +64,8 @@ class Session:
                 continue
             best = epoch is self._lanes.progress(lane).best
             weights = self._lanes.weights(lane) if best else None
-            measured.append(Measured(self._numbers[lane], epoch.epoch, epoch.metrics() | more, weights, whole))
+            metrics = epoch.metrics() | more
+            measured.append(Measured(self._numbers[lane], epoch.epoch, metrics, weights, whole, self._lanes.exact))
         failed |= {lane: error for lane, error in self._lanes.failures.items() if lane not in self._told}
         self._told |= failed.keys()
         problems = {self._numbers[lane]: _problem(error) for lane, error in failed.items()}

@@ -9,7 +9,7 @@ from typing import Any
 import ray
 from ray import tune
 
-from tailorbird.errors import LeaseLost, TailorbirdError
+from tailorbird.errors import TailorbirdError
 from training.config import Objective
 from training.splits import Splits
 from tuning.book import Work
@@ -19,6 +19,8 @@ TURN = 1.0
 """Seconds between two words to Tune."""
 WAIT = 0.2
 """Seconds before a worker asks again for something to train."""
+FORGOTTEN = 10.0
+"""Seconds after which a worker that Tune asks for nothing looks whether the sweep is still its driver's."""
 
 
 class Worker(tune.Trainable):  # type: ignore[misc]
@@ -32,20 +34,23 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         if not ray.get_gpu_ids():  # Ray leaves them visible to a trial that asked for none
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         self._watchdog = Watchdog(60 * minutes, self._hung)
+        self._forgotten = threading.Timer(FORGOTTEN, self._leave)
 
     def step(self) -> dict[str, Any]:
         """Train for a moment; `done` says that there is nothing left for anybody."""
+        self._forgotten.cancel()
+        done = False
         until = time.monotonic() + TURN
-        while time.monotonic() < until:
+        while not done and time.monotonic() < until:
             try:
-                if self._session is None and not self._begin():
-                    return {"done": True}
+                if self._session is None:
+                    done = not self._begin()
                 self._train()
-            except LeaseLost:  # of this group, or of the whole sweep, which the next question shows
+            except TailorbirdError:  # of this group, or of the whole sweep, which the next answer shows
                 self._session = self._work = None
-                if not self._holds():
-                    return {"done": True}
-        return {"done": False}
+                time.sleep(WAIT)
+        self._wait()
+        return {"done": done}
 
     def _begin(self) -> bool:
         answer = self._ask("work", self._name)
@@ -85,12 +90,23 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         finally:
             os._exit(1)
 
-    def _holds(self) -> bool:
+    def _wait(self) -> None:
+        """Wait for Tune to ask for the next step, in room that a successor of its driver may wait for."""
+        self._look_later(ray.util.get_current_placement_group())
+
+    def _look_later(self, room: Any) -> None:
+        self._forgotten = threading.Timer(FORGOTTEN, self._leave, [room])
+        self._forgotten.daemon = True
+        self._forgotten.start()
+
+    def _leave(self, room: Any) -> None:
+        """Give the room free where the sweep is another driver's, since one that is paused does not."""
         try:
             self._ask("check")
         except TailorbirdError:
-            return False
-        return True
+            ray.util.remove_placement_group(room)
+        else:
+            self._look_later(room)
 
     def _ask(self, method: str, *arguments: Any) -> Any:
         """What the writer answers; its errors are raised as they were there."""

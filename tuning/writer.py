@@ -13,6 +13,7 @@ from tailorbird.settings import Settings
 from tuning import spec as specs
 from tuning.book import Book, Measured, Nothing, Work
 from tuning.misfits import Misfits
+from tuning.patience import patient
 from tuning.scheduler import Answer
 
 R = TypeVar("R")
@@ -26,39 +27,48 @@ class LedgerWriter:
 
     def __init__(self, settings: Settings, lease: Lease, spec: Mapping[str, Any], misfits: Misfits) -> None:
         self._registry, self._lease = Registry(settings), lease
-        self._book = Book(self._registry, lease, specs.stored(spec), misfits)
+        self._spec, self._misfits = specs.stored(spec), misfits
+        self._opened: Book | None = None
         self._problem: TailorbirdError | None = None
 
     def work(self, worker: str) -> Work | Nothing:
-        if self._problem:
-            return "done"
-        return self._kept(lambda: self._book.work(worker))
+        return "done" if self._problem else self._kept(lambda book: book.work(worker))
 
     def report(self, group: int, attempt: int, measured: list[Measured], state: bytes | None) -> dict[int, Answer]:
-        return self._kept(lambda: self._book.report(group, attempt, measured, state))
+        return self._kept(lambda book: book.report(group, attempt, measured, state))
 
     def fail(self, group: int, attempt: int, problems: Mapping[int, str]) -> None:
-        self._kept(lambda: self._book.fail(group, attempt, problems))
+        self._kept(lambda book: book.fail(group, attempt, problems))
 
     def lost(self, place: str, problem: str) -> None:
-        self._kept(lambda: self._book.lost(place, problem))
+        self._kept(lambda book: book.lost(place, problem))
 
     def check(self) -> None:
         """Raise what has ended the sweep, where something has."""
-        if self._problem:
-            raise self._problem
-        with leases.writing(self._registry, self._lease):
-            pass
+        self._kept(lambda _: patient(self._hold))
 
     def end(self) -> str | None:
         """Delete what is not needed any more; returns the limit that ended the search, where one did."""
-        self._book.tidy()
-        return self._book.limit
+        self._kept(Book.tidy)
+        return self._kept(lambda book: book.limit)
 
-    def _kept(self, act: Callable[[], R]) -> R:
+    def _hold(self) -> None:
+        with leases.writing(self._registry, self._lease):
+            pass
+
+    def _kept(self, act: Callable[[Book], R]) -> R:
+        """What is done with the book; what has ended the sweep is kept, and raised again."""
+        if self._problem:
+            raise self._problem
         try:
-            return act()
-        except LeaseLost:
+            if self._opened is None:
+                self._opened = patient(lambda: Book(self._registry, self._lease, self._spec, self._misfits))
+            return act(self._opened)
+        except LeaseLost:  # of a group alone, or of the whole sweep
+            try:
+                self._hold()
+            except LeaseLost as lost:
+                self._problem = lost
             raise
         except TailorbirdError as error:
             self._problem = error

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from registry import aliases, garbage, ledger, packages, schema, verification, versions
 from registry.core import Registry
 from registry.garbage import Collected
+from registry.leases import Lease
 from registry.ledger import Report
 from registry.requests import Promotion
 from tailorbird.errors import Corrupt, NotFound, Refused, Unavailable
@@ -220,6 +221,13 @@ def test_a_sweep_keeps_the_last_checkpoint_of_each_trial(registry, status):
     sweeps.report(registry, "fashion-3", 2, Report(9, {}, later))
     assert garbage.collect(registry, age=NONE).deleted == 1
     assert listed(registry) == {stored[1, 3], stored[2, 2], later}
+
+
+def test_of_a_trial_that_is_outranked_no_checkpoint_is_kept(registry):
+    stored = swept(registry, "running")
+    ledger.outrank(registry, Lease("fashion-1", 1), [1], [])
+    garbage.discard(registry, stored.values(), {})
+    assert listed(registry) == {stored[2, 2]}
 
 
 def test_a_sweep_keeps_what_it_goes_on_from_until_it_is_forgotten(registry, monkeypatch):

@@ -91,6 +91,28 @@ def test_an_epoch_that_is_trained_again_has_the_same_figures_or_the_sweep_stops(
     assert [trial.reports for trial in ledger.trials(registry, sweep)] == [[first], [], []]
 
 
+def test_a_gpu_that_adds_in_any_order_may_report_nearly_the_same(registry, sweep):
+    sweeps.report(registry, sweep, 1, Report(1, {"val_loss": 0.5, "val_accuracy": 0.9}))
+    near, far = {"val_loss": 0.509, "val_accuracy": 0.89}, {"val_loss": 0.53, "val_accuracy": 0.9}
+    ledger.enter(registry, Lease(sweep, 1), [Change(1, report=Report(1, near), exact=False)])
+    assert ledger.trials(registry, sweep)[0].reports[0].metrics == {"val_loss": 0.5, "val_accuracy": 0.9}
+    for metrics, exact in ((far, False), (near, True)):
+        with pytest.raises(Irreproducible):
+            ledger.enter(registry, Lease(sweep, 1), [Change(1, report=Report(1, metrics), exact=exact)])
+
+
+def test_trials_that_are_outranked_and_states_that_nobody_needs_are_marked_until_they_are_thawed(registry, sweep):
+    lease = Lease(sweep, 1)
+    state = registry.blobs.put(b"state")
+    attempt = ledger.assign(registry, lease, 1, [1], "0.a")
+    ledger.enter(registry, lease, [Change(1, "paused")], (1, attempt), state)
+    ledger.outrank(registry, lease, [1, 2], [1])
+    assert [trial.outranked for trial in ledger.trials(registry, sweep)] == [True, True, False]
+    assert ledger.groups(registry, sweep)[1].state is None
+    ledger.thaw(registry, lease, 1)
+    assert [trial.outranked for trial in ledger.trials(registry, sweep)] == [False, True, False]
+
+
 def test_a_report_whose_checkpoint_is_not_stored_is_not_entered(registry, sweep):
     with pytest.raises(Unavailable, match=f"a file of {SWEEP} is gone from the store"):
         sweeps.report(registry, sweep, 1, Report(1, {"val_loss": 0.5}, checkpoint="ab" * 32))

@@ -6,7 +6,7 @@ from registry import leases, ledger
 from registry.core import Registry
 from tailorbird.errors import LeaseLost, Unavailable
 from tests import sweeps
-from tuning import book, search
+from tuning import patience, ranks, search
 from tuning import spec as specs
 from tuning.book import DEATHS, Book, Measured
 
@@ -24,7 +24,8 @@ def begin(registry, given):
     """Begins a sweep of four trials that are each a group, and opens its book."""
 
     def opened(**changes):
-        spec = specs.parse({**given, "lanes": 1, "scheduler": "none", **changes})
+        asked = {**given, "lanes": 1, "scheduler": "none", **changes}
+        spec = specs.parse({key: value for key, value in asked.items() if value is not None})
         plain = spec.model_dump(mode="json", exclude_none=True)
         lease = ledger.begin(registry, "tiny-1", plain, search.suggest(spec, [], lambda _: None), None, "ada")
         return Book(registry, lease, spec)
@@ -56,7 +57,7 @@ def test_a_checkpoint_that_cannot_be_stored_leaves_no_report(begin, registry, mo
     def full(_data):
         raise Unavailable("no space left")
 
-    monkeypatch.setattr(book, "PATIENCE", 0)
+    monkeypatch.setattr(patience, "PATIENCE", 0)
     monkeypatch.setattr(opened._registry.blobs, "put_all", full)
     with pytest.raises(Unavailable):
         opened.report(1, 1, [Measured(1, 1, METRICS, b"weights", whole=True)], None)
@@ -74,7 +75,7 @@ def test_a_store_that_is_away_for_a_moment_is_waited_for(begin, registry, monkey
             raise Unavailable("away")
         return put(data)
 
-    monkeypatch.setattr(book.time, "sleep", lambda _: None)
+    monkeypatch.setattr(patience.time, "sleep", lambda _: None)
     monkeypatch.setattr(opened._registry.blobs, "put_all", away)
     opened.report(1, 1, [Measured(1, 1, METRICS, b"weights")], None)
     assert len(trials(registry)[0].reports) == 1
@@ -89,6 +90,30 @@ def test_what_later_files_replace_is_deleted(begin, registry):
     assert {registry.blobs.get(one.digest) for one in registry.blobs.listing()} == {b"weights 3", b"state 3"}
 
 
+def test_of_what_is_behind_for_good_the_best_are_kept(begin, registry, monkeypatch):
+    monkeypatch.setattr(ranks, "FINALISTS", 2)
+    opened = begin(scheduler="halving", run={"model": {"family": "mlp"}, "epochs": 4}, space=SAME, trials=7)
+    for _ in range(7):
+        work = opened.work("0.a")
+        (number,) = work.due
+        weights, metrics = f"weights {number}".encode(), {"val_accuracy": number / 10}
+        opened.report(work.group, work.attempt, [Measured(number, 1, metrics, weights)], f"state {number}".encode())
+    opened.tidy()
+    assert [one.outranked for one in trials(registry)] == [True, True, False, False, False, False, False]
+    kept = {f"{kind} {number}".encode() for kind in ("weights", "state") for number in range(3, 8)}
+    assert {registry.blobs.get(one.digest) for one in registry.blobs.listing()} == kept
+
+
+def test_of_trials_that_somebody_listed_all_are_kept(begin, registry, monkeypatch):
+    monkeypatch.setattr(ranks, "FINALISTS", 0)
+    opened = begin(space=None, trials=None, runs=[{"seed": 1}, {"seed": 2}])
+    for _ in range(2):
+        work = opened.work("0.a")
+        opened.report(work.group, work.attempt, [Measured(work.due[0], 1, METRICS, b"weights", whole=True)], None)
+    opened.tidy()
+    assert len(list(registry.blobs.listing())) == 1
+
+
 def test_a_worker_that_asks_again_has_lost_what_it_had(begin, registry):
     opened = begin()
     assert opened.work("0.a").group == 1
@@ -97,6 +122,22 @@ def test_a_worker_that_asks_again_has_lost_what_it_had(begin, registry):
     with pytest.raises(LeaseLost):
         opened.report(1, 1, [Measured(1, 1, METRICS)], None)
     assert [one.status for one in trials(registry)] == ["interrupted", "running", "pending", "pending"]
+
+
+def test_what_is_refused_decides_nothing(begin, registry):
+    opened = begin(scheduler="halving", run={"model": {"family": "mlp"}, "epochs": 4}, space=SAME)
+    work = opened.work("0.a")
+    opened.lost("0", "cut off")
+    with pytest.raises(LeaseLost, match="has given group 1 of its trials to another worker"):
+        opened.report(work.group, work.attempt, [Measured(1, 1, METRICS, b"weights")], None)
+    assert trials(registry)[0].reports == [] == list(opened._field.standings[1].scores)
+
+
+def test_two_lives_in_a_place_take_groups_from_each_other_and_none_fails(begin, registry):
+    opened = begin()
+    for turn in range(4 * DEATHS):
+        opened.work(f"0.{'ab'[turn % 2]}")
+    assert {one.status for one in trials(registry)} == {"running", "interrupted"}
 
 
 def test_a_group_whose_process_dies_again_and_again_fails_and_the_others_go_on(begin, registry):

@@ -19,6 +19,9 @@ class Quiet(Worker):
     def _ask(self, method, *arguments):
         return getattr(self._writer, method)(*arguments)
 
+    def _wait(self):
+        self.waits = True
+
 
 class Writer:
     """Answers `work` with what it is given, one after the other."""
@@ -33,9 +36,6 @@ class Writer:
             raise answer
         return answer
 
-    def check(self):
-        raise Unavailable("gone")
-
 
 @pytest.mark.parametrize(("given", "seen"), [([], ""), (["1"], "1")])
 def test_a_worker_sees_the_gpus_that_it_was_given_alone(monkeypatch, given, seen):
@@ -47,7 +47,9 @@ def test_a_worker_sees_the_gpus_that_it_was_given_alone(monkeypatch, given, seen
 
 def test_a_worker_waits_until_there_is_nothing_left():
     writer = Writer("wait", "done")
-    assert Quiet(writer).step() == {"done": True}
+    worker = Quiet(writer)
+    assert worker.step() == {"done": True}
+    assert worker.waits
     first, second = writer.workers
     assert first == second and first.startswith("3.")
 
@@ -56,8 +58,9 @@ def test_two_lives_of_a_worker_have_two_names():
     assert Quiet()._name != Quiet()._name
 
 
-def test_a_worker_of_a_sweep_that_was_taken_over_ends():
-    assert Quiet(Writer(LeaseLost("tiny-1", "was taken over"))).step() == {"done": True}
+@pytest.mark.parametrize("problem", [LeaseLost("tiny-1", "was taken over"), Unavailable("the disk is full")])
+def test_a_worker_that_is_refused_asks_for_other_work(problem):
+    assert Quiet(Writer(problem, "done")).step() == {"done": True}
 
 
 def test_a_watchdog_barks_once_its_time_is_up_and_not_before():
@@ -80,3 +83,21 @@ def test_a_worker_whose_trial_hangs_tells_it_and_ends(monkeypatch):
     worker._hung()
     assert told == [(4, 2, {7: "no epoch ended within 1 minutes (limits.epoch_minutes)"})]
     assert ended == [1]
+
+
+@pytest.mark.parametrize("problem", [None, LeaseLost("tiny-1", "was taken over")])
+def test_a_worker_that_is_forgotten_leaves_where_the_sweep_is_anothers(monkeypatch, problem):
+    left = []
+
+    def check():
+        if problem:
+            raise problem
+
+    monkeypatch.setattr(ray.util, "remove_placement_group", left.append)
+    worker = Quiet()
+    worker._writer = Writer()
+    worker._writer.check = check
+    worker._leave("room")
+    assert left == (["room"] if problem else [])
+    assert worker._forgotten.is_alive() == (not problem)
+    worker._forgotten.cancel()

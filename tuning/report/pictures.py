@@ -118,6 +118,8 @@ class Answers:
         stored = kept(trial).checkpoint
         if stored is None:
             raise NotFound("checkpoint", f"trial {trial.number} has none")
+        if trial.outranked:
+            raise NotFound("checkpoint", f"that of trial {trial.number} was deleted, since enough others are better")
         network = restored(config, dealt, self.registry.blobs.get(stored))
         temperature = evaluation.temperature(network, dealt.validation, dealt.kind)
         return evaluation.of(network, split, dealt.kind, temperature)

@@ -1,0 +1,23 @@
+import math
+
+import pytest
+
+from registry import repeats
+
+FIRST = {"val_loss": 0.5, "val_accuracy": 0.9, "mean_val_loss": math.nan, "seconds": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "exact", "name"),
+    [
+        ({}, True, None),
+        ({"seconds": 2.0}, True, None),
+        ({"val_loss": math.nextafter(0.5, 1)}, True, "val_loss"),
+        ({"val_loss": 0.519, "val_accuracy": 0.883}, False, None),
+        ({"val_loss": 0.53}, False, "val_loss"),
+        ({"val_accuracy": math.nan}, False, "val_accuracy"),
+        ({"mean_val_loss": 0.1}, False, "mean_val_loss"),
+    ],
+)
+def test_figures_are_the_same_to_the_last_bit_or_within_the_tolerance_of_a_gpu(changes, exact, name):
+    assert repeats.differing(FIRST, FIRST | changes, exact) == name

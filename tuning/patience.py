@@ -1,0 +1,27 @@
+"""Patience with a database or store that is away, since what is trained already is worth waiting for."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from tailorbird.errors import Unavailable
+
+PATIENCE = 120
+"""So many seconds a database or store may be away before the sweep gives up."""
+
+R = TypeVar("R")
+
+
+def patient(act: Callable[[], R]) -> R:
+    """Do it, again and again while a database or store is away; what is done must be idempotent.
+
+    Raises Unavailable where that lasts too long.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return act()
+        except Unavailable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
