@@ -1,30 +1,49 @@
-"""Made-up sweeps over the real book and ledger: a virtual clock, a formula as trainable, deaths at random moments."""
+"""Made-up sweeps over the real book and ledger: a virtual clock, a formula as trainable, faults at random moments."""
 
 import hashlib
 import json
 import math
 import random
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from registry import leases, ledger, schema
 from registry.core import Registry
-from tailorbird.errors import LeaseLost, TailorbirdError
-from tuning import search
+from tailorbird.errors import LeaseLost, Unavailable
+from tuning import outcome, patience, search
 from tuning import spec as specs
 from tuning.book import Book, Measured
 
 LEASE = 60
+KEPT = 2
 
 
-class Died(Exception):
-    """The process of a driver or worker was killed."""
+class DriverDied(Exception):
+    """The process of a driver was killed, and what ran for it with it."""
+
+
+class WriterDied(Exception):
+    """The process that writes the ledger was killed, and Ray starts it again."""
+
+
+class WorkerDied(Exception):
+    """The process of a worker was killed, before it asked for something or before it was answered."""
+
+
+class WorkerCut(Exception):
+    """A worker is taken for dead, and lives."""
 
 
 @dataclass
-class Clock:
-    """Time that passes when it is told to; the ledger's own."""
+class World:
+    """Time that passes when it is told to, and what goes wrong: so often an act is met by a fault."""
 
+    dice: random.Random = field(default_factory=random.Random)
+    faults: float = 0.0
     moment: datetime = datetime(2030, 1, 1, tzinfo=UTC)
 
     def now(self):
@@ -36,6 +55,21 @@ class Clock:
 
     def sleep(self, seconds):
         self.moment += timedelta(seconds=seconds)
+
+    def patient(self, act):
+        """An act on the ledger or the store, which may go wrong before it is done, and after."""
+
+        def exposed():
+            self.strike(DriverDied, WriterDied, Unavailable)
+            outcome = act()
+            self.strike(DriverDied, WriterDied, Unavailable)
+            return outcome
+
+        return patience.patient(exposed)
+
+    def strike(self, *kinds):
+        if self.dice.random() < self.faults:
+            raise self.dice.choice(kinds)
 
 
 def scores(config, epochs):
@@ -50,12 +84,14 @@ class Place:
     """A worker: what it has of a group, as `Session` would train it."""
 
     name: str
+    sweep: str
     work: object = None
     epoch: dict[int, int] = field(default_factory=dict)
 
     def begin(self, work):
         self.work = work
-        state = {int(key): value for key, value in json.loads(work.state).items()} if work.state else {}
+        stored = json.loads(work.state.partition(b" ")[2]) if work.state else {}
+        state = {int(key): value for key, value in stored.items()}
         self.epoch = {}
         for number in work.configs:
             trained = state.get(number, 0)
@@ -65,130 +101,180 @@ class Place:
 
     def step(self, dice):
         if self.work.until == 0:
-            probed = {
-                number: {"val_accuracy": scores(config, 1)[0] / 4} for number, config in self.work.configs.items()
-            }
-            return [Measured(number, 0, probed[number], b"%d/0" % number) for number in self.epoch], None
+            return [self.probed(number) for number in self.epoch], None
         measured = []
-        for number in self.epoch:
+        for number in list(self.epoch):
             self.epoch[number] += 1
             config, epoch = self.work.configs[number], self.epoch[number]
             curve = scores(config, config["epochs"])
             best = curve[epoch - 1] > max(curve[: epoch - 1], default=-1)
-            weights = f"{number}/{epoch}".encode() if best else None
+            weights = f"{self.sweep}/{number}/{epoch}".encode() if best else None
             metrics = {"val_accuracy": curve[epoch - 1], "seconds": dice.random()}
             measured.append(Measured(number, epoch, metrics, weights, epoch == config["epochs"]))
-        whole = {one.trial for one in measured if one.whole}
         due = self.work.until in self.epoch.values() or dice.random() < 0.3
-        state = json.dumps(self.resting | self.epoch).encode() if due and whole != self.epoch.keys() else None
-        return measured, state
+        self.resting |= {one.trial: self.epoch.pop(one.trial) for one in measured if one.whole}
+        return (
+            measured,
+            f"{self.sweep} {json.dumps(self.resting | self.epoch)}".encode() if due and self.epoch else None,
+        )
+
+    def probed(self, number):
+        metrics = {"val_accuracy": scores(self.work.configs[number], 1)[0] / 4}
+        return Measured(number, 0, metrics, f"{self.sweep}/{number}/0".encode())
 
     def obey(self, answers):
         for number, answer in answers.items():
             if self.work.until == 0:
-                self.epoch.pop(number)
-            elif answer != "go on":
+                del self.epoch[number]
+            elif answer != "go on" and number in self.epoch:
                 self.resting[number] = self.epoch.pop(number)
+        if not self.epoch:
+            self.work = None
 
 
 @dataclass
 class Sweep:
-    """One sweep of a spec that is driven to its end through deaths; `table` is what comes out."""
+    """One sweep of a spec that is driven to its end through faults; `run` gives its table."""
 
     registry: Registry
     spec: specs.SweepSpec
-    dice: random.Random
-    deaths: float
-    clock: Clock
+    world: World
+    faults: float = 0.0
+    opened: Callable[..., Book] = Book
     acknowledged: dict = field(default_factory=dict)
     refused: int = 0
-    book: type = Book
 
-    def run(self, name, places):
-        lease = ledger.begin(
+    def run(self, name, places, seed=0):
+        self.world.dice, self.world.faults = random.Random(seed), self.faults
+        self.dice, self.stale = self.world.dice, []
+        self.lease = ledger.begin(
             self.registry, name, self.spec.model_dump(mode="json", exclude_none=True),
             search.suggest(self.spec, [], lambda _: None), None, "ada", seconds=LEASE,
         )  # fmt: skip
-        stale = []
+        while True:
+            self.open()
+            self.places = [self.place(number) for number in range(places)]
+            try:
+                self.drive()
+                self.ask("tidy")
+                break
+            except DriverDied:  # or it is paused past its lease, and all of its processes wake up later
+                self.stale.append((self.lease, self.book, self.places))
+                self.world.sleep(LEASE + 1)
+                self.lease = leases.take(self.registry, name, LEASE)
+                self.check()
+        ledger.end(self.registry, self.lease, "finished")
+        self.check()
+        self.check_files()
+        return table(self.registry, name)
+
+    def open(self):
+        self.book = self.opened(self.registry, self.lease, self.spec)
+
+    def place(self, number):
+        return Place(f"{number}.{self.dice.random()}", self.lease.sweep)
+
+    def drive(self):
+        idle = set()
+        while len(idle) < len(self.places):
+            if self.stale and self.dice.random() < 0.2:
+                self.wake(*self.stale.pop())
+            number = self.dice.randrange(len(self.places))
+            try:
+                if not self.turn(self.places[number]):
+                    idle.add(number)
+            except WorkerDied:
+                self.lose(number)
+            except WorkerCut:
+                self.stale.append((self.lease, self.book, [self.places[number]]))
+                self.lose(number)
+            except LeaseLost:  # its group was given to another one
+                self.places[number] = Place(self.places[number].name, self.lease.sweep)
+
+    def turn(self, place):
+        """What a worker does next; whether there is something left to do."""
+        if place.work is None:
+            work = self.ask("work", place.name)
+            self.world.strike(WorkerDied, WorkerCut)
+            if work not in ("wait", "done"):
+                place.begin(work)
+            return work != "done"
+        self.world.strike(WorkerDied, WorkerCut)
+        measured, state = place.step(self.dice)
+        answers = self.ask("report", place.work.group, place.work.attempt, measured, state)
+        for one in measured:
+            if one.epoch <= place.work.configs[one.trial]["epochs"]:
+                self.acknowledged[one.trial, one.epoch] = one.metrics["val_accuracy"]
+        self.world.strike(WorkerDied)
+        place.obey(answers)
+        self.world.strike(WorkerDied, WorkerCut)
+        return True
+
+    def ask(self, method, *arguments):
+        """Ask the writer, as often as it dies."""
         while True:
             try:
-                self.drive(lease, [Place(f"{place}.{self.dice.random()}") for place in range(places)], stale)
-                break
-            except Died:  # the next driver takes over, now or later, while the old writer may still be alive
-                stale.append((self.written, lease))
-                self.clock.sleep(LEASE + 1)
-                lease = leases.take(self.registry, name, LEASE)
-                self.check(name)
-        ledger.end(self.registry, lease, "finished")
-        return self.table(name)
+                return getattr(self.book, method)(*arguments)
+            except WriterDied:
+                self.open()
 
-    def drive(self, lease, places, stale):
-        book = self.book(self.registry, lease, self.spec)
-        self.written = (book, places)
-        idle = set()
-        while len(idle) < len(places):
-            place = self.dice.choice(places)
-            if stale and self.dice.random() < 0.2:
-                self.wake(*stale.pop())
-            if self.dice.random() < self.deaths:
-                self.die(book, place)
-            if place.work is None:
-                work = book.work(place.name)
-                if work == "done":
-                    idle.add(place.name)
-                elif work != "wait":
-                    place.begin(work)
-                continue
-            measured, state = place.step(self.dice)
-            answers = book.report(place.work.group, place.work.attempt, measured, state)
-            for one in measured:
-                if one.epoch <= place.work.configs[one.trial]["epochs"]:
-                    self.acknowledged[one.trial, one.epoch] = one.metrics["val_accuracy"]
-            place.obey(answers)
-            if not place.epoch:
-                place.work = None
+    def lose(self, number):
+        """Ray starts another worker in the place of one, and tells it sooner or later."""
+        if self.dice.random() < 0.5:
+            self.ask("lost", str(number), "killed")
+        self.places[number] = self.place(number)
 
-    def die(self, book, place):
-        kind = self.dice.choice(("driver", "worker", "writer"))
-        if kind == "driver":
-            raise Died
-        if kind == "worker":
-            place.work, place.epoch = None, {}
-            if self.dice.random() < 0.5:
-                book.lost(place.name.partition(".")[0], "killed")
-            place.name = f"{place.name.partition('.')[0]}.{self.dice.random()}"
-        else:
-            book.__init__(self.registry, book._lease, self.spec)
-
-    def wake(self, written, lease):
-        """What was paused past its lease goes on where it was: all of it must be refused."""
-        book, places = written
+    def wake(self, lease, book, places):
+        """What was taken for dead goes on where it was, and is refused."""
+        if lease == self.lease:
+            return self.haunt(*places)
+        self.world.faults = 0.0
         for place in places:
-            try:
-                if place.work is None:
-                    book.work(place.name)
-                else:
+            if place.work is not None and place.epoch:
+                with pytest.raises(LeaseLost):
                     book.report(place.work.group, place.work.attempt, *place.step(self.dice))
-            except (LeaseLost, TailorbirdError):
                 self.refused += 1
+            with suppress(LeaseLost):  # or there is nothing to be had
+                assert book.work(place.name) in ("wait", "done")
+        self.world.faults = self.faults
+        return None
 
-    def check(self, name):
+    def haunt(self, place):
+        """A worker that was cut off is back beside the one in its place."""
+        try:
+            if self.turn(place):
+                self.stale.append((self.lease, self.book, [place]))
+        except LeaseLost:
+            self.refused += 1
+        except (WorkerDied, WorkerCut):
+            return
+
+    def check(self):
         """What was acknowledged is in the ledger."""
-        trials = ledger.trials(self.registry, name)
+        trials = ledger.trials(self.registry, self.lease.sweep)
         for (trial, epoch), value in self.acknowledged.items():
             kept = {report.epoch: report.metrics["val_accuracy"] for report in trials[trial - 1].reports}
             assert kept.get(epoch) == value, f"the report of trial {trial}, epoch {epoch}, is lost"
 
-    def table(self, name):
-        self.check(name)
-        return [
-            (one.number, one.status, one.config, one.basis, one.group, _curve(one))
-            for one in ledger.trials(self.registry, name)
-        ]
+    def check_files(self):
+        """Of the finished trials the best are kept, and of those that were left behind."""
+        trials = ledger.trials(self.registry, self.lease.sweep)
+        ranked = outcome.rank(trials, self.spec.objective)
+        for status in ("finished", "paused"):
+            outranked = [one.trial.outranked for one in ranked if one.trial.status == status]
+            assert outranked == [place >= KEPT for place in range(len(outranked))]
+        assert self.registry.blobs.holds(*(one.best.checkpoint for one in ranked if not one.trial.outranked))
+
+
+def table(registry, name):
+    return [
+        (one.number, one.status, one.config, one.basis, one.group, one.outranked, _curve(one))
+        for one in ledger.trials(registry, name)
+    ]
 
 
 def _curve(trial):
-    return [(report.epoch, report.metrics["val_accuracy"]) for report in trial.reports]
+    return [(report.epoch, report.metrics["val_accuracy"], report.checkpoint is not None) for report in trial.reports]
 
 
 def spec(dice):
@@ -197,20 +283,20 @@ def spec(dice):
     given = {
         "name": "made-up",
         "data": {"name": "digits", "validation": 0.2, "holdout": 0.2},
-        "run": {"model": {"family": dice.choice(["mlp", "linear"])}},
+        "run": {"model": {"family": "mlp"}},
         "space": {
             "optimizer.lr": {"uniform": [0.1, 1.0], "step": 0.1},
             "batch_size": {"choice": [16, 64]},
-            "epochs": {"choice": dice.choice([[4], [2, 5], [10]])},
+            "epochs": {"choice": dice.choice([[2], [3], [4], [2, 4]] * 2 + [[10]])},
         },
         "search": chosen,
         "scheduler": dice.choice(["halving", "halving", "halving", "none"]),
         "probe": dice.random() < 0.5,
-        "seed": dice.randrange(10),
+        "seed": dice.randrange(3),
         "lanes": dice.choice([1, 3, 8]),
     }
     if chosen == "grid":
         given["space"]["optimizer.lr"] = {"choice": [0.1, 0.3]}
     else:
-        given["trials"] = dice.choice([3, 6, 10])
+        given["trials"] = dice.choice([2, 4, 7])
     return specs.parse(given)
