@@ -1,4 +1,7 @@
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tailorbird.errors import Corrupt, InvalidInput
 from training import checkpoint
@@ -6,6 +9,29 @@ from training.config import Objective
 from training.lanes import Lanes
 from training.loop import Run
 from training.stack import Stack
+
+LANE = {
+    "seed": st.integers(0, 3),
+    "optimizer": st.fixed_dictionaries(
+        {
+            "name": st.sampled_from(["sgd", "adam", "adamw", "rmsprop"]),
+            "lr": st.floats(1e-4, 0.1),
+            "weight_decay": st.sampled_from([0.0, 0.01]),
+        }
+    ),
+    "model": st.fixed_dictionaries(
+        {
+            "family": st.just("mlp"),
+            "width": st.sampled_from([8, 24, [24, 16], [16, 8, 8]]),
+            "dropout": st.sampled_from([0.0, 0.1, 0.5]),
+        }
+    )
+    | st.just({"family": "linear"}),
+    "schedule": st.sampled_from([{"name": "constant"}, {"name": "one_cycle"}, {"name": "cosine"}]),
+    "ema": st.sampled_from([None, 0.9]),
+    "epochs": st.integers(1, 4),
+}
+GROUP = st.lists(st.fixed_dictionaries(LANE), min_size=2, max_size=8)
 
 MLP = {"family": "mlp", "width": [24, 16], "dropout": 0.2}
 
@@ -125,3 +151,42 @@ def test_while_its_rate_is_still_to_decay_a_lane_is_compared_by_a_running_mean(r
     means, weights = history(lanes, 0)
     without = [{key: value for key, value in one.items() if not key.startswith("mean_")} for one in means]
     assert near((without, weights), alone(config, few))
+
+
+def moved(run):
+    """What a step has changed, but for the weights of optimisers that make a whole step of the least gradient."""
+    adaptive = run.config.optimizer.name != "sgd"
+    return {
+        name: tensor for name, tensor in run.state.tensors().items() if not adaptive or name.startswith("optimizer.")
+    }
+
+
+@pytest.mark.long
+@settings(max_examples=200)
+@given(GROUP)
+def test_the_first_step_of_any_group_is_that_of_its_runs_alone(run_config, few, lanes):
+    configs = [run_config(**lane, batch_size="full") for lane in lanes]
+    group = Lanes(configs, few, Objective())
+    runs = dict(group._runs)
+    group.step()
+    for lane, config in enumerate(configs):
+        run = Run(config, few, compared=True)
+        run.step()
+        alone, together = moved(run), moved(runs[lane])
+        assert alone.keys() == together.keys()
+        assert all(torch.allclose(alone[name], together[name], rtol=1e-5, atol=1e-6) for name in alone)
+
+
+@pytest.mark.long
+@settings(max_examples=40)
+@given(GROUP, st.sampled_from([32, 64]))
+def test_runs_of_any_group_end_within_the_spread_of_seeds(run_config, few, lanes, batch_size):
+    configs = [run_config(**lane, batch_size=batch_size) for lane in lanes]
+    group = finished(Lanes(configs, few, Objective()))
+    for lane, config in enumerate(configs):
+        ends = []
+        for seed in range(config.seed, config.seed + 4):
+            *_, last = Run(config.model_copy(update={"seed": seed}), few)
+            ends.append(last.val_accuracy)
+        spread = max(ends) - min(ends) + 2 / len(few.validation)
+        assert abs(group.progress(lane).epochs[-1].val_accuracy - ends[0]) <= spread

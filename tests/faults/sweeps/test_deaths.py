@@ -1,0 +1,76 @@
+"""Sweeps whose processes die, or are paused past their lease, come to the same table as those that run through."""
+
+import itertools
+import random
+import signal
+import time
+
+import pytest
+
+from registry import versions
+from tests.faults.sweeps.conftest import ended, kill, wait_for
+
+KILLS = 20
+WORKERS = {4: 1, 2: 2, 1: 4}
+"""How many there are on the 4 CPUs of the cluster, by the CPUs that each takes."""
+
+
+def test_a_driver_that_is_killed_is_followed_by_one_that_comes_to_the_same(begin, whole):
+    """Also where its writer and its workers are killed under the second one."""
+    unbroken = whole("tpe")
+    sweep = begin("tpe")
+    process = sweep.drive()
+    assert sweep.wait_for_reports(7, process)
+    process.kill()
+    process.communicate()
+    assert sweep.standing() == "abandoned"
+    process = sweep.drive()
+    for name in ("ray::ResourceTrainable", "ray::LedgerWriter"):
+        assert sweep.wait_for_reports(sweep.reports() + 1, process)
+        assert kill(name)
+    status, out = ended(process)
+    assert status == 0, out
+    assert sweep.table() == unbroken
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+def test_twenty_kills(begin, whole):
+    """At random moments, over 1, 2 and 4 workers, and over halving, lanes and tpe."""
+    dice = random.Random(0)
+    sweeps = itertools.cycle(
+        [(begin(kind, resources={"cpus": cpus}), kind) for cpus in WORKERS for kind in ("halving", "lanes", "tpe")]
+    )
+    killed = 0
+    while killed < KILLS:
+        sweep, kind = next(sweeps)
+        process = sweep.drive()
+        if sweep.wait_for_reports(dice.randrange(sum(len(one[-1]) for one in whole(kind))), process):
+            time.sleep(dice.random())  # the moment is random too
+            killed += process.poll() is None
+            process.kill()
+        process.communicate()
+    for sweep, kind in itertools.islice(sweeps, 9):
+        assert sweep.finish() == whole(kind), (kind, sweep.name)
+        if kind == "lanes":
+            assert [str(one) for one in versions.every(sweep.registry)] == ["tiny:1"]
+
+
+@pytest.mark.long
+def test_a_driver_that_is_paused_past_its_lease_finds_itself_replaced(begin, whole):
+    sweep = begin("lanes")
+    paused = sweep.drive(lease_seconds=2)
+    assert sweep.wait_for_reports(2, paused)
+    paused.send_signal(signal.SIGSTOP)
+    status, out = ended(sweep.drive(lease_seconds=2))
+    if status:  # it came before the lease had run out
+        assert "error: sweep lanes is run by process" in out
+        assert wait_for(lambda: sweep.standing() == "abandoned", paused)
+        status, out = ended(sweep.drive(lease_seconds=2))
+    assert status == 0, out
+    paused.send_signal(signal.SIGCONT)
+    status, out = ended(paused)
+    assert status == 1, out
+    assert out.splitlines()[-1].startswith("error: sweep lanes was taken over by process ")
+    assert out.splitlines()[-1].endswith("; this process stops, and its last reports were not accepted")
+    assert sweep.table() == whole("lanes")
