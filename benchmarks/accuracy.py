@@ -46,20 +46,20 @@ class Made:
 
 
 def main() -> None:
-    given = report.arguments(__doc__, names=PRESETS)
-    seeds, shorter = (1, ["run.epochs=1", "data.validation=0.85"]) if given.quick else (3, [])
+    arguments = report.arguments(__doc__, names=PRESETS)
+    seeds, shorter = (1, ["run.epochs=1", "data.validation=0.85"]) if arguments.quick else (3, [])
     here = settings.load()
     figures = {}
-    for name in given.names:
+    for name in arguments.names:
         runs = [_run(name, [f"run.seed={seed}", *shorter], here) for seed in range(seeds)]
         figures |= {
-            f"{name}: test accuracy": report.figure([100 * one.accuracy for one in runs], "%"),
-            f"{name}: clock": report.figure([one.clock for one in runs], "min"),
-            f"{name}: processor": report.figure([one.processor for one in runs], "CPU-min"),
-            f"{name}: memory of one process": report.figure([one.memory / 1e9 for one in runs], "GB"),
+            f"{name}: test accuracy": report.figure([100 * run.accuracy for run in runs], "%"),
+            f"{name}: clock": report.figure([run.clock for run in runs], "min"),
+            f"{name}: processor": report.figure([run.processor for run in runs], "CPU-min"),
+            f"{name}: memory of one process": report.figure([run.memory / 1e9 for run in runs], "GB"),
         }
     print(report.flags())
-    report.tell("accuracy", seeds, figures, {}, given.json)
+    report.tell("accuracy", seeds, figures, {}, arguments.json)
 
 
 def _run(name: str, changes: Sequence[str], here: Settings) -> Made:
@@ -106,11 +106,11 @@ class Family:
         return sum(self._spent.values())
 
     def look(self) -> None:
-        for one in psutil.Process().children(recursive=True):
+        for child in psutil.Process().children(recursive=True):
             with suppress(psutil.Error):  # it has ended
-                times = one.cpu_times()
-                self._spent[one] = times.user + times.system
-                self.memory = max(self.memory, float(one.memory_info().rss))
+                times = child.cpu_times()
+                self._spent[child] = times.user + times.system
+                self.memory = max(self.memory, float(child.memory_info().rss))
 
     def end(self) -> None:
         """Wait for what the command left behind."""

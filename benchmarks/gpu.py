@@ -44,18 +44,18 @@ RECIPE: dict[str, Any] = {
 
 
 def main() -> None:
-    given = report.arguments(__doc__)
+    arguments = report.arguments(__doc__)
     here = settings.load()
     if not torch.cuda.is_available():
-        if not given.quick:
+        if not arguments.quick:
             sys.exit("there is no GPU here: nothing was measured")
         figures, ratios = _lanes(here, "cpu", count=4, images=640)
-        report.tell("gpu", 1, figures, ratios, given.json)
+        report.tell("gpu", 1, figures, ratios, arguments.json)
         return
     torch.set_float32_matmul_precision("high")
-    runs, images = (1, 640) if given.quick else (5, 60_000)
+    runs, images = (1, 640) if arguments.quick else (5, 60_000)
     figures, ratios = _lanes(here, "cuda", LANES, images)
-    recipe = RECIPE | {"epochs": 1} if given.quick else RECIPE
+    recipe = RECIPE | {"epochs": 1} if arguments.quick else RECIPE
     timed = {made.data.name: (made, _dealt(made, here)) for made in (_config(name, recipe) for name in TIMED)}
     for name, changes in MODELS.items():
         base = {"batch_size": BATCH, "epochs": runs + 1, "optimizer": {"lr": LR}, **changes}
@@ -68,9 +68,11 @@ def main() -> None:
         for _ in range(runs + 1):
             for contender in contenders.values():
                 contender.measure(_clock)
-        rates = {kind: one.rates[1:] for kind, one in contenders.items()}  # the first epoch compiles, and warms up
-        figures |= {f"{name}: {kind}": report.figure(one, "images/s") for kind, one in rates.items()}
-        for kind in [one for one in contenders if one != COMPILED]:
+        rates = {
+            kind: contender.rates[1:] for kind, contender in contenders.items()
+        }  # the first epoch compiles, and warms up
+        figures |= {f"{name}: {kind}": report.figure(rate, "images/s") for kind, rate in rates.items()}
+        for kind in [contender for contender in contenders if contender != COMPILED]:
             ratios[f"{name}: speed, {kind}"] = report.ratio(rates[COMPILED], rates[kind], f"the rate of {kind}")
     for name, (made, dealt) in timed.items():
         seconds, accuracy = _until(made, dealt)
@@ -78,7 +80,7 @@ def main() -> None:
         reached = f"{ENOUGH:.0%}" if accuracy >= ENOUGH else f"its end, short of {ENOUGH:.0%}"
         figures[f"{name}: resnet, 1 run, to {reached}"] = report.figure([seconds], "s")
     print(torch.cuda.get_device_name())
-    report.tell("gpu", runs, figures, ratios, given.json)
+    report.tell("gpu", runs, figures, ratios, arguments.json)
 
 
 def _lanes(here: Settings, device: str, count: int, images: int) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -88,7 +90,7 @@ def _lanes(here: Settings, device: str, count: int, images: int) -> tuple[dict[s
     configs = [_config("fashion_mnist", shared | {"optimizer": {"lr": LR * (1 + n / count)}}) for n in range(count)]
     dealt = _dealt(configs[0], here)
     dealt = replace(dealt, train=dealt.train.only(slice(images)))
-    lanes, runs = Lanes(configs, dealt, Objective()), [Run(made, dealt) for made in configs]
+    lanes, runs = Lanes(configs, dealt, Objective()), [Run(config, dealt) for config in configs]
     rates: dict[str, float] = {}
     for _ in range(2):
         start = _clock()

@@ -66,18 +66,20 @@ def trial(given: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    told = json.loads(sys.argv[1])
+    record = json.loads(sys.argv[1])
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AIR_NEW_OUTPUT": "0"}
     scheduler = None
-    if told["asha"]:
-        scheduler = tune.schedulers.ASHAScheduler(max_t=told["trials"][0]["epochs"], grace_period=1, reduction_factor=3)
+    if record["asha"]:
+        scheduler = tune.schedulers.ASHAScheduler(
+            max_t=record["trials"][0]["epochs"], grace_period=1, reduction_factor=3
+        )
     with tempfile.TemporaryDirectory(prefix="plain-") as folder:
         ray.init(
             "local", num_cpus=os.cpu_count(), include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
         )
         results = tune.Tuner(
             trial,
-            param_space={"trial": tune.grid_search(told["trials"])},
+            param_space={"trial": tune.grid_search(record["trials"])},
             tune_config=tune.TuneConfig(metric="val_accuracy", mode="max", scheduler=scheduler),
             run_config=tune.RunConfig(storage_path=folder, verbose=0),
         ).fit()

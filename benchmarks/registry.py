@@ -83,7 +83,7 @@ class Table:
         """A line for each side's time on the clock and of its processor."""
         for side, times in took.items():
             for suffix, values in zip(("", ", CPU"), zip(*times, strict=True), strict=True):
-                self.figures[f"{side}: {name}{suffix}"] = report.figure([1000 * one for one in values], "ms")
+                self.figures[f"{side}: {name}{suffix}"] = report.figure([1000 * value for value in values], "ms")
 
     def beside_mlflow(self, name: str, took: dict[str, Times]) -> None:
         """The same, and how many times faster ours is."""
@@ -96,9 +96,9 @@ class Table:
 
 
 def main() -> None:
-    given = report.arguments(__doc__, mlflow="the Python of an environment that has MLflow")
-    mlflow = given.mlflow if given.mlflow or given.quick else _mlflow(ROOT / "build" / "mlflow")
-    table = Table(QUICK if given.quick else FULL, mlflow)
+    arguments = report.arguments(__doc__, mlflow="the Python of an environment that has MLflow")
+    mlflow = arguments.mlflow if arguments.mlflow or arguments.quick else _mlflow(ROOT / "build" / "mlflow")
+    table = Table(QUICK if arguments.quick else FULL, mlflow)
     servers: dict[str, postgres.Server | None] = {"SQLite": None}
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
@@ -115,7 +115,7 @@ def main() -> None:
         _verify(table, folder / "large")
         for kind, server in servers.items():
             _scale(table, kind, server, folder / f"{kind}, scale")
-    report.tell("registry", table.sizes.rounds, table.figures, table.ratios, given.json)
+    report.tell("registry", table.sizes.rounds, table.figures, table.ratios, arguments.json)
 
 
 def _mlflow(environment: Path) -> Path | None:
@@ -192,8 +192,8 @@ def _verify(table: Table, folder: Path) -> None:
     with _ours(settings) as ours:
         for turn in range(table.sizes.rounds + 1):
             times = {"tailorbird": ours.ask("verify", [1])[0], "sha256sum": once(["sha256sum", *files])}
-            for side, one in times.items():
-                took[side] += [one] if turn else []
+            for side, time in times.items():
+                took[side] += [time] if turn else []
     name = f"verify {2 * table.sizes.large / 1e6:g} MB"
     table.add(name, took)
     table.ratio(name, took["tailorbird"], took["sha256sum"], "of sha256sum's time")

@@ -110,8 +110,8 @@ def _replay(
 
 def _label(replicas: list[Replica], number: int, labels: list[tuple[str, str]]) -> None:
     """Send labels to every replica in turn: the first counts them, for the others they are repeated."""
-    for place in range(len(replicas)):
-        replicas[(number + place) % len(replicas)].endpoint.label(labels)
+    for position in range(len(replicas)):
+        replicas[(number + position) % len(replicas)].endpoint.label(labels)
 
 
 def _difference(one: Counter[tuple[str, ...]], other: Counter[tuple[str, ...]]) -> int:

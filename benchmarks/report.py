@@ -25,7 +25,7 @@ def arguments(about: str, names: Sequence[str] = (), **paths: str) -> argparse.N
         parser.add_argument(f"--{name}", type=Path, help=meaning)
     given = parser.parse_args()
     if names:
-        if unknown := [one for one in given.names if one not in names]:
+        if unknown := [name for name in given.names if name not in names]:
             parser.error(f"there is no {unknown[0]!r}; accepted: {', '.join(names)}")
         given.names = given.names or names
     return given
@@ -65,12 +65,12 @@ def tell(
     """Print the table, and write the JSON where it is asked for."""
     print(f"\n{benchmark} on {machine()}; medians of {runs} runs in turn (least to greatest)\n")
     width = max(map(len, [*figures, *ratios]))
-    for name, one in figures.items():
-        spread = f"({one['low']:,.2f} to {one['high']:,.2f})"
-        print(f"  {name:{width}} {one['value']:10,.2f} {one['unit']:11} {spread}")
-    for name, one in ratios.items():
-        spread = f"({one['low']:.2f} to {one['high']:.2f})"
-        print(f"  {name:{width}} {one['value']:10,.2f} {one.get('unit', 'x'):11} {spread} {one['against']}")
+    for name, ratio in figures.items():
+        spread = f"({ratio['low']:,.2f} to {ratio['high']:,.2f})"
+        print(f"  {name:{width}} {ratio['value']:10,.2f} {ratio['unit']:11} {spread}")
+    for name, ratio in ratios.items():
+        spread = f"({ratio['low']:.2f} to {ratio['high']:.2f})"
+        print(f"  {name:{width}} {ratio['value']:10,.2f} {ratio.get('unit', 'x'):11} {spread} {ratio['against']}")
     if to:
         date = datetime.now(UTC).isoformat(timespec="seconds")
         record = {"benchmark": benchmark, "machine": machine(), "date": date, "runs": runs}

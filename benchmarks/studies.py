@@ -45,7 +45,7 @@ TIMES = ("seconds", "accuracy_per_second")
 def main() -> None:
     asked = _arguments()
     studies = [study.read(path, quick=asked.quick) for path in sorted(STUDIES.glob("*.yaml"))]
-    chosen = [one for one in studies if one.name.startswith(tuple(asked.studies or [""]))]
+    chosen = [study for study in studies if study.name.startswith(tuple(asked.studies or [""]))]
     with _settings(quick=asked.quick) as (here, environment):
         for one in chosen:
             print(f"\n{one.name}: {one.about}", flush=True)
@@ -66,9 +66,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pages", type=Path, metavar="FOLDER", help="HTML reports; default: build/studies")
     asked = parser.parse_args()
     names = [path.stem for path in sorted(STUDIES.glob("*.yaml"))]
-    for one in asked.studies:
-        if not any(name.startswith(one) for name in names):
-            parser.error(f"no study's name begins with {one!r}; there are {', '.join(names)}")
+    for prefix in asked.studies:
+        if not any(name.startswith(prefix) for name in names):
+            parser.error(f"no study's name begins with {prefix!r}; there are {', '.join(names)}")
     asked.out = asked.out or ROOT / ("build/studies-quick.md" if asked.quick else "docs/studies.md")
     asked.pages = asked.pages or ROOT / "build" / ("studies-quick" if asked.quick else "studies")
     return asked
@@ -145,8 +145,8 @@ def write(path: Path, studies: Sequence[Study], here: Settings) -> None:
             "where the notes have them too. The machine is the one that wrote the page.",
         ]
     )
-    held = {one.name: one.held(here) for one in studies}
-    text = as_markdown(Document("Studies", [lead], [_section(one, held[one.name]) for one in studies]))
+    held = {study.name: study.held(here) for study in studies}
+    text = as_markdown(Document("Studies", [lead], [_section(study, held[study.name]) for study in studies]))
     if path.exists():
         kept = {name: part for name, part in _parts(path.read_text(encoding="utf-8")).items() if held.get(name) == []}
         text = "\n".join(f"{part.rstrip()}\n" for part in (_parts(text) | kept).values())
@@ -171,7 +171,7 @@ def _section(one: Study, held: Sequence[Held]) -> Section:
     blocks.append(tables.results(rows, columns))
     if len(rows) <= ENDS:
         blocks.append(tables.ends(rows))
-    blocks += [Paragraph(said) for said in tables.top(one.spec, rows)]
+    blocks += [Paragraph(text) for text in tables.top(one.spec, rows)]
     if one.spec.source:
         blocks.append(Paragraph(f"Reference: {one.spec.source}."))
     missing = one.missing(held)
@@ -188,8 +188,8 @@ def _section(one: Study, held: Sequence[Held]) -> Section:
 
 def _told(row: Row) -> str:
     worse = {name: row.behind(name) or 0.0 for name in row.reference}
-    said = [f"{tables.RESULTS[name][0]} by {tables.amount(name, one)}" for name, one in worse.items() if one > 0]
-    return f"{row.name}: {', '.join(said)}"
+    text = [f"{tables.RESULTS[name][0]} by {tables.amount(name, one)}" for name, one in worse.items() if one > 0]
+    return f"{row.name}: {', '.join(text)}"
 
 
 if __name__ == "__main__":

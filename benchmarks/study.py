@@ -54,9 +54,9 @@ class Study:
         """The configs of the study; those whose row is behind its reference with more seeds."""
         behind = set() if self.quick else {_seedless(row) for row in self.judged(rows) if _behind(row)}
         found = []
-        for number, one in enumerate(self.spec.configs, 1):
-            seeds = SEEDS if results.key(_stored(one)) in behind else 1
-            found += [(number, one.model_copy(update={"seed": one.seed + more})) for more in range(seeds)]
+        for number, run in enumerate(self.spec.configs, 1):
+            seeds = SEEDS if results.key(_stored(run)) in behind else 1
+            found += [(number, run.model_copy(update={"seed": run.seed + more})) for more in range(seeds)]
         return found
 
     def held(self, here: Settings) -> list[Held]:
@@ -82,7 +82,7 @@ class Study:
     def judged(self, rows: Sequence[Row]) -> list[Row]:
         """Rows with all that they are held against: once all are there, the best with the figures of the whole spec."""
         judged = list(rows)
-        if self.spec.reference and len(rows) == len({results.key(_stored(one)) for one in self.spec.configs}):
+        if self.spec.reference and len(rows) == len({results.key(_stored(config)) for config in self.spec.configs}):
             top = rows.index(results.best(self.spec, rows)[0])
             judged[top] = replace(rows[top], reference={**self.spec.reference, **rows[top].reference})
         return judged
@@ -106,8 +106,8 @@ class Study:
         own = listed.run
         for key in self.spec.space or {}:
             own = config.assign(own, key, specs.lookup(_stored(one), key))
-        said = {"name": listed.name, "reference": listed.reference}
-        return {**{key: value for key, value in said.items() if value}, **own, "seed": one.seed}
+        fields = {"name": listed.name, "reference": listed.reference}
+        return {**{key: value for key, value in fields.items() if value}, **own, "seed": one.seed}
 
 
 def read(path: Path, *, quick: bool) -> Study:

@@ -54,9 +54,9 @@ RATIOS = {
 
 
 def main() -> None:
-    given = report.arguments(__doc__, [*RATIOS, "short"])
-    size = QUICK if given.quick else WHOLE
-    ratios = {name: parts for name, parts in RATIOS.items() if name in given.names}
+    arguments = report.arguments(__doc__, [*RATIOS, "short"])
+    size = QUICK if arguments.quick else WHOLE
+    ratios = {name: parts for name, parts in RATIOS.items() if name in arguments.names}
     seconds: dict[str, list[float]] = {name: [] for plain, ours, _ in ratios.values() for name in (plain, ours)}
     figures = {}
     for _ in range(size.rounds):
@@ -72,10 +72,10 @@ def main() -> None:
             print(f"{name}: {took:.1f} s, best validation accuracy {accuracy:.2%}", flush=True)
             figures[f"{name}: best validation accuracy"] = report.figure([100 * accuracy], "%")
     figures |= {f"{name}: time": report.figure(times, "s") for name, times in seconds.items()}
-    if "short" in given.names:
+    if "short" in arguments.names:
         figures |= _short(size)
     told = {name: report.ratio(seconds[a], seconds[b], words) for name, (a, b, words) in ratios.items()}
-    report.tell("sweeps", size.rounds, figures, told, given.json)
+    report.tell("sweeps", size.rounds, figures, told, arguments.json)
 
 
 def spec(size: Size, scheduler: str) -> dict[str, Any]:
@@ -99,10 +99,11 @@ def _plain(size: Size, name: str) -> tuple[float, float]:
     made = specs.parse(spec(size, "none"))
     trials = [
         {
-            "width": one.model.width, "dropout": one.model.dropout, "lr": one.optimizer.lr, "epochs": one.epochs,
-            "batch_size": one.batch_size, "data": one.data.model_dump(), "folder": str(settings.load().data),
+            "width": config.model.width, "dropout": config.model.dropout,
+            "lr": config.optimizer.lr, "epochs": config.epochs,
+            "batch_size": config.batch_size, "data": config.data.model_dump(), "folder": str(settings.load().data),
         }
-        for one in made.configs
+        for config in made.configs
     ]  # fmt: skip
     command = [sys.executable, "-m", "benchmarks.plain_tune", json.dumps({"trials": trials, "asha": name != "plain"})]
     start = time.perf_counter()
@@ -126,12 +127,12 @@ class Swept:
 
     @property
     def accuracy(self) -> float:
-        return max(one.metrics["val_accuracy"] for one in self.reports)
+        return max(report.metrics["val_accuracy"] for report in self.reports)
 
     @property
     def beside(self) -> float:
         """The share of the time in which the cores did not train."""
-        trained = sum(one.metrics["seconds"] for one in self.reports) / (os.cpu_count() or 1)
+        trained = sum(report.metrics["seconds"] for report in self.reports) / (os.cpu_count() or 1)
         return max(0.0, 1 - trained / self.took)
 
     @property
@@ -160,10 +161,10 @@ def _swept(given: dict[str, Any]) -> Swept:
 
 def _short(size: Size) -> dict[str, dict[str, Any]]:
     """Many trials that take a moment each."""
-    made = {**spec(size, "none"), "data": {"name": "digits", "validation": 0.2, "holdout": 0}, "trials": size.short}
-    made["run"] = {"model": {"family": "linear"}, "epochs": 1, "batch_size": 64}
-    made["space"] = {"optimizer.lr": {"loguniform": [1e-4, 1e-2]}}
-    swept = _swept(made)
+    changes = {**spec(size, "none"), "data": {"name": "digits", "validation": 0.2, "holdout": 0}, "trials": size.short}
+    changes["run"] = {"model": {"family": "linear"}, "epochs": 1, "batch_size": 64}
+    changes["space"] = {"optimizer.lr": {"loguniform": [1e-4, 1e-2]}}
+    swept = _swept(changes)
     return {
         f"{size.short:,} short trials: time": report.figure([swept.took], "s"),
         f"{size.short:,} short trials: last tenth ÷ first": report.figure([swept.slower], "x"),

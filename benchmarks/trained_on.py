@@ -33,13 +33,13 @@ def main() -> None:
     if given.quick:
         dealt = replace(dealt, train=dealt.train.only(slice(6400)))
     weights = None
-    for number, one in enumerate(study.configs, 1):
+    for number, config in enumerate(study.configs, 1):
         name, reference = study.listed(number).name or "", study.listed(number).reference or {}
         if not name.startswith("Model3"):
             continue
-        optimizer = OptimizerConfig.model_validate({"name": one.optimizer.name, **RATES[one.optimizer.name]})
+        optimizer = OptimizerConfig.model_validate({"name": config.optimizer.name, **RATES[config.optimizer.name]})
         changes = {"optimizer": optimizer, "schedule": ScheduleConfig(), "batch_size": 64, "threads": 1}
-        run = Run(one.model_copy(update=changes), dealt)
+        run = Run(config.model_copy(update=changes), dealt)
         if weights:
             run.network.load_state_dict(weights)
         *_, last = run

@@ -76,12 +76,12 @@ class Contender:
 
 
 def main() -> None:
-    given = report.arguments(__doc__)
-    runs = 1 if given.quick else 5
+    arguments = report.arguments(__doc__)
+    runs = 1 if arguments.quick else 5
     here = settings.load()
     figures, ratios = {}, {}
     for name, changes in MODELS.items():
-        images = 640 if given.quick else IMAGES[name]
+        images = 640 if arguments.quick else IMAGES[name]
         base = {"data": {"name": "fashion_mnist", "validation": 0, "holdout": 0}, "batch_size": BATCH, "epochs": runs}
         made = config.parse(RunConfig, {**base, "optimizer": {"lr": LR}, "device": "cpu", "threads": 1, **changes})
         dealt = splits.split(datasets.load(made.data, here.data, here.cache, here.download_timeout), made.data)
@@ -93,13 +93,13 @@ def main() -> None:
         for _ in range(runs):
             for contender in contenders.values():
                 contender.measure(time.process_time)
-            limits.append(_limit(made, dealt, 1 if given.quick else 50))
+            limits.append(_limit(made, dealt, 1 if arguments.quick else 50))
         for kind, one in contenders.items():
             figures[f"{name}: {kind}"] = report.figure(one.rates, "images/CPU-s")
             figures[f"{name}: {kind}, test accuracy"] = report.figure([100 * one.accuracy()], "%")
         figures[f"{name}: limit"] = report.figure(limits, "images/CPU-s")
         rates = contenders[mine].rates
-        for kind in [one for one in contenders if one != mine]:
+        for kind in [contender for contender in contenders if contender != mine]:
             ratios[f"{name}: speed, {kind}"] = report.ratio(rates, contenders[kind].rates, f"the rate of {kind}")
         if mine != FULL:
             against = contenders[PICTURES].rates
@@ -108,7 +108,7 @@ def main() -> None:
             )
         ratios[f"{name}: share of the limit"] = report.ratio(rates, limits, "products and optimiser alone")
     print(report.flags())
-    report.tell("training", runs, figures, ratios, given.json)
+    report.tell("training", runs, figures, ratios, arguments.json)
 
 
 def usual(made: RunConfig, dealt: Splits, images: int) -> dict[str, Contender]:
@@ -117,7 +117,7 @@ def usual(made: RunConfig, dealt: Splits, images: int) -> dict[str, Contender]:
     transforms = torchvision("transforms")
     standard = transforms.Compose([transforms.ToTensor(), transforms.Normalize((MEAN,), (DEVIATION,))])
     pixels = dealt.train.at(slice(images))
-    pictures = _Pictures([(pixels[place], int(target)) for place, target in enumerate(train.targets)], standard)
+    pictures = _Pictures([(pixels[index], int(target)) for index, target in enumerate(train.targets)], standard)
     floats = (torch.from_numpy(pixels).unsqueeze(1) / 255 - MEAN) / DEVIATION
     tensors = TensorDataset(floats, torch.from_numpy(train.targets))
     found = {PICTURES: _plain(made, dealt, pictures), TENSORS: _plain(made, dealt, tensors)}
@@ -190,8 +190,8 @@ def _products(run: Run, images: Tensor) -> Iterator[Callable[[], object]]:
         run.network(images)
     for hook in hooks:
         hook.remove()
-    for place, (layer, inputs) in enumerate(seen):
-        yield _product(layer, inputs.detach().requires_grad_(place > 0), run.config.precision == "bf16")
+    for index, (layer, inputs) in enumerate(seen):
+        yield _product(layer, inputs.detach().requires_grad_(index > 0), run.config.precision == "bf16")
 
 
 def _product(layer: nn.Module, inputs: Tensor, half: bool) -> Callable[[], object]:

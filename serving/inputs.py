@@ -79,13 +79,13 @@ class Reader:
 
     def _pictures(self, files: list[bytes], max_pixels: int) -> Examples:
         images = []
-        for place, file in enumerate(files):
+        for index, file in enumerate(files):
             try:
                 images.append(pixels.from_image(file, self.signature, max_pixels))
             except TooLarge as error:
-                raise Problem(413, f"file {place}: {error}") from None
+                raise Problem(413, f"file {index}: {error}") from None
             except Problem as problem:
-                raise Problem(problem.status, f"file {place}: {problem.detail}") from None
+                raise Problem(problem.status, f"file {index}: {problem.detail}") from None
         return np.concatenate(images)
 
     def _few(self, examples: Examples) -> Examples:

@@ -21,7 +21,7 @@ def label(probabilities: NDArray[np.float32]) -> Labels:
     # as Python floats: an edge compared with float32 would be rounded, and bins would differ from training's
     rows = probabilities.tolist()
     confidences = list(map(max, rows))
-    for place, confidence in enumerate(confidences):
+    for index, confidence in enumerate(confidences):
         if confidence != confidence:
-            raise Problem(422, f"inputs[{place}] is beyond what the model can compute: its answer is not a number")
+            raise Problem(422, f"inputs[{index}] is beyond what the model can compute: its answer is not a number")
     return Labels(list(map(list.index, rows, confidences)), list(map(bins.index, confidences)))

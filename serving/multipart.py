@@ -60,7 +60,7 @@ def files(content_type: bytes, body: bytes, most: int) -> list[bytes]:
         raise Problem(422, "the body has no file; accepted: one file or more")
     if len(parts.contents) > most:
         raise Problem(413, f"the body has {len(parts.contents)} files; accepted: {most} in one request")
-    for place, headers in enumerate(parts.headers):
+    for index, headers in enumerate(parts.headers):
         if b"filename" not in parse_options_header(headers.get(b"content-disposition"))[1]:
-            raise Problem(422, f"part {place} is no file; accepted: files alone")
+            raise Problem(422, f"part {index} is no file; accepted: files alone")
     return [bytes(content) for content in parts.contents]

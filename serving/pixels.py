@@ -81,17 +81,17 @@ def _trusting(inputs: list[Any], shape: Sequence[int]) -> Pixels:
 
 
 def _not_a_list(level: list[Any], depth: int, size: int, shape: Sequence[int]) -> Problem:
-    place, value = next((i, v) for i, v in enumerate(level) if type(v) is not list or len(v) != size)
+    index, value = next((i, v) for i, v in enumerate(level) if type(v) is not list or len(v) != size)
     return Problem(
         422,
-        f"{_path(place, shape[:depth])} is {bodies.shown(value)}, not a list of {size}; "
+        f"{_path(index, shape[:depth])} is {bodies.shown(value)}, not a list of {size}; "
         f"accepted: images of {_size(shape)} integers from 0 to 255",
     )
 
 
 def _not_a_pixel(level: list[Any], shape: Sequence[int]) -> Problem:
-    place, value = next((i, v) for i, v in enumerate(level) if type(v) is not int or not 0 <= v <= 255)
-    return Problem(422, f"{_path(place, shape)} is {bodies.shown(value)}; accepted: an integer from 0 to 255")
+    index, value = next((i, v) for i, v in enumerate(level) if type(v) is not int or not 0 <= v <= 255)
+    return Problem(422, f"{_path(index, shape)} is {bodies.shown(value)}; accepted: an integer from 0 to 255")
 
 
 def _path(place: int, inner: Sequence[int]) -> str:

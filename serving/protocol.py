@@ -66,7 +66,11 @@ class Protocol(HttpToolsProtocol):
 
     def _make_room(self) -> None:
         """Close the connection that nothing has come from, or gone to, for longest."""
-        waiting = [one for one in self.connections if isinstance(one, Protocol) and not one.being_answered]
+        waiting = [
+            connection
+            for connection in self.connections
+            if isinstance(connection, Protocol) and not connection.being_answered
+        ]
         min(waiting, key=lambda one: one.last_event, default=self).transport.close()
 
     def data_received(self, data: bytes) -> None:

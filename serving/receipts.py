@@ -60,8 +60,8 @@ class Receipts:
     def make(self, version: int, classes: Sequence[int], confidence_bins: Sequence[int]) -> list[str]:
         """One receipt for each example of a request."""
         now, nonces, signed = int(time.time()), os.urandom(NONCE_BYTES * len(classes)), []
-        for place, (class_index, confidence_bin) in enumerate(zip(classes, confidence_bins, strict=True)):
-            nonce = nonces[NONCE_BYTES * place : NONCE_BYTES * (place + 1)]
+        for index, (class_index, confidence_bin) in enumerate(zip(classes, confidence_bins, strict=True)):
+            nonce = nonces[NONCE_BYTES * index : NONCE_BYTES * (index + 1)]
             head = _HEAD.pack(self._key_id, version, class_index, confidence_bin, now, nonce)
             mac = self._mac.copy()
             mac.update(head)

@@ -31,17 +31,17 @@ def from_octets(body: bytes, width: int) -> Rows:
 def from_json(body: bytes, width: int, columns: Sequence[str] | None) -> Rows:
     """The rows [N, width] of `{"inputs": [row, …]}`, be they objects by column or arrays; raises Problem 400 or 422."""
     inputs = bodies.parse(body, "inputs")
-    rows = [_row(row, f"inputs[{place}]", width, columns) for place, row in enumerate(inputs)]
+    rows = [_row(row, f"inputs[{index}]", width, columns) for index, row in enumerate(inputs)]
     values = list(chain.from_iterable(rows))
     if set(map(type, values)) <= {int, float}:
         with suppress(OverflowError):
             numbers = np.array(values, np.float64).reshape(-1, width)
             if np.isfinite(numbers).all():
                 return numbers
-    place = next(place for place, value in enumerate(values) if not _is_number(value))
-    row, column = divmod(place, width)
+    index = next(index for index, value in enumerate(values) if not _is_number(value))
+    row, column = divmod(index, width)
     name = f"inputs[{row}]" + (f".{columns[column]}" if columns and isinstance(inputs[row], dict) else f"[{column}]")
-    raise Problem(422, f"{name} is {bodies.shown(values[place])}; accepted: a number")
+    raise Problem(422, f"{name} is {bodies.shown(values[index])}; accepted: a number")
 
 
 def _row(row: Any, name: str, width: int, columns: Sequence[str] | None) -> list[Any]:

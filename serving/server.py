@@ -101,15 +101,15 @@ def _enter(settings: Settings, reference: Reference, home: Path) -> Version:
 
 def _environment(settings: Settings, reference: Reference, home: str) -> dict[str, str]:
     """What workers are told: just the settings that were checked, and a BentoML folder that no other server has."""
-    given = {name: value for name, value in settings if value is not None}
-    given |= {
+    changes = {name: value for name, value in settings if value is not None}
+    changes |= {
         "model": reference,
         "database_url": settings.database,
         "storage_url": settings.storage,
         "data_dir": settings.data,
         "cache_dir": settings.cache,
     }
-    ours = {f"{PREFIX}{name.upper()}": _text(value) for name, value in given.items()}
+    ours = {f"{PREFIX}{name.upper()}": _text(value) for name, value in changes.items()}
     ours[FOLDER] = home
     theirs = {"BENTOML_HOME": home, "BENTOML_DO_NOT_TRACK": "True", "BENTOML_QUIET": "True", "TMPDIR": home}
     theirs["PROMETHEUS_MULTIPROC_DIR"] = f"{home}/prometheus_multiproc_dir"  # BentoML's own; here for the stand-in

@@ -56,7 +56,7 @@ class InvalidInput(TailorbirdError):
         A value that no branch of a union accepts is one problem: the branch that came furthest tells it, or all
         that came equally far.
         """
-        found = [(_path(one, given), one) for one in error.errors(include_url=False)]
+        found = [(_path(error, given), error) for error in error.errors(include_url=False)]
         first = found[0][0]
         within = [(path, one) for path, one in found if path[: len(first)] == first]
         furthest = max((path for path, _ in within), key=len)
@@ -218,16 +218,16 @@ def _keys(kind: type["BaseModel"], loc: tuple[int | str, ...]) -> list[str]:
     """Those that are accepted at a place within a model, which goes through keys, indices and branches of unions."""
     kinds = [kind]
     for step in loc:
-        below = [found for one in kinds if step in one.model_fields for found in _models(one.model_fields[step])]
-        kinds = below or [one for one in kinds if _is_branch(one, step)] or kinds
-    return list(dict.fromkeys(key for one in kinds for key in one.model_fields))
+        below = [model for kind in kinds if step in kind.model_fields for model in _models(kind.model_fields[step])]
+        kinds = below or [kind for kind in kinds if _is_branch(kind, step)] or kinds
+    return list(dict.fromkeys(key for kind in kinds for key in kind.model_fields))
 
 
 def _models(annotated: Any) -> list[type["BaseModel"]]:
     if hasattr(annotated, "model_fields"):
         return [annotated]
     inner = (annotated.annotation,) if hasattr(annotated, "annotation") else get_args(annotated)
-    return [found for one in inner for found in _models(one)]
+    return [model for one in inner for model in _models(one)]
 
 
 def _is_branch(kind: type["BaseModel"], step: int | str) -> bool:

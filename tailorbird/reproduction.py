@@ -127,8 +127,8 @@ def plan(registry: Registry, version: Version, settings: Settings) -> Plan:
     _check_backbone(version, config, settings)
     dealt = dealing.split(dataset, config.data)
     candidate.check(dealt)
-    said = version.lineage.objective
-    objective = None if said is None else configs.parse(Objective, said, "objective.")
+    text = version.lineage.objective
+    objective = None if text is None else configs.parse(Objective, text, "objective.")
     return Plan(version, config, epoch, objective, dealt, found.environment)
 
 

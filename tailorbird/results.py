@@ -88,16 +88,16 @@ class Results:
     def epochs(self) -> list[Epoch]:
         """What was measured after each epoch."""
         epochs = self._understood(curves.FILE, curves.parse)
-        return [Epoch.of(one.model_dump(exclude_none=True)) for one in epochs]
+        return [Epoch.of(epoch.model_dump(exclude_none=True)) for epoch in epochs]
 
     def kept(self, epochs: list[Epoch]) -> int:
         """The epoch whose weights these are: that of the registry, else the one that a run would choose by itself."""
         if self.epoch is not None:
             return self.epoch
-        accurate = [one for one in epochs if not math.isnan(one.val_accuracy)]
+        accurate = [epoch for epoch in epochs if not math.isnan(epoch.val_accuracy)]
         if accurate:
             return max(accurate, key=lambda one: one.val_accuracy).epoch
-        measured = [one for one in epochs if not math.isnan(one.val_loss)]
+        measured = [epoch for epoch in epochs if not math.isnan(epoch.val_loss)]
         return min(measured, key=lambda one: one.val_loss).epoch if measured else epochs[-1].epoch
 
     def network(self) -> nn.Sequential:
@@ -124,7 +124,7 @@ class Results:
         heldout = self.heldout()
         judged = heldout.only(np.linspace(0, len(heldout) - 1, min(count, len(heldout))).astype(np.int64))
         dealt = splits.split(self.dataset(), self._data()).holdout
-        places = {bytes(identity): place for place, identity in enumerate(dealt.ids)}
+        places = {bytes(identity): index for index, identity in enumerate(dealt.ids)}
         wanted = [places.get(bytes(identity)) for identity in judged.ids]
         chosen = np.array([place for place in wanted if place is not None], np.int64)
         if len(chosen) < len(wanted):

@@ -118,9 +118,9 @@ class Settings(BaseSettings):
     @field_validator("webhooks")
     @classmethod
     def _known_webhooks(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
-        for place, url in enumerate(urls, 1):
+        for index, url in enumerate(urls, 1):
             if problem := _webhook_problem(url):
-                raise ValueError(f"URL {place} {problem}")  # without the URL itself: it may hold a secret
+                raise ValueError(f"URL {index} {problem}")  # without the URL itself: it may hold a secret
         return tuple(dict.fromkeys(urls))
 
     @field_validator("webhook_key")

@@ -79,7 +79,7 @@ def files(classes=CLASSES, confusion=((18, 2, 0), (1, 19, 0), (3, 4, 13)), *, bi
         "objective": "multiclass", "temperature": 1.5,
     }  # fmt: skip
     curves = [{"epoch": epoch, "train_loss": 1 / epoch, "val_accuracy": 0.4 * epoch} for epoch in (1, 2)]
-    made = {
+    changes = {
         **dict.fromkeys(packages.REQUIRED, b"x"),
         "signature.json": json.dumps(signature).encode(),
         "baseline.json": json.dumps(baseline).encode(),
@@ -90,7 +90,7 @@ def files(classes=CLASSES, confusion=((18, 2, 0), (1, 19, 0), (3, 4, 13)), *, bi
         "curves.png": picture("red"),
         "confusion.png": picture("blue"),
     }
-    return made | {name.replace("_", "."): data for name, data in more.items()}
+    return changes | {name.replace("_", "."): data for name, data in more.items()}
 
 
 def picture(color):

@@ -41,15 +41,15 @@ def test_a_benchmark_measures_and_writes_its_figures(name, tmp_path):
         pytest.skip("needs Fashion-MNIST: set TAILORBIRD_DATA_DIR to a folder with FashionMNIST/raw")
     figures = tmp_path / "figures.json"
     command = [sys.executable, "-m", f"benchmarks.{name}", *COMMANDS[name], "--quick", "--json", str(figures)]
-    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert told.returncode == 0, told.stderr
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
     record = json.loads(figures.read_text())
     assert record["benchmark"] == name
     assert {"machine", "date", "runs"} <= record.keys()
     for one in [*record["figures"].values(), *record["ratios"].values()]:
         assert one["low"] <= one["value"] <= one["high"]
         assert one["low"] >= 0 or one["unit"] == "points"
-    assert all(name in told.stdout for name in record["figures"] | record["ratios"])
+    assert all(name in result.stdout for name in record["figures"] | record["ratios"])
     if name == "accuracy":
         assert record["figures"]["fashion-fast: memory of one process"]["high"] < 1.2
 
@@ -60,8 +60,8 @@ def test_a_run_on_cifar_takes_less_than_two_gigabytes(tmp_path):
         pytest.skip("needs CIFAR-10: set TAILORBIRD_DATA_DIR")
     figures = tmp_path / "figures.json"
     command = [sys.executable, "-m", "benchmarks.accuracy", "cifar10-fast", "--quick", "--json", str(figures)]
-    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert told.returncode == 0, told.stderr
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
     assert json.loads(figures.read_text())["figures"]["cifar10-fast: memory of one process"]["high"] < 2
 
 
@@ -73,8 +73,8 @@ def test_every_benchmark_is_tested():
 def test_the_benchmark_of_a_gpu_says_where_there_is_none():
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
     command = [sys.executable, "-m", "benchmarks.gpu"]
-    told = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert (told.returncode, told.stderr) == (1, "there is no GPU here: nothing was measured\n")
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (1, "there is no GPU here: nothing was measured\n")
 
 
 def test_every_preset_of_the_benchmark_is_one_run_that_can_be_promoted():
@@ -87,9 +87,9 @@ def test_one_network_is_trained_on_through_its_rows():
     if idx.SOURCES["fashion_mnist"].missing(Path(os.environ.get("TAILORBIRD_DATA_DIR", "/nowhere"))):
         pytest.skip("needs Fashion-MNIST: set TAILORBIRD_DATA_DIR to a folder with FashionMNIST/raw")
     command = [sys.executable, "-m", "benchmarks.trained_on", "--quick"]
-    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert told.returncode == 0, told.stderr
-    rows = [line.rsplit(maxsplit=3) for line in told.stdout.splitlines()]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    rows = [line.rsplit(maxsplit=3) for line in result.stdout.splitlines()]
     assert [row[0].strip() for row in rows] == [
         f"Model3, {loss}, {optimizer}" for loss in ("cross entropy", "BCE") for optimizer in ("Adam", "SGD", "RMSprop")
     ]

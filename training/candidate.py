@@ -207,7 +207,7 @@ def records(config: RunConfig, weights: bytes, epochs: Sequence[Epoch], best: in
         configuration.FILE: configuration.encode(config.model_dump(mode="json")),
         "checkpoint.safetensors": weights,
         environment.FILE: environment.encode(surroundings()),
-        curves.FILE: curves.write([curves.Epoch.of(one.record(), curves.FILE) for one in epochs]),
+        curves.FILE: curves.write([curves.Epoch.of(epoch.record(), curves.FILE) for epoch in epochs]),
         "curves.png": plots.curves(epochs, best),
     }
 

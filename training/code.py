@@ -65,11 +65,11 @@ def _imported(module: str, field: str) -> ModuleType:
 
 def _told(error: BaseException) -> str:
     """`KeyError: 'x' (net.py, line 3)`: the last line that was reached in code of the user's own."""
-    told = f"{type(error).__name__}: {error}".replace("\n", " ").removesuffix(": ")
+    message = f"{type(error).__name__}: {error}".replace("\n", " ").removesuffix(": ")
     if isinstance(error, SyntaxError):  # which ends with file and line by itself
-        return told
+        return message
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _of_others(frame.filename)]
-    return f"{told} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else told
+    return f"{message} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else message
 
 
 def _of_others(filename: str) -> bool:

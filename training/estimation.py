@@ -104,8 +104,8 @@ def _families(
 
 def _answers(probabilities: NDArray[np.floating], targets: NDArray[np.int64]) -> _Answers:
     predicted = probabilities.argmax(1)
-    place = predicted * cells.BINS + bins.indices(probabilities[np.arange(len(predicted)), predicted].astype(float))
-    return _Answers(place, np.asarray(predicted == targets))
+    position = predicted * cells.BINS + bins.indices(probabilities[np.arange(len(predicted)), predicted].astype(float))
+    return _Answers(position, np.asarray(predicted == targets))
 
 
 class _Windows:

@@ -80,8 +80,8 @@ def to_onnx(network: nn.Module, shape: Sequence[int], outputs: Sequence[str] = O
     try:
         opened.run(outputs, {name: np.zeros((2, *shape), np.float64 if len(shape) == 1 else np.uint8)})
     except Exception as error:
-        told = "its export takes one input at a time; a size in it is written as a number, as by len(inputs)"
-        raise InvalidInput("model", f"{told}: {_first_line(error)}") from None
+        message = "its export takes one input at a time; a size in it is written as a number, as by len(inputs)"
+        raise InvalidInput("model", f"{message}: {_first_line(error)}") from None
     return made
 
 

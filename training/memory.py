@@ -29,10 +29,10 @@ def check(config: RunConfig, splits: Splits) -> None:
     fixed, each = needed(config.model, splits.train.shape, precision.settled(config, splits).precision == "bf16")
     if free is None or (total := fixed + batch * each) <= free:
         return
-    told = f"takes about {total / 1e9:.1f} GB of memory, and {max(free, 0) / 1e9:.1f} GB are free"
+    message = f"takes about {total / 1e9:.1f} GB of memory, and {max(free, 0) / 1e9:.1f} GB are free"
     if (fits := (free - fixed) // each) < 1:
-        raise InvalidInput("model.tune", f"{config.model.tune} {told}; try head, or a smaller data.size")
-    raise InvalidInput("batch_size", f"tuning {config.model.backbone} in batches of {batch} {told}; try {fits}")
+        raise InvalidInput("model.tune", f"{config.model.tune} {message}; try head, or a smaller data.size")
+    raise InvalidInput("batch_size", f"tuning {config.model.backbone} in batches of {batch} {message}; try {fits}")
 
 
 def available(device: torch.device) -> int | None:

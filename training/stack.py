@@ -63,15 +63,15 @@ class Stack:
         parameters = [list(run.network.parameters()) for run in runs]
         self._weights = [torch.stack([one.detach() for one in layer]) for layer in zip(*parameters, strict=True)]
         self._gradients = [torch.zeros_like(weight) for weight in self._weights]
-        for place, own in enumerate(parameters):
+        for index, own in enumerate(parameters):
             for parameter, weight, gradient in zip(own, self._weights, self._gradients, strict=True):
-                parameter.data, parameter.grad = weight[place], gradient[place]
+                parameter.data, parameter.grad = weight[index], gradient[index]
         for run in runs:
             run.state.rebind()
 
     def holds(self, runs: Sequence[Run]) -> bool:
         """Whether it is made of these runs."""
-        return len(runs) == len(self._runs) and all(one is other for one, other in zip(runs, self._runs, strict=True))
+        return len(runs) == len(self._runs) and all(run is other for run, other in zip(runs, self._runs, strict=True))
 
     def step(self) -> list[Epoch | Exception]:
         """Of each run the epoch that was measured, or what went wrong in it alone."""
@@ -125,25 +125,25 @@ class Stack:
 
     def _backward(self, inputs: Tensor, targets: Tensor, dropout: "_Dropout") -> tuple[Tensor, Tensor]:
         """Mean losses [runs] and counts of right answers [runs] of a batch; gradients are written where they belong."""
-        weights = [one.bfloat16() for one in self._weights] if self._half else self._weights
+        weights = [weight.bfloat16() for weight in self._weights] if self._half else self._weights
         inputs = dropout(0, inputs)
         layers = [inputs.bfloat16() if self._half else inputs]
-        for place in range(0, len(weights) - 2, 2):
-            linear = torch.baddbmm(weights[place + 1].unsqueeze(1), layers[-1], weights[place].mT)
-            layers.append(dropout(place // 2 + 1, linear.relu_()))
+        for position in range(0, len(weights) - 2, 2):
+            linear = torch.baddbmm(weights[position + 1].unsqueeze(1), layers[-1], weights[position].mT)
+            layers.append(dropout(position // 2 + 1, linear.relu_()))
         logits = torch.baddbmm(weights[-1].unsqueeze(1), layers[-1], weights[-2].mT).float()
         loss, right, back = self._loss(logits, targets)
         back = (back / targets.shape[1]).to(layers[0].dtype)
-        for place in range(len(weights) - 2, -1, -2):
+        for position in range(len(weights) - 2, -1, -2):
             if self._half:
-                self._gradients[place].copy_(torch.bmm(back.mT, layers[place // 2]))
-                self._gradients[place + 1].copy_(back.sum(1))
+                self._gradients[position].copy_(torch.bmm(back.mT, layers[position // 2]))
+                self._gradients[position + 1].copy_(back.sum(1))
             else:
-                torch.bmm(back.mT, layers[place // 2], out=self._gradients[place])
-                torch.sum(back, 1, out=self._gradients[place + 1])
-            if place:
-                back = dropout.back(place // 2, torch.bmm(back, weights[place]))
-                back = torch.ops.aten.threshold_backward(back, layers[place // 2], 0)
+                torch.bmm(back.mT, layers[position // 2], out=self._gradients[position])
+                torch.sum(back, 1, out=self._gradients[position + 1])
+            if position:
+                back = dropout.back(position // 2, torch.bmm(back, weights[position]))
+                back = torch.ops.aten.threshold_backward(back, layers[position // 2], 0)
         return loss, right
 
 

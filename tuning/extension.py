@@ -25,7 +25,7 @@ def add_trials(registry: Registry, sweep: str, count: int, seconds: float) -> No
 
 def thaw(registry: Registry, sweep: str, number: int, seconds: float) -> None:
     """Let a trial that was paused or stopped train to its end."""
-    trials = {one.number: one for one in ledger.trials(registry, ledger.sweep(registry, sweep).id)}
+    trials = {trial.number: trial for trial in ledger.trials(registry, ledger.sweep(registry, sweep).id)}
     if number not in trials:
         raise NotFound("--thaw", f"{sweep} has no trial {number}; accepted: 1 to {len(trials)}")
     if (status := trials[number].status) not in ("paused", "stopped"):
@@ -38,7 +38,7 @@ def thaw(registry: Registry, sweep: str, number: int, seconds: float) -> None:
 def retry(registry: Registry, sweep: str, seconds: float) -> int:
     """Let the trials that failed go on from what is stored of them; returns how many these are."""
     trials = ledger.trials(registry, ledger.sweep(registry, sweep).id)
-    failed = [Change(one.number, "interrupted") for one in trials if one.status == "failed"]
+    failed = [Change(trial.number, "interrupted") for trial in trials if trial.status == "failed"]
     if not failed:
         raise InvalidInput("--failed", f"no trial of {sweep} has failed")
     lease = leases.take(registry, sweep, seconds)

@@ -45,7 +45,7 @@ class Field:
                 alone.add(key)
         for key, rivals in fresh.items():
             choosing = self._alone if key in alone else self._scheduler
-            measured = max(every[one.number] for one in rivals)
+            measured = max(every[rival.number] for rival in rivals)
             rungs = choosing.rungs(key[1], measured, len(rivals), probed(self._spec, configs[key]))
             self._brackets[key] = Bracket(rivals, rungs)
 

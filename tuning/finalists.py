@@ -47,17 +47,21 @@ def choose(
     finalists = [one for one in ranked if one.trial.status == "finished" or one is ranked[0]][:FINALISTS]
     if len(finalists) < 2 or objective.metric != "val_accuracy" or not len(splits.validation):
         return Choice(ranked[0])
-    answers = [_right(registry, one, splits) for one in finalists]
-    right = [one for one in answers if one is not None]
+    answers = [_right(registry, finalist, splits) for finalist in finalists]
+    right = [answer for answer in answers if answer is not None]
     if len(right) < len(finalists):
         return Choice(ranked[0])
     digests = registry.blobs.put_all([np.packbits(one).tobytes() for one in right])
-    changes = [Change(one.trial.number, answers=digest) for one, digest in zip(finalists, digests, strict=True)]
+    changes = [
+        Change(finalist.trial.number, answers=digest) for finalist, digest in zip(finalists, digests, strict=True)
+    ]
     ledger.enter(registry, lease, changes)
-    ties = [one for one, answered in zip(finalists, right, strict=True) if p_value(right[0], answered) >= LEVEL]
-    sizes = {one.trial.number: misfits.parameters(RunConfig.model_validate(one.trial.config)) for one in ties}
+    ties = [
+        finalist for finalist, answered in zip(finalists, right, strict=True) if p_value(right[0], answered) >= LEVEL
+    ]
+    sizes = {ty.trial.number: misfits.parameters(RunConfig.model_validate(ty.trial.config)) for ty in ties}
     taken = min(ties, key=lambda one: sizes[one.trial.number])  # of equals the better one, which comes first
-    numbers = tuple(one.trial.number for one in ties)
+    numbers = tuple(ty.trial.number for ty in ties)
     return Choice(taken, numbers, _told(ties, taken, sizes[taken.trial.number]))
 
 
@@ -83,11 +87,11 @@ def _confirmed(ranked: Sequence[Ranked], objective: Objective) -> Choice | None:
     if not runs:
         return None
     means = {
-        number: float(np.mean([objective.score(one.best.metrics) for one in members]))
+        number: float(np.mean([objective.score(member.best.metrics) for member in members]))
         for number, members in runs.items()
     }
     number = max(sorted(means), key=lambda one: means[one])
-    known = ", ".join(f"{abs(means[one]):.4f} (trial {one})" for one in sorted(means, key=lambda one: -means[one]))
+    known = ", ".join(f"{abs(means[mean]):.4f} (trial {mean})" for mean in sorted(means, key=lambda mean: -means[mean]))
     reason = f"by the mean {objective.metric} of other seeds: {known}"
     return Choice(runs[number][0], (number,), reason)
 
@@ -103,7 +107,7 @@ def _right(registry: Registry, one: Ranked, splits: Splits) -> Right | None:
 def _told(ties: Sequence[Ranked], taken: Ranked, size: int) -> str | None:
     if len(ties) < 2:
         return None
-    others = ", ".join(str(one.trial.number) for one in ties[1:])
+    others = ", ".join(str(ty.trial.number) for ty in ties[1:])
     return (
         f"not significantly worse than trial {ties[0].trial.number}: {others}; "
         f"of all these trial {taken.trial.number} has the fewest parameters, {size:,}"

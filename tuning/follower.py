@@ -60,21 +60,21 @@ class Follower:
     @property
     def trained(self) -> int:
         """How many epochs were trained so far."""
-        return sum(one.epoch for one in self.trials.values())
+        return sum(trial.epoch for trial in self.trials.values())
 
     @property
     def expected(self) -> int:
         """About how many epochs will be trained in all."""
         brackets: dict[tuple[int, int], list[Seen]] = {}
-        for one in self.trials.values():
-            brackets.setdefault((one.wave, one.epochs), []).append(one)
+        for trial in self.trials.values():
+            brackets.setdefault((trial.wave, trial.epochs), []).append(trial)
         known = sum(_expected(self._spec, epochs, trials) for (_, epochs), trials in brackets.items())
         total = self._spec.total
         return max(self.trained, known * total // max(1, min(len(self.trials), total)))
 
     def best(self) -> Seen | None:
         """The trial with the best score so far."""
-        scored = [one for one in self.trials.values() if one.best is not None]
+        scored = [trial for trial in self.trials.values() if trial.best is not None]
         return max(scored, key=lambda one: (one.best or 0.0, -one.number), default=None)
 
     def _meet(self, number: int) -> None:
@@ -90,10 +90,12 @@ class Follower:
 
 
 def _expected(spec: SweepSpec, epochs: int, trials: Iterable[Seen]) -> int:
-    members = [one for one in trials if one.status != "skipped"]
-    every = max((one.config["measure_every"] for one in members), default=1)
-    standings = [Standing(one.number, (one.wave, epochs), one.status) for one in members]
-    rungs = Scheduler(spec.stopping).rungs(epochs, every, len(members), probed(spec, [one.config for one in members]))
+    members = [trial for trial in trials if trial.status != "skipped"]
+    every = max((member.config["measure_every"] for member in members), default=1)
+    standings = [Standing(member.number, (member.wave, epochs), member.status) for member in members]
+    rungs = Scheduler(spec.stopping).rungs(
+        epochs, every, len(members), probed(spec, [member.config for member in members])
+    )
     return Bracket(standings, rungs).expected(epochs)
 
 

@@ -40,9 +40,9 @@ class _Deaths(tune.Callback):  # type: ignore[misc]
         self._tell(trial)
 
     def _tell(self, trial: Any) -> None:
-        said = Path(trial.error_file).read_text(encoding="utf-8").strip() if trial.error_file else ""
-        last = said.splitlines()[-1] if said else "its worker ended"
-        self._writer.lost.remote(str(trial.config["place"]), KILLED if _DEATH.search(said) else _CLASS.sub("", last))
+        text = Path(trial.error_file).read_text(encoding="utf-8").strip() if trial.error_file else ""
+        last = text.splitlines()[-1] if text else "its worker ended"
+        self._writer.lost.remote(str(trial.config["place"]), KILLED if _DEATH.search(text) else _CLASS.sub("", last))
 
 
 class _Done(tune.Stopper):  # type: ignore[misc]

@@ -68,7 +68,7 @@ class LiveTable:
         return f"about {clock(seconds)} left"
 
     def _summary(self, follower: Follower, left: str) -> str:
-        ended = sum(one.status not in ("pending", "running", "interrupted") for one in follower.trials.values())
+        ended = sum(trial.status not in ("pending", "running", "interrupted") for trial in follower.trials.values())
         best = follower.best()
         told = [
             f"{ended}/{len(follower.trials)} trials ended or paused",

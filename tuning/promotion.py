@@ -26,7 +26,9 @@ def measure(registry: Registry, best: Ranked, splits: Splits) -> Candidate:
     """Measure, export and draw the best trial's best epoch."""
     weights = registry.blobs.get(best.best.checkpoint or "")
     first = min(1, best.best.epoch)  # a probe is of a run that was begun anew
-    epochs = [Epoch.of({**one.metrics, "epoch": one.epoch}) for one in best.trial.reports if one.epoch >= first]
+    epochs = [
+        Epoch.of({**report.metrics, "epoch": report.epoch}) for report in best.trial.reports if report.epoch >= first
+    ]
     return candidate.make(RunConfig.model_validate(best.trial.config), splits, weights, epochs, best.best.epoch)
 
 

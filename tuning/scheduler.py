@@ -41,9 +41,9 @@ class Bracket:
 
     def survivors(self, rung: int) -> frozenset[int] | None:
         """The trials that go on beyond a rung; None while one that is to come to it has not."""
-        entrants = {one.number for one in self.trials}
+        entrants = {trial.number for trial in self.trials}
         for epoch in self.rungs[: self.rungs.index(rung) + 1]:
-            racing = [one for one in self.trials if one.number in entrants]
+            racing = [trial for trial in self.trials if trial.number in entrants]
             arrived = [one for one in racing if epoch in one.scores]
             if not all(one.ended for one in racing if epoch not in one.scores):
                 return None
@@ -60,7 +60,7 @@ class Bracket:
 
     def leads(self, trial: Standing, rung: int) -> bool:
         """Whether a trial is among the best of those that have come to a rung so far."""
-        return trial.number in _best([one for one in self.trials if rung in one.scores], rung)
+        return trial.number in _best([trial for trial in self.trials if rung in trial.scores], rung)
 
 
 @dataclass(frozen=True)
@@ -125,11 +125,11 @@ def merit(trial: Standing, rungs: Sequence[int], rivals: Sequence[Standing]) -> 
     level = sum(epoch in trial.scores for epoch in rungs)
     if trial.status == "finished":
         level, epoch = len(rungs) + 1, max(trial.scores)
-        same = [max(one.scores.values()) for one in rivals if one.status == "finished"]
+        same = [max(rival.scores.values()) for rival in rivals if rival.status == "finished"]
         score = max(trial.scores.values())
     else:
         epoch = rungs[level - 1] if level else min(trial.scores)
-        same = [one.scores[epoch] for one in rivals if epoch in one.scores]
+        same = [rival.scores[epoch] for rival in rivals if epoch in rival.scores]
         score = trial.scores[epoch]
     beaten = sum(other < score for other in same) / len(same)
     return (level + beaten) / (len(rungs) + 2)

@@ -18,7 +18,7 @@ Misfit = Callable[[RunConfig], str | None]
 
 def suggest(spec: SweepSpec, trials: Sequence[Trial], misfit: Misfit) -> list[Suggestion]:
     """The next wave, for when no trial is left to train; nothing where the search is over."""
-    searched = [one for one in trials if one.confirms is None]
+    searched = [trial for trial in trials if trial.confirms is None]
     if len(searched) < spec.total:
         basis = _written([one.number for one in searched]) if spec.search == "tpe" and searched else None
         return _entered(spec, trials, _further(spec, searched), misfit, basis=basis)
@@ -30,13 +30,15 @@ def suggest(spec: SweepSpec, trials: Sequence[Trial], misfit: Misfit) -> list[Su
 def left(trials: Iterable[Trial]) -> list[RunConfig]:
     """The configs of the trials that may still be trained; raises InvalidInput where one is of another release."""
     return [
-        config.parse(RunConfig, one.config, prefix=f"trial {one.number}: ") for one in trials if one.status in UNENDED
+        config.parse(RunConfig, trial.config, prefix=f"trial {trial.number}: ")
+        for trial in trials
+        if trial.status in UNENDED
     ]
 
 
 def _further(spec: SweepSpec, trials: Sequence[Trial]) -> list[RunConfig]:
     if spec.search == "tpe" and trials:
-        before = [RunConfig.model_validate(one.config) for one in trials]
+        before = [RunConfig.model_validate(trial.config) for trial in trials]
         return spec.seeded(study.tpe(spec, trials), before)
     return spec.configs[len(trials) :]
 
@@ -46,10 +48,10 @@ def _confirming(spec: SweepSpec, trials: Sequence[Trial], misfit: Misfit) -> lis
     top, seeds = (spec.confirm.top, spec.confirm.seeds) if spec.confirm else (0, 0)
     field = Field(spec, trials)
     finished = sorted(
-        (one for one in field.standings.values() if one.status == "finished"),
+        (standing for standing in field.standings.values() if standing.status == "finished"),
         key=lambda one: (-max(one.scores.values()), one.number),
     )
-    seed = 1 + max(one.config["seed"] for one in trials)
+    seed = 1 + max(trial.config["seed"] for trial in trials)
     chosen: dict[str, Trial] = {}
     for standing in finished:
         trial = trials[standing.number - 1]
@@ -58,8 +60,8 @@ def _confirming(spec: SweepSpec, trials: Sequence[Trial], misfit: Misfit) -> lis
     for trial in list(chosen.values())[:top]:
         configs = [RunConfig.model_validate({**trial.config, "seed": seed + more}) for more in range(seeds)]
         suggestions += _entered(spec, trials, configs, misfit, confirms=trial.number)
-    numbers = groups.grouped([one.config for one in suggestions], spec.lanes, _next_group(trials))
-    return [_regrouped(one, number) for one, number in zip(suggestions, numbers, strict=True)]
+    numbers = groups.grouped([suggestion.config for suggestion in suggestions], spec.lanes, _next_group(trials))
+    return [_regrouped(suggestion, number) for suggestion, number in zip(suggestions, numbers, strict=True)]
 
 
 def _entered(
@@ -70,9 +72,9 @@ def _entered(
     basis: str | None = None,
     confirms: int | None = None,
 ) -> list[Suggestion]:
-    wave = 1 + max((one.wave for one in trials), default=0)
+    wave = 1 + max((trial.wave for trial in trials), default=0)
     configs = list(configs)
-    rows = [one.model_dump(mode="json") for one in configs]
+    rows = [config.model_dump(mode="json") for config in configs]
     numbers = groups.grouped(rows, spec.lanes, _next_group(trials))
     return [
         Suggestion(row, wave, group, basis, confirms, misfit(config))
@@ -85,7 +87,7 @@ def _regrouped(suggestion: Suggestion, group: int) -> Suggestion:
 
 
 def _next_group(trials: Sequence[Trial]) -> int:
-    return 1 + max((one.group for one in trials), default=0)
+    return 1 + max((trial.group for trial in trials), default=0)
 
 
 def _written(numbers: Sequence[int]) -> str:

@@ -34,7 +34,7 @@ class Session:
         self._numbers = list(work.configs)
         self._told: set[int] = set()
         self._probing = work.until == 0
-        configs = [RunConfig.model_validate(one) for one in work.configs.values()]
+        configs = [RunConfig.model_validate(config) for config in work.configs.values()]
         due = [lane for lane, number in enumerate(self._numbers) if number in work.due]
         begun = [lane for lane, number in enumerate(self._numbers) if lane in due or work.ended.get(number)]
         self._lanes = Lanes(configs, splits, objective, work.state, begun)
@@ -90,7 +90,7 @@ class Session:
 
 
 def _problem(error: Exception) -> str:
-    said = str(error).strip()
+    text = str(error).strip()
     if isinstance(error, TailorbirdError):
-        return said
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -76,7 +76,7 @@ class Domain(Config):
             return self.choice
         if self.step is None and not self.integer:
             return None
-        return [self._at(place) for place in range(self._steps + 1)]
+        return [self._at(position) for position in range(self._steps + 1)]
 
     def extremes(self) -> list[Any]:
         """Values that are accepted by a config only if all are: every choice, or both ends."""
@@ -166,6 +166,6 @@ def _point(space: Mapping[str, Domain], source: random.Random) -> Point:
 def _count(space: Mapping[str, Domain]) -> int | None:
     """How many points there are; None where a domain has no end of values, or too many to wait for each."""
     values = [domain.listed for domain in space.values()]
-    if None in values or math.prod(len(one or []) for one in values) > MOST_COUNTED:
+    if None in values or math.prod(len(value or []) for value in values) > MOST_COUNTED:
         return None
     return len({written(point) for point in grid(space)})

@@ -85,8 +85,8 @@ class SweepSpec(Config):
     def probes(self, examples: int) -> bool:
         """Whether to probe, of so many examples in an epoch, where the spec leaves that open."""
         return self.stopping == "halving" and all(
-            one.batch_size != "full" and examples >= LEAST_PROBE * PROBED * one.batch_size * one.accumulate
-            for one in self.configs
+            config.batch_size != "full" and examples >= LEAST_PROBE * PROBED * config.batch_size * config.accumulate
+            for config in self.configs
         )
 
     @property
@@ -136,7 +136,7 @@ class SweepSpec(Config):
 
     def _points(self) -> list[RunConfig]:
         if self.runs is not None:
-            return [_checked(_merge(self._base, one.run), f"runs.{index}") for index, one in enumerate(self.runs)]
+            return [_checked(_merge(self._base, run.run), f"runs.{index}") for index, run in enumerate(self.runs)]
         domains = self.space or {}
         self._check_domains(self._base, domains)
         count = min(self.wave, self.trials or 0)
@@ -174,7 +174,7 @@ class SweepSpec(Config):
 
     @property
     def _named(self) -> bool:
-        return self.runs is not None and all(one.name for one in self.runs)
+        return self.runs is not None and all(run.name for run in self.runs)
 
     def _check_domains(self, base: Mapping[str, Any], domains: Mapping[str, Domain]) -> None:
         """Name the domain, not a trial, where a value is at fault; what lies in no domain stands in `run`."""
@@ -200,17 +200,17 @@ class SweepSpec(Config):
 
 def read(path: Path, assignments: list[str]) -> SweepSpec:
     """Read a spec, apply `key=value` words to it, and check all of it."""
-    given = yaml_files.read(path, "name: fashion-mlp")
+    changes = yaml_files.read(path, "name: fashion-mlp")
     for assignment in assignments:
         key, _, _ = assignment.partition("=")
         if key.startswith("space."):  # the keys of a space have dots in them
             domain = config.override({}, [f"value={assignment.partition('=')[2]}"])["value"]
-            domains = given.get("space") or {}
+            domains = changes.get("space") or {}
             if isinstance(domains, Mapping):  # what is none is refused below
-                given = {**given, "space": {**domains, key.removeprefix("space."): domain}}
+                changes = {**changes, "space": {**domains, key.removeprefix("space."): domain}}
         else:
-            given = config.override(given, [assignment])
-    spec = parse(given)
+            changes = config.override(changes, [assignment])
+    spec = parse(changes)
     _check_effect(spec)
     _check_references(spec)
     _check_told_apart(spec)
@@ -245,7 +245,7 @@ def _check_effect(spec: SweepSpec) -> None:
         raise InvalidInput("seed", "is of random search and tpe; run.seed is that of each run")
     if "seed" in (spec.space or {}):
         raise InvalidInput("space.seed", "is no hyperparameter; seeds says how often to train each point")
-    asked = {f"runs.{place}": [one.run.get("precision")] for place, one in enumerate(spec.runs or [])}
+    asked = {f"runs.{index}": [one.run.get("precision")] for index, one in enumerate(spec.runs or [])}
     if of := (spec.space or {}).get("precision"):
         asked["space"] = of.extremes()
     if where := next((where for where, values in asked.items() if "auto" in values), None):
@@ -253,9 +253,9 @@ def _check_effect(spec: SweepSpec) -> None:
 
 
 def _check_references(spec: SweepSpec) -> None:
-    given = {"reference": spec.reference}
-    given |= {f"runs.{place}.reference": one.reference for place, one in enumerate(spec.runs or [])}
-    for field, reference in given.items():
+    changes = {"reference": spec.reference}
+    changes |= {f"runs.{index}.reference": one.reference for index, one in enumerate(spec.runs or [])}
+    for field, reference in changes.items():
         for name, value in (reference or {}).items():
             if name.endswith("accuracy") and not 0 <= value <= 1:
                 raise InvalidInput(f"{field}.{name}", f"must be from 0 to 1, as 0.97, not {value:g}")
@@ -292,7 +292,7 @@ def _families(given: Mapping[str, Any]) -> list[Any]:
     """Those of models that the keys of a spec name, whatever else they hold."""
     space, runs = given.get("space"), given.get("runs")
     choice = lookup(space.get("model.family"), "choice") if isinstance(space, Mapping) else None
-    listed = [lookup(one, "model.family") for one in runs] if isinstance(runs, list) else []
+    listed = [lookup(run, "model.family") for run in runs] if isinstance(runs, list) else []
     return [lookup(given, "run.model.family"), *(choice if isinstance(choice, list) else []), *listed]
 
 

@@ -46,7 +46,9 @@ def importance(spec: SweepSpec, trials: Sequence[Trial]) -> dict[str, float]:
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
     metric = spec.objective.metric
-    known = [one for one in trials if one.confirms is None and one.reports and metric in one.reports[0].metrics]
+    known = [
+        trial for trial in trials if trial.confirms is None and trial.reports and metric in trial.reports[0].metrics
+    ]
     first = min((one.reports[0].epoch for one in known), default=0)
     known = [one for one in known if one.reports[0].epoch == first]
     if spec.space is None or spec.seeds > 1 or len(known) < LEAST:
@@ -123,7 +125,7 @@ def _accepted(spec: SweepSpec, domains: Mapping[str, Domain], key: str) -> list[
     """A key's choices as they stand in a config that was read."""
     when = domains[key].when or {}
     configs = [spec.at(space.firsts(domains, {**when, key: value}), key) for value in domains[key].choice or []]
-    return [space.written(lookup(one.model_dump(mode="json"), key)) for one in configs]
+    return [space.written(lookup(config.model_dump(mode="json"), key)) for config in configs]
 
 
 def _distribution(domain: Domain) -> "optuna.distributions.BaseDistribution":

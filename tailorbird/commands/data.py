@@ -65,8 +65,8 @@ def data(
         _feedback(here, name.removeprefix(kept.PREFIX), out, forget=forget, as_json=as_json)
         return
     options = {"label": _labels(label), "size": _size(size), "colour": colour, "skip_broken": skip_broken}
-    given = {key: value for key, value in options.items() if value is not None}
-    wanted = config.parse(config.DataConfig, {**_source(name, here.data), **given}, f"{name}: ")
+    changes = {key: value for key, value in options.items() if value is not None}
+    wanted = config.parse(config.DataConfig, {**_source(name, here.data), **changes}, f"{name}: ")
     dataset = datasets.load(wanted, here.data, here.cache, here.download_timeout)
     if image is not None:
         _write_image(dataset, image, out)

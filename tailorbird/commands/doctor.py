@@ -42,14 +42,14 @@ def doctor(as_json: AsJson = False) -> None:
     here = settings.load()
     findings = [finding for check in CHECKS for finding in check(here)]
     if as_json:
-        print_json([asdict(one) for one in findings])
+        print_json([asdict(finding) for finding in findings])
     else:
         table = Table("check", "state", "what", "what to do", box=None, header_style="bold", padding=(0, 2, 0, 0))
         colours = {"ok": "green", "warning": "yellow", "error": "red"}
         for one in findings:
             table.add_row(one.check, Text(one.state, colours[one.state]), one.what, one.mend)
         tables.show(terminal.console(), table)
-    if any(one.state == "error" for one in findings):
+    if any(finding.state == "error" for finding in findings):
         raise typer.Exit(1)
 
 

@@ -49,7 +49,7 @@ def show(
         shown = ledger.sweep(registry, sweep)
         trials = ledger.trials(registry, sweep)
     if as_json:
-        print_json({**shown.record(), "trials": [asdict(one) for one in trials]})
+        print_json({**shown.record(), "trials": [asdict(trial) for trial in trials]})
     else:
         _print(shown, trials)
 

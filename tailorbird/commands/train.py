@@ -158,15 +158,15 @@ def _record(run: "Run", made: "Candidate | Results", folder: Path, obstacle: str
         "best_epoch": run.best.epoch,
         **made.record(),
         "no_package": obstacle,
-        "epochs": [{"epoch": one.epoch, **one.metrics()} for one in run.epochs],
+        "epochs": [{"epoch": epoch.epoch, **epoch.metrics()} for epoch in run.epochs],
     }
 
 
 def _show(run: "Run", made: "Candidate | Results", folder: Path, obstacle: str | None, console: Console) -> None:
     console.print(f"kept epoch {run.best.epoch} of {run.trained}")
     for split, figures in made.figures.items():
-        told = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in figures.items())
-        console.print(f"{SPLITS[split]}: {told}", soft_wrap=True)
+        message = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in figures.items())
+        console.print(f"{SPLITS[split]}: {message}", soft_wrap=True)
     if made.caution:
         console.print(made.caution, style="yellow", soft_wrap=True)
     if obstacle:

@@ -46,4 +46,4 @@ def parse(data: bytes) -> list[Epoch]:
 
 def write(epochs: Sequence[Epoch]) -> bytes:
     """The file."""
-    return encode([one.model_dump(exclude_none=True) for one in epochs])
+    return encode([epoch.model_dump(exclude_none=True) for epoch in epochs])

@@ -58,7 +58,7 @@ def _escaped(text: str) -> str:
 
 
 def _inline(text: Inline) -> str:
-    return "".join(_code(one) if isinstance(one, Code) else _escaped(one) for one in parts(text)).strip()
+    return "".join(_code(part) if isinstance(part, Code) else _escaped(part) for part in parts(text)).strip()
 
 
 def _line(text: Inline) -> str:

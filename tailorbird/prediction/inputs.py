@@ -65,7 +65,7 @@ def select(paths: Sequence[Path], signature: Signature) -> Selection:
     others = 0
     for path in paths:
         if path.is_dir():
-            visible = [one for one in sorted(path.rglob("*")) if one.is_file() and not one.name.startswith(".")]
+            visible = [path for path in sorted(path.rglob("*")) if path.is_file() and not path.name.startswith(".")]
             chosen = [one for one in visible if one.suffix.lower() in suffixes]
             files += chosen
             others += len(visible) - len(chosen)

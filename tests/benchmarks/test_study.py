@@ -44,7 +44,7 @@ def enter(here):
     def sweep(given, *accuracies, sweep="tiny-1"):
         spec = specs.parse(given)
         with Registry(here) as registry:
-            configs = [one.model_dump(mode="json") for one in spec.configs]
+            configs = [config.model_dump(mode="json") for config in spec.configs]
             sweeps.begin(registry, sweep, spec.model_dump(mode="json", exclude_none=True), configs, None, "ada")
             for number, accuracy in enumerate(accuracies, 1):
                 sweeps.report(registry, sweep, number, Report(1, {"test_accuracy": accuracy or 0.0}))

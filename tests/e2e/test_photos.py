@@ -72,12 +72,12 @@ def kept(home):
 
 @pytest.mark.long
 def test_heads_are_swept_twice_on_features_that_are_computed_once_and_served_with_no_network(home):
-    told = json.loads(tailorbird(home, "sweep", "photos.yaml", "--json"))
+    record = json.loads(tailorbird(home, "sweep", "photos.yaml", "--json"))
     computed = kept(home)
     assert len(computed) == 2  # of the images, and of the mirrored ones
     tailorbird(home, "sweep", "photos.yaml", "--set", "seed=1", "--json")
     assert kept(home) == computed
-    assert told["evidence"]["parity"]["agreement"] == 1
+    assert record["evidence"]["parity"]["agreement"] == 1
     assert "photos:1 is reproduced" in tailorbird(home, "registry", "reproduce", "photos:1")
     shutil.rmtree(home / "cache")
     card = tailorbird(home, "registry", "card", "photos:1")

@@ -46,9 +46,9 @@ def intact(settings):
 def test_a_store_that_fills_up_leaves_what_was_there(begun, disk, register, leave):
     settings = begun("apart")
     fill(disk, leave)
-    with Registry(settings) as registry, pytest.raises(Unavailable) as told:
+    with Registry(settings) as registry, pytest.raises(Unavailable) as caught:
         register(registry, weights=os.urandom(MEGABYTE))
-    assert str(disk / "storage") in str(told.value) and "No space left on device" in str(told.value)
+    assert str(disk / "storage") in str(caught.value) and "No space left on device" in str(caught.value)
     (disk / "filler").unlink()
     intact(settings)
     with Registry(settings) as registry:
@@ -60,10 +60,10 @@ def test_a_database_that_cannot_grow_leaves_what_was_there(begun, disk, register
     with Registry(settings) as registry:
         assert aliases.current(registry, "fashion") == 1  # which opens it, as a server has long done
         fill(disk)
-        with pytest.raises(Unavailable) as told:
+        with pytest.raises(Unavailable) as caught:
             for number in (2, 1) * 200:  # the log of writes takes some more at first
                 aliases.promote(registry, Promotion("fashion", number, **WHO))
-        assert str(disk / "home" / "tailorbird.db") in str(told.value) and "full" in str(told.value)
+        assert str(disk / "home" / "tailorbird.db") in str(caught.value) and "full" in str(caught.value)
         moved = history.moves(registry, "fashion", limit=1000)
         assert aliases.current(registry, "fashion") == moved[0].to_number
     (disk / "filler").unlink()

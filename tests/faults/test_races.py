@@ -25,8 +25,8 @@ def one_won(settings, came, racers, holder=1):
         move, *_ = history.moves(registry, "fashion")
         assert aliases.current(registry, "fashion") == move.to_number
     assert move.from_number == holder != move.to_number
-    won = [one for one in came if isinstance(one, Move)]
-    lost = [one for one in came if isinstance(one, Conflict)]
+    won = [outcome for outcome in came if isinstance(outcome, Move)]
+    lost = [outcome for outcome in came if isinstance(outcome, Conflict)]
     assert len(won) + len(lost) == racers, came
     assert {conflict.actual for conflict in lost} == {move.to_number}
     assert all(f"fashion@champion is version {move.to_number}, not version {holder}" in str(one) for one in lost)
@@ -81,8 +81,8 @@ def test_of_many_that_promote_one_wins_though_the_server_is_restarted(postgres, 
         delay = (number + random.random()) * LATEST / ROUNDS
         others = [number for number in range(1, RACERS + 2) if number != holder]
         came = race(act, RACERS + 1)
-        [stopped] = [one for one in came if isinstance(one, str)]
-        move, _ = one_won(settings, [one for one in came if one != stopped], RACERS, holder)
+        [stopped] = [outcome for outcome in came if isinstance(outcome, str)]
+        move, _ = one_won(settings, [outcome for outcome in came if outcome != stopped], RACERS, holder)
         early.append(stopped < move.moved)
         holder = move.to_number
     with Registry(settings) as registry:

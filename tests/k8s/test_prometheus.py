@@ -50,13 +50,13 @@ def promtool(tmp_path):
 
 
 def test_the_rules_are_rules(promtool):
-    told = promtool("check", "rules", "rules.json")
-    assert told.returncode == 0, told.stdout + told.stderr
+    result = promtool("check", "rules", "rules.json")
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_the_rules_compute_what_they_are_named_for(promtool):
-    told = promtool("test", "rules", *TESTS)
-    assert told.returncode == 0, told.stdout + told.stderr
+    result = promtool("test", "rules", *TESTS)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_rules_name_metrics_and_records_that_there_are():

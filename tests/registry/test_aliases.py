@@ -126,13 +126,13 @@ def test_what_moves_an_alias_has_a_reason_and_a_name(local, register, field, mos
     for number in (1, 2):
         register(local)
         promote(local, number)
-    said = {"why": "better", "who": "ada", field: text}
+    fields = {"why": "better", "who": "ada", field: text}
     problem += most if text.startswith("a" * 99) else ""
     for act in (
-        lambda: promote(local, 1, **said),
-        lambda: promote(local, 1, force=True, **said),
-        lambda: aliases.rollback(local, Rollback("fashion", **said)),
-        lambda: holds.hold(local, "fashion", held=True, **said),
+        lambda: promote(local, 1, **fields),
+        lambda: promote(local, 1, force=True, **fields),
+        lambda: aliases.rollback(local, Rollback("fashion", **fields)),
+        lambda: holds.hold(local, "fashion", held=True, **fields),
     ):
         with pytest.raises(InvalidInput, match=f"^{field}: {problem}"):
             act()
@@ -465,10 +465,10 @@ def test_an_alias_that_is_unset_is_not_rolled_back(registry, register):
 
 @pytest.mark.parametrize("how", ["flipped", "deleted"])
 def test_a_rollback_to_what_does_not_verify_is_refused_and_its_verdict_kept(registry, register, how):
-    made = [register(registry, weights=b"%d" % n) for n in range(3)]
-    for version in made:
+    versions = [register(registry, weights=b"%d" % n) for n in range(3)]
+    for version in versions:
         promote(registry, version.number)
-    stores.damage(registry.blobs, made[1].manifest, how)
+    stores.damage(registry.blobs, versions[1].manifest, how)
     with pytest.raises(Refused, match=r"^fashion:2 as champion was refused: fashion:2 does not verify: manifest\.json"):
         rollback(registry)
     assert aliases.current(registry, "fashion") == 3 and len(history.moves(registry, "fashion")) == 3
@@ -501,12 +501,12 @@ def test_a_hold_stops_automatic_moves_and_says_who_and_why(registry, register):
     assert holds.current(registry, "fashion") == held
     assert (held.model, held.held, held.why, held.who) == ("fashion", True, "audit until Friday", "grace")
     assert json.loads(json.dumps(held.record())) == held.record()
-    told = rf"grace holds fashion since {held.since[:19]} UTC \(audit until Friday\): only people move it"
-    with pytest.raises(Refused, match=f"^fashion:3 as champion was refused: {told}$"):
+    message = rf"grace holds fashion since {held.since[:19]} UTC \(audit until Friday\): only people move it"
+    with pytest.raises(Refused, match=f"^fashion:3 as champion was refused: {message}$"):
         promote(registry, 3, automatic=True)
-    with pytest.raises(Refused, match=f"^fashion:1 as champion was refused: {told}$"):
+    with pytest.raises(Refused, match=f"^fashion:1 as champion was refused: {message}$"):
         rollback(registry, automatic=True)
-    with pytest.raises(Refused, match=told):
+    with pytest.raises(Refused, match=message):
         promote(registry, 3, automatic=True, force=True, alias="challenger")
     assert aliases.current(registry, "fashion") == 2 and len(history.moves(registry, "fashion")) == 2
     with registry.reading() as connection:
@@ -526,8 +526,8 @@ def test_people_move_what_is_held(registry, register):
 def test_what_is_released_moves_by_itself_again(registry, register):
     register(registry)
     for held, why in ((True, "one"), (True, "two"), (False, "done")):
-        made = holds.hold(registry, "fashion", held=held, why=why, who="grace")
-        assert holds.current(registry, "fashion") == (made if held else None)
+        hold = holds.hold(registry, "fashion", held=held, why=why, who="grace")
+        assert holds.current(registry, "fashion") == (hold if held else None)
     assert promote(registry, 1, automatic=True).to_number == 1
     with registry.reading() as connection:
         rows = connection.execute(sa.select(schema.holds.c.held, schema.holds.c.why).order_by("id")).all()
@@ -564,8 +564,8 @@ def test_of_many_that_race_one_wins_and_the_others_are_told_who(settings, regist
             return promote(registry, n % 2 + 1, expect=3, who=f"racer {n}")
 
     came = race(run, racers)
-    [won] = [one for one in came if isinstance(one, Move)]
-    lost = [one for one in came if isinstance(one, Conflict)]
+    [won] = [outcome for outcome in came if isinstance(outcome, Move)]
+    lost = [outcome for outcome in came if isinstance(outcome, Conflict)]
     assert len(lost) == racers - 1, came
     for conflict in lost:
         assert conflict.actual == won.to_number
@@ -586,7 +586,7 @@ def test_of_many_that_move_it_wherever_it_is_all_do_one_after_another(settings, 
             return promote(registry, n + 1)
 
     came = race(run, 4)
-    assert all(isinstance(one, Move) for one in came), came
+    assert all(isinstance(outcome, Move) for outcome in came), came
     with Registry(settings) as registry:
         assert sorted(move.to_number for move in whole(registry)) == [1, 2, 3, 4]
 
@@ -602,8 +602,8 @@ def test_of_many_that_roll_back_each_goes_one_step(settings, register, race):
             return rollback(registry)
 
     came = race(run, 3)
-    moved = [one.to_number for one in came if isinstance(one, Move)]
-    assert sorted(moved) == [1, 2] and sum(isinstance(one, Refused) for one in came) == 1, came
+    moved = [outcome.to_number for outcome in came if isinstance(outcome, Move)]
+    assert sorted(moved) == [1, 2] and sum(isinstance(outcome, Refused) for outcome in came) == 1, came
     with Registry(settings) as registry:
         whole(registry)
 
@@ -617,7 +617,7 @@ def test_of_many_that_race_for_an_unset_alias_one_wins(settings, register, race)
             return promote(registry, 1, expect=0)
 
     came = race(run, 4)
-    assert sorted(type(one).__name__ for one in came) == ["Conflict", "Conflict", "Conflict", "Move"], came
+    assert sorted(type(outcome).__name__ for outcome in came) == ["Conflict", "Conflict", "Conflict", "Move"], came
     with Registry(settings) as registry:
         assert len(history.moves(registry, "fashion")) == 1
 
@@ -627,10 +627,10 @@ def meanwhile(monkeypatch, act):
     examined, acts = verification.examined, [act]
 
     def then(*arguments):
-        found = examined(*arguments)
+        evidence = examined(*arguments)
         while acts:
             acts.pop()()
-        return found
+        return evidence
 
     monkeypatch.setattr(verification, "examined", then)
 
@@ -724,7 +724,7 @@ def test_a_move_that_dies_at_any_point_moved_all_or_nothing(settings, register, 
                 return promote(registry, 3 - aliases.current(registry, "fashion"), why=f"step {step}")
             return rollback(registry, why=f"step {step}")
 
-    told = []
+    messages = []
 
     def all_or_nothing(acknowledged):
         with Registry(settings) as registry:
@@ -733,13 +733,13 @@ def test_a_move_that_dies_at_any_point_moved_all_or_nothing(settings, register, 
             assert moved in (0, 1) and (acknowledged is None or (moved and log[0] == acknowledged))
             if moved:
                 assert log[0].from_number != log[0].to_number
-                told.append(acknowledged is not None)
+                messages.append(acknowledged is not None)
             if verb == "rollback" and moved:
                 promote(registry, 2)
             seen[:] = whole(registry)
 
     assert deaths(move, all_or_nothing, every) * every > 5
-    assert told[-1] and (every > 1 or False in told), "none died between its commit and its answer"
+    assert messages[-1] and (every > 1 or False in messages), "none died between its commit and its answer"
 
 
 def test_a_promotion_whose_log_is_cut_anywhere_moved_all_or_nothing(embedded, register, tmp_path):

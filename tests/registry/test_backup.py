@@ -87,8 +87,8 @@ def test_sqlite_and_a_folder(tmp_path, register):
         assert (old.home / "tailorbird.db-wal").stat().st_size > 0  # it is in use
         shell("backup-embedded", {"BACKUP": str(tmp_path / "backup"), "TAILORBIRD_HOME": str(old.home)})
     shutil.rmtree(old.home)
-    told = shell("restore-embedded", {"BACKUP": str(tmp_path / "backup"), "TAILORBIRD_HOME": str(new.home)})
-    assert "fashion:3" in told
+    result = shell("restore-embedded", {"BACKUP": str(tmp_path / "backup"), "TAILORBIRD_HOME": str(new.home)})
+    assert "fashion:3" in result
     assert (new.home / "receipt.key").read_bytes() == b"a key"
     with Registry(new) as registry:
         check(registry, before, register)

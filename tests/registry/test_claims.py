@@ -30,8 +30,8 @@ CONFUSION = [[18, 2], [3, 17]]
 
 
 def denied(heldout=None, confusion=CONFUSION, kept=None, **baseline):
-    said = {"baseline.json": TRUE.model_copy(update=baseline), "the registry": TRUE.model_copy(update=kept or {})}
-    return list(claims.denied(heldout or answered(), CLASSES, confusion, said))
+    fields = {"baseline.json": TRUE.model_copy(update=baseline), "the registry": TRUE.model_copy(update=kept or {})}
+    return list(claims.denied(heldout or answered(), CLASSES, confusion, fields))
 
 
 def test_figures_that_are_those_of_the_answers_are_not_denied():
@@ -151,9 +151,9 @@ def test_a_row_that_was_changed_with_its_manifest_is_denied(local, unlock):
     with local.atomic() as connection:
         digest = local.blobs.put(manifest.encode())
         connection.execute(schema.versions.update().values(evidence=evidence.record(), manifest=digest))
-    told = "the registry says accuracy 99% of 60 images, the answers in heldout.npy give 83.3333% of 60"
-    assert verification.verify(local, versions.resolve(local, "pets:1")) == [told]
-    with pytest.raises(Refused, match=f"does not verify: {told}"):
+    message = "the registry says accuracy 99% of 60 images, the answers in heldout.npy give 83.3333% of 60"
+    assert verification.verify(local, versions.resolve(local, "pets:1")) == [message]
+    with pytest.raises(Refused, match=f"does not verify: {message}"):
         aliases.promote(local, Promotion("pets", 1, why="so good", who="ada"))
 
 

@@ -51,13 +51,13 @@ def read(opened, version):
 def test_evidence_is_read_from_the_row_and_the_package(store):
     latency = Latency(p50_ms=0.5, p99_ms=0.9, runs=200, threads=1)
     figures = FIGURES.model_copy(update={"calibration_error": 0.25, "latency": latency})
-    found = read(*store(figures))
-    assert (str(found), found.model, found.number, found.problems) == ("fashion:3", "fashion", 3, ())
-    assert (found.figures, found.size, found.classes) == (figures, 5, ("cat", "dog"))
-    assert found.baseline.confusion == ((30, 10), (0, 0))
-    assert len(found.heldout) == 40 and found.heldout.ids.shape == (40, 16)
-    assert found.heldout.ids[:, 0].tolist() == list(range(40))
-    assert found.heldout.probabilities.shape == (40, 2) and found.heldout.labels.tolist() == [0] * 40
+    content = read(*store(figures))
+    assert (str(content), content.model, content.number, content.problems) == ("fashion:3", "fashion", 3, ())
+    assert (content.figures, content.size, content.classes) == (figures, 5, ("cat", "dog"))
+    assert content.baseline.confusion == ((30, 10), (0, 0))
+    assert len(content.heldout) == 40 and content.heldout.ids.shape == (40, 16)
+    assert content.heldout.ids[:, 0].tolist() == list(range(40))
+    assert content.heldout.probabilities.shape == (40, 2) and content.heldout.labels.tolist() == [0] * 40
 
 
 @pytest.mark.parametrize(
@@ -72,11 +72,11 @@ def test_evidence_is_read_from_the_row_and_the_package(store):
     ],
 )
 def test_a_file_that_is_not_what_it_should_be_is_a_problem_of_its_version(store, file, data, problem):
-    found = read(*store(**{file: data}))
-    assert len(found.problems) == 1 and found.problems[0].startswith(f"{file}: ") and problem in found.problems[0]
-    assert (found.heldout, found.classes, found.baseline, found.size) == (None, (), None, None)
-    assert found.figures == FIGURES
-    assert gates.judge(found, None, Policy()).reasons == [f"fashion:3 does not verify: {found.problems[0]}"]
+    content = read(*store(**{file: data}))
+    assert len(content.problems) == 1 and content.problems[0].startswith(f"{file}: ") and problem in content.problems[0]
+    assert (content.heldout, content.classes, content.baseline, content.size) == (None, (), None, None)
+    assert content.figures == FIGURES
+    assert gates.judge(content, None, Policy()).reasons == [f"fashion:3 does not verify: {content.problems[0]}"]
 
 
 @pytest.mark.parametrize("name", ["signature.json", "baseline.json", "heldout.npy", packages.MANIFEST])
@@ -88,9 +88,9 @@ def test_a_blob_that_is_damaged_or_gone_is_a_problem_that_names_its_file(store, 
     (path,) = opened.folder.rglob(digest)
     path.chmod(0o600)
     path.write_bytes(b"something else")
-    assert [one[: len(name) + 1] for one in read(opened, version).problems] == [f"{name}:"]
+    assert [problem[: len(name) + 1] for problem in read(opened, version).problems] == [f"{name}:"]
     path.unlink()
-    assert [one[: len(name) + 1] for one in read(opened, version).problems] == [f"{name}:"]
+    assert [problem[: len(name) + 1] for problem in read(opened, version).problems] == [f"{name}:"]
 
 
 @pytest.mark.parametrize("missing", ["signature.json", "baseline.json", "heldout.npy", "model.onnx"])

@@ -48,7 +48,7 @@ def aged(registry, monkeypatch):
     """A registry whose blobs all look two days older than they are."""
     listing = registry.blobs.listing
     monkeypatch.setattr(
-        registry.blobs, "listing", lambda: (replace(one, modified=one.modified - DAYS) for one in listing())
+        registry.blobs, "listing", lambda: (replace(blob, modified=blob.modified - DAYS) for blob in listing())
     )
     return registry
 
@@ -94,10 +94,10 @@ def test_a_dry_run_deletes_nothing_and_tells_what_would_be(registry, register):
     register(registry)
     orphan = registry.blobs.put(b"nobody's")
     before = listed(registry)
-    told = garbage.collect(registry, age=NONE, dry_run=True)
+    collected = garbage.collect(registry, age=NONE, dry_run=True)
     assert listed(registry) == before and orphan in before
-    assert garbage.collect(registry, age=NONE) == told == Collected(1, 8, len(before) - 1)
-    assert json.loads(json.dumps(told.record())) == {"deleted": 1, "bytes": 8, "kept": len(before) - 1}
+    assert garbage.collect(registry, age=NONE) == collected == Collected(1, 8, len(before) - 1)
+    assert json.loads(json.dumps(collected.record())) == {"deleted": 1, "bytes": 8, "kept": len(before) - 1}
 
 
 def test_the_package_of_a_deleted_version_goes_and_what_it_shares_stays(registry, register):
@@ -113,8 +113,8 @@ def test_versions_that_were_deleted_lately_stay_although_their_blobs_are_old(age
     kept, gone = (package(aged, register(aged, weights=weights)) for weights in (b"kept", b"gone"))
     delete(aged, 1)
     two_days_ago(lambda: delete(aged, 2))
-    told = garbage.collect(aged)
-    assert told == replace(told, deleted=len(gone - kept), kept=len(kept))
+    collected = garbage.collect(aged)
+    assert collected == replace(collected, deleted=len(gone - kept), kept=len(kept))
     assert listed(aged) == kept
 
 
@@ -127,9 +127,9 @@ def test_a_live_manifest_that_cannot_be_read_stops_it(registry, register, how):
     for dry_run in (True, False):
         with pytest.raises(Corrupt) as stopped:
             garbage.collect(registry, age=NONE, dry_run=dry_run)
-        told = str(stopped.value)
-        assert told.startswith(f"manifest.json: {registry.blobs.place(version.manifest)} ")
-        assert "nothing is deleted; delete its version" in told
+        message = str(stopped.value)
+        assert message.startswith(f"manifest.json: {registry.blobs.place(version.manifest)} ")
+        assert "nothing is deleted; delete its version" in message
     assert listed(registry) == before
     delete(registry, 1)
     assert garbage.collect(registry, age=NONE).kept == 0
@@ -171,15 +171,15 @@ def test_what_killed_writers_left_goes_when_it_is_old_enough(local, register):
     folder = Path(next(local.blobs.place(digest) for digest in listed(local))).parent
     (folder / ".left").write_bytes(b"half of it")
     garbage.collect(local, age=HOUR)
-    assert [one.size for one in local.blobs.leftovers()] == [10]
+    assert [leftover.size for leftover in local.blobs.leftovers()] == [10]
     garbage.collect(local, age=NONE, dry_run=True)
-    assert [one.size for one in local.blobs.leftovers()] == [10]
+    assert [leftover.size for leftover in local.blobs.leftovers()] == [10]
     garbage.collect(local, age=NONE)
-    assert [one.size for one in local.blobs.leftovers()] == [10], "somebody may be writing it"
+    assert [leftover.size for leftover in local.blobs.leftovers()] == [10], "somebody may be writing it"
     old = time.time() - garbage.WRITING.total_seconds() - 60
     os.utime(folder / ".left", (old, old))
     garbage.collect(local, age=NONE, dry_run=True)
-    assert [one.size for one in local.blobs.leftovers()] == [10]
+    assert [leftover.size for leftover in local.blobs.leftovers()] == [10]
     garbage.collect(local, age=NONE)
     assert list(local.blobs.leftovers()) == [] and whole(local)
 
@@ -333,8 +333,8 @@ def test_what_is_registered_after_the_listing_stays(settings, register, monkeypa
         register(registry)
         delete(registry, 1)
         between(monkeypatch, collector.blobs, "listing", lambda: register(registry))
-        told = garbage.collect(collector, age=NONE)
-        assert told.deleted == 1  # the manifest of what was deleted, which has the time in it
+        collected = garbage.collect(collector, age=NONE)
+        assert collected.deleted == 1  # the manifest of what was deleted, which has the time in it
         assert [version.number for version in versions.every(registry)] == [2] and whole(registry)
 
 
@@ -394,9 +394,9 @@ def test_of_what_many_register_while_another_collects_all_is_whole(settings, reg
             return add(registry, n) if n else collect(registry)
 
     came = race(act, 5)
-    assert all(isinstance(one, int | list) for one in came), came
-    assert sum(one for one in came if isinstance(one, int)) > 0
-    acknowledged = sum(len(one) for one in came if isinstance(one, list))
+    assert all(isinstance(outcome, int | list) for outcome in came), came
+    assert sum(outcome for outcome in came if isinstance(outcome, int)) > 0
+    acknowledged = sum(len(outcome) for outcome in came if isinstance(outcome, list))
     with Registry(settings) as registry:
         visible = [*versions.every(registry)]
         assert visible and whole(registry)

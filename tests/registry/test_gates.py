@@ -59,7 +59,7 @@ def made(wrong=(), number=2, **changes):
 
 def places(**counts):
     """So many places of each class, as in `places(cat=3)`, always the first ones."""
-    return {EACH * CLASSES.index(name) + place for name, count in counts.items() for place in range(count)}
+    return {EACH * CLASSES.index(name) + position for name, count in counts.items() for position in range(count)}
 
 
 HOLDER = made(places(cat=25, dog=25, owl=25, emu=25), number=1)

@@ -37,8 +37,8 @@ def log(registry, steps, alias="champion", model="fashion"):
             table = schema.verdicts
             verdict = connection.execute(table.insert().values(**row, **judged).returning(table.c.id)).scalar_one()
             moved = {"kind": kind, "from_number": before, "to_number": number, "forced": False, "moved": schema.now()}
-            place = history.enter(connection, model)
-            connection.execute(schema.moves.insert().values(id=place, **row, **moved, why="test", verdict=verdict))
+            entry = history.enter(connection, model)
+            connection.execute(schema.moves.insert().values(id=entry, **row, **moved, why="test", verdict=verdict))
             before = number
 
 
@@ -47,8 +47,8 @@ def delete(registry, *numbers):
     row = {"model": "fashion", "why": "old", "who": "ada", "deleted": schema.now()}
     with registry.atomic() as connection:
         for number in numbers:
-            place = history.enter(connection, "fashion")
-            connection.execute(schema.deletions.insert().values(id=place, **row, number=number))
+            entry = history.enter(connection, "fashion")
+            connection.execute(schema.deletions.insert().values(id=entry, **row, number=number))
 
 
 def add_versions(registry, last, model="fashion"):
@@ -66,13 +66,13 @@ def test_a_log_is_told_newest_first_and_of_one_model(registry, register):
     for model in ("fashion", "letters"):
         register(registry, model)
         aliases.promote(registry, Promotion(model, 1, why=f"the first {model}", who="ada"))
-    made = [promote(registry, 1, alias=alias, why=alias) for alias in ("challenger", "canary")]
-    told = history.moves(registry, "fashion")
-    assert told[:2] == made[::-1]
-    assert [move.why for move in told] == ["canary", "challenger", "the first fashion"]
+    moves = [promote(registry, 1, alias=alias, why=alias) for alias in ("challenger", "canary")]
+    moves = history.moves(registry, "fashion")
+    assert moves[:2] == moves[::-1]
+    assert [move.why for move in moves] == ["canary", "challenger", "the first fashion"]
     assert [move.why for move in history.moves(registry, "letters")] == ["the first letters"]
-    assert [move.moved for move in told] == sorted((move.moved for move in told), reverse=True)
-    assert json.loads(json.dumps(told[0].record())) == told[0].record()
+    assert [move.moved for move in moves] == sorted((move.moved for move in moves), reverse=True)
+    assert json.loads(json.dumps(moves[0].record())) == moves[0].record()
 
 
 def test_a_log_is_in_its_own_order_where_a_clock_goes_backwards(registry, register, monkeypatch):
@@ -82,8 +82,8 @@ def test_a_log_is_in_its_own_order_where_a_clock_goes_backwards(registry, regist
     monkeypatch.setattr(schema, "now", lambda: f"2026-01-{next(days):02}T00:00:00.000000Z")
     for number in (1, 2):
         promote(registry, number)
-    told = history.moves(registry, "fashion")
-    assert [move.to_number for move in told] == [2, 1] and told[0].moved < told[1].moved
+    moves = history.moves(registry, "fashion")
+    assert [move.to_number for move in moves] == [2, 1] and moves[0].moved < moves[1].moved
     assert versions.resolve(registry, "fashion@champion").number == 2
     assert earlier(registry) == [1]
 
@@ -155,8 +155,8 @@ def test_what_was_deleted_cannot_be_gone_back_to(registry):
     row = {"why": "old", "who": "ada", "deleted": schema.now()}
     with registry.atomic() as connection:
         for model, number in (("fashion", 1), ("letters", 2)):
-            place = history.enter(connection, model)
-            connection.execute(schema.deletions.insert().values(id=place, model=model, number=number, **row))
+            entry = history.enter(connection, model)
+            connection.execute(schema.deletions.insert().values(id=entry, model=model, number=number, **row))
     assert earlier(registry) == [2]
 
 

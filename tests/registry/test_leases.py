@@ -26,9 +26,9 @@ def clock(monkeypatch):
         def sleep(self, seconds):
             self.now += timedelta(seconds=seconds)
 
-    made = Clock()
-    monkeypatch.setattr(schema, "now", lambda: schema.timestamp(made.now))
-    return made
+    clock = Clock()
+    monkeypatch.setattr(schema, "now", lambda: schema.timestamp(clock.now))
+    return clock
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_a_second_process_is_refused_until_the_lease_has_run_out(registry, lease
     assert ledger.sweep(registry, SWEEP).standing == "abandoned"
     assert leases.take(registry, SWEEP, 60).token == 2
     assert ledger.sweep(registry, SWEEP).standing == "running"
-    assert [one.status for one in ledger.trials(registry, SWEEP)] == ["interrupted", "pending"]
+    assert [trial.status for trial in ledger.trials(registry, SWEEP)] == ["interrupted", "pending"]
 
 
 WRITES = {

@@ -42,7 +42,7 @@ def test_a_sweep_begins_whole_or_not_at_all(registry, sweep):
     assert ledger.sweep(registry, sweep).who == "ada" and len(ledger.trials(registry, sweep)) == 3
     with pytest.raises((sa.exc.StatementError, TypeError), match="not JSON serializable"):
         sweeps.begin(registry, "other", {}, [{"lr": 0.1}, {"lr": object()}], champion=None, who="ada")
-    assert [one.id for one in ledger.sweeps(registry)] == [sweep]
+    assert [sweep.id for sweep in ledger.sweeps(registry)] == [sweep]
 
 
 def test_a_sweep_may_have_no_trials(registry):
@@ -52,7 +52,7 @@ def test_a_sweep_may_have_no_trials(registry):
 
 def test_sweeps_are_listed_newest_first_and_keep_their_trials_apart(registry, sweep):
     sweeps.begin(registry, "letters-1", {}, [{}], champion=None, who="grace")
-    assert [one.id for one in ledger.sweeps(registry)] == ["letters-1", sweep]
+    assert [sweep.id for sweep in ledger.sweeps(registry)] == ["letters-1", sweep]
     sweeps.report(registry, "letters-1", 1, Report(1, {"val_loss": 1.0}))
     assert [trial.reports for trial in ledger.trials(registry, sweep)] == [[], [], []]
 

@@ -135,7 +135,7 @@ def test_a_later_schema_is_for_the_releases_that_its_migration_names(filled, tmp
             assert registry.database.migrate() == LATER
             assert aliases.rollback(registry, Rollback("fashion", why="as it was", who="ada")).to_number == 1
     else:
-        told = f"has schema {LATER}, newer than the {REVISION} of this release, which cannot go on with it"
-        with pytest.raises(Unavailable, match=told):
+        message = f"has schema {LATER}, newer than the {REVISION} of this release, which cannot go on with it"
+        with pytest.raises(Unavailable, match=message):
             open_database(filled.database)
         assert repr(rows(filled.database)) == repr(before)

@@ -11,7 +11,7 @@ def test_what_is_new_is_read_from_a_moment_or_a_number_on(registry):
     sweeps.set_trial(registry, "fashion-1", 2, "failed", "the loss is NaN")
     sweeps.report(registry, "fashion-1", 2, Report(1, {"val_loss": 0.25}))
     assert news.statuses(registry, "fashion-1") == [(1, "pending", None), (2, "failed", "the loss is NaN")]
-    assert [(one.number, one.config) for one in news.configs(registry, "fashion-1", 2)] == [(2, CONFIGS[1])]
+    assert [(config.number, config.config) for config in news.configs(registry, "fashion-1", 2)] == [(2, CONFIGS[1])]
     (first, *_), (second, *rest) = news.reports(registry, "fashion-1", "")
     assert first < second
     assert news.reports(registry, "fashion-1", second) == [(second, *rest)]

@@ -69,9 +69,9 @@ def send(url, body=b"{}", private=True, **headers):
 
 
 def problem(url, private=True):
-    with pytest.raises(Unavailable) as found:
+    with pytest.raises(Unavailable) as caught:
         send(url, private=private)
-    return str(found.value)
+    return str(caught.value)
 
 
 @pytest.fixture
@@ -265,7 +265,7 @@ def test_an_address_that_is_public(address):
 def test_an_ipv4_address_is_the_same_in_ipv6_clothes(address):
     number = int(address)
     clothes = [(0xFFFF << 32) + number, (0x64FF9B << 96) + number, (0x2002 << 112) + (number << 80)]
-    assert {post.is_public(str(ipaddress.IPv6Address(one))) for one in clothes} == {post.is_public(str(address))}
+    assert {post.is_public(str(ipaddress.IPv6Address(clothe))) for clothe in clothes} == {post.is_public(str(address))}
 
 
 @pytest.mark.parametrize(
@@ -275,8 +275,8 @@ def test_an_ipv4_address_is_the_same_in_ipv6_clothes(address):
 def test_a_private_address_is_refused_however_it_is_written(host):
     requests = []
     with server(answering(OK, requests)) as port:
-        told = problem(f"http://{host}:{port}/", private=False)
-    assert "which is not a public address; TAILORBIRD_WEBHOOK_PRIVATE=true allows it" in told
+        message = problem(f"http://{host}:{port}/", private=False)
+    assert "which is not a public address; TAILORBIRD_WEBHOOK_PRIVATE=true allows it" in message
     assert requests == []
 
 

@@ -140,9 +140,9 @@ def test_each_role_may_do_its_work_and_no_other(opened, register, way):
     owner = opened("migrator")
     for role in sorted(set(ROLES) - set(allowed.split())):
         before = everything(owner)
-        with pytest.raises(Unavailable, match="cannot be used: permission denied for table ") as told:
+        with pytest.raises(Unavailable, match="cannot be used: permission denied for table ") as caught:
             act(opened(role), register)
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(caught.value)
         assert everything(owner) == before, f"{role} may not {way}, and changed something"
     for role in allowed.split():
         act(opened(role), register)
@@ -158,10 +158,10 @@ def undo(owner, way):
 
 
 def test_a_serving_login_cannot_move_an_alias_and_is_told_in_one_sentence(shared):
-    with pytest.raises(Unavailable) as told:
+    with pytest.raises(Unavailable) as caught:
         aliases.promote(shared("serving"), Promotion("fashion", 3, **OPEN))
-    [where] = [str(told.value).split(" ")[2]]
-    assert str(told.value) == (
+    [where] = [str(caught.value).split(" ")[2]]
+    assert str(caught.value) == (
         f"the database {where} cannot be used: permission denied for table verdicts (the role tailorbird_sweep "
         f"registers versions, tailorbird_promoter and tailorbird_watch move aliases, tailorbird_serving records "
         f"feedback, tailorbird_migrator migrates)"
@@ -259,10 +259,10 @@ def test_a_login_that_may_not_make_roles_is_told_who_may(other_server):
     login = other_server.login()
     url = rolled_out(other_server, login)
     with closing(connect(url)) as database:
-        with pytest.raises(Unavailable) as told:
+        with pytest.raises(Unavailable) as caught:
             database.migrate()
-        commands = str(told.value).split("`")[1]
-        assert str(told.value) == f"{login} may not make roles; have an administrator run `{commands}`, then migrate"
+        commands = str(caught.value).split("`")[1]
+        assert str(caught.value) == f"{login} may not make roles; have an administrator run `{commands}`, then migrate"
         with database.reading() as connection:
             assert sa.inspect(connection).get_table_names() == []
         other_server.execute(commands)
@@ -295,8 +295,8 @@ def test_two_databases_of_one_server_may_be_migrated_at_once(other_server):
 def test_a_database_in_which_the_login_may_make_no_tables_is_told(postgres):
     login = postgres.login("IN ROLE tailorbird_migrator")
     url = postgres.empty().replace("postgres@", f"{login}@")
-    told = "permission denied for schema public"
-    with closing(connect(url)) as database, pytest.raises(Unavailable, match=told):
+    message = "permission denied for schema public"
+    with closing(connect(url)) as database, pytest.raises(Unavailable, match=message):
         database.migrate()
 
 

@@ -182,7 +182,7 @@ ACTS = {act.__name__: act for act in (register, promote, rollback, hold, delete,
 
 def seen(registry):
     """All that can be seen of a registry, each kind by model and then in the order in which it came."""
-    known = sorted(versions.every(registry), key=lambda one: (one.model, one.number))
+    known = sorted(versions.every(registry), key=lambda version: (version.model, version.number))
     models, moves, verdicts, holds = (schema.models.c, schema.moves.c, schema.verdicts.c, schema.holds.c)
     queries = {
         "last": sa.select(models.name, models.last_number).order_by(models.name),
@@ -197,7 +197,9 @@ def seen(registry):
     with registry.reading() as connection:
         rows = {name: [tuple(row) for row in connection.execute(query)] for name, query in queries.items()}
     return {
-        "versions": [(one.model, one.number, one.evidence.accuracy, list(one.aliases)) for one in known],
+        "versions": [
+            (version.model, version.number, version.evidence.accuracy, list(version.aliases)) for version in known
+        ],
         **rows,
     }
 

@@ -114,11 +114,11 @@ def use(setting, path):
 
 
 def refused(setting, path):
-    with pytest.raises(InvalidInput) as found:
+    with pytest.raises(InvalidInput) as caught:
         use(setting, path)
-    assert found.value.field == f"TAILORBIRD_{setting}"
-    assert str(path) in found.value.problem and "openssl" not in str(path)
-    return found.value.problem
+    assert caught.value.field == f"TAILORBIRD_{setting}"
+    assert str(path) in caught.value.problem and "openssl" not in str(path)
+    return caught.value.problem
 
 
 @pytest.mark.parametrize("setting", ["SIGNING_KEY", "PUBLIC_KEY"])

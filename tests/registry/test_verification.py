@@ -32,8 +32,8 @@ def test_a_row_that_is_not_what_its_manifest_says_keeps_its_own_figures(registry
     better = register(registry, accuracy=0.95)
     first = versions.resolve(registry, "fashion:1")
     swapped = replace(first, manifest=better.manifest)
-    found = verification.examined(registry, swapped)
-    assert {problem.partition(" is not that")[0] for problem in found.problems} == {
+    evidence = verification.examined(registry, swapped)
+    assert {problem.partition(" is not that")[0] for problem in evidence.problems} == {
         "manifest.json: its created", "manifest.json: its evidence",
     }  # fmt: skip
-    assert found.figures == first.evidence and found.heldout is None
+    assert evidence.figures == first.evidence and evidence.heldout is None

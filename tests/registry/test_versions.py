@@ -150,9 +150,9 @@ def test_who_registers_has_a_name_that_records_keep(local, package_files, who, p
 
 def test_the_longest_and_strangest_texts_come_back(registry, package_files):
     who, lineage = "é" * (names.WHO - 1) + "𝄞", {"code": "x" * names.TEXT, "note": "\u202e'\"; DROP TABLE versions --"}
-    made = versions.register(registry, "fashion", package_files(), EXPORT, Lineage(**lineage), who=who)
-    assert versions.resolve(registry, "fashion:1") == made
-    assert (made.who, made.lineage.record()) == (who, lineage)
+    version = versions.register(registry, "fashion", package_files(), EXPORT, Lineage(**lineage), who=who)
+    assert versions.resolve(registry, "fashion:1") == version
+    assert (version.who, version.lineage.record()) == (who, lineage)
 
 
 def test_the_row_appears_after_every_blob(registry, register, monkeypatch):
@@ -206,8 +206,8 @@ def test_processes_may_register_at_once(settings, register, race):
 @pytest.mark.parametrize("model", ["blobs", "feedback", "schema"])
 def test_a_model_may_be_called_as_a_lock_is(registry, register, model):
     with ThreadPoolExecutor(8) as threads:
-        made = list(threads.map(lambda n: register(registry, model, weights=b"%d" % n), range(16)))
-    assert sorted(version.number for version in made) == [*range(1, 17)]
+        versions = list(threads.map(lambda n: register(registry, model, weights=b"%d" % n), range(16)))
+    assert sorted(version.number for version in versions) == [*range(1, 17)]
 
 
 @pytest.mark.long
@@ -217,7 +217,7 @@ def test_of_a_hundred_that_register_at_once_each_is_whole(settings, register, ra
             return register(registry, weights=b"%d" % n).number
 
     came = race(add, 100)
-    assert sorted(one for one in came if isinstance(one, int)) == [*range(1, 101)], came
+    assert sorted(outcome for outcome in came if isinstance(outcome, int)) == [*range(1, 101)], came
     with Registry(settings) as registry:
         assert numbers(registry) == [*range(100, 0, -1)]
         assert all(verification.verify(registry, version) == [] for version in versions.every(registry))
@@ -331,7 +331,12 @@ def walked(registry, model, limit):
 @pytest.mark.parametrize("limit", [1, 2, 5, 12, 100])
 def test_pages_follow_each_other_without_a_gap_or_a_repetition(registry, a_dozen, limit):
     assert walked(registry, None, limit) == newest_first(a_dozen) == a_dozen
-    assert [str(one) for one in walked(registry, "alpha", limit)] == ["alpha:4", "alpha:3", "alpha:2", "alpha:1"]
+    assert [str(version) for version in walked(registry, "alpha", limit)] == [
+        "alpha:4",
+        "alpha:3",
+        "alpha:2",
+        "alpha:1",
+    ]
 
 
 @pytest.mark.parametrize("model", [None, "alpha"])
@@ -347,8 +352,8 @@ def test_what_is_registered_meanwhile_moves_no_page(registry, a_dozen, model):
 def test_a_page_goes_on_after_a_version_that_was_deleted_meanwhile(registry, a_dozen):
     first, second, *_ = versions.page(registry, "alpha")
     versions.delete(registry, "alpha", second.number, why="old", who="ada")
-    assert [one.number for one in versions.page(registry, "alpha", before=second)] == [2, 1]
-    assert [one.number for one in versions.page(registry, "alpha", before=first)] == [2, 1]
+    assert [version.number for version in versions.page(registry, "alpha", before=second)] == [2, 1]
+    assert [version.number for version in versions.page(registry, "alpha", before=first)] == [2, 1]
 
 
 def test_a_version_that_was_deleted_is_recalled_by_its_number(registry, a_dozen):
@@ -375,9 +380,9 @@ def test_every_goes_over_pages(registry, a_dozen, monkeypatch):
 def test_a_page_has_a_hundred(registry):
     assert versions.PAGE == 100
     add_rows(registry, "fashion", range(1, 103), schema.now())
-    assert [one.number for one in versions.page(registry)] == [*range(102, 2, -1)]
-    assert [one.number for one in versions.page(registry, "fashion")] == [*range(102, 2, -1)]
-    assert [one.number for one in versions.every(registry)] == [*range(102, 0, -1)]
+    assert [version.number for version in versions.page(registry)] == [*range(102, 2, -1)]
+    assert [version.number for version in versions.page(registry, "fashion")] == [*range(102, 2, -1)]
+    assert [version.number for version in versions.every(registry)] == [*range(102, 0, -1)]
 
 
 # --- tags
@@ -456,7 +461,7 @@ def test_a_deleted_version_is_not_found_anywhere(registry, register):
     ):
         with pytest.raises(NotFound, match="there is no fashion:1"):
             look()
-    assert numbers(registry) == [2] == [one.number for one in versions.page(registry)]
+    assert numbers(registry) == [2] == [version.number for version in versions.page(registry)]
     with registry.reading() as connection:
         [row] = connection.execute(sa.select(schema.deletions))
     assert (row.model, row.number, row.why, row.who) == ("fashion", 1, "it leaks", "grace")
@@ -538,7 +543,7 @@ def test_of_many_that_delete_one_does(settings, register, race):
             return delete(registry, 1)
 
     came = race(remove, 4)
-    assert sorted(type(one).__name__ for one in came) == ["NoneType", "NotFound", "NotFound", "NotFound"], came
+    assert sorted(type(outcome).__name__ for outcome in came) == ["NoneType", "NotFound", "NotFound", "NotFound"], came
 
 
 def test_a_deletion_and_a_promotion_at_once_leave_no_alias_on_what_is_gone(settings, register, race):
@@ -551,7 +556,7 @@ def test_a_deletion_and_a_promotion_at_once_leave_no_alias_on_what_is_gone(setti
             with Registry(settings) as registry:
                 return (delete if n else promote)(registry, number)
 
-        promoted, deleted = sorted(race(act, 2), key=lambda one: isinstance(one, Refused | type(None)))
+        promoted, deleted = sorted(race(act, 2), key=lambda item: isinstance(item, Refused | type(None)))
         with Registry(settings) as registry:
             if deleted is None:
                 assert isinstance(promoted, NotFound) and number not in numbers(registry)
@@ -644,8 +649,8 @@ def test_registering_the_same_files_again_mends_them(registry, register):
 )
 def test_a_row_that_does_not_say_what_the_manifest_says_is_told(local, register, key, value):
     version = register(local)
-    told = verification.verify(local, replace(version, **{key: value}))
-    assert told == [f"manifest.json: its {key} is not that of the version's row"]
+    problems = verification.verify(local, replace(version, **{key: value}))
+    assert problems == [f"manifest.json: its {key} is not that of the version's row"]
 
 
 @pytest.mark.parametrize(
@@ -656,8 +661,8 @@ def test_a_row_that_was_changed_is_told_and_not_promoted(registry, register, unl
     unlock(registry, "versions")
     with registry.atomic() as connection:
         connection.execute(schema.versions.update().values({column: value}))
-    told = verification.verify(registry, versions.resolve(registry, "fashion:1"))
-    assert told == [f"manifest.json: its {column} is not that of the version's row"]
+    problems = verification.verify(registry, versions.resolve(registry, "fashion:1"))
+    assert problems == [f"manifest.json: its {column} is not that of the version's row"]
     with pytest.raises(Refused, match=f"fashion:1 does not verify: manifest.json: its {column} is not that"):
         promote(registry, 1, force=True)
 
@@ -677,10 +682,10 @@ def test_manifests_that_are_swapped_between_rows_are_told_and_not_loaded(registr
         with pytest.raises(Refused):
             promote(registry, number, force=True)
         found = versions.resolve(registry, f"fashion:{number}")
-        told = r"fashion:\d: manifest.json: its created is not that of the version's row"
-        with pytest.raises(Corrupt, match=told):
+        message = r"fashion:\d: manifest.json: its created is not that of the version's row"
+        with pytest.raises(Corrupt, match=message):
             contents.read(registry, found)
-        with pytest.raises(Corrupt, match=told):
+        with pytest.raises(Corrupt, match=message):
             carrying.export(registry, found, tmp_path / "x")
     assert not (tmp_path / "x").exists()
 

@@ -171,16 +171,16 @@ def test_promotions_and_rollbacks_are_told_and_refusals_are_not(registry, receiv
     register(registry, accuracy=0.9, weights=b"1")
     register(registry, accuracy=0.95, weights=b"2")
     register(registry, accuracy=0.5, weights=b"3")
-    made = [aliases.promote(registry, Promotion("fashion", number, **about)) for number in (1, 2)]
+    moves = [aliases.promote(registry, Promotion("fashion", number, **about)) for number in (1, 2)]
     with pytest.raises(Refused):
         aliases.promote(registry, Promotion("fashion", 3, **about))
     with pytest.raises(Conflict):
         aliases.promote(registry, Promotion("fashion", 1, expect=1, **about))
-    made.append(aliases.rollback(registry, Rollback("fashion", **about)))
+    moves.append(aliases.rollback(registry, Rollback("fashion", **about)))
     assert webhooks.deliver(registry) == []
-    told = [json.loads(body)["move"] for _, _, body in receiver.requests]
-    assert told == json.loads(json.dumps([one.record() for one in made]))
-    assert [one["kind"] for one in told] == ["promote", "promote", "rollback"]
+    record = [json.loads(body)["move"] for _, _, body in receiver.requests]
+    assert record == json.loads(json.dumps([one.record() for one in moves]))
+    assert [one["kind"] for one in record] == ["promote", "promote", "rollback"]
 
 
 # --- out of it
@@ -189,17 +189,17 @@ def test_promotions_and_rollbacks_are_told_and_refusals_are_not(registry, receiv
 def test_what_is_sent_and_what_is_told_of_it(registry, receiver):
     record = move(registry)
     before = schema.now()
-    (told,) = webhooks.deliver(registry)
+    (delivery,) = webhooks.deliver(registry)
     ((path, headers, body),) = receiver.requests
     assert path == "/secret"
     assert json.loads(body) == {"event": "alias.moved", "move": record}
     assert headers["Content-Type"] == "application/json" and headers["User-Agent"].startswith("tailorbird/")
-    assert told.id == headers["X-Tailorbird-Delivery"]
-    assert (told.move, told.attempts, told.problem) == (record["id"], 1, None)
-    assert told.host == receiver.url.removesuffix("/secret")
-    assert json.loads(json.dumps(told.record())) == told.record()
+    assert delivery.id == headers["X-Tailorbird-Delivery"]
+    assert (delivery.move, delivery.attempts, delivery.problem) == (record["id"], 1, None)
+    assert delivery.host == receiver.url.removesuffix("/secret")
+    assert json.loads(json.dumps(delivery.record())) == delivery.record()
     (row,) = rows(registry)
-    assert (row.attempts, row.next_attempt, row.problem, row.delivered) == (1, None, None, told.delivered)
+    assert (row.attempts, row.next_attempt, row.problem, row.delivered) == (1, None, None, delivery.delivered)
     assert before < row.delivered < schema.now()
 
 
@@ -239,9 +239,9 @@ def test_the_signature_is_of_timestamp_and_body():
 
 def test_the_oldest_are_sent_first_and_no_more_than_asked_for(registry, receiver):
     moves = [move(registry)["id"] for _ in range(5)]
-    assert [one.move for one in webhooks.deliver(registry, limit=2)] == moves[:2]
+    assert [delivery.move for delivery in webhooks.deliver(registry, limit=2)] == moves[:2]
     assert len(receiver.requests) == 2
-    assert [one.move for one in webhooks.deliver(registry)] == moves[2:]
+    assert [delivery.move for delivery in webhooks.deliver(registry)] == moves[2:]
     assert len(set(receiver.ids)) == 5
 
 
@@ -284,7 +284,7 @@ def test_each_webhook_is_told_whatever_becomes_of_the_others(settings, receiver)
 
 def test_a_url_that_is_no_longer_configured_is_left_alone(registry, settings, receiver):
     move(registry, with_webhooks(settings, receiver.url, receiver.url + "/2"))
-    assert [one.move for one in webhooks.deliver(registry)] == [1]
+    assert [delivery.move for delivery in webhooks.deliver(registry)] == [1]
     assert receiver.paths == ["/secret"]
     assert [row.attempts for row in rows(registry)] == [1, 0]
 
@@ -292,17 +292,17 @@ def test_a_url_that_is_no_longer_configured_is_left_alone(registry, settings, re
 def test_a_url_that_is_not_public_is_refused_unless_allowed(settings, receiver):
     with Registry(with_webhooks(settings, receiver.url, private=False)) as registry:
         move(registry)
-        (told,) = webhooks.deliver(registry)
-        assert told.problem.startswith("the host 127.0.0.1 is at 127.0.0.1, which is not a public address")
-        assert receiver.requests == [] and rows(registry)[0].problem == told.problem
+        (delivery,) = webhooks.deliver(registry)
+        assert delivery.problem.startswith("the host 127.0.0.1 is at 127.0.0.1, which is not a public address")
+        assert receiver.requests == [] and rows(registry)[0].problem == delivery.problem
 
 
 def test_no_secret_is_told(registry, receiver):
     receiver.status = 500
     move(registry)
-    told = webhooks.deliver(registry)
+    deliveries = webhooks.deliver(registry)
     kept = [(row.problem, row.body) for row in rows(registry)]
-    assert "secret" not in f"{told}{kept}" and KEY not in f"{told}{kept}{receiver.requests[0][1]}"
+    assert "secret" not in f"{deliveries}{kept}" and KEY not in f"{deliveries}{kept}{receiver.requests[0][1]}"
 
 
 def test_nothing_is_sent_within_a_transaction(registry, hooked, receiver):
@@ -312,8 +312,8 @@ def test_nothing_is_sent_within_a_transaction(registry, hooked, receiver):
 
     receiver.before = write
     move(registry)
-    (told,) = webhooks.deliver(registry)
-    assert told.problem is None
+    (delivery,) = webhooks.deliver(registry)
+    assert delivery.problem is None
 
 
 # --- again
@@ -322,17 +322,21 @@ def test_nothing_is_sent_within_a_transaction(registry, hooked, receiver):
 def test_a_failure_is_tried_again_when_it_is_due(registry, receiver):
     receiver.status = 500
     move(registry)
-    (told,) = webhooks.deliver(registry)
-    assert (told.attempts, told.delivered, told.problem) == (1, None, "it answered 500 Internal Server Error")
+    (delivery,) = webhooks.deliver(registry)
+    assert (delivery.attempts, delivery.delivered, delivery.problem) == (
+        1,
+        None,
+        "it answered 500 Internal Server Error",
+    )
     (row,) = rows(registry)
-    assert (row.attempts, row.delivered, row.problem) == (1, None, told.problem)
+    assert (row.attempts, row.delivered, row.problem) == (1, None, delivery.problem)
     assert 4 < seconds_until(row.next_attempt) <= 10
     receiver.status = 200
     assert webhooks.deliver(registry) == [] and len(receiver.requests) == 1
     end_waits(registry)
     (again,) = webhooks.deliver(registry)
-    assert (again.id, again.attempts, again.problem) == (told.id, 2, None)
-    assert receiver.ids == [told.id, told.id]
+    assert (again.id, again.attempts, again.problem) == (delivery.id, 2, None)
+    assert receiver.ids == [delivery.id, delivery.id]
     (row,) = rows(registry)
     assert (row.attempts, row.delivered, row.next_attempt, row.problem) == (2, again.delivered, None, None)
 
@@ -340,8 +344,8 @@ def test_a_failure_is_tried_again_when_it_is_due(registry, receiver):
 def test_a_redirect_is_a_failure(registry, receiver):
     receiver.status = 307
     move(registry)
-    (told,) = webhooks.deliver(registry)
-    assert "redirects are not followed" in told.problem and len(receiver.requests) == 1
+    (delivery,) = webhooks.deliver(registry)
+    assert "redirects are not followed" in delivery.problem and len(receiver.requests) == 1
 
 
 def test_what_fails_is_not_tried_twice_in_one_go(registry, receiver, monkeypatch):
@@ -355,9 +359,9 @@ def test_it_is_given_up_after_twelve_attempts(registry, receiver):
     receiver.status = 503
     move(registry)
     for attempt in range(1, 12):
-        (told,) = webhooks.deliver(registry)
+        (delivery,) = webhooks.deliver(registry)
         (row,) = rows(registry)
-        assert (told.attempts, told.problem) == (attempt, "it answered 503 Service Unavailable")
+        assert (delivery.attempts, delivery.problem) == (attempt, "it answered 503 Service Unavailable")
         longest = min(10 * 3 ** (attempt - 1), 6 * 3600)
         assert longest / 2 - 5 < seconds_until(row.next_attempt) <= longest
         end_waits(registry)
@@ -372,7 +376,7 @@ def test_it_is_given_up_after_twelve_attempts(registry, receiver):
 def test_waits_grow_and_differ(attempts):
     waits = [webhooks.wait(attempts) for _ in range(20)]
     longest = min(10 * 3 ** (attempts - 1), 6 * 3600)
-    assert all(longest / 2 <= one <= longest for one in waits)
+    assert all(longest / 2 <= wait <= longest for wait in waits)
     assert len(set(waits)) > 10
 
 
@@ -386,10 +390,10 @@ def test_what_many_send_at_once_is_sent_once(hooked, receiver, race):
 
     def work(_):
         with Registry(hooked) as registry:
-            return [one.id for one in webhooks.deliver(registry)]
+            return [delivery.id for delivery in webhooks.deliver(registry)]
 
     sent = race(work, 8)
-    assert all(isinstance(one, list) for one in sent), sent
+    assert all(isinstance(item, list) for item in sent), sent
     assert sorted(one for some in sent for one in some) == sorted(receiver.ids)
     assert len(receiver.requests) == len(set(receiver.ids)) == 24
     with Registry(hooked) as registry:
@@ -434,9 +438,9 @@ def test_what_a_killed_process_was_sending_is_sent_again_when_its_lease_ends(hoo
         assert 60 < seconds_until(row.next_attempt) <= webhooks.LEASE_SECONDS
         assert webhooks.deliver(registry) == []
         end_waits(registry)
-        (told,) = webhooks.deliver(registry)
-        assert (told.attempts, told.problem) == (2, None)
-        assert receiver.ids == [told.id, told.id]
+        (delivery,) = webhooks.deliver(registry)
+        assert (delivery.attempts, delivery.problem) == (2, None)
+        assert receiver.ids == [delivery.id, delivery.id]
 
 
 def test_a_process_that_is_killed_in_the_last_attempt_leaves_a_word(hooked, receiver, kill_sender):
@@ -506,12 +510,12 @@ def test_a_success_after_its_lease_is_not_undone_by_the_attempt_that_followed(ho
 
     receiver.before = answer
     move(registry)
-    (told,) = webhooks.deliver(registry)
+    (delivery,) = webhooks.deliver(registry)
     recorded.set()
     other.join()
     (row,) = rows(registry)
-    assert (row.attempts, row.delivered, row.next_attempt, row.problem) == (2, told.delivered, None, None)
-    assert told.delivered is not None
+    assert (row.attempts, row.delivered, row.next_attempt, row.problem) == (2, delivery.delivered, None, None)
+    assert delivery.delivered is not None
 
 
 def test_a_failure_after_its_lease_does_not_speak_for_the_attempt_that_followed(overtaken):

@@ -112,7 +112,7 @@ class Toy:
             "classes": self.classes,
             "objective": "binary" if len(self.classes) == 2 else "multiclass",
             "temperature": TEMPERATURE,
-            "columns": None if self.scale == 255 else [f"column {place}" for place in range(self.shape[0])],
+            "columns": None if self.scale == 255 else [f"column {position}" for position in range(self.shape[0])],
         }
         heldout, confusion = self.heldout()
         baseline = {

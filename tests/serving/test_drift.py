@@ -19,15 +19,15 @@ def test_the_page_is_an_empty_shell_with_its_own_policy(server):
 def test_what_it_shows_names_what_is_known_and_what_not(server, toy):
     body = bytes(28 * 28) * 300
     assert server.client.post("/predict", content=body, headers={"content-type": "application/octet-stream"}).is_success
-    told = server.client.get("/drift.json").json()
-    assert (told["model"], told["version"]) == ("demo", 1)
-    assert told["state"] == "too little data"
-    assert told["accuracy"][0] == {"name": "held-out examples at registration", "value": 0.875, "note": ""}
-    assert any("no estimator" in words for words in told["words"])
-    assert any("only labels do" in words for words in told["words"])
-    assert sum(row["now"] for row in told["classes"]) == pytest.approx(1)
-    assert told["latency"][0]["seconds"] > 0
-    assert "promote champion to 1" in [row["what"] for row in told["versions"]]
+    record = server.client.get("/drift.json").json()
+    assert (record["model"], record["version"]) == ("demo", 1)
+    assert record["state"] == "too little data"
+    assert record["accuracy"][0] == {"name": "held-out examples at registration", "value": 0.875, "note": ""}
+    assert any("no estimator" in words for words in record["words"])
+    assert any("only labels do" in words for words in record["words"])
+    assert sum(row["now"] for row in record["classes"]) == pytest.approx(1)
+    assert record["latency"][0]["seconds"] > 0
+    assert "promote champion to 1" in [row["what"] for row in record["versions"]]
 
 
 def test_where_a_token_is_asked_for_the_shell_shows_nothing_and_the_content_needs_it(start, settings):

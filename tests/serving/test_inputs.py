@@ -79,7 +79,7 @@ def test_more_rows_than_are_taken(reader, media_type):
 
 
 def form(*contents: bytes) -> tuple[bytes, bytes]:
-    files = [("files", (f"{place}.png", content)) for place, content in enumerate(contents)]
+    files = [("files", (f"{index}.png", content)) for index, content in enumerate(contents)]
     request = httpx.Request("POST", "http://here", files=files)
     return request.headers["content-type"].encode(), request.read()
 

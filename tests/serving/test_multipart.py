@@ -9,7 +9,7 @@ from serving.problems import Problem
 
 def form(*contents: bytes) -> tuple[bytes, bytes]:
     """The content type and the body of a form with these files."""
-    files = [("file", (f"{place}.png", content, "image/png")) for place, content in enumerate(contents)]
+    files = [("file", (f"{index}.png", content, "image/png")) for index, content in enumerate(contents)]
     request = httpx.Request("POST", "http://here", files=files)
     return request.headers["content-type"].encode(), request.read()
 

@@ -90,13 +90,13 @@ def test_remembers_what_was_served_last(registry, tmp_path, reference):
 
 def test_the_cache_keeps_what_is_served_and_what_was_last_under_any_name(toy, register, tmp_path):
     settings = Settings(_env_file=None, home=tmp_path)
-    made = [register(settings, "demo", toy.files(), alias=None) for _ in range(packages.SPARED + 3)]
+    versions = [register(settings, "demo", toy.files(), alias=None) for _ in range(packages.SPARED + 3)]
     with Registry(settings) as registry:
-        folders = [resolution.verified(registry, version, settings.cache) for version in made]
+        folders = [resolution.verified(registry, version, settings.cache) for version in versions]
     for used, folder in enumerate(folders):
         os.utime(folder, (used, used))
-    resolution.remember(settings.cache, Reference.parse("another@alias"), made[0])
-    resolution.tidy(settings.cache, made[1], None)
+    resolution.remember(settings.cache, Reference.parse("another@alias"), versions[0])
+    resolution.tidy(settings.cache, versions[1], None)
     assert [folder.exists() for folder in folders] == [True, True, False, *[True] * packages.SPARED]
 
 

@@ -31,30 +31,30 @@ def send_picture(client, body=None, media_type="image/png"):
 def check_problem(response, status):
     assert response.status_code == status
     assert response.headers["content-type"] == "application/problem+json"
-    found = response.json()
-    assert found["status"] == status
-    assert found["instance"] == response.headers["x-request-id"]
-    return found["detail"]
+    record = response.json()
+    assert record["status"] == status
+    assert record["instance"] == response.headers["x-request-id"]
+    return record["detail"]
 
 
 def test_predicts_json(client, toy):
     response = client.post("/predict", json={"inputs": IMAGES.tolist()})
     assert response.status_code == 200
-    labels = [one["label"] for one in response.json()["predictions"]]
+    labels = [record["label"] for record in response.json()["predictions"]]
     assert labels == [toy.classes[winner] for winner in toy.probabilities(IMAGES).argmax(axis=1)]
 
 
 def test_predicts_a_large_batch(client, toy):
     many = np.random.default_rng(8).integers(0, 256, (700, 28, 28), np.uint8)
     response = client.post("/predict", json={"inputs": many.tolist()})
-    found = [one["index"] for one in response.json()["predictions"]]
-    assert found == toy.probabilities(many).argmax(axis=1).tolist()
+    record = [record["index"] for record in response.json()["predictions"]]
+    assert record == toy.probabilities(many).argmax(axis=1).tolist()
 
 
 def test_predicts_a_picture(client, toy):
-    (found,) = send_picture(client).json()["predictions"]
+    (prediction,) = send_picture(client).json()["predictions"]
     expected = toy.probabilities(IMAGES[:1])[0]
-    np.testing.assert_allclose(list(found["probabilities"].values()), expected, atol=1e-5)
+    np.testing.assert_allclose(list(prediction["probabilities"].values()), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
@@ -124,8 +124,8 @@ def test_a_body_over_the_limit(client):
 
 
 def test_feedback(client):
-    (found,) = send_picture(client).json()["predictions"]
-    labels = [{"receipt": found["receipt"], "label": label} for label in ("two", "two", "nothing")]
+    (prediction,) = send_picture(client).json()["predictions"]
+    labels = [{"receipt": prediction["receipt"], "label": label} for label in ("two", "two", "nothing")]
     first = client.post("/feedback", json={"labels": labels})
     assert first.status_code == 200
     assert first.json() == {
@@ -138,12 +138,12 @@ def test_feedback(client):
 
 
 def test_model(client, toy):
-    found = client.get("/model").json()
-    assert (found["model"], found["version"], found["aliases"]) == ("demo", 1, ["champion"])
-    assert found["signature"]["classes"] == list(toy.classes)
-    assert found["baseline"]["accuracy"] == found["evidence"]["accuracy"] == 0.875
-    assert found["lineage"] == {"sweep": "by hand"}
-    assert found["created"].endswith("Z")
+    record = client.get("/model").json()
+    assert (record["model"], record["version"], record["aliases"]) == ("demo", 1, ["champion"])
+    assert record["signature"]["classes"] == list(toy.classes)
+    assert record["baseline"]["accuracy"] == record["evidence"]["accuracy"] == 0.875
+    assert record["lineage"] == {"sweep": "by hand"}
+    assert record["created"].endswith("Z")
 
 
 def test_aliases_of_the_model_are_those_of_now(client, registry):

@@ -16,8 +16,8 @@ def test_help_loads_nothing_heavy():
         "{'torch', 'ray', 'bentoml', 'onnx', 'onnxruntime', 'sqlalchemy', 'alembic', 'numpy', 'matplotlib', 'pydantic'}"
     )
     script = f"import sys; from tailorbird.cli import app; print(sorted({heavy} & sys.modules.keys()))"
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert told.stdout == "[]\n"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert result.stdout == "[]\n"
 
 
 def test_the_help_of_no_command_loads_what_trains_or_serves():
@@ -51,8 +51,10 @@ def test_nothing_happens_at_import(tmp_path):
         "assert not [n for n in names if n.startswith('tailorbird')], names"
     )
     environment = {"HOME": str(tmp_path), "PATH": "", "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, env=environment)
-    assert told.returncode == 0, told.stderr
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, env=environment
+    )
+    assert result.returncode == 0, result.stderr
     assert not list(tmp_path.rglob("*tailorbird*"))
 
 

@@ -72,7 +72,7 @@ def test_an_error_crosses_processes_with_its_values(error):
 
 
 def test_every_error_is_in_the_tree_of_the_docstring():
-    kinds = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, TailorbirdError)]
+    kinds = [var for var in vars(errors).values() if isinstance(var, type) and issubclass(var, TailorbirdError)]
     assert {type(error) for error, _, _ in EVERY_KIND} == set(kinds)
     for kind in kinds:
         assert kind.__name__ in errors.__doc__
@@ -162,11 +162,11 @@ class Spec(Strict):
     on: bool = True
 
 
-def problem(prefix="", **given: Any) -> InvalidInput:
-    given = {"name": "a", **given}
+def problem(prefix="", **changes: Any) -> InvalidInput:
+    changes = {"name": "a", **changes}
     with pytest.raises(ValidationError) as refused:
-        Spec.model_validate(given)
-    return InvalidInput.from_validation(refused.value, given, Spec, prefix)
+        Spec.model_validate(changes)
+    return InvalidInput.from_validation(refused.value, changes, Spec, prefix)
 
 
 MLP = {"family": "mlp"}
@@ -230,8 +230,8 @@ def test_what_is_no_mapping_at_all_is_a_value():
     for given in (3, [], None, "spec"):
         with pytest.raises(ValidationError) as refused:
             Spec.model_validate(given)
-        told = str(InvalidInput.from_validation(refused.value, given, Spec))
-        assert told == f"value: must be keys with values, not {given!r}"
+        message = str(InvalidInput.from_validation(refused.value, given, Spec))
+        assert message == f"value: must be keys with values, not {given!r}"
 
 
 @pytest.mark.parametrize(
@@ -244,8 +244,8 @@ def test_a_prefix_stands_before_the_path(prefix, field):
 def test_a_problem_of_the_whole_has_the_prefix_alone():
     with pytest.raises(ValidationError) as refused:
         Cnn.model_validate({"family": "cnn"})
-    told = str(InvalidInput.from_validation(refused.value, {"family": "cnn"}, Cnn, "run."))
-    assert told == "run: a cnn needs an image"
+    message = str(InvalidInput.from_validation(refused.value, {"family": "cnn"}, Cnn, "run."))
+    assert message == "run: a cnn needs an image"
 
 
 def test_a_long_value_is_cut():

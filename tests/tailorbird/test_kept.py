@@ -30,13 +30,13 @@ def registry(tmp_path, monkeypatch):
 
 
 def keep(registry, model, examples, labels):
-    rows = [Input(f"{place:032}", model, 1, example.tobytes()) for place, example in enumerate(examples)]
+    rows = [Input(f"{index:032}", model, 1, example.tobytes()) for index, example in enumerate(examples)]
     inputs.keep(registry, rows, most=100, days=1)
     feedback.record(
         registry,
         [
-            Feedback(f"{place:032}", model, 1, "a", "0.9", label, schema.now())
-            for place, label in enumerate(labels)
+            Feedback(f"{index:032}", model, 1, "a", "0.9", label, schema.now())
+            for index, label in enumerate(labels)
             if label
         ],
     )

@@ -66,11 +66,11 @@ def register(registry, trained):
 
 
 def reproduce(registry, version):
-    made = reproduction.plan(registry, version, registry.settings)
-    run = Run(made.config, made.splits)
-    while len(run.epochs) < made.epoch:
+    plan = reproduction.plan(registry, version, registry.settings)
+    run = Run(plan.config, plan.splits)
+    while len(run.epochs) < plan.epoch:
         run.step()
-    return reproduction.compare(registry, made, checkpoint.encode(run.state.kept.state_dict()))
+    return reproduction.compare(registry, plan, checkpoint.encode(run.state.kept.state_dict()))
 
 
 def config(**changed):
@@ -123,8 +123,8 @@ def shaken(digits, trained):
 
 
 def test_what_differs_a_little_is_within_bounds(registry, register, shaken):
-    made = reproduction.plan(registry, register(), registry.settings)
-    found = reproduction.compare(registry, made, shaken(1e-6))
+    plan = reproduction.plan(registry, register(), registry.settings)
+    found = reproduction.compare(registry, plan, shaken(1e-6))
     assert not found.weights_equal and 0 < found.weights_difference < 1e-4
     assert 0 < found.mean_difference < found.max_difference < 1e-4
     assert found.problems == []
@@ -141,10 +141,10 @@ def test_a_model_that_is_not_of_the_weights_is_found_out(registry, register, dig
 
 
 def test_an_accuracy_that_was_not_measured_is_found_out(registry, register, trained):
-    made = reproduction.plan(registry, register(), registry.settings)
-    lying = replace(made.version, evidence=made.version.evidence.model_copy(update={"accuracy": 0.999}))
+    plan = reproduction.plan(registry, register(), registry.settings)
+    lying = replace(plan.version, evidence=plan.version.evidence.model_copy(update={"accuracy": 0.999}))
     weights = trained[0].files["checkpoint.safetensors"]
-    found = reproduction.compare(registry, replace(made, version=lying), weights)
+    found = reproduction.compare(registry, replace(plan, version=lying), weights)
     assert found.weights_equal and found.export_equal and found.mean_difference == 0
     assert [problem.split("'s")[0] for problem in found.problems] == ["the retrained model", "the stored model"]
     assert f"points from the registered 99.90%; accepted are {200 * found.standard_error:.2f}" in found.problems[0]
@@ -153,14 +153,14 @@ def test_an_accuracy_that_was_not_measured_is_found_out(registry, register, trai
 @pytest.mark.parametrize("taken", ["bf16", "fp32"])
 def test_it_is_trained_in_the_precision_that_was_taken(registry, register, monkeypatch, taken):
     monkeypatch.setattr(precision, "instructions", lambda: [] if taken == "bf16" else ["avx512_bf16"])
-    made = reproduction.plan(registry, register(config_yaml=config(precision=taken)), registry.settings)
-    assert Run(made.config, made.splits).config.precision == taken
+    plan = reproduction.plan(registry, register(config_yaml=config(precision=taken)), registry.settings)
+    assert Run(plan.config, plan.splits).config.precision == taken
 
 
 def test_a_model_that_cannot_be_run_is_one_sentence(registry, register):
-    with pytest.raises(Corrupt, match=r"^tiny:1 has a damaged package: model\.onnx: cannot be run: ") as told:
+    with pytest.raises(Corrupt, match=r"^tiny:1 has a damaged package: model\.onnx: cannot be run: ") as caught:
         reproduce(registry, register(model_onnx=b"poem"))
-    assert str(told.value).isprintable()
+    assert str(caught.value).isprintable()
 
 
 def test_where_the_environment_differs_is_told(registry, register, trained, monkeypatch):
@@ -231,10 +231,10 @@ def test_other_weights_of_a_backbone_are_told(registry, register):
     known = {"backbone": "mobilenet_v3_small", "source": "https://example.org/net-0123.pth", "sha256": "ab" * 32}
     model = {"family": "pretrained", "backbone": "mobilenet_v3_small"}
     version = register({"backbone": known}, config_yaml=config(model=model))
-    told = (
+    message = (
         r"^model\.backbone: the weights of mobilenet_v3_small here .* trained on abababababab…, of https://example.org"
     )
-    with pytest.raises(InvalidInput, match=told):
+    with pytest.raises(InvalidInput, match=message):
         reproduction.plan(registry, version, registry.settings)
 
 

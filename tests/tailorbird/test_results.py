@@ -66,7 +66,7 @@ def test_results_are_what_was_trained(opened, made, dealt):
     assert opened.task() == Task((8, 8), tuple("0123456789"), "multiclass")
     assert np.array_equal(opened.confusion(), made.holdout.confusion())
     assert np.array_equal(opened.heldout().probabilities, made.holdout.probabilities)
-    assert [one.epoch for one in opened.epochs()] == [1, 2, 3]
+    assert [epoch.epoch for epoch in opened.epochs()] == [1, 2, 3]
 
 
 def test_the_network_answers_as_the_export_does(opened, made, dealt):

@@ -31,18 +31,18 @@ def put(monkeypatch):
 
 
 def test_by_default_everything_lies_in_the_users_home(tmp_path):
-    found, home = settings.load(), tmp_path / "user" / ".tailorbird"
-    assert found.home == home
-    assert (found.database, found.storage) == (f"sqlite:///{home}/tailorbird.db", str(home / "storage"))
-    assert (found.data, found.cache) == (home / "data", home / "cache")
+    loaded, home = settings.load(), tmp_path / "user" / ".tailorbird"
+    assert loaded.home == home
+    assert (loaded.database, loaded.storage) == (f"sqlite:///{home}/tailorbird.db", str(home / "storage"))
+    assert (loaded.data, loaded.cache) == (home / "data", home / "cache")
     assert not home.exists()
 
 
 def test_everything_follows_home(put, tmp_path):
     put(HOME="/srv/birds")
-    found = settings.load()
-    assert (found.database, found.storage) == ("sqlite:////srv/birds/tailorbird.db", "/srv/birds/storage")
-    assert (found.data, found.cache) == (Path("/srv/birds/data"), Path("/srv/birds/cache"))
+    loaded = settings.load()
+    assert (loaded.database, loaded.storage) == ("sqlite:////srv/birds/tailorbird.db", "/srv/birds/storage")
+    assert (loaded.data, loaded.cache) == (Path("/srv/birds/data"), Path("/srv/birds/cache"))
 
 
 @pytest.mark.parametrize(
@@ -52,17 +52,17 @@ def test_everything_follows_home(put, tmp_path):
 def test_relative_paths_are_made_absolute_when_settings_are_read(put, tmp_path, monkeypatch, given, made):
     put(HOME=given, DATABASE_URL=f"sqlite:///{given}/x.db", STORAGE_URL=given, DATA_DIR=given, CACHE_DIR=given)
     put(SIGNING_KEY=given, PUBLIC_KEY=given)
-    found = settings.load()
+    loaded = settings.load()
     monkeypatch.chdir("/")
     expected = tmp_path / made
-    assert [found.home, found.data, found.cache, found.signing_key, found.public_key] == [expected] * 5
-    assert (found.database, found.storage) == (f"sqlite:///{expected}/x.db", str(expected))
+    assert [loaded.home, loaded.data, loaded.cache, loaded.signing_key, loaded.public_key] == [expected] * 5
+    assert (loaded.database, loaded.storage) == (f"sqlite:///{expected}/x.db", str(expected))
 
 
 def test_a_database_and_a_store_apart_from_home(put):
     put(DATABASE_URL="sqlite:////var/lib/x.db", STORAGE_URL="/mnt/store")
-    found = settings.load()
-    assert (found.database, found.storage) == ("sqlite:////var/lib/x.db", "/mnt/store")
+    loaded = settings.load()
+    assert (loaded.database, loaded.storage) == ("sqlite:////var/lib/x.db", "/mnt/store")
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
@@ -93,8 +93,8 @@ def test_a_cache_where_home_is_read_only_is_temporary(put, monkeypatch):
 def test_the_environment_comes_before_the_env_file(put, tmp_path):
     (tmp_path / ".env").write_text("TAILORBIRD_MODEL=filed\nTAILORBIRD_MAX_PIXELS=7\nOTHER=x\nTAILORBIRD_NOTHING=x\n")
     put(MODEL="given", NOTHING="x", PORT="tcp://10.0.0.1:3000")
-    found = settings.load()
-    assert (found.model, found.max_pixels) == ("given", 7)
+    loaded = settings.load()
+    assert (loaded.model, loaded.max_pixels) == ("given", 7)
 
 
 def test_an_empty_variable_is_an_unset_one(put):
@@ -162,10 +162,10 @@ def test_a_wrong_value_is_told_by_its_variable(put, name, value, problem):
 def test_secrets_are_shown_nowhere(put):
     put(RECEIPT_KEY="a key of 16 characters", API_TOKEN="a token of 8", WEBHOOK_KEY=KEY, WEBHOOKS="https://h/secret")
     put(DATABASE_URL="postgresql://ada:hunter2@db.example/birds")
-    found = settings.load()
-    assert found.receipt_key.get_secret_value() == "a key of 16 characters"
+    loaded = settings.load()
+    assert loaded.receipt_key.get_secret_value() == "a key of 16 characters"
     for secret in ("a key", "a token", KEY, "https://h/secret", "hunter2"):
-        assert secret not in repr(found) + str(found)
+        assert secret not in repr(loaded) + str(loaded)
 
 
 # --- webhooks

@@ -134,12 +134,12 @@ def test_the_environment_names_the_instructions_that_bf16_rests_on(monkeypatch):
     for known, line in (({"amx_bf16": True, "avx512_bf16": True}, ["cpu flags: amx_bf16 avx512_bf16"]), ({}, [])):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda known=known: known)
         lines = candidate.surroundings()
-        assert [one for one in lines if one.startswith("cpu flags")] == line == lines[2 : 2 + len(line)]
+        assert [line for line in lines if line.startswith("cpu flags")] == line == lines[2 : 2 + len(line)]
 
 
 def test_curves_tell_every_epoch(made, trained):
     curves = strictly(made.files["curves.json"])
-    assert curves == [{"epoch": one.epoch, **one.metrics()} for one in trained.epochs]
+    assert curves == [{"epoch": epoch.epoch, **epoch.metrics()} for epoch in trained.epochs]
     assert {"epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds"} == curves[0].keys()
 
 
@@ -161,7 +161,7 @@ def test_what_a_run_leaves_behind_is_evidence_that_the_gates_understand(made):
 
 def test_without_validation_no_number_is_missing_from_json(trained, digit_splits):
     parts = replace(digit_splits, validation=nothing_of(digit_splits.validation))
-    epochs = [replace(one, val_loss=math.nan, val_accuracy=math.nan) for one in trained.epochs]
+    epochs = [replace(epoch, val_loss=math.nan, val_accuracy=math.nan) for epoch in trained.epochs]
     made = candidate.make(trained.config, parts, checkpoint.encode(trained.best_state), epochs, 4)
     assert made.temperature == 1.0
     for name in made.files:
@@ -219,8 +219,8 @@ def known():
 def test_a_model_of_a_table_is_a_candidate(known, name, kind, columns):
     dealt, made = known(name, candidate.make)
     assert made.files.keys() == packages.REQUIRED | {"estimator.json", "samples.npz"}
-    said = strictly(made.files["signature.json"])
-    assert said == {
+    text = strictly(made.files["signature.json"])
+    assert text == {
         "kind": "table",
         "shape": [columns],
         "dtype": "float64",
@@ -231,7 +231,7 @@ def test_a_model_of_a_table_is_a_candidate(known, name, kind, columns):
         "objective": kind,
         "temperature": made.temperature,
     }
-    assert len(said["columns"]) == columns
+    assert len(text["columns"]) == columns
     assert made.export.parity.agreement == 1.0 and made.export.parity.max_difference < 1e-5
     held = Heldout.parse(made.files["heldout.npy"], len(dealt.classes))
     assert (held.ids == splits.content_ids(dealt.holdout.at(slice(None)))).all()
@@ -262,7 +262,7 @@ def test_results_are_left_behind_without_a_package(known, name, picture, figure)
     dealt, made = known(name, candidate.results)
     always = {"checkpoint.safetensors", "config.yaml", "environment.txt", "curves.json", "curves.png", "figures.json"}
     assert made.files.keys() == always | ({picture} if picture else set())
-    assert all(made.files[one].startswith(b"\x89PNG") for one in made.files if one.endswith(".png"))
+    assert all(made.files[file].startswith(b"\x89PNG") for file in made.files if file.endswith(".png"))
     stored = strictly(made.files["figures.json"])
     assert stored == {"kind": dealt.kind, "temperature": stored["temperature"], **made.figures}
     assert made.record() == {"figures": made.figures}

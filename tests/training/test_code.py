@@ -81,8 +81,8 @@ def test_what_is_missing_is_told_with_where_it_was_looked_for(folder):
 )
 def test_what_goes_wrong_within_a_module_is_told_with_its_line(folder, text, problem):
     (folder / "own_bad.py").write_text(text)
-    told = refusal("own_bad:build")
-    assert told.startswith("own_bad cannot be imported: ") and problem in told
+    message = refusal("own_bad:build")
+    assert message.startswith("own_bad cannot be imported: ") and problem in message
 
 
 def test_what_a_function_raises_is_its_own_fault(folder):
@@ -101,11 +101,11 @@ def test_what_it_says_in_our_own_words_stays_as_it_is():
 
 def test_a_console_script_finds_it_too(tmp_path):
     (tmp_path / "own_script_net.py").write_text("def build():\n    return 'built'\n")
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-I", "-c", "from training import code; print(code.load('own_script_net:build', 'x')())"],
         cwd=tmp_path, capture_output=True, text=True,
     )  # fmt: skip
-    assert told.stdout == "built\n", told.stderr
+    assert result.stdout == "built\n", result.stderr
 
 
 NETS = """

@@ -146,7 +146,7 @@ def leaves(value, path=""):
         ({"threads": -1}, "threads: must be greater than or equal to 0, not -1"),
         ({"epochs": 0, "seed": -1}, "epochs: must be greater than or equal to 1, not 0 (and 1 more)"),
     ],
-    ids=lambda value: None if isinstance(value, str) else ",".join(f"{key}={one}" for key, one in value.items()),
+    ids=lambda value: None if isinstance(value, str) else ",".join(f"{key}={inner}" for key, inner in value.items()),
 )
 def test_what_is_not_accepted_is_told_by_its_key_and_what_would_be(changes, message):
     with pytest.raises(InvalidInput) as refused:
@@ -320,8 +320,8 @@ ANOTHER = [
 
 @pytest.mark.parametrize(("base", "path", "value"), ANOTHER, ids=[f"{path}={value}" for _, path, value in ANOTHER])
 def test_the_digest_changes_with_every_key(base, path, value):
-    given = {**BASE, **base}
-    before, after = (config.parse(RunConfig, one) for one in (given, config.assign(given, path, value)))
+    changes = {**BASE, **base}
+    before, after = (config.parse(RunConfig, one) for one in (changes, config.assign(changes, path, value)))
     assert config.digest(before) != config.digest(after)
 
 
@@ -339,8 +339,8 @@ def test_the_digest_is_that_of_what_is_meant_and_not_of_how_it_is_written():
 def test_the_digest_is_the_same_in_another_process():
     code = f"from training import config; print(config.digest(config.parse(config.RunConfig, {BASE})))"
     environment = {**os.environ, "PYTHONHASHSEED": "7"}
-    told = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
-    assert told.stdout.decode().strip() == config.digest(parsed({}))
+    result = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
+    assert result.stdout.decode().strip() == config.digest(parsed({}))
 
 
 @pytest.mark.parametrize(
@@ -370,11 +370,11 @@ def test_a_value_of_the_command_line_is_read_as_yaml(text, value):
 
 
 def test_assignments_reach_below_and_leave_the_rest_and_what_was_given_as_it_is():
-    given = {"model": {"family": "mlp", "depth": 2}, "epochs": 5}
-    before = copy.deepcopy(given)
-    changed = config.override(given, ["model.depth=3", "optimizer.lr=1e-2", "epochs=1", "epochs=2"])
+    changes = {"model": {"family": "mlp", "depth": 2}, "epochs": 5}
+    before = copy.deepcopy(changes)
+    changed = config.override(changes, ["model.depth=3", "optimizer.lr=1e-2", "epochs=1", "epochs=2"])
     assert changed == {"model": {"family": "mlp", "depth": 3}, "optimizer": {"lr": 0.01}, "epochs": 2}
-    assert given == before
+    assert changes == before
 
 
 @pytest.mark.parametrize(

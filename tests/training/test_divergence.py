@@ -34,8 +34,10 @@ def test_what_the_last_batch_spoils_is_noticed(run_config, few, validated, value
 
     run = Run(run_config(epochs=1, batch_size=32, schedule={"name": "one_cycle"}), parts, on_batch=spoil)
     steps = math.ceil(len(few.train) / 32)
-    told = rf"after step {steps}, the last of epoch 1 \(train .*\), at lr 4e-09; lower optimizer\.lr; no epoch was good"
-    with pytest.raises(Diverged, match=told):
+    message = (
+        rf"after step {steps}, the last of epoch 1 \(train .*\), at lr 4e-09; lower optimizer\.lr; no epoch was good"
+    )
+    with pytest.raises(Diverged, match=message):
         run.step()
     assert run.epochs == [] and run.best_state == {}
 
@@ -45,11 +47,11 @@ def test_a_loss_that_is_no_number_is_told_with_its_step_rate_and_last_good_epoch
     run.step()
     losses = iter([1.0, math.nan, 1.0, 1.0, 1.0])
     run._loss = lambda logits, _: logits.sum() * 0 + next(losses)
-    told = (
+    message = (
         "the loss is NaN or infinite in step 2 of epoch 2, at lr 0.001; lower optimizer.lr; "
         "the best weights before are those of epoch 1"
     )
-    with pytest.raises(Diverged, match=told):
+    with pytest.raises(Diverged, match=message):
         run.step()
     assert run.best.epoch == 1 and all(tensor.isfinite().all() for tensor in run.best_state.values())
 

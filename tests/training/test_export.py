@@ -49,9 +49,9 @@ OF_TRAINING = {"Dropout", "RandomUniformLike", "RandomNormalLike", "Bernoulli"}
 
 @pytest.fixture(scope="module")
 def network(trained, digit_splits):
-    made = fresh(trained.config, digit_splits)
-    made.load_state_dict(trained.best_state)
-    return made
+    run = fresh(trained.config, digit_splits)
+    run.load_state_dict(trained.best_state)
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -105,10 +105,10 @@ def test_an_export_is_one_file_from_any_number_of_bytes_to_logits_and_probabilit
     assert not any(one.external_data for one in graph.initializer)
     assert settled_nodes(made)
     session = ort.InferenceSession(made, providers=["CPUExecutionProvider"])
-    assert [(one.name, one.type, one.shape) for one in session.get_inputs()] == [
+    assert [(tensor.name, tensor.type, tensor.shape) for tensor in session.get_inputs()] == [
         ("pixels", "tensor(uint8)", ["batch", *shape])
     ]
-    assert [(one.name, one.type, one.shape) for one in session.get_outputs()] == [
+    assert [(output.name, output.type, output.shape) for output in session.get_outputs()] == [
         ("logits", "tensor(float)", ["batch", 3]),
         ("probabilities", "tensor(float)", ["batch", 3]),
     ]
@@ -341,5 +341,5 @@ def test_a_slow_export_is_measured_for_a_second_and_once_at_the_least(timed):
 def test_latency_is_measured_on_single_images_in_turn(timed, digit_splits):
     _, session = timed([1] * 220, images=3)
     assert all(image.shape == (1, 8, 8) and image.dtype == np.uint8 for image in session.seen)
-    for place, image in enumerate(session.seen[20:]):
-        np.testing.assert_array_equal(image, digit_splits.holdout.at(slice(place % 3, place % 3 + 1)))
+    for index, image in enumerate(session.seen[20:]):
+        np.testing.assert_array_equal(image, digit_splits.holdout.at(slice(index % 3, index % 3 + 1)))

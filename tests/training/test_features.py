@@ -130,7 +130,7 @@ def test_heads_of_one_shape_are_stacked_on_shared_features(depth, precision, bac
         config({**backbone, "depth": depth, "width": 16, "dropout": rate}, optimizer={"lr": lr}, **shared)
         for lr, rate in ((0.001, 0.0), (0.002, 0.5), (0.004, 0.2))
     ]
-    assert len(set(groups.grouped([one.model_dump(mode="json") for one in configs], 8, 1))) == 1
+    assert len(set(groups.grouped([config.model_dump(mode="json") for config in configs], 8, 1))) == 1
     lanes = Lanes(configs, dealt, Objective())
     assert len({stack.key(run) for run in lanes._runs.values()} - {None}) == 1
     assert len({id(run.data) for run in lanes._runs.values()}) == 1
@@ -179,8 +179,8 @@ def test_code_that_is_no_backbone_is_told(body, told, backbone, dealt, tmp_path)
     sys.path_importer_cache.clear()
     from training.code import load
 
-    made = load(f"nets_{len(body)}:own", "model.backbone")()
-    weights = made.state_dict() if hasattr(made, "state_dict") else {"a": torch.zeros(1)}
+    dataset = load(f"nets_{len(body)}:own", "model.backbone")()
+    weights = dataset.state_dict() if hasattr(dataset, "state_dict") else {"a": torch.zeros(1)}
     safetensors.torch.save_file(weights, tmp_path / "own.safetensors")
     own = {**backbone, "backbone": f"nets_{len(body)}:own", "weights": str(tmp_path / "own.safetensors")}
     with pytest.raises(InvalidInput, match=rf"^model.backbone: .*{told}"):

@@ -25,9 +25,9 @@ class AcrossTheBatch(nn.Module):
 
 @pytest.fixture(scope="module")
 def network(trained, digit_splits):
-    made = fresh(trained.config, digit_splits)
-    made.load_state_dict(trained.best_state)
-    return made
+    run = fresh(trained.config, digit_splits)
+    run.load_state_dict(trained.best_state)
+    return run
 
 
 def measured(network, split):

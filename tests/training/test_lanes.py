@@ -149,7 +149,7 @@ def test_while_its_rate_is_still_to_decay_a_lane_is_compared_by_a_running_mean(r
         assert all(epoch.mean_val_loss != epoch.val_loss for epoch in decaying)
     assert history(lanes, 0) == history(again, 0)
     means, weights = history(lanes, 0)
-    without = [{key: value for key, value in one.items() if not key.startswith("mean_")} for one in means]
+    without = [{key: value for key, value in mean.items() if not key.startswith("mean_")} for mean in means]
     assert near((without, weights), alone(config, few))
 
 

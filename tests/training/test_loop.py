@@ -40,8 +40,8 @@ def test_the_same_config_gives_the_same_weights_bit_for_bit_whatever_else_the_pr
     with machine.using(2):
         second = trained(config, few)
     assert torch.equal(weights(first), weights(second))
-    assert [one.metrics() | {"seconds": 0} for one in first.epochs] == [
-        one.metrics() | {"seconds": 0} for one in second.epochs
+    assert [epoch.metrics() | {"seconds": 0} for epoch in first.epochs] == [
+        epoch.metrics() | {"seconds": 0} for epoch in second.epochs
     ]
 
 
@@ -199,7 +199,7 @@ def test_the_weights_of_the_best_epoch_are_kept_and_measured_as_they_are(run_con
     for epoch in run:
         states.append({name: tensor.clone() for name, tensor in run.network.state_dict().items()})
         assert (epoch.val_loss, epoch.val_accuracy) == pytest.approx(scores(states[-1], run, few), abs=1e-5)
-        values = [objective.merit(one.metrics()) for one in run.epochs]
+        values = [objective.merit(epoch.metrics()) for epoch in run.epochs]
         best = values.index(max(values))  # of equals the one of lesser loss, then the first
         assert run.best is run.epochs[best]
         assert all(torch.equal(run.best_state[name], tensor) for name, tensor in states[best].items())
@@ -250,9 +250,9 @@ def test_a_run_goes_on_where_it_was_left(run_config, few):
 
 
 def test_each_batch_is_told(run_config, few):
-    told = []
-    trained(run_config(epochs=2, batch_size=48), few, on_batch=told.append)
-    assert told == [48, 48, 48, 15] * 2
+    messages = []
+    trained(run_config(epochs=2, batch_size=48), few, on_batch=messages.append)
+    assert messages == [48, 48, 48, 15] * 2
 
 
 def test_read_only_arrays_are_trained_on_without_a_warning_and_stay_as_they_are(run_config, few):
@@ -284,7 +284,9 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(run_config, few):
     whole = trained(run_config(model=MLP, epochs=2, batch_size=48, optimizer=sgd), few)
     parts = trained(run_config(model=MLP, epochs=2, batch_size=12, accumulate=4, optimizer=sgd), few)
     assert torch.allclose(weights(whole), weights(parts), atol=1e-6)  # the last step has 16 images: 12 and 4
-    assert [one.train_loss for one in whole.epochs] == pytest.approx([one.train_loss for one in parts.epochs], abs=1e-6)
+    assert [epoch.train_loss for epoch in whole.epochs] == pytest.approx(
+        [epoch.train_loss for epoch in parts.epochs], abs=1e-6
+    )
     alone = trained(run_config(model=MLP, epochs=2, batch_size=12, optimizer=sgd), few)
     assert not torch.allclose(weights(whole), weights(alone), atol=1e-3)
 
@@ -305,15 +307,15 @@ def test_a_full_batch_is_one_step_of_gradient_descent(run_config, few):
 def test_what_is_measured_every_third_epoch_is_the_same_run(run_config, few):
     often = trained(run_config(model=DROPOUT, epochs=7), few)
     seldom = trained(run_config(model=DROPOUT, epochs=7, measure_every=3), few)
-    assert [one.epoch for one in seldom.epochs] == [3, 6, 7]
+    assert [epoch.epoch for epoch in seldom.epochs] == [3, 6, 7]
     assert torch.equal(weights(often), weights(seldom))
-    assert [often.epochs[n - 1].val_loss for n in (3, 6, 7)] == [one.val_loss for one in seldom.epochs]
+    assert [often.epochs[n - 1].val_loss for n in (3, 6, 7)] == [epoch.val_loss for epoch in seldom.epochs]
 
 
 def test_early_stopping(run_config, few):
     lr = {"name": "sgd", "lr": 1e-9}  # nothing gets better
     run = trained(run_config(model=MLP, epochs=9, optimizer=lr, early_stopping={"patience": 3}), few)
-    assert [one.epoch for one in run.epochs] == [1, 2, 3, 4] and run.best.epoch == 1
+    assert [epoch.epoch for epoch in run.epochs] == [1, 2, 3, 4] and run.best.epoch == 1
     never = run_config(model=MLP, epochs=9, optimizer=lr, early_stopping={"patience": 9})
     assert len(trained(never, few).epochs) == 9
 
@@ -325,7 +327,7 @@ def test_a_plateau_lowers_the_rate(run_config, few):
         optimizer={"name": "sgd", "lr": 1e-9},
         schedule={"name": "plateau", "patience": 2, "factor": 0.1},
     )
-    assert [one.lr for one in trained(config, few).epochs] == pytest.approx([1e-9] * 4 + [1e-10] * 3 + [1e-11])
+    assert [epoch.lr for epoch in trained(config, few).epochs] == pytest.approx([1e-9] * 4 + [1e-10] * 3 + [1e-11])
 
 
 def test_the_mean_of_weights_is_what_is_measured_and_kept(run_config, few):
@@ -355,7 +357,9 @@ def test_bf16_trains_as_well_in_other_digits(run_config, few):
     full = trained(run_config(model=CNN, epochs=12, batch_size=32), few)
     half = trained(run_config(model=CNN, epochs=12, batch_size=32, precision="bf16"), few)
     assert not torch.equal(weights(full), weights(half))
-    assert half.best.val_accuracy > 0.5 and all(one.dtype == torch.float32 for one in half.network.parameters())
+    assert half.best.val_accuracy > 0.5 and all(
+        parameter.dtype == torch.float32 for parameter in half.network.parameters()
+    )
 
 
 def test_augmentation_is_for_training_alone(run_config, few):
@@ -375,10 +379,10 @@ def test_every_kind_learns_rows_of_a_table(run_config, kind, targets):
     wanted = targets(120)
     rows[:, 0] += 3 * (wanted if wanted.ndim == 1 else wanted[:, 0])
     classes = {"binary": ("no", "yes"), "multilabel": ("a", "b", "c"), "regression": ("price",)}[kind]
-    made = splits.split(
+    dealt = splits.split(
         Dataset("rows", classes, rows, wanted, None, kind), DataConfig(name="digits", validation=30, holdout=0)
     )
-    run = trained(run_config(model=MLP, epochs=15, batch_size=16, optimizer={"lr": 0.01}), made)
+    run = trained(run_config(model=MLP, epochs=15, batch_size=16, optimizer={"lr": 0.01}), dealt)
     assert run.best.val_loss < run.epochs[0].val_loss * 0.9
     assert math.isnan(run.best.val_accuracy) == (kind == "regression")
     assert "val_accuracy" in run.best.metrics() or kind == "regression"

@@ -120,7 +120,7 @@ def test_what_is_checked_can_be_built(config):
 
 
 def count(network):
-    return sum(one.numel() for one in network.parameters())
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def test_networks_that_are_known_have_the_sizes_that_are_known_of_them():

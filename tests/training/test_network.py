@@ -35,10 +35,10 @@ def test_weights_are_restored_without_a_look_at_the_examples(run_config, few, ki
         dataset = Dataset("rows", ("price",), rows, rows[:, 0], None, "regression")
         parts = splits.split(dataset, DataConfig(name="digits", validation=10, holdout=0))
         config = run_config()
-    made = fresh(config, parts)
+    run = fresh(config, parts)
     unread = replace(parts.train, places=parts.train.places[:0], targets=parts.train.targets[:0])
-    again = restored(config, replace(parts, train=unread), checkpoint.encode(state(made)))
-    assert all(torch.equal(state(made)[name], tensor) for name, tensor in state(again).items())
+    again = restored(config, replace(parts, train=unread), checkpoint.encode(state(run)))
+    assert all(torch.equal(state(run)[name], tensor) for name, tensor in state(again).items())
 
 
 def test_weights_of_another_network_are_corrupt(run_config, few):

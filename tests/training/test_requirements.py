@@ -39,9 +39,9 @@ def test_a_compiler_that_is_not_there_is_named_before_anything_is_trained(run_co
     ],
 )
 def test_what_does_not_fit_the_data_is_refused(run_config, changes, told):
-    made = rows("multiclass", np.arange(60) % 3, validation=0)
+    dataset = rows("multiclass", np.arange(60) % 3, validation=0)
     with pytest.raises(InvalidInput) as refused:
-        Run(run_config(**changes), made)
+        Run(run_config(**changes), dataset)
     assert str(refused.value).startswith(told)
 
 
@@ -52,22 +52,22 @@ def test_images_are_not_moved_out_of_themselves(run_config, few):
 
 
 def test_a_metric_that_is_not_measured_is_refused(run_config):
-    made = rows("regression", np.linspace(0, 1, 60, dtype=np.float32))
-    told = r"objective\.metric: val_accuracy is not measured of numbers; accepted: val_loss"
-    with pytest.raises(InvalidInput, match=told):
-        Run(run_config(), made, Objective())
-    assert Run(run_config(), made).progress.objective.metric == "val_loss"
+    dataset = rows("regression", np.linspace(0, 1, 60, dtype=np.float32))
+    message = r"objective\.metric: val_accuracy is not measured of numbers; accepted: val_loss"
+    with pytest.raises(InvalidInput, match=message):
+        Run(run_config(), dataset, Objective())
+    assert Run(run_config(), dataset).progress.objective.metric == "val_loss"
 
 
 def test_what_waits_for_training_needs_no_validation(run_config):
-    made = rows("multiclass", np.arange(60) % 3, validation=0)
+    dataset = rows("multiclass", np.arange(60) % 3, validation=0)
     config = run_config(early_stopping={"patience": 1}, optimizer={"lr": 10.0}, epochs=50)
-    assert len(list(Run(config, made, Objective(metric="train_loss", mode="min")))) < 50
+    assert len(list(Run(config, dataset, Objective(metric="train_loss", mode="min")))) < 50
 
 
 def test_a_class_that_nothing_is_left_of_to_train_on_is_named(run_config, blobs):
-    made = blobs(images=40)
-    rare = replace(made, classes=("usual", "rare"), targets=np.arange(40) // 39)
+    dataset = blobs(images=40)
+    rare = replace(dataset, classes=("usual", "rare"), targets=np.arange(40) // 39)
     dealt = splits.split(rare, DataConfig(name="digits", validation=14, holdout=0, test=20))
     with pytest.raises(InvalidInput, match=r"^data: leaves nothing of 'rare' to train on"):
         Run(run_config(), dealt)
@@ -84,6 +84,6 @@ def test_a_pretrained_backbone_takes_no_table(run_config):
 def test_grey_images_in_colour_channels_are_noted_once(run_config, blobs):
     configs = [run_config(model={**PRETRAINED, "dropout": rate}) for rate in (0.0, 0.5)]
     grey, colour = (splits.split(blobs(shape=shape), DataConfig(name="digits")) for shape in ((32, 32), (32, 32, 3)))
-    told = "the images are grey, and mobilenet_v3_small sees each in three equal channels"
-    assert list(requirements.notes(configs, grey)) == [told]
+    message = "the images are grey, and mobilenet_v3_small sees each in three equal channels"
+    assert list(requirements.notes(configs, grey)) == [message]
     assert list(requirements.notes(configs, colour)) == list(requirements.notes([run_config()], grey)) == []

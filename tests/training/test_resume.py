@@ -45,7 +45,7 @@ def made(blobs):
 
 
 def outcome(run):
-    figures = [one.metrics() | {"seconds": 0, "epoch": one.epoch} for one in run.epochs]
+    figures = [epoch.metrics() | {"seconds": 0, "epoch": epoch.epoch} for epoch in run.epochs]
     return figures, run.best.epoch, checkpoint.encode(run.best_state), checkpoint.encode(run.network.state_dict())
 
 
@@ -121,8 +121,8 @@ def test_a_checkpoint_that_lacks_a_part_is_corrupt(run_config, few):
     run.step()
     state = run.snapshot().pack()
     tensors = safetensors.torch.load(state)
-    said = {"run": run.identity(), "epochs": json.dumps([])}
+    fields = {"run": run.identity(), "epochs": json.dumps([])}
     for name in ("random", next(name for name in tensors if name.startswith("network/"))):
         fewer = {key: value for key, value in tensors.items() if key != name}
         with pytest.raises(Corrupt, match="does not fit its run"):
-            Run(run_config(model=MLP, epochs=3), few, snapshot=safetensors.torch.save(fewer, said))
+            Run(run_config(model=MLP, epochs=3), few, snapshot=safetensors.torch.save(fewer, fields))

@@ -137,16 +137,18 @@ def test_what_was_held_to_be_impossible_costs_much_and_not_everything():
 def test_figures_of_two_classes_are_those_of_scikit_learn(drawn):
     one = binary(*drawn)
     named = one.probabilities[:, 1] >= 0.5
-    found = one.figures()
+    figures = one.figures()
     for name, metric in (
         ("precision", metrics.precision_score),
         ("recall", metrics.recall_score),
         ("f1", metrics.f1_score),
     ):
-        assert found[name] == pytest.approx(quietly(metric, one.targets, named, zero_division=0), **EXACT)
-    assert found["nll"] == pytest.approx(metrics.log_loss(one.targets, one.probabilities, labels=[0, 1]), **EXACT)
-    assert found["accuracy"] == pytest.approx(metrics.accuracy_score(one.targets, one.probabilities.argmax(1)), **EXACT)
-    assert set(found) == {*Classification.figures(one), "precision", "recall", "f1"}
+        assert figures[name] == pytest.approx(quietly(metric, one.targets, named, zero_division=0), **EXACT)
+    assert figures["nll"] == pytest.approx(metrics.log_loss(one.targets, one.probabilities, labels=[0, 1]), **EXACT)
+    assert figures["accuracy"] == pytest.approx(
+        metrics.accuracy_score(one.targets, one.probabilities.argmax(1)), **EXACT
+    )
+    assert set(figures) == {*Classification.figures(one), "precision", "recall", "f1"}
 
 
 @given(
@@ -175,14 +177,14 @@ def test_the_curve_of_thresholds_is_that_of_scikit_learn_and_of_single_ones(one)
 def test_figures_of_labels_are_those_of_scikit_learn(drawn):
     one = multilabel(*drawn)
     truth, named = one.targets.astype(int), (one.probabilities >= 0.5).astype(int)
-    found = one.figures()
+    figures = one.figures()
     labels = range(truth.shape[1])
-    assert found["accuracy"] == pytest.approx(1 - metrics.hamming_loss(truth, named), **EXACT)
-    assert found["exact_match"] == pytest.approx((truth == named).all(1).mean(), **EXACT)
+    assert figures["accuracy"] == pytest.approx(1 - metrics.hamming_loss(truth, named), **EXACT)
+    assert figures["exact_match"] == pytest.approx((truth == named).all(1).mean(), **EXACT)
     losses = [metrics.log_loss(truth[:, n], one.probabilities[:, n], labels=[0, 1]) for n in labels]
-    assert found["nll"] == pytest.approx(np.mean(losses), **EXACT)
+    assert figures["nll"] == pytest.approx(np.mean(losses), **EXACT)
     uncalibrated = [metrics.log_loss(truth[:, n], one.uncalibrated[:, n], labels=[0, 1]) for n in labels]
-    assert found["nll_uncalibrated"] == pytest.approx(np.mean(uncalibrated), **EXACT)
+    assert figures["nll_uncalibrated"] == pytest.approx(np.mean(uncalibrated), **EXACT)
     expected = [
         quietly(metrics.precision_recall_fscore_support, truth[:, n], named[:, n], average="binary", zero_division=0)[
             :3
@@ -190,7 +192,7 @@ def test_figures_of_labels_are_those_of_scikit_learn(drawn):
         for n in labels
     ]
     means = np.mean(expected, axis=0)
-    assert (found["precision"], found["recall"], found["f1"]) == pytest.approx(tuple(means), **EXACT)
+    assert (figures["precision"], figures["recall"], figures["f1"]) == pytest.approx(tuple(means), **EXACT)
     np.testing.assert_allclose(
         one.label_accuracies, [metrics.accuracy_score(truth[:, n], named[:, n]) for n in labels], atol=1e-9
     )

@@ -251,8 +251,8 @@ def test_all_inputs_come_in_batches_and_in_blocks_of_few_bytes(monkeypatch):
     whole = part.at(slice(None))
     monkeypatch.setattr(splits, "BLOCK_BYTES", 4 * 6 + 3)
     for parts, sizes in ((part.batches(10), [10, 10, 10, 3]), (part.blocks(), [6] * 5 + [3])):
-        found = list(parts)
-        assert [len(one) for one in found] == sizes and (np.concatenate(found) == whole).all()
+        names = list(parts)
+        assert [len(one) for one in names] == sizes and (np.concatenate(names) == whole).all()
 
 
 @pytest.mark.parametrize(
@@ -268,12 +268,12 @@ def test_rare_sets_of_labels_lie_in_every_part_as_often_as_in_all(seed):
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (1000, 4, 4)).astype(np.uint8)
     labels = random.integers(0, 2, (1000, 12)).astype(np.float32)
-    made = splits.split(
+    dealt = splits.split(
         Dataset("made", tuple("abcdefghijkl"), pixels, labels, None, "multilabel"),
         DataConfig(name="digits", validation=150, holdout=150, test=150, split_seed=seed),
     )
     for part in PARTS:
-        assert np.abs(getattr(made, part).targets.mean(0) - labels.mean(0)).max() < 0.15
+        assert np.abs(getattr(dealt, part).targets.mean(0) - labels.mean(0)).max() < 0.15
 
 
 def test_test_examples_that_are_trained_on_are_noted():
@@ -288,7 +288,7 @@ def test_test_examples_that_are_trained_on_are_noted():
 
 def test_of_many_small_classes_the_seed_draws_which_are_held_out():
     images, labels = np.arange(1600), np.arange(1600) // 4
-    names = tuple(f"{place:03}" for place in range(400))
+    names = tuple(f"{position:03}" for position in range(400))
     pixels = images.astype(">u4").view(np.uint8).reshape(-1, 2, 2)
     made = Dataset("made", names, pixels, labels, None)
     held = [set(dealt(made, validation=0, holdout=40, test=1, split_seed=seed).holdout.targets) for seed in range(3)]

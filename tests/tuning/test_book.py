@@ -87,7 +87,7 @@ def test_what_later_files_replace_is_deleted(begin, registry):
     for epoch in (1, 2, 3):
         opened.report(1, 1, [Measured(1, epoch, METRICS, f"weights {epoch}".encode())], f"state {epoch}".encode())
     opened.tidy()
-    assert {registry.blobs.get(one.digest) for one in registry.blobs.listing()} == {b"weights 3", b"state 3"}
+    assert {registry.blobs.get(blob.digest) for blob in registry.blobs.listing()} == {b"weights 3", b"state 3"}
 
 
 def test_of_what_is_behind_for_good_the_best_are_kept(begin, registry, monkeypatch):
@@ -121,7 +121,7 @@ def test_a_worker_that_asks_again_has_lost_what_it_had(begin, registry):
     assert again.group == 2  # the queue goes on; what it had comes again after it
     with pytest.raises(LeaseLost):
         opened.report(1, 1, [Measured(1, 1, METRICS)], None)
-    assert [one.status for one in trials(registry)] == ["interrupted", "running", "pending", "pending"]
+    assert [trial.status for trial in trials(registry)] == ["interrupted", "running", "pending", "pending"]
 
 
 def test_what_is_refused_decides_nothing(begin, registry):
@@ -153,13 +153,15 @@ def test_a_group_whose_process_dies_again_and_again_fails_and_the_others_go_on(b
         else:
             opened.report(work.group, work.attempt, [Measured(work.due[0], 1, METRICS, whole=True)], None)
     assert held.count(1) == DEATHS
-    assert [(one.status, one.problem) for one in trials(registry)] == [("failed", "killed")] + [("finished", None)] * 3
+    assert [(trial.status, trial.problem) for trial in trials(registry)] == [("failed", "killed")] + [
+        ("finished", None)
+    ] * 3
 
 
 def test_a_death_after_a_new_epoch_is_not_counted(begin, registry):
     opened = begin()
-    for place in range(1, 4):
-        opened.work(f"{place}.a")
+    for position in range(1, 4):
+        opened.work(f"{position}.a")
     for epoch in range(1, 2 * DEATHS):
         work = opened.work(f"0.{epoch}")
         opened.report(work.group, work.attempt, [Measured(4, epoch, METRICS)], None)
@@ -169,7 +171,7 @@ def test_a_death_after_a_new_epoch_is_not_counted(begin, registry):
 
 def test_nothing_is_handed_out_while_others_train_and_all_is_done_at_the_end(begin):
     opened = begin()
-    held = [opened.work(f"{place}.a") for place in range(4)]
+    held = [opened.work(f"{position}.a") for position in range(4)]
     assert opened.work("4.a") == "wait"
     for work in held:
         opened.report(work.group, work.attempt, [Measured(work.due[0], 1, METRICS, whole=True)], None)
@@ -184,7 +186,7 @@ def test_a_limit_pauses_what_runs_and_hands_out_nothing_more(begin, registry):
     assert opened.limit == "limits.cpu_minutes, 1.5"
     assert opened.report(1, work.attempt, [Measured(1, 3, METRICS)], None) == {1: "pause"}
     assert opened.work("1.a") == "done"
-    assert [one.status for one in trials(registry)] == ["paused", "pending", "pending", "pending"]
+    assert [trial.status for trial in trials(registry)] == ["paused", "pending", "pending", "pending"]
 
 
 def test_a_book_that_died_is_followed_by_one_that_knows_who_trains_what(begin, registry):
@@ -198,8 +200,8 @@ def test_a_book_that_died_is_followed_by_one_that_knows_who_trains_what(begin, r
 
 def test_a_thawed_trial_trains_to_its_end(begin, registry):
     opened = begin(scheduler="halving", run={"model": {"family": "mlp"}, "epochs": 4}, space=SAME)
-    for place in range(4):
-        work = opened.work(f"{place}.a")
+    for position in range(4):
+        work = opened.work(f"{position}.a")
         metrics = {"val_accuracy": work.due[0] / 10}
         assert work.until == 1
         assert (
@@ -209,7 +211,7 @@ def test_a_thawed_trial_trains_to_its_end(begin, registry):
     lease = leases.take(registry, "tiny-1", 60)
     ledger.thaw(registry, lease, 1)
     opened = Book(registry, lease, opened._spec)
-    assert [opened.work(f"{place}.a").due for place in range(3)] == [[1], [3], [4]]
+    assert [opened.work(f"{position}.a").due for position in range(3)] == [[1], [3], [4]]
     assert opened._until([1]) is None and opened._until([3]) == 3
 
 

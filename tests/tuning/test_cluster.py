@@ -21,8 +21,8 @@ def test_a_ray_that_does_not_start_is_told(monkeypatch):
         raise Exception("The current node timed out during startup.\nSee the logs.")  # as Ray does
 
     monkeypatch.setattr(cluster.ray, "init", late)
-    told = r"^Ray did not start: The current node timed out during startup\.; if this"
-    with pytest.raises(Unavailable, match=told), cluster.connected(None):
+    message = r"^Ray did not start: The current node timed out during startup\.; if this"
+    with pytest.raises(Unavailable, match=message), cluster.connected(None):
         pytest.fail("connected to nothing")
 
 

@@ -18,7 +18,7 @@ def registry(settings):
 def swept(registry, given):
     """A sweep of four trials that has ended: finished, paused, stopped and failed."""
     spec = specs.parse(given)
-    plain = [one.model_dump(mode="json") for one in spec.configs]
+    plain = [config.model_dump(mode="json") for config in spec.configs]
     sweeps.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), plain)
     for number, status in enumerate(("finished", "paused", "stopped", "failed"), 1):
         sweeps.set_trial(registry, "tiny-1", number, status)
@@ -27,7 +27,7 @@ def swept(registry, given):
 
 
 def statuses(registry):
-    return [(one.status, one.thawed) for one in ledger.trials(registry, "tiny-1")]
+    return [(trial.status, trial.thawed) for trial in ledger.trials(registry, "tiny-1")]
 
 
 ENDED = [("finished", False), ("paused", False), ("stopped", False), ("failed", False)]
@@ -43,7 +43,7 @@ def test_more_trials_stand_in_the_spec(registry, swept):
 @pytest.mark.parametrize("number", [2, 3])
 def test_what_was_left_behind_is_thawed(registry, swept, number):
     extension.thaw(registry, swept, number, 60)
-    expected = [("paused", True) if place == number else one for place, one in enumerate(ENDED, 1)]
+    expected = [("paused", True) if index == number else one for index, one in enumerate(ENDED, 1)]
     assert statuses(registry) == expected
     assert ledger.sweep(registry, swept).status == "interrupted"
 
@@ -64,7 +64,7 @@ def test_what_cannot_be_extended_is_told(registry, swept, given):
         extension.retry(registry, "other", 60)
     del given["space"], given["trials"]
     spec = specs.parse({**given, "runs": [{}]})
-    plain = [one.model_dump(mode="json") for one in spec.configs]
+    plain = [config.model_dump(mode="json") for config in spec.configs]
     sweeps.begin(registry, "listed", spec.model_dump(mode="json", exclude_none=True), plain)
     with pytest.raises(InvalidInput, match="--trials: is of random search and tpe"):
         extension.add_trials(registry, "listed", 1, 60)
@@ -72,7 +72,7 @@ def test_what_cannot_be_extended_is_told(registry, swept, given):
 
 def test_a_sweep_that_runs_is_not_extended(registry, given):
     spec = specs.parse(given)
-    plain = [one.model_dump(mode="json") for one in spec.configs]
+    plain = [config.model_dump(mode="json") for config in spec.configs]
     sweeps.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), plain)
     with pytest.raises(LeaseHeld):
         extension.add_trials(registry, "tiny-1", 1, 60)

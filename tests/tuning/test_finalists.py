@@ -23,9 +23,9 @@ def dealt():
 @pytest.fixture(scope="module")
 def trained(dealt):
     """Trials of two good networks and of a bad one, with their weights."""
-    given = {"data": DATA.model_dump(), "optimizer": {"lr": 0.01}}
+    changes = {"data": DATA.model_dump(), "optimizer": {"lr": 0.01}}
     configs = [
-        RunConfig.model_validate({**given, "model": {"family": "mlp", "width": width}, "epochs": epochs})
+        RunConfig.model_validate({**changes, "model": {"family": "mlp", "width": width}, "epochs": epochs})
         for width, epochs in zip(WIDTHS, (8, 8, 1), strict=True)
     ]
     group = lanes.Lanes(configs, dealt, Objective())

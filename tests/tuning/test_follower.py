@@ -13,7 +13,7 @@ def followed(settings, given):
     """A sweep of four trials of eight epochs, its lease, and who follows it."""
     given["space"]["epochs"] = {"choice": [8]}
     spec = specs.parse(given)
-    plain = [one.model_dump(mode="json") for one in spec.configs]
+    plain = [config.model_dump(mode="json") for config in spec.configs]
     with Registry(settings) as registry:
         lease = sweeps.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), plain)
         yield registry, lease, Follower(registry, "tiny-1", spec)

@@ -19,7 +19,7 @@ def beating(settings, given, monkeypatch):
     """A heartbeat of a sweep, and what happens where its lease is lost."""
     monkeypatch.setattr(heartbeat, "SHOW_EVERY", 0.01)
     spec = specs.parse(given)
-    plain = [one.model_dump(mode="json") for one in spec.configs]
+    plain = [config.model_dump(mode="json") for config in spec.configs]
     lost = threading.Event()
     with Registry(settings) as registry:
         lease = sweeps.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), plain)

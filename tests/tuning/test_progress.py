@@ -20,7 +20,7 @@ def follow(settings):
     with Registry(settings) as registry:
 
         def following(spec, console, *changes):
-            configs = [one.model_dump(mode="json") for one in spec.configs]
+            configs = [config.model_dump(mode="json") for config in spec.configs]
             lease = sweeps.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), configs)
             follower = Follower(registry, "tiny-1", spec)
             with LiveTable(spec, console) as table:

@@ -42,7 +42,7 @@ def register_best(trained, registry):
     def register(champion=None, sweep="tiny-1", **to):
         spec, dealt, run, epochs = trained
         digest = registry.blobs.put(checkpoint.encode(run.best_state))
-        reports = [Report(one.epoch, one.metrics(), digest if one is run.best else None) for one in epochs]
+        reports = [Report(epoch.epoch, epoch.metrics(), digest if epoch is run.best else None) for epoch in epochs]
         trial = Trial(1, run.config.model_dump(mode="json"), "finished", None, reports)
         best = Ranked(trial, reports[run.best.epoch - 1])
         lineage = promotion.lineage(best, sweep, {"sha256": "sum"}, champion, Objective())
@@ -53,15 +53,15 @@ def register_best(trained, registry):
 
 
 def test_the_best_becomes_a_version_and_the_champion(register_best, registry):
-    made = register_best()
-    assert made.obstacle is None
-    assert aliases.current(registry, "tiny") == made.version.number == 1
+    version = register_best()
+    assert version.obstacle is None
+    assert aliases.current(registry, "tiny") == version.version.number == 1
     assert verification.verify(registry, versions.resolve(registry, "tiny")) == []
-    assert made.version.evidence.accuracy > 0.8
-    assert made.version.evidence.parity.samples == made.version.evidence.samples
-    assert made.version.evidence.latency.p50_ms > 0 and made.version.evidence.calibration_error > 0
-    assert made.version.lineage.sweep == "tiny-1"
-    assert made.version.lineage.data.sha256 == "sum"
+    assert version.version.evidence.accuracy > 0.8
+    assert version.version.evidence.parity.samples == version.version.evidence.samples
+    assert version.version.evidence.latency.p50_ms > 0 and version.version.evidence.calibration_error > 0
+    assert version.version.lineage.sweep == "tiny-1"
+    assert version.version.lineage.data.sha256 == "sum"
 
 
 def test_held_out_examples_go_along_unless_the_spec_leaves_them_out(register_best, registry):
@@ -72,33 +72,33 @@ def test_held_out_examples_go_along_unless_the_spec_leaves_them_out(register_bes
 
 def test_an_alias_that_moved_during_the_sweep_is_left_where_it_is(register_best, registry):
     register_best()
-    made = register_best(champion=None, sweep="tiny-2")  # this sweep began before there was one
-    assert made.version.number == 2
-    assert "someone else moved it first" in made.obstacle
+    version = register_best(champion=None, sweep="tiny-2")  # this sweep began before there was one
+    assert version.version.number == 2
+    assert "someone else moved it first" in version.obstacle
     assert aliases.current(registry, "tiny") == 1
 
 
 def test_a_candidate_under_the_champion_is_registered_and_not_promoted(register_best, registry, monkeypatch):
     register_best()
     monkeypatch.setattr(checkpoint, "restore", _restore_zeros)
-    made = register_best(champion=1, sweep="tiny-2")
-    assert made.version.number == 2
-    assert "it may be" in made.obstacle and "points worse" in made.obstacle and "tiny:1 on" in made.obstacle
-    assert "under that of always saying" in made.obstacle
+    version = register_best(champion=1, sweep="tiny-2")
+    assert version.version.number == 2
+    assert "it may be" in version.obstacle and "points worse" in version.obstacle and "tiny:1 on" in version.obstacle
+    assert "under that of always saying" in version.obstacle
     assert aliases.current(registry, "tiny") == 1
 
 
 def test_a_process_that_died_after_it_registered_is_followed_by_one_that_finds_it(register_best, registry):
-    made, again = register_best(), register_best()
-    assert made.version.number == again.version.number == 1
+    version, again = register_best(), register_best()
+    assert version.version.number == again.version.number == 1
     assert again.obstacle is None and len(versions.page(registry)) == 1
 
 
 def test_a_broken_export_is_registered_and_not_promoted(register_best, registry, monkeypatch):
     whole = promotion.candidate.export.to_onnx
     monkeypatch.setattr(promotion.candidate.export, "to_onnx", lambda network, *rest: whole(_shaken(network), *rest))
-    made = register_best()
-    assert "the export" in made.obstacle
+    version = register_best()
+    assert "the export" in version.obstacle
     assert aliases.current(registry, "tiny") is None
 
 
@@ -107,8 +107,8 @@ def test_a_champion_whose_webhooks_cannot_be_told_is_the_champion(register_best,
         raise Unavailable("the database cannot be used: database is locked")
 
     monkeypatch.setattr(webhooks, "deliver", busy)
-    made = register_best()
-    assert made.obstacle is None and aliases.current(registry, "tiny") == made.version.number
+    version = register_best()
+    assert version.obstacle is None and aliases.current(registry, "tiny") == version.version.number
     assert caplog.messages[-1].startswith("webhooks could not be told: the database cannot be used: ")
 
 

@@ -98,6 +98,6 @@ def test_how_many_epochs_a_bracket_takes():
 def test_a_trial_that_came_further_has_more_merit():
     rivals = bracket([0.9], [0.1, 0.1, 0.2], [0.1, 0.1, 0.1, 0.1])
     rivals.trials[2].status = "finished"
-    merits = [merit(one, rivals.rungs, rivals.trials) for one in rivals.trials]
+    merits = [merit(trial, rivals.rungs, rivals.trials) for trial in rivals.trials]
     assert 0 < merits[0] < merits[1] < merits[2] <= 1
     assert merit(Standing(9, (1, 8), "failed"), rivals.rungs, rivals.trials) == 0

@@ -27,12 +27,12 @@ def fits(_):
 def entered(suggestions, before=()):
     """Suggestions as the ledger has them once they are trained: the larger the rate, the better."""
     trials = list(before)
-    for one in suggestions:
-        scores = [one.config["optimizer"]["lr"] * epoch for epoch in (1, 2, 3, 4)]
+    for suggestion in suggestions:
+        scores = [suggestion.config["optimizer"]["lr"] * epoch for epoch in (1, 2, 3, 4)]
         reports = [Report(epoch, {"val_accuracy": score}) for epoch, score in enumerate(scores, 1)]
         made = Trial(
-            len(trials) + 1, dict(one.config), "finished", None, reports,
-            wave=one.wave, group=one.group, basis=one.basis, confirms=one.confirms,
+            len(trials) + 1, dict(suggestion.config), "finished", None, reports,
+            wave=suggestion.wave, group=suggestion.group, basis=suggestion.basis, confirms=suggestion.confirms,
         )  # fmt: skip
         trials.append(made)
     return trials
@@ -47,22 +47,25 @@ def searched(spec, misfit=fits):
 
 def test_the_waves_of_tpe_rest_on_all_trials_before_them(spec):
     trials = searched(spec)
-    assert [sum(one.wave == wave for one in trials) for wave in (1, 2, 3)] == [8, 8, 4]
-    assert {one.wave: one.basis for one in trials} == {1: None, 2: "1-8", 3: "1-16"}
-    assert len({one.group for one in trials if one.wave == 1} & {one.group for one in trials if one.wave == 2}) == 0
+    assert [sum(trial.wave == wave for trial in trials) for wave in (1, 2, 3)] == [8, 8, 4]
+    assert {trial.wave: trial.basis for trial in trials} == {1: None, 2: "1-8", 3: "1-16"}
+    assert (
+        len({trial.group for trial in trials if trial.wave == 1} & {trial.group for trial in trials if trial.wave == 2})
+        == 0
+    )
 
 
 def test_the_same_rows_give_the_same_suggestions_and_other_rows_do_not(spec):
     first = entered(search.suggest(spec, [], fits))
     again = search.suggest(spec, first, fits)
     assert search.suggest(spec, first, fits) == again
-    worse = [Trial(**{**vars(one), "reports": [Report(1, {"val_accuracy": -one.number})]}) for one in first]
+    worse = [Trial(**{**vars(value), "reports": [Report(1, {"val_accuracy": -value.number})]}) for value in first]
     assert search.suggest(spec, worse, fits) != again
 
 
 def test_tpe_finds_what_is_better(spec):
     trials = searched(spec)
-    early, late = ([one.config["optimizer"]["lr"] for one in trials if one.wave == wave] for wave in (1, 3))
+    early, late = ([trial.config["optimizer"]["lr"] for trial in trials if trial.wave == wave] for wave in (1, 3))
     assert sorted(late)[len(late) // 2] > sorted(early)[len(early) // 2]
 
 
@@ -91,7 +94,7 @@ def test_seeds_of_a_point_are_trials_beside_each_other(given):
 def test_the_best_are_confirmed_with_seeds_that_nobody_had(given):
     spec = specs.parse({**given, "confirm": {"top": 2, "seeds": 3}})
     trials = searched(spec)
-    confirming = [one for one in trials if one.confirms]
+    confirming = [trial for trial in trials if trial.confirms]
     best = sorted(trials[:4], key=lambda one: -one.config["optimizer"]["lr"])
     assert [one.confirms for one in confirming] == [best[0].number] * 3 + [best[1].number] * 3
     assert [one.config["seed"] for one in confirming] == [1, 2, 3, 1, 2, 3]

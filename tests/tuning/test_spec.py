@@ -19,13 +19,13 @@ def test_a_shipped_spec_is_valid(path):
 def test_trials_are_whole_configs_of_the_fixed_part_and_the_point(given):
     spec = specs.parse(given)
     assert len(spec.configs) == 4
-    for one in spec.configs:
-        assert one.data.name == "digits"
-        assert one.batch_size == 64
-        assert one.model.depth in (1, 2)
-        assert 1e-3 <= one.optimizer.lr <= 1e-2
-        assert one.threads == 1
-    assert len({one.optimizer.lr for one in spec.configs}) == 4
+    for config in spec.configs:
+        assert config.data.name == "digits"
+        assert config.batch_size == 64
+        assert config.model.depth in (1, 2)
+        assert 1e-3 <= config.optimizer.lr <= 1e-2
+        assert config.threads == 1
+    assert len({config.optimizer.lr for config in spec.configs}) == 4
 
 
 def test_the_same_spec_gives_the_same_trials(given):
@@ -48,24 +48,24 @@ def test_a_sweep_over_a_pretrained_backbone_has_a_size_of_images(given, parts, s
     given = given | {"data": {"name": "images", "path": "photos"}, "run": {}} | parts
     spec = specs.parse({key: value for key, value in given.items() if value is not None})
     assert spec.data.size == size
-    assert {one.data for one in spec.configs} == {spec.data}
+    assert {config.data for config in spec.configs} == {spec.data}
 
 
 def test_runs_are_merged_over_the_fixed_part(given):
     del given["space"], given["trials"]
     given["runs"] = [{"model": {"width": 8}}, {"model": {"family": "linear"}, "epochs": 2}]
     spec = specs.parse(given)
-    assert [one.model.family for one in spec.configs] == ["mlp", "linear"]
+    assert [config.model.family for config in spec.configs] == ["mlp", "linear"]
     assert spec.configs[0].model.width == 8
     assert spec.configs[1].epochs == 2
     assert spec.varied == {"model.width": "width", "model.family": "family", "epochs": "epochs"}
 
 
-def test_a_grid_lays_out_every_combination(given):
-    del given["trials"]
-    given |= {"search": "grid"}
-    given["space"]["optimizer.lr"] = {"choice": [1e-3, 1e-2]}
-    assert len(specs.parse(given).configs) == 16
+def test_a_grid_lays_out_every_combination(changes):
+    del changes["trials"]
+    changes |= {"search": "grid"}
+    changes["space"]["optimizer.lr"] = {"choice": [1e-3, 1e-2]}
+    assert len(specs.parse(changes).configs) == 16
 
 
 def test_short_names_of_what_varies_are_kept_apart(given):
@@ -186,7 +186,7 @@ def test_words_of_the_command_line_change_keys_of_space_too(given, tmp_path):
     words = ["trials=2", "run.batch_size=32", "space.model.depth={choice: [3]}", "space.optimizer.lr={choice: [1e-3]}"]
     spec = specs.read(path, words)
     assert len(spec.configs) == 2
-    assert {(one.batch_size, one.model.depth, one.optimizer.lr) for one in spec.configs} == {(32, 3, 1e-3)}
+    assert {(config.batch_size, config.model.depth, config.optimizer.lr) for config in spec.configs} == {(32, 3, 1e-3)}
 
 
 def test_a_grid_without_end_is_refused(given):
@@ -205,14 +205,21 @@ def listed(**changes):
 
 def test_runs_may_have_names_and_figures_beside_them():
     made = listed()
-    assert [one.model.width for one in made.configs] == [8, 16] and list(made.varied) == ["model.width"]
+    assert [config.model.width for config in made.configs] == [8, 16] and list(made.varied) == ["model.width"]
     assert made.listed(1).name == "narrow" and made.listed(1).reference == {"test_accuracy": 0.9}
     assert made.listed(2).name is None and made.listed(2).reference is None
 
 
 def test_each_config_is_run_with_so_many_seeds():
     made = listed(seeds=3, run={"model": {"family": "mlp"}, "seed": 5})
-    assert [(one.model.width, one.seed) for one in made.configs] == [(8, 5), (8, 6), (8, 7), (16, 5), (16, 6), (16, 7)]
+    assert [(config.model.width, config.seed) for config in made.configs] == [
+        (8, 5),
+        (8, 6),
+        (8, 7),
+        (16, 5),
+        (16, 6),
+        (16, 7),
+    ]
     assert [made.listed(number).name for number in range(1, 7)] == ["narrow"] * 3 + [None] * 3
 
 
@@ -238,7 +245,7 @@ def test_a_wrong_key_of_a_listed_run_is_named(changes, field):
 
 def test_a_point_that_is_drawn_again_has_other_seeds(given):
     spec = specs.parse({**given, "space": {"epochs": {"choice": [3, 6]}}, "trials": 5, "seeds": 2})
-    pairs = [(one.epochs, one.seed) for one in spec.configs]
+    pairs = [(config.epochs, config.seed) for config in spec.configs]
     assert sorted(pairs[:8]) == [(epochs, seed) for epochs in (3, 6) for seed in range(4)]
     assert pairs[8][1] == 4
 
@@ -262,7 +269,7 @@ def test_runs_of_one_name_may_differ_in_their_seeds(given, tmp_path):
     del given["space"], given["trials"]
     path = tmp_path / "spec.yaml"
     path.write_text(yaml.safe_dump({**given, "runs": [{"name": "a"}, {"name": "a", "seed": 1}]}))
-    assert [one.seed for one in specs.read(path, []).configs] == [0, 1]
+    assert [config.seed for config in specs.read(path, []).configs] == [0, 1]
 
 
 def test_a_space_that_is_none_is_refused_with_an_assignment_too(given, tmp_path):

@@ -20,13 +20,13 @@ def test_handlers_are_put_back():
 
 
 def test_during_the_search_tune_is_told_and_the_interrupt_comes_after_it():
-    told = []
+    messages = []
     stop = Stop()
     with pytest.raises(KeyboardInterrupt), stop.caught(), stop.searching():
-        signal.signal(signal.SIGUSR1, lambda *_: told.append("tune"))
+        signal.signal(signal.SIGUSR1, lambda *_: messages.append("tune"))
         signal.raise_signal(signal.SIGTERM)
-        told.append("went on")
-    assert told == ["tune", "went on"]
+        messages.append("went on")
+    assert messages == ["tune", "went on"]
 
 
 def test_the_second_signal_is_let_go_by_and_the_third_does_not_wait(capsys):

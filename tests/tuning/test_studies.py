@@ -68,17 +68,19 @@ def test_the_networks_of_the_notes_are_those_that_they_drew(read):
 
     nothing = models.Normalize(torch.zeros(1), torch.ones(1))
     network = models.build(config.model, (28, 28), 10, nothing)
-    parameters = sum(one.numel() for one in network.parameters())
+    parameters = sum(parameter.numel() for parameter in network.parameters())
     assert parameters == (25 * 10 + 10) + (25 * 10 * 20 + 20) + (4 * 4 * 20 * 10 + 10)
     mlp = models.build(read("fashion-mlp").configs[2].model, (28, 28), 10, nothing)
-    assert sum(one.numel() for one in mlp.parameters()) == 784 * 256 + 256 + 256 * 128 + 128 + 128 * 10 + 10
+    assert sum(parameter.numel() for parameter in mlp.parameters()) == 784 * 256 + 256 + 256 * 128 + 128 + 128 * 10 + 10
 
 
 def test_fashion_cnn_is_three_models_by_two_losses_by_three_optimisers(read):
     configs = read("fashion-cnn").configs
-    assert len({(str(one.model), one.loss.name, one.optimizer.name) for one in configs}) == len(configs) == 18
-    assert {one.loss.name for one in configs} == {"cross_entropy", "bce"}
-    assert {one.optimizer.name for one in configs} == {"adam", "sgd", "rmsprop"}
+    assert (
+        len({(str(config.model), config.loss.name, config.optimizer.name) for config in configs}) == len(configs) == 18
+    )
+    assert {config.loss.name for config in configs} == {"cross_entropy", "bce"}
+    assert {config.optimizer.name for config in configs} == {"adam", "sgd", "rmsprop"}
 
 
 def test_iris_softmax_compares_three_losses_over_ten_thousand_full_batches(read):
@@ -86,5 +88,7 @@ def test_iris_softmax_compares_three_losses_over_ten_thousand_full_batches(read)
         spec = read(f"iris-softmax-{name}")
         assert scikit.load(spec.data).shape == (columns,)
         assert spec.data.test == test
-        assert [one.loss.name for one in spec.configs] == ["cross_entropy", "log_softmax_nll", "softmax_log_nll"]
-        assert {(one.batch_size, one.epochs, one.optimizer.lr) for one in spec.configs} == {("full", 10_000, 0.01)}
+        assert [config.loss.name for config in spec.configs] == ["cross_entropy", "log_softmax_nll", "softmax_log_nll"]
+        assert {(config.batch_size, config.epochs, config.optimizer.lr) for config in spec.configs} == {
+            ("full", 10_000, 0.01)
+        }

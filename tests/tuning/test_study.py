@@ -11,8 +11,8 @@ def trials(given):
     given["space"]["epochs"] = {"choice": [3]}
     spec = specs.parse({**given, "trials": 30})
     rows = [
-        Trial(n, one.model_dump(mode="json"), "paused", reports=[Report(1, {"val_accuracy": one.optimizer.lr})])
-        for n, one in enumerate(spec.configs, 1)
+        Trial(n, config.model_dump(mode="json"), "paused", reports=[Report(1, {"val_accuracy": config.optimizer.lr})])
+        for n, config in enumerate(spec.configs, 1)
     ]
     return spec, rows
 

@@ -56,12 +56,12 @@ def ended(process):
 def test_a_sweep_ends_as_a_promoted_version_with_everything_in_the_ledger(start, spec_file, settings, scratch):
     status, out, err = ended(start(SCRIPT, spec_file(), "--json", TMPDIR=str(scratch)))
     assert status == 0, err
-    told = json.loads(out)
-    assert told["promoted"]
+    record = json.loads(out)
+    assert record["promoted"]
     with Registry(settings) as registry:
         champion = versions.resolve(registry, "tiny")
         assert verification.verify(registry, champion) == []
-        assert str(champion) == told["registered"] == "tiny:1"
+        assert str(champion) == record["registered"] == "tiny:1"
         (sweep,) = ledger.sweeps(registry)
         trials = ledger.trials(registry, sweep.id)
         assert (sweep.status, sweep.registered) == ("finished", 1)
@@ -123,7 +123,7 @@ def test_an_interrupted_sweep_registers_nothing_and_leaves_nothing_running(start
 def test_a_sweep_of_another_release_goes_on_with_the_configs_in_the_ledger(start, settings, given):
     del given["promote"]
     given["space"] = {"epochs": {"choice": [1, 2]}}
-    configs = [one.model_dump(mode="json") for one in specs.parse({**given, "trials": 2}).configs]
+    configs = [config.model_dump(mode="json") for config in specs.parse({**given, "trials": 2}).configs]
     stored = {**given, "trials": 2, "run": {**given["run"], "a_key_of_old": True}}
     with Registry(settings) as registry:
         sweeps.begin(registry, "tiny-1", stored, configs)
@@ -131,7 +131,7 @@ def test_a_sweep_of_another_release_goes_on_with_the_configs_in_the_ledger(start
         status, _, err = ended(start(SCRIPT, "--resume", "tiny-1"))
         assert status == 0, err
         assert ledger.sweep(registry, "tiny-1").status == "finished"
-        assert [one.status for one in ledger.trials(registry, "tiny-1")] == ["finished"] * 2
+        assert [trial.status for trial in ledger.trials(registry, "tiny-1")] == ["finished"] * 2
 
 
 def test_a_trial_that_fails_is_told_and_the_others_go_on(start, spec_file, settings, given):
@@ -280,7 +280,7 @@ def test_a_study_of_the_users_own_model_measures_the_test_split_at_the_end_of_ea
     assert [trial.config["seed"] for trial in trials] == [0, 1, 0, 1]
     for trial in trials:
         assert [report.epoch for report in trial.reports] == list(range(2, 2 * len(trial.reports) + 1, 2))
-        assert len(trial.reports) < 20 and not any("test_accuracy" in one.metrics for one in trial.reports[:-1])
+        assert len(trial.reports) < 20 and not any("test_accuracy" in report.metrics for report in trial.reports[:-1])
         last = trial.reports[-1].metrics
         assert min(last["test_accuracy"], last["fit_accuracy"], last["val_accuracy"]) > 0.85
         assert {"test_loss", "test_nll", "test_calibration_error", "fit_loss"} <= last.keys()

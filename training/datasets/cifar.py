@@ -63,7 +63,7 @@ def _make(root: Path, into: Path) -> None:
     if absent := [name for batches in BATCHES.values() for name in batches if name not in labels]:
         raise InvalidInput(str(root), f"has no {', '.join(absent)}; {PAGE} has the whole of it")
     targets = {part: np.concatenate([labels[name] for name in batches]) for part, batches in BATCHES.items()}
-    kept.finish(into, CLASSES, {part: found.astype(np.int64) for part, found in targets.items()}, [])
+    kept.finish(into, CLASSES, {part: target.astype(np.int64) for part, target in targets.items()}, [])
 
 
 def _records(root: Path) -> Iterator[tuple[str, str, Images]]:

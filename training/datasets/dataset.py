@@ -67,7 +67,7 @@ class Dataset:
             "dtype": str(self.inputs.dtype),
             "classes": list(self.classes),
             "columns": None if self.columns is None else list(self.columns),
-            **{name: len(found) for name, found in targets.items()},
+            **{name: len(target) for name, target in targets.items()},
             **self._targets(targets),
             "notes": list(self.notes),
             "sha256": self.digest(),

@@ -97,7 +97,7 @@ def classes(path: Path, label: Sequence[Cell], wanted: Kind | None) -> tuple[tup
             f"{column!r} has {len(found):,} different values in {len(names):,} rows, which are no classes; "
             f"accepted: at most {MOST_CLASSES:,}, and two rows for each",
         )
-    index = {name: place for place, name in enumerate(found)}
+    index = {name: index for index, name in enumerate(found)}
     return tuple(found), np.asarray([index[name] for name in names], np.int64)
 
 

@@ -49,7 +49,7 @@ def layout(root: Path, names: Sequence[str]) -> Layout:
     _check_classes(root, found)
     places: dict[str, tuple[str, int]] = {}
     targets: dict[str, list[int]] = {part: [] for part in found if found[part]}
-    index = {label: place for place, label in enumerate(found["train"])}
+    index = {label: index for index, label in enumerate(found["train"])}
     for part, target, name in sorted((part, index[label], name) for name, (part, label) in belongs.items()):
         places[name] = part, len(targets[part])
         targets[part].append(target)
@@ -86,12 +86,12 @@ def _deeper(steps: Iterable[tuple[str, ...]]) -> Iterator[str]:
 def _below(names: Sequence[str]) -> list[tuple[str, ...]]:
     """The steps of each name, below the folders that are around them all."""
     paths = [PurePosixPath(name).parts for name in names]
-    while _part(paths[0][0]) is None and all(len(one) > 2 and one[0] == paths[0][0] for one in paths):
-        paths = [one[1:] for one in paths]
-    parts = [_part(one[0]) for one in paths]
+    while _part(paths[0][0]) is None and all(len(path) > 2 and path[0] == paths[0][0] for path in paths):
+        paths = [path[1:] for path in paths]
+    parts = [_part(path[0]) for path in paths]
     if "train" in parts:
-        parts = [part or BESIDE_TRAIN.get(one[0].lower(), one[0]) for part, one in zip(parts, paths, strict=True)]
-    return [(part, *one[1:]) if part else ("train", *one) for part, one in zip(parts, paths, strict=True)]
+        parts = [part or BESIDE_TRAIN.get(path[0].lower(), path[0]) for part, path in zip(parts, paths, strict=True)]
+    return [(part, *path[1:]) if part else ("train", *path) for part, path in zip(parts, paths, strict=True)]
 
 
 def _part(folder: str) -> str | None:

@@ -32,8 +32,8 @@ def opened(path: Path, parts: Sequence[Path]) -> Iterator[tuple[tuple[str, ...],
         table = dataset.dataset(list(map(str, parts)), format="parquet", **folders)
         names = tuple(table.schema.names)
         # pandas writes the index of its rows as one more column, and says so
-        said = set(map(str, (table.schema.pandas_metadata or {}).get("index_columns", ())))
-        index = tuple(name for name in names if name in said or numbers_rows(name))
+        text = set(map(str, (table.schema.pandas_metadata or {}).get("index_columns", ())))
+        index = tuple(name for name in names if name in text or numbers_rows(name))
 
         def read(places: Sequence[int]) -> Iterator[tuple[str, Sequence[Any]]]:
             number, wanted = 0, list(dict.fromkeys(names[place] for place in places))

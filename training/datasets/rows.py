@@ -61,7 +61,7 @@ def is_table(path: Path) -> bool:
 
 
 def _visible(folder: Path) -> Iterator[Path]:
-    return (one for one in folder.rglob("*") if not any(step[0] in "._" for step in one.relative_to(folder).parts))
+    return (path for path in folder.rglob("*") if not any(step[0] in "._" for step in path.relative_to(folder).parts))
 
 
 @contextmanager
@@ -70,7 +70,7 @@ def opened(path: Path) -> Iterator[Rows]:
     if not path.exists():
         raise NotFound(str(path), "there is no such file")
     parts = files(path)
-    kinds = {one.suffix.lower() in PARQUET for one in parts}
+    kinds = {part.suffix.lower() in PARQUET for part in parts}
     if len(kinds) != 1:
         wanted = f"a table whose name ends in {', '.join(SUFFIXES)}, or a folder of its parts"
         raise InvalidInput(str(path), f"holds CSV and Parquet; accepted: {wanted}" if kinds else f"must be {wanted}")
@@ -80,7 +80,7 @@ def opened(path: Path) -> Iterator[Rows]:
                 yield Rows(tuple(map(classes.normal, columns)), read, index, typed=True)
         else:
             columns = _header(parts[0])
-            if other := next((one for one in parts if _header(one) != columns), None):
+            if other := next((part for part in parts if _header(part) != columns), None):
                 raise InvalidInput(str(other), f"has other columns than {parts[0].name}")
             index = tuple(name for name in columns if parquet.numbers_rows(name))
             yield Rows(columns, partial(_lines, parts, columns), index)

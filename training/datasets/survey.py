@@ -89,8 +89,8 @@ class Survey:
     def _hide(self, name: str, suffix: str) -> None:
         steps = PurePosixPath(name).parts
         if suffix in SUFFIXES and not steps[-1].startswith("._") and trees.RESOURCES not in steps:
-            place = next(place for place, step in enumerate(steps, 1) if step.startswith("."))
-            self.hidden["/".join(steps[:place])] += 1
+            index = next(index for index, step in enumerate(steps, 1) if step.startswith("."))
+            self.hidden["/".join(steps[:index])] += 1
 
     def _guess(self, file: trees.File) -> None:
         folder = str(PurePosixPath(file.name).parent)
@@ -143,7 +143,7 @@ class Survey:
         size, count = self.sizes.most_common(1)[0]
         if 2 * count > self.sizes.total():
             return size
-        heights, widths = (sorted(one[axis] for one in self.sizes.elements()) for axis in (0, 1))
+        heights, widths = (sorted(element[axis] for element in self.sizes.elements()) for axis in (0, 1))
         return median_low(heights), median_low(widths)
 
     def notes(self) -> Iterator[str]:

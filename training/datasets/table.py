@@ -130,9 +130,9 @@ def _read(path: Path, table: Rows, columns: tuple[str, ...], predicted: Sequence
 
 def _present(path: Path, table: Rows, cell: Cell) -> Any:
     if table.lacks(cell.value):
-        said = f" ({cell.value!r}, which CSV files write for none)" if cell.value else ""
+        text = f" ({cell.value!r}, which CSV files write for none)" if cell.value else ""
         raise InvalidInput(
-            str(path), f"{cell.place} has no value in column {cell.column!r}{said}; fill it in or take the row out"
+            str(path), f"{cell.place} has no value in column {cell.column!r}{text}; fill it in or take the row out"
         )
     return cell.value
 

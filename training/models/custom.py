@@ -38,7 +38,7 @@ def module(config: CustomConfig, shape: Sequence[int], outputs: int) -> nn.Modul
             f"{wrong}",
         )
     _check_alone(config.function, made, inputs, together)
-    if not any(one.requires_grad for one in made.parameters()):
+    if not any(parameter.requires_grad for parameter in made.parameters()):
         raise InvalidInput(FIELD, f"{config.function} must return a module with weights to train, and it has none")
     return made.train()
 

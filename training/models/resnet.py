@@ -22,8 +22,8 @@ def layers(config: ResnetConfig, shape: Sequence[int], outputs: int) -> list[nn.
     made: list[nn.Module] = [convolution, *pool, BatchNorm2d(inputs), nn.ReLU()]
     for stage in range(STAGES):
         filters = config.width << stage
-        for place in range(blocks(config.depth, stage)):
-            stride = 2 if stage and not place else 1
+        for position in range(blocks(config.depth, stage)):
+            stride = 2 if stage and not position else 1
             made.append((_residual if config.residual else _plain)(inputs, filters, stride))
             inputs = filters
     _initialize(made)

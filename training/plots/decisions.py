@@ -28,8 +28,8 @@ def precision_recall(
     size = (7.5, 4.8) if len(labels) == 1 else (3.4 * columns, 2.6 * rows + 0.9)
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
-    for place, label in enumerate(labels):
-        _panel(grid[place], probabilities[:, place], np.asarray(truths[:, place], bool), label, threshold)
+    for index, label in enumerate(labels):
+        _panel(grid[index], probabilities[:, index], np.asarray(truths[:, index], bool), label, threshold)
     for lowest in grid[max(0, len(labels) - columns) : len(labels)]:
         lowest.set_xlabel("decision threshold", fontsize=9)
         lowest.tick_params("x", labelbottom=True)
@@ -44,10 +44,10 @@ def rates(
     probabilities: NDArray[np.floating[Any]], truths: NDArray[np.bool_], thresholds: NDArray[np.floating[Any]]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Precision and recall at each threshold; NaN where nothing is said to hold, or nothing holds."""
-    said = probabilities[:, None] >= thresholds
-    found = (said & truths[:, None]).sum(0)
+    text = probabilities[:, None] >= thresholds
+    found = (text & truths[:, None]).sum(0)
     with np.errstate(invalid="ignore"):
-        return found / said.sum(0), found / truths.sum()
+        return found / text.sum(0), found / truths.sum()
 
 
 def _panel(
@@ -58,8 +58,8 @@ def _panel(
     axes.plot(THRESHOLDS, recall, color=style.VALIDATION, linestyle="--", label="recall")
     axes.axvline(threshold, color=style.MARK, linestyle=":", zorder=0, label=f"threshold {threshold:g}")
     here = [rate[0] for rate in rates(probabilities, truths, np.array([threshold]))]
-    told = ", ".join(f"{name} {_percent(rate)}" for name, rate in zip(("precision", "recall"), here, strict=True))
-    axes.set_title(f"{style.short(label)}\n{told}", fontsize=9)
+    message = ", ".join(f"{name} {_percent(rate)}" for name, rate in zip(("precision", "recall"), here, strict=True))
+    axes.set_title(f"{style.short(label)}\n{message}", fontsize=9)
     axes.set(xlim=(0, 1), ylim=(0, 1.03))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.grid(alpha=0.3)

@@ -53,10 +53,10 @@ def gradient_descent(a: float, b: float, rates: Sequence[float]) -> bytes:
     contour = above.add_subplot(1, 2, 2)
     _surface(surface, a, b)
     _contour(contour, a, b)
-    for place, (way, lr) in enumerate(zip(paths, rates, strict=True)):
-        color, dash = style.SEVERAL[place], style.DASHES[place % len(style.DASHES)]
+    for index, (way, lr) in enumerate(zip(paths, rates, strict=True)):
+        color, dash = style.SEVERAL[index], style.DASHES[index % len(style.DASHES)]
         shown, within = _reaching(way)
-        look = {"color": color, "linestyle": dash, "marker": "o", "markevery": slice(within), "zorder": 20 - place}
+        look = {"color": color, "linestyle": dash, "marker": "o", "markevery": slice(within), "zorder": 20 - index}
         contour.plot(*shown.T, markersize=3.5, label=_told(a, b, lr), **look)
         surface.plot(*shown.T, a * shown[:, 0] ** 2 + b * shown[:, 1] ** 2, markersize=3, **look)
     above.legend(*contour.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)

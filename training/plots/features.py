@@ -38,9 +38,9 @@ def feature_maps(maps: Mapping[str, Floats], image: Images, title: str) -> bytes
     grid[0, 0].set_title("image", fontsize=9)
     for row, (number, name, of_layer) in zip(grid, shown, strict=True):
         channels, height, width = of_layer.shape
-        told = f"{min(channels, MOST_MAPS)} of {channels} maps, {height}×{width}"
+        message = f"{min(channels, MOST_MAPS)} of {channels} maps, {height}×{width}"
         row[1].set_title(" ", fontsize=9)  # for the height alone: the words would push the next map away
-        heading = f"convolution {number}, layer {name}: {told}"
+        heading = f"convolution {number}, layer {name}: {message}"
         row[1].text(0, 1.05, heading, transform=row[1].transAxes, va="bottom", fontsize=9).set_in_layout(False)
         for axes, one in zip(row[1:], of_layer, strict=False):
             axes.imshow(one, cmap="viridis", interpolation="nearest")

@@ -66,8 +66,8 @@ def model_graph(model: bytes, title: str) -> bytes:
     axes.set(xlim=(-spare, places.width + spare), ylim=(places.height, -TITLE))
     axes.set_axis_off()
     axes.text(places.width / 2, -TITLE / 2, style.short(title, 80), ha="center", va="center", fontsize=12)
-    for place, node in enumerate(found):
-        _box(axes, node, *places.centres[place])
+    for index, node in enumerate(found):
+        _box(axes, node, *places.centres[index])
     _arrows(axes, found, ranks, places)
     return style.png(figure)
 
@@ -101,7 +101,7 @@ def nodes(model: bytes) -> list[Node]:
 def _shape(value: Any) -> str:
     """As in N×32×14×14."""
     dims = value.type.tensor_type.shape.dim
-    return "×".join(str(one.dim_value) if one.HasField("dim_value") else "N" for one in dims)
+    return "×".join(str(dim.dim_value) if dim.HasField("dim_value") else "N" for dim in dims)
 
 
 def _told(node: Any, weights: Mapping[str, tuple[int, ...]]) -> str:
@@ -111,9 +111,9 @@ def _told(node: Any, weights: Mapping[str, tuple[int, ...]]) -> str:
     weight = next((weights[one] for one in node.input if len(weights.get(one, ())) >= 2), ())
     kernel = "×".join(map(str, attributes.get("kernel_shape", ())))
     if node.op_type == "Conv" and len(weight) == 4:
-        told = f"{name} {kernel}, {weight[1] * attributes.get('group', 1)} → {weight[0]}"
+        message = f"{name} {kernel}, {weight[1] * attributes.get('group', 1)} → {weight[0]}"
         stride = attributes.get("strides", [1])[0]
-        return told if stride == 1 else f"{told}, stride {stride}"
+        return message if stride == 1 else f"{message}, stride {stride}"
     if node.op_type in ("Gemm", "MatMul") and len(weight) == 2:
         inputs, outputs = weight[::-1] if attributes.get("transB") else weight
         return f"{name} {inputs} → {outputs}"
@@ -132,9 +132,9 @@ def _columns(found: Sequence[Node], ranks: Sequence[int]) -> list[range]:
     """Ranks in columns of about one length, cut where the fewest arrows pass."""
     last = max(ranks)
     passing = [0] * (last + 1)
-    for place, node in enumerate(found):
+    for index, node in enumerate(found):
         for source in node.sources:
-            for rank in range(ranks[source], ranks[place]):
+            for rank in range(ranks[source], ranks[index]):
                 passing[rank] += 1
     columns, start = [], 0
     while last - start >= PER_COLUMN:
@@ -149,7 +149,7 @@ def _columns(found: Sequence[Node], ranks: Sequence[int]) -> list[range]:
 
 def _places(ranks: Sequence[int], columns: Sequence[range]) -> Places:
     """Nodes of one rank stand side by side, the first of each beneath each other."""
-    beside = [[place for place, of in enumerate(ranks) if of == rank] for rank in range(max(ranks) + 1)]
+    beside = [[index for index, of in enumerate(ranks) if of == rank] for rank in range(max(ranks) + 1)]
     centres = [(0.0, 0.0)] * len(ranks)
     gutters = [0.0] * len(ranks)
     left = GUTTER
@@ -178,17 +178,17 @@ def _box(axes: Any, node: Node, x: float, y: float) -> None:
 
 def _arrows(axes: Any, found: Sequence[Node], ranks: Sequence[int], places: Places) -> None:
     passing: list[tuple[int, int]] = []  # ranks between which arrows pass boxes by
-    for place, node in enumerate(found):
+    for index, node in enumerate(found):
         for source in node.sources:
-            (x0, y0), (x1, y1) = places.centres[source], places.centres[place]
+            (x0, y0), (x1, y1) = places.centres[source], places.centres[index]
             low, high = y0 + HEIGHT / 2, y1 - HEIGHT / 2
-            gutter = places.gutters[place]
+            gutter = places.gutters[index]
             if places.gutters[source] != gutter:
                 turns = [(x0, low + TURN), (gutter, low + TURN), (gutter, high - TURN), (x1, high - TURN)]
                 _line(axes, [(x0, low), *turns, (x1, high)])
-            elif ranks[place] - ranks[source] > 1:
-                beneath = sum(ranks[source] < end and start < ranks[place] for start, end in passing)
-                passing.append((ranks[source], ranks[place]))
+            elif ranks[index] - ranks[source] > 1:
+                beneath = sum(ranks[source] < end and start < ranks[index] for start, end in passing)
+                passing.append((ranks[source], ranks[index]))
                 side = max(x0, x1) + WIDTH / 2 + NESTED * (1 + beneath % 3)
                 _line(axes, [(x0 + WIDTH / 2, y0), (side, y0), (side, y1), (x1 + WIDTH / 2, y1)])
             else:

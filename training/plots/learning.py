@@ -64,10 +64,10 @@ def loss_curves(series: Mapping[str, Sequence[tuple[int, float]]], title: str) -
     axes: Any = figure.subplots()
     alike = math.ceil(len(series) / len(style.SEVERAL))
     lines = [np.array(points, float).reshape(-1, 2).T for points in series.values()]
-    for place, (name, (numbers, values)) in enumerate(zip(series, lines, strict=True)):
-        group, within = divmod(place, alike)
+    for index, (name, (numbers, values)) in enumerate(zip(series, lines, strict=True)):
+        group, within = divmod(index, alike)
         turn, dash = divmod(within, len(style.DASHES))
-        beneath = sum(_coincide(lines[place], other) for other in lines[place + 1 :])
+        beneath = sum(_coincide(lines[index], other) for other in lines[index + 1 :])
         axes.plot(
             numbers, values, color=style.SEVERAL[group], linestyle=style.DASHES[dash],
             linewidth=1.6 + 2.4 * min(beneath, MOST_AROUND),
@@ -90,7 +90,7 @@ def _coincide(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
 
 def _measured(epochs: Sequence["Epoch"], name: str) -> Points:
     """Numbers and values of the epochs in which a figure was measured."""
-    points = [(one.epoch, value) for one in epochs if not math.isnan(value := getattr(one, name))]
+    points = [(epoch.epoch, value) for epoch in epochs if not math.isnan(value := getattr(epoch, name))]
     return np.array([number for number, _ in points], np.int64), np.array([value for _, value in points], np.float64)
 
 
@@ -126,8 +126,8 @@ def _told(epoch: int, gap: float, name: str, running: bool) -> str:
     if gap > 0:
         return f"gap at epoch {epoch}: {apart}"
     # a running mean is no word on the weights that were kept
-    said = "better than the running mean\nby" if running else "better by"
-    return f"epoch {epoch}: validation is\n{said} {apart}"
+    text = "better than the running mean\nby" if running else "better by"
+    return f"epoch {epoch}: validation is\n{text} {apart}"
 
 
 def _free(axes: Any, points: Sequence[tuple[float, float]]) -> tuple[float, float]:

@@ -54,7 +54,9 @@ def _groups(dataset: "Dataset", targets: NDArray[Any]) -> list[tuple[str, str, N
     """Colour, marker and members [N] of what is told apart."""
     if not _by_class(dataset):
         return [(style.SEVERAL[0], "o", np.ones(len(targets), bool))]
-    return [(style.SEVERAL[place], MARKERS[place], targets == place) for place in range(len(dataset.classes))]
+    return [
+        (style.SEVERAL[position], MARKERS[position], targets == position) for position in range(len(dataset.classes))
+    ]
 
 
 def _histogram(axes: Any, dataset: "Dataset", values: NDArray[np.float64], targets: NDArray[Any]) -> None:
@@ -90,9 +92,9 @@ def _norm(dataset: "Dataset") -> Normalize:
 
 def _name(grid: NDArray[Any], dataset: "Dataset", count: int) -> None:
     names = dataset.columns or tuple(f"column {number + 1}" for number in range(count))
-    for place in range(count):
-        grid[place, 0].set_ylabel(style.short(names[place], 24), fontsize=9)
-        grid[-1, place].set_xlabel(style.short(names[place], 24), fontsize=9)
+    for position in range(count):
+        grid[position, 0].set_ylabel(style.short(names[position], 24), fontsize=9)
+        grid[-1, position].set_xlabel(style.short(names[position], 24), fontsize=9)
 
 
 def _explain(figure: Figure, grid: NDArray[Any], dataset: "Dataset") -> None:

@@ -28,7 +28,9 @@ LINE = 14
 def contact_sheet(dataset: "Dataset") -> bytes:
     """The first images of each class, a row a class; of very many classes the first."""
     classes = dataset.classes[:MOST_CLASSES]
-    rows = [dataset.inputs[np.flatnonzero(_holds(dataset, place))[:CONTACT_COLUMNS]] for place in range(len(classes))]
+    rows = [
+        dataset.inputs[np.flatnonzero(_holds(dataset, position))[:CONTACT_COLUMNS]] for position in range(len(classes))
+    ]
     side = 0.7
     figure = Figure(figsize=(CONTACT_COLUMNS * side + 2, len(rows) * side + 0.8), layout="constrained")
     axes = figure.subplots()
@@ -49,8 +51,8 @@ def predictions(images: Images, truths: Sequence[str], answers: Sequence[str], t
     rows = max(1, math.ceil(len(images) / SHEET_COLUMNS))
     figure = Figure(figsize=(13, rows * 1.62 + 0.9), layout="constrained")
     axes = figure.subplots()
-    for place, (image, true, answer) in enumerate(zip(images, truths, answers, strict=True)):
-        row, column = divmod(place, SHEET_COLUMNS)
+    for index, (image, true, answer) in enumerate(zip(images, truths, answers, strict=True)):
+        row, column = divmod(index, SHEET_COLUMNS)
         right = true == answer
         color = style.RIGHT if right else style.WRONG
         _image(axes, image, column * 1.13, row * 1.4)

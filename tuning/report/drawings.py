@@ -48,8 +48,8 @@ class Search:
     @property
     def _scored(self) -> list[Trial]:
         """Trials with a figure to be drawn by, the best last, and so above the others."""
-        known = [one for one in self.trials if any(self._metric in report.metrics for report in one.reports)]
-        return sorted(known, key=lambda one: self._merit(self._best(one)))[-LINES:]
+        known = [trial for trial in self.trials if any(self._metric in report.metrics for report in trial.reports)]
+        return sorted(known, key=lambda version: self._merit(self._best(version)))[-LINES:]
 
     @property
     def _keys(self) -> list[str]:
@@ -57,7 +57,10 @@ class Search:
         return varied[:KEYS]
 
     def _best(self, trial: Trial) -> float:
-        return max((one.metrics[self._metric] for one in trial.reports if self._metric in one.metrics), key=self._merit)
+        return max(
+            (report.metrics[self._metric] for report in trial.reports if self._metric in report.metrics),
+            key=self._merit,
+        )
 
     def _merit(self, value: float) -> float:
         return -value if self._metric.endswith("loss") else value
@@ -84,19 +87,19 @@ class Search:
     def _curves(self) -> Block:
         trials = self._scored
         curves = {
-            one.number: [(r.epoch, r.metrics[self._metric]) for r in one.reports if self._metric in r.metrics]
-            for one in trials
+            trial.number: [(r.epoch, r.metrics[self._metric]) for r in trial.reports if self._metric in r.metrics]
+            for trial in trials
         }
         every = [point for curve in curves.values() for point in curve]
         across, up = axes([x for x, _ in every], [y for _, y in every])
         drawing = Drawing()
         drawing.frame(across, up, ("epoch", self._metric))
         field = Field(self.spec, self.trials)
-        for rung in sorted({rung for one in trials for rung in field.bracket(one.number).rungs}):
+        for rung in sorted({rung for trial in trials for rung in field.bracket(trial.number).rungs}):
             if across.low <= rung <= across.high:
                 drawing.line([(across.at(rung), up.start), (across.at(rung), up.end)], "rung")
         for kind in KINDS:
-            kin = [one.number for one in trials if self._kind(one) == kind]
+            kin = [trial.number for trial in trials if self._kind(trial) == kind]
             lines = [[(across.at(x), up.at(y)) for x, y in curves[number]] for number in kin]
             drawing.lines(lines, kind)
             drawing.dots([line[-1] for line in lines], kind)
@@ -105,8 +108,8 @@ class Search:
     def _parallel(self) -> Block:
         keys, trials = self._keys, self._scored
         places = [LEFT + (WIDTH - LEFT - RIGHT - 40) * n / len(keys) for n in range(len(keys) + 1)]
-        scales = [_Scale.of([lookup(one.config, key) for one in trials]) for key in keys]
-        metric = Axis.over([self._best(one) for one in trials], HEIGHT - BOTTOM, TOP + 10)
+        scales = [_Scale.of([lookup(trial.config, key) for trial in trials]) for key in keys]
+        metric = Axis.over([self._best(trial) for trial in trials], HEIGHT - BOTTOM, TOP + 10)
         drawing = Drawing()
         for place, name in zip(places, [*(self.spec.varied[key] for key in keys), self._metric], strict=True):
             drawing.line([(place, HEIGHT - BOTTOM), (place, TOP + 10)], "grid")
@@ -116,7 +119,7 @@ class Search:
             drawing.text(place, TOP + 4, scale.high)
         for value in (metric.low, metric.high):
             drawing.text(places[-1] + 6, metric.at(value) + 4, f"{value:.3g}", "start")
-        better = {one.number for one in trials[-max(1, len(trials) // 10) :]}
+        better = {trial.number for trial in trials[-max(1, len(trials) // 10) :]}
         lines: dict[str, list[list[tuple[float, float]]]] = {"rest": [], "good": []}
         for trial in trials:
             values = [scale.at(lookup(trial.config, key)) for scale, key in zip(scales, keys, strict=True)]
@@ -130,11 +133,11 @@ class Search:
         keys, trials = self._keys, self._scored
         height = 150
         drawing = Drawing(height * (-(-len(keys) // 2)))
-        for place, key in enumerate(keys):
-            left = LEFT + (WIDTH / 2) * (place % 2)
-            floor = height * (place // 2) + height - 34
-            across = _Scale.of([lookup(one.config, key) for one in trials], left, left + WIDTH / 2 - LEFT - RIGHT)
-            up = Axis.over([self._best(one) for one in trials], floor, floor - height + 50)
+        for index, key in enumerate(keys):
+            left = LEFT + (WIDTH / 2) * (index % 2)
+            floor = height * (index // 2) + height - 34
+            across = _Scale.of([lookup(trial.config, key) for trial in trials], left, left + WIDTH / 2 - LEFT - RIGHT)
+            up = Axis.over([self._best(trial) for trial in trials], floor, floor - height + 50)
             drawing.line([(left, floor), (left + WIDTH / 2 - LEFT - RIGHT, floor)], "grid")
             for value in (up.low, up.high):
                 drawing.text(left - 6, up.at(value) + 4, f"{value:.3g}", "end")
@@ -142,7 +145,9 @@ class Search:
             drawing.text(left + WIDTH / 2 - LEFT - RIGHT, floor + 15, across.high, "end")
             drawing.text(left + WIDTH / 4 - LEFT / 2, floor + 29, self.spec.varied[key])
             for kind in KINDS:
-                values = [(lookup(one.config, key), self._best(one)) for one in trials if self._kind(one) == kind]
+                values = [
+                    (lookup(trial.config, key), self._best(trial)) for trial in trials if self._kind(trial) == kind
+                ]
                 points = [(across.at(value), up.at(best)) for value, best in values if value is not None]
                 drawing.dots(points, kind)
         return Drawn(f"The best {self._metric} of each trial by each key; blue: trained to its end.", drawing.svg())
@@ -162,7 +167,7 @@ class Search:
         drawing.text(WIDTH / 2, HEIGHT - BOTTOM + 33, "minutes since the first report")
         drawing.text(LEFT - 6, up.at(1) + 4, "trial 1", "end")
         drawing.text(LEFT - 6, up.at(max(numbers)) + 4, str(max(numbers)), "end")
-        kinds = {one.number: self._kind(one) for one in self.trials}
+        kinds = {trial.number: self._kind(trial) for trial in self.trials}
         for kind in KINDS:
             kin = [number for number in numbers if kinds[number] == kind]
             drawing.dots([(across.at(time), up.at(number)) for number in kin for time in minutes[number]], kind, 1.5)

@@ -94,7 +94,7 @@ def _search(registry: Registry, results: Results) -> list[Block]:
 
 def _ties(registry: Registry, results: Results) -> str | None:
     """Those of the stored answers that are not significantly worse than the best ones."""
-    known = [one for one in results.trials if one.answers]
+    known = [trial for trial in results.trials if trial.answers]
     try:
         right = {one.number: finalists.unpacked(registry.blobs.get(one.answers or "")) for one in known}
     except (Corrupt, Unavailable) as error:
@@ -107,8 +107,8 @@ def _ties(registry: Registry, results: Results) -> str | None:
         for number, answers in right.items()
         if number != best and finalists.p_value(right[best], answers) >= finalists.LEVEL
     ]
-    told = f"trials {', '.join(ties)} are" if ties else "none is"
-    return f"Of the best {len(right)}, {told} not significantly worse than trial {best} on validation (McNemar, 5%)."
+    message = f"trials {', '.join(ties)} are" if ties else "none is"
+    return f"Of the best {len(right)}, {message} not significantly worse than trial {best} on validation (McNemar, 5%)."
 
 
 def _repeatable(results: Results) -> str:
@@ -143,7 +143,7 @@ _MEASURED = {
 
 
 def _others(results: Results) -> Table:
-    lines = [[str(one.number), one.status, one.problem or "-"] for one in results.others[:ROWS]]
+    lines = [[str(other.number), other.status, other.problem or "-"] for other in results.others[:ROWS]]
     return Table(["trial", "status", "problem"], lines)
 
 

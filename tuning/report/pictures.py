@@ -30,7 +30,9 @@ def losses(rows: Sequence[Row]) -> Iterator[Block]:
     for metric, title in (("train_loss", "Training loss"), ("val_loss", "Validation loss")):
         series = {}
         for row in rows[:CURVES]:
-            points = [(one.epoch, one.metrics[metric]) for one in row.trials[0].reports if metric in one.metrics]
+            points = [
+                (report.epoch, report.metrics[metric]) for report in row.trials[0].reports if metric in report.metrics
+            ]
             if len(points) > 1:
                 series[row.name] = points
         if series:
@@ -44,7 +46,7 @@ def learning(rows: Sequence[Row]) -> Iterator[Block]:
     measured = [row for row in rows if "val_loss" in row.figures]
     for row in measured:
         trial = row.trials[0]
-        epochs = [Epoch.of({**one.metrics, "epoch": one.epoch}) for one in trial.reports]
+        epochs = [Epoch.of({**report.metrics, "epoch": report.epoch}) for report in trial.reports]
         measured_once = trial.reports[-1].metrics
         fitted = {name: measured_once[f"fit_{name}"] for name in FITTED if f"fit_{name}" in measured_once}
         picture = plots.curves(epochs, kept(trial).epoch, fitted)

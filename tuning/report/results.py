@@ -42,7 +42,7 @@ class Row:
     @cached_property
     def figures(self) -> dict[str, Figure]:
         """What all of its trials measured, by name, and what follows from that."""
-        measured = [figures(one) for one in self.trials]
+        measured = [figures(trial) for trial in self.trials]
         shared = [name for name in measured[0] if all(name in one for one in measured)]
         return {name: _figure([one[name] for one in measured]) for name in shared}
 
@@ -75,7 +75,9 @@ class Results:
     @property
     def trials(self) -> list[Trial]:
         """All trials, in order."""
-        return sorted([*self.others, *(one for row in self.rows for one in row.trials)], key=lambda one: one.number)
+        return sorted(
+            [*self.others, *(trial for row in self.rows for trial in row.trials)], key=lambda trial: trial.number
+        )
 
     def record(self) -> dict[str, Any]:
         """What `--json` prints."""
@@ -87,7 +89,9 @@ class Results:
             "ended": self.sweep.ended,
             "source": self.spec.source,
             "rows": [_record(row, self.spec) for row in self.rows],
-            "others": [{"trial": one.number, "status": one.status, "problem": one.problem} for one in self.others],
+            "others": [
+                {"trial": other.number, "status": other.status, "problem": other.problem} for other in self.others
+            ],
         }
 
 
@@ -96,8 +100,8 @@ def read(registry: Registry, sweep_id: str) -> Results:
     sweep = ledger.sweep(registry, sweep_id)
     trials = ledger.trials(registry, sweep_id)
     spec = stored(sweep.spec)
-    ended = [(one, spec.listed(one.number)) for one in trials if _counts(one)]
-    others = [one for one in trials if not _counts(one)]
+    ended = [(trial, spec.listed(trial.number)) for trial in trials if _counts(trial)]
+    others = [trial for trial in trials if not _counts(trial)]
     return Results(sweep, spec, rows(spec, ended), others, news.reports(registry, sweep_id, ""))
 
 
@@ -174,10 +178,10 @@ def _figure(values: Sequence[float]) -> Figure:
 def _record(row: Row, spec: SweepSpec) -> dict[str, Any]:
     return {
         "name": row.name,
-        "trials": [one.number for one in row.trials],
-        "seeds": [one.config["seed"] for one in row.trials],
+        "trials": [trial.number for trial in row.trials],
+        "seeds": [trial.config["seed"] for trial in row.trials],
         "values": dict(zip(spec.varied, row.values, strict=True)),
-        "figures": {name: {"mean": one.mean, "spread": one.spread} for name, one in row.figures.items()},
+        "figures": {name: {"mean": figure.mean, "spread": figure.spread} for name, figure in row.figures.items()},
         "reference": dict(row.reference),
         "behind": {name: row.behind(name) for name in row.reference},
     }

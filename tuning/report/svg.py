@@ -51,7 +51,7 @@ class Axis:
         power = 10.0 ** math.floor(math.log10(rough))
         step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
         first = math.ceil(self.low / step - 1e-9)
-        return [place * step for place in range(first, math.floor(self.high / step + 1e-9) + 1)]
+        return [position * step for position in range(first, math.floor(self.high / step + 1e-9) + 1)]
 
 
 @dataclass

@@ -102,13 +102,13 @@ def top(spec: SweepSpec, rows: Sequence[Row]) -> list[str]:
     if (by := merit(spec, rows)) is None:
         return []
     first = best(spec, rows)[0]
-    told = []
+    messages = []
     for name, theirs in (spec.reference or {}).items():
         if name in first.figures:
             title, form = RESULTS[name]
             reached = f"{title} {form(first.figures[name])}; reference {form(Figure(theirs))}"
-            told.append(f"Best by {RESULTS[by][0]}: {first.name}, {reached}.")
-    return told
+            messages.append(f"Best by {RESULTS[by][0]}: {first.name}, {reached}.")
+    return messages
 
 
 def amount(name: str, value: float) -> str:
@@ -118,7 +118,9 @@ def amount(name: str, value: float) -> str:
 
 def settings(spec: SweepSpec, rows: Sequence[Row]) -> Table | None:
     """What the rows differ in, where their names do not tell."""
-    differing = [place for place in range(len(spec.varied)) if len({str(row.values[place]) for row in rows}) > 1]
+    differing = [
+        position for position in range(len(spec.varied)) if len({str(row.values[position]) for row in rows}) > 1
+    ]
     if not differing:
         return None
     names = list(spec.varied.values())

@@ -29,14 +29,14 @@ def _show_study(outcome: Outcome, spec: SweepSpec, console: Console) -> None:
     shown = found if len(found) <= ROWS else best(spec, found)[:ROWS]
     table = tables.results(shown, [*referred, *tables.SHORT])
     drawn = Table(title=spec.name, box=box.SIMPLE, padding=(0, 1, 0, 0))
-    for place, title in enumerate(table.columns):
-        if table.numeric(place):  # a word a line, spreads too, so that all columns fit beside each other
+    for index, title in enumerate(table.columns):
+        if table.numeric(index):  # a word a line, spreads too, so that all columns fit beside each other
             drawn.add_column(title.replace(" ", "\n"), justify="right", no_wrap=True)
         else:
             drawn.add_column(title, min_width=12)
     for line in table.rows:
         name, *figures = line
-        drawn.add_row(name, *(one.replace(" ± ", "\n± ") for one in figures))
+        drawn.add_row(name, *(figure.replace(" ± ", "\n± ") for figure in figures))
     console.print(drawn)
     for told in tables.top(spec, found):
         console.print(told)

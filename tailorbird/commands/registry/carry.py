@@ -46,10 +46,10 @@ def import_version(
     Example: tailorbird registry import demo-1.tar.gz
     """
     with open_registry() as registry:
-        made = carrying.import_version(registry, path, settings.who(who), model)
+        version = carrying.import_version(registry, path, settings.who(who), model)
     if as_json:
-        print_json(made.record())
+        print_json(version.record())
     else:
-        origin = made.lineage.origin
+        origin = version.lineage.origin
         package = "a package" if origin is None else f"the package {origin.manifest[:12]} of {origin.model}"
-        typer.echo(f"{made} is {package}")
+        typer.echo(f"{version} is {package}")

@@ -76,8 +76,8 @@ def _table(
     console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = True
 ) -> None:
     table = Table(box=box.SIMPLE, title=title, title_justify="left")
-    for place, column in enumerate(columns):
-        table.add_column(column, justify="right" if numbers and place else "left")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if numbers and index else "left")
     for row in rows:
         table.add_row(*map(clean, row))
     tables.show(console, table)
@@ -85,7 +85,7 @@ def _table(
 
 def _cells(pair: Pair, value: str, difference: str) -> list[str]:
     apart = None if pair.difference is None else pair.difference * (100 if difference.endswith("points") else 1)
-    shown = (value.format(one) if isinstance(one, int | float) else "-" for one in (pair.a, pair.b))
+    shown = (value.format(item) if isinstance(item, int | float) else "-" for item in (pair.a, pair.b))
     return [*shown, "-" if apart is None else difference.format(apart) if apart else "0"]
 
 

@@ -65,7 +65,7 @@ def show(version: Ref, as_json: AsJson = False) -> None:
         files = _files(registry, found)
     if as_json:
         listed = None if files is None else {name: entry.record() for name, entry in files.items()}
-        print_json(found.record() | {"tags": tags, "events": [asdict(one) for one in events], "files": listed})
+        print_json(found.record() | {"tags": tags, "events": [asdict(event) for event in events], "files": listed})
     else:
         _print(found, tags, events, files)
 
@@ -88,11 +88,19 @@ def history(
         print_json(_events(moves, deletions, hold, judged))
         return
     table = Table("when (UTC)", "alias", "from", "to", "who", "why", box=box.SIMPLE)
-    for one in moves:
-        notes = [kind for kind in (one.kind,) if kind != "promote"]
-        notes += [f"forced: {'; '.join(one.reasons)}"] if one.forced else []
-        why = f"{one.why} ({'; '.join(notes)})" if notes else one.why
-        _add(table, tables.moment(one.moved), one.alias, str(one.from_number or "-"), str(one.to_number), one.who, why)
+    for move in moves:
+        notes = [kind for kind in (move.kind,) if kind != "promote"]
+        notes += [f"forced: {'; '.join(move.reasons)}"] if move.forced else []
+        why = f"{move.why} ({'; '.join(notes)})" if notes else move.why
+        _add(
+            table,
+            tables.moment(move.moved),
+            move.alias,
+            str(move.from_number or "-"),
+            str(move.to_number),
+            move.who,
+            why,
+        )
     tables.show(terminal.console(), table)
     for gone in deletions:
         typer.echo(
@@ -140,8 +148,8 @@ def _events(
     moves: list[Move], deletions: list[Deletion], hold: Hold | None, judged: list[Judgement]
 ) -> list[dict[str, Any]]:
     """What happened, newest first, as `history --json` prints it."""
-    events = [{"event": "moved", **one.record()} for one in moves]
-    events += [{"event": "deleted", **asdict(one)} for one in deletions]
+    events = [{"event": "moved", **move.record()} for move in moves]
+    events += [{"event": "deleted", **asdict(deletion)} for deletion in deletions]
     events += [{"event": "judged", **one.record()} for one in judged]
     events += [] if hold is None else [{"event": "held", **hold.record()}]
     return sorted(events, key=itemgetter("id"), reverse=True)
@@ -165,7 +173,7 @@ def _print(found: Version, tags: dict[str, str], events: tuple[Event, ...], file
         "test": shares.told(test.accuracy, test.samples),
         "parity": str(evidence.parity),
         "registered": f"{tables.moment(found.created)} UTC by {found.who}",
-        "judged": "\n".join(_told(one) for one in events) or "-",
+        "judged": "\n".join(_told(event) for event in events) or "-",
         **{key: tables.plain(value) for key, value in found.lineage.record().items()},
         "manifest": found.manifest + ("" if found.signature is None else ", signed"),
         "files": "unknown"

@@ -68,11 +68,11 @@ def hold(
     Example: tailorbird registry hold demo --why "audit until Friday"
     """
     with open_registry() as registry:
-        made = holds.hold(registry, model, held=not release, why=why, who=settings.who(who))
+        hold = holds.hold(registry, model, held=not release, why=why, who=settings.who(who))
     if as_json:
-        print_json(made.record())
+        print_json(hold.record())
     else:
-        typer.echo(f"{model} is {'on hold: only people move its aliases' if made.held else 'not on hold any more'}")
+        typer.echo(f"{model} is {'on hold: only people move its aliases' if hold.held else 'not on hold any more'}")
 
 
 def _show(move: Move, *, as_json: bool) -> None:

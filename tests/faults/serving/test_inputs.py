@@ -16,7 +16,7 @@ from tailorbird.settings import Settings
 
 JSON, OCTETS, PNG = "application/json", "application/octet-stream", "image/png"
 GOOD = [[0] * 28] * 28
-COLUMNS = [f"column {place}" for place in range(3)]
+COLUMNS = [f"column {position}" for position in range(3)]
 LIMIT = 2**20
 
 

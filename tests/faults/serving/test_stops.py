@@ -130,4 +130,4 @@ def test_a_killed_worker_is_no_longer_counted_among_what_is_in_flight(start, own
 
 
 def connected(process: psutil.Process, port: int) -> bool:
-    return any(found.raddr and found.raddr.port == port for found in process.net_connections())
+    return any(connection.raddr and connection.raddr.port == port for connection in process.net_connections())

@@ -51,13 +51,13 @@ def test_a_card_says_what_the_registry_knows(registry):
     assert "tailorbird serve pets:1\ncurl -H 'content-type: image/png'" in section(text, "Intended use")
     assert "# uint8 [N, 28, 28]" in section(text, "Intended use")
 
-    made = section(text, "How it was made")
+    section_text = section(text, "How it was made")
     for line in (
         "**Sweep**: pets-1, trial 3", "of epoch 2 of 2, train loss 0.5, val accuracy 0.8", "**Data**: pets\n",
         "**Split**: validation 0.1, split_seed 0", "`" + "ab" * 32 + "`", "**Champion at that time**: none",
         "**Code**: tailorbird 0.1.0", "```yaml\nmodel:\n  family: mlp", "torch==2.13.0",
     ):  # fmt: skip
-        assert line in made
+        assert line in section_text
 
     results = section(text, "Results")
     assert re.search(r"\| held-out \| +83.33% \| +5.00% \| 71.97% to 90.69% \| +60 \|", results)
@@ -96,22 +96,22 @@ def test_a_version_that_was_never_judged(registry):
 
 
 def test_missing_facts_are_not_made_up(registry):
-    found = gather(registry, curves_png=b"none", confusion_png=b"none", bins={})
+    facts = gather(registry, curves_png=b"none", confusion_png=b"none", bins={})
     version = replace(
-        found.version,
+        facts.version,
         lineage=Lineage.of({"note": {"room": "elsewhere"}}),
-        evidence=found.version.evidence.model_copy(
+        evidence=facts.version.evidence.model_copy(
             update={
                 "parity": Parity(agreement=None, max_difference=None, samples=None),
                 "latency": Latency(p50_ms=0.5, p99_ms=None, runs=3, threads=1),
             }
         ),
     )
-    unmeasured = found.contents.baseline.model_copy(
+    unmeasured = facts.contents.baseline.model_copy(
         update={"calibration_error": None, "test": Score(accuracy=0.5, samples=0)}
     )
     bare = replace(
-        found, version=version, contents=replace(found.contents, by_class=(), config={}, baseline=unmeasured)
+        facts, version=version, contents=replace(facts.contents, by_class=(), config={}, baseline=unmeasured)
     )
     text = card.markdown(bare)
     assert "**Sweep**: not recorded, trial not recorded" in text and "**Data**: not recorded" in text
@@ -125,10 +125,10 @@ def test_missing_facts_are_not_made_up(registry):
 
 
 def test_a_model_of_tables_is_called_with_rows(registry):
-    found = gather(registry)
-    made = {"kind": "table", "columns": ["age", "height"], "dtype": "float32", "shape": [2]}
-    signature = Signature.of({**found.contents.signature.record(), **made})
-    text = card.markdown(replace(found, contents=replace(found.contents, signature=signature)))
+    facts = gather(registry)
+    changes = {"kind": "table", "columns": ["age", "height"], "dtype": "float32", "shape": [2]}
+    signature = Signature.of({**facts.contents.signature.record(), **changes})
+    text = card.markdown(replace(facts, contents=replace(facts.contents, signature=signature)))
     assert "A classifier of rows into 3 classes" in text
     assert "-d '{\"inputs\": [[…]]}'" in text and "float32 [N, 2]" in text and "image/png" not in text
 
@@ -160,7 +160,7 @@ def test_names_and_reasons_of_others_mean_nothing_in_either_form(registry):
     assert [token.content for token in tokens if token.type == "fence"][-1] == "```\n<script>\n"
     plain = "\n".join(token.content for token in inner if token.type in ("text", "text_special"))
     assert plain.count("alert(1)") >= 8
-    headings = [tokens[place + 1].content for place, token in enumerate(tokens) if token.type == "heading_open"]
+    headings = [tokens[index + 1].content for index, token in enumerate(tokens) if token.type == "heading_open"]
     assert len(headings) == 10
 
 
@@ -173,20 +173,20 @@ def test_the_page_holds_its_pictures(registry):
 
 
 def test_markdown_is_written_with_its_pictures_beside_it(registry, tmp_path):
-    found = gather(registry)
+    facts = gather(registry)
     folder = tmp_path / "deep" / "er"
-    written = card.write(found, folder / "README.md")
+    written = card.write(facts, folder / "README.md")
     assert [path.name for path in written] == ["pets-1-confusion.png", "pets-1-curves.png", "README.md"]
     text = (folder / "README.md").read_text()
-    assert all((folder / name).read_bytes() == data for name, data in card.files(found).items())
-    assert set(re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text)) == card.files(found).keys()
-    assert "![" not in card.markdown(found, pictures=False)
+    assert all((folder / name).read_bytes() == data for name, data in card.files(facts).items())
+    assert set(re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text)) == card.files(facts).keys()
+    assert "![" not in card.markdown(facts, pictures=False)
 
 
 def test_html_is_one_file(registry, tmp_path):
-    found = gather(registry)
-    assert card.write(found, tmp_path / "Card.HTML") == [tmp_path / "Card.HTML"]
-    assert (tmp_path / "Card.HTML").read_text() == card.html(found)
+    facts = gather(registry)
+    assert card.write(facts, tmp_path / "Card.HTML") == [tmp_path / "Card.HTML"]
+    assert (tmp_path / "Card.HTML").read_text() == card.html(facts)
     assert [path.name for path in tmp_path.glob("*.*")] == ["Card.HTML"]
 
 
@@ -199,21 +199,21 @@ def test_another_suffix_is_refused_before_anything_is_written(registry, tmp_path
 
 @pytest.mark.parametrize("name", ["card.md", "pets-1-curves.png"])
 def test_what_is_there_is_not_overwritten_unasked(registry, tmp_path, name):
-    found = gather(registry)
+    facts = gather(registry)
     (tmp_path / name).write_text("mine")
     with pytest.raises(InvalidInput, match=f"{name} exists already and holds something else; --force"):
-        card.write(found, tmp_path / "card.md")
+        card.write(facts, tmp_path / "card.md")
     assert [path.name for path in tmp_path.glob("*.*")] == [name] and (tmp_path / name).read_text() == "mine"
-    card.write(found, tmp_path / "card.md", overwrite=True)
-    assert (tmp_path / "card.md").read_text() == card.markdown(found)
-    card.write(found, tmp_path / "card.md")  # the same again is no overwriting
+    card.write(facts, tmp_path / "card.md", overwrite=True)
+    assert (tmp_path / "card.md").read_text() == card.markdown(facts)
+    card.write(facts, tmp_path / "card.md")  # the same again is no overwriting
 
 
 def test_a_place_that_cannot_be_written_is_named(registry, tmp_path):
-    found = gather(registry)
+    facts = gather(registry)
     (tmp_path / "file").write_text("x")
     with pytest.raises(Unavailable, match=f"{tmp_path / 'file'}.* cannot be written: "):
-        card.write(found, tmp_path / "file" / "card.html")
+        card.write(facts, tmp_path / "file" / "card.html")
     (tmp_path / "folder.html").mkdir()
     with pytest.raises(Unavailable, match=r"folder\.html cannot be written: Is a directory"):
-        card.write(found, tmp_path / "folder.html")
+        card.write(facts, tmp_path / "folder.html")

@@ -38,11 +38,17 @@ def test_confidence_bins_are_summed_over_classes_in_order(registry):
 
 
 def test_what_files_say(registry):
-    found = read(registry)
-    assert (found.classes, found.baseline.calibration_error, found.config) == (packages.CLASSES, 0.02, packages.CONFIG)
-    assert found.config_text.startswith("model:\n  family: mlp\n")
-    assert found.environment[0] == "python==3.11.7"
-    assert found.sizes["model.onnx"] == 1 and found.sizes["environment.txt"] == len("\n".join(found.environment)) + 1
+    content = read(registry)
+    assert (content.classes, content.baseline.calibration_error, content.config) == (
+        packages.CLASSES,
+        0.02,
+        packages.CONFIG,
+    )
+    assert content.config_text.startswith("model:\n  family: mlp\n")
+    assert content.environment[0] == "python==3.11.7"
+    assert (
+        content.sizes["model.onnx"] == 1 and content.sizes["environment.txt"] == len("\n".join(content.environment)) + 1
+    )
 
 
 @pytest.mark.parametrize(

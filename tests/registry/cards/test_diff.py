@@ -20,14 +20,14 @@ def registry(embedded):
 
 
 def test_two_versions_that_are_the_same_differ_in_nothing(registry):
-    found = diff.between(registry, packages.register(registry), packages.register(registry))
-    assert (found.a, found.b) == ("pets:1", "pets:2")
-    assert (found.config, found.environment, found.data) == ({}, {}, {})
-    assert found.classes.a == found.classes.b == ["cat", "dog", "owl"]
-    assert all(pair.difference == 0 for pair in found.metrics.values())
-    assert all(pair.difference == 0 for pairs in found.by_class.values() for pair in pairs.values())
-    assert all(pair.difference == 0 for pair in found.sizes.values())
-    assert found.images == Images(60, 60, 50, 0, 0, 10, 0.0, found.images.interval, 1.0)
+    difference = diff.between(registry, packages.register(registry), packages.register(registry))
+    assert (difference.a, difference.b) == ("pets:1", "pets:2")
+    assert (difference.config, difference.environment, difference.data) == ({}, {}, {})
+    assert difference.classes.a == difference.classes.b == ["cat", "dog", "owl"]
+    assert all(pair.difference == 0 for pair in difference.metrics.values())
+    assert all(pair.difference == 0 for pairs in difference.by_class.values() for pair in pairs.values())
+    assert all(pair.difference == 0 for pair in difference.sizes.values())
+    assert difference.images == Images(60, 60, 50, 0, 0, 10, 0.0, difference.images.interval, 1.0)
 
 
 def test_what_they_were_made_of(registry):
@@ -38,16 +38,16 @@ def test_what_they_were_made_of(registry):
         environment_txt=b"python==3.12.0\nmachine: Linux-7\nray==2.60.0\n",
         lineage={"data": {**packages.DATA, "split_seed": 1}},
     )
-    found = diff.between(registry, packages.register(registry), second)
-    assert found.config == {
+    difference = diff.between(registry, packages.register(registry), second)
+    assert difference.config == {
         "model.family": Pair("mlp", "cnn"), "model.depth": Pair(2, None), "optimizer.lr": Pair(0.01, 0.02),
         "seed": Pair(None, 1),
     }  # fmt: skip
-    assert found.environment == {
+    assert difference.environment == {
         "python": Pair("3.11.7", "3.12.0"), "machine": Pair("Linux-6", "Linux-7"), "torch": Pair("2.13.0", None),
         "ray": Pair(None, "2.60.0"),
     }  # fmt: skip
-    assert found.data == {"split_seed": Pair(0, 1)}
+    assert difference.data == {"split_seed": Pair(0, 1)}
 
 
 def test_what_was_measured_of_both(registry):
@@ -56,17 +56,17 @@ def test_what_was_measured_of_both(registry):
         latency=Latency(p50_ms=0.75, p99_ms=2.25, runs=100, threads=1),
     )
     second = packages.register(registry, confusion=BETTER, export=export, model_onnx=b"larger")
-    found = diff.between(registry, packages.register(registry), second)
-    differences = {name: pair.difference for name, pair in found.metrics.items()}
+    difference = diff.between(registry, packages.register(registry), second)
+    differences = {name: pair.difference for name, pair in difference.metrics.items()}
     assert differences == pytest.approx({
         "held_out_accuracy": 7 / 60, "held_out_standard_error": 0, "held_out_samples": 0, "test_accuracy": 7 / 60,
         "test_samples": 0, "calibration_error": 0, "parity_agreement": -0.0005, "parity_max_difference": 1e-4 - 3e-7,
         "latency_p50_ms": 0.25, "latency_p99_ms": 1.0,
     })  # fmt: skip
-    assert found.metrics["held_out_accuracy"] == Pair(50 / 60, 57 / 60)
-    assert found.by_class["owl"] == {"recall": Pair(13 / 20, 19 / 20), "precision": Pair(1.0, 1.0)}
-    assert found.by_class["dog"]["precision"] == Pair(19 / 25, 19 / 21)
-    assert found.sizes["model.onnx"] == Pair(1, 6)
+    assert difference.metrics["held_out_accuracy"] == Pair(50 / 60, 57 / 60)
+    assert difference.by_class["owl"] == {"recall": Pair(13 / 20, 19 / 20), "precision": Pair(1.0, 1.0)}
+    assert difference.by_class["dog"]["precision"] == Pair(19 / 25, 19 / 21)
+    assert difference.sizes["model.onnx"] == Pair(1, 6)
 
 
 def test_images_that_only_one_gets_right(registry):
@@ -84,9 +84,9 @@ def test_images_that_only_one_gets_right(registry):
 
 def test_images_that_both_have_are_compared(registry):
     shifted = packages.register(registry, first=45)
-    found = diff.between(registry, packages.register(registry), shifted)
+    difference = diff.between(registry, packages.register(registry), shifted)
     # the ids 45 to 59 are of owls in one and of cats in the other: that is not the same image
-    assert found.images == "they were judged on different images"
+    assert difference.images == "they were judged on different images"
 
 
 def test_what_was_not_measured_has_no_difference(registry):
@@ -98,34 +98,34 @@ def test_what_was_not_measured_has_no_difference(registry):
         baseline_json=json.dumps(baseline).encode(),
         lineage={"data": None},
     )
-    found = diff.between(registry, older, packages.register(registry))
+    difference = diff.between(registry, older, packages.register(registry))
     for name in ("calibration_error", "latency_p50_ms", "parity_max_difference"):
-        assert found.metrics[name].a is None and found.metrics[name].b is not None
-        assert found.metrics[name].difference is None
-    assert found.data["sha256"] == Pair(None, packages.DATA["sha256"])
+        assert difference.metrics[name].a is None and difference.metrics[name].b is not None
+        assert difference.metrics[name].difference is None
+    assert difference.data["sha256"] == Pair(None, packages.DATA["sha256"])
 
 
 def test_models_of_different_classes(registry):
     other = packages.register(registry, "birds", classes=("owl", "crow"), confusion=((5, 1), (2, 4)), bins={})
-    found = diff.between(registry, packages.register(registry), other)
-    assert (found.a, found.b) == ("pets:1", "birds:1")
-    assert found.classes == Pair(["cat", "dog", "owl"], ["owl", "crow"])
-    assert list(found.by_class) == ["cat", "dog", "owl", "crow"]
-    assert found.by_class["crow"]["recall"] == Pair(None, 4 / 6)
-    assert found.by_class["owl"]["recall"] == Pair(13 / 20, 5 / 6)
+    difference = diff.between(registry, packages.register(registry), other)
+    assert (difference.a, difference.b) == ("pets:1", "birds:1")
+    assert difference.classes == Pair(["cat", "dog", "owl"], ["owl", "crow"])
+    assert list(difference.by_class) == ["cat", "dog", "owl", "crow"]
+    assert difference.by_class["crow"]["recall"] == Pair(None, 4 / 6)
+    assert difference.by_class["owl"]["recall"] == Pair(13 / 20, 5 / 6)
 
 
 def test_the_record_is_json_without_what_is_not_known(registry):
     older = packages.register(registry, export=Export(parity=packages.PARITY))
-    found = diff.between(registry, older, packages.register(registry, confusion=BETTER))
-    record = found.record()
+    difference = diff.between(registry, older, packages.register(registry, confusion=BETTER))
+    record = difference.record()
     again = json.loads(json.dumps(record, allow_nan=False))
     assert again["images"].pop("interval") == list(record["images"].pop("interval"))
     assert again == record
     assert record["metrics"]["latency_p50_ms"] == {"a": None, "b": 0.5}
     assert record["metrics"]["held_out_samples"] == {"a": 60, "b": 60, "difference": 0}
     assert record["by_class"]["owl"]["recall"]["difference"] == pytest.approx(0.3)
-    assert record["images"]["only_b"] == found.images.only_b
+    assert record["images"]["only_b"] == difference.images.only_b
     assert record["classes"] == {"a": ["cat", "dog", "owl"], "b": ["cat", "dog", "owl"]}
     apart = diff.between(registry, older, packages.register(registry, first=1000)).record()
     assert apart["images"] == {"problem": "they were judged on different images"}

@@ -33,19 +33,19 @@ def test_the_record_tells_moves_to_and_from_a_version_and_refusals(registry):
     aliases.promote(registry, Promotion("pets", 2, alias="challenger", why="shadow", who="ada"))
 
     first, third = gather(registry, "pets:1").record, gather(registry, "pets:3").record
-    told = [(one.alias, one.what, one.who, one.why) for one in first.events]
+    told = [(event.alias, event.what, event.who, event.why) for event in first.events]
     assert told == [
         ("champion", "rolled back to it, was at version 3", "eve", "it was worse"),
         ("champion", "moved on to version 3", "bob", "a try"),
         ("champion", "moved to it, was unset", "ada", "first"),
     ]
-    assert [one.reasons for one in first.events] == [(), (), ()]  # what failed then is said of the other version
-    assert [one.what for one in third.events] == [
+    assert [event.reasons for event in first.events] == [(), (), ()]  # what failed then is said of the other version
+    assert [event.what for event in third.events] == [
         "rolled back to version 1", "moved to it, was at version 1", "refused",
     ]  # fmt: skip
     assert third.events[1].reasons == third.events[2].reasons != ()
     assert third.events[0].reasons == ()
-    assert [one.alias for one in gather(registry, "pets:2").record.events] == ["challenger"]
+    assert [event.alias for event in gather(registry, "pets:2").record.events] == ["challenger"]
     assert all(len(one.when) == 27 for one in (*first.events, *third.events))
 
 
@@ -82,18 +82,18 @@ def test_another_model_has_a_record_of_its_own(small):
 def test_what_else_is_gathered(small):
     version = packages.register(small)
     versions.tag(small, version, {"stage": "shadow"})
-    found = gather(small, "pets:1")
-    assert found.tags == {"stage": "shadow"}
-    assert found.kept == Epoch(epoch=2, train_loss=0.5, val_accuracy=0.8)
-    assert found.confidence == pytest.approx(50 / 60 + 0.02)
-    assert list(found.pictures) == ["confusion.png", "curves.png"]
+    facts = gather(small, "pets:1")
+    assert facts.tags == {"stage": "shadow"}
+    assert facts.kept == Epoch(epoch=2, train_loss=0.5, val_accuracy=0.8)
+    assert facts.confidence == pytest.approx(50 / 60 + 0.02)
+    assert list(facts.pictures) == ["confusion.png", "curves.png"]
 
 
 def test_only_pictures_are_pictures(small):
     packages.register(small, curves_png=b"<svg onload=alert(1)>", lineage={"epoch": 7})
-    found = gather(small, "pets:1")
-    assert list(found.pictures) == ["confusion.png"]
-    assert found.kept is None
+    facts = gather(small, "pets:1")
+    assert list(facts.pictures) == ["confusion.png"]
+    assert facts.kept is None
 
 
 @pytest.mark.parametrize("curves", [b"{", b"3", b'["x"]', b'{"epoch": 1}'])

@@ -60,8 +60,8 @@ def test_it_always_answers_one_of_its_classes(found):
     assert "Every image gets one of these 3 classes, also one that shows none of them" in told(found)
     assert "images of the data set pets alone" in told(found)
     assert "brought to grey images of 28 × 28 pixels" in told(found)
-    made = {"kind": "table", "shape": [1], "dtype": "float64", "columns": ["a"]}
-    table = told(found, signature=Signature.of(found.contents.signature.record() | made))
+    changes = {"kind": "table", "shape": [1], "dtype": "float64", "columns": ["a"]}
+    table = told(found, signature=Signature.of(found.contents.signature.record() | changes))
     assert "Every row gets one" in table and "colour modes" not in table
 
 

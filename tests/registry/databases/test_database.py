@@ -88,13 +88,13 @@ def test_of_many_that_migrate_at_once_one_does(empty, race):
 
 def test_a_newer_schema_is_refused_and_left_alone(database, url):
     set_revision(database, "9999")
-    told = (
+    message = (
         f"^the database .* has schema 9999, newer than the {schema.REVISION} of this release, "
         "which cannot go on with it: use a newer tailorbird$"
     )
-    with pytest.raises(Unavailable, match=told):
+    with pytest.raises(Unavailable, match=message):
         open_database(url)
-    with pytest.raises(Unavailable, match=told):
+    with pytest.raises(Unavailable, match=message):
         database.migrate()
     assert revision(database) == "9999"
 
@@ -292,9 +292,9 @@ def test_json_comes_back_as_it_was_but_for_what_is_no_number(database):
 
 
 def test_encode_leaves_what_it_is_given_as_it_is():
-    given = {"a": [math.nan, {"b": math.inf}]}
-    assert encode(given) == '{"a": [null, {"b": null}]}'
-    assert math.isnan(given["a"][0]) and given["a"][1] == {"b": math.inf}
+    changes = {"a": [math.nan, {"b": math.inf}]}
+    assert encode(changes) == '{"a": [null, {"b": null}]}'
+    assert math.isnan(changes["a"][0]) and changes["a"][1] == {"b": math.inf}
     with pytest.raises(TypeError):
         encode(object())
 

@@ -118,11 +118,11 @@ def test_a_lock_that_is_waited_for_too_long_is_told(url, impatient):
     with (
         closing(open_database(url)) as opened,
         opened.atomic("fashion"),
-        pytest.raises(Unavailable) as told,
+        pytest.raises(Unavailable) as caught,
         opened.atomic("fashion"),
     ):
         pytest.fail("two writers at once")
-    assert str(told.value).endswith(
+    assert str(caught.value).endswith(
         "cannot be used: somebody else has had in hand for too long what this waits for "
         "(canceling statement due to lock timeout); try again"
     )
@@ -151,15 +151,15 @@ def test_two_that_wait_for_each_other_are_told(database):
         thread.start()
     for thread in threads:
         thread.join()
-    [told] = [one for one in came if one]
+    [told] = [outcome for outcome in came if outcome]
     assert len(came) == 2 and told.endswith("cannot be used: deadlock detected")
 
 
 @pytest.mark.parametrize("how", ["atomic", "reading"])
 def test_a_transaction_that_was_idle_for_too_long_is_told_and_leaves_nothing(url, impatient, how):
     with closing(open_database(url)) as opened:
-        told = "terminating connection due to idle-in-transaction timeout"
-        with pytest.raises(Unavailable, match=told), getattr(opened, how)() as connection:
+        message = "terminating connection due to idle-in-transaction timeout"
+        with pytest.raises(Unavailable, match=message), getattr(opened, how)() as connection:
             if how == "atomic":
                 add_model(connection)
             else:
@@ -239,8 +239,8 @@ def test_a_server_that_is_stopped_is_told_and_is_found_again(postgres, database,
 
 
 def test_one_connection_that_is_ended_by_an_administrator(postgres, database):
-    told = "terminating connection due to administrator command"
-    with pytest.raises(Unavailable, match=told), database.atomic() as connection:
+    message = "terminating connection due to administrator command"
+    with pytest.raises(Unavailable, match=message), database.atomic() as connection:
         add_model(connection)
         pid = connection.scalar(sa.text("SELECT pg_backend_pid()"))
         postgres.execute(f"SELECT pg_terminate_backend({pid})")
@@ -258,8 +258,8 @@ def test_a_full_disk_is_told_and_what_was_there_stays(database):
             "$$ BEGIN RAISE 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$"
         )
         connection.exec_driver_sql("CREATE TRIGGER full_disk AFTER INSERT ON models EXECUTE FUNCTION full_disk()")
-    told = "cannot be used: could not extend file: No space left on device"
-    with pytest.raises(Unavailable, match=told), database.atomic() as connection:
+    message = "cannot be used: could not extend file: No space left on device"
+    with pytest.raises(Unavailable, match=message), database.atomic() as connection:
         add_model(connection, "letters")
     assert models(database) == ["fashion"]
 
@@ -378,7 +378,8 @@ def test_a_password_stands_in_no_repr_and_in_no_traceback_of_a_defect(url, guard
 @pytest.mark.parametrize("missing", ["psycopg", "psycopg_c"])
 def test_without_its_driver_or_the_library_of_that_one_sentence_says_what_to_install(monkeypatch, missing):
     monkeypatch.setenv("PSYCOPG_IMPL", "c")
-    for name in [one for one in sys.modules if one.split(".")[0] in ("psycopg", "psycopg_binary", "psycopg_c")]:
+    drivers = ("psycopg", "psycopg_binary", "psycopg_c")
+    for name in [loaded for loaded in sys.modules if loaded.split(".")[0] in drivers]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(Unavailable, match=r"^PostgreSQL needs psycopg: pip install 'tailorbird\[postgres\]'$"):

@@ -51,7 +51,7 @@ def revision_of(path):
 def test_a_new_database_is_made_with_its_folder(path):
     with closing(opening(path)) as opened:
         assert not opened.read_only and models(opened) == []
-    assert [one.name for one in path.parent.iterdir()] == ["tailorbird.db"]
+    assert [path.name for path in path.parent.iterdir()] == ["tailorbird.db"]
 
 
 @pytest.mark.parametrize("name", ["with space.db", "50%.db", "what?mode=ro.db", "a#b.db", "ünï.db", "a:b@c.db"])
@@ -81,7 +81,7 @@ def test_many_processes_may_open_a_new_database_at_once(tmp_path, race):
 
         came = race(opened, 4)
         assert sorted(came, key=str)[-1] == 4, came
-        assert all(isinstance(one, int) for one in came), came
+        assert all(isinstance(outcome, int) for outcome in came), came
 
 
 def test_a_new_database_that_another_process_makes_just_now_is_waited_for(path):
@@ -160,7 +160,7 @@ def test_the_command_migrates_it_too(older):
         assert opened.migrate() == REVISION
         assert opened.migrate() == LATER
     assert "motto" in columns(older)
-    assert sorted(one.name for one in older.parent.iterdir()) == ["tailorbird.db", BACKUP]
+    assert sorted(path.name for path in older.parent.iterdir()) == ["tailorbird.db", BACKUP]
 
 
 def test_the_backup_holds_what_was_only_in_the_log(older):
@@ -188,7 +188,7 @@ def test_a_migration_that_fails_leaves_the_database_and_its_backup(older, monkey
     with pytest.raises(sa.exc.OperationalError, match="no such table"):
         opening(older)
     assert revision_of(older) == REVISION and "motto" not in columns(older)
-    assert sorted(one.name for one in older.parent.iterdir()) == ["tailorbird.db", BACKUP]
+    assert sorted(path.name for path in older.parent.iterdir()) == ["tailorbird.db", BACKUP]
 
 
 @pytest.mark.parametrize("call", ["mkdir", "replace", "fsync"])
@@ -201,7 +201,7 @@ def test_no_backup_no_migration(older, monkeypatch, call):
         opening(older)
     monkeypatch.undo()
     assert revision_of(older) == REVISION and "motto" not in columns(older)
-    assert not [one for one in older.parent.iterdir() if one.is_dir()]
+    assert not [path for path in older.parent.iterdir() if path.is_dir()]
 
 
 @pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.long), 9])
@@ -279,7 +279,7 @@ def test_a_read_only_database_is_read_and_nothing_is_made_beside_it(path, read_o
             pytest.fail("written to")
         with pytest.raises(Unavailable, match=r"tailorbird\.db is read-only here"):
             opened.migrate()
-        assert [one.name for one in path.parent.iterdir()] == ["tailorbird.db"]
+        assert [path.name for path in path.parent.iterdir()] == ["tailorbird.db"]
     assert path.read_bytes() == before
 
 

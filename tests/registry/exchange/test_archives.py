@@ -34,10 +34,10 @@ def path(tmp_path):
 
 
 def refusal(path):
-    with pytest.raises(Corrupt) as told:
+    with pytest.raises(Corrupt) as caught:
         archives.read(path)
-    assert str(told.value).isprintable() and len(str(told.value)) < 300
-    return str(told.value)
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 300
+    return str(caught.value)
 
 
 def entries(files):
@@ -48,9 +48,9 @@ def entries(files):
 def test_what_is_written_is_read(made, name):
     folder, files = made
     assert archives.is_archive(folder / name)
-    found = archives.read(folder / name)
-    assert found.files == files
-    assert (found.manifest.model, found.number) == ("fashion", None)
+    package = archives.read(folder / name)
+    assert package.files == files
+    assert (package.manifest.model, package.number) == ("fashion", None)
 
 
 def test_an_archive_of_another_tool_is_read(package_files, path):
@@ -117,13 +117,13 @@ def test_no_entry_more_is_let_in(package_files, path, name, kind, form):
 @pytest.mark.parametrize("name", ["model.onnx", MANIFEST])
 def test_a_file_twice_is_refused(package_files, path, name):
     listed = entries(package_files())
-    [again] = [one for one in listed if one[0] == name]
+    [again] = [entry for entry in listed if entry[0] == name]
     assert refusal(write_archive(path, [*listed, again])) == f"{name} is in it twice"
 
 
 @pytest.mark.parametrize("name", sorted(packages.REQUIRED))
 def test_a_file_less_is_named(package_files, path, name):
-    listed = [one for one in entries(package_files()) if one[0] != name]
+    listed = [entry for entry in entries(package_files()) if entry[0] != name]
     assert refusal(write_archive(path, listed)) == f"{name} is missing"
 
 
@@ -176,8 +176,8 @@ def test_one_bit_flipped_behind_the_manifest_is_refused(made, path):
     whole = (made[0] / "out.tar").read_bytes()
     begin = whole.index(b"baseline.json\0")  # the header of the first file
     sums = {start + within for start in range(0, len(whole), 512) for within in range(148, 156)}  # "0" may be " " there
-    for place in sorted({*range(begin, begin + 512), *range(begin, len(whole), 53)} - sums):
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
+    for position in sorted({*range(begin, begin + 512), *range(begin, len(whole), 53)} - sums):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 1 << position % 8]) + whole[position + 1 :])
         refusal(path)
 
 
@@ -188,10 +188,10 @@ def test_one_bit_flipped_in_a_packed_archive_is_refused_or_changes_nothing(made,
     whole[place % len(whole)] ^= 1 << bit
     path.write_bytes(whole)
     try:
-        found = archives.read(path)
+        package = archives.read(path)
     except Corrupt:
         return
-    assert found.files == made[1]  # nobody reads the time in its header, nor the bits that fill its last byte
+    assert package.files == made[1]  # nobody reads the time in its header, nor the bits that fill its last byte
 
 
 @configure(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])

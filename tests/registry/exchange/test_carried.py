@@ -26,10 +26,10 @@ def encoded(manifest):
 
 
 def refusal(data):
-    with pytest.raises(Corrupt) as told:
+    with pytest.raises(Corrupt) as caught:
         carried.parse(data)
-    assert str(told.value).isprintable() and len(str(told.value)) < 300
-    return str(told.value)
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 300
+    return str(caught.value)
 
 
 # --- the manifest

@@ -68,12 +68,12 @@ def refused(here):
 
     def attempt(path):
         before = contents(here.settings.home)
-        with pytest.raises(InvalidInput) as told:
+        with pytest.raises(InvalidInput) as caught:
             carrying.import_version(here, path, "eve")
         assert contents(here.settings.home) == before
-        assert told.value.field == str(path)
-        assert told.value.problem.isprintable() and len(told.value.problem) < 400
-        return told.value.problem
+        assert caught.value.field == str(path)
+        assert caught.value.problem.isprintable() and len(caught.value.problem) < 400
+        return caught.value.problem
 
     return attempt
 
@@ -95,7 +95,7 @@ def test_a_version_goes_to_another_registry_and_is_the_same(make_settings, add, 
     with Registry(make_settings("from")) as source, Registry(make_settings("to")) as target:
         version = add(source)
         path = carrying.export(source, version, tmp_path / "deep" / "er" / FORMS[form], form)
-        assert [one.name for one in path.parent.iterdir()] == [path.name]
+        assert [path.name for path in path.parent.iterdir()] == [path.name]
         made = carrying.import_version(target, path, "bob")
         assert (str(made), made.who, made.aliases) == ("fashion:1", "bob", ())
         assert versions.resolve(target, "fashion:1") == made
@@ -120,9 +120,9 @@ def test_the_optional_files_are_carried_too(here, add, tmp_path):
 
 def test_another_model_can_take_it_in(here, add, tmp_path):
     path = carrying.export(here, add(here), tmp_path / "out")
-    made = carrying.import_version(here, path, "bob", model="mine")
-    assert str(made) == "mine:2"
-    assert made.lineage.origin.model == "fashion"
+    version = carrying.import_version(here, path, "bob", model="mine")
+    assert str(version) == "mine:2"
+    assert version.lineage.origin.model == "fashion"
     with pytest.raises(InvalidInput, match=r"^model: '\.\.' is not a name"):
         carrying.import_version(here, path, "bob", model="..")
 
@@ -152,9 +152,9 @@ def test_an_archive_is_one_for_other_tools_too(here, add, name, tmp_path):
     with tarfile.open(path) as archive:
         entries = archive.getmembers()
     assert [entry.name for entry in entries] == [MANIFEST, *sorted(packages.REQUIRED)]
-    assert {(one.mtime, one.uid, one.gid, one.uname, one.gname, one.mode, one.isreg()) for one in entries} == {
-        (0, 0, 0, "", "", 0o644, True)
-    }
+    assert {
+        (entry.mtime, entry.uid, entry.gid, entry.uname, entry.gname, entry.mode, entry.isreg()) for entry in entries
+    } == {(0, 0, 0, "", "", 0o644, True)}
     (tmp_path / "unpacked").mkdir()
     subprocess.run(["tar", "-xf", path, "-C", tmp_path / "unpacked"], check=True)
     assert verification.verify(here, carrying.import_version(here, tmp_path / "unpacked", "bob")) == []
@@ -221,9 +221,9 @@ def test_of_a_damaged_version_there_is_no_export(here, add, form, name, how, tmp
     sums = packages.manifest(here.blobs, version.manifest).files
     stores.damage(here.blobs, version.manifest if name == MANIFEST else sums[name].sha256, how)
     (tmp_path / "to").mkdir()
-    with pytest.raises(Corrupt, match=f"^{name}: ") as told:
+    with pytest.raises(Corrupt, match=f"^{name}: ") as caught:
         carrying.export(here, version, tmp_path / "to" / FORMS[form], form)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
     assert list((tmp_path / "to").iterdir()) == []
 
 
@@ -473,9 +473,9 @@ def test_an_export_that_is_killed_at_any_step_is_not_there_or_whole(embedded, ad
             return carrying.export(registry, version, tmp_path / str(step) / FORMS[form], form)
 
     def check(made):
-        found = list(tmp_path.glob(f"[0-9]*/{FORMS[form]}"))
-        assert made is None or made in found
-        for path in found:
+        names = list(tmp_path.glob(f"[0-9]*/{FORMS[form]}"))
+        assert made is None or made in names
+        for path in names:
             same = contents(path) == contents(whole) if path.is_dir() else path.read_bytes() == whole.read_bytes()
             assert same
         assert contents(Path(embedded.storage)) == before
@@ -511,7 +511,7 @@ def test_an_import_that_is_killed_at_any_step_is_not_there_or_whole(make_setting
             assert verification.verify(target, versions.resolve(target, "mine:1")) == []
 
     def seen(registry):
-        return any(one.model == "fashion" for one in versions.page(registry))
+        return any(version.model == "fashion" for version in versions.page(registry))
 
     assert deaths(take, check) >= 10
     assert acknowledged

@@ -47,10 +47,10 @@ def wrong(files, tmp_path):
 
 
 def refusal(folder):
-    with pytest.raises(Corrupt) as told:
+    with pytest.raises(Corrupt) as caught:
         oci.read(folder)
-    assert str(told.value).isprintable() and len(str(told.value)) < 300
-    return str(told.value)
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 300
+    return str(caught.value)
 
 
 def blob(folder, descriptor):
@@ -81,7 +81,9 @@ def test_a_layout_is_one_by_the_specification(layout, store, digest, files):
     assert image["artifactType"] == named["artifactType"]
     assert image["config"]["mediaType"] == "application/vnd.tailorbird.package.manifest.v1+json"
     assert blob(layout, image["config"]) == store.get(digest)
-    assert {one["annotations"]["org.opencontainers.image.title"]: blob(layout, one) for one in image["layers"]} == files
+    assert {
+        layer["annotations"]["org.opencontainers.image.title"]: blob(layout, layer) for layer in image["layers"]
+    } == files
     assert image["annotations"] == {
         "org.opencontainers.image.title": "fashion",
         "org.opencontainers.image.version": "7",
@@ -91,7 +93,7 @@ def test_a_layout_is_one_by_the_specification(layout, store, digest, files):
 
 def test_layers_say_what_they_are(layout):
     image = json.loads(blob(layout, index(layout)["manifests"][0]))
-    types = {one["annotations"][oci.TITLE]: one["mediaType"] for one in image["layers"]}
+    types = {layer["annotations"][oci.TITLE]: layer["mediaType"] for layer in image["layers"]}
     assert types["curves.json"] == "application/json"
     assert types["curves.png"] == "image/png"
     assert types["config.yaml"] == "application/yaml"
@@ -120,8 +122,8 @@ def test_every_file_is_on_the_disk(store, digest, tmp_path, steps):
 
 def test_what_is_written_is_read(layout, files, digest):
     assert oci.is_layout(layout)
-    found = oci.read(layout)
-    assert (found.files, found.number, found.digest) == (files, 7, digest)
+    package = oci.read(layout)
+    assert (package.files, package.number, package.digest) == (files, 7, digest)
 
 
 def test_a_layout_that_went_through_other_tools_is_read(layout, files):
@@ -217,22 +219,22 @@ def test_a_layer_twice_one_less_one_more_are_named(files, tmp_path):
         image["layers"].append(image["layers"][0])
 
     def less(image, index):
-        image["layers"] = [one for one in image["layers"] if one["annotations"][oci.TITLE] != "model.onnx"]
+        image["layers"] = [layer for layer in image["layers"] if layer["annotations"][oci.TITLE] != "model.onnx"]
 
     def more(image, index):
         image["layers"].append({**image["layers"][0], "annotations": {oci.TITLE: "../evil"}})
 
-    said = [
+    text = [
         refusal(write_layout(tmp_path / change.__name__, files, describe(files, ABOUT.record()), change))
         for change in (twice, less, more)
     ]
     first = next(iter(files))
-    assert said == [f"'{first}' is in it twice", "model.onnx is missing", "'../evil' is not in its manifest.json"]
+    assert text == [f"'{first}' is in it twice", "model.onnx is missing", "'../evil' is not in its manifest.json"]
 
 
 def test_a_layer_that_is_another_file_is_named(wrong):
     def swapped(image, index):
-        by_name = {one["annotations"][oci.TITLE]: one for one in image["layers"]}
+        by_name = {layer["annotations"][oci.TITLE]: layer for layer in image["layers"]}
         by_name["model.onnx"]["digest"] = by_name["checkpoint.safetensors"]["digest"]
         by_name["model.onnx"]["size"] = by_name["checkpoint.safetensors"]["size"]
 

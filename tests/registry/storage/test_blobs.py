@@ -51,9 +51,9 @@ def test_a_listing_has_every_blob_once_with_its_size_and_when_it_was_put(store):
     before = datetime.now(UTC) - timedelta(seconds=1)  # S3 counts in whole seconds
     contents = {hashlib.sha256(bytes(n)).hexdigest(): n for n in range(40)}
     store.put_all([bytes(n) for n in range(40)] * 2)
-    found = list(store.listing())
-    assert [(blob.digest, blob.size) for blob in found] == sorted(contents.items())
-    assert all(before <= blob.modified <= datetime.now(UTC) for blob in found)
+    names = list(store.listing())
+    assert [(blob.digest, blob.size) for blob in names] == sorted(contents.items())
+    assert all(before <= blob.modified <= datetime.now(UTC) for blob in names)
 
 
 def test_a_new_store_is_empty_and_holds_nothing(store):
@@ -99,10 +99,10 @@ def test_a_damaged_blob_is_refused_by_name_and_mended_by_putting_it_again(store,
     digest = store.put(b"some data")
     stores.damage(store, digest, how)
     for look in (store.get, store.verify, lambda digest: list(store.chunks(digest))):
-        with pytest.raises(Corrupt) as told:
+        with pytest.raises(Corrupt) as caught:
             look(digest)
         problem = "is missing" if how == "deleted" else "does not match its SHA-256 sum"
-        assert str(told.value) == f"{store.place(digest)} {problem}"
+        assert str(caught.value) == f"{store.place(digest)} {problem}"
     assert store.holds(digest) == (how != "deleted")
     assert store.put(b"some data") == digest
     store.verify(digest)

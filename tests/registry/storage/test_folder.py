@@ -132,12 +132,12 @@ def test_a_read_only_store_can_be_read_and_says_so(public, race):
 
     def use():
         again = FolderStore(public)
-        told = []
+        messages = []
         for act in (lambda: again.put(other), lambda: again.put(b"data"), lambda: again.delete([digest])):
             with pytest.raises(Unavailable) as refused:
                 act()
-            told.append(str(refused.value))
-        return again.read_only, again.get(digest), [blob.digest for blob in again.listing()], told
+            messages.append(str(refused.value))
+        return again.read_only, again.get(digest), [blob.digest for blob in again.listing()], messages
 
     try:
         assert race(as_nobody(use), 1) == [

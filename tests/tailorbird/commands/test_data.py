@@ -9,9 +9,9 @@ from training.config import Published
 
 
 def test_a_data_set_is_described_with_a_contact_sheet(tailorbird, tmp_path):
-    told = tailorbird("data", "digits", "--json", "--out", tmp_path / "sheet.png")
-    assert told.returncode == 0, told.stderr
-    record = json.loads(told.stdout)
+    result = tailorbird("data", "digits", "--json", "--out", tmp_path / "sheet.png")
+    assert result.returncode == 0, result.stderr
+    record = json.loads(result.stdout)
     assert record["shape"] == [8, 8]
     assert record["train"] == 1797 == sum(one["train"] for one in record["counts"].values())
     assert len(record["sha256"]) == 64
@@ -19,16 +19,16 @@ def test_a_data_set_is_described_with_a_contact_sheet(tailorbird, tmp_path):
 
 
 def test_an_unknown_data_set_is_refused_with_those_that_are_known(tailorbird):
-    told = tailorbird("data", "imagenet")
-    assert told.returncode == 2
-    assert told.stderr.startswith("error: NAME|PATH: 'imagenet' is no data set, and no file or folder here or below ")
-    assert told.stderr.endswith("; data sets are " + ", ".join(get_args(Published)) + "\n")
+    result = tailorbird("data", "imagenet")
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: NAME|PATH: 'imagenet' is no data set, and no file or folder here or below ")
+    assert result.stderr.endswith("; data sets are " + ", ".join(get_args(Published)) + "\n")
 
 
 def test_a_path_where_nothing_is_is_told(tailorbird, tmp_path):
-    told = tailorbird("data", "my/pets")
-    assert told.returncode == 2
-    assert f"'my/pets' is no data set, and no file or folder here or below {tmp_path}/home/data" in told.stderr
+    result = tailorbird("data", "my/pets")
+    assert result.returncode == 2
+    assert f"'my/pets' is no data set, and no file or folder here or below {tmp_path}/home/data" in result.stderr
 
 
 def pets(folder, mode="RGB"):
@@ -42,9 +42,9 @@ def pets(folder, mode="RGB"):
 @pytest.mark.parametrize("where", ["", "home/data/"])
 def test_a_folder_of_images_is_described_by_its_path(tailorbird, tmp_path, where):
     pets(tmp_path / where / "pets")
-    told = tailorbird("data", "pets", "--json", "--out", tmp_path / "sheet.png")
-    assert told.returncode == 0, told.stderr
-    record = json.loads(told.stdout)
+    result = tailorbird("data", "pets", "--json", "--out", tmp_path / "sheet.png")
+    assert result.returncode == 0, result.stderr
+    record = json.loads(result.stdout)
     assert (record["name"], record["shape"], record["classes"]) == ("pets", [6, 8, 3], ["cat", "cow", "dog"])
     assert Image.open(tmp_path / "sheet.png").width > 300
     assert [path.suffix for path in (tmp_path / "home" / "cache" / "datasets").iterdir()].count("") == 1
@@ -61,27 +61,27 @@ def test_a_folder_of_images_is_described_by_its_path(tailorbird, tmp_path, where
 )
 def test_images_are_brought_to_what_is_asked_for(tailorbird, tmp_path, options, shape):
     pets(tmp_path / "pets")
-    told = tailorbird("data", tmp_path / "pets", "--json", *options)
-    assert told.returncode == 0, told.stderr
-    assert json.loads(told.stdout)["shape"] == shape
+    result = tailorbird("data", tmp_path / "pets", "--json", *options)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["shape"] == shape
 
 
 @pytest.mark.parametrize("size", ["x", "4x", "-4", "4x5x6", "4.5", "", "100000", "0", "0x5", "5x0"])
 def test_a_size_that_is_none_is_refused(tailorbird, tmp_path, size):
-    told = tailorbird("data", pets(tmp_path / "pets"), f"--size={size}")
-    assert told.returncode == 2
+    result = tailorbird("data", pets(tmp_path / "pets"), f"--size={size}")
+    assert result.returncode == 2
     accepted = "must be SIDE or HEIGHTxWIDTH from 1 to 99999, as in 32 or 48x64"
-    assert told.stderr == f"error: --size: {accepted}, not {size!r}\n"
+    assert result.stderr == f"error: --size: {accepted}, not {size!r}\n"
 
 
 def test_images_that_cannot_be_read_are_left_out_where_that_is_asked_for(tailorbird, tmp_path):
     (pets(tmp_path / "pets") / "cat" / "bad.png").write_bytes(b"no picture")
-    told = tailorbird("data", tmp_path / "pets")
-    assert told.returncode == 2
-    assert "1 of 6 images cannot be read: cat/bad.png (is not a PNG, JPEG or WebP image)" in told.stderr
-    told = tailorbird("data", tmp_path / "pets", "--skip-broken")
-    assert told.returncode == 0, told.stderr
-    assert "1 of 6 images cannot be read and were left out: cat/bad.png" in told.stdout
+    result = tailorbird("data", tmp_path / "pets")
+    assert result.returncode == 2
+    assert "1 of 6 images cannot be read: cat/bad.png (is not a PNG, JPEG or WebP image)" in result.stderr
+    result = tailorbird("data", tmp_path / "pets", "--skip-broken")
+    assert result.returncode == 0, result.stderr
+    assert "1 of 6 images cannot be read and were left out: cat/bad.png" in result.stdout
 
 
 ROWS = "a,b,y,z\n" + "".join(f"{n},{n * n},{'no' if n % 3 else 'yes'},{n % 2}\n" for n in range(30))
@@ -94,64 +94,64 @@ ROWS = "a,b,y,z\n" + "".join(f"{n},{n * n},{'no' if n % 3 else 'yes'},{n % 2}\n"
 def test_a_table_is_described_by_its_label(tailorbird, tmp_path, labels, kind, shown):
     text = ROWS if kind == "multilabel" else ROWS.replace("no", "0").replace("yes", "1")
     (tmp_path / "t.csv").write_text(text)
-    told = tailorbird("data", "t.csv", *(f"--label={label}" for label in labels), "--out", tmp_path / "scatter.png")
-    assert told.returncode == 0, told.stderr
-    assert f"float64, {kind}" in " ".join(told.stdout.split()) and "scatter matrix: " in told.stdout
-    assert (shown if kind != "binary" else "1") in told.stdout and "columns: " in told.stdout
+    result = tailorbird("data", "t.csv", *(f"--label={label}" for label in labels), "--out", tmp_path / "scatter.png")
+    assert result.returncode == 0, result.stderr
+    assert f"float64, {kind}" in " ".join(result.stdout.split()) and "scatter matrix: " in result.stdout
+    assert (shown if kind != "binary" else "1") in result.stdout and "columns: " in result.stdout
     assert Image.open(tmp_path / "scatter.png").width > 300
 
 
 def test_a_table_without_a_label_is_asked_for_one(tailorbird, tmp_path):
     (tmp_path / "t.csv").write_text(ROWS)
-    told = tailorbird("data", "t.csv")
-    assert told.returncode == 2
-    assert "data.label: is missing: the column that is predicted (--label)" in told.stderr
+    result = tailorbird("data", "t.csv")
+    assert result.returncode == 2
+    assert "data.label: is missing: the column that is predicted (--label)" in result.stderr
 
 
 def test_an_option_of_another_kind_of_data_is_refused(tailorbird):
-    told = tailorbird("data", "digits", "--size", "4")
-    assert told.returncode == 2
-    assert told.stderr == "error: digits: size is of images alone, not of digits\n"
+    result = tailorbird("data", "digits", "--size", "4")
+    assert result.returncode == 2
+    assert result.stderr == "error: digits: size is of images alone, not of digits\n"
 
 
 def test_a_download_that_cannot_be_had_is_told(tailorbird, tmp_path):
     nowhere = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "no_proxy": ""}
-    told = tailorbird("data", "mnist", **nowhere)
-    assert told.returncode == 1
-    assert "cannot be downloaded" in told.stderr
-    assert "Traceback" not in told.stderr
+    result = tailorbird("data", "mnist", **nowhere)
+    assert result.returncode == 1
+    assert "cannot be downloaded" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_a_truncated_file_is_named(tailorbird, tmp_path):
     folder = tmp_path / "home" / "data" / "MNIST" / "raw"
     folder.mkdir(parents=True)
     (folder / "train-images-idx3-ubyte").write_bytes(b"\x00\x00\x08\x03\x00\x00")
-    told = tailorbird("data", "mnist")
-    assert told.returncode == 2
-    assert "train-images-idx3-ubyte: is no whole IDX file" in told.stderr
-    assert "Traceback" not in told.stderr
+    result = tailorbird("data", "mnist")
+    assert result.returncode == 2
+    assert "train-images-idx3-ubyte: is no whole IDX file" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_a_sheet_that_cannot_be_written_is_told(tailorbird):
-    told = tailorbird("data", "digits", "--out", "/proc/sheet.png")
-    assert told.returncode == 1
-    assert told.stderr.startswith("error: /proc/sheet.png cannot be written")
+    result = tailorbird("data", "digits", "--out", "/proc/sheet.png")
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: /proc/sheet.png cannot be written")
 
 
 def test_names_of_classes_are_no_markup(tailorbird, tmp_path):
     rows = [f"{number},{'[/b]' if number % 2 else '[bold] cat'}" for number in range(40)]
     (tmp_path / "pets.csv").write_text("\n".join(["size,kind", *rows]))
-    told = tailorbird("data", tmp_path / "pets.csv", "--label", "kind")
-    assert told.returncode == 0, told.stderr
-    assert "[/b]" in told.stdout and "[bold] cat" in told.stdout
+    result = tailorbird("data", tmp_path / "pets.csv", "--label", "kind")
+    assert result.returncode == 0, result.stderr
+    assert "[/b]" in result.stdout and "[bold] cat" in result.stdout
 
 
 def test_one_image_is_written_with_what_it_is_of(tailorbird, tmp_path):
-    told = tailorbird("data", "digits", "--image", "3", "--out", tmp_path / "three.png")
-    assert told.returncode == 0, told.stderr
+    result = tailorbird("data", "digits", "--image", "3", "--out", tmp_path / "three.png")
+    assert result.returncode == 0, result.stderr
     with Image.open(tmp_path / "three.png") as image:
         assert (image.size, image.mode) == ((8, 8), "L")
-    assert told.stdout == f"3: {tmp_path / 'three.png'}\n"
+    assert result.stdout == f"3: {tmp_path / 'three.png'}\n"
 
 
 @pytest.mark.parametrize(

@@ -24,18 +24,18 @@ def scratch():
 
 
 def test_without_data_the_demo_runs_on_digits_to_the_end_and_leaves_nothing(tailorbird_process, tmp_path, scratch):
-    told = tailorbird_process("demo", TMPDIR=str(scratch), **NOWHERE)
-    assert told.returncode == 0, told.stderr
-    assert "cannot be downloaded" in told.stdout
-    assert "runs on the digits that scikit-learn carries" in told.stdout
-    assert "every file verified" in told.stdout
-    assert len(re.findall(r"^ *test \d+ ", told.stdout, re.MULTILINE)) == 10
-    assert "10 true labels accepted as feedback" in told.stdout
+    result = tailorbird_process("demo", TMPDIR=str(scratch), **NOWHERE)
+    assert result.returncode == 0, result.stderr
+    assert "cannot be downloaded" in result.stdout
+    assert "runs on the digits that scikit-learn carries" in result.stdout
+    assert "every file verified" in result.stdout
+    assert len(re.findall(r"^ *test \d+ ", result.stdout, re.MULTILINE)) == 10
+    assert "10 true labels accepted as feedback" in result.stdout
     with Registry(Settings(home=tmp_path / "home", _env_file=None)) as registry:
         champion = versions.resolve(registry, "demo-digits@champion")
     assert champion.evidence.test.accuracy >= 0.95
     assert list(scratch.iterdir()) == []
-    assert [one for one in psutil.process_iter() if _is_of(one, tmp_path / "home")] == []
+    assert [process for process in psutil.process_iter() if _is_of(process, tmp_path / "home")] == []
     assert not (tmp_path / "home" / "tailorbird.db-wal").exists()
 
 
@@ -45,8 +45,8 @@ def test_the_demo_on_fashion_mnist_beats_the_notes(tailorbird_process, tmp_path)
     data = os.environ.get(PREFIX + "DATA_DIR")
     if not data or not (Path(data) / "FashionMNIST").exists():
         pytest.skip("needs Fashion-MNIST: set TAILORBIRD_DATA_DIR")
-    told = tailorbird_process("demo", **{PREFIX + "DATA_DIR": data})
-    assert told.returncode == 0, told.stderr
+    result = tailorbird_process("demo", **{PREFIX + "DATA_DIR": data})
+    assert result.returncode == 0, result.stderr
     with Registry(Settings(home=tmp_path / "home", _env_file=None)) as registry:
         champion = versions.resolve(registry, "demo@champion")
     assert champion.evidence.test.accuracy >= 0.895

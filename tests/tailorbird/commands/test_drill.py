@@ -51,10 +51,10 @@ def drilled(trained, tailorbird, tmp_path, monkeypatch):
             aliases.promote(registry, Promotion("digits", number, why="a test", who="ada", force=True))
 
     def run(*words, **environment):
-        told = tailorbird("drill", "digits", "--json", "--out", "drill.png", *words, **environment)
-        assert told.returncode == 0, told.stderr
+        result = tailorbird("drill", "digits", "--json", "--out", "drill.png", *words, **environment)
+        assert result.returncode == 0, result.stderr
         assert (tmp_path / "drill.png").read_bytes().startswith(b"\x89PNG")
-        return json.loads(told.stdout)
+        return json.loads(result.stdout)
 
     yield run
     with Registry(here) as registry:

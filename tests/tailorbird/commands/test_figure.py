@@ -87,9 +87,9 @@ def drawn(tailorbird, tmp_path, monkeypatch):
 
     def run(*words):
         found.clear()
-        told = tailorbird("figure", *words, "--out", tmp_path / "picture.png")
-        assert told.returncode == 0, told.stderr
-        assert told.stdout == f"{tmp_path / 'picture.png'}\n"
+        result = tailorbird("figure", *words, "--out", tmp_path / "picture.png")
+        assert result.returncode == 0, result.stderr
+        assert result.stdout == f"{tmp_path / 'picture.png'}\n"
         return pixels((tmp_path / "picture.png").read_bytes(), most=3000), list(found.values())
 
     return run
@@ -118,8 +118,8 @@ def test_each_picture_of_a_version_is_that_of_its_run_folder(drawn, registered, 
 
 
 def test_a_picture_is_written_here_unless_something_else_is_wanted(tailorbird, folder, images, tmp_path):
-    told = tailorbird("figure", "layers", folder(images))
-    assert told.stdout == "layers.png\n"
+    result = tailorbird("figure", "layers", folder(images))
+    assert result.stdout == "layers.png\n"
     pixels((tmp_path / "layers.png").read_bytes())
 
 
@@ -141,7 +141,8 @@ def test_the_epoch_that_the_registry_knows_is_the_one_that_is_marked(drawn, regi
 )
 def test_of_a_folder_the_epoch_is_marked_that_the_run_chose(drawn, folder, images, figures, kept):
     told = [
-        {"epoch": place, "train_loss": 1.0, "lr": 0.1, "seconds": 1.0, **one} for place, one in enumerate(figures, 1)
+        {"epoch": index, "train_loss": 1.0, "lr": 0.1, "seconds": 1.0, **figure}
+        for index, figure in enumerate(figures, 1)
     ]
     assert f"kept: epoch {kept}" in drawn("curves", folder(images, curves_json=json.dumps(told).encode()))[1]
 
@@ -307,9 +308,9 @@ def test_a_data_set_of_code_is_not_loaded(tailorbird, registered, folder, images
     ],
 )
 def test_a_file_that_is_not_what_it_should_be_is_one_sentence(tailorbird, folder, images, name, file, data):
-    told = tailorbird("figure", name, folder(images, **{file: data}))
-    assert told.returncode == 1 and told.stderr.startswith("error: ") and told.stderr.count("\n") == 1
-    assert "Traceback" not in told.stderr
+    result = tailorbird("figure", name, folder(images, **{file: data}))
+    assert result.returncode == 1 and result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
+    assert "Traceback" not in result.stderr
 
 
 def test_a_held_out_file_that_is_none_is_one_sentence(tailorbird, folder, images):
@@ -383,7 +384,7 @@ def test_wrong_input_is_one_sentence(tailorbird, words, sentence):
         (["layers", "demo", "--threshold", "0.5"], "No such option: --threshold"),
         (["confusion", "demo", "--threshold", "2"], "Invalid value for '--threshold'"),
     ],
-    ids=lambda one: " ".join(one) if isinstance(one, list) else "",
+    ids=lambda item: " ".join(item) if isinstance(item, list) else "",
 )
 def test_each_figure_has_options_of_its_own(tailorbird, words, problem):
     refusal = tailorbird("figure", *words)

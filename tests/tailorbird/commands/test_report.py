@@ -20,7 +20,7 @@ def swept(tmp_path):
         }
     )
     with Registry(Settings(home=tmp_path / "home", _env_file=None)) as registry:
-        configs = [one.model_dump(mode="json") for one in spec.configs]
+        configs = [config.model_dump(mode="json") for config in spec.configs]
         sweeps.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), configs, None, "ada")
         sweeps.report(registry, "tiny-1", 1, Report(1, {"train_loss": 0.5, "test_accuracy": 0.75, "seconds": 2.0}))
         sweeps.set_trial(registry, "tiny-1", 1, "finished")
@@ -28,9 +28,9 @@ def swept(tmp_path):
 
 
 def test_a_report_is_written_into_the_home_or_where_it_is_wanted(tailorbird, swept, tmp_path):
-    told = tailorbird("report", "tiny-1")
+    result = tailorbird("report", "tiny-1")
     usual = tmp_path / "home" / "reports" / "tiny-1.html"
-    assert (told.returncode, told.stdout) == (0, f"report: {usual}\n")
+    assert (result.returncode, result.stdout) == (0, f"report: {usual}\n")
     assert "<title>Sweep tiny-1</title>" in usual.read_text()
     assert tailorbird("report", "tiny-1", "--out", "there/page.html").returncode == 0
     assert (tmp_path / "there" / "page.html").read_text() == usual.read_text()
@@ -47,14 +47,16 @@ def test_a_report_for_machines(tailorbird, swept, tmp_path):
 
 
 def test_a_sweep_that_is_not_there(tailorbird, swept):
-    told = tailorbird("report", "nothing")
-    assert told.returncode == 2
-    assert told.stderr == "error: sweep: there is no sweep 'nothing'; `tailorbird sweeps list` shows those there are\n"
+    result = tailorbird("report", "nothing")
+    assert result.returncode == 2
+    assert (
+        result.stderr == "error: sweep: there is no sweep 'nothing'; `tailorbird sweeps list` shows those there are\n"
+    )
 
 
 def test_a_page_that_cannot_be_written(tailorbird, swept, tmp_path):
     (tmp_path / "file").touch()
-    told = tailorbird("report", "tiny-1", "--out", "file/page.html")
-    assert told.returncode == 1
-    assert told.stderr.startswith(f"error: {tmp_path}/file/page.html cannot be written: ")
-    assert "--out names another file" in told.stderr
+    result = tailorbird("report", "tiny-1", "--out", "file/page.html")
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"error: {tmp_path}/file/page.html cannot be written: ")
+    assert "--out names another file" in result.stderr

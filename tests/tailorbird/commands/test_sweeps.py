@@ -22,7 +22,7 @@ def swept(tmp_path):
         }
     )
     with Registry(Settings(home=tmp_path / "home", _env_file=None)) as registry:
-        configs = [one.model_dump(mode="json") for one in spec.configs]
+        configs = [config.model_dump(mode="json") for config in spec.configs]
         sweeps.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), configs, None, "ada")
         sweeps.set_trial(registry, "tiny-1", 1, "failed", "the loss is nan")
         sweeps.set_trial(registry, "tiny-1", 2, "running")
@@ -41,14 +41,16 @@ def test_sweeps_are_listed_and_shown(tailorbird, swept):
     assert " 6/5 " in shown and "0.8750" in shown  # of the epoch that was kept, of those that were measured
     assert "trial 1: the loss is nan" in shown
     trials = json.loads(tailorbird("sweeps", "show", "tiny-1", "--json").stdout)["trials"]
-    assert [one["status"] for one in trials] == ["failed", "interrupted"]
+    assert [trial["status"] for trial in trials] == ["failed", "interrupted"]
     assert trials[1]["reports"][0]["metrics"]["val_accuracy"] == 0.875
 
 
 def test_a_sweep_that_is_not_there(tailorbird):
-    told = tailorbird("sweeps", "show", "nothing")
-    assert told.returncode == 2
-    assert told.stderr == "error: sweep: there is no sweep 'nothing'; `tailorbird sweeps list` shows those there are\n"
+    result = tailorbird("sweeps", "show", "nothing")
+    assert result.returncode == 2
+    assert (
+        result.stderr == "error: sweep: there is no sweep 'nothing'; `tailorbird sweeps list` shows those there are\n"
+    )
 
 
 def test_ids_are_whole_where_there_is_little_room(tailorbird, tmp_path):
@@ -56,7 +58,7 @@ def test_ids_are_whole_where_there_is_little_room(tailorbird, tmp_path):
     name = "objectives-multilabel-that-is-long-aaaaaa"
     with Registry(Settings(home=tmp_path / "home", _env_file=None)) as registry:
         given = spec.model_dump(mode="json", exclude_none=True)
-        sweeps.begin(registry, name, given, [one.model_dump(mode="json") for one in spec.configs], None, "ada")
+        sweeps.begin(registry, name, given, [config.model_dump(mode="json") for config in spec.configs], None, "ada")
     assert name in tailorbird("sweeps", "list", COLUMNS="80").stdout
 
 

@@ -22,9 +22,9 @@ def config_file(tmp_path):
 
 
 def test_a_run_writes_curves_confusion_matrix_checkpoint_and_export(tailorbird, config_file, tmp_path):
-    told = tailorbird("train", config_file, "--set", "epochs=4", "--out", tmp_path / "out", "--json")
-    assert told.returncode == 0, told.stderr
-    record = json.loads(told.stdout)
+    result = tailorbird("train", config_file, "--set", "epochs=4", "--out", tmp_path / "out", "--json")
+    assert result.returncode == 0, result.stderr
+    record = json.loads(result.stdout)
     assert [one["epoch"] for one in record["epochs"]] == [1, 2, 3, 4]
     assert record["test_accuracy"] > 0.8
     assert record["parity"]["agreement"] == 1 and record["no_package"] is None
@@ -55,9 +55,9 @@ def test_what_cannot_be_registered_is_trained_without_a_package(
     tailorbird, config_file, tmp_path, words, picture, reason
 ):
     assert tailorbird("train", config_file, "--set", "epochs=1", "--out", tmp_path / "out").returncode == 0
-    told = tailorbird("train", config_file, *words, "--out", tmp_path / "out")
-    assert (told.returncode, told.stderr) == (0, "")
-    lines = told.stdout.splitlines()
+    result = tailorbird("train", config_file, *words, "--out", tmp_path / "out")
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
     assert lines[-2].startswith(f"no package: {reason}") and lines[-1] == f"results: {tmp_path / 'out'}"
     written = {path.name for path in (tmp_path / "out").iterdir()}
     files = {"checkpoint.safetensors", "config.yaml", "environment.txt", "curves.json", "curves.png", "figures.json"}
@@ -65,8 +65,8 @@ def test_what_cannot_be_registered_is_trained_without_a_package(
     figures = json.loads((tmp_path / "out" / "figures.json").read_text())["test"]
     [line] = [line for line in lines if line.startswith("test: ")]
     assert line.startswith(f"test: accuracy {figures['accuracy']:.4f}, standard error ")
-    told = tailorbird("train", config_file, *words, "--out", tmp_path / "again", "--json")
-    record = json.loads(told.stdout)
+    result = tailorbird("train", config_file, *words, "--out", tmp_path / "again", "--json")
+    record = json.loads(result.stdout)
     assert record["figures"]["test"] == figures and record["no_package"].startswith(reason)
 
 
@@ -75,9 +75,9 @@ def test_what_the_user_should_know_of_the_data_is_noted(tailorbird, config_file,
     (tmp_path / "rows.csv").write_text("\n".join(["a,b,kind", *rows]))
     words = ["--set", "data.name=table", "--set", f"data.path={tmp_path / 'rows.csv'}", "--set", "data.label=kind"]
     words += ["--set", "data.holdout=0", "--set", "epochs=1", "--out", tmp_path / "out"]
-    told = tailorbird("train", config_file, *words)
-    assert told.returncode == 0, told.stderr
-    notes = [line for line in told.stdout.splitlines() if "has nothing of 'rare'" in line]
+    result = tailorbird("train", config_file, *words)
+    assert result.returncode == 0, result.stderr
+    notes = [line for line in result.stdout.splitlines() if "has nothing of 'rare'" in line]
     assert [line.split()[0] for line in notes] == ["data.validation", "data.test"]
     record = json.loads(tailorbird("train", config_file, *words, "--json").stdout)
     assert record["notes"] == notes
@@ -94,15 +94,15 @@ def test_what_the_user_should_know_of_the_data_is_noted(tailorbird, config_file,
     ],
 )
 def test_wrong_input_is_one_sentence(tailorbird, config_file, words, sentence):
-    told = tailorbird("train", config_file, *words)
-    assert told.returncode in (1, 2)
-    assert told.stderr.startswith(sentence)
-    assert told.stderr.count("\n") == 1
+    result = tailorbird("train", config_file, *words)
+    assert result.returncode in (1, 2)
+    assert result.stderr.startswith(sentence)
+    assert result.stderr.count("\n") == 1
 
 
 def test_a_config_that_is_not_there(tailorbird):
-    told = tailorbird("train", "nothing.yaml")
-    assert (told.returncode, told.stderr) == (2, "error: nothing.yaml: there is no such file\n")
+    result = tailorbird("train", "nothing.yaml")
+    assert (result.returncode, result.stderr) == (2, "error: nothing.yaml: there is no such file\n")
 
 
 SLOW = ("epochs=40", "batch_size=8", "model.dropout=0.2", "schedule.name=one_cycle")
@@ -120,23 +120,23 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_weights_of_an_unbroken_one
             if line.startswith(f"epoch {4 + 4 * attempt}/"):
                 break
         run.send_signal(stop)
-        said = run.communicate()[1]
+        text = run.communicate()[1]
         assert (tmp_path / "broken" / "interrupted.safetensors").exists()
         if stop != signal.SIGKILL:
             assert run.returncode == 130
-            kept = re.search(r"the same command with --resume goes on after epoch (\d+)$", said.strip())
-            assert kept and int(kept[1]) >= 4 + 4 * attempt, said  # the last one that was whole
-    told = tailorbird("train", config_file, *LONG, "--out", tmp_path / "broken", "--resume")
-    assert told.returncode == 0, told.stderr
+            kept = re.search(r"the same command with --resume goes on after epoch (\d+)$", text.strip())
+            assert kept and int(kept[1]) >= 4 + 4 * attempt, text  # the last one that was whole
+    result = tailorbird("train", config_file, *LONG, "--out", tmp_path / "broken", "--resume")
+    assert result.returncode == 0, result.stderr
     for name in ("checkpoint.safetensors", "model.onnx", "config.yaml"):
         assert (tmp_path / "broken" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert not (tmp_path / "broken" / "interrupted.safetensors").exists()
 
 
 def test_there_must_be_something_to_go_on_from(tailorbird, config_file, tmp_path):
-    told = tailorbird("train", config_file, "--out", tmp_path / "out", "--resume")
-    assert told.returncode == 2
-    assert told.stderr == f"error: --resume: there is no interrupted run in {tmp_path / 'out'}; leave it out\n"
+    result = tailorbird("train", config_file, "--out", tmp_path / "out", "--resume")
+    assert result.returncode == 2
+    assert result.stderr == f"error: --resume: there is no interrupted run in {tmp_path / 'out'}; leave it out\n"
 
 
 def test_another_run_does_not_go_on(tailorbird, started, config_file, tmp_path):
@@ -144,27 +144,29 @@ def test_another_run_does_not_go_on(tailorbird, started, config_file, tmp_path):
     next(line for line in run.stdout if line.startswith("epoch 3/"))
     run.kill()
     run.communicate()
-    told = tailorbird("train", config_file, *LONG, "--set", "seed=5", "--out", tmp_path / "out", "--resume")
-    assert (told.returncode, told.stderr.split(": ")[1]) == (2, "--resume")
+    result = tailorbird("train", config_file, *LONG, "--set", "seed=5", "--out", tmp_path / "out", "--resume")
+    assert (result.returncode, result.stderr.split(": ")[1]) == (2, "--resume")
 
 
 def test_a_run_that_diverges_leaves_its_last_good_weights(tailorbird, config_file, tmp_path):
     # every step multiplies the weights by 1 - lr * weight_decay, which a rising rate makes ever larger
     rising = ["model={family: linear}", "schedule={name: one_cycle, warmup: 0.5}", "epochs=10"]
     words = [*rising, "optimizer={name: sgd, lr: 100, weight_decay: 0.3}"]
-    told = tailorbird(
+    result = tailorbird(
         "train", config_file, *(word for one in words for word in ("--set", one)), "--out", tmp_path / "out"
     )
     weights = tmp_path / "out" / "checkpoint.safetensors"
-    assert told.returncode == 1 and "Traceback" not in told.stderr
-    assert "the best weights before are those of epoch " in told.stderr and f"; they are in {weights}\n" in told.stderr
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert (
+        "the best weights before are those of epoch " in result.stderr and f"; they are in {weights}\n" in result.stderr
+    )
     assert all(np.isfinite(tensor).all() for tensor in safetensors.numpy.load_file(weights).values())
 
 
 def test_a_run_that_diverges_at_once_leaves_none(tailorbird, config_file, tmp_path):
     diverging = ["--set", "model={family: linear}", "--set", "optimizer={name: sgd, lr: 100, weight_decay: 100}"]
-    told = tailorbird("train", config_file, *diverging, "--out", tmp_path / "out")
-    assert told.returncode == 1 and "lower optimizer.lr; no epoch was good" in told.stderr
+    result = tailorbird("train", config_file, *diverging, "--out", tmp_path / "out")
+    assert result.returncode == 1 and "lower optimizer.lr; no epoch was good" in result.stderr
     assert not (tmp_path / "out" / "checkpoint.safetensors").exists()
 
 
@@ -177,8 +179,8 @@ def test_what_comes_after_the_training_leaves_no_mixture_of_two_runs(tailorbird,
         raise InvalidInput("model", "cannot be exported to ONNX")
 
     monkeypatch.setattr(candidate, "make", fail)
-    told = tailorbird(*words, "--set", "seed=1")
-    assert told.stderr == "error: model: cannot be exported to ONNX\n"
+    result = tailorbird(*words, "--set", "seed=1")
+    assert result.stderr == "error: model: cannot be exported to ONNX\n"
     after = {path.name: path for path in (tmp_path / "run").iterdir()}
     assert "model.onnx" in before and "model.onnx" not in after
     assert yaml.safe_load(after["config.yaml"].read_text())["seed"] == 1

@@ -32,9 +32,9 @@ def label(registry, right, wrong):
 )
 def test_its_exit_status_tells_what_it_saw(registry, tailorbird, right, wrong, status, state):
     label(registry, right, wrong)
-    told = tailorbird("watch", "pets", "--once")
-    assert told.returncode == status
-    assert f"pets:1: {state}" in told.stdout
+    result = tailorbird("watch", "pets", "--once")
+    assert result.returncode == status
+    assert f"pets:1: {state}" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -53,14 +53,14 @@ def test_it_is_blind_without_what_it_is_to_read(registry, tailorbird, setting, u
 
 
 def test_a_single_look_has_no_metrics(registry, tailorbird):
-    told = tailorbird("watch", "pets", "--once", "--metrics-port", 9100)
-    assert (told.returncode, "--metrics-port" in told.stderr) == (2, True)
+    result = tailorbird("watch", "pets", "--once", "--metrics-port", 9100)
+    assert (result.returncode, "--metrics-port" in result.stderr) == (2, True)
 
 
 def test_json_holds_the_evidence(registry, tailorbird):
     label(registry, 60, 60)
-    told = json.loads(tailorbird("watch", "pets", "--once", "--json").stdout)
-    assert (told["state"], told["action"], told["evidence"]["labels"]["labels"]) == ("drifted", "alert", 120)
+    record = json.loads(tailorbird("watch", "pets", "--once", "--json").stdout)
+    assert (record["state"], record["action"], record["evidence"]["labels"]["labels"]) == ("drifted", "alert", 120)
     history = json.loads(tailorbird("registry", "history", "pets", "--json").stdout)
     assert [event["state"] for event in history if event["event"] == "judged"] == ["drifted"]
     assert "pets:1 was judged" in tailorbird("registry", "history", "pets").stdout
@@ -68,18 +68,18 @@ def test_json_holds_the_evidence(registry, tailorbird):
 
 def test_a_policy_that_could_loop_is_refused_before_it_starts(registry, tailorbird, tmp_path):
     (tmp_path / "policy.yaml").write_text("labels: roll_back\ncool_down: 1\n")
-    told = tailorbird("watch", "pets", "--policy", "policy.yaml")
-    assert (told.returncode, "loop" in told.stderr) == (2, True)
+    result = tailorbird("watch", "pets", "--policy", "policy.yaml")
+    assert (result.returncode, "loop" in result.stderr) == (2, True)
 
 
 def test_the_setting_names_the_policy(registry, tailorbird, tmp_path):
     (tmp_path / "policy.yaml").write_text("labels: sweep\nsweep: again.yaml\n")
     label(registry, 60, 60)
-    told = tailorbird("watch", "pets", "--once", TAILORBIRD_WATCH_POLICY=str(tmp_path / "policy.yaml"))
-    assert "tailorbird sweep again.yaml" in told.stdout.splitlines()
+    result = tailorbird("watch", "pets", "--once", TAILORBIRD_WATCH_POLICY=str(tmp_path / "policy.yaml"))
+    assert "tailorbird sweep again.yaml" in result.stdout.splitlines()
 
 
 def test_a_model_that_is_not_there_is_named(registry, tailorbird):
-    told = tailorbird("watch", "owls", "--once")
-    assert (told.returncode, "owls" in told.stderr) != (12, True)
-    assert told.returncode not in (0, 10, 11)
+    result = tailorbird("watch", "owls", "--once")
+    assert (result.returncode, "owls" in result.stderr) != (12, True)
+    assert result.returncode not in (0, 10, 11)

@@ -18,27 +18,27 @@ def labels(draw):
 @given(labels())
 def test_the_value_lies_within_its_interval_which_lies_within_0_and_1(given_labels):
     count, correct = given_labels
-    found = intervals.accuracy(count, correct, SHARES, PRIOR)
+    interval = intervals.accuracy(count, correct, SHARES, PRIOR)
     if not count.sum():
-        assert found is None
+        assert interval is None
     else:
-        assert 0 <= found.low <= found.value <= found.high <= 1
-        assert found.labels == count.sum()
+        assert 0 <= interval.low <= interval.value <= interval.high <= 1
+        assert interval.labels == count.sum()
 
 
 @given(labels())
 def test_the_interval_mirrors_where_right_and_wrong_are_swapped(given_labels):
     count, correct = given_labels
     if count.sum():
-        found = intervals.accuracy(count, correct, SHARES, PRIOR)
+        interval = intervals.accuracy(count, correct, SHARES, PRIOR)
         mirrored = intervals.accuracy(count, count - correct, SHARES, 1 - PRIOR)
-        assert [mirrored.low, mirrored.high] == pytest.approx([1 - found.high, 1 - found.low], abs=1e-6)
+        assert [mirrored.low, mirrored.high] == pytest.approx([1 - interval.high, 1 - interval.low], abs=1e-6)
 
 
 def test_a_stratum_without_labels_may_be_anything():
-    found = intervals.accuracy(np.array([0.0, 500, 500]), np.array([0.0, 400, 495]), SHARES, PRIOR)
-    assert found.high - found.low > SHARES[0]
-    assert found.value == pytest.approx(0.1 * 0.5 + 0.3 * 0.8 + 0.6 * 0.99)
+    interval = intervals.accuracy(np.array([0.0, 500, 500]), np.array([0.0, 400, 495]), SHARES, PRIOR)
+    assert interval.high - interval.low > SHARES[0]
+    assert interval.value == pytest.approx(0.1 * 0.5 + 0.3 * 0.8 + 0.6 * 0.99)
 
 
 def test_labels_that_come_where_confidence_is_low_do_not_bias_the_value():
@@ -46,8 +46,8 @@ def test_labels_that_come_where_confidence_is_low_do_not_bias_the_value():
     true = np.array([0.4, 0.75, 0.98])
     count = np.array([6000.0, 3000.0, 1000.0])
     correct = random.binomial(count.astype(int), true).astype(float)
-    found = intervals.accuracy(count, correct, SHARES, PRIOR)
-    assert found.value == pytest.approx(SHARES @ true, abs=0.005)
+    interval = intervals.accuracy(count, correct, SHARES, PRIOR)
+    assert interval.value == pytest.approx(SHARES @ true, abs=0.005)
     assert abs(correct.sum() / count.sum() - SHARES @ true) > 0.2
 
 
@@ -63,8 +63,8 @@ def test_an_interval_that_is_looked_at_again_and_again_is_seldom_ever_wrong(true
         for look in looks:
             count = np.bincount(stratum[:look], minlength=3).astype(float)
             correct = np.bincount(stratum[:look], right[:look], minlength=3)
-            found = intervals.accuracy(count, correct, SHARES, PRIOR)
-            ever |= not found.low <= SHARES @ true <= found.high
+            interval = intervals.accuracy(count, correct, SHARES, PRIOR)
+            ever |= not interval.low <= SHARES @ true <= interval.high
         wrong += ever
     assert wrong <= 3  # 5% of 20 is one; four or more would be one in 60
 
@@ -74,6 +74,6 @@ def test_so_many_labels_as_are_needed_make_the_interval_narrow():
     count = intervals.needed(empty, empty, SHARES, PRIOR, 0.04)
     assert 500 < count < 20_000
     labelled = SHARES * count
-    found = intervals.accuracy(labelled, labelled * PRIOR, SHARES, PRIOR)
-    assert found.high - found.low == pytest.approx(0.04, rel=0.05)
+    interval = intervals.accuracy(labelled, labelled * PRIOR, SHARES, PRIOR)
+    assert interval.high - interval.low == pytest.approx(0.04, rel=0.05)
     assert intervals.needed(labelled, labelled * PRIOR, SHARES, PRIOR, 0.05) <= 1

@@ -38,23 +38,23 @@ def judged(known, predictions=NONE, labels=NONE, correct=NONE, policy=None, **mo
 
 
 def test_traffic_as_at_registration_is_healthy(known):
-    made = judged(known, table(800, 200))
-    assert (made.state, made.reasons) == ("healthy", ())
-    assert made.estimates["fitted"] == pytest.approx(0.912, abs=0.01)
-    assert made.labelled is None
+    judgement = judged(known, table(800, 200))
+    assert (judgement.state, judgement.reasons) == ("healthy", ())
+    assert judgement.estimates["fitted"] == pytest.approx(0.912, abs=0.01)
+    assert judgement.labelled is None
 
 
 def test_an_estimated_drop_is_suspected_and_asks_for_labels(known):
-    made = judged(known, table(400, 600))
-    assert made.state == "suspected"
-    assert "learnt from corruptions" in made.reasons[0]
-    assert "more labels" in made.reasons[-1]
+    judgement = judged(known, table(400, 600))
+    assert judgement.state == "suspected"
+    assert "learnt from corruptions" in judgement.reasons[0]
+    assert "more labels" in judgement.reasons[-1]
 
 
 def test_labels_prove_a_drop(known):
-    made = judged(known, table(800, 200), table(160, 40), table(90, 15))
-    assert made.state == "drifted"
-    assert made.labelled.high < 0.912 - Policy().drop
+    judgement = judged(known, table(800, 200), table(160, 40), table(90, 15))
+    assert judgement.state == "drifted"
+    assert judgement.labelled.high < 0.912 - Policy().drop
 
 
 def test_a_change_in_the_labels_order_proves_it_too(known):
@@ -64,22 +64,22 @@ def test_a_change_in_the_labels_order_proves_it_too(known):
 
 
 def test_labels_that_are_good_do_not_prove_what_an_old_change_said(known):
-    made = judged(known, table(800, 200), table(800, 200), table(792, 120), evidence=change.THRESHOLD)
-    assert made.state == "healthy"
+    judgement = judged(known, table(800, 200), table(800, 200), table(792, 120), evidence=change.THRESHOLD)
+    assert judgement.state == "healthy"
 
 
 @pytest.mark.parametrize(("mix", "state"), [("steady", "suspected"), ("free", "healthy")])
 def test_the_policy_says_which_estimate_alarms(known, mix, state):
-    made = judged(known, table(800, 200), policy=Policy(class_mix=mix), mix_steady=0.7)
-    assert made.state == state
+    judgement = judged(known, table(800, 200), policy=Policy(class_mix=mix), mix_steady=0.7)
+    assert judgement.state == state
     if mix == "steady":
-        assert any("the mix of classes changed or strangers came" in reason for reason in made.reasons)
+        assert any("the mix of classes changed or strangers came" in reason for reason in judgement.reasons)
 
 
 def test_few_predictions_and_no_labels_are_too_little(known):
-    made = judged(known, table(20, 5))
-    assert made.state == "too little data"
-    assert "25 predictions" in made.reasons[0]
+    judgement = judged(known, table(20, 5))
+    assert judgement.state == "too little data"
+    assert "25 predictions" in judgement.reasons[0]
 
 
 def test_without_an_estimator_only_labels_tell(known):
@@ -91,5 +91,5 @@ def test_without_an_estimator_only_labels_tell(known):
 def test_the_evidence_is_json(known):
     import json
 
-    made = judged(known, table(800, 200), table(160, 40), table(90, 15), evidence=float("inf"))
-    assert json.loads(json.dumps(made.evidence, allow_nan=False))["labels"]["labels"] == 200
+    judgement = judged(known, table(800, 200), table(160, 40), table(90, 15), evidence=float("inf"))
+    assert json.loads(json.dumps(judgement.evidence, allow_nan=False))["labels"]["labels"] == 200

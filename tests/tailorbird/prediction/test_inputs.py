@@ -59,7 +59,7 @@ def test_columns_are_taken_by_name_and_rows_that_are_no_numbers_are_left_out(tmp
     (tmp_path / "t.csv").write_text("b,name,a\n1,x,2\noops,y,3\n5,z,inf\n7,w,8\n")
     (batch,) = read([tmp_path / "t.csv"], CELLS)
     assert batch.inputs.tolist() == [[2, 1], [8, 7]] and batch.rows == ["line 2", "line 5"]
-    assert [(one.source.split(", ")[1], one.problem) for one in batch.failures] == [
+    assert [(failure.source.split(", ")[1], failure.problem) for failure in batch.failures] == [
         ("line 3", "b: is 'oops', which is not a finite number"),
         ("line 4", "a: is 'inf', which is not a finite number"),
     ]

@@ -74,7 +74,7 @@ def prometheus(folder, *replicas):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
-    scraped = [{"job_name": "pets", "static_configs": [{"targets": [one.address for one in replicas]}]}]
+    scraped = [{"job_name": "pets", "static_configs": [{"targets": [replica.address for replica in replicas]}]}]
     config = {"global": {"scrape_interval": "200ms", "scrape_timeout": "200ms"}, "scrape_configs": scraped}
     (folder / "prometheus.yml").write_text(json.dumps(config))
     command = ["prometheus", f"--config.file={folder}/prometheus.yml", f"--web.listen-address={address}"]

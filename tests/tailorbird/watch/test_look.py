@@ -177,8 +177,8 @@ def estimated(registry, answers):
     fitted = Estimator(packages.CLASSES, answers, cells.accuracies(count, correct), error)
     table = {
         name: {
-            label: {"count": int(count[row, place]), "correct": int(correct[row, place])}
-            for place, label in enumerate(bins.LABELS)
+            label: {"count": int(count[row, index]), "correct": int(correct[row, index])}
+            for index, label in enumerate(bins.LABELS)
         }
         for row, name in enumerate(packages.CLASSES)
     }

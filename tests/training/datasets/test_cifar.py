@@ -52,9 +52,9 @@ def test_its_binary_version_is_read_unpacked_and_packed(tmp_path, load, small):
     content = dict(batches())
     written(tmp_path / "cifar-10-batches-bin", content)
     (tmp_path / "cifar-10-batches-bin" / "batches.meta.txt").write_text("airplane\n")
-    made = load(tmp_path)
-    assert (made.name, made.classes, made.kind) == ("cifar10", cifar.CLASSES, "multiclass")
-    check(made, content)
+    dataset = load(tmp_path)
+    assert (dataset.name, dataset.classes, dataset.kind) == ("cifar10", cifar.CLASSES, "multiclass")
+    check(dataset, content)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     with tarfile.open(elsewhere / "cifar-10-binary.tar.gz", "w:gz") as archive:
@@ -62,7 +62,7 @@ def test_its_binary_version_is_read_unpacked_and_packed(tmp_path, load, small):
             member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
             member.size = records.nbytes
             archive.addfile(member, io.BytesIO(records.tobytes()))
-    assert load(elsewhere).digest() == made.digest()
+    assert load(elsewhere).digest() == dataset.digest()
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "label"])
@@ -81,9 +81,9 @@ def test_a_damaged_binary_version_is_told(tmp_path, load, small, damage):
 def test_where_it_is_missing_what_to_put_where_is_said(tmp_path, load):
     with pytest.raises(NotFound) as refused:
         load(tmp_path)
-    told = str(refused.value)
+    message = str(refused.value)
     for part in (str(tmp_path), "cifar-10-binary.tar.gz", cifar.PAGE, "cifar10/train/CLASS/*.png", "cifar10.zip"):
-        assert part in told
+        assert part in message
 
 
 def images(folder, classes, parts=("train", "test"), size=(32, 32)):
@@ -98,8 +98,8 @@ def images(folder, classes, parts=("train", "test"), size=(32, 32)):
 
 def test_a_folder_of_its_images_is_read(tmp_path, load):
     images(tmp_path / "cifar10", cifar.CLASSES)
-    made = load(tmp_path)
-    assert made.name == "cifar10" and made.inputs[:, 0, 0, 0].tolist() == made.targets.tolist() == [*range(10)]
+    dataset = load(tmp_path)
+    assert dataset.name == "cifar10" and dataset.inputs[:, 0, 0, 0].tolist() == dataset.targets.tolist() == [*range(10)]
 
 
 @pytest.mark.parametrize(("classes", "parts"), [(("a", "b"), ("train", "test")), (cifar.CLASSES, ("train",))])

@@ -47,12 +47,12 @@ def test_a_record_counts_what_is_there(blobs):
 
 
 def test_a_large_array_is_digested_as_one_and_never_held_whole(blobs, monkeypatch):
-    made = blobs(images=30)
-    whole = made.digest()
+    dataset = blobs(images=30)
+    whole = dataset.digest()
     monkeypatch.setattr(module, "BLOCK_BYTES", 7 * 64)
-    sizes = [len(block) for block in module.blocks(made.inputs)]
+    sizes = [len(block) for block in module.blocks(dataset.inputs)]
     assert sizes == [7, 7, 7, 7, 2]
-    assert made.digest() == whole
+    assert dataset.digest() == whole
 
 
 def test_blocks_of_what_is_empty_or_wider_than_a_block(monkeypatch):

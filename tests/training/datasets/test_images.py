@@ -81,27 +81,32 @@ def test_a_tree_is_the_same_set_in_any_form_and_order(tmp_path, load, suffix, ar
     random.Random(1).shuffle(names)
     shuffled = {name: content[name] for name in names}
     path = tmp_path / f"set{suffix}"
-    made = load(packed(path, shuffled) if suffix else tree(path, shuffled))
-    assert (made.name, made.classes, made.kind, made.notes) == ("set", ("cat", "cow", "dog"), "multiclass", ())
-    for (inputs, targets), part in (((made.inputs, made.targets), "train/"), (made.test, "test/")):
+    dataset = load(packed(path, shuffled) if suffix else tree(path, shuffled))
+    assert (dataset.name, dataset.classes, dataset.kind, dataset.notes) == (
+        "set",
+        ("cat", "cow", "dog"),
+        "multiclass",
+        (),
+    )
+    for (inputs, targets), part in (((dataset.inputs, dataset.targets), "train/"), (dataset.test, "test/")):
         pictures, indices = expected(content, part)
         assert (inputs == pictures).all() and targets.tolist() == indices and targets.dtype == np.int64
 
 
 def test_without_parts_all_is_trained_on(tmp_path, load):
     content = pets(parts=("",))
-    made = load(tree(tmp_path / "set", content))
+    dataset = load(tree(tmp_path / "set", content))
     pictures, indices = expected(content)
-    assert made.test is None and (made.inputs == pictures).all() and made.targets.tolist() == indices
+    assert dataset.test is None and (dataset.inputs == pictures).all() and dataset.targets.tolist() == indices
 
 
 @pytest.mark.parametrize("suffix", ["", ".tar.gz"])
 def test_a_validation_split_may_lie_beside_train(tmp_path, load, suffix):
     content = pets(parts=("train/", "val/"))
-    made = load(packed(tmp_path / "set.tar.gz", content) if suffix else tree(tmp_path / "set", content))
+    dataset = load(packed(tmp_path / "set.tar.gz", content) if suffix else tree(tmp_path / "set", content))
     pictures, indices = expected(content, "val/")
-    assert (made.validation[0] == pictures).all() and made.validation[1].tolist() == indices
-    assert len(made.inputs) == 9 and made.test is None
+    assert (dataset.validation[0] == pictures).all() and dataset.validation[1].tolist() == indices
+    assert len(dataset.inputs) == 9 and dataset.test is None
 
 
 def test_a_path_may_lie_below_the_folder_of_data_sets(tmp_path, load):
@@ -110,8 +115,8 @@ def test_a_path_may_lie_below_the_folder_of_data_sets(tmp_path, load):
 
 
 def test_two_classes_are_binary_and_deeper_folders_belong_to_theirs(tmp_path, load):
-    made = load(tree(tmp_path / "set", {"no/deep/er/1.png": picture(1), "yes/2.png": picture(2)}))
-    assert (made.kind, made.classes, made.targets.tolist()) == ("binary", ("no", "yes"), [0, 1])
+    dataset = load(tree(tmp_path / "set", {"no/deep/er/1.png": picture(1), "yes/2.png": picture(2)}))
+    assert (dataset.kind, dataset.classes, dataset.targets.tolist()) == ("binary", ("no", "yes"), [0, 1])
 
 
 def test_what_is_no_picture_is_not_looked_at(tmp_path, load):
@@ -142,11 +147,13 @@ def test_sizes_and_modes_are_brought_to_the_commonest_by_the_rule_of_serving(tmp
         "b/2.png": picture(6, mode="RGBA"),
         "b/3.png": picture(7, (3, 2), mode="P"),
     }
-    made = load(tree(tmp_path / "set", content))
-    assert made.shape == (6, 8, 3)
-    for array, data in zip(made.inputs, content.values(), strict=True):
-        assert (array == pixels.to_signature(pixels.decode(data, 10**6), (6, 8, 3), made.depth, made.ground)).all()
-    assert made.notes == (
+    dataset = load(tree(tmp_path / "set", content))
+    assert dataset.shape == (6, 8, 3)
+    for array, data in zip(dataset.inputs, content.values(), strict=True):
+        assert (
+            array == pixels.to_signature(pixels.decode(data, 10**6), (6, 8, 3), dataset.depth, dataset.ground)
+        ).all()
+    assert dataset.notes == (
         "2 of 7 images were brought to 6x8 pixels, whatever their proportions",
         "3 of 7 images were brought to 8-bit colour, transparency over white",
     )
@@ -154,28 +161,28 @@ def test_sizes_and_modes_are_brought_to_the_commonest_by_the_rule_of_serving(tmp
 
 def test_grey_images_stay_grey(tmp_path, load):
     content = {f"{label}/{n}.png": picture(n, mode="L") for n, label in enumerate("aabb")}
-    made = load(tree(tmp_path / "set", content))
-    assert made.shape == (6, 8) and made.notes == ()
+    dataset = load(tree(tmp_path / "set", content))
+    assert dataset.shape == (6, 8) and dataset.notes == ()
 
 
 def test_one_image_of_colour_makes_a_set_of_colour(tmp_path, load):
     content = {f"{label}/{n}.png": picture(n, mode="RGB" if n == 1 else "L") for n, label in enumerate("aabb")}
-    made = load(tree(tmp_path / "set", content))
-    assert made.shape == (6, 8, 3) and made.notes[0].startswith("3 of 4 images were brought to 8-bit colour")
+    dataset = load(tree(tmp_path / "set", content))
+    assert dataset.shape == (6, 8, 3) and dataset.notes[0].startswith("3 of 4 images were brought to 8-bit colour")
 
 
 def test_grey_and_size_may_be_asked_for(tmp_path, load):
-    made = load(tree(tmp_path / "set", pets()), size=(5, 4), colour=False)
-    assert made.shape == (5, 4)
-    assert [note.split(" images")[0] for note in made.notes] == ["18 of 18", "18 of 18"]
+    dataset = load(tree(tmp_path / "set", pets()), size=(5, 4), colour=False)
+    assert dataset.shape == (5, 4)
+    assert [note.split(" images")[0] for note in dataset.notes] == ["18 of 18", "18 of 18"]
 
 
 def test_an_image_that_lies_on_its_side_counts_as_it_stands(tmp_path, load):
     exif = Image.Exif()
     exif[0x0112] = 6
     content = {f"{label}/{n}.jpg": picture(n, form="JPEG", exif=exif) for n, label in enumerate("aabb")}
-    made = load(tree(tmp_path / "set", content))
-    assert made.shape == (8, 6, 3) and made.notes == ()
+    dataset = load(tree(tmp_path / "set", content))
+    assert dataset.shape == (8, 6, 3) and dataset.notes == ()
 
 
 BROKEN = {
@@ -198,19 +205,19 @@ def test_what_cannot_be_read_is_named_or_left_out(tmp_path, load, suffix, name):
     ) as refused:
         load(root)
     assert refused.value.field == str(root) and "\n" not in str(refused.value)
-    made = load(root, skip_broken=True)
-    for (inputs, targets), part in (((made.inputs, made.targets), "train/"), (made.test, "test/")):
+    dataset = load(root, skip_broken=True)
+    for (inputs, targets), part in (((dataset.inputs, dataset.targets), "train/"), (dataset.test, "test/")):
         pictures, indices = expected(pets(), part)
         assert (inputs == pictures).all() and targets.tolist() == indices
-    assert made.notes[-1].startswith(f"1 of 19 images cannot be read and were left out: {name} (")
+    assert dataset.notes[-1].startswith(f"1 of 19 images cannot be read and were left out: {name} (")
 
 
 def test_folders_without_an_image_are_noted(tmp_path, load):
     root = tree(tmp_path / "set", pets() | {"train/gnu/note.txt": b"none yet", "train/.cache/x.txt": b""})
     (root / "train" / "fox").mkdir()
-    made = load(root)
-    assert made.classes == load(tree(tmp_path / "other", pets())).classes
-    assert made.notes[0] == "folders that hold no image are no class: 'train/fox', 'train/gnu'"
+    dataset = load(root)
+    assert dataset.classes == load(tree(tmp_path / "other", pets())).classes
+    assert dataset.notes[0] == "folders that hold no image are no class: 'train/fox', 'train/gnu'"
 
 
 def test_many_are_counted_and_the_first_named(tmp_path, load):
@@ -302,19 +309,19 @@ def test_more_than_a_batch_keep_their_places(tmp_path, load, monkeypatch):
     monkeypatch.setattr(decoding, "BATCH_FILES", 2)
     monkeypatch.setattr(decoding, "BATCH_BYTES", 500)
     content = pets(count=20)
-    made = load(packed(tmp_path / "set.zip", content))
+    dataset = load(packed(tmp_path / "set.zip", content))
     pictures, indices = expected(content, "train/")
-    assert (made.inputs == pictures).all() and made.targets.tolist() == indices
+    assert (dataset.inputs == pictures).all() and dataset.targets.tolist() == indices
 
 
 def test_it_can_be_dealt_and_digested_like_what_lies_in_memory(tmp_path, load):
     from training import splits
 
-    made = load(tree(tmp_path / "set", pets(count=10)))
-    held = replace(made, inputs=np.array(made.inputs), test=tuple(map(np.array, made.test)))
-    assert held.digest() == made.digest()
+    dataset = load(tree(tmp_path / "set", pets(count=10)))
+    held = replace(dataset, inputs=np.array(dataset.inputs), test=tuple(map(np.array, dataset.test)))
+    assert held.digest() == dataset.digest()
     config = DataConfig(name="digits", validation=5, holdout=5)
-    one, other = splits.split(made, config), splits.split(held, config)
+    one, other = splits.split(dataset, config), splits.split(held, config)
     assert (one.train.places == other.train.places).all() and (one.train.ids == other.train.ids).all()
 
 

@@ -68,10 +68,10 @@ def measured(folder, size):
     rows = size // ROW
     made = subprocess.run([sys.executable, "-c", PROGRAM, str(folder), str(rows)], capture_output=True, text=True)
     assert made.returncode == 0, made.stderr
-    told = json.loads(made.stdout)
-    assert sum(told["steps"]["split"]["value"]) == rows
-    assert told["steps"]["sent"]["value"] < 60  # places, targets and ids of an example, and none of its pixels
-    return told
+    record = json.loads(made.stdout)
+    assert sum(record["steps"]["split"]["value"]) == rows
+    assert record["steps"]["sent"]["value"] < 60  # places, targets and ids of an example, and none of its pixels
+    return record
 
 
 def test_anonymous_memory_does_not_grow_with_the_data(tmp_path):

@@ -35,9 +35,9 @@ def notes(tmp_path, values, label=None):
     ],
 )
 def test_numbers_that_become_one_are_counted_by_column(tmp_path, values, count):
-    said = f"column 'value': {count} numbers that differ from another one become equal to it in float64; subtract"
+    text = f"column 'value': {count} numbers that differ from another one become equal to it in float64; subtract"
     for note, *_ in notes(tmp_path, values):
-        assert note.startswith(said)
+        assert note.startswith(text)
 
 
 @pytest.mark.parametrize(

@@ -107,10 +107,10 @@ def load(tmp_path, monkeypatch):
 
 
 def test_a_function_of_the_users_own_makes_one(load):
-    made = load("good")
-    assert made.name == "mine" and made.inputs.shape == (4, 2, 2)
+    dataset = load("good")
+    assert dataset.name == "mine" and dataset.inputs.shape == (4, 2, 2)
     note = "4 of 4 examples are equal to one of another class, as number 0 ('a') and number 1 ('b')"
-    assert made.notes == (note,)
+    assert dataset.notes == (note,)
 
 
 @pytest.mark.parametrize(
@@ -129,14 +129,14 @@ def test_what_it_gets_wrong_is_told(load, name, problem):
 
 
 def test_numbers_of_single_precision_become_float64_in_every_part(load):
-    made = load("single")
-    assert {array.dtype for part in made.parts.values() for array in part} == {np.dtype(np.float64)}
+    dataset = load("single")
+    assert {array.dtype for part in dataset.parts.values() for array in part} == {np.dtype(np.float64)}
 
 
 def test_views_that_run_backwards_are_copied(load):
-    made = load("backwards")
-    assert made.inputs.flags.c_contiguous and made.inputs.strides[-1] > 0
-    assert made.inputs[0, 0].tolist() == [1, 0]
+    dataset = load("backwards")
+    assert dataset.inputs.flags.c_contiguous and dataset.inputs.strides[-1] > 0
+    assert dataset.inputs[0, 0].tolist() == [1, 0]
 
 
 def test_a_view_of_a_file_stays_there(load):

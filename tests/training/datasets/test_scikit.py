@@ -18,8 +18,8 @@ def load(name, **keys):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_is_a_sound_data_set(name):
-    made = load(name)
-    assert made.name == name and list(own.problems(made)) == []
+    dataset = load(name)
+    assert dataset.name == name and list(own.problems(dataset)) == []
 
 
 def test_digits_are_scaled_to_bytes_and_nothing_is_lost(digits):
@@ -35,16 +35,16 @@ def test_digits_are_what_registered_versions_were_trained_on(digits):
 
 
 def test_labels_of_digits_are_told_of_each_digit(digits):
-    made = load("digits_multilabel")
-    assert (made.inputs == digits.inputs).all()
+    dataset = load("digits_multilabel")
+    assert (dataset.inputs == digits.inputs).all()
     expected = {
         "even": [1, 0, 1, 0, 1, 0, 1, 0, 1, 0],
         "over four": [0, 0, 0, 0, 0, 1, 1, 1, 1, 1],
         "prime": [0, 0, 1, 1, 0, 1, 0, 1, 0, 0],
         "has a hole": [1, 0, 0, 0, 0, 0, 1, 0, 1, 1],
     }
-    assert made.classes == tuple(expected)
-    assert (made.targets == np.array([*expected.values()]).T[digits.targets]).all()
+    assert dataset.classes == tuple(expected)
+    assert (dataset.targets == np.array([*expected.values()]).T[digits.targets]).all()
 
 
 def test_tables_say_what_is_predicted():

@@ -65,17 +65,17 @@ def test_the_depth_is_that_of_the_largest_value_of_all(load, most, depth):
     darker = [noise(0, most // 2, np.uint16) for _ in range(5)]
     whole = noise(0, most, np.uint16)
     whole[0, 0] = most
-    made = load(classes(*map(png, [*darker, whole])))
-    assert (made.depth, made.ground) == (depth, 0)
-    assert made.inputs.max() == most >> (depth - 8)
-    assert (made.inputs[0] == darker[0] >> (depth - 8)).all()
+    dataset = load(classes(*map(png, [*darker, whole])))
+    assert (dataset.depth, dataset.ground) == (depth, 0)
+    assert dataset.inputs.max() == most >> (depth - 8)
+    assert (dataset.inputs[0] == darker[0] >> (depth - 8)).all()
 
 
 def test_a_depth_that_files_declare_holds(load):
     chunks = PngImagePlugin.PngInfo()
     chunks.add(b"sBIT", b"\x0c")
-    made = load(classes(*(png(noise(0, 1000, np.uint16), pnginfo=chunks) for _ in range(4))))
-    assert made.depth == 12
+    dataset = load(classes(*(png(noise(0, 1000, np.uint16), pnginfo=chunks) for _ in range(4))))
+    assert dataset.depth == 12
 
 
 def wide(values, kind):
@@ -93,8 +93,8 @@ def test_of_several_deep_channels_it_is_noted_what_is_lost(load, kind, channels)
     for most, values in ((1000, 4), (65535, None)):
         opaque[..., : channels - (kind != 2)] = RANDOM.integers(0, most, (6, 6, channels - (kind != 2)))
         opaque[0, 0, 0] = most
-        made = load(classes(*[wide(np.roll(opaque, turn, 0), kind) for turn in range(4)]))
-        notes = [note for note in made.notes if "channels" in note]
+        dataset = load(classes(*[wide(np.roll(opaque, turn, 0), kind) for turn in range(4)]))
+        notes = [note for note in dataset.notes if "channels" in note]
         assert notes == (
             [f"4 images of 16 bits in several channels use the lower 10, and the upper 8 are read, so that {values} of "
              "256 values are left of each: save them in 8 bits"] if values else []
@@ -103,27 +103,27 @@ def test_of_several_deep_channels_it_is_noted_what_is_lost(load, kind, channels)
 
 @pytest.mark.parametrize(("grey", "ground"), [(0, 255), (90, 255), (200, 0), (255, 0)])
 def test_the_ground_is_light_under_dark_ink(load, grey, ground):
-    made = load(classes(*(png(ink(grey)) for _ in range(6)), png(noise())))
-    assert (made.ground, made.inputs[0, 0, 0].tolist()) == (ground, [ground] * 3)
-    assert any("transparency over " + ("white" if ground else "black") in note for note in made.notes)
+    dataset = load(classes(*(png(ink(grey)) for _ in range(6)), png(noise())))
+    assert (dataset.ground, dataset.inputs[0, 0, 0].tolist()) == (ground, [ground] * 3)
+    assert any("transparency over " + ("white" if ground else "black") in note for note in dataset.notes)
 
 
 def test_the_signature_says_how_and_serving_does_the_same(load):
     files = classes(*(png(noise(0, 4096, np.uint16)) for _ in range(20)), png(ink(0)))
-    made = load(files)
-    signature = candidate.signature(splits.split(made, DataConfig(name="images", path="x")), 1.0)
+    dataset = load(files)
+    signature = candidate.signature(splits.split(dataset, DataConfig(name="images", path="x")), 1.0)
     assert (signature.depth, signature.ground) == (12, 255)
     served = [
         pixels.to_signature(pixels.decode(files[name], 100), signature.shape, signature.depth, signature.ground)
         for name in sorted(files)
     ]
-    assert (made.inputs == served).all()
+    assert (dataset.inputs == served).all()
 
 
 def test_images_of_one_value_are_counted_by_class_and_refused_where_most_are(load, tmp_path):
     flat = [png(np.full((6, 6), grey, np.uint8)) for grey in (7, 8, 9)]
-    made = load(classes(*flat, *(png(noise()) for _ in range(5))))
-    assert made.notes == ("3 of 8 images have one value throughout: 'a' 2, 'b' 1",)
+    dataset = load(classes(*flat, *(png(noise()) for _ in range(5))))
+    assert dataset.notes == ("3 of 8 images have one value throughout: 'a' 2, 'b' 1",)
     with pytest.raises(InvalidInput, match=r"4 of 5 images of which one value is left, so nothing can be learnt"):
         load({**classes(*flat), "a/3.png": png(ink(0)), "a/4.png": png(ink(255) * 0)}, ".zip")
     assert load(classes(*flat, png(noise())), size=1).shape == (1, 1)
@@ -131,24 +131,24 @@ def test_images_of_one_value_are_counted_by_class_and_refused_where_most_are(loa
 
 def test_one_image_of_two_classes_is_named(load):
     same = noise()
-    made = load({"a/1.png": png(same), "b/2.png": png(same, compress_level=0), "b/3.png": png(noise())})
-    assert made.notes == ("2 of 3 images are equal to one of another class, as a/1.png ('a') and b/2.png ('b')",)
+    dataset = load({"a/1.png": png(same), "b/2.png": png(same, compress_level=0), "b/3.png": png(noise())})
+    assert dataset.notes == ("2 of 3 images are equal to one of another class, as a/1.png ('a') and b/2.png ('b')",)
 
 
 def test_folders_below_those_of_classes_are_named_with_counts(load):
     names = ("Village/blight/1", "Village/healthy/2", "Village/healthy/3", "healthy/4", "blight/5")
-    made = load({f"{name}.png": png(noise()) for name in names})
-    assert made.classes == ("Village", "blight", "healthy")
-    assert made.notes[0].startswith("folders below that of a class tell nothing, and all their images are of that ")
-    assert "'Village' ('blight' 1, 'healthy' 2); if they are the classes, move them up" in made.notes[0]
+    dataset = load({f"{name}.png": png(noise()) for name in names})
+    assert dataset.classes == ("Village", "blight", "healthy")
+    assert dataset.notes[0].startswith("folders below that of a class tell nothing, and all their images are of that ")
+    assert "'Village' ('blight' 1, 'healthy' 2); if they are the classes, move them up" in dataset.notes[0]
 
 
 @pytest.mark.parametrize("suffix", ["", ".zip"])
 def test_what_is_left_out_is_noted_of_a_folder_and_of_an_archive_alike(load, suffix):
     names = ("a/1", "b/2", ".c/3", ".c/x/4", "a/.5", "a/._1", "__MACOSX/a/._1")
     content = {f"{name}.png": png(noise()) for name in names}
-    made = load({**content, "d/" if suffix else "d": None, ".DS_Store": b"x"}, suffix)
-    assert made.notes == (
+    dataset = load({**content, "d/" if suffix else "d": None, ".DS_Store": b"x"}, suffix)
+    assert dataset.notes == (
         "folders that hold no image are no class: 'd'",
         "images were left out since a name that begins with a dot hides them: '.c' (2 of them), 'a/.5.png' (1 of them)",
     )
@@ -165,9 +165,9 @@ def test_names_in_an_archive_that_do_not_tell_their_encoding_are_noted(load, tmp
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
         for name in ("Äpfel/1.png", "Äpfel/2.png", "b/é.png"):
             archive.writestr(Raw(name), png(noise()))
-    made = load({}, path=str(tmp_path / "set.zip"))
-    assert made.classes == ("b", "─pfel")
-    assert made.notes == (
+    dataset = load({}, path=str(tmp_path / "set.zip"))
+    assert dataset.classes == ("b", "─pfel")
+    assert dataset.notes == (
         "names of folders that are not in UTF-8 are read as cp437, as MS-DOS wrote them: '─pfel'; if that is wrong, "
         "pack them again with names in UTF-8",
     )
@@ -175,14 +175,14 @@ def test_names_in_an_archive_that_do_not_tell_their_encoding_are_noted(load, tmp
 
 def test_forms_of_one_name_are_one_class_in_every_part(load):
     names = ("train/Äpfel/1", "train/A\u0308pfel/2", "train/b/1", "test/A\u0308pfel/1", "test/b /1")
-    made = load({f"{name}.png": png(noise()) for name in names}, ".zip")
-    assert (made.classes, made.targets.tolist(), made.test[1].tolist()) == (("b", "Äpfel"), [0, 1, 1], [0, 1])
-    assert made.notes[0].startswith("folders whose names are forms of one name are one class: 'Äpfel' of ")
+    dataset = load({f"{name}.png": png(noise()) for name in names}, ".zip")
+    assert (dataset.classes, dataset.targets.tolist(), dataset.test[1].tolist()) == (("b", "Äpfel"), [0, 1, 1], [0, 1])
+    assert dataset.notes[0].startswith("folders whose names are forms of one name are one class: 'Äpfel' of ")
 
 
 def test_folders_are_sorted_like_the_classes_of_tables(load):
-    made = load({f"{name}/1.png": png(noise()) for name in ("10", "b", "2", "0", "1")})
-    assert made.classes == ("0", "1", "2", "10", "b")
+    dataset = load({f"{name}/1.png": png(noise()) for name in ("10", "b", "2", "0", "1")})
+    assert dataset.classes == ("0", "1", "2", "10", "b")
 
 
 def test_a_folder_whose_name_is_no_utf8_is_refused_by_name(load):

@@ -36,22 +36,22 @@ def column(name, values):
 
 
 def test_columns_of_numbers_and_a_label_of_text(load):
-    made = load(FLOWERS, label="kind")
-    assert (made.name, made.kind, made.columns) == ("t", "multiclass", ("length", "width"))
-    assert made.inputs.dtype == np.float64 and made.inputs.tolist()[:2] == [[1.5, 2], [2.5, -30]]
-    assert made.classes == ("lily", "rose", "tulip") and made.targets.tolist() == [1, 2, 1, 0, 2, 0]
-    assert made.test is None and list(own.problems(made)) == []
+    dataset = load(FLOWERS, label="kind")
+    assert (dataset.name, dataset.kind, dataset.columns) == ("t", "multiclass", ("length", "width"))
+    assert dataset.inputs.dtype == np.float64 and dataset.inputs.tolist()[:2] == [[1.5, 2], [2.5, -30]]
+    assert dataset.classes == ("lily", "rose", "tulip") and dataset.targets.tolist() == [1, 2, 1, 0, 2, 0]
+    assert dataset.test is None and list(own.problems(dataset)) == []
 
 
 def test_columns_may_be_chosen_and_ordered(load):
-    made = load(FLOWERS, label="kind", columns=["width"])
-    assert made.columns == ("width",) and made.inputs[:, 0].tolist() == [2, -30, 4, 5, 6, 7]
+    dataset = load(FLOWERS, label="kind", columns=["width"])
+    assert dataset.columns == ("width",) and dataset.inputs[:, 0].tolist() == [2, -30, 4, 5, 6, 7]
     assert load(FLOWERS, label="kind", columns=["width", "length"]).inputs[0].tolist() == [2, 1.5]
 
 
 def test_the_label_may_stand_anywhere(load):
-    made = load("k,x\na,1\nb,2\na,3\nb,4\n", label="k")
-    assert made.columns == ("x",) and made.targets.tolist() == [0, 1, 0, 1] and made.kind == "binary"
+    dataset = load("k,x\na,1\nb,2\na,3\nb,4\n", label="k")
+    assert dataset.columns == ("x",) and dataset.targets.tolist() == [0, 1, 0, 1] and dataset.kind == "binary"
 
 
 @pytest.mark.parametrize(
@@ -68,14 +68,14 @@ def test_the_label_may_stand_anywhere(load):
     ],
 )
 def test_the_kind_is_told_by_the_values(load, values, kind, classes):
-    made = load(column("y", values.split()), label="y")
-    assert (made.kind, made.classes) == (kind, classes)
+    dataset = load(column("y", values.split()), label="y")
+    assert (dataset.kind, dataset.classes) == (kind, classes)
     if kind == "regression":
-        assert made.targets.tolist() == [float(value) for value in values.split()]
+        assert dataset.targets.tolist() == [float(value) for value in values.split()]
     else:
         wanted = [value.removesuffix(".0") for value in values.split()]
-        assert [made.classes[index] for index in made.targets] == wanted
-    assert list(own.problems(made)) == []
+        assert [dataset.classes[index] for index in dataset.targets] == wanted
+    assert list(own.problems(dataset)) == []
 
 
 def test_the_kind_may_be_said(load):
@@ -87,10 +87,10 @@ def test_the_kind_may_be_said(load):
 
 
 def test_several_labels_are_multilabel(load):
-    made = load("x,a,b\n1,1,no\n2,0,Yes\n3,true,FALSE\n", label=["b", "a"])
-    assert (made.kind, made.classes, made.columns) == ("multilabel", ("b", "a"), ("x",))
-    assert made.targets.dtype == np.float32 and made.targets.tolist() == [[0, 1], [1, 0], [0, 1]]
-    assert made.targets.flags["C_CONTIGUOUS"] and list(own.problems(made)) == []
+    dataset = load("x,a,b\n1,1,no\n2,0,Yes\n3,true,FALSE\n", label=["b", "a"])
+    assert (dataset.kind, dataset.classes, dataset.columns) == ("multilabel", ("b", "a"), ("x",))
+    assert dataset.targets.dtype == np.float32 and dataset.targets.tolist() == [[0, 1], [1, 0], [0, 1]]
+    assert dataset.targets.flags["C_CONTIGUOUS"] and list(own.problems(dataset)) == []
 
 
 DIALECTS = {
@@ -117,8 +117,8 @@ def test_parquet_is_the_same_table(load):
 
 
 def test_booleans_of_parquet(load):
-    made = load({"x": [1.0, 2.0, 3.0], "y": [True, False, True]}, "t.parquet", label="y")
-    assert (made.kind, made.classes, made.targets.tolist()) == ("binary", ("False", "True"), [1, 0, 1])
+    dataset = load({"x": [1.0, 2.0, 3.0], "y": [True, False, True]}, "t.parquet", label="y")
+    assert (dataset.kind, dataset.classes, dataset.targets.tolist()) == ("binary", ("False", "True"), [1, 0, 1])
     of_parquet = load({"x": [True, False, True], "y": list("aba")}, "t.parquet", label="y")
     of_csv = load("x,y\nTrue,a\nfalse,b\nTRUE,a\n", label="y")
     assert of_parquet.inputs[:, 0].tolist() == of_csv.inputs[:, 0].tolist() == [1, 0, 1]
@@ -200,7 +200,7 @@ def test_what_is_written_is_read(rows, tmp_path_factory):
     (folder / "h.csv").write_text(text.getvalue())
     made = datasets.load(DataConfig(name="table", path="h.csv", label="y"), folder, folder)
     assert (made.inputs == np.array([row[:2] for row in rows])).all()
-    assert [made.classes[one] for one in made.targets] == [row[2] for row in rows]
+    assert [made.classes[target] for target in made.targets] == [row[2] for row in rows]
 
 
 def test_the_index_that_pandas_writes_is_no_column_unless_it_is_asked_for(tmp_path, load):
@@ -225,9 +225,9 @@ def test_the_index_that_pandas_writes_is_no_column_unless_it_is_asked_for(tmp_pa
     ids=str,
 )
 def test_labels_are_named_as_they_are_written(load, values, classes):
-    made = load(column("code", 3 * values), label="code", kind="multiclass")
-    assert made.classes == classes
-    named = [made.classes[place] for place in made.targets[: len(values)]]
+    dataset = load(column("code", 3 * values), label="code", kind="multiclass")
+    assert dataset.classes == classes
+    named = [dataset.classes[target] for target in dataset.targets[: len(values)]]
     assert [float(name) if name[-1].isdigit() else name for name in named] == [
         float(value) if value[-1].isdigit() else value for value in values
     ]
@@ -235,8 +235,8 @@ def test_labels_are_named_as_they_are_written(load, values, classes):
 
 def test_whole_numbers_that_no_float_tells_apart_are_classes_of_their_own(load):
     numbers = [1234567890123456789, 1234567890123456790]
-    made = load({"x": [1.0, 2.0, 3.0, 4.0], "id": 2 * numbers}, "t.parquet", label="id")
-    assert made.classes == tuple(map(str, numbers))
+    dataset = load({"x": [1.0, 2.0, 3.0, 4.0], "id": 2 * numbers}, "t.parquet", label="id")
+    assert dataset.classes == tuple(map(str, numbers))
 
 
 def test_what_python_alone_takes_for_a_number_is_none(load):
@@ -249,8 +249,8 @@ def test_spaces_behind_commas_are_no_part_of_a_name(load):
 
 
 def test_no_number_is_below_nothing(load):
-    made = load(column("code", ["-0.0", "0.0", "1.0", "0"] * 2), label="code")
-    assert (made.classes, made.kind) == (("0", "1"), "binary")
+    dataset = load(column("code", ["-0.0", "0.0", "1.0", "0"] * 2), label="code")
+    assert (dataset.classes, dataset.kind) == (("0", "1"), "binary")
 
 
 def test_numbers_with_a_zero_before_them_are_a_quantity(load):
@@ -263,23 +263,23 @@ def test_a_slip_among_numbers_is_named_where_codes_are_too(load):
 
 
 def test_forms_of_one_name_are_one_class_and_one_column(load):
-    made = load(
+    dataset = load(
         column("größe".replace("ö", "o\u0308"), ["Äpfel", "A\u0308pfel", "Birne", "Birne\u00a0"]), label="größe"
     )
-    assert (made.classes, made.targets.tolist()) == (("Birne", "Äpfel"), [1, 1, 0, 0])
+    assert (dataset.classes, dataset.targets.tolist()) == (("Birne", "Äpfel"), [1, 1, 0, 0])
     assert load({"x": [1, 2, 3, 4], "y": ["cat", "cat ", " dog", "dog"]}, "t.parquet", label="y").kind == "binary"
 
 
 def test_names_that_differ_by_case_are_two_classes_and_noted(load):
-    made = load(column("y", ["TRUE", "True", "no", "no"] * 2), label="y")
-    assert made.classes == ("TRUE", "True", "no")
-    assert made.notes == ("classes that are told apart though they look alike: 'TRUE' and 'True'",)
+    dataset = load(column("y", ["TRUE", "True", "no", "no"] * 2), label="y")
+    assert dataset.classes == ("TRUE", "True", "no")
+    assert dataset.notes == ("classes that are told apart though they look alike: 'TRUE' and 'True'",)
 
 
 def test_bytes_of_parquet_are_the_text_that_they_are(load):
     columns = {"x": [1, 2], "y": [b"no", b"yes"], "raw": [b"\xff", b"a"]}
-    made = load(columns, "t.parquet", label="y", columns=["x"])
-    assert made.classes == ("no", "yes")
+    dataset = load(columns, "t.parquet", label="y", columns=["x"])
+    assert dataset.classes == ("no", "yes")
     with pytest.raises(InvalidInput, match="column 'raw' holds bytes that are no UTF-8 text"):
         load(columns, "t.parquet", label="raw", columns=["x"])
     coded = pyarrow.array(["b", "a", "b"]).dictionary_encode()
@@ -319,9 +319,9 @@ def test_columns_that_are_not_asked_for_do_no_harm(load):
 @pytest.mark.parametrize("name", ["", "Unnamed: 0"])
 def test_the_index_that_pandas_writes_into_csv_is_no_column_unless_it_is_asked_for(load, name):
     text = f"{name},x,y\n0,5,a\n1,6,b\n"
-    made = load(text, label="y")
-    assert made.columns == ("x",) and made.inputs[:, 0].tolist() == [5, 6]
-    assert made.notes == (f"columns that number the rows are not looked at: {name or 'without a name'}",)
+    dataset = load(text, label="y")
+    assert dataset.columns == ("x",) and dataset.inputs[:, 0].tolist() == [5, 6]
+    assert dataset.notes == (f"columns that number the rows are not looked at: {name or 'without a name'}",)
     if name:
         assert load(text, label="y", columns=[name]).inputs[:, 0].tolist() == [0, 1]
 
@@ -341,29 +341,29 @@ def test_what_is_no_text_is_told(load):
 
 
 def test_a_header_may_hold_other_delimiters_in_quotes(load):
-    made = load('"price; in €; all","a\nb",y\n1,2,c\n3,4,d\n', label="y", columns=["price; in €; all"])
-    assert made.inputs[:, 0].tolist() == [1, 3]
+    dataset = load('"price; in €; all","a\nb",y\n1,2,c\n3,4,d\n', label="y", columns=["price; in €; all"])
+    assert dataset.inputs[:, 0].tolist() == [1, 3]
 
 
 def test_what_csv_writes_for_none_is_a_class_of_parquet(load):
-    made = load({"x": range(8), "y": ["NA", "null", "nan", "n/a"] * 2}, "t.parquet", label="y")
-    assert made.classes == ("NA", "n/a", "nan", "null")
+    dataset = load({"x": range(8), "y": ["NA", "null", "nan", "n/a"] * 2}, "t.parquet", label="y")
+    assert dataset.classes == ("NA", "n/a", "nan", "null")
     with pytest.raises(InvalidInput, match="row 2 has no value in column 'y'"):
         load({"x": [1, 2, 3], "y": ["a", None, "b"]}, "t.parquet", label="y")
 
 
 def test_many_whole_numbers_may_be_classes_and_that_is_noted(load):
     text = column("sign", [*range(43)] * 3)
-    made = load(text, label="sign")
-    assert (made.kind, len(made.notes)) == ("regression", 1)
-    assert made.notes[0].endswith("taken for a quantity; where each is a class, say data.kind: multiclass")
+    dataset = load(text, label="sign")
+    assert (dataset.kind, len(dataset.notes)) == ("regression", 1)
+    assert dataset.notes[0].endswith("taken for a quantity; where each is a class, say data.kind: multiclass")
     assert load(text, label="sign", kind="multiclass").classes == tuple(map(str, range(43)))
     assert load(column("price", range(43)), label="price").notes == ()
 
 
 def test_rows_of_two_classes_are_noted(load):
-    made = load("x,y\n1,a\n2,b\n1,b\n1,a\n3,a\n", label="y")
-    assert made.notes == ("3 of 5 rows are equal to one of another class, as line 2 ('a') and line 4 ('b')",)
+    dataset = load("x,y\n1,a\n2,b\n1,b\n1,a\n3,a\n", label="y")
+    assert dataset.notes == ("3 of 5 rows are equal to one of another class, as line 2 ('a') and line 4 ('b')",)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

@@ -121,10 +121,10 @@ def test_every_cut_is_noticed(tmp_path, suffix):
 def test_a_changed_byte_is_noticed(tmp_path, suffix):
     path = packed(tmp_path / f"set{suffix}", {"one.bin": os.urandom(5000)})
     data = bytearray(path.read_bytes())
-    for place in range(1000, 4000, 97):
-        data[place] ^= 16
+    for position in range(1000, 4000, 97):
+        data[position] ^= 16
         path.write_bytes(data)
-        data[place] ^= 16
+        data[position] ^= 16
         with pytest.raises(InvalidInput):
             read(path)
 

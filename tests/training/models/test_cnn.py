@@ -20,7 +20,7 @@ def config(**keys):
 def convolved(kernel, **keys):
     """The worked image through the convolution of a block that has this kernel."""
     made = cnn.layers(config(depth=1, width=1, kernel=len(kernel), pool="none", batch_norm=False, **keys), (4, 4), 1)
-    layers = made[: 1 + next(place for place, layer in enumerate(made) if isinstance(layer, nn.Conv2d))]
+    layers = made[: 1 + next(index for index, layer in enumerate(made) if isinstance(layer, nn.Conv2d))]
     layers[-1].weight.data[:] = torch.tensor(kernel, dtype=torch.float32)
     nn.init.zeros_(layers[-1].bias)
     with torch.no_grad():
@@ -102,11 +102,11 @@ def test_each_block_has_its_own_settings_and_the_head_its_widths():
     keys = {"kernel": [5, 1], "stride": [2, 1], "padding": [0, 3], "head": [7, 6], "head_dropout": 0.2}
     made = cnn.layers(config(width=[4, 8], pool="none", **keys), (28, 28, 3), 10)
     convolutions = [layer for layer in made if isinstance(layer, nn.Conv2d)]
-    assert [(one.in_channels, one.out_channels) for one in convolutions] == [(3, 4), (4, 8)]
-    assert [one.kernel_size[0] for one in convolutions] == [5, 1]
-    assert [one.stride[0] for one in convolutions] == [2, 1]
-    assert [one.padding[0] for one in convolutions] == [0, 3]
-    assert all(one.bias is None for one in convolutions)
+    assert [(convolution.in_channels, convolution.out_channels) for convolution in convolutions] == [(3, 4), (4, 8)]
+    assert [convolution.kernel_size[0] for convolution in convolutions] == [5, 1]
+    assert [convolution.stride[0] for convolution in convolutions] == [2, 1]
+    assert [convolution.padding[0] for convolution in convolutions] == [0, 3]
+    assert all(convolution.bias is None for convolution in convolutions)
     head = made[made.index(next(layer for layer in made if isinstance(layer, nn.Flatten))) + 1 :]
     assert [type(layer).__name__ for layer in head] == ["Linear", "ReLU", "Dropout"] * 2 + ["Linear"]
     assert [layer.in_features for layer in head if isinstance(layer, nn.Linear)] == [18 * 18 * 8, 7, 6]

@@ -42,7 +42,9 @@ def test_a_first_pooling_leaves_a_quarter():
 
 
 def shapes(network):
-    return [tuple(one.weight.shape) for one in network.modules() if isinstance(one, nn.Conv2d | nn.BatchNorm2d)]
+    return [
+        tuple(module.weight.shape) for module in network.modules() if isinstance(module, nn.Conv2d | nn.BatchNorm2d)
+    ]
 
 
 def test_a_plain_net_has_the_same_layers_without_the_shortcuts():

@@ -27,7 +27,7 @@ def test_the_layers_of_a_net_with_shapes_and_parameters():
 def test_nested_layers_stand_in_the_order_of_computation_and_their_parameters_are_all_there():
     made = network(ResnetConfig(family="resnet", width=4), (28, 28))
     rows = summary(made, (28, 28))
-    assert sum(row.parameters for row in rows) == sum(one.numel() for one in made.parameters())
+    assert sum(row.parameters for row in rows) == sum(parameter.numel() for parameter in made.parameters())
     second = [row.name for row in rows if row.name.startswith("5.")]
     parts = ["conv1", "bn1", "relu", "conv2", "bn2", "downsample.0", "downsample.1", "relu"]
     assert second == [f"5.{part}" for part in parts]

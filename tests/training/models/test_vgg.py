@@ -25,7 +25,7 @@ def test_each_stage_is_twice_as_wide_and_ends_in_a_pooling_and_dropout():
     names = [type(layer).__name__ for layer in made]
     end = ["MaxPool2d", "Dropout"]
     assert names == [*convolution, *convolution, *end, *convolution, *end, "Flatten", "Linear"]
-    widths = [(one.in_channels, one.out_channels) for one in made if isinstance(one, nn.Conv2d)]
+    widths = [(item.in_channels, item.out_channels) for item in made if isinstance(item, nn.Conv2d)]
     assert widths == [(3, 5), (5, 5), (5, 10)]
     assert made[-1].in_features == 10 * 7 * 5
 

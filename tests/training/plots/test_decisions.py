@@ -18,9 +18,9 @@ def answers():
 def test_precision_and_recall_are_those_of_scikit_learn(answers, threshold):
     probabilities, truths = answers[0][:, 0], answers[1][:, 0]
     precision, recall = decisions.rates(probabilities, truths, np.array([threshold]))
-    said = probabilities >= threshold
-    assert precision[0] == pytest.approx(precision_score(truths, said))
-    assert recall[0] == pytest.approx(recall_score(truths, said))
+    text = probabilities >= threshold
+    assert precision[0] == pytest.approx(precision_score(truths, text))
+    assert recall[0] == pytest.approx(recall_score(truths, text))
 
 
 def test_where_nothing_is_said_to_hold_there_is_no_precision():
@@ -36,9 +36,9 @@ def test_each_label_has_a_panel_with_its_figures(answers, labels, texts):
     picture = pixels(plots.precision_recall(probabilities, truths, names, 0.5, "the title"))
     assert painted(picture, BLUE) > 100 * labels and painted(picture, ORANGE) > 60 * labels
     assert "the title" in texts and "threshold 0.5" in texts
-    for place, name in enumerate(names):
-        said = probabilities[:, place] >= 0.5
-        precision, recall = (score(truths[:, place], said) for score in (precision_score, recall_score))
+    for index, name in enumerate(names):
+        text = probabilities[:, index] >= 0.5
+        precision, recall = (score(truths[:, index], text) for score in (precision_score, recall_score))
         assert f"{name}\nprecision {precision:.1%}, recall {recall:.1%}" in texts
 
 

@@ -55,8 +55,8 @@ def test_boxes_say_kernels_channels_widths_and_shapes(cnn):
 
 
 def test_every_tensor_comes_from_a_node_before(cnn):
-    for place, node in enumerate(graph.nodes(cnn)):
-        assert all(source < place for source in node.sources)
+    for index, node in enumerate(graph.nodes(cnn)):
+        assert all(source < index for source in node.sources)
         assert bool(node.sources) == (node.kind != "input")
 
 
@@ -109,7 +109,7 @@ def test_columns_are_cut_where_the_fewest_arrows_pass():
     nodes = [helper.make_node("Relu", [a], [b]) for a, b in pairwise(names)]
     nodes += [helper.make_node("Add", ["h14", "h5"], ["z"]), helper.make_node("Relu", ["z"], ["y"])]
     found, _, places = placed(made(*nodes))
-    start, end = 6, next(place for place, node in enumerate(found) if node.kind == "Add")
+    start, end = 6, next(index for index, node in enumerate(found) if node.kind == "Add")
     assert places.gutters[start] == places.gutters[end]
 
 

@@ -11,11 +11,11 @@ def test_the_table_of_a_network_has_its_shapes_parameters_and_total(texts):
     network = nn.Sequential(Normalize([0.0], [1.0]), nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 36, 10))
     pixels(plots.layer_table(models.summary(network, (8, 8)), "a network"))
     assert texts[0] == "a network" and texts[1:5] == ["layer", "kind", "output", "parameters"]
-    lines = [texts[place : place + 4] for place in range(5, len(texts) - 3, 4)]
+    lines = [texts[position : position + 4] for position in range(5, len(texts) - 3, 4)]
     assert lines[1] == ["1", "Conv2d", "4×6×6", "40"]
     assert lines[3] == ["3", "Linear", "10", "1,450"]
     assert texts[-3:] == ["all", "4 layers", "1,490"]
-    assert sum(one.numel() for one in network.parameters()) == 1490
+    assert sum(parameter.numel() for parameter in network.parameters()) == 1490
 
 
 @pytest.mark.parametrize(("count", "hidden"), [(60, 0), (61, 1), (400, 340)])

@@ -33,7 +33,7 @@ def test_without_validation_there_is_no_curve_of_it_nor_a_gap_nor_a_word(count, 
 
 
 def test_without_accuracies_the_loss_stands_alone(texts):
-    numbers = [replace(one, train_accuracy=math.nan, val_accuracy=math.nan) for one in epochs(5)]
+    numbers = [replace(epoch, train_accuracy=math.nan, val_accuracy=math.nan) for epoch in epochs(5)]
     picture = pixels(plots.curves(numbers, 5))
     assert picture.shape[1] < 0.7 * pixels(plots.curves(epochs(5), 5)).shape[1]
     texts.clear()
@@ -58,7 +58,9 @@ def test_the_gap_at_the_epoch_that_was_kept_is_told_in_loss_and_points(texts):
 
 
 def test_where_validation_is_better_no_gap_is_marked(texts):
-    better = [replace(one, val_loss=one.train_loss / 2, val_accuracy=one.train_accuracy + 0.05) for one in epochs(4)]
+    better = [
+        replace(epoch, val_loss=epoch.train_loss / 2, val_accuracy=epoch.train_accuracy + 0.05) for epoch in epochs(4)
+    ]
     picture = pixels(plots.curves(better, 2))
     assert "epoch 2: validation is\nbetter than the running mean\nby 0.250" in texts
     assert "epoch 2: validation is\nbetter than the running mean\nby 5.0 points" in texts
@@ -67,7 +69,9 @@ def test_where_validation_is_better_no_gap_is_marked(texts):
 
 
 def test_the_gap_is_that_of_the_weights_that_were_kept_where_it_was_measured(texts):
-    better = [replace(one, val_loss=one.train_loss / 2, val_accuracy=one.train_accuracy + 0.05) for one in epochs(4)]
+    better = [
+        replace(epoch, val_loss=epoch.train_loss / 2, val_accuracy=epoch.train_accuracy + 0.05) for epoch in epochs(4)
+    ]
     at = better[1]
     plots.curves(better, 2, {"loss": at.val_loss - 0.2, "accuracy": at.val_accuracy + 0.03})
     assert "gap at epoch 2: 0.200" in texts and "gap at epoch 2: 3.0 points" in texts
@@ -87,7 +91,9 @@ def test_what_is_shaded_lies_between_the_curves():
 
 
 def test_epochs_that_were_not_measured_are_passed_over(texts):
-    some = [one if one.epoch % 2 else replace(one, val_loss=math.nan, val_accuracy=math.nan) for one in epochs(7)]
+    some = [
+        epoch if epoch.epoch % 2 else replace(epoch, val_loss=math.nan, val_accuracy=math.nan) for epoch in epochs(7)
+    ]
     assert painted(pixels(plots.curves(some, 5))[LEGEND:], ORANGE) > 200
     assert "gap at epoch 5: 0.020" in texts
     texts.clear()

@@ -49,7 +49,7 @@ def swept(settings):
         spec = specs.parse(given)
         dealt = splits.split(datasets.load(spec.data, settings.data, settings.cache), spec.data)
         with Registry(settings) as registry:
-            configs = [one.model_dump(mode="json") for one in spec.configs]
+            configs = [config.model_dump(mode="json") for config in spec.configs]
             sweeps.begin(registry, sweep, spec.model_dump(mode="json", exclude_none=True), configs, None, "ada")
             for number, config in enumerate(spec.configs, 1):
                 run = Run(config, dealt, spec.objective)

@@ -29,7 +29,7 @@ def entered(settings):
     def enter(given, figures):
         spec = specs.parse(given)
         with Registry(settings) as registry:
-            configs = [one.model_dump(mode="json") for one in spec.configs]
+            configs = [config.model_dump(mode="json") for config in spec.configs]
             sweeps.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), configs, None, "ada")
             for number in range(1, len(configs) + 1):
                 for epoch in (1, 2):
@@ -77,7 +77,7 @@ def test_a_study_is_one_page_with_tables_and_pictures(swept, study, drawn):
     assert "4; 2 configs, with several seeds" in text
     assert "narrow (2 seeds)" in text
     assert "made up" in text
-    matrices = [one for one in captions(text) if one.startswith("Confusion matrix")]
+    matrices = [caption for caption in captions(text) if caption.startswith("Confusion matrix")]
     assert len(matrices) == 2  # of each row, not of each seed
 
 
@@ -96,14 +96,14 @@ def test_what_may_be_promoted_is_drawn_on_validation(swept, study, drawn):
     text = drawn()
     assert "validation accuracy" in text
     assert "test accuracy" not in text
-    with_answers = [one for one in captions(text) if one.startswith("Confusion")]
+    with_answers = [caption for caption in captions(text) if caption.startswith("Confusion")]
     assert len(with_answers) == 2
 
 
 def test_trials_that_failed_are_told(settings, study, drawn):
     spec = specs.parse(study)
     with Registry(settings) as registry:
-        configs = [one.model_dump(mode="json") for one in spec.configs]
+        configs = [config.model_dump(mode="json") for config in spec.configs]
         sweeps.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), configs, None, "ada")
         sweeps.set_trial(registry, "tiny-1", 1, "failed", "the loss is no number")
         sweeps.end(registry, "tiny-1", "failed", problem="no trial succeeded")
@@ -121,7 +121,7 @@ def test_where_the_weights_are_gone_the_page_says_so(swept, study, settings, dra
             stored.unlink()
     text = drawn()
     assert "Not drawn of " in text  # each run's own weights
-    assert not [one for one in captions(text) if one.startswith("Confusion")]
+    assert not [caption for caption in captions(text) if caption.startswith("Confusion")]
     assert "narrow (2 seeds)" in text
 
 
@@ -137,8 +137,8 @@ def test_a_ledger_runs_no_model(entered, study, drawn, tmp_path, monkeypatch):
     (tmp_path / "intruding.py").write_text("def make(*_, **__):\n    raise SystemExit('ran')\n")
     monkeypatch.syspath_prepend(tmp_path)
     model = {"family": "custom", "function": "intruding:make"}
-    given = {**study, "run": {"model": model}, "runs": [{"name": "own"}], "seeds": 1}
-    entered(given, {"train_loss": 0.5})
+    changes = {**study, "run": {"model": model}, "runs": [{"name": "own"}], "seeds": 1}
+    entered(changes, {"train_loss": 0.5})
     assert "intruding:make is a function of the user&#39;s own" in drawn()
     assert "intruding" not in sys.modules
 

@@ -34,7 +34,7 @@ def of(data, **run):
 )
 def test_each_kind_has_its_pictures(blocks, data, files):
     found = blocks(of({"name": data}))
-    assert [one.file for one in found if isinstance(one, Picture)] == files
+    assert [item.file for item in found if isinstance(item, Picture)] == files
     assert all(one.png.startswith(b"\x89PNG") for one in found)
 
 
@@ -62,5 +62,5 @@ def test_data_that_is_gone_is_told_in_a_sentence(swept, settings, tmp_path):
 def test_runs_with_a_validation_split_have_curves_of_the_gap(swept, study, settings):
     with Registry(settings) as registry:
         found = results.read(registry, swept(study))
-    assert [one.file for one in pictures.losses(found.rows)] == ["train_loss.png", "val_loss.png"]
+    assert [loss.file for loss in pictures.losses(found.rows)] == ["train_loss.png", "val_loss.png"]
     assert [one.file for one in pictures.learning(found.rows)] == ["curves-1.png", "curves-3.png"]

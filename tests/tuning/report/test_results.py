@@ -23,7 +23,7 @@ def rows(spec, trial):
             trial(number, config, {"train_loss": 0.5, "test_accuracy": accuracy, **more})
             for number, (config, accuracy) in enumerate(zip(spec.configs, accuracies, strict=False), 1)
         ]
-        return results.rows(spec, [(one, spec.listed(one.number)) for one in trials])
+        return results.rows(spec, [(trial, spec.listed(trial.number)) for trial in trials])
 
     return make
 
@@ -31,7 +31,7 @@ def rows(spec, trial):
 def test_trials_that_differ_in_their_seed_alone_are_one_row(rows):
     narrow, wide = rows(0.5, 0.7, 0.9, 0.9)
     assert (narrow.name, wide.name) == ("narrow", "wide")
-    assert [one.number for one in narrow.trials] == [1, 2]
+    assert [trial.number for trial in narrow.trials] == [1, 2]
     assert narrow.figures["test_accuracy"].mean == pytest.approx(0.6)
     assert narrow.figures["test_accuracy"].spread == pytest.approx(math.sqrt(0.02))
     assert wide.figures["test_accuracy"].spread == 0
@@ -121,14 +121,14 @@ def test_the_best_comes_first(spec, rows):
 def test_of_losses_the_least_is_best(study, trial):
     spec = specs.parse({**study, "objective": {"metric": "val_loss", "mode": "min"}, "seeds": 1})
     trials = [trial(number, spec.configs[number - 1], {"val_loss": loss}) for number, loss in ((1, 0.9), (2, 0.1))]
-    found = results.rows(spec, [(one, spec.listed(one.number)) for one in trials])
-    assert [row.name for row in results.best(spec, found)] == ["wide", "narrow"]
+    rows = results.rows(spec, [(trial, spec.listed(trial.number)) for trial in trials])
+    assert [row.name for row in results.best(spec, rows)] == ["wide", "narrow"]
 
 
 def test_a_sweep_is_read_with_what_went_wrong(settings, study):
     spec = specs.parse(study)
     with Registry(settings) as registry:
-        configs = [one.model_dump(mode="json") for one in spec.configs]
+        configs = [config.model_dump(mode="json") for config in spec.configs]
         sweeps.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), configs, None, "ada")
         for number in (1, 2):
             sweeps.report(registry, "tiny-1", number, Report(1, {"test_accuracy": 0.5}))
@@ -136,8 +136,8 @@ def test_a_sweep_is_read_with_what_went_wrong(settings, study):
         sweeps.set_trial(registry, "tiny-1", 2, "failed", "the loss is no number")
         sweeps.set_trial(registry, "tiny-1", 3, "finished")  # without a report there is nothing to count
         found = results.read(registry, "tiny-1")
-    assert [one.number for row in found.rows for one in row.trials] == [1]
-    assert [one.number for one in found.others] == [2, 3, 4]
+    assert [trial.number for row in found.rows for trial in row.trials] == [1]
+    assert [other.number for other in found.others] == [2, 3, 4]
     record = found.record()
     assert record["rows"][0]["figures"]["test_accuracy"] == {"mean": 0.5, "spread": None}
     assert record["rows"][0]["behind"] == {"test_accuracy": 0}

@@ -18,7 +18,7 @@ def rows(spec, trial):
         trial(1, spec.configs[0], first, {**last, "test_accuracy": 0.512, "fit_accuracy": 0.6}),
         trial(2, spec.configs[1], first, {**last, "test_accuracy": 0.9}),
     ]
-    return results.rows(spec, [(one, spec.listed(one.number)) for one in trials])
+    return results.rows(spec, [(trial, spec.listed(trial.number)) for trial in trials])
 
 
 def column(table, title):
@@ -57,12 +57,12 @@ def test_the_best_is_told_beside_the_reference_of_the_whole(spec, rows):
 
 def test_settings_are_those_in_which_rows_differ(study, trial):
     spec = specs.parse({**study, "runs": [{"epochs": 2}, {"epochs": 2, "model": {"width": [16]}}], "seeds": 1})
-    trials = [trial(number, one, {"train_loss": 1.0}) for number, one in enumerate(spec.configs, 1)]
-    found = results.rows(spec, [(one, spec.listed(one.number)) for one in trials])
-    table = tables.settings(spec, found)
+    trials = [trial(number, config, {"train_loss": 1.0}) for number, config in enumerate(spec.configs, 1)]
+    rows = results.rows(spec, [(trial, spec.listed(trial.number)) for trial in trials])
+    table = tables.settings(spec, rows)
     assert table.columns == ["run", "width"]
     assert [row[1] for row in table.rows] == ["[8]", "[16]"]
-    assert tables.settings(spec, found[:1]) is None
+    assert tables.settings(spec, rows[:1]) is None
 
 
 def test_the_first_and_the_last_epoch_are_told(rows):
@@ -100,6 +100,6 @@ def test_the_best_is_not_the_one_that_the_test_split_likes_most(study, trial):
         {**study, "data": {**study["data"], "validation": 0.2}, "seeds": 1, "reference": {"test_accuracy": 0.8}}
     )
     figures = [{"val_accuracy": 0.9, "test_accuracy": 0.7}, {"val_accuracy": 0.8, "test_accuracy": 0.9}]
-    trials = [trial(number, spec.configs[number - 1], one) for number, one in enumerate(figures, 1)]
-    found = results.rows(spec, [(one, spec.listed(one.number)) for one in trials])
-    assert tables.top(spec, found) == ["Best by validation accuracy: narrow, test accuracy 70.00%; reference 80.00%."]
+    trials = [trial(number, spec.configs[number - 1], figure) for number, figure in enumerate(figures, 1)]
+    rows = results.rows(spec, [(trial, spec.listed(trial.number)) for trial in trials])
+    assert tables.top(spec, rows) == ["Best by validation accuracy: narrow, test accuracy 70.00%; reference 80.00%."]

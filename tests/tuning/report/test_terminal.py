@@ -11,7 +11,7 @@ def test_a_study_ends_with_its_table_in_the_order_of_the_spec(study, trial):
     spec = specs.parse({**study, "seeds": 1})
     trials = [trial(n, spec.configs[n - 1], {"val_accuracy": n / 10, "test_accuracy": n / 10}) for n in (2, 1)]
     console = Console(file=io.StringIO(), width=140)
-    terminal.show(Outcome("tiny-1", [Ranked(one, one.reports[0]) for one in trials], None), spec, console)
+    terminal.show(Outcome("tiny-1", [Ranked(trial, trial.reports[0]) for trial in trials], None), spec, console)
     lines = console.file.getvalue().splitlines()
     shown = [line.split() for line in lines if line.strip().startswith(("narrow", "wide"))]
     assert [line[:4] for line in shown] == [
@@ -25,9 +25,11 @@ def test_a_study_ends_with_its_table_in_the_order_of_the_spec(study, trial):
 def test_every_column_fits_beside_the_others_in_eighty_places(study, trial):
     spec = specs.parse(study)
     names = ("test_accuracy", "test_nll", "test_calibration_error", "fit_accuracy", "seconds")
-    trials = [trial(n, one, dict.fromkeys(("val_accuracy", *names), n / 10)) for n, one in enumerate(spec.configs, 1)]
+    trials = [
+        trial(n, config, dict.fromkeys(("val_accuracy", *names), n / 10)) for n, config in enumerate(spec.configs, 1)
+    ]
     console = Console(file=io.StringIO(), width=80)
-    terminal.show(Outcome("tiny-1", [Ranked(one, one.reports[0]) for one in trials], None), spec, console)
+    terminal.show(Outcome("tiny-1", [Ranked(trial, trial.reports[0]) for trial in trials], None), spec, console)
     lines = [line.split() for line in console.file.getvalue().splitlines()]
     place = lines.index(["wide", "(2", "seeds)", "35.00%", "99.00%", "−64.00", "0.00", "0.3500", "0.3"])
     assert lines[place + 1] == ["±", "7.07", "±", "0.00", "±", "0.0707"]
@@ -35,9 +37,9 @@ def test_every_column_fits_beside_the_others_in_eighty_places(study, trial):
 
 def test_of_very_many_trials_the_best_are_shown(study, trial):
     spec = specs.parse({**study, "runs": [{"epochs": n} for n in range(1, 101)], "seeds": 1})
-    trials = [trial(n, one, {"test_accuracy": n / 1000}) for n, one in enumerate(spec.configs, 1)]
+    trials = [trial(n, config, {"test_accuracy": n / 1000}) for n, config in enumerate(spec.configs, 1)]
     console = Console(file=io.StringIO(), width=140)
-    terminal.show(Outcome("tiny-1", [Ranked(one, one.reports[0]) for one in trials], None), spec, console)
+    terminal.show(Outcome("tiny-1", [Ranked(trial, trial.reports[0]) for trial in trials], None), spec, console)
     shown = [line for line in console.file.getvalue().splitlines() if line.strip().startswith("epochs")]
     assert len(shown) == terminal.ROWS
     assert shown[0].split()[:3] == ["epochs", "100", "10.00%"]

@@ -13,17 +13,17 @@ def registered(tmp_path):
 
 
 def test_a_card_is_printed_without_pictures_that_nobody_has(tailorbird, registered):
-    told = tailorbird("registry", "card", "pets:1")
-    assert told.returncode == 0
-    assert told.stdout.startswith("# pets:1\n\nA classifier of images into 3 classes")
-    assert told.stdout.endswith("```\n") and "![" not in told.stdout
-    assert "\x1b" not in told.stdout and "torch==\ufffd[31m2" in told.stdout
+    result = tailorbird("registry", "card", "pets:1")
+    assert result.returncode == 0
+    assert result.stdout.startswith("# pets:1\n\nA classifier of images into 3 classes")
+    assert result.stdout.endswith("```\n") and "![" not in result.stdout
+    assert "\x1b" not in result.stdout and "torch==\ufffd[31m2" in result.stdout
 
 
 def test_a_card_is_written_as_markdown_or_html(tailorbird, registered, tmp_path):
-    told = tailorbird("registry", "card", "pets:2", "cards/pets.md")
-    assert told.returncode == 0
-    assert told.stdout == "".join(
+    result = tailorbird("registry", "card", "pets:2", "cards/pets.md")
+    assert result.returncode == 0
+    assert result.stdout == "".join(
         f"wrote cards/{name}\n" for name in ("pets-2-confusion.png", "pets-2-curves.png", "pets.md")
     )
     assert tailorbird("registry", "card", "pets:2", "pets.html").stdout == "wrote pets.html\n"
@@ -44,6 +44,6 @@ def test_a_card_is_written_as_markdown_or_html(tailorbird, registered, tmp_path)
     ],
 )
 def test_wrong_input_is_one_sentence(tailorbird, registered, words, sentence):
-    told = tailorbird("registry", "card", *words)
-    assert told.returncode == 2
-    assert told.stderr.startswith(sentence) and told.stderr.count("\n") == 1
+    result = tailorbird("registry", "card", *words)
+    assert result.returncode == 2
+    assert result.stderr.startswith(sentence) and result.stderr.count("\n") == 1

@@ -30,23 +30,23 @@ def elsewhere(tmp_path):
     ("words", "name"), [([], "out"), (["--archive"], "out.tar"), (["--archive"], "out.tgz"), (["--oci"], "out")]
 )
 def test_a_version_is_carried(tailorbird, registered, elsewhere, tmp_path, words, name):
-    told = tailorbird("registry", "export", "pets:1", name, *words)
-    assert (told.returncode, told.stderr) == (0, "")
-    assert told.stdout == f"exported to {tmp_path / name}\n"
-    told = tailorbird("registry", "import", name, "--who", "bob", **elsewhere)
-    assert (told.returncode, told.stderr) == (0, "")
-    assert told.stdout == f"pets:1 is the package {registered.manifest[:12]} of pets\n"
-    told = tailorbird("registry", "import", name, "--model", "owls", "--json", **elsewhere)
-    assert (json.loads(told.stdout)["model"], json.loads(told.stdout)["number"]) == ("owls", 1)
-    assert json.loads(told.stdout)["lineage"]["origin"]["manifest"] == registered.manifest
+    result = tailorbird("registry", "export", "pets:1", name, *words)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == f"exported to {tmp_path / name}\n"
+    result = tailorbird("registry", "import", name, "--who", "bob", **elsewhere)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == f"pets:1 is the package {registered.manifest[:12]} of pets\n"
+    result = tailorbird("registry", "import", name, "--model", "owls", "--json", **elsewhere)
+    assert (json.loads(result.stdout)["model"], json.loads(result.stdout)["number"]) == ("owls", 1)
+    assert json.loads(result.stdout)["lineage"]["origin"]["manifest"] == registered.manifest
     assert tailorbird("registry", "verify", "--all", **elsewhere).stdout.count("verified") == 2
     shown = tailorbird("registry", "show", "pets:1", **elsewhere)
     assert shown.returncode == 0 and "by bob" in shown.stdout
 
 
 def test_a_folder_is_a_package(tailorbird, registered, tmp_path):
-    told = tailorbird("registry", "export", "pets:1", "out", "--json")
-    assert json.loads(told.stdout) == {
+    result = tailorbird("registry", "export", "pets:1", "out", "--json")
+    assert json.loads(result.stdout) == {
         "version": "pets:1", "path": str(tmp_path / "out"), "form": "folder", "manifest": registered.manifest,
     }  # fmt: skip
     assert stored.read(tmp_path / "out", registered.manifest).model == "pets"
@@ -55,8 +55,8 @@ def test_a_folder_is_a_package(tailorbird, registered, tmp_path):
 def test_what_was_carried_has_a_card(tailorbird, registered, elsewhere):
     tailorbird("registry", "export", "pets:1", "out")
     tailorbird("registry", "import", "out", **elsewhere)
-    told = tailorbird("registry", "card", "pets:1", **elsewhere)
-    assert told.returncode == 0 and registered.manifest in told.stdout
+    result = tailorbird("registry", "card", "pets:1", **elsewhere)
+    assert result.returncode == 0 and registered.manifest in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -76,9 +76,9 @@ def test_what_was_carried_has_a_card(tailorbird, registered, elsewhere):
 def test_wrong_input_is_one_sentence(tailorbird, registered, home, tmp_path, words, sentence):
     (tmp_path / "there").mkdir()
     tailorbird("registry", "export", "pets:1", "out")
-    told = tailorbird("registry", *words)
-    assert told.returncode == 2
-    assert told.stderr.startswith(sentence.format(tmp_path))
-    assert told.stderr.count("\n") == 1
+    result = tailorbird("registry", *words)
+    assert result.returncode == 2
+    assert result.stderr.startswith(sentence.format(tmp_path))
+    assert result.stderr.count("\n") == 1
     with Registry(home) as registry:
-        assert [str(one) for one in versions.every(registry)] == ["pets:1"]
+        assert [str(version) for version in versions.every(registry)] == ["pets:1"]

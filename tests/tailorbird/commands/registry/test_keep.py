@@ -7,8 +7,8 @@ from tests import packages
 
 
 def test_tags_are_set_changed_and_removed(tailorbird, pets):
-    told = tailorbird("registry", "tag", "pets:1", "camera=north", "note=a = b")
-    assert (told.returncode, told.stdout) == (0, "pets:1 has camera=north, note=a = b\n")
+    result = tailorbird("registry", "tag", "pets:1", "camera=north", "note=a = b")
+    assert (result.returncode, result.stdout) == (0, "pets:1 has camera=north, note=a = b\n")
     tags = json.loads(tailorbird("registry", "tag", "pets:1", "camera=", "--json").stdout)
     assert tags == {"note": "a = b"}
     assert tailorbird("registry", "tag", "pets:1", "note=").stdout == "pets:1 has no tags\n"
@@ -20,8 +20,8 @@ def test_a_version_is_deleted_and_its_space_freed(tailorbird, pets, home):
     assert (kept.returncode, kept.stderr) == (
         1, "error: deleting pets:1 was refused: pets@champion points to it\n",
     )  # fmt: skip
-    told = tailorbird("registry", "delete", "pets:2", "--why", "too old", "--who", "ada")
-    assert told.stdout == "pets:2 is deleted; `tailorbird registry gc` frees its space a day from now\n"
+    result = tailorbird("registry", "delete", "pets:2", "--why", "too old", "--who", "ada")
+    assert result.stdout == "pets:2 is deleted; `tailorbird registry gc` frees its space a day from now\n"
     assert tailorbird("registry", "show", "pets:2").returncode == 2
     last = tailorbird("registry", "history", "pets").stdout.splitlines()[-1]
     assert last.startswith("pets:2 was deleted 20") and last.endswith(" UTC by ada: too old")
@@ -38,24 +38,24 @@ def test_a_version_is_deleted_and_its_space_freed(tailorbird, pets, home):
 
 @pytest.mark.parametrize("hours", ["nan", "-1", "1e12", "inf", "x"])
 def test_hours_are_a_number_that_a_clock_can_go_back(tailorbird, pets, hours):
-    told = tailorbird("registry", "gc", "--hours", hours)
-    assert told.returncode == 2 and "Traceback" not in told.stderr and "--hours" in told.stderr
+    result = tailorbird("registry", "gc", "--hours", hours)
+    assert result.returncode == 2 and "Traceback" not in result.stderr and "--hours" in result.stderr
 
 
 def test_a_database_is_migrated_once(tailorbird, tmp_path):
     path = tmp_path / "home" / "tailorbird.db"
-    told = tailorbird("registry", "migrate")
-    assert told.stdout == f"the database {path} has schema 0001 now, was empty\n"
+    result = tailorbird("registry", "migrate")
+    assert result.stdout == f"the database {path} has schema 0001 now, was empty\n"
     assert tailorbird("registry", "migrate").stdout == f"the database {path} has schema 0001 already\n"
 
 
 def test_a_server_is_migrated_by_this_command_alone(tailorbird, postgres):
     postgres.execute("CREATE DATABASE unmigrated")
     url = postgres.url("unmigrated")
-    told = tailorbird("registry", "list", TAILORBIRD_DATABASE_URL=url)
-    assert told.returncode == 1 and "`tailorbird registry migrate` brings it up to date" in told.stderr
-    told = tailorbird("registry", "migrate", TAILORBIRD_DATABASE_URL=url)
-    assert told.stdout == "the database 127.0.0.1/unmigrated has schema 0001 now, was empty\n"
+    result = tailorbird("registry", "list", TAILORBIRD_DATABASE_URL=url)
+    assert result.returncode == 1 and "`tailorbird registry migrate` brings it up to date" in result.stderr
+    result = tailorbird("registry", "migrate", TAILORBIRD_DATABASE_URL=url)
+    assert result.stdout == "the database 127.0.0.1/unmigrated has schema 0001 now, was empty\n"
     assert tailorbird("registry", "list", TAILORBIRD_DATABASE_URL=url).returncode == 0
 
 
@@ -76,7 +76,7 @@ def test_webhooks_that_are_due_are_told_of(tailorbird, pets):
     ],
 )
 def test_wrong_input_is_one_sentence(tailorbird, pets, words, sentence):
-    told = tailorbird("registry", *words)
-    assert told.returncode == 2
-    assert told.stderr.startswith(sentence)
-    assert told.stderr.count("\n") == 1
+    result = tailorbird("registry", *words)
+    assert result.returncode == 2
+    assert result.stderr.startswith(sentence)
+    assert result.stderr.count("\n") == 1

@@ -7,8 +7,8 @@ from registry.core import Registry
 
 
 def test_a_promotion_is_told_and_so_is_what_stops_one(tailorbird, pets):
-    told = tailorbird("registry", "promote", "pets:1", "--why", "first", "--who", "ada", "--expect", "0")
-    assert (told.returncode, told.stdout) == (0, "pets@champion is version 1 now, was unset\n")
+    result = tailorbird("registry", "promote", "pets:1", "--why", "first", "--who", "ada", "--expect", "0")
+    assert (result.returncode, result.stdout) == (0, "pets@champion is version 1 now, was unset\n")
     refused = tailorbird("registry", "promote", "pets:2", "--why", "newer")
     assert refused.returncode == 1
     assert refused.stderr.startswith("error: pets:2 as champion was refused: it may be ")
@@ -21,14 +21,14 @@ def test_a_promotion_is_told_and_so_is_what_stops_one(tailorbird, pets):
 
 
 def test_a_promotion_as_json_is_its_line_of_history(tailorbird, pets):
-    told = json.loads(tailorbird("registry", "promote", "pets:1", "--why", "first", "--who", "ada", "--json").stdout)
-    assert (told["to_number"], told["from_number"], told["why"], told["who"]) == (1, None, "first", "ada")
-    assert [{"event": "moved", **told}] == json.loads(tailorbird("registry", "history", "pets", "--json").stdout)
+    record = json.loads(tailorbird("registry", "promote", "pets:1", "--why", "first", "--who", "ada", "--json").stdout)
+    assert (record["to_number"], record["from_number"], record["why"], record["who"]) == (1, None, "first", "ada")
+    assert [{"event": "moved", **record}] == json.loads(tailorbird("registry", "history", "pets", "--json").stdout)
 
 
 def test_other_aliases_move_too(tailorbird, pets):
-    told = tailorbird("registry", "promote", "pets:2", "--alias", "challenger", "--why", "to compare")
-    assert told.stdout == "pets@challenger is version 2 now, was unset\n"
+    result = tailorbird("registry", "promote", "pets:2", "--alias", "challenger", "--why", "to compare")
+    assert result.stdout == "pets@challenger is version 2 now, was unset\n"
     assert tailorbird("registry", "show", "pets@challenger").returncode == 0
     assert tailorbird("registry", "show", "pets").returncode == 2
 
@@ -43,13 +43,13 @@ def test_a_rollback_goes_one_back_or_where_it_is_told(tailorbird, pets):
         1, "error: rolling back pets@champion was refused: it had no version before this one\n",
     )  # fmt: skip
     tailorbird("registry", "promote", "pets:1", "--why", "again")
-    told = json.loads(tailorbird("registry", "rollback", "pets", "--to", "2", "--why", "it errs", "--json").stdout)
-    assert (told["kind"], told["from_number"], told["to_number"]) == ("rollback", 1, 2)
+    record = json.loads(tailorbird("registry", "rollback", "pets", "--to", "2", "--why", "it errs", "--json").stdout)
+    assert (record["kind"], record["from_number"], record["to_number"]) == ("rollback", 1, 2)
 
 
 def test_a_hold_is_set_and_released_and_stops_no_person(tailorbird, pets, home):
-    told = tailorbird("registry", "hold", "pets", "--why", "audit", "--who", "grace")
-    assert (told.returncode, told.stdout) == (0, "pets is on hold: only people move its aliases\n")
+    result = tailorbird("registry", "hold", "pets", "--why", "audit", "--who", "grace")
+    assert (result.returncode, result.stdout) == (0, "pets is on hold: only people move its aliases\n")
     with Registry(home) as registry:
         assert holds.current(registry, "pets").who == "grace"
     assert tailorbird("registry", "promote", "pets:1", "--why", "by hand").returncode == 0
@@ -68,8 +68,8 @@ def test_a_policy_file_is_kept_to(tailorbird, pets, tmp_path):
 
 def test_a_webhook_that_cannot_be_told_does_not_undo_the_move(tailorbird, pets, home, caplog):
     more = {"TAILORBIRD_WEBHOOKS": "http://127.0.0.1:9/secret", "TAILORBIRD_WEBHOOK_KEY": "0123456789abcdef"}
-    told = tailorbird("registry", "promote", "pets:1", "--why", "first", **more)
-    assert (told.returncode, told.stdout) == (0, "pets@champion is version 1 now, was unset\n")
+    result = tailorbird("registry", "promote", "pets:1", "--why", "first", **more)
+    assert (result.returncode, result.stdout) == (0, "pets@champion is version 1 now, was unset\n")
     assert "`tailorbird registry notify` tries again" in caplog.messages[-1] and "secret" not in caplog.text
     with Registry(home) as registry, registry.reading() as connection:
         assert [row.attempts for row in connection.execute(schema.outbox.select())] == [1]
@@ -77,9 +77,9 @@ def test_a_webhook_that_cannot_be_told_does_not_undo_the_move(tailorbird, pets, 
 
 def test_a_promotion_to_where_the_alias_is_is_refused(tailorbird, pets):
     tailorbird("registry", "promote", "pets:1", "--why", "first")
-    told = tailorbird("registry", "promote", "pets:1", "--why", "again")
-    assert (told.returncode, told.stdout) == (1, "")
-    assert told.stderr == "error: pets:1 as champion was refused: pets:1 is pets@champion already\n"
+    result = tailorbird("registry", "promote", "pets:1", "--why", "again")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == "error: pets:1 as champion was refused: pets:1 is pets@champion already\n"
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_promotion_to_where_the_alias_is_is_refused(tailorbird, pets):
     ],
 )
 def test_wrong_input_is_one_sentence(tailorbird, words, sentence):
-    told = tailorbird("registry", *words)
-    assert told.returncode == 2
-    assert told.stderr.startswith(sentence)
-    assert told.stderr.count("\n") == 1
+    result = tailorbird("registry", *words)
+    assert result.returncode == 2
+    assert result.stderr.startswith(sentence)
+    assert result.stderr.count("\n") == 1

@@ -46,9 +46,9 @@ def registered(tmp_path):
 
 
 def test_a_version_is_trained_again_and_compared(tailorbird, registered):
-    told = tailorbird("registry", "reproduce", "tiny:1")
-    assert (told.returncode, told.stderr) == (0, "")
-    lines = told.stdout.splitlines()
+    result = tailorbird("registry", "reproduce", "tiny:1")
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
     assert [line.split()[:2] for line in lines[:2]] == [["epoch", "1/3"], ["epoch", "2/3"]]
     assert lines[2:] == [
         "weights of epoch 2: the same bit for bit",
@@ -58,21 +58,21 @@ def test_a_version_is_trained_again_and_compared(tailorbird, registered):
         "environment: the same",
         "tiny:1 is reproduced bit for bit",
     ]
-    told = tailorbird("registry", "reproduce", "tiny:1", "--json")
-    assert told.returncode == 0
-    assert json.loads(told.stdout)["reproduced"] == "bit for bit"
+    result = tailorbird("registry", "reproduce", "tiny:1", "--json")
+    assert result.returncode == 0
+    assert json.loads(result.stdout)["reproduced"] == "bit for bit"
 
 
 def test_what_is_not_reproduced_says_by_how_much(tailorbird, registered):
-    told = tailorbird("registry", "reproduce", "tiny:2")
-    assert told.returncode == 1
-    assert told.stderr.startswith("error: tiny:2 was not reproduced: probabilities differ by 0.")
-    assert told.stderr.count("\n") == 1
-    assert "weights of epoch 2: differ by up to " in told.stdout
-    assert "environment: -torch==" in told.stdout and "\x1b" not in told.stdout
-    assert "is reproduced" not in told.stdout
-    told = tailorbird("registry", "reproduce", "tiny:2", "--json")
-    assert (told.returncode, json.loads(told.stdout)["reproduced"]) == (1, "no")
+    result = tailorbird("registry", "reproduce", "tiny:2")
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: tiny:2 was not reproduced: probabilities differ by 0.")
+    assert result.stderr.count("\n") == 1
+    assert "weights of epoch 2: differ by up to " in result.stdout
+    assert "environment: -torch==" in result.stdout and "\x1b" not in result.stdout
+    assert "is reproduced" not in result.stdout
+    result = tailorbird("registry", "reproduce", "tiny:2", "--json")
+    assert (result.returncode, json.loads(result.stdout)["reproduced"]) == (1, "no")
 
 
 @pytest.mark.parametrize(
@@ -80,9 +80,9 @@ def test_what_is_not_reproduced_says_by_how_much(tailorbird, registered):
     [("tiny:9", "error: version: there is no tiny:9"), ("../x", "error: model: '../x' is not a name")],
 )
 def test_wrong_input_is_one_sentence(tailorbird, registered, version, sentence):
-    told = tailorbird("registry", "reproduce", version)
-    assert told.returncode == 2
-    assert told.stderr.startswith(sentence) and told.stderr.count("\n") == 1
+    result = tailorbird("registry", "reproduce", version)
+    assert result.returncode == 2
+    assert result.stderr.startswith(sentence) and result.stderr.count("\n") == 1
 
 
 @pytest.mark.long
@@ -94,9 +94,9 @@ def test_the_best_of_a_sweep_is_reproduced_where_it_was_carried_to(tailorbird_pr
         (["registry", "export", "tiny:1", "tiny.tgz", "--archive"], {}),
         (["registry", "import", "tiny.tgz", "--model", "small"], elsewhere),
     ):
-        told = tailorbird_process(*words, **home)
-        assert told.returncode == 0, told.stderr
+        result = tailorbird_process(*words, **home)
+        assert result.returncode == 0, result.stderr
     for version, home in (("tiny:1", {}), ("small:1", elsewhere)):
-        told = tailorbird_process("registry", "reproduce", version, "--json", **home)
-        assert told.returncode == 0, told.stderr
-        assert json.loads(told.stdout)["reproduced"] == "bit for bit"
+        result = tailorbird_process("registry", "reproduce", version, "--json", **home)
+        assert result.returncode == 0, result.stderr
+        assert json.loads(result.stdout)["reproduced"] == "bit for bit"
