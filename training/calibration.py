@@ -30,8 +30,8 @@ def temperature(logits: NDArray[np.floating], targets: Targets, kind: Kind) -> f
         known, any_class = _losses(precise / math.exp(log_t), targets, kind)
         return (1 - unsure) * known + unsure * any_class
 
-    found = minimize_scalar(cross_entropy, bounds=(math.log(LOWEST), math.log(HIGHEST)), method="bounded")
-    return math.exp(found.x)
+    minimum = minimize_scalar(cross_entropy, bounds=(math.log(LOWEST), math.log(HIGHEST)), method="bounded")
+    return math.exp(minimum.x)
 
 
 def _losses(logits: NDArray[np.float64], targets: Targets, kind: Kind) -> tuple[float, float]:

@@ -137,7 +137,7 @@ def results(config: RunConfig, splits: Splits, weights: bytes, epochs: Sequence[
     measured = {
         name: evaluation.of(network, part, splits.kind, temperature) for name, part in parts.items() if len(part)
     }
-    figures = {name: one.figures() for name, one in measured.items()}
+    figures = {name: scores.figures() for name, scores in measured.items()}
     files = {
         **records(config, weights, epochs, best),
         "figures.json": encode({"kind": splits.kind, "temperature": temperature, **figures}),

@@ -22,13 +22,13 @@ def load(reference: str, field: str) -> Callable[..., Any]:
     Raises InvalidInput for `field` where there is none, or where its module cannot be imported.
     """
     module, _, name = reference.partition(":")
-    found = getattr(_imported(module, field), name, None)
-    if found is None:
+    attribute = getattr(_imported(module, field), name, None)
+    if attribute is None:
         where = getattr(sys.modules[module], "__file__", None) or "a package without a file"
         raise InvalidInput(field, f"{module} ({where}) has no {name}")
-    if not callable(found):
-        raise InvalidInput(field, f"{reference} must be a function, not {type(found).__name__}")
-    return found  # type: ignore[no-any-return]
+    if not callable(attribute):
+        raise InvalidInput(field, f"{reference} must be a function, not {type(attribute).__name__}")
+    return attribute  # type: ignore[no-any-return]
 
 
 @contextmanager
@@ -49,13 +49,13 @@ def blamed(reference: str, field: str, unless: Callable[[Exception], bool] = lam
 
 def _imported(module: str, field: str) -> ModuleType:
     # a console script does not look there; last, so that no file of the user's stands in for an installed module
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.append(here)
+    if (folder := str(Path.cwd())) not in sys.path:
+        sys.path.append(folder)
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name and f"{module}.".startswith(f"{error.name}."):
-            problem = f"there is no module {error.name}, neither in {here} nor among what is installed"
+            problem = f"there is no module {error.name}, neither in {folder} nor among what is installed"
         else:
             problem = f"{module} cannot be imported: {_told(error)}"
         raise InvalidInput(field, problem) from error

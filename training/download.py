@@ -50,8 +50,8 @@ def check_unpacked(path: Path, sha256: str) -> None:
     """Raise OSError where what a gzipped file holds has another SHA-256 sum."""
     try:
         with gzip.open(path) as unpacked:
-            found = hashlib.file_digest(unpacked, "sha256").hexdigest()
+            digest = hashlib.file_digest(unpacked, "sha256").hexdigest()
     except (OSError, EOFError, zlib.error) as error:
         raise OSError(f"what came cannot be unpacked ({error})") from None
-    if found != sha256:
+    if digest != sha256:
         raise OSError("what came is not the published file (its SHA-256 sum differs)")

@@ -148,9 +148,11 @@ class _Windows:
         return counts / WINDOW, float(correct.mean())
 
     def _examples(self, mix: Floats) -> NDArray[np.int64]:
-        mix = np.where([len(one) > 0 for one in self._of_class], mix, 0)
+        mix = np.where([len(members) > 0 for members in self._of_class], mix, 0)
         counts = self._random.multinomial(WINDOW, mix / mix.sum()).tolist()
-        drawn = [self._random.choice(one, count) for one, count in zip(self._of_class, counts, strict=True) if count]
+        drawn = [
+            self._random.choice(members, count) for members, count in zip(self._of_class, counts, strict=True) if count
+        ]
         return np.concatenate(drawn)
 
 
@@ -178,8 +180,8 @@ def _ridge(moved: Floats, rest: Floats, importance: Floats) -> Floats:
     scaled = np.divide(moved, scales, out=np.zeros_like(moved), where=scales > 0)
     weighted = scaled * (importance / importance.mean())[:, None]
     gram = weighted.T @ scaled + RIDGE * len(moved) * np.eye(len(scales))
-    found = np.linalg.solve(gram, weighted.T @ rest)
-    return np.asarray(np.divide(found, scales, out=np.zeros_like(found), where=scales > 0))
+    solution = np.linalg.solve(gram, weighted.T @ rest)
+    return np.asarray(np.divide(solution, scales, out=np.zeros_like(solution), where=scales > 0))
 
 
 def _error(differences: Floats, drops: Floats) -> Error:

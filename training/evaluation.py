@@ -40,8 +40,8 @@ def classification(kind: Kind, targets: Targets, logits: Floats, probabilities: 
 
 
 def _probabilities(kind: Kind, logits: Floats, temperature: float = 1.0) -> Floats:
-    found: Floats = objectives.probabilities(kind, torch.from_numpy(logits), temperature).numpy()
-    return found
+    probabilities: Floats = objectives.probabilities(kind, torch.from_numpy(logits), temperature).numpy()
+    return probabilities
 
 
 def temperature(network: nn.Module, validation: Split, kind: Kind) -> float:
@@ -58,8 +58,8 @@ def logits(network: nn.Module, split: Split) -> Floats:
     network.eval()
 
     def answers(batch: Tensor) -> Tensor:
-        found: Tensor = network(batch.to(device))
-        return widened(found).cpu()
+        outputs: Tensor = network(batch.to(device))
+        return widened(outputs).cpu()
 
     with torch.inference_mode(), torch.autocast(device.type, enabled=False):
         batches = [answers(as_tensor(batch)) for batch in split.batches(split.together)]

@@ -64,7 +64,7 @@ def to_onnx(network: nn.Module, shape: Sequence[int], outputs: Sequence[str] = O
                 buffer,  # type: ignore[arg-type]  # its annotation forgets the buffers that it documents
                 input_names=[name],
                 output_names=list(outputs),
-                dynamic_axes={one: {0: "batch"} for one in (name, *outputs)},
+                dynamic_axes={tensor: {0: "batch"} for tensor in (name, *outputs)},
                 opset_version=OPSET,
                 dynamo=False,  # ten times quicker here, and always one file
             )
@@ -72,9 +72,9 @@ def to_onnx(network: nn.Module, shape: Sequence[int], outputs: Sequence[str] = O
             raise InvalidInput("model", f"cannot be exported to ONNX: {_first_line(error)}") from None
     model = onnx.load_from_string(buffer.getvalue())
     onnx.checker.check_model(model, full_check=True)
-    made = bytes(model.SerializeToString())
+    exported = bytes(model.SerializeToString())
     try:
-        opened = session(made)
+        opened = session(exported)
     except Exception as error:  # of kinds that ONNX Runtime does not name
         raise InvalidInput("model", f"ONNX Runtime cannot run its export: {_first_line(error)}") from None
     try:
@@ -82,7 +82,7 @@ def to_onnx(network: nn.Module, shape: Sequence[int], outputs: Sequence[str] = O
     except Exception as error:
         message = "its export takes one input at a time; a size in it is written as a number, as by len(inputs)"
         raise InvalidInput("model", f"{message}: {_first_line(error)}") from None
-    return made
+    return exported
 
 
 def _first_line(error: Exception) -> str:
@@ -128,8 +128,8 @@ def _timed(opened: Any, split: Split, runs: int, seconds: float) -> list[float]:
     taken: list[float] = []
     end = time.perf_counter() + seconds
     while True:
-        place = len(taken) % len(split)
-        inputs = _inputs(opened, split.at(slice(place, place + 1)))
+        index = len(taken) % len(split)
+        inputs = _inputs(opened, split.at(slice(index, index + 1)))
         start = time.perf_counter()
         opened.run(["probabilities"], inputs)
         taken.append(1000 * (time.perf_counter() - start))

@@ -41,5 +41,5 @@ def measure(served: Served, model: bytes, whole: Classification, split: Split) -
 def _torch(served: Served, split: Split, size: int) -> Floats:
     # threads that wait for each other after each layer of a single image lose more than they gain on a busy machine
     with torch.inference_mode(), machine.using(1):
-        found: Floats = torch.cat([served(as_tensor(batch))[1] for batch in split.batches(size)]).numpy()
-    return found
+        answers: Floats = torch.cat([served(as_tensor(batch))[1] for batch in split.batches(size)]).numpy()
+    return answers

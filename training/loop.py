@@ -201,8 +201,8 @@ class Run:
 
     def spoiled(self, plan: Plan, step: int) -> Diverged:
         """What is raised where the loss of a step, counted from 0, is no number."""
-        place = f"step {step + 1} of epoch {plan.number + 1}"
-        return self._diverged(f"the loss is NaN or infinite in {place}", plan.rates[step])
+        step_name = f"step {step + 1} of epoch {plan.number + 1}"
+        return self._diverged(f"the loss is NaN or infinite in {step_name}", plan.rates[step])
 
     def score(self, split: Split) -> tuple[float, float]:
         """Mean loss, without label smoothing, and accuracy on any split, by the weights as they are."""

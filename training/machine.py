@@ -16,11 +16,11 @@ def choose_device(wanted: Device, doubles: bool = False) -> torch.device:
     mps = torch.backends.mps.is_available()
     if doubles and mps and wanted == "mps":
         raise InvalidInput("device", "mps has no float64, which numbers are centred in; accepted: auto, cpu")
-    here = {"cuda": torch.cuda.is_available(), "mps": mps and not doubles, "cpu": True}
+    available = {"cuda": torch.cuda.is_available(), "mps": mps and not doubles, "cpu": True}
     if wanted == "auto":
-        return torch.device(next(name for name, there in here.items() if there))
-    if not here[wanted]:
-        accepted = ", ".join(["auto", *(name for name, there in here.items() if there)])
+        return torch.device(next(name for name, present in available.items() if present))
+    if not available[wanted]:
+        accepted = ", ".join(["auto", *(name for name, present in available.items() if present)])
         raise InvalidInput("device", f"{wanted} is not available here; accepted: {accepted}")
     return torch.device(wanted)
 

@@ -40,7 +40,7 @@ def available(device: torch.device) -> int | None:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     known = [_of_machine(), _of_container()]
-    return min((one for one in known if one is not None), default=None)
+    return min((limit for limit in known if limit is not None), default=None)
 
 
 def _of_machine() -> int | None:
@@ -86,6 +86,6 @@ def _saved(network: nn.Module, images: Tensor, half: bool) -> int:
         torch.autocast("cpu", torch.bfloat16, enabled=half),
     ):
         outputs = network(images)  # kept alive, so that no storage is given out twice
-    total = sum(tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in theirs)
+    total = sum(tensor.untyped_storage().nbytes() for pointer, tensor in kept.items() if pointer not in theirs)
     del outputs
     return total

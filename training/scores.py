@@ -159,10 +159,10 @@ class Classification(_Probable):
         counted: dict[str, dict[str, Bin]] = {}
         for index, name in enumerate(classes):
             of_class = self.predicted == index
-            for place in np.unique(places[of_class]):
-                here = of_class & (places == place)
-                counts = Bin(count=int(here.sum()), correct=int(self.correct[here].sum()))
-                counted.setdefault(name, {})[bins.LABELS[place]] = counts
+            for position in np.unique(places[of_class]):
+                members = of_class & (places == position)
+                counts = Bin(count=int(members.sum()), correct=int(self.correct[members].sum()))
+                counted.setdefault(name, {})[bins.LABELS[position]] = counts
         return counted
 
     def _nll(self, probabilities: Floats) -> float:
@@ -174,8 +174,8 @@ class Binary(Classification):
     """Of two classes; precision, recall and F1 among its figures are those of the second."""
 
     def figures(self) -> dict[str, float]:
-        found = self.at(THRESHOLD)
-        second = {"precision": found.precision[1], "recall": found.recall[1], "f1": found.f1[1]}
+        rates = self.at(THRESHOLD)
+        second = {"precision": rates.precision[1], "recall": rates.recall[1], "f1": rates.f1[1]}
         return {**super().figures(), **{name: float(value) for name, value in second.items()}}
 
     def _nll(self, probabilities: Floats) -> float:
@@ -223,8 +223,8 @@ class Multilabel(_Probable):
         )
 
     def figures(self) -> dict[str, float]:
-        found = self.at(THRESHOLD)
-        means = {"precision": found.precision, "recall": found.recall, "f1": found.f1}
+        rates = self.at(THRESHOLD)
+        means = {"precision": rates.precision, "recall": rates.recall, "f1": rates.f1}
         return {
             **super().figures(),
             "exact_match": self.exact_match,
@@ -273,5 +273,5 @@ def _surprise(answered: Floats, least: np.floating[Any]) -> float:
 
 
 def _share(part: Floats, whole: Any) -> Floats:
-    found: Floats = np.divide(part, whole, out=np.zeros_like(part), where=np.asarray(whole) > 0)
-    return found
+    ratios: Floats = np.divide(part, whole, out=np.zeros_like(part), where=np.asarray(whole) > 0)
+    return ratios

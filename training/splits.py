@@ -88,8 +88,8 @@ class Splits:
         """The classes, quoted, that no example of a part is of, where an example is of one class."""
         if self.kind not in ("multiclass", "binary"):
             return []
-        there = np.bincount(part.targets.astype(np.int64), minlength=len(self.classes))
-        return [repr(label) for label, count in zip(self.classes, there, strict=True) if not count]
+        counts = np.bincount(part.targets.astype(np.int64), minlength=len(self.classes))
+        return [repr(label) for label, count in zip(self.classes, counts, strict=True) if not count]
 
     def without_verdicts(self) -> "Splits":
         """What trials are given: the examples that judge a candidate are none of theirs."""
@@ -116,10 +116,10 @@ def split(dataset: Dataset, config: DataConfig) -> Splits:
         if name != "train":
             parts[name] = Split(inputs, np.arange(len(targets)), targets, content_ids(inputs))
     train, validation, holdout, test = (parts[name] for name in ("train", "validation", "holdout", "test"))
-    made = Splits(dataset.kind, dataset.classes, dataset.columns, train, validation, holdout, test)
-    own = (*_set_aside(dataset, config), *_leaks(dataset, made), *distinct.notes(dataset))
-    notes = (*dataset.notes, *_notes(made, counts), *own)
-    return replace(made, notes=notes, depth=dataset.depth, ground=dataset.ground)
+    splits = Splits(dataset.kind, dataset.classes, dataset.columns, train, validation, holdout, test)
+    own = (*_set_aside(dataset, config), *_leaks(dataset, splits), *distinct.notes(dataset))
+    notes = (*dataset.notes, *_notes(splits, counts), *own)
+    return replace(splits, notes=notes, depth=dataset.depth, ground=dataset.ground)
 
 
 def _strata(dataset: Dataset) -> NDArray[np.int64]:
@@ -165,12 +165,12 @@ def _check_dealt(dataset: Dataset, dealt: Dealt, counts: dict[str, int], dealing
     )
 
 
-def _notes(made: Splits, counts: dict[str, int]) -> Iterator[str]:
-    parts = {"validation": made.validation, "holdout": made.holdout, "test": made.test}
+def _notes(splits: Splits, counts: dict[str, int]) -> Iterator[str]:
+    parts = {"validation": splits.validation, "holdout": splits.holdout, "test": splits.test}
     for name, part in parts.items():
         if len(part) < counts.get(name, 0):
             yield f"data.{name} has {len(part):,} of {counts[name]:,}: equal examples stay together"
-        if len(part) and (absent := made.absent(part)):
+        if len(part) and (absent := splits.absent(part)):
             yield f"data.{name} has nothing of {', '.join(absent)}, and its figures do not tell how these are answered"
 
 
@@ -180,13 +180,13 @@ def _set_aside(dataset: Dataset, config: DataConfig) -> Iterator[str]:
             yield f"data.{name} counts for nothing: {dataset.name} comes with a {name} split of its own"
 
 
-def _leaks(dataset: Dataset, made: Splits) -> Iterator[str]:
+def _leaks(dataset: Dataset, splits: Splits) -> Iterator[str]:
     """Notes of examples that were seen before they judge; parts that are dealt from one pool share none."""
     shared = [("training", "train", name) for name in dataset.parts if name != "train"]
     if "validation" in dataset.parts:
         shared += [("validation", "validation", name) for name in ("holdout", "test")]
-    for told, earlier, name in shared:
-        known = {one.tobytes() for one in getattr(made, earlier).ids}
-        ids = getattr(made, name).ids
-        if again := sum(one.tobytes() in known for one in ids):
-            yield f"{again:,} of {len(ids):,} {name} examples are in the {told} split too, and make the {name} easier"
+    for part, earlier, name in shared:
+        known = {identity.tobytes() for identity in getattr(splits, earlier).ids}
+        ids = getattr(splits, name).ids
+        if again := sum(identity.tobytes() in known for identity in ids):
+            yield f"{again:,} of {len(ids):,} {name} examples are in the {part} split too, and make the {name} easier"

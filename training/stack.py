@@ -61,7 +61,9 @@ class Stack:
         self._normalize = next(iter(runs[0].network.children()))
         self._loss = _LOSSES[runs[0].splits.kind]
         parameters = [list(run.network.parameters()) for run in runs]
-        self._weights = [torch.stack([one.detach() for one in layer]) for layer in zip(*parameters, strict=True)]
+        self._weights = [
+            torch.stack([parameter.detach() for parameter in layer]) for layer in zip(*parameters, strict=True)
+        ]
         self._gradients = [torch.zeros_like(weight) for weight in self._weights]
         for index, own in enumerate(parameters):
             for parameter, weight, gradient in zip(own, self._weights, self._gradients, strict=True):

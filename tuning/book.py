@@ -72,25 +72,25 @@ class Book:
         self._began = time.monotonic()
         trials = ledger.trials(registry, lease.sweep)
         self._field = Field(spec, trials)
-        self._configs = {one.number: one.config for one in trials}
+        self._configs = {trial.number: trial.config for trial in trials}
         self._members: dict[int, list[int]] = {}
-        for one in trials:
-            if one.status != "skipped":
-                self._members.setdefault(one.group, []).append(one.number)
-        self._group = {one.number: one.group for one in trials}
+        for trial in trials:
+            if trial.status != "skipped":
+                self._members.setdefault(trial.group, []).append(trial.number)
+        self._group = {trial.number: trial.group for trial in trials}
         self._kept: dict[int, str] = {}
         self._merits: dict[int, ranks.Merit] = {}
         for trial in trials:
             for report in trial.reports:
                 self._keep(trial.number, report)
         self._outranked = {trial.number for trial in trials if trial.outranked}
-        self._spent = sum(r.metrics.get("seconds", 0.0) for one in trials for r in one.reports)
+        self._spent = sum(r.metrics.get("seconds", 0.0) for trial in trials for r in trial.reports)
         self._groups = ledger.groups(registry, lease.sweep)
         self._held = {
             number: group.worker
             for number, group in self._groups.items()
             if group.worker
-            and any(self._field.standings[one].status == "running" for one in self._members.get(number, []))
+            and any(self._field.standings[member].status == "running" for member in self._members.get(number, []))
         }
         self._deaths: dict[int, int] = {}
         self._rubbish: set[str] = set()
@@ -130,14 +130,14 @@ class Book:
         if attempt != self._groups[group].attempt:  # before what it measured is judged, which the ledger will refuse
             raise LeaseLost(self._lease.sweep, f"has given group {group} of its trials to another worker")
         changes, answers = [], dict[int, Answer]()
-        files = [one.weights for one in measured if one.weights is not None]
+        files = [epoch.weights for epoch in measured if epoch.weights is not None]
         files += [] if state is None else [state]
         digests = deque(patient(lambda: self._registry.blobs.put_all(files)) if files else [])
-        for one in measured:
-            report = Report(one.epoch, one.metrics, digests.popleft() if one.weights is not None else None)
-            status, answers[one.trial] = self._judged(one)
-            if not self._beyond(one):
-                changes.append(Change(one.trial, status, report=report, exact=one.exact))
+        for epoch in measured:
+            report = Report(epoch.epoch, epoch.metrics, digests.popleft() if epoch.weights is not None else None)
+            status, answers[epoch.trial] = self._judged(epoch)
+            if not self._beyond(epoch):
+                changes.append(Change(epoch.trial, status, report=report, exact=epoch.exact))
         stored = digests.popleft() if digests else None
         self._enter(changes, (group, attempt), stored)
         self._deaths.pop(group, None)
@@ -156,10 +156,10 @@ class Book:
             self._note(change)
         self._settle(group, None)
 
-    def lost(self, place: str, problem: str) -> None:
+    def lost(self, machine: str, problem: str) -> None:
         """The process of a worker ended: what it had is begun again, or fails where that has happened too often."""
         for group, holder in list(self._held.items()):
-            if _place(holder) == place:
+            if _place(holder) == machine:
                 self._die(group, problem)
 
     def tidy(self) -> None:
@@ -197,11 +197,11 @@ class Book:
         patient(lambda: ledger.add(self._registry, self._lease, wave, len(trials) + 1))
         fresh = self._trials()[len(trials) :]
         self._field.add(fresh)
-        for one in fresh:
-            self._configs[one.number], self._group[one.number] = one.config, one.group
-            self._groups.setdefault(one.group, Group(one.group, 0, None, None))
-            if one.status != "skipped":
-                self._members.setdefault(one.group, []).append(one.number)
+        for suggestion in fresh:
+            self._configs[suggestion.number], self._group[suggestion.number] = suggestion.config, suggestion.group
+            self._groups.setdefault(suggestion.group, Group(suggestion.group, 0, None, None))
+            if suggestion.status != "skipped":
+                self._members.setdefault(suggestion.group, []).append(suggestion.number)
         return True
 
     def _trials(self) -> list[Trial]:
@@ -210,7 +210,7 @@ class Book:
     def _assigned(self, group: int, due: list[int], worker: str) -> Work:
         until = self._until(due)
         if until == 0:
-            due = [one for one in due if self._rung(one) == 0]  # a probe is not gone on from
+            due = [number for number in due if self._rung(number) == 0]  # a probe is not gone on from
         attempt = patient(lambda: ledger.assign(self._registry, self._lease, group, due, worker))
         digest = self._groups[group].state
         state = None if digest is None else patient(lambda: self._registry.blobs.get(digest))
@@ -219,29 +219,29 @@ class Book:
         for number in due:
             self._field.standings[number].status = "running"
         standings = [self._field.standings[number] for number in self._members[group]]
-        ended = {one.number: max(one.scores, default=0) for one in standings if one.ended}
+        ended = {standing.number: max(standing.scores, default=0) for standing in standings if standing.ended}
         configs = {number: self._configs[number] for number in self._members[group]}
         return Work(group, attempt, configs, due, ended, until, state)
 
     def _until(self, due: list[int]) -> int | None:
         """The next epoch after which any of these is compared with its rivals."""
-        rungs = [self._rung(one) for one in due]
+        rungs = [self._rung(number) for number in due]
         return min((rung for rung in rungs if rung is not None), default=None)
 
     def _rung(self, number: int) -> int | None:
         return self._field.rung(number, max(self._field.standings[number].scores, default=-1))
 
-    def _beyond(self, one: Measured) -> bool:
+    def _beyond(self, epoch: Measured) -> bool:
         """Whether a trial that ended was trained on, which is of no account."""
-        standing = self._field.standings[one.trial]
-        return standing.ended and one.epoch > max(standing.scores, default=0)
+        standing = self._field.standings[epoch.trial]
+        return standing.ended and epoch.epoch > max(standing.scores, default=0)
 
-    def _judged(self, one: Measured) -> tuple[str | None, Answer]:
-        standing = self._field.standings[one.trial]
+    def _judged(self, epoch: Measured) -> tuple[str | None, Answer]:
+        standing = self._field.standings[epoch.trial]
         if standing.ended:  # trained again beside others
-            return None, "go on" if one.epoch < max(standing.scores, default=0) else "stop"
-        answer = self._field.report(one.trial, one.epoch, one.metrics)
-        if one.whole:
+            return None, "go on" if epoch.epoch < max(standing.scores, default=0) else "stop"
+        answer = self._field.report(epoch.trial, epoch.epoch, epoch.metrics)
+        if epoch.whole:
             return "finished", "stop"
         if answer == "go on" and self.limit:
             answer = "pause"
@@ -275,7 +275,7 @@ class Book:
         if state is not None and state != known.state:
             self._supersede(known.state)
             self._groups[group] = Group(group, known.attempt, known.worker, state)
-        if all(self._field.standings[one].status != "running" for one in self._members[group]):
+        if all(self._field.standings[member].status != "running" for member in self._members[group]):
             self._held.pop(group, None)
             self._deaths.pop(group, None)
 
@@ -307,7 +307,7 @@ class Book:
         self._deaths[group] = self._deaths.get(group, 0) + 1
         if self._deaths[group] < DEATHS:
             return self._release(group)
-        running = [one for one in self._members[group] if self._field.standings[one].status == "running"]
+        running = [member for member in self._members[group] if self._field.standings[member].status == "running"]
         return self.fail(group, self._groups[group].attempt, dict.fromkeys(running, problem))
 
     def _release(self, group: int) -> None:

@@ -56,9 +56,9 @@ def _connect(address: str, folder: Path) -> None:
     if address == addresses.LOCAL:
         _ensure_token()
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "torch")  # a folder that torch makes unasked
-        here = {"include_dashboard": False, "object_store_memory": STORE_BYTES, "_temp_dir": str(folder)}
+        options = {"include_dashboard": False, "object_store_memory": STORE_BYTES, "_temp_dir": str(folder)}
         with _told("Ray did not start"):
-            ray.init(addresses.LOCAL, num_cpus=joblib.cpu_count(), **here, **quiet)
+            ray.init(addresses.LOCAL, num_cpus=joblib.cpu_count(), **options, **quiet)
         return
     addresses.check(address)
     with _told(f"the Ray cluster at {address} cannot be joined"):

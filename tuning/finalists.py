@@ -44,14 +44,16 @@ def choose(
     """
     if confirmed := _confirmed(ranked, objective):
         return confirmed
-    finalists = [one for one in ranked if one.trial.status == "finished" or one is ranked[0]][:FINALISTS]
+    finalists = [candidate for candidate in ranked if candidate.trial.status == "finished" or candidate is ranked[0]][
+        :FINALISTS
+    ]
     if len(finalists) < 2 or objective.metric != "val_accuracy" or not len(splits.validation):
         return Choice(ranked[0])
     answers = [_right(registry, finalist, splits) for finalist in finalists]
     right = [answer for answer in answers if answer is not None]
     if len(right) < len(finalists):
         return Choice(ranked[0])
-    digests = registry.blobs.put_all([np.packbits(one).tobytes() for one in right])
+    digests = registry.blobs.put_all([np.packbits(bits).tobytes() for bits in right])
     changes = [
         Change(finalist.trial.number, answers=digest) for finalist, digest in zip(finalists, digests, strict=True)
     ]
@@ -60,7 +62,9 @@ def choose(
         finalist for finalist, answered in zip(finalists, right, strict=True) if p_value(right[0], answered) >= LEVEL
     ]
     sizes = {ty.trial.number: misfits.parameters(RunConfig.model_validate(ty.trial.config)) for ty in ties}
-    taken = min(ties, key=lambda one: sizes[one.trial.number])  # of equals the better one, which comes first
+    taken = min(
+        ties, key=lambda candidate: sizes[candidate.trial.number]
+    )  # of equals the better one, which comes first
     numbers = tuple(ty.trial.number for ty in ties)
     return Choice(taken, numbers, _told(ties, taken, sizes[taken.trial.number]))
 
@@ -81,25 +85,25 @@ def p_value(first: Right, second: Right) -> float:
 def _confirmed(ranked: Sequence[Ranked], objective: Objective) -> Choice | None:
     """The config whose further seeds score best on average, by its best run."""
     runs: dict[int, list[Ranked]] = defaultdict(list)
-    for one in ranked:
-        if one.trial.confirms is not None:
-            runs[one.trial.confirms].append(one)
+    for candidate in ranked:
+        if candidate.trial.confirms is not None:
+            runs[candidate.trial.confirms].append(candidate)
     if not runs:
         return None
     means = {
         number: float(np.mean([objective.score(member.best.metrics) for member in members]))
         for number, members in runs.items()
     }
-    number = max(sorted(means), key=lambda one: means[one])
+    number = max(sorted(means), key=lambda candidate: means[candidate])
     known = ", ".join(f"{abs(means[mean]):.4f} (trial {mean})" for mean in sorted(means, key=lambda mean: -means[mean]))
     reason = f"by the mean {objective.metric} of other seeds: {known}"
     return Choice(runs[number][0], (number,), reason)
 
 
-def _right(registry: Registry, one: Ranked, splits: Splits) -> Right | None:
-    config = RunConfig.model_validate(one.trial.config)
+def _right(registry: Registry, candidate: Ranked, splits: Splits) -> Right | None:
+    config = RunConfig.model_validate(candidate.trial.config)
     splits = features.prepared(config, splits.without_verdicts())
-    network = restored(config, splits, registry.blobs.get(one.best.checkpoint or ""))
+    network = restored(config, splits, registry.blobs.get(candidate.best.checkpoint or ""))
     scored = evaluation.of(network, splits.validation, splits.kind)
     return scored.correct if isinstance(scored, Classification) else None
 

@@ -75,7 +75,7 @@ class Follower:
     def best(self) -> Seen | None:
         """The trial with the best score so far."""
         scored = [trial for trial in self.trials.values() if trial.best is not None]
-        return max(scored, key=lambda one: (one.best or 0.0, -one.number), default=None)
+        return max(scored, key=lambda trial: (trial.best or 0.0, -trial.number), default=None)
 
     def _meet(self, number: int) -> None:
         for trial in news.configs(self._registry, self._sweep, number):

@@ -40,7 +40,10 @@ class Outcome:
 
     def record(self) -> dict[str, Any]:
         """What `--json` prints."""
-        best = [{"trial": one.trial.number, "epoch": one.best.epoch, **one.best.metrics} for one in self.ranked[:5]]
+        best = [
+            {"trial": candidate.trial.number, "epoch": candidate.best.epoch, **candidate.best.metrics}
+            for candidate in self.ranked[:5]
+        ]
         if self.promotion is None:
             return {"sweep": self.sweep, "best": best, "registered": None}
         return {
@@ -63,6 +66,8 @@ def rank(trials: Sequence[Trial], objective: Objective) -> list[Ranked]:
         kept = [report for report in trial.reports if report.checkpoint]
         if kept and trial.status in COUNTED:
             ranked.append(Ranked(trial, kept[-1]))  # a checkpoint is stored only where it beats those before it
-    if not all(objective.metric in one.best.metrics for one in ranked):  # a study without a validation split
+    if not all(
+        objective.metric in candidate.best.metrics for candidate in ranked
+    ):  # a study without a validation split
         return ranked
-    return sorted(ranked, key=lambda one: objective.merit(one.best.metrics), reverse=True)
+    return sorted(ranked, key=lambda candidate: objective.merit(candidate.best.metrics), reverse=True)

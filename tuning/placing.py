@@ -93,6 +93,6 @@ def demand(resources: Resources) -> dict[str, float]:
 
 def workers(wanted: dict[str, float], trials: int, own: bool) -> int:
     """As many as there is room and work for; a cluster of the user's own may grow when more wait for a place."""
-    there = ray.cluster_resources()
-    room = min((math.floor(there.get(name, 0) / much + 1e-9) for name, much in wanted.items() if much), default=1)
+    resources = ray.cluster_resources()
+    room = min((math.floor(resources.get(name, 0) / much + 1e-9) for name, much in wanted.items() if much), default=1)
     return max(1, min(trials, room if own else max(2 * room, 8), MOST_WORKERS))

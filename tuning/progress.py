@@ -70,13 +70,13 @@ class LiveTable:
     def _summary(self, follower: Follower, left: str) -> str:
         ended = sum(trial.status not in ("pending", "running", "interrupted") for trial in follower.trials.values())
         best = follower.best()
-        told = [
+        lines = [
             f"{ended}/{len(follower.trials)} trials ended or paused",
             f"{follower.trained}/{follower.expected} epochs",
             f"best {self._spec.watched} {figure(abs(best.best))} (trial {best.number})" if best and best.best else "",
             left,
         ]
-        return f"{self._spec.name}: {', '.join(filter(None, told))}"
+        return f"{self._spec.name}: {', '.join(filter(None, lines))}"
 
     def _tell(self, trial: Seen, total: int) -> None:
         if trial.problem:
@@ -99,12 +99,14 @@ class LiveTable:
         table = Table("trial", "status", "epoch", self._spec.watched, *self._spec.titles, box=None, header_style="bold")
         shown = list(follower.trials.values())
         if len(shown) > ROWS:  # those that move, then those that moved last
-            shown = sorted(shown, key=lambda one: (one.status != "running", one.status == "pending", -one.number))
-        for one in shown[:ROWS]:
-            status = Text(one.status, _MARKS.get(one.status, "red"))
-            reached = figure(one.metrics.get(self._spec.watched))
-            values = cells(*self._spec.told(one.number, one.config))
-            table.add_row(str(one.number), status, f"{one.epoch}/{one.epochs}", reached, *values)
+            shown = sorted(
+                shown, key=lambda trial: (trial.status != "running", trial.status == "pending", -trial.number)
+            )
+        for trial in shown[:ROWS]:
+            status = Text(trial.status, _MARKS.get(trial.status, "red"))
+            reached = figure(trial.metrics.get(self._spec.watched))
+            values = cells(*self._spec.told(trial.number, trial.config))
+            table.add_row(str(trial.number), status, f"{trial.epoch}/{trial.epochs}", reached, *values)
         return table
 
 

@@ -33,13 +33,13 @@ def measure(registry: Registry, best: Ranked, splits: Splits) -> Candidate:
 
 
 def enter(
-    registry: Registry, made: Candidate, to: Promote, lineage: Lineage, champion: int | None, who: str
+    registry: Registry, candidate: Candidate, to: Promote, lineage: Lineage, champion: int | None, who: str
 ) -> Promotion:
     """Register a candidate, and move the alias if it is still where it was at the start and the gates pass."""
     version = _registered(registry, to.model, lineage)
     if version is None:
-        files = {name: data for name, data in made.files.items() if to.samples or name != samples.FILE}
-        version = versions.register(registry, to.model, files, made.export, lineage, who)
+        files = {name: data for name, data in candidate.files.items() if to.samples or name != samples.FILE}
+        version = versions.register(registry, to.model, files, candidate.export, lineage, who)
     if aliases.current(registry, to.model, to.alias) == version.number:  # a process that died had come so far
         return Promotion(version, to.alias, None)
     return Promotion(version, to.alias, _promote(registry, version, to.alias, champion, who))

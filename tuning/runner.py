@@ -58,12 +58,12 @@ class Driver:
         names.check("--id", sweep)
         with Registry(self.settings) as registry:
             known = ledger.sweep(registry, sweep) if ledger.known(registry, sweep) else None
-        given = _plain(spec)
+        plain = _plain(spec)
         if known and _leaves_precision(spec):
-            given["run"] = {**spec.run, "precision": known.spec["run"].get("precision")}
+            plain["run"] = {**spec.run, "precision": known.spec["run"].get("precision")}
         if known and spec.probe is None:
-            given["probe"] = known.spec.get("probe")
-        if known and (changed := _changed(known.spec, given)):
+            plain["probe"] = known.spec.get("probe")
+        if known and (changed := _changed(known.spec, plain)):
             raise InvalidInput("--id", f"{sweep} is there already, with another {changed}; give this one another name")
         return self._driven(specs.stored(known.spec) if known else spec, sweep, known)
 
@@ -161,26 +161,26 @@ class Driver:
         if choice.reason:
             self.console.print(choice.reason, soft_wrap=True)
         self.console.print(f"measuring and exporting trial {choice.taken.trial.number}")
-        made = promotion.measure(registry, choice.taken, prepared.dealt)
+        candidate = promotion.measure(registry, choice.taken, prepared.dealt)
         data = {**spec.data.model_dump(mode="json"), "sha256": prepared.dataset.digest()}
         lineage = promotion.lineage(choice.taken, sweep.id, data, sweep.champion, spec.objective)
         self.stop.commit()
         leases.renew(registry, lease, self.settings.lease_seconds)
-        return promotion.enter(registry, made, to, lineage, sweep.champion, self.who)
+        return promotion.enter(registry, candidate, to, lineage, sweep.champion, self.who)
 
     def _check_room(self, spec: SweepSpec) -> None:
         """Say so where no node has room for a trial; a cluster of the user's own may still grow."""
-        there = ray.cluster_resources()
+        resources = ray.cluster_resources()
         for key, name, wanted in (
             ("cpus", "CPU", spec.resources.cpus),
             ("gpus", "GPU", spec.resources.gpus or 0),
             ("memory_gb", "memory", (spec.resources.memory_gb or 0) * 1e9),
         ):
-            if wanted > there.get(name, 0):
+            if wanted > resources.get(name, 0):
                 unit, scale = ("GB of memory", 1e9) if name == "memory" else (f"{name}s", 1)
                 what = (
                     f"a trial wants {wanted / scale:g} {unit}, and the Ray cluster has "
-                    f"{there.get(name, 0) / scale:.3g} in all"
+                    f"{resources.get(name, 0) / scale:.3g} in all"
                 )
                 if addresses.is_own(self.address):
                     raise InvalidInput(f"resources.{key}", what)
@@ -221,8 +221,8 @@ def _check_runs(spec: SweepSpec, dealt: Splits, *, here: bool) -> None:
         except InvalidInput as error:
             if error.field.startswith(("objective.", "data")):
                 raise
-            place = "space" if error.field in (spec.space or {}) else "runs" if spec.runs else "run"
-            raise InvalidInput(f"{place}.{error.field}", error.problem) from None
+            section = "space" if error.field in (spec.space or {}) else "runs" if spec.runs else "run"
+            raise InvalidInput(f"{section}.{error.field}", error.problem) from None
 
 
 def _check_settings(settings: Settings, who: str) -> None:

@@ -44,8 +44,8 @@ class Bracket:
         entrants = {trial.number for trial in self.trials}
         for epoch in self.rungs[: self.rungs.index(rung) + 1]:
             racing = [trial for trial in self.trials if trial.number in entrants]
-            arrived = [one for one in racing if epoch in one.scores]
-            if not all(one.ended for one in racing if epoch not in one.scores):
+            arrived = [trial for trial in racing if epoch in trial.scores]
+            if not all(trial.ended for trial in racing if epoch not in trial.scores):
                 return None
             entrants = set(_best(arrived, epoch))
         return frozenset(entrants)
@@ -137,5 +137,5 @@ def merit(trial: Standing, rungs: Sequence[int], rivals: Sequence[Standing]) -> 
 
 def _best(trials: Sequence[Standing], epoch: int) -> list[int]:
     """The best third, rounded up, by score after an epoch; of equals those with the lower numbers."""
-    ordered = sorted(trials, key=lambda one: (-one.scores[epoch], one.number))
-    return [one.number for one in ordered[: -(-len(ordered) // FACTOR)]]
+    ordered = sorted(trials, key=lambda trial: (-trial.scores[epoch], trial.number))
+    return [trial.number for trial in ordered[: -(-len(ordered) // FACTOR)]]

@@ -20,7 +20,7 @@ def suggest(spec: SweepSpec, trials: Sequence[Trial], misfit: Misfit) -> list[Su
     """The next wave, for when no trial is left to train; nothing where the search is over."""
     searched = [trial for trial in trials if trial.confirms is None]
     if len(searched) < spec.total:
-        basis = _written([one.number for one in searched]) if spec.search == "tpe" and searched else None
+        basis = _written([trial.number for trial in searched]) if spec.search == "tpe" and searched else None
         return _entered(spec, trials, _further(spec, searched), misfit, basis=basis)
     if spec.confirm and len(searched) == len(trials):
         return _confirming(spec, trials, misfit)
@@ -49,7 +49,7 @@ def _confirming(spec: SweepSpec, trials: Sequence[Trial], misfit: Misfit) -> lis
     field = Field(spec, trials)
     finished = sorted(
         (standing for standing in field.standings.values() if standing.status == "finished"),
-        key=lambda one: (-max(one.scores.values()), one.number),
+        key=lambda trial: (-max(trial.scores.values()), trial.number),
     )
     seed = 1 + max(trial.config["seed"] for trial in trials)
     chosen: dict[str, Trial] = {}
@@ -98,4 +98,4 @@ def _written(numbers: Sequence[int]) -> str:
             ranges[-1] = [ranges[-1][0], number]
         else:
             ranges.append([number])
-    return ",".join("-".join(map(str, one)) for one in ranges)
+    return ",".join("-".join(map(str, bounds)) for bounds in ranges)

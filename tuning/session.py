@@ -69,7 +69,7 @@ class Session:
         failed |= {lane: error for lane, error in self._lanes.failures.items() if lane not in self._told}
         self._told |= failed.keys()
         problems = {self._numbers[lane]: _problem(error) for lane, error in failed.items()}
-        return Step(measured, problems, self._state({one.epoch for one in measured}))
+        return Step(measured, problems, self._state({epoch.epoch for epoch in measured}))
 
     def obey(self, answers: Mapping[int, Answer]) -> None:
         """Take out the trials that are to pause or stop."""

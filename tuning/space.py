@@ -100,9 +100,9 @@ class Domain(Config):
         low, high = self.bounds or (0, 0)
         return math.floor((high - low) / (self.step or 1) * (1 + 1e-12))
 
-    def _at(self, place: int) -> float | int:
+    def _at(self, index: int) -> float | int:
         low, _ = self.bounds or (0, 0)
-        return self.tidied(low + place * (self.step or 1))
+        return self.tidied(low + index * (self.step or 1))
 
     def tidied(self, value: float) -> float | int:
         """A value of a range as people write it: whole, or where there are steps 0.3 for 0.30000000000000004."""

@@ -57,8 +57,8 @@ class SweepSpec(Config):
 
     @model_validator(mode="before")
     @classmethod
-    def _sized(cls, given: Any) -> Any:
-        return config.sized(given, _families(given)) if isinstance(given, Mapping) else given
+    def _sized(cls, raw: Any) -> Any:
+        return config.sized(raw, _families(raw)) if isinstance(raw, Mapping) else raw
 
     @model_validator(mode="after")
     def _consistent(self) -> "SweepSpec":
@@ -114,7 +114,7 @@ class SweepSpec(Config):
     def seeded(self, points: Sequence[RunConfig], before: Iterable[RunConfig] = ()) -> list[RunConfig]:
         """Each config with each of its seeds; one that was drawn before has others."""
         configs: list[RunConfig] = []
-        times = Counter(_seedless(one) for one in before)
+        times = Counter(_seedless(config) for config in before)
         for point in points:
             first = point.seed + (times[_seedless(point)] if self.space else 0)
             times[_seedless(point)] += self.seeds
@@ -146,7 +146,7 @@ class SweepSpec(Config):
     @cached_property
     def varied(self) -> dict[str, str]:
         """The dotted keys in which the trials differ, each with the shortest name that tells it from the others."""
-        keys = list(self.space or dict.fromkeys(key for one in self.runs or [] for key in _leaves(one.run)))
+        keys = list(self.space or dict.fromkeys(key for listed in self.runs or [] for key in _leaves(listed.run)))
         paths = [key.removesuffix(".name") for key in keys]  # which says nothing by itself
         last = Counter(path.rpartition(".")[2] for path in paths)
         return {
@@ -154,18 +154,18 @@ class SweepSpec(Config):
             for key, path in zip(keys, paths, strict=True)
         }
 
-    def values(self, given: Mapping[str, Any]) -> list[Any]:
+    def values(self, config: Mapping[str, Any]) -> list[Any]:
         """What a run config holds at the keys that vary; None where it has no such key."""
-        return [lookup(given, key) for key in self.varied]
+        return [lookup(config, key) for key in self.varied]
 
     @property
     def titles(self) -> list[str]:
         """What the trials are told apart by: the names of the runs, where all have one, or the keys that vary."""
         return ["run"] if self._named else list(self.varied.values())
 
-    def told(self, number: int, given: Mapping[str, Any]) -> list[Any]:
+    def told(self, number: int, config: Mapping[str, Any]) -> list[Any]:
         """What stands under the titles for a trial with this run config."""
-        return [self.listed(number).name] if self._named else self.values(given)
+        return [self.listed(number).name] if self._named else self.values(config)
 
     @property
     def watched(self) -> str:
@@ -217,9 +217,9 @@ def read(path: Path, assignments: list[str]) -> SweepSpec:
     return spec
 
 
-def parse(given: Mapping[str, Any]) -> SweepSpec:
+def parse(raw: Mapping[str, Any]) -> SweepSpec:
     """Check a spec whole, down to the config of every trial."""
-    spec = stored(given)
+    spec = stored(raw)
     names.check("name", spec.name)
     if spec.promote:
         names.check("promote.model", spec.promote.model)
@@ -230,9 +230,9 @@ def parse(given: Mapping[str, Any]) -> SweepSpec:
     return spec
 
 
-def stored(given: Mapping[str, Any]) -> SweepSpec:
+def stored(raw: Mapping[str, Any]) -> SweepSpec:
     """A spec from the ledger: its trials' configs stand there as well, and are not made again."""
-    return config.parse(SweepSpec, given)
+    return config.parse(SweepSpec, raw)
 
 
 # What `read` refuses and `parse` does not: a ledger may hold it, written when it was accepted.
@@ -245,7 +245,7 @@ def _check_effect(spec: SweepSpec) -> None:
         raise InvalidInput("seed", "is of random search and tpe; run.seed is that of each run")
     if "seed" in (spec.space or {}):
         raise InvalidInput("space.seed", "is no hyperparameter; seeds says how often to train each point")
-    asked = {f"runs.{index}": [one.run.get("precision")] for index, one in enumerate(spec.runs or [])}
+    asked = {f"runs.{index}": [listed.run.get("precision")] for index, listed in enumerate(spec.runs or [])}
     if of := (spec.space or {}).get("precision"):
         asked["space"] = of.extremes()
     if where := next((where for where, values in asked.items() if "auto" in values), None):
@@ -254,7 +254,7 @@ def _check_effect(spec: SweepSpec) -> None:
 
 def _check_references(spec: SweepSpec) -> None:
     changes = {"reference": spec.reference}
-    changes |= {f"runs.{index}.reference": one.reference for index, one in enumerate(spec.runs or [])}
+    changes |= {f"runs.{index}.reference": listed.reference for index, listed in enumerate(spec.runs or [])}
     for field, reference in changes.items():
         for name, value in (reference or {}).items():
             if name.endswith("accuracy") and not 0 <= value <= 1:
@@ -264,14 +264,14 @@ def _check_references(spec: SweepSpec) -> None:
 def _check_told_apart(spec: SweepSpec) -> None:
     names: dict[str, tuple[int, RunConfig]] = {}
     seen: dict[str, int] = {}
-    for number, one in enumerate(spec.configs if spec.runs else []):
-        place, name = number // spec.seeds, spec.listed(number + 1).name
-        before = seen.setdefault(one.model_dump_json(), place)
-        if before != place:
-            raise InvalidInput(f"runs.{place}", f"is runs.{before} again; seeds says how often to train each")
-        first, other = names.setdefault(name or "", (place, one))
-        if name and other.model_copy(update={"seed": one.seed}) != one:
-            raise InvalidInput(f"runs.{place}.name", f"{name!r} is that of runs.{first} too")
+    for number, run in enumerate(spec.configs if spec.runs else []):
+        index, name = number // spec.seeds, spec.listed(number + 1).name
+        before = seen.setdefault(run.model_dump_json(), index)
+        if before != index:
+            raise InvalidInput(f"runs.{index}", f"is runs.{before} again; seeds says how often to train each")
+        first, other = names.setdefault(name or "", (index, run))
+        if name and other.model_copy(update={"seed": run.seed}) != run:
+            raise InvalidInput(f"runs.{index}.name", f"{name!r} is that of runs.{first} too")
 
 
 def _check_when(key: str, domain: Domain, domains: Mapping[str, Domain]) -> None:
@@ -288,23 +288,23 @@ def _seedless(config: RunConfig) -> str:
     return config.model_copy(update={"seed": 0}).model_dump_json()
 
 
-def _families(given: Mapping[str, Any]) -> list[Any]:
+def _families(raw: Mapping[str, Any]) -> list[Any]:
     """Those of models that the keys of a spec name, whatever else they hold."""
-    space, runs = given.get("space"), given.get("runs")
+    space, runs = raw.get("space"), raw.get("runs")
     choice = lookup(space.get("model.family"), "choice") if isinstance(space, Mapping) else None
     listed = [lookup(run, "model.family") for run in runs] if isinstance(runs, list) else []
-    return [lookup(given, "run.model.family"), *(choice if isinstance(choice, list) else []), *listed]
+    return [lookup(raw, "run.model.family"), *(choice if isinstance(choice, list) else []), *listed]
 
 
-def lookup(given: Any, path: str) -> Any:
+def lookup(config: Any, path: str) -> Any:
     """The value at a dotted path, None where there is none."""
     for key in path.split("."):
-        given = given.get(key, {}) if isinstance(given, Mapping) else {}
-    return None if given == {} else given
+        config = config.get(key, {}) if isinstance(config, Mapping) else {}
+    return None if config == {} else config
 
 
-def _checked(given: Mapping[str, Any], where: str) -> RunConfig:
-    return config.parse(RunConfig, given, prefix=f"{where}: ")
+def _checked(raw: Mapping[str, Any], where: str) -> RunConfig:
+    return config.parse(RunConfig, raw, prefix=f"{where}: ")
 
 
 def _check_value(firsts: Mapping[str, Any], key: str, value: Any) -> None:
@@ -330,8 +330,8 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _leaves(given: Mapping[str, Any], prefix: str = "") -> list[str]:
-    found = []
-    for key, value in given.items():
-        found += _leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [prefix + key]
-    return found
+def _leaves(config: Mapping[str, Any], prefix: str = "") -> list[str]:
+    paths = []
+    for key, value in config.items():
+        paths += _leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [prefix + key]
+    return paths

@@ -49,8 +49,8 @@ def importance(spec: SweepSpec, trials: Sequence[Trial]) -> dict[str, float]:
     known = [
         trial for trial in trials if trial.confirms is None and trial.reports and metric in trial.reports[0].metrics
     ]
-    first = min((one.reports[0].epoch for one in known), default=0)
-    known = [one for one in known if one.reports[0].epoch == first]
+    first = min((trial.reports[0].epoch for trial in known), default=0)
+    known = [trial for trial in known if trial.reports[0].epoch == first]
     if spec.space is None or spec.seeds > 1 or len(known) < LEAST:
         return {}
     with _study(spec, known, lambda trial: spec.objective.score(trial.reports[0].metrics)) as study:

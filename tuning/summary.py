@@ -42,9 +42,12 @@ def show_outcome(outcome: Outcome, spec: SweepSpec, console: Console) -> None:
 
 def _show_best(ranked: Sequence[Ranked], spec: SweepSpec, console: Console) -> None:
     metric, rows = spec.objective.metric, []
-    for one in ranked[:BEST]:
-        reached = [figure(one.best.metrics[metric]), f"{one.best.epoch}/{one.trial.reports[-1].epoch}"]
-        rows.append([str(one.trial.number), *reached, *cells(*spec.values(one.trial.config))])
+    for candidate in ranked[:BEST]:
+        reached = [
+            figure(candidate.best.metrics[metric]),
+            f"{candidate.best.epoch}/{candidate.trial.reports[-1].epoch}",
+        ]
+        rows.append([str(candidate.trial.number), *reached, *cells(*spec.values(candidate.trial.config))])
     columns = ["trial", metric, "at", *spec.varied.values()]
     tables.show_rows(console, columns, rows, apart=3, title=f"best of {spec.name}")
 

@@ -40,8 +40,8 @@ class LedgerWriter:
     def fail(self, group: int, attempt: int, problems: Mapping[int, str]) -> None:
         self._kept(lambda book: book.fail(group, attempt, problems))
 
-    def lost(self, place: str, problem: str) -> None:
-        self._kept(lambda book: book.lost(place, problem))
+    def lost(self, machine: str, problem: str) -> None:
+        self._kept(lambda book: book.lost(machine, problem))
 
     def check(self) -> None:
         """Raise what has ended the sweep, where something has."""

@@ -7,9 +7,9 @@ from tailorbird import yaml_files
 from tailorbird.errors import InvalidInput
 
 
-def override(given: Mapping[str, Any], assignments: list[str]) -> dict[str, Any]:
+def override(config: Mapping[str, Any], assignments: list[str]) -> dict[str, Any]:
     """Apply `key.path=value` words of the command line, each value read as YAML."""
-    result = dict(given)
+    result = dict(config)
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         if not equals or not all(path.split(".")):
@@ -22,10 +22,10 @@ def override(given: Mapping[str, Any], assignments: list[str]) -> dict[str, Any]
     return result
 
 
-def assign(given: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
+def assign(mapping: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
     """A copy of nested mappings in which the dotted `path` holds `value`."""
     *outer, last = path.split(".")
-    result = here = dict(given)
+    result = here = dict(mapping)
     for key in outer:
         below = here.get(key, {})
         if not isinstance(below, Mapping):

@@ -18,12 +18,12 @@ class Config(BaseModel):
 C = TypeVar("C", bound=Config)
 
 
-def parse(kind: type[C], given: Mapping[str, Any], prefix: str = "") -> C:
+def parse(kind: type[C], raw: Mapping[str, Any], prefix: str = "") -> C:
     """Validate plain data as a config; raises InvalidInput with the path of the first wrong key."""
     try:
-        return kind.model_validate(given)
+        return kind.model_validate(raw)
     except ValidationError as error:
-        raise InvalidInput.from_validation(error, given, kind, prefix) from None
+        raise InvalidInput.from_validation(error, raw, kind, prefix) from None
 
 
 CODE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")

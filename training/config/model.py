@@ -32,13 +32,13 @@ class _Deep(Config):
 
     @model_validator(mode="before")
     @classmethod
-    def _depth_from_widths(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping) or not isinstance(given.get("width"), list):
-            return given
-        widths = given["width"]
-        if "depth" in given and given["depth"] != len(widths):
-            raise ValueError(f"depth {given['depth']} contradicts the {len(widths)} widths; leave one out")
-        return {**given, "depth": len(widths)}
+    def _depth_from_widths(cls, raw: Any) -> Any:
+        if not isinstance(raw, Mapping) or not isinstance(raw.get("width"), list):
+            return raw
+        widths = raw["width"]
+        if "depth" in raw and raw["depth"] != len(widths):
+            raise ValueError(f"depth {raw['depth']} contradicts the {len(widths)} widths; leave one out")
+        return {**raw, "depth": len(widths)}
 
     @model_validator(mode="after")
     def _lists_suit_depth(self) -> "_Deep":

@@ -92,12 +92,12 @@ class AugmentConfig(Config):
     erase: Annotated[int, Field(strict=True, ge=0, le=256)] = Field(0, description="side of a square that is blackened")
 
 
-def sized(given: Any, families: Iterable[Any]) -> Any:
+def sized(raw: Any, families: Iterable[Any]) -> Any:
     """Keys with `data` as they are given; images of no size get the one that a pretrained backbone wants."""
-    data = given.get("data") if isinstance(given, Mapping) else None
+    data = raw.get("data") if isinstance(raw, Mapping) else None
     if not isinstance(data, Mapping) or (data.get("name"), data.get("size")) != (IMAGES, None):
-        return given
-    return {**given, "data": {**data, "size": SIDE}} if "pretrained" in families else given
+        return raw
+    return {**raw, "data": {**data, "size": SIDE}} if "pretrained" in families else raw
 
 
 class RunConfig(Config):
@@ -130,9 +130,9 @@ class RunConfig(Config):
 
     @model_validator(mode="before")
     @classmethod
-    def _sized(cls, given: Any) -> Any:
-        model = given.get("model") if isinstance(given, Mapping) else None
-        return sized(given, [model.get("family")] if isinstance(model, Mapping) else [])
+    def _sized(cls, raw: Any) -> Any:
+        model = raw.get("model") if isinstance(raw, Mapping) else None
+        return sized(raw, [model.get("family")] if isinstance(model, Mapping) else [])
 
 
 class Objective(Config):
@@ -162,9 +162,9 @@ def digest(config: RunConfig) -> str:
     return hashlib.sha256(json.dumps(config.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
 
-def stored(given: Mapping[str, Any], prefix: str = "") -> RunConfig:
+def stored(raw: Mapping[str, Any], prefix: str = "") -> RunConfig:
     """A run config that comes from a registry; raises InvalidInput also where it names code, which is not imported."""
-    config = parse(RunConfig, given, prefix)
+    config = parse(RunConfig, raw, prefix)
     named = own_code(config.model)
     if CODE.fullmatch(config.data.name):
         named["data.name"] = config.data.name

@@ -42,10 +42,10 @@ def load(folder: Path, cache: Path) -> Dataset:
         raise NotFound(NAME, f"{MISSING} {folder}: {MEND}")
     if root.name in BINARY:
         return kept.load(cache, [str(root), trees.fingerprint(root), NAME, RULE], NAME, partial(_make, root))
-    found = images.load(DataConfig(name=IMAGES, path=str(root), size=32, colour=True), folder, cache)
-    if found.classes != CLASSES or found.test is None:
+    dataset = images.load(DataConfig(name=IMAGES, path=str(root), size=32, colour=True), folder, cache)
+    if dataset.classes != CLASSES or dataset.test is None:
         raise InvalidInput(str(root), f"is not CIFAR-10; accepted: train and test with a folder each of {CLASSES}")
-    return replace(found, name=NAME)
+    return replace(dataset, name=NAME)
 
 
 def _make(root: Path, into: Path) -> None:

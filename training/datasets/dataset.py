@@ -111,4 +111,4 @@ def blocks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
 
 def _spread(values: Targets) -> dict[str, float]:
     measured = {"mean": values.mean(dtype=np.float64), "deviation": values.std(dtype=np.float64)}
-    return {name: float(one) for name, one in {**measured, "least": values.min(), "most": values.max()}.items()}
+    return {name: float(number) for name, number in {**measured, "least": values.min(), "most": values.max()}.items()}

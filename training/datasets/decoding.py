@@ -118,8 +118,8 @@ class Decoding:
                 kept.without(self._into / kept.INPUTS[part], rows, self._shape)
                 self._check_left(part, targets[part])
         self._check_flat()
-        told = [*self._where.notes, *notes, *self._notes()]
-        kept.finish(self._into, self._where.classes, dict(targets), told, self._wanted.depth, self._wanted.ground)
+        all_notes = [*self._where.notes, *notes, *self._notes()]
+        kept.finish(self._into, self._where.classes, dict(targets), all_notes, self._wanted.depth, self._wanted.ground)
 
     def _batches(self) -> Iterator[list[tuple[str, bytes]]]:
         batch: list[tuple[str, bytes]] = []
@@ -132,7 +132,7 @@ class Decoding:
                 except InvalidInput as error:
                     self._outcome.add(Outcome(1, {file.name: error.problem}))
                 else:
-                    if len(batch) == BATCH_FILES or sum(len(one) for _, one in batch) > BATCH_BYTES:
+                    if len(batch) == BATCH_FILES or sum(len(data) for _, data in batch) > BATCH_BYTES:
                         yield batch
                         batch = []
         yield batch
@@ -146,27 +146,27 @@ class Decoding:
             raise InvalidInput(file.name, error.strerror or str(error)) from None
 
     def _decode(self, batch: list[tuple[str, bytes]]) -> Outcome:
-        made = Outcome(len(batch))
+        outcome = Outcome(len(batch))
         mode = "RGB" if len(self._shape) == 3 else "L"
         for name, data in batch:
             try:
                 image = pixels.decode(data, MAX_PIXELS)
                 array = pixels.to_signature(image, self._shape, self._wanted.depth, self._wanted.ground)
             except InvalidInput as error:
-                made.broken[name] = error.problem
+                outcome.broken[name] = error.problem
                 continue
             part, row = self._where.places[name]
             self._rows[part].write(row, array)
-            made.ids[name] = hashlib.blake2b(array.tobytes(), digest_size=repeats.ID_BYTES).digest()
-            made.flat[self._where.targets[part][row]] += bool((array == array[:1, :1]).all())
-            made.resized += standing(image) != self._shape[:2]
-            made.recoloured += image.mode != mode
-        return made
+            outcome.ids[name] = hashlib.blake2b(array.tobytes(), digest_size=repeats.ID_BYTES).digest()
+            outcome.flat[self._where.targets[part][row]] += bool((array == array[:1, :1]).all())
+            outcome.resized += standing(image) != self._shape[:2]
+            outcome.recoloured += image.mode != mode
+        return outcome
 
     def _end(self, future: Future[Outcome], advance: Callable[[int], None]) -> None:
-        made = future.result()
-        self._outcome.add(made)
-        advance(made.files)
+        outcome = future.result()
+        self._outcome.add(outcome)
+        advance(outcome.files)
 
     def _check_broken(self, skip_broken: bool) -> None:
         broken, total = self._outcome.broken, len(self._where.places)
@@ -193,18 +193,21 @@ class Decoding:
             )
 
     def _notes(self) -> Iterator[str]:
-        made, total = self._outcome, len(self._where.places)
+        outcome, total = self._outcome, len(self._where.places)
         size = "x".join(map(str, self._shape[:2]))
-        if made.resized:
-            yield f"{made.resized:,} of {total:,} images were brought to {size} pixels, whatever their proportions"
-        if made.recoloured:
+        if outcome.resized:
+            yield f"{outcome.resized:,} of {total:,} images were brought to {size} pixels, whatever their proportions"
+        if outcome.recoloured:
             kind = f"{self._wanted.kind}, transparency over {self._wanted.over}"
-            yield f"{made.recoloured:,} of {total:,} images were brought to {kind}"
-        if flat := [f"{self._where.classes[index]!r} {count:,}" for index, count in sorted(made.flat.items()) if count]:
-            yield f"{made.flat.total():,} of {total:,} images have one value throughout: {some(flat)}"
+            yield f"{outcome.recoloured:,} of {total:,} images were brought to {kind}"
+        if flat := [
+            f"{self._where.classes[index]!r} {count:,}" for index, count in sorted(outcome.flat.items()) if count
+        ]:
+            yield f"{outcome.flat.total():,} of {total:,} images have one value throughout: {some(flat)}"
         yield from self._repeated()
-        if made.broken:
-            yield f"{len(made.broken):,} of {total:,} images cannot be read and were left out: {_named(made.broken)}"
+        if outcome.broken:
+            names = _named(outcome.broken)
+            yield f"{len(outcome.broken):,} of {total:,} images cannot be read and were left out: {names}"
 
     def _repeated(self) -> Iterator[str]:
         names = sorted(self._outcome.ids)

@@ -34,7 +34,7 @@ def load(config: DataConfig, folder: Path, cache: Path) -> Dataset:
 
 
 def _title(root: Path) -> str:
-    suffix = next((one for one in trees.ARCHIVES if root.name.lower().endswith(one)), "")
+    suffix = next((ending for ending in trees.ARCHIVES if root.name.lower().endswith(ending)), "")
     return root.name.removesuffix(suffix) or "images"
 
 

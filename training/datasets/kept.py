@@ -85,10 +85,10 @@ class Rows:
 
     def write(self, row: int, values: NDArray[np.uint8]) -> None:
         """Write one row, or several that follow it."""
-        data, place = np.ascontiguousarray(values).data.cast("B"), self._start + row * self._row
+        data, offset = np.ascontiguousarray(values).data.cast("B"), self._start + row * self._row
         while data:
-            written = os.pwrite(self._file.fileno(), data, place)
-            data, place = data[written:], place + written
+            written = os.pwrite(self._file.fileno(), data, offset)
+            data, offset = data[written:], offset + written
 
     def close(self) -> None:
         self._file.close()

@@ -79,26 +79,28 @@ def _class(value: Any) -> str:
 def classes(path: Path, label: Sequence[Cell], wanted: Kind | None) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """Names of the classes, numbers by size and text by the alphabet, and the index of each row's."""
     names = [_class(cell.value) for cell in label]
-    found, column = sorted(set(names), key=class_names.order), label[0].column
-    if wrong := next((name for name in found if class_names.problem(name)), None):
+    names_in_order, column = sorted(set(names), key=class_names.order), label[0].column
+    if wrong := next((name for name in names_in_order if class_names.problem(name)), None):
         cell = label[names.index(wrong)]
         raise InvalidInput(
             str(path),
             f"{cell.place} has {wrong[:40]!r} in column {column!r}, which is no name of a class: it "
             f"{class_names.problem(wrong)}",
         )
-    if len(found) < 2:
-        raise InvalidInput(str(path), f"has one class only, {found[0]!r}, in column {column!r}; accepted: two or more")
-    if wanted == "binary" and len(found) > 2:
-        raise InvalidInput("data.kind", f"is binary, and column {column!r} has {len(found)} classes")
-    if len(found) > min(MOST_CLASSES, max(2, len(names) // 2)):
+    if len(names_in_order) < 2:
+        raise InvalidInput(
+            str(path), f"has one class only, {names_in_order[0]!r}, in column {column!r}; accepted: two or more"
+        )
+    if wanted == "binary" and len(names_in_order) > 2:
+        raise InvalidInput("data.kind", f"is binary, and column {column!r} has {len(names_in_order)} classes")
+    if len(names_in_order) > min(MOST_CLASSES, max(2, len(names) // 2)):
         raise InvalidInput(
             "data.label",
-            f"{column!r} has {len(found):,} different values in {len(names):,} rows, which are no classes; "
+            f"{column!r} has {len(names_in_order):,} different values in {len(names):,} rows, which are no classes; "
             f"accepted: at most {MOST_CLASSES:,}, and two rows for each",
         )
-    index = {name: index for index, name in enumerate(found)}
-    return tuple(found), np.asarray([index[name] for name in names], np.int64)
+    index = {name: index for index, name in enumerate(names_in_order)}
+    return tuple(names_in_order), np.asarray([index[name] for name in names], np.int64)
 
 
 def marks(path: Path, labels: Sequence[Sequence[Cell]]) -> NDArray[np.float32]:

@@ -45,16 +45,16 @@ def layout(root: Path, names: Sequence[str]) -> Layout:
         twice = next(name for name, count in Counter(names).items() if count > 1)
         raise InvalidInput(str(root), f"holds {twice!r} more than once")
     labels = {part: {label for its, label in belongs.values() if its == part} for part in PARTS}
-    found = {part: sorted(its, key=classes.order) for part, its in labels.items()}
-    _check_classes(root, found)
+    classes_by_part = {part: sorted(its, key=classes.order) for part, its in labels.items()}
+    _check_classes(root, classes_by_part)
     places: dict[str, tuple[str, int]] = {}
-    targets: dict[str, list[int]] = {part: [] for part in found if found[part]}
-    index = {label: index for index, label in enumerate(found["train"])}
+    targets: dict[str, list[int]] = {part: [] for part in classes_by_part if classes_by_part[part]}
+    index = {label: index for index, label in enumerate(classes_by_part["train"])}
     for part, target, name in sorted((part, index[label], name) for name, (part, label) in belongs.items()):
         places[name] = part, len(targets[part])
         targets[part].append(target)
     notes = (*_forms(steps.values()), *_deeper(steps.values()))
-    return Layout(tuple(found["train"]), places, targets, notes)
+    return Layout(tuple(classes_by_part["train"]), places, targets, notes)
 
 
 def _forms(steps: Iterable[tuple[str, ...]]) -> Iterator[str]:
@@ -75,10 +75,10 @@ def _deeper(steps: Iterable[tuple[str, ...]]) -> Iterator[str]:
         if len(step) > DEEP:
             below[step[1]][step[2]] += 1
     if below:
-        told = [f"{name!r} ({some([f'{one!r} {count:,}' for one, count in sorted(of.items())])})"
+        counted = [f"{name!r} ({some([f'{name_in_part!r} {count:,}' for name_in_part, count in sorted(of.items())])})"
                 for name, of in sorted(below.items())]  # fmt: skip
         yield (
-            f"folders below that of a class tell nothing, and all their images are of that class: {some(told)}; if "
+            f"folders below that of a class tell nothing, and all their images are of that class: {some(counted)}; if "
             f"they are the classes, move them up"
         )
 
@@ -113,15 +113,15 @@ def _part_and_class(root: Path, steps: tuple[str, ...]) -> tuple[str, str]:
     return steps[0], label
 
 
-def _check_classes(root: Path, found: dict[str, list[str]]) -> None:
-    train = found["train"]
+def _check_classes(root: Path, names: dict[str, list[str]]) -> None:
+    train = names["train"]
     if not train:
         raise InvalidInput(str(root), "has images in 'test' alone; accepted: 'train' and 'test', or a folder a class")
     if len(train) == 1:
         raise InvalidInput(str(root), f"has one class only, {train[0]!r}; accepted: two or more")
-    for part, labels in found.items():
-        for here, there, where in ((labels, train, "train"), (train, labels, part)):
-            if labels and (missing := [label for label in here if label not in there]):
+    for part, labels in names.items():
+        for known, others, where in ((labels, train, "train"), (train, labels, part)):
+            if labels and (missing := [label for label in known if label not in others]):
                 named = some(list(map(repr, missing)))
                 problem = f"has no images in '{where}' of {named}; every part needs images of every class"
                 raise InvalidInput(str(root), problem)

@@ -16,10 +16,10 @@ def load(config: DataConfig, folder: Path, cache: Path, timeout: float = 5) -> D
     Raises InvalidInput for what cannot be read as what it should be, Unavailable where a download does not answer
     within `timeout` seconds or nothing can be written.
     """
-    made = _read(config, folder, cache, timeout)
-    alike = [" and ".join(map(repr, names)) for names in classes.alike(made.classes)]
+    dataset = _read(config, folder, cache, timeout)
+    alike = [" and ".join(map(repr, names)) for names in classes.alike(dataset.classes)]
     notes = [f"classes that are told apart though they look alike: {some(alike)}"] if alike else []
-    return replace(made, notes=(*made.notes, *notes)) if notes else made
+    return replace(dataset, notes=(*dataset.notes, *notes)) if notes else dataset
 
 
 def _read(config: DataConfig, folder: Path, cache: Path, timeout: float) -> Dataset:

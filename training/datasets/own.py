@@ -24,23 +24,23 @@ def load(reference: str) -> Dataset:
     """Call `package.module:name` and check what it returns; raises InvalidInput where that is no sound data set."""
     make = code.load(reference, FIELD)
     with code.blamed(reference, FIELD):
-        made = make()
-    if not isinstance(made, Dataset):
-        raise InvalidInput(FIELD, f"{reference} must return a training.datasets.Dataset, not {type(made).__name__}")
+        dataset = make()
+    if not isinstance(dataset, Dataset):
+        raise InvalidInput(FIELD, f"{reference} must return a training.datasets.Dataset, not {type(dataset).__name__}")
     with code.blamed(reference, FIELD):
-        wrong = next(problems(made), None)
+        wrong = next(problems(dataset), None)
     if wrong:
         raise InvalidInput(FIELD, f"the data set of {reference} {wrong}")
     parts: dict[str, Any] = {
-        name: (_laid_out(inputs, inputs.ndim == 2), _laid_out(targets, made.kind == "regression"))
-        for name, (inputs, targets) in made.parts.items()
+        name: (_laid_out(inputs, inputs.ndim == 2), _laid_out(targets, dataset.kind == "regression"))
+        for name, (inputs, targets) in dataset.parts.items()
     }
     inputs, targets = parts.pop("train")
-    classes, notes = tuple(map(class_names.normal, made.classes)), made.notes
-    if made.kind in ("multiclass", "binary"):
+    classes, notes = tuple(map(class_names.normal, dataset.classes)), dataset.notes
+    if dataset.kind in ("multiclass", "binary"):
         numbers = [f"number {number}" for number in range(len(targets))]
         notes = (*notes, *repeats.contradictions("examples", numbers, inputs, targets, classes))
-    return replace(made, classes=classes, inputs=inputs, targets=targets, notes=notes, **parts)
+    return replace(dataset, classes=classes, inputs=inputs, targets=targets, notes=notes, **parts)
 
 
 def _laid_out(array: NDArray[Any], numbers: bool) -> NDArray[Any]:

@@ -36,12 +36,12 @@ def opened(path: Path, parts: Sequence[Path]) -> Iterator[tuple[tuple[str, ...],
         index = tuple(name for name in names if name in text or numbers_rows(name))
 
         def read(places: Sequence[int]) -> Iterator[tuple[str, Sequence[Any]]]:
-            number, wanted = 0, list(dict.fromkeys(names[place] for place in places))
+            number, wanted = 0, list(dict.fromkeys(names[index] for index in places))
             for name in wanted:
                 _check_type(path, name, table.schema.field(name).type)
             for batch in table.to_batches(columns=wanted):
                 values = {name: _values(path, name, batch.column(name)) for name in wanted}
-                for row in zip(*(values[names[place]] for place in places), strict=True):
+                for row in zip(*(values[names[index]] for index in places), strict=True):
                     number += 1
                     yield f"row {number}", row
 

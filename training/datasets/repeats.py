@@ -41,8 +41,8 @@ def told(
     if not len(other):
         return
     count = int(np.isin(group, group[other]).sum())
-    place = other[np.argmin(order[other])]
-    one, two = sorted((int(order[first[place]]), int(order[place])))
+    nearest = other[np.argmin(order[other])]
+    one, two = sorted((int(order[first[nearest]]), int(order[nearest])))
     yield (
         f"{count:,} of {len(ids):,} {things} are equal to one of another class, as {names[one]} "
         f"({classes[int(targets[one])]!r}) and {names[two]} ({classes[int(targets[two])]!r})"

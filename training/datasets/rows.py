@@ -51,13 +51,13 @@ def files(path: Path) -> list[Path]:
     """The files of a table: itself, or the parts in a folder, as Spark writes them; none where there is no table."""
     if not path.is_dir():
         return [path] if path.suffix.lower() in SUFFIXES else []
-    return sorted(one for one in _visible(path) if one.suffix.lower() in SUFFIXES and one.is_file())
+    return sorted(part for part in _visible(path) if part.suffix.lower() in SUFFIXES and part.is_file())
 
 
 def is_table(path: Path) -> bool:
     """Whether there are the files of a table, and no others but hidden ones."""
     parts = files(path)
-    return bool(parts) and (path.is_file() or len(parts) == sum(one.is_file() for one in _visible(path)))
+    return bool(parts) and (path.is_file() or len(parts) == sum(part.is_file() for part in _visible(path)))
 
 
 def _visible(folder: Path) -> Iterator[Path]:
@@ -95,7 +95,7 @@ def _lines(parts: Sequence[Path], columns: Sequence[str], places: Sequence[int])
             for row in lines:
                 where = f"line {lines.line_num}" if len(parts) == 1 else f"{path.name}, line {lines.line_num}"
                 if len(row) == len(columns):
-                    yield where, [_text(path, where, columns[place], row[place]) for place in places]
+                    yield where, [_text(path, where, columns[index], row[index]) for index in places]
                 elif row:
                     raise InvalidInput(str(path), f"{where} has {len(row)} values for {len(columns)} columns")
 

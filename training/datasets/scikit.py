@@ -17,17 +17,17 @@ _LABELS = {"even": (0, 2, 4, 6, 8), "over four": (5, 6, 7, 8, 9), "prime": (2, 3
 
 def load(config: DataConfig) -> Dataset:
     """Make the set that is named; raises InvalidInput for a column that it does not have."""
-    made = MAKERS[config.name]()
-    return _only(made, config.columns) if config.columns else made
+    dataset = MAKERS[config.name]()
+    return _only(dataset, config.columns) if config.columns else dataset
 
 
-def _only(made: Dataset, columns: Sequence[str]) -> Dataset:
-    known = made.columns or ()
+def _only(dataset: Dataset, columns: Sequence[str]) -> Dataset:
+    known = dataset.columns or ()
     if unknown := [name for name in columns if name not in known]:
         raise InvalidInput("data.columns", f"there is no column {unknown[0]!r}; the columns are {', '.join(known)}")
     places = [known.index(name) for name in columns]
-    rows = np.ascontiguousarray(made.inputs[:, places], np.float64)
-    return replace(made, inputs=rows, columns=tuple(columns))
+    rows = np.ascontiguousarray(dataset.inputs[:, places], np.float64)
+    return replace(dataset, inputs=rows, columns=tuple(columns))
 
 
 def _digits() -> Dataset:
@@ -53,27 +53,27 @@ def _read_digits() -> tuple[Images, NDArray[np.int64]]:
 def _iris() -> Dataset:
     from sklearn.datasets import load_iris
 
-    found = load_iris()
-    return _table("iris", found, tuple(map(str, found.target_names)), found.target.astype(np.int64), "multiclass")
+    bunch = load_iris()
+    return _table("iris", bunch, tuple(map(str, bunch.target_names)), bunch.target.astype(np.int64), "multiclass")
 
 
 def _breast_cancer() -> Dataset:
     from sklearn.datasets import load_breast_cancer
 
-    found = load_breast_cancer()
-    return _table("breast_cancer", found, tuple(map(str, found.target_names)), found.target.astype(np.int64), "binary")
+    bunch = load_breast_cancer()
+    return _table("breast_cancer", bunch, tuple(map(str, bunch.target_names)), bunch.target.astype(np.int64), "binary")
 
 
 def _diabetes() -> Dataset:
     from sklearn.datasets import load_diabetes
 
-    found = load_diabetes(scaled=False)
-    return _table("diabetes", found, ("progression",), found.target.astype(np.float64), "regression")
+    bunch = load_diabetes(scaled=False)
+    return _table("diabetes", bunch, ("progression",), bunch.target.astype(np.float64), "regression")
 
 
-def _table(name: str, found: Any, classes: tuple[str, ...], targets: Any, kind: Any) -> Dataset:
-    columns = tuple(map(str, found.feature_names))
-    return Dataset(name, classes, found.data.astype(np.float64), targets, None, kind, columns)
+def _table(name: str, bunch: Any, classes: tuple[str, ...], targets: Any, kind: Any) -> Dataset:
+    columns = tuple(map(str, bunch.feature_names))
+    return Dataset(name, classes, bunch.data.astype(np.float64), targets, None, kind, columns)
 
 
 MAKERS: dict[str, Callable[[], Dataset]] = {

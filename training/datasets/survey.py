@@ -115,13 +115,13 @@ class Survey:
         if not self.names:
             left = [_counted(self.others)] if self.others else []
             left += [f"hidden ones in {some(list(map(repr, sorted(self.hidden))))}"] if self.hidden else []
-            found = f", only {' and '.join(left)}" if left else " and no other files"
+            rest = f", only {' and '.join(left)}" if left else " and no other files"
             raise InvalidInput(
-                str(root), f"holds no images{found}; accepted: PNG, JPEG and WebP in a folder for each class"
+                str(root), f"holds no images{rest}; accepted: PNG, JPEG and WebP in a folder for each class"
             )
         if config.size is None and not self.sizes:
-            told = some([f"{trees.shown(name)} ({self.broken[name]})" for name in self.names])
-            raise InvalidInput(str(root), f"holds {len(self.names):,} images, and none of them can be read: {told}")
+            reasons = some([f"{trees.shown(name)} ({self.broken[name]})" for name in self.names])
+            raise InvalidInput(str(root), f"holds {len(self.names):,} images, and none of them can be read: {reasons}")
 
     def wanted(self, root: Path, config: DataConfig) -> Wanted:
         """What all images are brought to: by the config, else the size that most have, or the median of each side.
@@ -164,8 +164,8 @@ class Survey:
         if leaves:
             yield f"folders that hold no image are no class: {some(list(map(repr, sorted(leaves))))}"
         if self.hidden:
-            told = [f"{name!r} ({count:,} of them)" for name, count in sorted(self.hidden.items())]
-            yield f"images were left out since a name that begins with a dot hides them: {some(told)}"
+            counted = [f"{name!r} ({count:,} of them)" for name, count in sorted(self.hidden.items())]
+            yield f"images were left out since a name that begins with a dot hides them: {some(counted)}"
         if self.others:
             yield f"files whose names are not those of PNG, JPEG or WebP were left out: {_counted(self.others)}"
 
@@ -213,9 +213,9 @@ def _look_at(data: bytes) -> Seen:
 
 def _declared(data: bytes) -> int | None:
     """The significant bits that a PNG file declares in its sBIT chunk, which stands before its pixels (ISO 15948)."""
-    place = len(pixels.PNG)
-    while data.startswith(pixels.PNG) and (kind := data[place + 4 : place + 8]) not in (b"", b"IDAT", b"PLTE"):
+    offset = len(pixels.PNG)
+    while data.startswith(pixels.PNG) and (kind := data[offset + 4 : offset + 8]) not in (b"", b"IDAT", b"PLTE"):
         if kind == b"sBIT":
-            return data[place + 8]
-        place += 12 + int.from_bytes(data[place : place + 4])
+            return data[offset + 8]
+        offset += 12 + int.from_bytes(data[offset : offset + 4])
     return None

@@ -48,47 +48,47 @@ def load(config: DataConfig, folder: Path) -> Dataset:
     predicted = [class_names.normal(name) for name in wanted]
     with rows.opened(path) as table:
         columns = _chosen(table, predicted, config.columns)
-        found = _read(path, table, columns, predicted)
-    if not len(found.inputs):
+        cells = _read(path, table, columns, predicted)
+    if not len(cells.inputs):
         raise InvalidInput(str(path), "has no rows below its header")
     left_out = [name or "without a name" for name in table.index if name not in (*columns, *predicted)]
     notes = [f"columns that number the rows are not looked at: {', '.join(left_out)}"] if left_out else []
-    notes += [] if config.columns else _numbering(found)
-    made = _predicted(path, config, predicted, found)
-    own = (*notes, *found.merging.notes(), *made.notes)
-    if made.kind in ("multiclass", "binary"):
-        places = [cell.place for cell in found.labels[0]]
-        own += tuple(repeats.contradictions("rows", places, made.inputs, made.targets, made.classes))
-    return Dataset(path.stem, made.classes, made.inputs, made.targets, None, made.kind, columns, own)
+    notes += [] if config.columns else _numbering(cells)
+    dataset = _predicted(path, config, predicted, cells)
+    own = (*notes, *cells.merging.notes(), *dataset.notes)
+    if dataset.kind in ("multiclass", "binary"):
+        places = [cell.place for cell in cells.labels[0]]
+        own += tuple(repeats.contradictions("rows", places, dataset.inputs, dataset.targets, dataset.classes))
+    return Dataset(path.stem, dataset.classes, dataset.inputs, dataset.targets, None, dataset.kind, columns, own)
 
 
-def _numbering(found: Columns) -> Iterator[str]:
+def _numbering(cells: Columns) -> Iterator[str]:
     """A note of each column that looks like an index which has a name: of sorted rows it tells what is predicted."""
-    for name, values in zip(found.names, found.inputs.T, strict=True):
+    for name, values in zip(cells.names, cells.inputs.T, strict=True):
         if len(values) >= COUNTED and (np.diff(values) == 1).all():
             yield f"column {name!r} numbers the rows; if it is an index, name the others in data.columns"
 
 
-def _predicted(path: Path, config: DataConfig, predicted: Sequence[str], found: Columns) -> Dataset:
+def _predicted(path: Path, config: DataConfig, predicted: Sequence[str], cells: Columns) -> Dataset:
     """What the labels make of it."""
     if isinstance(config.label, list):
         if config.kind not in (None, "multilabel"):
             raise InvalidInput("data.kind", f"must be multilabel for a list of labels, not {config.kind}")
         names = tuple(class_names.checked("data.label", name) for name in predicted)
-        return Dataset(path.stem, names, found.inputs, labels.marks(path, found.labels), None, "multilabel")
+        return Dataset(path.stem, names, cells.inputs, labels.marks(path, cells.labels), None, "multilabel")
     if config.kind == "multilabel":
         raise InvalidInput("data.label", "must be a list of columns where data.kind is multilabel")
-    [label] = found.labels
+    [label] = cells.labels
     kind, note = (config.kind, None) if config.kind else labels.kind(path, label)
     notes = (note,) if note else ()
     if kind == "regression":
         values = np.asarray([_number(path, cell) for cell in label], np.float64)
         for cell, value in zip(label, values.tolist(), strict=True):
-            found.merging.add(cell, value)
+            cells.merging.add(cell, value)
         name = class_names.checked("data.label", predicted[0])
-        return Dataset(path.stem, (name,), found.inputs, values, None, kind, notes=notes)
+        return Dataset(path.stem, (name,), cells.inputs, values, None, kind, notes=notes)
     names, targets = labels.classes(path, label, config.kind)
-    return Dataset(path.stem, names, found.inputs, targets, None, kind, notes=notes)
+    return Dataset(path.stem, names, cells.inputs, targets, None, kind, notes=notes)
 
 
 def _chosen(table: Rows, predicted: Sequence[str], columns: Sequence[str] | None) -> tuple[str, ...]:
@@ -117,8 +117,8 @@ def _read(path: Path, table: Rows, columns: tuple[str, ...], predicted: Sequence
     """The numbers of the columns, and the cells of each label."""
     found = Columns(columns, labels=[[] for _ in predicted])
     flags: dict[str, bool] = {}
-    for place, row in table.read([table.columns.index(name) for name in (*columns, *predicted)]):
-        cells = [Cell(place, name, _present(path, table, Cell(place, name, value)))
+    for where, row in table.read([table.columns.index(name) for name in (*columns, *predicted)]):
+        cells = [Cell(where, name, _present(path, table, Cell(where, name, value)))
                  for name, value in zip((*columns, *predicted), row, strict=True)]  # fmt: skip
         for cell in cells[: len(columns)]:
             found.numbers.append(_input(path, cell, flags))

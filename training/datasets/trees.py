@@ -74,8 +74,8 @@ def entries(root: Path) -> Iterator[Iterator[Entry]]:
 @contextmanager
 def files(root: Path) -> Iterator[Iterator[File]]:
     """The files alone, without the hidden ones."""
-    with entries(root) as found:
-        yield (entry for entry in found if isinstance(entry, File) and not hidden(entry.name))
+    with entries(root) as files:
+        yield (entry for entry in files if isinstance(entry, File) and not hidden(entry.name))
 
 
 def _kind(root: Path) -> Callable[[Path], Iterator[Entry]]:
@@ -128,8 +128,8 @@ def _in_zip(root: Path) -> Iterator[Entry]:
         members = archive.infolist()
         _check_total(root, sum(member.file_size for member in members))
         for member in members:
-            told, guessed = _zipped_name(member)
-            name = _checked(root, told, plain=not stat.S_ISLNK(member.external_attr >> 16))
+            zipped, guessed = _zipped_name(member)
+            name = _checked(root, zipped, plain=not stat.S_ISLNK(member.external_attr >> 16))
             if member.is_dir():
                 yield Folder(name)
                 continue

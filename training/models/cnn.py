@@ -27,14 +27,14 @@ class Block:
 def layers(config: CnnConfig, shape: Sequence[int], outputs: int) -> list[nn.Module]:
     """From images of `shape` ([H, W] or [H, W, C]) to logits [N, outputs]; raises InvalidInput as `fitted` does."""
     blocks = list(fitted(config, shape))
-    made = [layer for block in blocks for layer in _block(config, block)]
+    modules = [layer for block in blocks for layer in _block(config, block)]
     last = blocks[-1]
     inputs = last.width * last.sides[0] * last.sides[1]
-    made.append(nn.Flatten())
+    modules.append(nn.Flatten())
     for width in config.head:
-        made += [nn.Linear(inputs, width), activation(config.activation), *dropout(config.head_dropout)]
+        modules += [nn.Linear(inputs, width), activation(config.activation), *dropout(config.head_dropout)]
         inputs = width
-    return [*made, nn.Linear(inputs, outputs)]
+    return [*modules, nn.Linear(inputs, outputs)]
 
 
 def fitted(config: CnnConfig, shape: Sequence[int]) -> Iterator[Block]:

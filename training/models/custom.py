@@ -21,33 +21,33 @@ def module(config: CustomConfig, shape: Sequence[int], outputs: int) -> nn.Modul
     sizes = _channels_first(shape)
     function = code.load(config.function, FIELD)
     with code.blamed(config.function, FIELD):
-        made = function(sizes, outputs, **config.arguments)
-    if not isinstance(made, nn.Module):
-        raise InvalidInput(FIELD, f"{config.function} must return a torch.nn.Module, not {type(made).__name__}")
+        module = function(sizes, outputs, **config.arguments)
+    if not isinstance(module, nn.Module):
+        raise InvalidInput(FIELD, f"{config.function} must return a torch.nn.Module, not {type(module).__name__}")
     inputs = torch.randn(PROBES, *sizes, generator=torch.Generator().manual_seed(0))
     with code.blamed(config.function, FIELD):
         with torch.no_grad():  # first: some modules have their weights only then
-            together = made.eval()(inputs)
-        answers = [together, copy.deepcopy(made).train()(inputs)]
-    given = [_given(answer) for answer in answers]
-    wrong = next((one for one in given if one != [PROBES, outputs]), None)
+            together = module.eval()(inputs)
+        answers = [together, copy.deepcopy(module).train()(inputs)]
+    shapes = [_given(answer) for answer in answers]
+    wrong = next((shape for shape in shapes if shape != [PROBES, outputs]), None)
     if wrong is not None:
         raise InvalidInput(
             FIELD,
             f"{config.function} must give [{PROBES}, {outputs}] for inputs {[PROBES, *sizes]}, and its module gives "
             f"{wrong}",
         )
-    _check_alone(config.function, made, inputs, together)
-    if not any(parameter.requires_grad for parameter in made.parameters()):
+    _check_alone(config.function, module, inputs, together)
+    if not any(parameter.requires_grad for parameter in module.parameters()):
         raise InvalidInput(FIELD, f"{config.function} must return a module with weights to train, and it has none")
-    return made.train()
+    return module.train()
 
 
 def _check_alone(function: str, module: nn.Module, inputs: Tensor, together: Tensor) -> None:
     """Refuse what can only answer several inputs, or answers one otherwise when others stand beside it."""
     try:
         with torch.no_grad():
-            alone = torch.cat([module(one) for one in inputs.split(1)])
+            alone = torch.cat([module(example) for example in inputs.split(1)])
         apart = float((alone - together).abs().max() / together.abs().max().clamp(min=1))
     except Exception as error:  # of the user's own code
         reason = " ".join(str(error).split())[:200]

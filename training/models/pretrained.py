@@ -101,20 +101,20 @@ def features(backbone: Backbone, shape: Sequence[int]) -> int:
     backbone.eval()
     try:
         with torch.no_grad():
-            made: Tensor = backbone(torch.zeros(1, 3, height, width))
+            features: Tensor = backbone(torch.zeros(1, 3, height, width))
     except Exception as error:  # of many kinds: it may be code of the user's own
         problem = f"does not make features of images of {height}x{width} pixels: {error}"
         raise InvalidInput("model.backbone", problem) from None
-    return math.prod(made.shape[1:])
+    return math.prod(features.shape[1:])
 
 
 def head(config: PretrainedConfig, inputs: int, outputs: int) -> list[nn.Module]:
     """Linear layers from features [N, inputs] to logits [N, outputs]."""
-    made: list[nn.Module] = []
+    modules: list[nn.Module] = []
     for width in each(config.width, config.depth):
-        made += [*dropout(config.dropout), nn.Linear(inputs, width), activation(config.activation)]
+        modules += [*dropout(config.dropout), nn.Linear(inputs, width), activation(config.activation)]
         inputs = width
-    return [*made, *dropout(config.dropout), nn.Linear(inputs, outputs)]
+    return [*modules, *dropout(config.dropout), nn.Linear(inputs, outputs)]
 
 
 def _published(name: str) -> nn.Module:

@@ -19,15 +19,15 @@ def layers(config: ResnetConfig, shape: Sequence[int], outputs: int) -> list[nn.
     inputs = config.width
     pool = [nn.MaxPool2d(2)] if config.pool else []
     convolution = nn.Conv2d(channels, inputs, 3, padding=1, bias=False)
-    made: list[nn.Module] = [convolution, *pool, BatchNorm2d(inputs), nn.ReLU()]
+    modules: list[nn.Module] = [convolution, *pool, BatchNorm2d(inputs), nn.ReLU()]
     for stage in range(STAGES):
         filters = config.width << stage
         for position in range(blocks(config.depth, stage)):
             stride = 2 if stage and not position else 1
-            made.append((_residual if config.residual else _plain)(inputs, filters, stride))
+            modules.append((_residual if config.residual else _plain)(inputs, filters, stride))
             inputs = filters
-    _initialize(made)
-    return [*made, nn.AdaptiveAvgPool2d(1), nn.Flatten(), *dropout(config.dropout), nn.Linear(inputs, outputs)]
+    _initialize(modules)
+    return [*modules, nn.AdaptiveAvgPool2d(1), nn.Flatten(), *dropout(config.dropout), nn.Linear(inputs, outputs)]
 
 
 def check(config: ResnetConfig, shape: Sequence[int]) -> None:
@@ -58,8 +58,8 @@ def _plain(inputs: int, filters: int, stride: int) -> nn.Module:
     )  # fmt: skip
 
 
-def _initialize(made: list[nn.Module]) -> None:
+def _initialize(modules: list[nn.Module]) -> None:
     """He et al. 2015, which lets deep nets begin to learn; torch's own draws are smaller."""
-    for layer in nn.ModuleList(made).modules():
+    for layer in nn.ModuleList(modules).modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")

@@ -30,7 +30,9 @@ def summary(network: nn.Module, shape: Sequence[int]) -> list[Layer]:
         own = set(layer.parameters(recurse=False)) - counted
         counted.update(own)
         tensor = output if isinstance(output, Tensor) else output[0]
-        rows.append(Layer(name, type(layer).__name__, tuple(tensor.shape[1:]), sum(one.numel() for one in own)))
+        rows.append(
+            Layer(name, type(layer).__name__, tuple(tensor.shape[1:]), sum(parameter.numel() for parameter in own))
+        )
 
     hooks = [
         layer.register_forward_hook(lambda layer, _, output, name=name: note(name, layer, output))

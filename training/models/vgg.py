@@ -16,15 +16,15 @@ def layers(config: VggConfig, shape: Sequence[int], outputs: int) -> list[nn.Mod
     """From images of `shape` ([H, W] or [H, W, C]) to logits [N, outputs]; raises InvalidInput as `fitted` does."""
     stages = fitted(config, shape)
     height, width, channels = image("vgg", shape)
-    made: list[nn.Module] = []
+    modules: list[nn.Module] = []
     for number, convolutions in enumerate(stages):
         filters = config.width << number
         for _ in range(convolutions):
-            made += _convolution(config, channels, filters)
+            modules += _convolution(config, channels, filters)
             channels = filters
-        made += [nn.MaxPool2d(2), *dropout(config.dropout)]
+        modules += [nn.MaxPool2d(2), *dropout(config.dropout)]
     cells = (height >> len(stages)) * (width >> len(stages))
-    return [*made, nn.Flatten(), nn.Linear(channels * cells, outputs)]
+    return [*modules, nn.Flatten(), nn.Linear(channels * cells, outputs)]
 
 
 def fitted(config: VggConfig, shape: Sequence[int]) -> list[int]:

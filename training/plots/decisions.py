@@ -45,9 +45,9 @@ def rates(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Precision and recall at each threshold; NaN where nothing is said to hold, or nothing holds."""
     text = probabilities[:, None] >= thresholds
-    found = (text & truths[:, None]).sum(0)
+    hits = (text & truths[:, None]).sum(0)
     with np.errstate(invalid="ignore"):
-        return found / text.sum(0), found / truths.sum()
+        return hits / text.sum(0), hits / truths.sum()
 
 
 def _panel(
@@ -57,8 +57,10 @@ def _panel(
     axes.plot(THRESHOLDS, precision, color=style.TRAIN, label="precision")
     axes.plot(THRESHOLDS, recall, color=style.VALIDATION, linestyle="--", label="recall")
     axes.axvline(threshold, color=style.MARK, linestyle=":", zorder=0, label=f"threshold {threshold:g}")
-    here = [rate[0] for rate in rates(probabilities, truths, np.array([threshold]))]
-    message = ", ".join(f"{name} {_percent(rate)}" for name, rate in zip(("precision", "recall"), here, strict=True))
+    at_threshold = [rate[0] for rate in rates(probabilities, truths, np.array([threshold]))]
+    message = ", ".join(
+        f"{name} {_percent(rate)}" for name, rate in zip(("precision", "recall"), at_threshold, strict=True)
+    )
     axes.set_title(f"{style.short(label)}\n{message}", fontsize=9)
     axes.set(xlim=(0, 1), ylim=(0, 1.03))
     axes.yaxis.set_major_formatter(PercentFormatter(1))

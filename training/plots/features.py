@@ -29,7 +29,7 @@ def feature_maps(maps: Mapping[str, Floats], image: Images, title: str) -> bytes
     layers from first to last are shown.
     """
     places = np.unique(np.linspace(0, len(maps) - 1, min(len(maps), MOST_LAYERS)).round().astype(int))
-    shown = [(place + 1, *list(maps.items())[place]) for place in places]
+    shown = [(index + 1, *list(maps.items())[index]) for index in places]
     figure = Figure(figsize=(1.25 * (MOST_MAPS + 2), 1.45 * len(shown) + 0.9), layout="constrained")
     grid = figure.subplots(len(shown), MOST_MAPS + 1, squeeze=False)
     for axes in grid.ravel():
@@ -42,8 +42,8 @@ def feature_maps(maps: Mapping[str, Floats], image: Images, title: str) -> bytes
         row[1].set_title(" ", fontsize=9)  # for the height alone: the words would push the next map away
         heading = f"convolution {number}, layer {name}: {message}"
         row[1].text(0, 1.05, heading, transform=row[1].transAxes, va="bottom", fontsize=9).set_in_layout(False)
-        for axes, one in zip(row[1:], of_layer, strict=False):
-            axes.imshow(one, cmap="viridis", interpolation="nearest")
+        for axes, picture in zip(row[1:], of_layer, strict=False):
+            axes.imshow(picture, cmap="viridis", interpolation="nearest")
     left = "" if len(shown) == len(maps) else f", {len(shown)} of {len(maps)} layers"
     style.title(figure, f"{title}{left}")
     return style.png(figure)
@@ -55,9 +55,9 @@ def maps(network: "nn.Sequential", image: Images) -> dict[str, Floats]:
     import torch
     from torch import nn
 
-    found: dict[str, Floats] = {}
+    maps: dict[str, Floats] = {}
     hooks = [
-        layer.register_forward_hook(lambda _, __, made, name=name: found.update({name: made[0].float().numpy()}))
+        layer.register_forward_hook(lambda _, __, output, name=name: maps.update({name: output[0].float().numpy()}))
         for name, layer in network.named_modules()
         if isinstance(layer, nn.Conv2d)
     ]
@@ -66,7 +66,7 @@ def maps(network: "nn.Sequential", image: Images) -> dict[str, Floats]:
         network(torch.from_numpy(image[None].copy()))
     for hook in hooks:
         hook.remove()
-    return {name: made for name, made in found.items() if made[0].size > 1}
+    return {name: output for name, output in maps.items() if output[0].size > 1}
 
 
 def diagonal(image: Images) -> bytes:

@@ -53,22 +53,22 @@ class Places:
 
 def model_graph(model: bytes, title: str) -> bytes:
     """Draw an ONNX model; raises Corrupt for what is none, InvalidInput where it has too many nodes to be looked at."""
-    found = nodes(model)
-    if not found:
+    drawn = nodes(model)
+    if not drawn:
         raise Corrupt("model.onnx: is no ONNX model: it has no nodes")
-    if len(found) > MOST_NODES:
-        raise InvalidInput("model.onnx", f"has {len(found):,} nodes; a picture of more than {MOST_NODES} says nothing")
-    ranks = _ranks(found)
-    places = _places(ranks, _columns(found, ranks))
+    if len(drawn) > MOST_NODES:
+        raise InvalidInput("model.onnx", f"has {len(drawn):,} nodes; a picture of more than {MOST_NODES} says nothing")
+    ranks = _ranks(drawn)
+    places = _places(ranks, _columns(drawn, ranks))
     spare = max(0.0, LEAST_WIDTH - places.width) / 2
     figure = Figure(figsize=(places.width + 2 * spare, places.height + TITLE))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(-spare, places.width + spare), ylim=(places.height, -TITLE))
     axes.set_axis_off()
     axes.text(places.width / 2, -TITLE / 2, style.short(title, 80), ha="center", va="center", fontsize=12)
-    for index, node in enumerate(found):
+    for index, node in enumerate(drawn):
         _box(axes, node, *places.centres[index])
-    _arrows(axes, found, ranks, places)
+    _arrows(axes, drawn, ranks, places)
     return style.png(figure)
 
 
@@ -79,23 +79,25 @@ def nodes(model: bytes) -> list[Node]:
     except Exception as error:  # whatever protobuf and onnx make of bytes that are no model
         raise Corrupt(f"model.onnx: is no ONNX model: {' '.join(str(error).split())[:200]}") from None
     inner = parsed.graph
-    weights = {one.name: tuple(one.dims) for one in inner.initializer}
-    shapes = {one.name: _shape(one) for one in (*inner.input, *inner.value_info, *inner.output)}
-    made: list[Node] = []
+    weights = {tensor.name: tuple(tensor.dims) for tensor in inner.initializer}
+    shapes = {tensor.name: _shape(tensor) for tensor in (*inner.input, *inner.value_info, *inner.output)}
+    drawn: list[Node] = []
     maker: dict[str, int] = {}
-    for given in inner.input:
-        if given.name not in weights:
-            maker[given.name] = len(made)
-            made.append(Node("input", given.name, shapes[given.name], ()))
-    for one in inner.node:
-        sources = tuple(dict.fromkeys(maker[name] for name in one.input if name in maker))
+    for source in inner.input:
+        if source.name not in weights:
+            maker[source.name] = len(drawn)
+            drawn.append(Node("input", source.name, shapes[source.name], ()))
+    for operator in inner.node:
+        sources = tuple(dict.fromkeys(maker[name] for name in operator.input if name in maker))
         if sources:
-            maker |= {name: len(made) for name in one.output}
-            made.append(Node(one.op_type, _told(one, weights), shapes.get(one.output[0], ""), sources))
-        elif one.op_type == "Identity" and one.input[0] in weights:  # by which the exporter shares equal weights
-            weights[one.output[0]] = weights[one.input[0]]
-    ends = [one.name for one in inner.output if one.name in maker]
-    return [*made, *(Node("output", name, shapes[name], (maker[name],)) for name in ends)]
+            maker |= {name: len(drawn) for name in operator.output}
+            drawn.append(Node(operator.op_type, _told(operator, weights), shapes.get(operator.output[0], ""), sources))
+        elif (
+            operator.op_type == "Identity" and operator.input[0] in weights
+        ):  # by which the exporter shares equal weights
+            weights[operator.output[0]] = weights[operator.input[0]]
+    ends = [tensor.name for tensor in inner.output if tensor.name in maker]
+    return [*drawn, *(Node("output", name, shapes[name], (maker[name],)) for name in ends)]
 
 
 def _shape(value: Any) -> str:
@@ -107,8 +109,8 @@ def _shape(value: Any) -> str:
 def _told(node: Any, weights: Mapping[str, tuple[int, ...]]) -> str:
     """What a node does, with the figures that matter."""
     name = NAMES.get(node.op_type, node.op_type)
-    attributes = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
-    weight = next((weights[one] for one in node.input if len(weights.get(one, ())) >= 2), ())
+    attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+    weight = next((weights[name] for name in node.input if len(weights.get(name, ())) >= 2), ())
     kernel = "×".join(map(str, attributes.get("kernel_shape", ())))
     if node.op_type == "Conv" and len(weight) == 4:
         message = f"{name} {kernel}, {weight[1] * attributes.get('group', 1)} → {weight[0]}"
@@ -120,19 +122,19 @@ def _told(node: Any, weights: Mapping[str, tuple[int, ...]]) -> str:
     return f"{name} {kernel}".strip()
 
 
-def _ranks(found: Sequence[Node]) -> list[int]:
+def _ranks(drawn: Sequence[Node]) -> list[int]:
     """How many nodes lie on the longest way to each."""
     ranks: list[int] = []
-    for node in found:
+    for node in drawn:
         ranks.append(max((ranks[source] + 1 for source in node.sources), default=0))
     return ranks
 
 
-def _columns(found: Sequence[Node], ranks: Sequence[int]) -> list[range]:
+def _columns(drawn: Sequence[Node], ranks: Sequence[int]) -> list[range]:
     """Ranks in columns of about one length, cut where the fewest arrows pass."""
     last = max(ranks)
     passing = [0] * (last + 1)
-    for index, node in enumerate(found):
+    for index, node in enumerate(drawn):
         for source in node.sources:
             for rank in range(ranks[source], ranks[index]):
                 passing[rank] += 1
@@ -155,10 +157,10 @@ def _places(ranks: Sequence[int], columns: Sequence[range]) -> Places:
     left = GUTTER
     for column in columns:
         for rank in column:
-            for index, place in enumerate(beside[rank]):
+            for index, node in enumerate(beside[rank]):
                 x = left + WIDTH / 2 + index * (WIDTH + BESIDE)
-                centres[place] = (x, HEIGHT + (rank - column.start) * PITCH)
-                gutters[place] = left - GUTTER / 3
+                centres[node] = (x, HEIGHT + (rank - column.start) * PITCH)
+                gutters[node] = left - GUTTER / 3
         left += max(len(beside[rank]) for rank in column) * (WIDTH + BESIDE) - BESIDE + GUTTER
     return Places(centres, gutters, left, max(map(len, columns)) * PITCH + HEIGHT)
 
@@ -176,9 +178,9 @@ def _box(axes: Any, node: Node, x: float, y: float) -> None:
     axes.text(x, y + 0.16, style.short(node.shape, 34), ha="center", va="center", fontsize=8, color=EDGE, zorder=3)
 
 
-def _arrows(axes: Any, found: Sequence[Node], ranks: Sequence[int], places: Places) -> None:
+def _arrows(axes: Any, drawn: Sequence[Node], ranks: Sequence[int], places: Places) -> None:
     passing: list[tuple[int, int]] = []  # ranks between which arrows pass boxes by
-    for index, node in enumerate(found):
+    for index, node in enumerate(drawn):
         for source in node.sources:
             (x0, y0), (x1, y1) = places.centres[source], places.centres[index]
             low, high = y0 + HEIGHT / 2, y1 - HEIGHT / 2

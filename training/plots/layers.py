@@ -23,8 +23,8 @@ def layer_table(layers: Sequence["Layer"], title: str) -> bytes:
     rows = [_row(layer) for layer in layers]
     if len(rows) > MOST_ROWS:
         hidden = layers[MOST_ROWS // 2 : -(MOST_ROWS // 2)]
-        told = (f"… {len(hidden)} more layers", "", "", f"{sum(one.parameters for one in hidden):,}")
-        rows = [*rows[: MOST_ROWS // 2], told, *rows[-(MOST_ROWS // 2) :]]
+        summary_row = (f"… {len(hidden)} more layers", "", "", f"{sum(layer.parameters for layer in hidden):,}")
+        rows = [*rows[: MOST_ROWS // 2], summary_row, *rows[-(MOST_ROWS // 2) :]]
     total = ("all", f"{len(layers)} layers", "", f"{sum(layer.parameters for layer in layers):,}")
     lines = [HEADS, *rows, total]
     figure = Figure(figsize=(7.6, ROW * (len(lines) + 2)))

@@ -84,8 +84,8 @@ def loss_curves(series: Mapping[str, Sequence[tuple[int, float]]], title: str) -
     return style.png(figure)
 
 
-def _coincide(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
-    return one.shape == other.shape and np.allclose(one, other, rtol=COINCIDE, atol=0)
+def _coincide(first: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    return first.shape == other.shape and np.allclose(first, other, rtol=COINCIDE, atol=0)
 
 
 def _measured(epochs: Sequence["Epoch"], name: str) -> Points:
@@ -112,10 +112,10 @@ def _mark_gap(axes: Any, drawn: Mapping[str, Points], best: int, name: str, fitt
         axes.plot(best, low, "D", color=style.TRAIN, markeredgecolor="black", label="train, kept weights")
     axes.plot([best, best], [low, high], color="black", linewidth=2, solid_capstyle="butt")
     bracket = [(best, value) for value in np.linspace(low, high, 5)]
-    place = _free(axes, [*zip(train_at, train, strict=True), *zip(val_at, val, strict=True), *bracket])
+    corner = _free(axes, [*zip(train_at, train, strict=True), *zip(val_at, val, strict=True), *bracket])
     axes.annotate(
         _told(best, (high - low) * sign, name, fitted is None),
-        (best, (low + high) / 2), place, textcoords="axes fraction",
+        (best, (low + high) / 2), corner, textcoords="axes fraction",
         ha="center", va="center", fontsize=9, bbox={"boxstyle": "round", "facecolor": "white", "edgecolor": "black"},
         arrowprops={"arrowstyle": "-", "linewidth": 0.8},
     )  # fmt: skip

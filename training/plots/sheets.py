@@ -59,9 +59,16 @@ def predictions(images: Images, truths: Sequence[str], answers: Sequence[str], t
         box = (column * 1.13 - 0.5, row * 1.4 - 0.5), 1, 1
         axes.add_patch(Rectangle(*box, fill=False, edgecolor=color, linewidth=0.8 if right else 4))
         weight = "normal" if right else "bold"
-        told = _told(true, answer)
+        caption = _told(true, answer)
         axes.text(
-            column * 1.13, row * 1.4 + 0.54, told, ha="center", va="top", color=color, fontsize=8.5, fontweight=weight
+            column * 1.13,
+            row * 1.4 + 0.54,
+            caption,
+            ha="center",
+            va="top",
+            color=color,
+            fontsize=8.5,
+            fontweight=weight,
         )
     axes.set(xlim=(-0.56, SHEET_COLUMNS * 1.13 - 0.57), ylim=(rows * 1.4 - 0.5, -0.56), aspect="equal")
     axes.set_axis_off()
@@ -70,9 +77,9 @@ def predictions(images: Images, truths: Sequence[str], answers: Sequence[str], t
     return style.png(figure)
 
 
-def _holds(dataset: "Dataset", place: int) -> Any:
+def _holds(dataset: "Dataset", index: int) -> Any:
     """Of which examples a class is, or a label holds, [N]."""
-    return dataset.targets[:, place] == 1 if dataset.kind == "multilabel" else dataset.targets == place
+    return dataset.targets[:, index] == 1 if dataset.kind == "multilabel" else dataset.targets == index
 
 
 def _image(axes: Any, image: Images, column: float, row: float) -> None:

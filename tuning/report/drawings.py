@@ -53,7 +53,9 @@ class Search:
 
     @property
     def _keys(self) -> list[str]:
-        varied = [key for key in self.spec.varied if len({str(lookup(one.config, key)) for one in self._scored}) > 1]
+        varied = [
+            key for key in self.spec.varied if len({str(lookup(trial.config, key)) for trial in self._scored}) > 1
+        ]
         return varied[:KEYS]
 
     def _best(self, trial: Trial) -> float:
@@ -111,12 +113,12 @@ class Search:
         scales = [_Scale.of([lookup(trial.config, key) for trial in trials]) for key in keys]
         metric = Axis.over([self._best(trial) for trial in trials], HEIGHT - BOTTOM, TOP + 10)
         drawing = Drawing()
-        for place, name in zip(places, [*(self.spec.varied[key] for key in keys), self._metric], strict=True):
-            drawing.line([(place, HEIGHT - BOTTOM), (place, TOP + 10)], "grid")
-            drawing.text(place, HEIGHT - BOTTOM + 30, name)
-        for place, scale in zip(places, scales, strict=False):
-            drawing.text(place, HEIGHT - BOTTOM + 14, scale.low)
-            drawing.text(place, TOP + 4, scale.high)
+        for position, name in zip(places, [*(self.spec.varied[key] for key in keys), self._metric], strict=True):
+            drawing.line([(position, HEIGHT - BOTTOM), (position, TOP + 10)], "grid")
+            drawing.text(position, HEIGHT - BOTTOM + 30, name)
+        for position, scale in zip(places, scales, strict=False):
+            drawing.text(position, HEIGHT - BOTTOM + 14, scale.low)
+            drawing.text(position, TOP + 4, scale.high)
         for value in (metric.low, metric.high):
             drawing.text(places[-1] + 6, metric.at(value) + 4, f"{value:.3g}", "start")
         better = {trial.number for trial in trials[-max(1, len(trials) // 10) :]}

@@ -96,7 +96,7 @@ def _ties(registry: Registry, results: Results) -> str | None:
     """Those of the stored answers that are not significantly worse than the best ones."""
     known = [trial for trial in results.trials if trial.answers]
     try:
-        right = {one.number: finalists.unpacked(registry.blobs.get(one.answers or "")) for one in known}
+        right = {trial.number: finalists.unpacked(registry.blobs.get(trial.answers or "")) for trial in known}
     except (Corrupt, Unavailable) as error:
         return f"Which trials are as good as the best is not known: {error}."
     if len(right) < 2:
@@ -124,7 +124,7 @@ def _repeatable(results: Results) -> str:
 def _results(results: Results) -> list[Block]:
     spec, rows = results.spec, results.rows[:ROWS]
     blocks: list[Block] = [tables.results(rows, tables.compared(rows))]
-    blocks += [Paragraph(told) for told in tables.top(spec, results.rows)]
+    blocks += [Paragraph(sentence) for sentence in tables.top(spec, results.rows)]
     for table in (tables.results(rows, tables.losses(rows)), tables.settings(spec, rows)):
         if table and len(table.columns) > 1:
             blocks.append(table)

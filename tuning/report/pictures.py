@@ -81,17 +81,19 @@ class Answers:
             of = f" of {', '.join(names)}" if len(names) < len(rows) else ""
             yield Paragraph(f"Not drawn{of}: {reason}.")
 
-    def _drawn(self, row: Row, found: Evaluation) -> Iterator[Block]:
+    def _drawn(self, row: Row, evaluation: Evaluation) -> Iterator[Block]:
         number, classes = row.trials[0].number, self._splits.classes
-        title = f"{row.name}: {{}}{len(found):,} {self._where} examples"
-        if isinstance(found, Classification):
-            picture = plots.confusion(found.confusion(), classes, title.format(f"{found.accuracy:.2%} right of "))
+        title = f"{row.name}: {{}}{len(evaluation):,} {self._where} examples"
+        if isinstance(evaluation, Classification):
+            picture = plots.confusion(
+                evaluation.confusion(), classes, title.format(f"{evaluation.accuracy:.2%} right of ")
+            )
             yield Picture(f"confusion-{number}.png", f"Confusion matrix, {row.name}, trial {number}.", picture)
-        if isinstance(found, Binary | Multilabel):
-            places = [1] if isinstance(found, Binary) else list(range(len(classes)))
-            names = [classes[place] for place in places]
+        if isinstance(evaluation, Binary | Multilabel):
+            places = [1] if isinstance(evaluation, Binary) else list(range(len(classes)))
+            names = [classes[index] for index in places]
             picture = plots.precision_recall(
-                found.probabilities[:, places], found.truth[:, places], names, THRESHOLD, title.format("")
+                evaluation.probabilities[:, places], evaluation.truth[:, places], names, THRESHOLD, title.format("")
             )
             caption = f"Precision and recall by decision threshold, {row.name}, trial {number}."
             yield Picture(f"thresholds-{number}.png", caption, picture)
@@ -101,8 +103,8 @@ class Answers:
         data = self.results.spec.data
         if CODE.fullmatch(data.name):  # the spec comes from the ledger, and nothing that stands there runs code
             raise NotFound("data", f"{data.name} is a function of the user's own, and a report runs none")
-        here = self.settings
-        return splits.split(datasets.load(data, here.data, here.cache, here.download_timeout), data)
+        settings = self.settings
+        return splits.split(datasets.load(data, settings.data, settings.cache, settings.download_timeout), data)
 
     @property
     def _where(self) -> str:

@@ -43,8 +43,8 @@ class Row:
     def figures(self) -> dict[str, Figure]:
         """What all of its trials measured, by name, and what follows from that."""
         measured = [figures(trial) for trial in self.trials]
-        shared = [name for name in measured[0] if all(name in one for one in measured)]
-        return {name: _figure([one[name] for one in measured]) for name in shared}
+        shared = [name for name in measured[0] if all(name in metrics for metrics in measured)]
+        return {name: _figure([metrics[name] for metrics in measured]) for name in shared}
 
     def behind(self, metric: str) -> float | None:
         """By how much it is worse than its reference, rounded as that is; None where either is missing."""
@@ -120,15 +120,15 @@ def key(config: Mapping[str, Any]) -> str:
 
 def figures(trial: Trial) -> dict[str, float]:
     """What the kept weights of a trial scored, and what that took, as ratios, nats and seconds."""
-    found = {name: value for name, value in kept(trial).metrics.items() if not name.startswith(ONCE)}
-    found |= {name: value for name, value in trial.reports[-1].metrics.items() if name.startswith(ONCE)}
-    found["seconds"] = sum(report.metrics.get("seconds", 0.0) for report in trial.reports)
-    if "fit_accuracy" in found and "test_accuracy" in found:
-        found["gap"] = found["fit_accuracy"] - found["test_accuracy"]
-    reached = found.get("test_accuracy", found.get("val_accuracy"))
-    if reached is not None and found["seconds"] > 0:
-        found["accuracy_per_second"] = reached / found["seconds"]
-    return {name: value for name, value in found.items() if not math.isnan(value)}
+    metrics = {name: value for name, value in kept(trial).metrics.items() if not name.startswith(ONCE)}
+    metrics |= {name: value for name, value in trial.reports[-1].metrics.items() if name.startswith(ONCE)}
+    metrics["seconds"] = sum(report.metrics.get("seconds", 0.0) for report in trial.reports)
+    if "fit_accuracy" in metrics and "test_accuracy" in metrics:
+        metrics["gap"] = metrics["fit_accuracy"] - metrics["test_accuracy"]
+    reached = metrics.get("test_accuracy", metrics.get("val_accuracy"))
+    if reached is not None and metrics["seconds"] > 0:
+        metrics["accuracy_per_second"] = reached / metrics["seconds"]
+    return {name: value for name, value in metrics.items() if not math.isnan(value)}
 
 
 def kept(trial: Trial) -> Report:
@@ -137,18 +137,18 @@ def kept(trial: Trial) -> Report:
     return stored[-1] if stored else trial.reports[-1]
 
 
-def merit(spec: SweepSpec, found: Sequence[Row]) -> str | None:
+def merit(spec: SweepSpec, rows: Sequence[Row]) -> str | None:
     """What rows are ordered by: what trials are chosen by, or, where nothing is chosen, what was measured last."""
     known = (spec.objective.metric, "test_accuracy", "test_rmse", "train_loss")
-    return next((metric for metric in known if found and all(metric in row.figures for row in found)), None)
+    return next((metric for metric in known if rows and all(metric in row.figures for row in rows)), None)
 
 
-def best(spec: SweepSpec, found: Sequence[Row]) -> list[Row]:
+def best(spec: SweepSpec, rows: Sequence[Row]) -> list[Row]:
     """Rows in order of merit."""
-    if (metric := merit(spec, found)) is None:
-        return list(found)
+    if (metric := merit(spec, rows)) is None:
+        return list(rows)
     sign = 1 if lower_is_better(metric) else -1
-    return sorted(found, key=lambda row: sign * row.figures[metric].mean)
+    return sorted(rows, key=lambda row: sign * row.figures[metric].mean)
 
 
 def lower_is_better(metric: str) -> bool:
@@ -166,9 +166,9 @@ def _counts(trial: Trial) -> bool:
 
 def _row(spec: SweepSpec, trials: Sequence[Trial], listed: Listed) -> Row:
     values = tuple(spec.values(trials[0].config))
-    told = zip(spec.varied.values(), cells(*values), values, strict=True)
-    name = listed.name or ", ".join(f"{key} {cell}" for key, cell, value in told if value is not None) or spec.name
-    return Row(name, values, tuple(trials), {str(one): value for one, value in (listed.reference or {}).items()})
+    triples = zip(spec.varied.values(), cells(*values), values, strict=True)
+    name = listed.name or ", ".join(f"{key} {cell}" for key, cell, value in triples if value is not None) or spec.name
+    return Row(name, values, tuple(trials), {str(key): value for key, value in (listed.reference or {}).items()})
 
 
 def _figure(values: Sequence[float]) -> Figure:

@@ -39,8 +39,8 @@ class Axis:
 
     def at(self, value: float) -> float:
         """Where a value lies, in pixels."""
-        low, high, here = (math.log(one) if self.log else one for one in (self.low, self.high, value))
-        return self.start + (here - low) / (high - low) * (self.end - self.start)
+        low, high, position = (math.log(number) if self.log else number for number in (self.low, self.high, value))
+        return self.start + (position - low) / (high - low) * (self.end - self.start)
 
     def ticks(self) -> list[float]:
         """Some round values within the range."""

@@ -124,8 +124,8 @@ def settings(spec: SweepSpec, rows: Sequence[Row]) -> Table | None:
     if not differing:
         return None
     names = list(spec.varied.values())
-    lines = [[row.name, *(cells(row.values[place])[0] for place in differing)] for row in rows]
-    return Table(["run", *(names[place] for place in differing)], lines)
+    lines = [[row.name, *(cells(row.values[index])[0] for index in differing)] for row in rows]
+    return Table(["run", *(names[index] for index in differing)], lines)
 
 
 def ends(rows: Sequence[Row]) -> Table:
@@ -136,8 +136,10 @@ def ends(rows: Sequence[Row]) -> Table:
     for row in rows:
         reports = row.trials[0].reports
         for report in reports[:1] + reports[1:][-1:]:
-            found = [shown[name](Figure(report.metrics[name])) if name in report.metrics else "-" for name in names]
-            lines.append([row.name, str(report.epoch), *found])
+            shown_figures = [
+                shown[name](Figure(report.metrics[name])) if name in report.metrics else "-" for name in names
+            ]
+            lines.append([row.name, str(report.epoch), *shown_figures])
     titles = [name.replace("val_", "validation ").replace("_", " ") for name in names]
     return Table(["run", "epoch", *titles], lines, len(names) + 1)
 

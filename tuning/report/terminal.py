@@ -23,10 +23,10 @@ def show(outcome: Outcome, spec: SweepSpec, console: Console) -> None:
 
 def _show_study(outcome: Outcome, spec: SweepSpec, console: Console) -> None:
     """Every run beside its reference, in the order of the spec; of very many the best."""
-    trials = sorted((one.trial for one in outcome.ranked), key=lambda trial: trial.number)
-    found = rows(spec, [(trial, spec.listed(trial.number)) for trial in trials])
-    referred = [name for row in found for name in row.reference]
-    shown = found if len(found) <= ROWS else best(spec, found)[:ROWS]
+    trials = sorted((candidate.trial for candidate in outcome.ranked), key=lambda trial: trial.number)
+    result_rows = rows(spec, [(trial, spec.listed(trial.number)) for trial in trials])
+    referred = [name for row in result_rows for name in row.reference]
+    shown = result_rows if len(result_rows) <= ROWS else best(spec, result_rows)[:ROWS]
     table = tables.results(shown, [*referred, *tables.SHORT])
     drawn = Table(title=spec.name, box=box.SIMPLE, padding=(0, 1, 0, 0))
     for index, title in enumerate(table.columns):
@@ -38,8 +38,8 @@ def _show_study(outcome: Outcome, spec: SweepSpec, console: Console) -> None:
         name, *figures = line
         drawn.add_row(name, *(figure.replace(" ± ", "\n± ") for figure in figures))
     console.print(drawn)
-    for told in tables.top(spec, found):
-        console.print(told)
+    for sentence in tables.top(spec, result_rows):
+        console.print(sentence)
     if spec.source:
         console.print(f"reference: {spec.source}")
     console.print(f"sweep {outcome.sweep} finished; `tailorbird report {outcome.sweep}` draws it")
