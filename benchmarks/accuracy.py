@@ -86,11 +86,11 @@ def measured(command: Sequence[str], environment: Mapping[str, str]) -> Made:
             time.sleep(LOOK_EVERY)
         clock = time.perf_counter() - start
         assert process.stdout
-        told = process.stdout.read()  # a few lines: it fits into the pipe
+        printed = process.stdout.read()  # a few lines: it fits into the pipe
     if process.returncode:
         raise Unavailable(f"{' '.join(command)} failed")
     family.end()
-    return Made(json.loads(told)["evidence"]["test"]["accuracy"], clock / 60, family.processor / 60, family.memory)
+    return Made(json.loads(printed)["evidence"]["test"]["accuracy"], clock / 60, family.processor / 60, family.memory)
 
 
 class Family:

@@ -34,9 +34,9 @@ def main() -> None:
     added = []
     for _ in range(ROUNDS):
         started = time.process_time()
-        for index, place in cells:
+        for index, bin_index in cells:
             recent.add(answer)
-            metrics.predicted([index], [place])
+            metrics.predicted([index], [bin_index])
         added.append(1e6 * (time.process_time() - started) / len(cells))
     print(json.dumps(added[1:]))  # the first makes the series
 

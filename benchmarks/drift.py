@@ -231,18 +231,18 @@ def of_intervals(lab: Lab, runs: int, most: int) -> dict[str, list[float]]:
     """Figure 4: labels that come by confidence, three of four where it is low; the interval at every look."""
     random, truth = np.random.default_rng(5), lab.clean.correct.mean()
     served = lab.clean.counts().sum(0)
-    shares, place = served / served.sum(), bins.indices(lab.clean.probabilities.max(1).astype(float))
+    shares, positions = served / served.sum(), bins.indices(lab.clean.probabilities.max(1).astype(float))
     count, correct = lab.estimator.counts.sum(0), lab.estimator.correct.sum(0)
     prior = (correct + np.array(cells.MIDDLES)) / (count + 1)
     chances = np.maximum(lab.clean.probabilities.max(1), 0.3) ** -3.0
     looks = np.unique(np.geomspace(100, most, 30).astype(int))
     offs, plain, covered, ever = [], [], [], []
     for _ in range(runs):
-        drawn = random.choice(len(place), most, p=chances / chances.sum())
+        drawn = random.choice(len(positions), most, p=chances / chances.sum())
         wrong = False
         for look in looks:
-            known = np.bincount(place[drawn[:look]], minlength=len(shares)).astype(float)
-            right = np.bincount(place[drawn[:look]], lab.clean.correct[drawn[:look]], minlength=len(shares))
+            known = np.bincount(positions[drawn[:look]], minlength=len(shares)).astype(float)
+            right = np.bincount(positions[drawn[:look]], lab.clean.correct[drawn[:look]], minlength=len(shares))
             estimate = intervals.accuracy(known, right, shares, prior)
             inside = estimate is not None and estimate.low <= truth <= estimate.high
             wrong |= not inside

@@ -56,14 +56,14 @@ def main() -> None:
     runs, images = (1, 640) if arguments.quick else (5, 60_000)
     figures, ratios = _lanes(here, "cuda", LANES, images)
     recipe = RECIPE | {"epochs": 1} if arguments.quick else RECIPE
-    timed = {made.data.name: (made, _dealt(made, here)) for made in (_config(name, recipe) for name in TIMED)}
+    timed = {run.data.name: (run, _dealt(run, here)) for run in (_config(name, recipe) for name in TIMED)}
     for name, changes in MODELS.items():
         base = {"batch_size": BATCH, "epochs": runs + 1, "optimizer": {"lr": LR}, **changes}
-        made = _config("fashion_mnist", base)
+        run = _config("fashion_mnist", base)
         dealt = timed["fashion_mnist"][1]
-        contenders = usual(made, dealt, images) | {
-            EAGER: ours(made, dealt, images),
-            COMPILED: ours(made.model_copy(update={"compile": True}), dealt, images),
+        contenders = usual(run, dealt, images) | {
+            EAGER: ours(run, dealt, images),
+            COMPILED: ours(run.model_copy(update={"compile": True}), dealt, images),
         }
         for _ in range(runs + 1):
             for contender in contenders.values():
@@ -74,8 +74,8 @@ def main() -> None:
         figures |= {f"{name}: {kind}": report.figure(rate, "images/s") for kind, rate in rates.items()}
         for kind in [contender for contender in contenders if contender != COMPILED]:
             ratios[f"{name}: speed, {kind}"] = report.ratio(rates[COMPILED], rates[kind], f"the rate of {kind}")
-    for name, (made, dealt) in timed.items():
-        seconds, accuracy = _until(made, dealt)
+    for name, (run, dealt) in timed.items():
+        seconds, accuracy = _until(run, dealt)
         figures[f"{name}: resnet, 1 run, test accuracy"] = report.figure([100 * accuracy], "%")
         reached = f"{ENOUGH:.0%}" if accuracy >= ENOUGH else f"its end, short of {ENOUGH:.0%}"
         figures[f"{name}: resnet, 1 run, to {reached}"] = report.figure([seconds], "s")
@@ -109,8 +109,8 @@ def _config(data: str, changes: dict[str, Any]) -> RunConfig:
     return config.parse(RunConfig, shared | changes)
 
 
-def _dealt(made: RunConfig, here: Settings) -> Splits:
-    return splits.split(datasets.load(made.data, here.data, here.cache, here.download_timeout), made.data)
+def _dealt(run: RunConfig, here: Settings) -> Splits:
+    return splits.split(datasets.load(run.data, here.data, here.cache, here.download_timeout), run.data)
 
 
 def _clock() -> float:

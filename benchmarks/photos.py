@@ -95,8 +95,8 @@ def write_photos(work: Path, data: Path, count: int) -> None:
     dataset = datasets.load(DataConfig(name="cifar10"), data, settings.load().cache, 5)
     for label in CLASSES:
         (work / "photos" / label).mkdir(parents=True)
-        for place in np.flatnonzero(dataset.targets == dataset.classes.index(label))[:count]:
-            Image.fromarray(np.asarray(dataset.inputs[place])).save(work / "photos" / label / f"{place}.png")
+        for index in np.flatnonzero(dataset.targets == dataset.classes.index(label))[:count]:
+            Image.fromarray(np.asarray(dataset.inputs[index])).save(work / "photos" / label / f"{index}.png")
 
 
 def write_backbone(work: Path) -> None:
@@ -150,7 +150,7 @@ def _swept(work: Path, spec: Mapping[str, Any]) -> Made:
     path = work / f"{spec['name']}.yaml"
     path.write_text(yaml.safe_dump(spec))
     places = {"home": work / "home", "data_dir": work, "cache_dir": work / "cache"}
-    environment = environment_of(**{key: str(place) for key, place in places.items()})
+    environment = environment_of(**{key: str(folder) for key, folder in places.items()})
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(work), environment.get("PYTHONPATH")]))
     return measured([sys.executable, "-m", "tailorbird", "sweep", str(path), "--json"], environment)
 

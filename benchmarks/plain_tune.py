@@ -61,8 +61,8 @@ def train(given: dict[str, Any]) -> None:
         tune.report({"val_accuracy": right / len(dealt.validation)})
 
 
-def trial(given: dict[str, Any]) -> None:
-    train(given["trial"])
+def trial(config: dict[str, Any]) -> None:
+    train(config["trial"])
 
 
 def main() -> None:

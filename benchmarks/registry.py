@@ -91,8 +91,8 @@ class Table:
         if "MLflow" in took:
             self.ratio(name, took["MLflow"], took["tailorbird"], "as fast as MLflow")
 
-    def ratio(self, name: str, one: Times, other: Times, meaning: str) -> None:
-        self.ratios[name] = report.ratio([clock for clock, _ in one], [clock for clock, _ in other], meaning)
+    def ratio(self, name: str, times: Times, other: Times, meaning: str) -> None:
+        self.ratios[name] = report.ratio([clock for clock, _ in times], [clock for clock, _ in other], meaning)
 
 
 def main() -> None:
@@ -120,13 +120,13 @@ def main() -> None:
 
 def _mlflow(environment: Path) -> Path | None:
     """The Python of an environment with MLflow, made where it is missing; None where it cannot be."""
-    python, made = environment / "bin" / "python", environment / "made"
+    python, marker = environment / "bin" / "python", environment / "made"
     try:
-        if not made.exists():
+        if not marker.exists():
             print(f"installing {MLFLOW} into {environment}")
             subprocess.run([sys.executable, "-m", "venv", "--clear", environment], check=True)
             subprocess.run([python, "-m", "pip", "install", "--quiet", MLFLOW, "psycopg2-binary"], check=True)
-            made.touch()
+            marker.touch()
     except subprocess.CalledProcessError as error:
         print(f"MLflow cannot be installed: {error}")
         return None
@@ -239,7 +239,9 @@ def _arguments(action: str, calls: int, folder: Path) -> list[Any]:
 def _percentiles(took: dict[str, list[Times]], percent: int) -> dict[str, Times]:
     """A percentile of the calls in each round but the first, which warms up."""
     return {
-        side: [(float(clock), float(cpu)) for clock, cpu in (np.percentile(one, percent, axis=0) for one in rounds[1:])]
+        side: [
+            (float(clock), float(cpu)) for clock, cpu in (np.percentile(times, percent, axis=0) for times in rounds[1:])
+        ]
         for side, rounds in took.items()
     }
 

@@ -59,8 +59,8 @@ class Ours:
 
     @cached_property
     def _pair(self) -> tuple[Evidence, Evidence]:
-        found = [versions.resolve(self.registry, f"bench:{number}") for number in (1, 2)]
-        first, second = (verification.read(self.registry, version) for version in found)
+        pair = [versions.resolve(self.registry, f"bench:{number}") for number in (1, 2)]
+        first, second = (verification.read(self.registry, version) for version in pair)
         return first, second
 
 

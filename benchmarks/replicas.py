@@ -114,8 +114,8 @@ def _label(replicas: list[Replica], number: int, labels: list[tuple[str, str]]) 
         replicas[(number + position) % len(replicas)].endpoint.label(labels)
 
 
-def _difference(one: Counter[tuple[str, ...]], other: Counter[tuple[str, ...]]) -> int:
-    return sum(abs(one[key] - other[key]) for key in one | other)
+def _difference(first: Counter[tuple[str, ...]], other: Counter[tuple[str, ...]]) -> int:
+    return sum(abs(first[key] - other[key]) for key in first | other)
 
 
 def _added(own: Settings, requests: int) -> list[float]:

@@ -23,12 +23,12 @@ def arguments(about: str, names: Sequence[str] = (), **paths: str) -> argparse.N
         parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: all of {', '.join(names)}")
     for name, meaning in paths.items():
         parser.add_argument(f"--{name}", type=Path, help=meaning)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     if names:
-        if unknown := [name for name in given.names if name not in names]:
+        if unknown := [name for name in arguments.names if name not in names]:
             parser.error(f"there is no {unknown[0]!r}; accepted: {', '.join(names)}")
-        given.names = given.names or names
-    return given
+        arguments.names = arguments.names or names
+    return arguments
 
 
 def machine() -> str:
@@ -44,8 +44,8 @@ def flags() -> str:
     """What of the processor bf16 rests on."""
     cpuinfo = Path("/proc/cpuinfo")
     known = set(cpuinfo.read_text().split()) if cpuinfo.exists() else set()
-    there = [name for name in ("amx_bf16", "amx_tile", "avx512_bf16", "avx512f", "avx2") if name in known]
-    return f"processor flags {', '.join(there)}" if there else "no flags for bf16"
+    flags = [name for name in ("amx_bf16", "amx_tile", "avx512_bf16", "avx512f", "avx2") if name in known]
+    return f"processor flags {', '.join(flags)}" if flags else "no flags for bf16"
 
 
 def figure(values: Sequence[float], unit: str) -> dict[str, Any]:

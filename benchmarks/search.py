@@ -55,40 +55,42 @@ class Curve:
 
 
 def main() -> None:
-    given = report.arguments(__doc__, record="where to record curves anew", picture="where to draw")
-    if given.record:
-        _record(given.record)
-    curves = [Curve(**one) for one in json.loads((given.record or CURVES).read_text())]
-    seeds = 2 if given.quick else SEEDS
+    arguments = report.arguments(__doc__, record="where to record curves anew", picture="where to draw")
+    if arguments.record:
+        _record(arguments.record)
+    curves = [Curve(**record) for record in json.loads((arguments.record or CURVES).read_text())]
+    seeds = 2 if arguments.quick else SEEDS
     searches: dict[str, Callable[[list[Curve], int], Trace]] = {
         "random": at_random, "halving": halving, "Optuna, TPE and ASHA": by_optuna
     }  # fmt: skip
-    best = max(max(one.accuracies) for one in curves)
+    best = max(max(curve.accuracies) for curve in curves)
     regrets = {
         name: [_regret(search(curves, seed), best) for seed in range(seeds)] for name, search in searches.items()
     }
     figures = {
-        f"{name}: regret after {budget} epochs": report.figure([_at(one, budget) for one in several], "points")
+        f"{name}: regret after {budget} epochs": report.figure([_at(regret, budget) for regret in several], "points")
         for name, several in regrets.items()
         for budget in BUDGETS
     }
-    figures["halving: epochs trained"] = report.figure([one[-1][0] for one in regrets["halving"]], "epochs")
+    figures["halving: epochs trained"] = report.figure([regret[-1][0] for regret in regrets["halving"]], "epochs")
     behind = [_behind(curves, seed) for seed in range(SCORED)]
     figures["halving: behind the best of its draw"] = report.figure(behind, "points")
-    report.tell("search", seeds, figures, {}, given.json)
-    if given.picture:
-        _draw(regrets).savefig(given.picture, metadata={"Date": None} if given.picture.suffix == ".svg" else None)
+    report.tell("search", seeds, figures, {}, arguments.json)
+    if arguments.picture:
+        _draw(regrets).savefig(
+            arguments.picture, metadata={"Date": None} if arguments.picture.suffix == ".svg" else None
+        )
 
 
 def _record(to: Path) -> None:
     """Train every config to its end, and probe it."""
     here, described = settings.load(), spec(WHOLE, "none") | {"trials": RECORDED}
-    made = specs.parse(described)
-    dealt = splits.split(datasets.load(made.data, here.data, here.cache, here.download_timeout), made.data)
+    parsed = specs.parse(described)
+    dealt = splits.split(datasets.load(parsed.data, here.data, here.cache, here.download_timeout), parsed.data)
     dealt = replace(dealt, train=dealt.train.only(slice(IMAGES)))
     by_shape: dict[str, list[RunConfig]] = {}
-    for one in made.configs:
-        by_shape.setdefault(one.model.model_dump_json(include={"width"}), []).append(precision.settled(one, dealt))
+    for run in parsed.configs:
+        by_shape.setdefault(run.model.model_dump_json(include={"width"}), []).append(precision.settled(run, dealt))
     curves = []
     for configs in by_shape.values():
         probed = Lanes(configs, dealt, Objective()).probe()
@@ -100,7 +102,7 @@ def _record(to: Path) -> None:
             accuracies = [epoch.val_accuracy for epoch in [probed[lane], *lanes.progress(lane).epochs]]
             rounded = [round(accuracy, 5) for accuracy in accuracies]
             curves.append(Curve(model["width"], model["dropout"], config.optimizer.lr, rounded))
-    to.write_text("[\n" + ",\n".join(json.dumps(asdict(one)) for one in curves) + "\n]\n")
+    to.write_text("[\n" + ",\n".join(json.dumps(asdict(curve)) for curve in curves) + "\n]\n")
 
 
 def _drawn(curves: list[Curve], seed: int) -> list[Curve]:
@@ -109,8 +111,8 @@ def _drawn(curves: list[Curve], seed: int) -> list[Curve]:
 
 def at_random(curves: list[Curve], seed: int) -> Trace:
     """Each trial to its end."""
-    for one in _drawn(curves, seed):
-        yield from ((1, accuracy) for accuracy in one.accuracies[1:])
+    for drawn in _drawn(curves, seed):
+        yield from ((1, accuracy) for accuracy in drawn.accuracies[1:])
 
 
 def halving(curves: list[Curve], seed: int) -> Trace:
@@ -141,7 +143,7 @@ def by_optuna(curves: list[Curve], seed: int) -> Trace:
         trial = study.ask()
         width = SHAPES[trial.suggest_categorical("shape", range(len(SHAPES)))]
         dropout, lr = trial.suggest_float("dropout", 0, 0.4), trial.suggest_float("lr", 1e-4, 1e-2, log=True)
-        curve = min(curves, key=lambda one: one.far(width, dropout, lr)).accuracies[1:]
+        curve = min(curves, key=lambda candidate: candidate.far(width, dropout, lr)).accuracies[1:]
         state = optuna.trial.TrialState.COMPLETE
         for epoch, accuracy in enumerate(curve, 1):
             yield 1, accuracy
@@ -166,7 +168,7 @@ def _at(regret: list[tuple[float, float]], budget: float) -> float:
 
 
 def _behind(curves: list[Curve], seed: int) -> float:
-    best = max(max(one.accuracies[1:]) for one in _drawn(curves, seed))
+    best = max(max(curve.accuracies[1:]) for curve in _drawn(curves, seed))
     return 100 * (best - max(accuracy for _, accuracy in halving(curves, seed)))
 
 
@@ -174,9 +176,9 @@ def _draw(regrets: dict[str, list[list[tuple[float, float]]]]) -> Figure:
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     for name, several in regrets.items():
-        end = min(one[-1][0] for one in several)
+        end = min(regret[-1][0] for regret in several)
         at = [budget for budget in range(1, 8 * TRIALS + 1) if budget <= end]
-        quartiles = [statistics.quantiles([_at(one, budget) for one in several], n=4) for budget in at]
+        quartiles = [statistics.quantiles([_at(regret, budget) for regret in several], n=4) for budget in at]
         axes.plot(at, [median for _, median, _ in quartiles], label=name)
         axes.fill_between(at, [low for low, _, _ in quartiles], [high for _, _, high in quartiles], alpha=0.2)
     axes.set(xscale="log", yscale="symlog", xlabel="epochs trained", ylabel="regret, points of validation accuracy")

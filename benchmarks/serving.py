@@ -109,11 +109,11 @@ def _figures(results: dict[tuple[str, int], list[Measured]]) -> Table:
     for (name, connections), measured in results.items():
         title = f"{name}, {connections} connection{'s' if connections > 1 else ''}"
         if connections == CONNECTIONS[0]:
-            figures[title] = report.figure([one.rate for one in measured], "requests/s")
-            figures[f"{title}: CPU"] = report.figure([one.cpu for one in measured], "us/request")
+            figures[title] = report.figure([result.rate for result in measured], "requests/s")
+            figures[f"{title}: CPU"] = report.figure([result.cpu for result in measured], "us/request")
         else:
-            figures[f"{title}: p50"] = report.figure([one.p50 for one in measured], "ms")
-            figures[f"{title}: p99"] = report.figure([one.p99 for one in measured], "ms")
+            figures[f"{title}: p50"] = report.figure([result.p50 for result in measured], "ms")
+            figures[f"{title}: p99"] = report.figure([result.p99 for result in measured], "ms")
     return figures
 
 
@@ -121,14 +121,14 @@ def _ratios(results: dict[tuple[str, int], list[Measured]]) -> Table:
     ratios = {}
     for other, form in (("fastapi", "JSON"), ("bare", "JSON"), ("bare", "octets"), ("bentoml", "JSON")):
         ours, theirs = (
-            [one.rate for one in results[f"{name}, {form}", CONNECTIONS[0]]] for name in ("tailorbird", other)
+            [result.rate for result in results[f"{name}, {form}", CONNECTIONS[0]]] for name in ("tailorbird", other)
         )
         ratios[f"{form.lower()}_{other}"] = report.ratio(ours, theirs, f"requests/s of {other}, {form}")
     for name in ("tailorbird", "bare"):
         many = results[f"{name}, JSON", 16]
-        tail = [one.p99 for one in many], [one.p50 for one in many]
+        tail = [result.p99 for result in many], [result.p50 for result in many]
         ratios[f"p99 of {name} at 16 connections"] = report.ratio(*tail, "its p50")
-    ours, theirs = ([one.p50 for one in results[f"{name}, JSON", 1]] for name in ("tailorbird", "bare"))
+    ours, theirs = ([result.p50 for result in results[f"{name}, JSON", 1]] for name in ("tailorbird", "bare"))
     ratios["p50 at 1 connection"] = report.ratio(ours, theirs, "the p50 of the limit")
     return ratios
 

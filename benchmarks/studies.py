@@ -47,12 +47,12 @@ def main() -> None:
     studies = [study.read(path, quick=asked.quick) for path in sorted(STUDIES.glob("*.yaml"))]
     chosen = [study for study in studies if study.name.startswith(tuple(asked.studies or [""]))]
     with _settings(quick=asked.quick) as (here, environment):
-        for one in chosen:
-            print(f"\n{one.name}: {one.about}", flush=True)
-            complete(one, here, environment)
-            draw(one, here, asked.pages)
+        for chosen_study in chosen:
+            print(f"\n{chosen_study.name}: {chosen_study.about}", flush=True)
+            complete(chosen_study, here, environment)
+            draw(chosen_study, here, asked.pages)
             write(asked.out, studies, here)
-        unfinished = [one.name for one in chosen if one.missing(one.held(here))]
+        unfinished = [chosen_study.name for chosen_study in chosen if chosen_study.missing(chosen_study.held(here))]
     print(f"\n{asked.out}, and pages in {asked.pages}")
     if unfinished:
         sys.exit(f"not complete: {', '.join(unfinished)}; the same command goes on")
@@ -188,7 +188,7 @@ def _section(one: Study, held: Sequence[Held]) -> Section:
 
 def _told(row: Row) -> str:
     worse = {name: row.behind(name) or 0.0 for name in row.reference}
-    text = [f"{tables.RESULTS[name][0]} by {tables.amount(name, one)}" for name, one in worse.items() if one > 0]
+    text = [f"{tables.RESULTS[name][0]} by {tables.amount(name, count)}" for name, count in worse.items() if count > 0]
     return f"{row.name}: {', '.join(text)}"
 
 

@@ -53,16 +53,16 @@ class Study:
     def wanted(self, rows: Sequence[Row] = ()) -> Wanted:
         """The configs of the study; those whose row is behind its reference with more seeds."""
         behind = set() if self.quick else {_seedless(row) for row in self.judged(rows) if _behind(row)}
-        found = []
+        configs = []
         for number, run in enumerate(self.spec.configs, 1):
             seeds = SEEDS if results.key(_stored(run)) in behind else 1
-            found += [(number, run.model_copy(update={"seed": run.seed + more})) for more in range(seeds)]
-        return found
+            configs += [(number, run.model_copy(update={"seed": run.seed + more})) for more in range(seeds)]
+        return configs
 
     def held(self, here: Settings) -> list[Held]:
         """What the ledger holds of the study, of each config the newest, in the order of the spec."""
-        numbers = {results.key(_stored(one)): number for number, one in self.wanted()}
-        found: dict[tuple[int, int], Held] = {}
+        numbers = {results.key(_stored(run)): number for number, run in self.wanted()}
+        held: dict[tuple[int, int], Held] = {}
         with Registry(here) as registry:
             for sweep in reversed(ledger.sweeps(registry)):
                 if sweep.spec["name"] != self.spec.name or "promote" in sweep.spec:
@@ -71,12 +71,12 @@ class Study:
                     trial = _as_wanted(trial, numbers)
                     number = numbers.get(results.key(trial.config))
                     if number and trial.status == "finished":
-                        found[number, trial.config["seed"]] = Held(trial, sweep)
-        return [found[place] for place in sorted(found)]
+                        held[number, trial.config["seed"]] = Held(trial, sweep)
+        return [held[key] for key in sorted(held)]
 
     def rows(self, held: Sequence[Held]) -> list[Row]:
-        numbers = {results.key(_stored(one)): number for number, one in self.wanted()}
-        listed = [(one.trial, self.spec.listed(numbers[results.key(one.trial.config)])) for one in held]
+        numbers = {results.key(_stored(run)): number for number, run in self.wanted()}
+        listed = [(trial.trial, self.spec.listed(numbers[results.key(trial.trial.config)])) for trial in held]
         return results.rows(self.spec, listed)
 
     def judged(self, rows: Sequence[Row]) -> list[Row]:
@@ -89,46 +89,46 @@ class Study:
 
     def missing(self, held: Sequence[Held]) -> Wanted:
         """What is wanted and not held."""
-        there = [one.trial.config for one in held]
-        return [(number, one) for number, one in self.wanted(self.rows(held)) if _stored(one) not in there]
+        trained = [trial.trial.config for trial in held]
+        return [(number, run) for number, run in self.wanted(self.rows(held)) if _stored(run) not in trained]
 
     def part(self, missing: Wanted) -> dict[str, Any]:
         """A spec of some of the trials, as explicit runs."""
-        given = self.spec.model_dump(
+        fixed = self.spec.model_dump(
             mode="json", exclude_none=True, exclude={"space", "runs", "search", "trials", "seeds"}
         )
-        part = {**given, "runs": [self._listed(number, one) for number, one in missing]}
-        assert specs.parse(part).configs == [one for _, one in missing]
+        part = {**fixed, "runs": [self._listed(number, run) for number, run in missing]}
+        assert specs.parse(part).configs == [run for _, run in missing]
         return part
 
-    def _listed(self, number: int, one: RunConfig) -> dict[str, Any]:
+    def _listed(self, number: int, run: RunConfig) -> dict[str, Any]:
         listed = self.spec.listed(number)
         own = listed.run
         for key in self.spec.space or {}:
-            own = config.assign(own, key, specs.lookup(_stored(one), key))
+            own = config.assign(own, key, specs.lookup(_stored(run), key))
         fields = {"name": listed.name, "reference": listed.reference}
-        return {**{key: value for key, value in fields.items() if value}, **own, "seed": one.seed}
+        return {**{key: value for key, value in fields.items() if value}, **own, "seed": run.seed}
 
 
 def read(path: Path, *, quick: bool) -> Study:
     """A study's file; for a quick round with few epochs and few images."""
     lines = path.read_text().splitlines()
     about = " ".join(line.removeprefix("# ") for line in lines if line.startswith("#"))
-    given = yaml_files.read(path, "name: fashion-mlp")
-    return Study(path, about, specs.parse(_cut(given) if quick else given), quick)
+    raw = yaml_files.read(path, "name: fashion-mlp")
+    return Study(path, about, specs.parse(_cut(raw) if quick else raw), quick)
 
 
-def _cut(given: Mapping[str, Any]) -> dict[str, Any]:
+def _cut(raw: Mapping[str, Any]) -> dict[str, Any]:
     """What is held out is of no use to a study, so that holding out more leaves less to train on."""
-    run, data = given.get("run", {}), given["data"]
+    run, data = raw.get("run", {}), raw["data"]
     large = data["name"] in LARGE
     most = 1 if large else 100 if run.get("batch_size") == "full" else 10
-    cut = {**given, "run": {**run, "epochs": min(run.get("epochs", most), most)}}
+    cut = {**raw, "run": {**run, "epochs": min(run.get("epochs", most), most)}}
     if large:
         cut["data"] = {**data, "holdout": LEFT_OUT}
-    if "runs" in given:
+    if "runs" in raw:
         different: dict[str, Any] = {}
-        for one in given["runs"]:
+        for one in raw["runs"]:
             short = {**one, "epochs": most} if "epochs" in one else one
             different.setdefault(_unnamed(short), short)
         cut["runs"] = list(different.values())
@@ -162,6 +162,6 @@ def _as_wanted(trial: Trial, keys: Container[str]) -> Trial:
     return trial if results.key(trial.config) in keys or results.key(left) not in keys else replace(trial, config=left)
 
 
-def _stored(one: RunConfig) -> dict[str, Any]:
+def _stored(run: RunConfig) -> dict[str, Any]:
     """A config as the ledger holds it."""
-    return one.model_dump(mode="json")
+    return run.model_dump(mode="json")

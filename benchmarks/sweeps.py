@@ -74,8 +74,8 @@ def main() -> None:
     figures |= {f"{name}: time": report.figure(times, "s") for name, times in seconds.items()}
     if "short" in arguments.names:
         figures |= _short(size)
-    told = {name: report.ratio(seconds[a], seconds[b], words) for name, (a, b, words) in ratios.items()}
-    report.tell("sweeps", size.rounds, figures, told, arguments.json)
+    shown = {name: report.ratio(seconds[a], seconds[b], words) for name, (a, b, words) in ratios.items()}
+    report.tell("sweeps", size.rounds, figures, shown, arguments.json)
 
 
 def spec(size: Size, scheduler: str) -> dict[str, Any]:
@@ -96,14 +96,14 @@ def spec(size: Size, scheduler: str) -> dict[str, Any]:
 
 
 def _plain(size: Size, name: str) -> tuple[float, float]:
-    made = specs.parse(spec(size, "none"))
+    parsed = specs.parse(spec(size, "none"))
     trials = [
         {
             "width": config.model.width, "dropout": config.model.dropout,
             "lr": config.optimizer.lr, "epochs": config.epochs,
             "batch_size": config.batch_size, "data": config.data.model_dump(), "folder": str(settings.load().data),
         }
-        for config in made.configs
+        for config in parsed.configs
     ]  # fmt: skip
     command = [sys.executable, "-m", "benchmarks.plain_tune", json.dumps({"trials": trials, "asha": name != "plain"})]
     start = time.perf_counter()
@@ -143,11 +143,11 @@ class Swept:
         return max(1e-9, last / first) if first else 1.0
 
 
-def _swept(given: dict[str, Any]) -> Swept:
+def _swept(raw: dict[str, Any]) -> Swept:
     """Run a sweep in a home of its own."""
     with tempfile.TemporaryDirectory(prefix="sweeps-") as folder:
         path = Path(folder) / "spec.yaml"
-        path.write_text(yaml.safe_dump(given))
+        path.write_text(yaml.safe_dump(raw))
         environment = os.environ | {PREFIX + "HOME": folder, PREFIX + "DATA_DIR": str(settings.load().data)}
         command = [sys.executable, "tuning/sweep.py", str(path), "--id", "benchmark"]
         began, start = time.time(), time.perf_counter()
@@ -156,7 +156,7 @@ def _swept(given: dict[str, Any]) -> Swept:
         with Registry(Settings(home=Path(folder), _env_file=None)) as registry:
             rows = news.reports(registry, "benchmark", "")
         moments = [datetime.fromisoformat(moment).timestamp() for moment, _, _ in rows]
-        return Swept(took, began, moments, [one for _, _, one in rows])
+        return Swept(took, began, moments, [value for _, _, value in rows])
 
 
 def _short(size: Size) -> dict[str, dict[str, Any]]:

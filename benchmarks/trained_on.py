@@ -26,11 +26,11 @@ RATES = {"adam": {"lr": 1e-3}, "sgd": {"lr": 0.01, "momentum": 0.9}, "rmsprop": 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="too short to say anything; for tests of the benchmark")
-    given = parser.parse_args()
-    study = spec.read(STUDY, ["run.epochs=1"] if given.quick else [])
+    arguments = parser.parse_args()
+    study = spec.read(STUDY, ["run.epochs=1"] if arguments.quick else [])
     here = settings.load()
     dealt = splits.split(datasets.load(study.data, here.data, here.cache, here.download_timeout), study.data)
-    if given.quick:
+    if arguments.quick:
         dealt = replace(dealt, train=dealt.train.only(slice(6400)))
     weights = None
     for number, config in enumerate(study.configs, 1):

@@ -54,8 +54,8 @@ class _Pictures(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, place: int) -> tuple[Tensor, int]:
-        pixels, target = self.items[place]
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        pixels, target = self.items[index]
         return self.transform(Image.fromarray(pixels)), target
 
 
@@ -83,17 +83,17 @@ def main() -> None:
     for name, changes in MODELS.items():
         images = 640 if arguments.quick else IMAGES[name]
         base = {"data": {"name": "fashion_mnist", "validation": 0, "holdout": 0}, "batch_size": BATCH, "epochs": runs}
-        made = config.parse(RunConfig, {**base, "optimizer": {"lr": LR}, "device": "cpu", "threads": 1, **changes})
-        dealt = splits.split(datasets.load(made.data, here.data, here.cache, here.download_timeout), made.data)
-        made = precision.settled(made, dealt)
-        mine = f"tailorbird, {made.precision}"
-        full = made.model_copy(update={"precision": "fp32"})
-        contenders = usual(made, dealt, images) | {FULL: ours(full, dealt, images), mine: ours(made, dealt, images)}
+        run = config.parse(RunConfig, {**base, "optimizer": {"lr": LR}, "device": "cpu", "threads": 1, **changes})
+        dealt = splits.split(datasets.load(run.data, here.data, here.cache, here.download_timeout), run.data)
+        run = precision.settled(run, dealt)
+        mine = f"tailorbird, {run.precision}"
+        full = run.model_copy(update={"precision": "fp32"})
+        contenders = usual(run, dealt, images) | {FULL: ours(full, dealt, images), mine: ours(run, dealt, images)}
         limits = []
         for _ in range(runs):
             for contender in contenders.values():
                 contender.measure(time.process_time)
-            limits.append(_limit(made, dealt, 1 if arguments.quick else 50))
+            limits.append(_limit(run, dealt, 1 if arguments.quick else 50))
         for kind, one in contenders.items():
             figures[f"{name}: {kind}"] = report.figure(one.rates, "images/CPU-s")
             figures[f"{name}: {kind}, test accuracy"] = report.figure([100 * one.accuracy()], "%")
@@ -111,7 +111,7 @@ def main() -> None:
     report.tell("training", runs, figures, ratios, arguments.json)
 
 
-def usual(made: RunConfig, dealt: Splits, images: int) -> dict[str, Contender]:
+def usual(run: RunConfig, dealt: Splits, images: int) -> dict[str, Contender]:
     """The loops of the tutorials, over the first so many training images."""
     train = dealt.train.only(slice(images))
     transforms = torchvision("transforms")
@@ -120,8 +120,8 @@ def usual(made: RunConfig, dealt: Splits, images: int) -> dict[str, Contender]:
     pictures = _Pictures([(pixels[index], int(target)) for index, target in enumerate(train.targets)], standard)
     floats = (torch.from_numpy(pixels).unsqueeze(1) / 255 - MEAN) / DEVIATION
     tensors = TensorDataset(floats, torch.from_numpy(train.targets))
-    found = {PICTURES: _plain(made, dealt, pictures), TENSORS: _plain(made, dealt, tensors)}
-    return found | ({HALVES: _plain(made, dealt, tensors, half=True)} if made.precision == "bf16" else {})
+    contenders = {PICTURES: _plain(run, dealt, pictures), TENSORS: _plain(run, dealt, tensors)}
+    return contenders | ({HALVES: _plain(run, dealt, tensors, half=True)} if run.precision == "bf16" else {})
 
 
 def ours(made: RunConfig, dealt: Splits, images: int) -> Contender:
@@ -131,11 +131,11 @@ def ours(made: RunConfig, dealt: Splits, images: int) -> Contender:
     return Contender(lambda: _ignore(run.step()), lambda: run.score(dealt.test)[1], images)
 
 
-def _plain(made: RunConfig, dealt: Splits, examples: Dataset[Any], *, half: bool = False) -> Contender:
+def _plain(run: RunConfig, dealt: Splits, examples: Dataset[Any], *, half: bool = False) -> Contender:
     """Float images from a DataLoader, Adam, the loss fetched in every step; `half` computes in bfloat16."""
     torch.manual_seed(0)
-    device = machine.choose_device(made.device)
-    network = _same_layers(made, dealt).to(device)
+    device = machine.choose_device(run.device)
+    network = _same_layers(run, dealt).to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=LR)
     criterion = nn.CrossEntropyLoss()
     batches = DataLoader(examples, batch_size=BATCH, shuffle=True)
@@ -163,9 +163,9 @@ def _plain(made: RunConfig, dealt: Splits, examples: Dataset[Any], *, half: bool
     return Contender(epoch, accuracy, len(batches.dataset))  # type: ignore[arg-type]
 
 
-def _same_layers(made: RunConfig, dealt: Splits) -> nn.Sequential:
+def _same_layers(run: RunConfig, dealt: Splits) -> nn.Sequential:
     """Our network without its normalisation, in PyTorch's usual memory layout."""
-    plain = fresh(made, dealt)[1:]
+    plain = fresh(run, dealt)[1:]
     plain.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # missing from its stubs
     return plain
 
@@ -185,7 +185,9 @@ def _products(run: Run, images: Tensor) -> Iterator[Callable[[], object]]:
     """For each layer with weights its forward and backward product, on the inputs that it really gets."""
     seen: list[tuple[nn.Module, Tensor]] = []
     layers = [layer for layer in run.network.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
-    hooks = [layer.register_forward_hook(lambda one, inputs, _: seen.append((one, inputs[0]))) for layer in layers]
+    hooks = [
+        layer.register_forward_hook(lambda module, inputs, _: seen.append((module, inputs[0]))) for layer in layers
+    ]
     with torch.autocast("cpu", torch.bfloat16, enabled=run.config.precision == "bf16"):
         run.network(images)
     for hook in hooks:
@@ -199,8 +201,8 @@ def _product(layer: nn.Module, inputs: Tensor, half: bool) -> Callable[[], objec
 
     def both() -> object:
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            made = layer(inputs)
-        return torch.autograd.grad(made, wanted, made.detach())
+            outputs = layer(inputs)
+        return torch.autograd.grad(outputs, wanted, outputs.detach())
 
     return both
 

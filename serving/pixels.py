@@ -94,13 +94,13 @@ def _not_a_pixel(level: list[Any], shape: Sequence[int]) -> Problem:
     return Problem(422, f"{_path(index, shape)} is {bodies.shown(value)}; accepted: an integer from 0 to 255")
 
 
-def _path(place: int, inner: Sequence[int]) -> str:
+def _path(index: int, inner: Sequence[int]) -> str:
     # all levels above are regular, so the place in the flat list tells the place in each
     steps = []
     for size in reversed(inner):
-        place, step = divmod(place, size)
+        index, step = divmod(index, size)
         steps.append(step)
-    return "inputs" + "".join(f"[{step}]" for step in (place, *reversed(steps)))
+    return "inputs" + "".join(f"[{step}]" for step in (index, *reversed(steps)))
 
 
 def _size(shape: Sequence[int]) -> str:

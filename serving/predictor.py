@@ -70,7 +70,7 @@ class Predictor:
 
 
 def _most_inline(model: Model) -> int:
-    one, two = model.session.estimate(1), model.session.estimate(2)
-    if one > INLINE_SECONDS:
+    single, two = model.session.estimate(1), model.session.estimate(2)
+    if single > INLINE_SECONDS:
         return 0
-    return 1 + int(min((INLINE_SECONDS - one) / max(two - one, 1e-9), 1e6))
+    return 1 + int(min((INLINE_SECONDS - single) / max(two - single, 1e-9), 1e6))

@@ -124,12 +124,12 @@ def key(settings: Settings) -> bytes:
     try:
         if not path.exists():
             write_once(path, secrets.token_bytes(KEY_BYTES))
-        found = path.read_bytes()
+        key = path.read_bytes()
     except OSError as error:
         raise _must_be_given(f"{path} cannot be used ({error.strerror})") from None
-    if len(found) != KEY_BYTES:
-        raise _must_be_given(f"{path} has {len(found)} bytes instead of {KEY_BYTES}")
-    return found
+    if len(key) != KEY_BYTES:
+        raise _must_be_given(f"{path} has {len(key)} bytes instead of {KEY_BYTES}")
+    return key
 
 
 def _must_be_given(why: str) -> InvalidInput:

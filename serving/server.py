@@ -68,17 +68,17 @@ def _check_address(host: str, port: int) -> str:
     if not 1 <= port <= 65_535:
         raise InvalidInput("port", f"{port} is not accepted; accepted: 1 to 65535")
     try:
-        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except socket.gaierror as error:
         field = "HOST, the environment variable," if os.environ.get("HOST") == host else "host"
         raise InvalidInput(field, f"{host!r} is not known: {error.strerror}") from None
     try:
         with socket.socket(family, kind, protocol) as trial:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            trial.bind(place)
+            trial.bind(address)
     except OSError as error:
         raise _not_free(host, port, error) from None
-    return str(place[0])
+    return str(address[0])
 
 
 def _not_free(host: str, port: int, error: OSError) -> InvalidInput:

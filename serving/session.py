@@ -56,10 +56,10 @@ class Session:
             probabilities = self.run(examples)
             if probabilities.shape != (1, self._classes) or not np.isfinite(probabilities).all():
                 raise Corrupt(f"model.onnx does not give {self._classes} probabilities for an example")
-        one = min(self._seconds(high) for _ in range(WARM_UP_RUNS))
+        seconds = min(self._seconds(high) for _ in range(WARM_UP_RUNS))
         batch = high.repeat(WARM_UP_BATCH, axis=0)
         many = min(self._seconds(batch) for _ in range(2))
-        return one, max(0.0, many - one) / (WARM_UP_BATCH - 1)
+        return seconds, max(0.0, many - seconds) / (WARM_UP_BATCH - 1)
 
     def _seconds(self, examples: Examples) -> float:
         started = time.perf_counter()

@@ -134,6 +134,6 @@ class StateFile:
             self._leading = None
 
 
-def same(one: Version, other: Version) -> bool:
+def same(version: Version, other: Version) -> bool:
     """Whether both are one version, with one package."""
-    return (one.number, one.manifest) == (other.number, other.manifest)
+    return (version.number, version.manifest) == (other.number, other.manifest)

@@ -46,8 +46,8 @@ def problem(name: str) -> str | None:
 def checked(field: str, text: str) -> str:
     """The normal form of a name; raises InvalidInput for what is no name of a class."""
     name = normal(text)
-    if told := problem(name):
-        raise InvalidInput(field, f"{name[:60]!r} is no name of a class: it {told}")
+    if reason := problem(name):
+        raise InvalidInput(field, f"{name[:60]!r} is no name of a class: it {reason}")
     return name
 
 

@@ -49,19 +49,19 @@ class InvalidInput(TailorbirdError):
 
     @classmethod
     def from_validation(
-        cls, error: "ValidationError", given: Any, kind: type["BaseModel"], prefix: str = ""
+        cls, error: "ValidationError", raw: Any, kind: type["BaseModel"], prefix: str = ""
     ) -> "InvalidInput":
         """The first problem that pydantic found where `given` was to be of a kind, with the full path of its key.
 
         A value that no branch of a union accepts is one problem: the branch that came furthest tells it, or all
         that came equally far.
         """
-        found = [(_path(error, given), error) for error in error.errors(include_url=False)]
-        first = found[0][0]
-        within = [(path, one) for path, one in found if path[: len(first)] == first]
+        located = [(_path(error, raw), error) for error in error.errors(include_url=False)]
+        first = located[0][0]
+        within = [(path, detail) for path, detail in located if path[: len(first)] == first]
         furthest = max((path for path, _ in within), key=len)
-        problem = _sentence([one for path, one in within if path == furthest], kind)
-        others = {path for path, _ in found if path[: len(first)] != first}
+        problem = _sentence([detail for path, detail in within if path == furthest], kind)
+        others = {path for path, _ in located if path[: len(first)] != first}
         more = f" (and {len(others)} more)" if others else ""
         return cls((prefix + ".".join(furthest)).rstrip(".: ") or "value", problem + more)
 
@@ -163,14 +163,14 @@ def _version(number: int | None) -> str:
     return f"version {number}" if number else "unset"
 
 
-def _path(error: "ErrorDetails", given: Any) -> tuple[str, ...]:
+def _path(error: "ErrorDetails", raw: Any) -> tuple[str, ...]:
     # pydantic puts the branch of a union into the path too; the user never wrote that key
     path = []
     for step in error["loc"]:
-        keys = range(len(given)) if isinstance(given, list) else given if isinstance(given, Mapping) else ()
+        keys = range(len(raw)) if isinstance(raw, list) else raw if isinstance(raw, Mapping) else ()
         if step in keys:
             path.append(str(step))
-            given = given[step]
+            raw = raw[step]
     if error["type"] == "missing":
         path.append(str(error["loc"][-1]))
     elif error["type"] in ("union_tag_invalid", "union_tag_not_found"):
@@ -227,7 +227,7 @@ def _models(annotated: Any) -> list[type["BaseModel"]]:
     if hasattr(annotated, "model_fields"):
         return [annotated]
     inner = (annotated.annotation,) if hasattr(annotated, "annotation") else get_args(annotated)
-    return [model for one in inner for model in _models(one)]
+    return [model for nested in inner for model in _models(nested)]
 
 
 def _is_branch(kind: type["BaseModel"], step: int | str) -> bool:
@@ -236,7 +236,7 @@ def _is_branch(kind: type["BaseModel"], step: int | str) -> bool:
 
 def _printable(text: str) -> str:
     # it may hold the names of a stranger's package, and a terminal obeys control characters
-    return "".join(one if one.isprintable() or one == "\n" else "\ufffd" for one in text)
+    return "".join(character if character.isprintable() or character == "\n" else "\ufffd" for character in text)
 
 
 def _shown(value: Any) -> str:

@@ -64,9 +64,9 @@ class Reproduction:
     @property
     def problems(self) -> list[str]:
         """By how much it is out of bounds; nothing where the version is reproduced."""
-        found = []
+        problems = []
         if self.mean_difference > MEAN_DIFFERENCE:
-            found.append(
+            problems.append(
                 f"probabilities differ by {self.mean_difference:.4f} on average over {self.samples:,} held-out images "
                 f"(at most {self.max_difference:.4f}); accepted are {MEAN_DIFFERENCE}"
             )
@@ -74,11 +74,11 @@ class Reproduction:
         for name, accuracy in (("the retrained", self.retrained_accuracy), ("the stored", self.served_accuracy)):
             apart = abs(accuracy - self.registered_accuracy)
             if apart > accepted:
-                found.append(
+                problems.append(
                     f"{name} model's held-out accuracy is {accuracy:.2%}, {100 * apart:.2f} points from the registered "
                     f"{self.registered_accuracy:.2%}; accepted are {100 * accepted:.2f}"
                 )
-        return found
+        return problems
 
     def lines(self) -> list[str]:
         """It as a person reads it."""
@@ -113,8 +113,8 @@ def plan(registry: Registry, version: Version, settings: Settings) -> Plan:
 
     Raises InvalidInput where the lineage does not say enough, or the data set or a backbone's weights are others here.
     """
-    found = contents.read(registry, version)
-    config = configs.stored(found.config, "config.yaml: ")
+    stored = contents.read(registry, version)
+    config = configs.stored(stored.config, "config.yaml: ")
     epoch, known = _lineage(version, config)
     dataset = datasets.load(config.data, settings.data, settings.cache, settings.download_timeout)
     digest = dataset.digest()
@@ -129,35 +129,35 @@ def plan(registry: Registry, version: Version, settings: Settings) -> Plan:
     candidate.check(dealt)
     text = version.lineage.objective
     objective = None if text is None else configs.parse(Objective, text, "objective.")
-    return Plan(version, config, epoch, objective, dealt, found.environment)
+    return Plan(version, config, epoch, objective, dealt, stored.environment)
 
 
-def compare(registry: Registry, made: Plan, weights: bytes) -> Reproduction:
+def compare(registry: Registry, plan: Plan, weights: bytes) -> Reproduction:
     """Compare the weights of a retraining with those of the version, and its export with the one that is served."""
-    splits, manifest = made.splits, made.version.manifest
+    splits, manifest = plan.splits, plan.version.manifest
     stored = packages.file(registry.blobs, manifest, "checkpoint.safetensors")
     model = packages.file(registry.blobs, manifest, "model.onnx")
-    _, again = candidate.exported(made.config, splits, weights)
-    served, retrained = _evaluated(made, model), export.evaluate(again, splits.holdout, splits.kind)
+    _, again = candidate.exported(plan.config, splits, weights)
+    served, retrained = _evaluated(plan, model), export.evaluate(again, splits.holdout, splits.kind)
     if served.probabilities.shape != retrained.probabilities.shape:
-        raise Corrupt(f"{made.version} has a damaged package: model.onnx: is of other classes than its data set")
+        raise Corrupt(f"{plan.version} has a damaged package: model.onnx: is of other classes than its data set")
     apart = np.abs(served.probabilities - retrained.probabilities).max(1)
-    difference = _difference(made, stored, weights)
+    difference = _difference(plan, stored, weights)
     return Reproduction(
-        version=str(made.version),
-        epoch=made.epoch,
+        version=str(plan.version),
+        epoch=plan.epoch,
         weights_equal=difference == 0,
         weights_difference=difference,
         export_equal=again == model,
         mean_difference=float(apart.mean()),
         max_difference=float(apart.max()),
         agreement=float((served.predicted == retrained.predicted).mean()),
-        registered_accuracy=made.version.evidence.accuracy,
+        registered_accuracy=plan.version.evidence.accuracy,
         served_accuracy=served.accuracy,
         retrained_accuracy=retrained.accuracy,
         standard_error=max(served.standard_error, retrained.standard_error),
         samples=len(splits.holdout),
-        environment=_differing(made.environment, candidate.surroundings()),
+        environment=_differing(plan.environment, candidate.surroundings()),
     )
 
 
@@ -179,26 +179,26 @@ def _check_backbone(version: Version, config: RunConfig, settings: Settings) -> 
     known = version.lineage.backbone
     if not isinstance(config.model, PretrainedConfig) or known is None or known.sha256 is None:
         return
-    here = backbones.provenance(config.model, settings)
-    if here.sha256 != known.sha256:
+    current = backbones.provenance(config.model, settings)
+    if current.sha256 != known.sha256:
         raise InvalidInput(
             "model.backbone",
-            f"the weights of {here.backbone} here have the SHA-256 sum {(here.sha256 or '')[:12]}…, and {version} was "
-            f"trained on {known.sha256[:12]}…, of {known.source}",
+            f"the weights of {current.backbone} here have the SHA-256 sum {(current.sha256 or '')[:12]}…, and "
+            f"{version} was trained on {known.sha256[:12]}…, of {known.source}",
         )
 
 
-def _evaluated(made: Plan, model: bytes) -> Classification:
+def _evaluated(plan: Plan, model: bytes) -> Classification:
     try:
-        return export.evaluate(model, made.splits.holdout, made.splits.kind)
+        return export.evaluate(model, plan.splits.holdout, plan.splits.kind)
     except Exception as error:  # whatever ONNX Runtime makes of bytes that are no model, or one of other images
         reason = " ".join(str(error).split())[:200]
-        raise Corrupt(f"{made.version} has a damaged package: model.onnx: cannot be run: {reason}") from None
+        raise Corrupt(f"{plan.version} has a damaged package: model.onnx: cannot be run: {reason}") from None
 
 
-def _difference(made: Plan, stored: bytes, weights: bytes) -> float:
+def _difference(plan: Plan, stored: bytes, weights: bytes) -> float:
     """The largest between two weights of one place; 0 only where all are the same bit for bit."""
-    states = [network.restored(made.config, made.splits, data).state_dict() for data in (stored, weights)]
+    states = [network.restored(plan.config, plan.splits, data).state_dict() for data in (stored, weights)]
     if checkpoint.encode(states[0]) == checkpoint.encode(states[1]):
         return 0.0
     apart = [float((states[0][name].double() - tensor.double()).abs().max()) for name, tensor in states[1].items()]

@@ -64,8 +64,8 @@ class Results:
 
     def config(self) -> RunConfig:
         """The configuration."""
-        given = self._understood(CONFIG, package_config.parse)
-        return configs.parse(RunConfig, given, f"{self.name}: {CONFIG}: ")
+        config = self._understood(CONFIG, package_config.parse)
+        return configs.parse(RunConfig, config, f"{self.name}: {CONFIG}: ")
 
     def task(self) -> Task:
         """That of the package's signature; of a run that made none, what its data set says."""
@@ -96,9 +96,9 @@ class Results:
             return self.epoch
         accurate = [epoch for epoch in epochs if not math.isnan(epoch.val_accuracy)]
         if accurate:
-            return max(accurate, key=lambda one: one.val_accuracy).epoch
+            return max(accurate, key=lambda epoch: epoch.val_accuracy).epoch
         measured = [epoch for epoch in epochs if not math.isnan(epoch.val_loss)]
-        return min(measured, key=lambda one: one.val_loss).epoch if measured else epochs[-1].epoch
+        return min(measured, key=lambda epoch: epoch.val_loss).epoch if measured else epochs[-1].epoch
 
     def network(self) -> nn.Sequential:
         """The model with its weights."""
@@ -126,7 +126,7 @@ class Results:
         dealt = splits.split(self.dataset(), self._data()).holdout
         places = {bytes(identity): index for index, identity in enumerate(dealt.ids)}
         wanted = [places.get(bytes(identity)) for identity in judged.ids]
-        chosen = np.array([place for place in wanted if place is not None], np.int64)
+        chosen = np.array([index for index in wanted if index is not None], np.int64)
         if len(chosen) < len(wanted):
             raise InvalidInput(
                 "data",
@@ -185,7 +185,7 @@ def _read(folder: Path, name: str) -> bytes:
     try:
         return (folder / name).read_bytes()
     except FileNotFoundError:
-        there = ", ".join(sorted(path.name for path in folder.iterdir()))
-        raise NotFound(str(folder / name), f"is not there, and this picture is made of it; there are {there}") from None
+        names = ", ".join(sorted(path.name for path in folder.iterdir()))
+        raise NotFound(str(folder / name), f"is not there, and this picture is made of it; there are {names}") from None
     except OSError as error:
         raise InvalidInput(str(folder / name), f"cannot be read: {error.strerror}") from None

@@ -112,8 +112,8 @@ class Settings(BaseSettings):
 
     @field_validator("webhooks", mode="before")
     @classmethod
-    def _separate_urls(cls, given: object) -> object:
-        return re.findall(r"[^\s,]+", given) if isinstance(given, str) else given
+    def _separate_urls(cls, urls: object) -> object:
+        return re.findall(r"[^\s,]+", urls) if isinstance(urls, str) else urls
 
     @field_validator("webhooks")
     @classmethod
@@ -165,7 +165,7 @@ class Settings(BaseSettings):
 
 def writable(path: Path) -> bool:
     """Whether a file or folder can be written; one that does not exist yet, whether it can be made."""
-    existing = next(one for one in (path, *path.parents) if os.access(one, os.F_OK))
+    existing = next(ancestor for ancestor in (path, *path.parents) if os.access(ancestor, os.F_OK))
     return os.access(existing, os.W_OK | os.X_OK if existing.is_dir() else os.W_OK)
 
 
@@ -204,9 +204,9 @@ def _absolute(path: Path) -> Path:
         raise ValueError(f"{path} begins with a home folder that is not known here; give it in full") from None
 
 
-def who(given: str | None = None) -> str:
+def who(name: str | None = None) -> str:
     """Who is doing this, for the records: the name that was given, else the user's."""
     try:
-        return given or getpass.getuser()
+        return name or getpass.getuser()
     except (KeyError, OSError):  # a container's user has a number and no name
         return f"uid {os.getuid()}"

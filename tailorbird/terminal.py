@@ -145,4 +145,6 @@ def _spelled(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     lacking = error.object[error.start : error.end]
-    return "".join(ASCII.get(one) or one.encode("ascii", "backslashreplace").decode() for one in lacking), error.end
+    return "".join(
+        ASCII.get(character) or character.encode("ascii", "backslashreplace").decode() for character in lacking
+    ), error.end

@@ -114,7 +114,9 @@ def _source(name: str, folder: Path) -> dict[str, Any]:
     """The keys of a data config that say where the data are: a name that is known goes before a path."""
     if name in get_args(Published) or CODE.fullmatch(name):
         return {"name": name}
-    path = next((one for one in (Path(name).expanduser().absolute(), folder / name) if one.exists()), None)
+    path = next(
+        (candidate for candidate in (Path(name).expanduser().absolute(), folder / name) if candidate.exists()), None
+    )
     if path is None:
         known = ", ".join(get_args(Published))
         raise InvalidInput(
@@ -123,16 +125,16 @@ def _source(name: str, folder: Path) -> dict[str, Any]:
     return {"name": TABLE if is_table(path) else IMAGES, "path": str(path)}
 
 
-def _labels(given: list[str] | None) -> str | list[str] | None:
-    return given[0] if given and len(given) == 1 else given or None
+def _labels(names: list[str] | None) -> str | list[str] | None:
+    return names[0] if names and len(names) == 1 else names or None
 
 
-def _size(given: str | None) -> int | tuple[int, int] | None:
-    if given is None:
+def _size(text: str | None) -> int | tuple[int, int] | None:
+    if text is None:
         return None
-    if not (found := re.fullmatch(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?", given)):
-        raise InvalidInput("--size", f"must be SIDE or HEIGHTxWIDTH from 1 to 99999, as in 32 or 48x64, not {given!r}")
-    return (int(found[1]), int(found[2])) if found[2] else int(found[1])
+    if not (match := re.fullmatch(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?", text)):
+        raise InvalidInput("--size", f"must be SIDE or HEIGHTxWIDTH from 1 to 99999, as in 32 or 48x64, not {text!r}")
+    return (int(match[1]), int(match[2])) if match[2] else int(match[1])
 
 
 def _picture(dataset: Dataset) -> bytes:
@@ -148,7 +150,7 @@ def _show(dataset: Dataset, out: Path | None, console: Console) -> None:
     if dataset.kind == "regression":
         table = Table(dataset.classes[0], *record["values"], title=title)
         for key in record["values"]["train"]:
-            table.add_row(key, *(f"{found[key]:.4g}" for found in record["values"].values()))
+            table.add_row(key, *(f"{values[key]:.4g}" for values in record["values"].values()))
     else:
         table = Table("class" if dataset.kind != "multilabel" else "label", *dataset.parts, title=title)
         for label, counts in record["counts"].items():

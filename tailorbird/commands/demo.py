@@ -107,17 +107,21 @@ def _ask(here: Settings, spec: "SweepSpec", dataset: "Dataset", model: str, cons
             start = time.perf_counter()
             answer = _post(here, f"{url}/predict", _png(test.at(slice(position, position + 1))[0]), "image/png")
             times.append(1000 * (time.perf_counter() - start))
-            found = answer["predictions"][0]
-            mark = "" if found["label"] == true else " ✗"
+            prediction = answer["predictions"][0]
+            mark = "" if prediction["label"] == true else " ✗"
             table.add_row(
-                f"test {position}", true, found["label"] + mark, f"{found['confidence']:.1%}", f"{times[-1]:.1f}"
+                f"test {position}",
+                true,
+                prediction["label"] + mark,
+                f"{prediction['confidence']:.1%}",
+                f"{times[-1]:.1f}",
             )
-            labels.append({"receipt": found["receipt"], "label": true})
-        told = _post(here, f"{url}/feedback", json.dumps({"labels": labels}).encode(), "application/json")
+            labels.append({"receipt": prediction["receipt"], "label": true})
+        counts = _post(here, f"{url}/feedback", json.dumps({"labels": labels}).encode(), "application/json")
     tables.show(console, table)
     console.print(
         f"{IMAGES} images over HTTP, median {statistics.median(times):.1f} ms; "
-        f"{told['accepted']} true labels accepted as feedback",
+        f"{counts['accepted']} true labels accepted as feedback",
     )
 
 

@@ -46,8 +46,8 @@ def doctor(as_json: AsJson = False) -> None:
     else:
         table = Table("check", "state", "what", "what to do", box=None, header_style="bold", padding=(0, 2, 0, 0))
         colours = {"ok": "green", "warning": "yellow", "error": "red"}
-        for one in findings:
-            table.add_row(one.check, Text(one.state, colours[one.state]), one.what, one.mend)
+        for finding in findings:
+            table.add_row(finding.check, Text(finding.state, colours[finding.state]), finding.what, finding.mend)
         tables.show(terminal.console(), table)
     if any(finding.state == "error" for finding in findings):
         raise typer.Exit(1)
@@ -109,8 +109,8 @@ def _data(here: Settings) -> Iterator[Finding]:
             yield Finding("data", "warning", f"{name} is not below {here.data}", f"tailorbird data {name} downloads it")
         else:
             yield Finding("data", "ok", f"{name} below {here.data}")
-    if place := cifar.place(here.data):
-        yield Finding("data", "ok", f"{cifar.NAME} at {place}")
+    if cifar_path := cifar.place(here.data):
+        yield Finding("data", "ok", f"{cifar.NAME} at {cifar_path}")
     else:
         yield Finding("data", "warning", f"{cifar.NAME} {cifar.MISSING} {here.data}", cifar.MEND)
 

@@ -21,13 +21,15 @@ def list_sweeps(as_json: AsJson = False) -> None:
     Example: tailorbird sweeps list
     """
     with open_registry() as registry:
-        found = ledger.sweeps(registry)
+        listed = ledger.sweeps(registry)
     if as_json:
-        print_json([one.record() for one in found])
+        print_json([sweep.record() for sweep in listed])
         return
     table = Table(Column("sweep", no_wrap=True), "status", "registered", "began (UTC)", "who", box=box.SIMPLE)
-    for one in found:
-        table.add_row(one.id, one.standing, _version(one.spec, one.registered), tables.moment(one.created), one.who)
+    for sweep in listed:
+        table.add_row(
+            sweep.id, sweep.standing, _version(sweep.spec, sweep.registered), tables.moment(sweep.created), sweep.who
+        )
     tables.show(terminal.console(), table)
 
 

@@ -65,13 +65,13 @@ def train(
     _make(folder)
     run = _trained(checked, dealt, console, folder, resume)
     weights = _keep(folder, run)  # so that they are there whatever comes after
-    made = (candidate.results if obstacle else candidate.make)(checked, dealt, weights, run.epochs, run.best.epoch)
-    _write(folder, made.files)
+    outcome = (candidate.results if obstacle else candidate.make)(checked, dealt, weights, run.epochs, run.best.epoch)
+    _write(folder, outcome.files)
     (folder / INTERRUPTED).unlink(missing_ok=True)
     if as_json:
-        print_json({**_record(run, made, folder, obstacle), "notes": notes})
+        print_json({**_record(run, outcome, folder, obstacle), "notes": notes})
     else:
-        _show(run, made, folder, obstacle, console)
+        _show(run, outcome, folder, obstacle, console)
 
 
 def _make(folder: Path) -> None:
@@ -152,23 +152,23 @@ def with_bar(run: "Run", console: Console, epochs: int, on_epoch: Callable[[], N
             bar.console.print(f"{number}  {figures}  {epoch.seconds:.1f} s", soft_wrap=True)
 
 
-def _record(run: "Run", made: "Candidate | Results", folder: Path, obstacle: str | None) -> dict[str, Any]:
+def _record(run: "Run", outcome: "Candidate | Results", folder: Path, obstacle: str | None) -> dict[str, Any]:
     return {
         "folder": str(folder),
         "best_epoch": run.best.epoch,
-        **made.record(),
+        **outcome.record(),
         "no_package": obstacle,
         "epochs": [{"epoch": epoch.epoch, **epoch.metrics()} for epoch in run.epochs],
     }
 
 
-def _show(run: "Run", made: "Candidate | Results", folder: Path, obstacle: str | None, console: Console) -> None:
+def _show(run: "Run", outcome: "Candidate | Results", folder: Path, obstacle: str | None, console: Console) -> None:
     console.print(f"kept epoch {run.best.epoch} of {run.trained}")
-    for split, figures in made.figures.items():
+    for split, figures in outcome.figures.items():
         message = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in figures.items())
         console.print(f"{SPLITS[split]}: {message}", soft_wrap=True)
-    if made.caution:
-        console.print(made.caution, style="yellow", soft_wrap=True)
+    if outcome.caution:
+        console.print(outcome.caution, style="yellow", soft_wrap=True)
     if obstacle:
         console.print(f"no package: {obstacle}", soft_wrap=True)
     console.print(f"results: {folder}", soft_wrap=True)

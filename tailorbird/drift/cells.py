@@ -44,8 +44,8 @@ def labelled(labels: Iterable[Labelled], classes: Sequence[str]) -> tuple[Floats
     rows = {name: row for row, name in enumerate(classes)}
     for cell in labels:
         if cell.predicted in rows:
-            place = rows[cell.predicted], bins.LABELS.index(cell.confidence_bin)
-            count[place], correct[place] = cell.count, cell.correct
+            index = rows[cell.predicted], bins.LABELS.index(cell.confidence_bin)
+            count[index], correct[index] = cell.count, cell.correct
     return count, correct
 
 

@@ -120,8 +120,8 @@ def copy(here: Settings, model: str, home: Path) -> Settings:
         champion = versions.resolve(registry, Reference(model))
         for number, version in enumerate((_before(registry, champion), champion), 1):
             folder = carrying.export(registry, version, home / f"version-{number}")
-            made = carrying.import_version(other, folder, WHO, model)
-            asked = Promotion(model, made.number, why="a drill", who=WHO, force=True)
+            imported = carrying.import_version(other, folder, WHO, model)
+            asked = Promotion(model, imported.number, why="a drill", who=WHO, force=True)
             aliases.promote(other, asked)
     return own
 

@@ -121,6 +121,6 @@ class Traffic:
                 strange.reshape(-1, *[1] * (images.ndim - 1)), corruptions.strangers(images, self._random), images
             )
         if scenario.flip:
-            one, other = (self.classes.index(name) for name in scenario.flip)
-            truth = np.select([truth == one, truth == other], [np.int64(other), np.int64(one)], truth)
+            first, other = (self.classes.index(name) for name in scenario.flip)
+            truth = np.select([truth == first, truth == other], [np.int64(other), np.int64(first)], truth)
         return Batch(images, truth)

@@ -39,7 +39,7 @@ def parse(data: bytes) -> list[Epoch]:
         epochs = _EPOCHS.validate_python(json.loads(data))
     except (ValidationError, ValueError, RecursionError):
         epochs = []
-    if not epochs or any(one.epoch >= after.epoch for one, after in itertools.pairwise(epochs)):
+    if not epochs or any(before.epoch >= after.epoch for before, after in itertools.pairwise(epochs)):
         raise Corrupt(f"{FILE}: must hold the figures of one epoch or more, in their order")
     return epochs
 

@@ -13,7 +13,9 @@ class Parity(Record):
     samples: Amount
 
     def __str__(self) -> str:
-        agreement, difference = (float("nan") if one is None else one for one in (self.agreement, self.max_difference))
+        agreement, difference = (
+            float("nan") if figure is None else figure for figure in (self.agreement, self.max_difference)
+        )
         return f"export agrees with torch on {agreement:.2%} of labels, probabilities within {difference:.0e}"
 
 

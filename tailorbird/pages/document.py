@@ -98,7 +98,7 @@ class Document:
 
 def clean(text: str) -> str:
     """One line that a terminal and a browser show as it is: no control characters, no turning of the direction."""
-    return "".join(_shown(one) for one in text)
+    return "".join(_shown(inline) for inline in text)
 
 
 def lines(text: str) -> list[str]:
@@ -110,8 +110,8 @@ def parts(text: Inline) -> Sequence[str | Code]:
     return (text,) if isinstance(text, str) else text
 
 
-def _shown(one: str) -> str:
-    if one in "\t\n\r":
+def _shown(inline: str) -> str:
+    if inline in "\t\n\r":
         return " "
-    hidden = one in BIDIRECTIONAL or unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp")
-    return "\N{REPLACEMENT CHARACTER}" if hidden else one
+    hidden = inline in BIDIRECTIONAL or unicodedata.category(inline) in ("Cc", "Cs", "Zl", "Zp")
+    return "\N{REPLACEMENT CHARACTER}" if hidden else inline

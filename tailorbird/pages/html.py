@@ -23,8 +23,8 @@ def page(room: str, template: str, *, title: str, script: str = "", **values: An
     """A template of a package's folder `templates` as a page; see `tailorbird.pages`."""
     style = _style()
     policy = _policy(style, script)
-    found = _environment(room).get_template(template)
-    return found.render(values, title=title, script=Markup(script), style=Markup(style), policy=policy)  # noqa: S704
+    source = _environment(room).get_template(template)
+    return source.render(values, title=title, script=Markup(script), style=Markup(style), policy=policy)  # noqa: S704
 
 
 def _policy(style: str, script: str) -> str:
@@ -47,7 +47,7 @@ def _style() -> str:
 
 @cache
 def _environment(room: str) -> Environment:
-    made = Environment(
+    environment = Environment(
         loader=ChoiceLoader([PackageLoader(room), PackageLoader(HERE)]),
         autoescape=True,
         finalize=_shown,
@@ -56,8 +56,14 @@ def _environment(room: str) -> Environment:
         trim_blocks=True,
         undefined=StrictUndefined,
     )
-    made.filters |= {"data_url": _data_url, "kind": _kind, "listing": _listing, "marked": _marked, "svg_url": _svg_url}
-    return made
+    environment.filters |= {
+        "data_url": _data_url,
+        "kind": _kind,
+        "listing": _listing,
+        "marked": _marked,
+        "svg_url": _svg_url,
+    }
+    return environment
 
 
 def _shown(value: Any) -> Any:

@@ -25,10 +25,10 @@ PADDED = 40
 
 def as_markdown(document: Document, *, pictures: bool = True) -> str:
     """GitHub-flavoured Markdown; without `pictures` nothing has to lie beside it."""
-    made = [f"# {_text(document.title)}", *_markdown(document.lead, pictures=pictures)]
+    lines = [f"# {_text(document.title)}", *_markdown(document.lead, pictures=pictures)]
     for section in document.sections:
-        made += [f"## {_text(section.title)}", *_markdown(section.blocks, pictures=pictures)]
-    return "\n\n".join(made) + "\n"
+        lines += [f"## {_text(section.title)}", *_markdown(section.blocks, pictures=pictures)]
+    return "\n\n".join(lines) + "\n"
 
 
 def _markdown(blocks: Sequence[Block], *, pictures: bool) -> Iterator[str]:
@@ -73,8 +73,8 @@ def _code(code: Code) -> str:
     return f"{fence}{space}{text}{space}{fence}"
 
 
-def _longest(one: str, text: str) -> int:
-    return max((len(run) for run in re.findall(f"{one}+", text)), default=0)
+def _longest(character: str, text: str) -> int:
+    return max((len(run) for run in re.findall(f"{character}+", text)), default=0)
 
 
 def _table(table: Table) -> str:

@@ -66,7 +66,7 @@ def select(paths: Sequence[Path], signature: Signature) -> Selection:
     for path in paths:
         if path.is_dir():
             visible = [path for path in sorted(path.rglob("*")) if path.is_file() and not path.name.startswith(".")]
-            chosen = [one for one in visible if one.suffix.lower() in suffixes]
+            chosen = [path for path in visible if path.suffix.lower() in suffixes]
             files += chosen
             others += len(visible) - len(chosen)
         elif path.exists():
@@ -132,12 +132,12 @@ def _columns(table: Rows, signature: Signature) -> Sequence[str]:
 
 def _read_rows(path: Path, chunk: Sequence[tuple[str, Sequence[Any]]], names: Sequence[str]) -> Batch:
     places, numbers, failures = [], [], []
-    for place, values in chunk:
+    for position, values in chunk:
         try:
             numbers.append([_number(name, value) for name, value in zip(names, values, strict=True)])
-            places.append(place)
+            places.append(position)
         except InvalidInput as error:
-            failures.append(Failure(f"{path}, {place}", str(error)))
+            failures.append(Failure(f"{path}, {position}", str(error)))
     inputs = np.array(numbers, np.float64).reshape(-1, len(names))
     return Batch([str(path)] * len(places), places, inputs, failures)
 

@@ -61,10 +61,10 @@ class Records:
     def write(self, answers: Answers) -> None:
         for index, (file, row, label) in enumerate(zip(answers.files, answers.rows, answers.labels, strict=True)):
             values = [round(value, 6) for value in answers.probabilities[index].tolist()]
-            place = {"row": row} if row else {}
+            where = {"row": row} if row else {}
             probabilities = dict(zip(self._classes, values, strict=True))
             self.records.append(
-                {"file": file, **place, "label": label, "confidence": max(values), "probabilities": probabilities}
+                {"file": file, **where, "label": label, "confidence": max(values), "probabilities": probabilities}
             )
 
 

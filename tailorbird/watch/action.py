@@ -97,10 +97,10 @@ def _not_better(registry: Registry, target: Version, judgement: Judgement) -> st
     """Why a version is no better than the present one may be, by its own labels or else by its baseline."""
     if judgement.labelled is None:
         return "there are no labels to compare an earlier version with"
-    told = known.read(registry, target)
-    count, correct = known.labels(registry, target, told, since="")
-    labelled = accuracy(told, Observed(np.zeros_like(count), count, correct))
-    share, source = told.accuracy, "its held-out examples"
+    known_target = known.read(registry, target)
+    count, correct = known.labels(registry, target, known_target, since="")
+    labelled = accuracy(known_target, Observed(np.zeros_like(count), count, correct))
+    share, source = known_target.accuracy, "its held-out examples"
     if labelled is not None and labelled.labels >= LEAST_LABELS:
         share, source = labelled.value, f"{labelled.labels:,} labels"
     if share > judgement.labelled.high:

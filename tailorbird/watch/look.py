@@ -63,8 +63,8 @@ class Watch:
         """Judge and act; raises Unavailable, and decides nothing, where something cannot be read."""
         now = now or datetime.now(UTC)
         version = versions.resolve(self._registry, Reference(self._model))
-        told = self._known_of(version)
-        judgement = judging.judge(told, self._observed(version, told, now), self._policy)
+        known = self._known_of(version)
+        judgement = judging.judge(known, self._observed(version, known, now), self._policy)
         acting = judgement.state in ("drifted", "suspected")
         done = action.take(self._registry, version, judgement, self._policy, now) if acting else NOTHING
         row = judgements.add(

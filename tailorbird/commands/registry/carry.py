@@ -27,12 +27,12 @@ def export(
         raise InvalidInput("--oci", "excludes --archive; give one of them, or none for a folder")
     form: carrying.Form = "archive" if archive else "oci" if oci else "folder"
     with open_registry() as registry:
-        found = versions.resolve(registry, version)
-        made = carrying.export(registry, found, path, form)
+        resolved = versions.resolve(registry, version)
+        written = carrying.export(registry, resolved, path, form)
     if as_json:
-        print_json({"version": str(found), "path": str(made), "form": form, "manifest": found.manifest})
+        print_json({"version": str(resolved), "path": str(written), "form": form, "manifest": resolved.manifest})
     else:
-        typer.echo(f"exported to {made}")
+        typer.echo(f"exported to {written}")
 
 
 def import_version(

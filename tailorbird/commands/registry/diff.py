@@ -43,33 +43,33 @@ def diff(
     Example: tailorbird registry diff demo:1 demo@champion
     """
     with open_registry() as registry:
-        found = diffs.between(registry, versions.resolve(registry, a), versions.resolve(registry, b))
+        difference = diffs.between(registry, versions.resolve(registry, a), versions.resolve(registry, b))
     if as_json:
-        print_json(found.record())
+        print_json(difference.record())
     else:
-        _print(found, terminal.console())
+        _print(difference, terminal.console())
 
 
-def _print(found: Diff, console: Console) -> None:
-    sides = [found.a, found.b]
+def _print(difference: Diff, console: Console) -> None:
+    sides = [difference.a, difference.b]
     for name in ("config", "data", "environment"):
-        pairs: dict[str, Pair] = getattr(found, name)
+        pairs: dict[str, Pair] = getattr(difference, name)
         if pairs:
             rows = [[key, _plain(pair.a), _plain(pair.b)] for key, pair in pairs.items()]
             _table(console, name, ["", *sides], rows, numbers=False)
         else:
             console.print(f"{name}: the same in both\n")
-    if problem := _classes(found):
+    if problem := _classes(difference):
         console.print(problem)
     sides.append("difference")
-    results = [[told, *_cells(found.metrics[name], *formats)] for name, (told, *formats) in METRICS.items()]
+    results = [[caption, *_cells(difference.metrics[name], *formats)] for name, (caption, *formats) in METRICS.items()]
     _table(console, "results", ["", *sides], results)
-    sizes = [[name, *_cells(pair, *COUNT)] for name, pair in found.sizes.items()]
+    sizes = [[name, *_cells(pair, *COUNT)] for name, pair in difference.sizes.items()]
     _table(console, "files, in bytes", ["", *sides], sizes)
-    for part in ("recall", "precision") if found.by_class else ():
-        of_part = [[name, *_cells(pairs[part], *SHARE)] for name, pairs in found.by_class.items()]
+    for part in ("recall", "precision") if difference.by_class else ():
+        of_part = [[name, *_cells(pairs[part], *SHARE)] for name, pairs in difference.by_class.items()]
         _table(console, f"{part} by class", ["", *sides], of_part)
-    console.print(_images(found))
+    console.print(_images(difference))
 
 
 def _table(
@@ -95,24 +95,24 @@ def _plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _classes(found: Diff) -> str:
-    a, b = found.classes.a, found.classes.b
-    only = {found.a: [name for name in a if name not in b], found.b: [name for name in b if name not in a]}
-    told = [f"{version} alone has the classes {', '.join(names)}" for version, names in only.items() if names]
-    if not told and a != b:
-        told = ["the classes are the same, in another order"]
-    return clean("; ".join(told))
+def _classes(difference: Diff) -> str:
+    a, b = difference.classes.a, difference.classes.b
+    only = {difference.a: [name for name in a if name not in b], difference.b: [name for name in b if name not in a]}
+    sentences = [f"{version} alone has the classes {', '.join(names)}" for version, names in only.items() if names]
+    if not sentences and a != b:
+        sentences = ["the classes are the same, in another order"]
+    return clean("; ".join(sentences))
 
 
-def _images(found: Diff) -> str:
-    images = found.images
+def _images(difference: Diff) -> str:
+    images = difference.images
     if isinstance(images, str):
         return f"held-out images: {images}"
     low, high = images.interval
     return (
         f"Of {images.shared:,} held-out images that both were judged on (of {images.of:,}), both got "
-        f"{images.both_right:,} right, {found.a} alone {images.only_a:,}, {found.b} alone {images.only_b:,}, neither "
-        f"{images.both_wrong:,}. The difference in accuracy is {100 * images.difference:+.2f} points, from "
-        f"{100 * low:+.2f} to {100 * high:+.2f} with 95% at each end; were both equally good, so much would come by "
-        f"chance with p = {images.p:.2g} (exact McNemar, one-sided)."
+        f"{images.both_right:,} right, {difference.a} alone {images.only_a:,}, {difference.b} alone "
+        f"{images.only_b:,}, neither {images.both_wrong:,}. The difference in accuracy is "
+        f"{100 * images.difference:+.2f} points, from {100 * low:+.2f} to {100 * high:+.2f} with 95% at each end; "
+        f"were both equally good, so much would come by chance with p = {images.p:.2g} (exact McNemar, one-sided)."
     )

@@ -30,12 +30,12 @@ def tag(
             raise InvalidInput("KEY=VALUE", f"{change!r} has no '='; accepted: camera=north, or camera= to remove it")
         wanted[key] = value
     with open_registry() as registry:
-        found = versions.resolve(registry, version)
-        tags = versions.tag(registry, found, wanted)
+        resolved = versions.resolve(registry, version)
+        tags = versions.tag(registry, resolved, wanted)
     if as_json:
         print_json(tags)
     else:
-        typer.echo(clean(f"{found} has {', '.join(f'{key}={value}' for key, value in tags.items()) or 'no tags'}"))
+        typer.echo(clean(f"{resolved} has {', '.join(f'{key}={value}' for key, value in tags.items()) or 'no tags'}"))
 
 
 def delete(
@@ -67,12 +67,12 @@ def gc(
     Example: tailorbird registry gc --dry-run
     """
     with open_registry() as registry:
-        found = garbage.collect(registry, age=timedelta(hours=hours), dry_run=dry_run)
+        collected = garbage.collect(registry, age=timedelta(hours=hours), dry_run=dry_run)
     if as_json:
-        print_json(found.record())
+        print_json(collected.record())
         return
     verb = "would be" if dry_run else "were"
-    typer.echo(f"{found.deleted:,} files ({found.bytes / 1e6:,.1f} MB) {verb} deleted, {found.kept:,} stay")
+    typer.echo(f"{collected.deleted:,} files ({collected.bytes / 1e6:,.1f} MB) {verb} deleted, {collected.kept:,} stay")
 
 
 def migrate() -> None:
@@ -99,9 +99,9 @@ def notify(as_json: AsJson = False) -> None:
     with open_registry() as registry:
         sent = webhooks.deliver(registry)
     if as_json:
-        print_json([one.record() for one in sent])
+        print_json([delivery.record() for delivery in sent])
         return
-    for one in sent:
-        typer.echo(f"{one.host}: {one.problem or 'delivered'}")
+    for delivery in sent:
+        typer.echo(f"{delivery.host}: {delivery.problem or 'delivered'}")
     if not sent:
         typer.echo("nothing is due")

@@ -39,18 +39,26 @@ def list_versions(
     """
     with open_registry() as registry:
         last = None if before is None else _named(registry, before)
-        found = versions.page(registry, model, limit=limit + 1, before=last)
-    more, found = found[limit:], found[:limit]
+        page = versions.page(registry, model, limit=limit + 1, before=last)
+    more, page = page[limit:], page[:limit]
     if as_json:
-        print_json([one.record() for one in found])
+        print_json([listed.record() for listed in page])
         return
     table = Table("version", "aliases", "held-out", "test", "registered (UTC)", "who", box=box.SIMPLE)
-    for one in found:
-        held, test = one.evidence.accuracy, one.evidence.test.accuracy
-        _add(table, str(one), ", ".join(one.aliases), f"{held:.2%}", f"{test:.2%}", tables.moment(one.created), one.who)
+    for listed in page:
+        held, test = listed.evidence.accuracy, listed.evidence.test.accuracy
+        _add(
+            table,
+            str(listed),
+            ", ".join(listed.aliases),
+            f"{held:.2%}",
+            f"{test:.2%}",
+            tables.moment(listed.created),
+            listed.who,
+        )
     tables.show(terminal.console(), table)
     if more:
-        typer.echo(f"there are more: tailorbird registry list {model or ''} --before {found[-1]}".replace("  ", " "))
+        typer.echo(f"there are more: tailorbird registry list {model or ''} --before {page[-1]}".replace("  ", " "))
 
 
 def show(version: Ref, as_json: AsJson = False) -> None:
@@ -59,15 +67,15 @@ def show(version: Ref, as_json: AsJson = False) -> None:
     Example: tailorbird registry show demo@champion
     """
     with open_registry() as registry:
-        found = versions.resolve(registry, version)
-        tags = versions.tags(registry, found)
-        events = facts.events(registry, found)
-        files = _files(registry, found)
+        resolved = versions.resolve(registry, version)
+        tags = versions.tags(registry, resolved)
+        events = facts.events(registry, resolved)
+        files = _files(registry, resolved)
     if as_json:
         listed = None if files is None else {name: entry.record() for name, entry in files.items()}
-        print_json(found.record() | {"tags": tags, "events": [asdict(event) for event in events], "files": listed})
+        print_json(resolved.record() | {"tags": tags, "events": [asdict(event) for event in events], "files": listed})
     else:
-        _print(found, tags, events, files)
+        _print(resolved, tags, events, files)
 
 
 def history(
@@ -126,10 +134,10 @@ def verify(
         raise InvalidInput("NAME:N", "give one version, or --all")
     found: dict[str, list[str]] = {}
     with open_registry() as registry:
-        for one in versions.every(registry) if version is None else [versions.resolve(registry, version)]:
-            found[str(one)] = verification.verify(registry, one)
+        for checked in versions.every(registry) if version is None else [versions.resolve(registry, version)]:
+            found[str(checked)] = verification.verify(registry, checked)
             if not as_json:
-                typer.echo(f"{one}: {'; '.join(found[str(one)]) or 'verified'}")
+                typer.echo(f"{checked}: {'; '.join(found[str(checked)]) or 'verified'}")
     if as_json:
         print_json([{"version": name, "problems": problems} for name, problems in found.items()])
     if damaged := [name for name, problems in found.items() if problems]:
@@ -150,7 +158,7 @@ def _events(
     """What happened, newest first, as `history --json` prints it."""
     events = [{"event": "moved", **move.record()} for move in moves]
     events += [{"event": "deleted", **asdict(deletion)} for deletion in deletions]
-    events += [{"event": "judged", **one.record()} for one in judged]
+    events += [{"event": "judged", **judgement.record()} for judgement in judged]
     events += [] if hold is None else [{"event": "held", **hold.record()}]
     return sorted(events, key=itemgetter("id"), reverse=True)
 
@@ -164,23 +172,23 @@ def _files(registry: Registry, version: Version) -> dict[str, Entry] | None:
         return None
 
 
-def _print(found: Version, tags: dict[str, str], events: tuple[Event, ...], files: dict[str, Entry] | None) -> None:
-    evidence, test = found.evidence, found.evidence.test
+def _print(version: Version, tags: dict[str, str], events: tuple[Event, ...], files: dict[str, Entry] | None) -> None:
+    evidence, test = version.evidence, version.evidence.test
     rows = {
-        "aliases": ", ".join(found.aliases) or "-",
+        "aliases": ", ".join(version.aliases) or "-",
         "tags": ", ".join(f"{key}={value}" for key, value in tags.items()) or "-",
         "held-out": shares.told(evidence.accuracy, evidence.samples),
         "test": shares.told(test.accuracy, test.samples),
         "parity": str(evidence.parity),
-        "registered": f"{tables.moment(found.created)} UTC by {found.who}",
+        "registered": f"{tables.moment(version.created)} UTC by {version.who}",
         "judged": "\n".join(_told(event) for event in events) or "-",
-        **{key: tables.plain(value) for key, value in found.lineage.record().items()},
-        "manifest": found.manifest + ("" if found.signature is None else ", signed"),
+        **{key: tables.plain(value) for key, value in version.lineage.record().items()},
+        "manifest": version.manifest + ("" if version.signature is None else ", signed"),
         "files": "unknown"
         if files is None
         else "\n".join(f"{name} ({entry.size:,} bytes)" for name, entry in files.items()),
     }
-    table = Table("", "", box=None, show_header=False, title=str(found), title_justify="left", padding=(0, 2, 0, 0))
+    table = Table("", "", box=None, show_header=False, title=str(version), title_justify="left", padding=(0, 2, 0, 0))
     for key, value in rows.items():
         _add(table, key, value)
     tables.show(terminal.console(), table)
