@@ -40,10 +40,9 @@ def collect(registry: Registry, *, age: timedelta = AGE, dry_run: bool = False) 
     """Delete blobs older than `age` that are not needed, and what killed writers left.
 
     Needed are the packages of versions that are not deleted, or were within `age`; of each trial that is not outranked
-    the last checkpoint;
-    and what a sweep goes on from, until it has rested for `FORGOTTEN`. Rows that name blobs are written by transactions
-    that saw them, which wait while these are deleted. Raises Corrupt, and deletes nothing, where a manifest cannot be
-    read, and Refused where the database was never used, and so is not the store's.
+    the last checkpoint; and what a sweep goes on from, until it has rested for `FORGOTTEN`. Rows that name blobs are
+    written by transactions that saw them, which wait while these are deleted. Raises Corrupt, and deletes nothing,
+    where a manifest cannot be read, and Refused where the database was never used, and so is not the store's.
     """
     before = datetime.now(UTC) - age
     with registry.reading() as connection:

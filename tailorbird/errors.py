@@ -56,7 +56,7 @@ class InvalidInput(TailorbirdError):
         A value that no branch of a union accepts is one problem: the branch that came furthest tells it, or all
         that came equally far.
         """
-        located = [(_path(error, raw), error) for error in error.errors(include_url=False)]
+        located = [(_path(detail, raw), detail) for detail in error.errors(include_url=False)]
         first = located[0][0]
         within = [(path, detail) for path, detail in located if path[: len(first)] == first]
         furthest = max((path for path, _ in within), key=len)
@@ -218,9 +218,9 @@ def _keys(kind: type["BaseModel"], loc: tuple[int | str, ...]) -> list[str]:
     """Those that are accepted at a place within a model, which goes through keys, indices and branches of unions."""
     kinds = [kind]
     for step in loc:
-        below = [model for kind in kinds if step in kind.model_fields for model in _models(kind.model_fields[step])]
-        kinds = below or [kind for kind in kinds if _is_branch(kind, step)] or kinds
-    return list(dict.fromkeys(key for kind in kinds for key in kind.model_fields))
+        below = [model for each in kinds if step in each.model_fields for model in _models(each.model_fields[step])]
+        kinds = below or [each for each in kinds if _is_branch(each, step)] or kinds
+    return list(dict.fromkeys(key for each in kinds for key in each.model_fields))
 
 
 def _models(annotated: Any) -> list[type["BaseModel"]]:

@@ -127,8 +127,8 @@ def plan(registry: Registry, version: Version, settings: Settings) -> Plan:
     _check_backbone(version, config, settings)
     dealt = dealing.split(dataset, config.data)
     candidate.check(dealt)
-    text = version.lineage.objective
-    objective = None if text is None else configs.parse(Objective, text, "objective.")
+    recorded = version.lineage.objective
+    objective = None if recorded is None else configs.parse(Objective, recorded, "objective.")
     return Plan(version, config, epoch, objective, dealt, stored.environment)
 
 

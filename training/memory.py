@@ -26,7 +26,8 @@ def check(config: RunConfig, splits: Splits) -> None:
         return
     free = available(resident.device(config, splits))
     batch = len(splits.train) if config.batch_size == "full" else min(config.batch_size, len(splits.train))
-    fixed, each = needed(config.model, splits.train.shape, precision.settled(config, splits).precision == "bf16")
+    model = config.model.model_copy(update={"dropout": 0.0})  # which needs next to nothing: one trial for all rates
+    fixed, each = needed(model, splits.train.shape, precision.settled(config, splits).precision == "bf16")
     if free is None or (total := fixed + batch * each) <= free:
         return
     message = f"takes about {total / 1e9:.1f} GB of memory, and {max(free, 0) / 1e9:.1f} GB are free"
@@ -52,11 +53,12 @@ def _of_machine() -> int | None:
 
 
 def _of_container() -> int | None:
-    """By its limit (cgroup v2), which is a word where there is none."""
+    """By its limit (cgroup v2), which is a word where there is none; pages of files that it read can be dropped."""
     try:
         limit, used = (int((CGROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
-        return limit - used
-    except (OSError, ValueError):
+        kinds = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+        return limit - used + int(kinds["inactive_file"])
+    except (OSError, LookupError, ValueError):
         return None
 
 

@@ -38,7 +38,7 @@ def check(address: str) -> None:
     host, _, port = target.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=SECONDS).close()
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter of a host with an empty or too long part
         raise Unavailable(f"the Ray cluster at {address} does not answer: {error}") from None
     with init_grpc_channel(target) as channel:
         try:

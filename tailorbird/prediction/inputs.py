@@ -65,8 +65,8 @@ def select(paths: Sequence[Path], signature: Signature) -> Selection:
     others = 0
     for path in paths:
         if path.is_dir():
-            visible = [path for path in sorted(path.rglob("*")) if path.is_file() and not path.name.startswith(".")]
-            chosen = [path for path in visible if path.suffix.lower() in suffixes]
+            visible = [file for file in sorted(path.rglob("*")) if file.is_file() and not file.name.startswith(".")]
+            chosen = [file for file in visible if file.suffix.lower() in suffixes]
             files += chosen
             others += len(visible) - len(chosen)
         elif path.exists():

@@ -30,7 +30,8 @@ def free(tmp_path, monkeypatch):
         monkeypatch.setattr(memory, "CGROUP", tmp_path)
         (tmp_path / "meminfo").write_text(f"MemTotal: 99999999 kB\nMemAvailable: {machine // 1024} kB\n")
         (tmp_path / "memory.max").write_text("max" if container is None else f"{container + 1000}")
-        (tmp_path / "memory.current").write_text("1000")
+        (tmp_path / "memory.current").write_text("1500")
+        (tmp_path / "memory.stat").write_text("anon 900\ninactive_file 500\n")  # read files, which can be dropped
 
     return write
 

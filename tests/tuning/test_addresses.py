@@ -44,7 +44,7 @@ def alive(release):
     return gcs_service_pb2.CheckAliveReply(ray_version=release).SerializeToString()
 
 
-@pytest.mark.parametrize("form", ["127.0.0.1:{}", "ray://127.0.0.1:{}", "localhost:{}"])
+@pytest.mark.parametrize("form", ["127.0.0.1:{}", "ray://127.0.0.1:{}", "localhost:{}", "a..b:{}"])
 def test_an_address_where_nothing_answers_is_told_at_once(form):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -1,8 +1,9 @@
 import pytest
+import torch
 from rich.console import Console
 
 from tailorbird.errors import InvalidInput
-from training import datasets, precision, splits
+from training import datasets, splits
 from tuning import runner, spec
 
 KINDS = {
@@ -31,13 +32,15 @@ def test_what_the_registry_would_refuse_is_refused_before_ray_starts(given, sett
 def test_the_precision_that_the_processor_takes_is_that_of_all_trials_from_then_on(
     given, settings, monkeypatch, instructions, taken
 ):
-    monkeypatch.setattr(precision, "instructions", lambda: instructions)
+    processor = dict.fromkeys(instructions, True)  # whose maker is not asked for
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: processor)
     given["run"]["device"] = "cpu"
     driver = runner.Driver(settings, Console(quiet=True), "ann")
     checked = spec.parse(given)
     dealt = splits.split(datasets.load(checked.data, None, None), checked.data)
     settled = driver._settled(checked, dealt)
     assert {config.precision for config in settled.configs} == {taken}
-    monkeypatch.setattr(precision, "instructions", lambda: [] if instructions else ["avx512_bf16"])
+    other = {} if instructions else {"avx512_bf16": True}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: other)
     again = driver._settled(spec.stored(settled.model_dump(mode="json", exclude_none=True)), dealt)
     assert {config.precision for config in again.configs} == {taken}
