@@ -113,6 +113,15 @@ def test_other_weights_have_other_features(backbone, dealt, tmp_path):
     assert not np.allclose(before, after)
 
 
+def test_other_code_has_other_features_by_the_same_weights(backbone, dealt, tmp_path, monkeypatch):
+    before = features.prepared(config(backbone), dealt).train.at(slice(0, 5))
+    (tmp_path / "nets_of_ours.py").write_text(NET.replace("nn.ReLU(), nn.Adaptive", "nn.Sigmoid(), nn.Adaptive"))
+    sys.path_importer_cache.clear()
+    monkeypatch.delitem(sys.modules, "nets_of_ours")
+    after = features.prepared(config(backbone), dealt).train.at(slice(0, 5))
+    assert not np.allclose(before, after)
+
+
 def test_flip_adds_the_mirrored_images(backbone, dealt):
     plain = features.prepared(config(backbone), dealt)
     both = features.prepared(config(backbone, augment={"flip": True}), dealt)
