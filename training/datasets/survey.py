@@ -36,8 +36,8 @@ DEEP, CHANNELS = 16, (2, 4, 6)
 class Seen(NamedTuple):
     """What the pixels of an image tell, of what is not known otherwise.
 
-    `depth` are the bits that it uses of one channel of more than 8, `cut` those of several channels of 16; `ink` is the
-    mean grey of what is not transparent.
+    `depth` are the bits that it uses of one channel of more than 8, `cut` the lower bits used where the upper 8 of 16
+    are read whatever they hold; `ink` is the mean grey of what is not transparent.
     """
 
     depth: int | None = None
@@ -50,9 +50,9 @@ class Survey:
     """What a look at all headers tells of a tree: names of images, their sizes and whether any has colour.
 
     `unclear` are images whose pixels must be seen before it is known how they are shown: of more than 8 bits, or with
-    transparency; `cut` are the bits that those of 16 bits in several channels use. `guessed` are folders whose names do
-    not tell how they are encoded. What is left out: folders without images, hidden images by what hides them, other
-    files by suffix.
+    transparency; `cut` are the lower bits that those use of 16 whose upper 8 are read. `guessed` are folders whose
+    names do not tell how they are encoded. What is left out: folders without images, hidden images by what hides them,
+    other files by suffix.
     """
 
     names: list[str] = field(default_factory=list)
@@ -126,8 +126,8 @@ class Survey:
     def wanted(self, root: Path, config: DataConfig) -> Wanted:
         """What all images are brought to: by the config, else the size that most have, or the median of each side.
 
-        The depth is what the files declare, or else what their largest value takes; the ground is light where what is
-        seen on it is dark.
+        The depth is all 16 bits where files declare that they were scaled to these, else what their largest value
+        takes; the ground is light where what is seen on it is dark.
         """
         side = config.size or self._size()
         size = (side, side) if isinstance(side, int) else side
@@ -158,8 +158,9 @@ class Survey:
         leaves = empty - {str(parent) for name in empty for parent in PurePosixPath(name).parents}
         if self.cut and (bits := max(self.cut)) < DEEP:
             yield (
-                f"{len(self.cut):,} images of {DEEP} bits in several channels use the lower {bits}, and the upper 8 "
-                f"are read, so that {2 ** max(0, bits - 8)} of 256 values are left of each: save them in 8 bits"
+                f"{len(self.cut):,} images of {DEEP} bits, in several channels or with an sBIT chunk, use the lower "
+                f"{bits}, and the upper 8 are read, so that {2 ** max(0, bits - 8)} of 256 values are left of each: "
+                f"save them in 8 bits"
             )
         if leaves:
             yield f"folders that hold no image are no class: {some(list(map(repr, sorted(leaves))))}"
@@ -199,23 +200,24 @@ def _look_at(data: bytes) -> Seen:
     try:
         image = pixels.decode(data, MAX_PIXELS)
         if pixels.is_deep(image):
-            return Seen(depth=_declared(data) or int(np.asarray(image).max()).bit_length())
+            bits = int(np.asarray(image).max()).bit_length()
+            return Seen(depth=DEEP, cut=bits) if _is_scaled(data) else Seen(depth=bits)
         rgba = np.asarray(image.convert("RGBA"), np.float32)
     except (InvalidInput, ValueError):
         return Seen()
     wide = data.startswith(pixels.PNG) and data[24] == DEEP and data[25] in CHANNELS  # of its header, IHDR
-    cut = (_declared(data) or 8 + int(rgba[..., :3].max()).bit_length()) if wide else None
+    cut = 8 + int(rgba[..., :3].max()).bit_length() if wide else None
     alpha = rgba[..., 3]
     if alpha.min() == 255 or not alpha.any():
         return Seen(cut=cut)
     return Seen(cut=cut, ink=float(np.average(rgba[..., :3] @ LUMA, weights=alpha)))
 
 
-def _declared(data: bytes) -> int | None:
-    """The significant bits that a PNG file declares in its sBIT chunk, which stands before its pixels (ISO 15948)."""
+def _is_scaled(data: bytes) -> bool:
+    """Whether a PNG file has an sBIT chunk, before its pixels: its values were scaled to all bits (ISO 15948, 12.5)."""
     offset = len(pixels.PNG)
     while data.startswith(pixels.PNG) and (kind := data[offset + 4 : offset + 8]) not in (b"", b"IDAT", b"PLTE"):
         if kind == b"sBIT":
-            return data[offset + 8]
+            return True
         offset += 12 + int.from_bytes(data[offset : offset + 4])
-    return None
+    return False

@@ -71,11 +71,15 @@ def test_the_depth_is_that_of_the_largest_value_of_all(load, most, depth):
     assert (dataset.inputs[0] == darker[0] >> (depth - 8)).all()
 
 
-def test_a_depth_that_files_declare_holds(load):
+def test_values_that_a_file_declares_as_scaled_are_of_all_bits(load):
     chunks = PngImagePlugin.PngInfo()
     chunks.add(b"sBIT", b"\x0c")
-    dataset = load(classes(*(png(noise(0, 1000, np.uint16), pnginfo=chunks) for _ in range(4))))
-    assert dataset.depth == 12
+    raw = [noise(0, 4096, np.uint16) for _ in range(4)]
+    dataset = load(classes(*(png(values << 4 | values >> 8, pnginfo=chunks) for values in raw)))
+    assert (dataset.inputs == [values >> 4 for values in raw[::2] + raw[1::2]]).all()
+    assert dataset.depth == 16 and not any("sBIT" in note for note in dataset.notes)
+    dataset = load(classes(*(png(values, pnginfo=chunks) for values in raw)))
+    assert any("with an sBIT chunk, use the lower 12, and the upper 8 are read" in note for note in dataset.notes)
 
 
 def wide(values, kind):
@@ -96,8 +100,8 @@ def test_of_several_deep_channels_it_is_noted_what_is_lost(load, kind, channels)
         dataset = load(classes(*[wide(np.roll(opaque, turn, 0), kind) for turn in range(4)]))
         notes = [note for note in dataset.notes if "channels" in note]
         assert notes == (
-            [f"4 images of 16 bits in several channels use the lower 10, and the upper 8 are read, so that {values} of "
-             "256 values are left of each: save them in 8 bits"] if values else []
+            ["4 images of 16 bits, in several channels or with an sBIT chunk, use the lower 10, and the upper 8 are "
+             f"read, so that {values} of 256 values are left of each: save them in 8 bits"] if values else []
         )  # fmt: skip
 
 
