@@ -14,14 +14,14 @@ _INDEX = re.compile(r"(?:Unnamed: \d+)?|__index_level_\d+__")
 Read = Callable[[Sequence[int]], Iterator[tuple[str, Sequence[Any]]]]
 
 
-def numbers_rows(name: str) -> bool:
-    """Whether a column is one that pandas makes of the numbers of its rows."""
+def is_index(name: str) -> bool:
+    """Whether a column is called as one that pandas makes of an index without a name."""
     return _INDEX.fullmatch(name) is not None
 
 
 @contextmanager
 def opened(path: Path, parts: Sequence[Path]) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], Read]]:
-    """Names of the columns, those of them that are an index, and what reads some columns; `path` is for errors."""
+    """Names of the columns, those that pandas wrote for an index, and what reads some columns; `path` is for errors."""
     try:
         import pyarrow
         from pyarrow import dataset
@@ -31,9 +31,8 @@ def opened(path: Path, parts: Sequence[Path]) -> Iterator[tuple[tuple[str, ...],
     try:
         table = dataset.dataset(list(map(str, parts)), format="parquet", **folders)
         names = tuple(table.schema.names)
-        # pandas writes the index of its rows as one more column, and says so
-        text = set(map(str, (table.schema.pandas_metadata or {}).get("index_columns", ())))
-        index = tuple(name for name in names if name in text or numbers_rows(name))
+        named = _named_index(path, table.schema)
+        index = tuple(name for name in names if name in named or is_index(name))
 
         def read(places: Sequence[int]) -> Iterator[tuple[str, Sequence[Any]]]:
             number, wanted = 0, list(dict.fromkeys(names[index] for index in places))
@@ -48,6 +47,14 @@ def opened(path: Path, parts: Sequence[Path]) -> Iterator[tuple[tuple[str, ...],
         yield names, index, read
     except pyarrow.ArrowException as error:
         raise InvalidInput(str(path), f"is no whole Parquet file: {str(error).splitlines()[0]}") from None
+
+
+def _named_index(path: Path, schema: Any) -> set[str]:
+    """pandas writes the index of its rows as one more column, and says so."""
+    try:
+        return set(map(str, (schema.pandas_metadata or {}).get("index_columns", ())))
+    except (ValueError, AttributeError, TypeError):
+        raise InvalidInput(str(path), "has damaged metadata of pandas; write it again, or save it as CSV") from None
 
 
 def _check_type(path: Path, name: str, kind: Any) -> None:

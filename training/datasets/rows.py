@@ -7,17 +7,20 @@ import csv
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 from tailorbird import classes
 from tailorbird.errors import InvalidInput, NotFound
-from training.datasets import parquet
+from training.datasets import labels, parquet
+from training.datasets.layout import BESIDE_TRAIN, CALLED, some
 
-CSV, PARQUET = (".csv", ".tsv", ".txt"), (".parquet", ".pq")
+TEXT = ".txt"
+CSV, PARQUET = (".csv", ".tsv", TEXT), (".parquet", ".pq")
 SUFFIXES = CSV + PARQUET
+SPLITS = {*CALLED, *BESIDE_TRAIN}
 DELIMITERS = ",;\t"
 MISSING = ("", "na", "n/a", "nan", "null", "<na>", "#n/a", "#na")
 """How CSV files write that there is no value, in any case."""
@@ -31,13 +34,16 @@ class Rows:
     """A table: the names of its columns, and a function that reads those at some places, row by row.
 
     With the values of a row comes where it stands in the file: `line 3` of CSV, `row 2` of Parquet. `index` are columns
-    that number the rows, looked at only where they are asked for. Where values are `typed`, text is never a number that
-    is missing.
+    that number the rows or name them, looked at only where they are asked for; `unsure` are those that pandas writes
+    for an index and that do neither. `others` are files beside the parts. Where values are `typed`, text is never a
+    number that is missing.
     """
 
     columns: tuple[str, ...]
     read: Read
     index: tuple[str, ...] = ()
+    unsure: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
     typed: bool = False
 
     def lacks(self, value: Any) -> bool:
@@ -48,20 +54,37 @@ class Rows:
 
 
 def files(path: Path) -> list[Path]:
-    """The files of a table: itself, or the parts in a folder, as Spark writes them; none where there is no table."""
+    """The files of a table: itself, or the parts in a folder, as Spark writes them; none where there is no table.
+
+    Text beside parts of other suffixes is no part.
+    """
     if not path.is_dir():
         return [path] if path.suffix.lower() in SUFFIXES else []
-    return sorted(part for part in _visible(path) if part.suffix.lower() in SUFFIXES and part.is_file())
+    parts = sorted(part for part in _visible(path) if part.suffix.lower() in SUFFIXES)
+    return [part for part in parts if part.suffix.lower() != TEXT] or parts
 
 
 def is_table(path: Path) -> bool:
-    """Whether there are the files of a table, and no others but hidden ones."""
+    """Whether there are the files of a table, and no others but hidden ones and text."""
     parts = files(path)
-    return bool(parts) and (path.is_file() or len(parts) == sum(part.is_file() for part in _visible(path)))
+    return bool(parts) and (path.is_file() or all(part.suffix.lower() in SUFFIXES for part in _visible(path)))
 
 
 def _visible(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if not any(step[0] in "._" for step in path.relative_to(folder).parts))
+    for path in folder.rglob("*"):
+        if path.is_file() and not any(step[0] in "._" for step in path.relative_to(folder).parts):
+            yield path
+
+
+def _check_parts(folder: Path, parts: Sequence[Path]) -> None:
+    """Refuse splits that would become one table."""
+    names = sorted({part.relative_to(folder).parts[0] for part in parts})
+    if len(names) > 1 and (apart := [name for name in names if Path(name).stem.lower() in SPLITS]):
+        raise InvalidInput(
+            str(folder),
+            f"holds {some(list(map(repr, names)))}, and {apart[0]!r} is no part of a table but a split of it; name one "
+            f"of them in data.path: data.test and data.holdout are dealt from it",
+        )
 
 
 @contextmanager
@@ -74,18 +97,39 @@ def opened(path: Path) -> Iterator[Rows]:
     if len(kinds) != 1:
         wanted = f"a table whose name ends in {', '.join(SUFFIXES)}, or a folder of its parts"
         raise InvalidInput(str(path), f"holds CSV and Parquet; accepted: {wanted}" if kinds else f"must be {wanted}")
+    others: tuple[str, ...] = ()
+    if path.is_dir():
+        _check_parts(path, parts)
+        others = tuple(sorted(str(other.relative_to(path)) for other in {*_visible(path)} - {*parts}))
     try:
         if kinds == {True}:
             with parquet.opened(path, parts) as (columns, index, read):
-                yield Rows(tuple(map(classes.normal, columns)), read, index, typed=True)
+                yield _numbered(Rows(tuple(map(classes.normal, columns)), read, index, others=others, typed=True))
         else:
             columns = _header(parts[0])
             if other := next((part for part in parts if _header(part) != columns), None):
                 raise InvalidInput(str(other), f"has other columns than {parts[0].name}")
-            index = tuple(name for name in columns if parquet.numbers_rows(name))
-            yield Rows(columns, partial(_lines, parts, columns), index)
+            index = tuple(name for name in columns if parquet.is_index(name))
+            yield _numbered(Rows(columns, partial(_lines, parts, columns), index, others=others))
     except OSError as error:
         raise InvalidInput(str(path), f"cannot be read: {error.strerror or error}") from None
+
+
+def _numbered(table: Rows) -> Rows:
+    """The table with those of its `index` that tell nothing, by what is in them."""
+    index = tuple(name for name in table.index if _tells_nothing(table, name))
+    return replace(table, index=index, unsure=tuple(name for name in table.index if name not in index))
+
+
+def _tells_nothing(table: Rows, name: str) -> bool:
+    """Whether a column numbers the rows, in any order, or names each."""
+    try:
+        values = [str(value) for _, (value,) in table.read([table.columns.index(name)])]
+    except InvalidInput:  # dates, as a rule, which no column may hold
+        return True
+    if all(map(str.isdecimal, values)):
+        return sorted(map(int, values)) in (list(range(len(values))), list(range(1, len(values) + 1)))
+    return len({*values}) == len(values) and all(labels.number(value) is None for value in values)
 
 
 def _lines(parts: Sequence[Path], columns: Sequence[str], places: Sequence[int]) -> Iterator[tuple[str, Sequence[str]]]:
@@ -138,12 +182,14 @@ def _reader(text: TextIO, delimiter: str) -> Any:
 
 
 def _delimiter(text: TextIO) -> str:
-    """What makes the most columns of the header, in which names may be quoted, with delimiters within."""
+    """What makes the most columns of the header, and as many of the line below it; names may hold the others."""
     return max(DELIMITERS, key=lambda delimiter: _columns(text, delimiter))
 
 
-def _columns(text: TextIO, delimiter: str) -> int:
+def _columns(text: TextIO, delimiter: str) -> tuple[bool, int]:
     try:
-        return len(next(_reader(text, delimiter), ()))
+        lines = _reader(text, delimiter)
+        header, first = len(next(lines, ())), len(next(lines, ()))
     except (csv.Error, UnicodeError):
-        return 0
+        return False, 0
+    return 1 < header == first, header

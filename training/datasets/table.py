@@ -15,6 +15,7 @@ from training.config import DataConfig
 from training.datasets import labels, repeats, rows
 from training.datasets.dataset import Dataset
 from training.datasets.labels import FLAGS, Cell
+from training.datasets.layout import some
 from training.datasets.merging import Merging
 from training.datasets.rows import Rows
 
@@ -48,18 +49,36 @@ def load(config: DataConfig, folder: Path) -> Dataset:
     predicted = [class_names.normal(name) for name in wanted]
     with rows.opened(path) as table:
         columns = _chosen(table, predicted, config.columns)
+        if wrong := next((name for name in (*predicted, *columns) if not _encodable(name)), None):
+            raise InvalidInput(str(path), f"has a column {wrong!r}, whose name is no UTF-8; save it as UTF-8")
         cells = _read(path, table, columns, predicted)
     if not len(cells.inputs):
         raise InvalidInput(str(path), "has no rows below its header")
-    left_out = [name or "without a name" for name in table.index if name not in (*columns, *predicted)]
-    notes = [f"columns that number the rows are not looked at: {', '.join(left_out)}"] if left_out else []
-    notes += [] if config.columns else _numbering(cells)
+    notes = [*_left_out(table, (*columns, *predicted))]
+    notes += [] if config.columns else [*_unsure(table, columns), *_numbering(cells)]
     dataset = _predicted(path, config, predicted, cells)
     own = (*notes, *cells.merging.notes(), *dataset.notes)
     if dataset.kind in ("multiclass", "binary"):
         places = [cell.place for cell in cells.labels[0]]
         own += tuple(repeats.contradictions("rows", places, dataset.inputs, dataset.targets, dataset.classes))
     return Dataset(path.stem, dataset.classes, dataset.inputs, dataset.targets, None, dataset.kind, columns, own)
+
+
+def _left_out(table: Rows, asked: Sequence[str]) -> Iterator[str]:
+    """What is not looked at: columns, and files beside the parts."""
+    if index := [name or "without a name" for name in table.index if name not in asked]:
+        yield f"columns that number the rows, or name each, are not looked at: {', '.join(index)}"
+    if table.others:
+        yield f"files that are no parts of the table are not looked at: {some(list(map(repr, table.others)))}"
+
+
+def _unsure(table: Rows, columns: Sequence[str]) -> Iterator[str]:
+    for name in table.unsure:
+        if name in columns:
+            yield (
+                f"column {name!r} is called as pandas calls an index, and is looked at, since it neither numbers the "
+                f"rows nor names each; if it is an index, name the others in data.columns"
+            )
 
 
 def _numbering(cells: Columns) -> Iterator[str]:

@@ -308,7 +308,7 @@ def test_columns_that_are_not_asked_for_do_no_harm(load):
     long = "x" * 200_000
     text = f"x,caf\xe9,note,note,y\n1,\xe9,{long},,a\n2,\xe9,NA,,b\n".encode("latin-1")
     assert load(text, label="y", columns=["x"]).inputs.tolist() == [[1], [2]]
-    with pytest.raises(InvalidInput, match=r"line 2 has bytes in column 'caf\\udce9' that are no UTF-8"):
+    with pytest.raises(InvalidInput, match=r"t.csv: has a column 'caf\\udce9', whose name is no UTF-8; save it as"):
         load(text, label="y", columns=["x", "caf\udce9"])
     with pytest.raises(InvalidInput, match=r"the columns are x, caf\\udce9, note, note, y$"):
         load(text, label="kind")
@@ -321,7 +321,9 @@ def test_the_index_that_pandas_writes_into_csv_is_no_column_unless_it_is_asked_f
     text = f"{name},x,y\n0,5,a\n1,6,b\n"
     dataset = load(text, label="y")
     assert dataset.columns == ("x",) and dataset.inputs[:, 0].tolist() == [5, 6]
-    assert dataset.notes == (f"columns that number the rows are not looked at: {name or 'without a name'}",)
+    assert dataset.notes == (
+        f"columns that number the rows, or name each, are not looked at: {name or 'without a name'}",
+    )
     if name:
         assert load(text, label="y", columns=[name]).inputs[:, 0].tolist() == [0, 1]
 
@@ -381,8 +383,63 @@ def test_the_parts_of_a_table_in_a_folder_are_one(tmp_path, load, suffix):
     made = datasets.load(DataConfig(name="table", path=str(folder), label="y"), tmp_path, tmp_path)
     assert (made.name, made.columns, made.classes) == ("spark", ("x",), ("y0", "y1"))
     assert (made.inputs[:, 0].tolist(), made.targets.tolist()) == ([1, 2, 3, 4], [0, 0, 1, 1])
+    (folder / "README.txt").write_text("what it is")
     assert rows.is_table(folder)
-    (folder / "more.txt").write_text("other,names\n")
+    noted = datasets.load(DataConfig(name="table", path=str(folder), label="y"), tmp_path, tmp_path)
+    assert noted.digest() == made.digest()
+    assert noted.notes == ("files that are no parts of the table are not looked at: 'README.txt'",)
+    (folder / "more.csv").write_text("other,names\n")
     problem = "holds CSV and Parquet; accepted" if suffix == ".parquet" else "has other columns than"
     with pytest.raises(InvalidInput, match=problem):
         datasets.load(DataConfig(name="table", path=str(folder), label="y"), tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize("names", [("train.csv", "test.csv"), ("Train/0.csv", "test/0.csv"), ("a.csv", "val.csv")])
+def test_splits_of_a_table_do_not_become_one(tmp_path, names):
+    for name in names:
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / name).write_text(FLOWERS)
+    with pytest.raises(InvalidInput, match=r"is no part of a table but a split of it; name one of them in data.path"):
+        datasets.load(DataConfig(name="table", path=str(tmp_path / "set"), label="kind"), tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "age"])
+def test_an_index_that_tells_something_is_looked_at_and_noted(load, name):
+    if name:
+        table = pyarrow.table({name: [0.5, 1.5, 2.5], "x": [1, 2, 3], "y": list("aba")})
+        about = b'{"index_columns": ["age"], "columns": [], "column_indexes": []}'
+        frame = io.BytesIO()
+        parquet.write_table(table.replace_schema_metadata({"pandas": about}), frame)
+        dataset = load(frame.getvalue(), "t.parquet", label="y")
+    else:
+        dataset = load(",x,y\n0.5,1,a\n1.5,2,b\n2.5,3,a\n", label="y")
+    assert dataset.columns == (name, "x")
+    assert dataset.notes[0].startswith(f"column {name!r} is called as pandas calls an index, and is looked at")
+
+
+def test_an_index_of_shuffled_rows_numbers_them(load):
+    assert load(",x,y\n3,5,a\n1,6,b\n2,6,b\n", label="y").columns == ("x",)
+
+
+def test_an_index_of_names_or_dates_is_left_out(load):
+    assert load(",x,y\np3,5,a\np1,6,b\np2,6,b\n", label="y").columns == ("x",)
+    dates = {"__index_level_0__": pyarrow.array([1, 2], pyarrow.date32()), "x": [1, 2], "y": ["a", "b"]}
+    dataset = load(dates, "t.parquet", label="y")
+    assert dataset.notes == ("columns that number the rows, or name each, are not looked at: __index_level_0__",)
+
+
+def test_metadata_of_pandas_that_are_damaged_are_told(load):
+    frame = io.BytesIO()
+    parquet.write_table(pyarrow.table({"x": [1, 2], "y": ["a", "b"]}).replace_schema_metadata({"pandas": "{"}), frame)
+    with pytest.raises(InvalidInput, match=r"t.parquet: has damaged metadata of pandas; write it again"):
+        load(frame.getvalue(), "t.parquet", label="y")
+
+
+def test_names_of_the_header_may_hold_other_delimiters(load):
+    text = "width, outer, cm\theight, cm\tlabel\n1\t2\ta\n3\t4\tb\n"
+    assert load(text, "t.tsv", label="label").columns == ("width, outer, cm", "height, cm")
+
+
+def test_a_header_that_is_no_utf8_is_told(load):
+    with pytest.raises(InvalidInput, match=r"t.csv: has a column .* whose name is no UTF-8; save it as UTF-8"):
+        load("größe,y\n1,a\n2,b\n".encode("cp1252"), label="y")
