@@ -20,6 +20,7 @@ from tailorbird.drift.judgement import MEANINGS, Known, Observed
 from tailorbird.drift.policy import Policy
 
 LABEL_DAYS = 1
+POLICY = Policy()
 MOVES = 10
 QUANTILES = (0.5, 0.95, 0.99)
 BLIND_SPOTS = (
@@ -37,13 +38,13 @@ def content(served: Served, metrics: Metrics, registry: Registry) -> dict[str, A
     labels = feedback.cells(registry, version.model, version.number, since=since)
     count, correct = cells.labelled(labels, known.classes)
     seen = Observed(recent.predictions, count, correct, mix_steady=recent.mix_steady)
-    judged = judging.judge(known, seen, Policy())
+    judged = judging.judge(known, seen, POLICY)
     return {
         "model": version.model,
         "version": version.number,
         "state": judged.state,
         "accuracy": _accuracy(known, seen, judged),
-        "words": [*judged.reasons, *_missing(known), *BLIND_SPOTS],
+        "words": [*judged.reasons, *judged.notes, *_missing(known), *BLIND_SPOTS],
         "classes": _classes(known, recent),
         "latency": _latency(metrics),
         "versions": _versions(registry, version),
@@ -57,7 +58,7 @@ def _accuracy(known: Known, seen: Observed, judged: judging.Judgement) -> list[d
         rows.append({"name": "labels of a day", "value": None, "note": "there are none"})
     else:
         note = f"{labelled.low:.1%} to {labelled.high:.1%}, of {labelled.labels:,} labels"
-        if (more := judging.needed(known, seen)) > 1:
+        if (more := judging.needed(known, seen, POLICY)) > 1:
             note += f"; needs about {more:,} more"
         rows.append({"name": "labels of a day", "value": labelled.value, "note": note})
     for name, value in judged.estimates.items():

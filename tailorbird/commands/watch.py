@@ -49,7 +49,7 @@ def watch(
         first = True
         while True:
             look = _look(looking)
-            if look is not None and (once or look.changed):
+            if look is not None and (once or look.news):
                 if as_json:
                     print_json(look.record())
                 else:
@@ -74,9 +74,9 @@ def _look(looking: Watch) -> Look | None:
 
 
 def _tell(look: Look) -> None:
-    judged, console = look.judgement, terminal.console()
-    console.print(f"{look.version}: {judged.state}", soft_wrap=True, markup=False)
-    for reason in (*judged.reasons, *look.action.reasons):
+    console = terminal.console()
+    console.print(f"{look.version}: {look.judgement.state}", soft_wrap=True, markup=False)
+    for reason in look.reasons():
         console.print(f"  {reason}", soft_wrap=True, markup=False)
     if look.action.command:
         typer.echo(look.action.command)

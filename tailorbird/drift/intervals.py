@@ -1,4 +1,4 @@
-"""Accuracy from labels, with an interval that may be looked at again and again.
+"""Accuracy from labels, with an interval that may be looked at again and again while they have one start.
 
 Labels come unevenly: people check what the model was unsure of. So accuracy is put together of strata, bins of
 confidence, each weighted by its share of all predictions.
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 ALPHA = 0.05
-"""How likely the interval is ever wrong, however often it is looked at."""
+"""How likely the interval of labels from one start on is ever wrong, however often it is looked at."""
 STRENGTH = 30.0
 """So many labels the prior of a stratum weighs; a wrong prior widens the interval and never makes it wrong."""
 STEPS = 60

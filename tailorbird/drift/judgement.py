@@ -1,7 +1,7 @@
 """What is made of a served version: a pure function of what is known of it, what was observed, and a policy."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +19,8 @@ LEAST_LABELS = 30
 WIDE_GAP = 0.05
 USEFUL_WIDTH = 0.1
 """So wide may an interval be that is worth acting on: labels are asked for until then."""
+SHARE_ERRORS = 2.0
+"""By so many standard errors of the bins' shares the interval is widened, to either side."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,10 +59,11 @@ class Observed:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The state, why, in sentences, and the figures that it rests on."""
+    """The state, why, in sentences, what else is worth telling, and the figures that it rests on."""
 
     state: State
     reasons: tuple[str, ...]
+    notes: tuple[str, ...]
     estimates: Mapping[str, float | None]
     labelled: Accuracy | None
     evidence: Mapping[str, Any]
@@ -69,7 +72,7 @@ class Judgement:
 def judge(known: Known, observed: Observed, policy: Policy) -> Judgement:
     """What labels prove comes first, then what estimates say; where both are silent, what is missing."""
     estimates = estimate(known, observed)
-    labelled = accuracy(known, observed)
+    labelled = accuracy(known, observed, policy)
     proof = tuple(_proof(known, observed, labelled, policy))
     doubts = tuple(_doubts(known, observed, estimates, policy))
     predictions = float(observed.predictions.sum())
@@ -77,12 +80,14 @@ def judge(known: Known, observed: Observed, policy: Policy) -> Judgement:
     if proof:
         state, reasons = "drifted", (*proof, *doubts)
     elif doubts:
-        state, reasons = "suspected", (*doubts, _asked(known, observed))
-    elif _blind(labelled, estimates, predictions, policy):
-        state, reasons = "too little data", (f"{predictions:,.0f} predictions in the window", _asked(known, observed))
+        state, reasons = "suspected", (*doubts, _asked(known, observed, policy))
+    elif _blind(known, observed, estimates, policy):
+        counted = f"{predictions:,.0f} predictions in the window"
+        state, reasons = "too little data", (counted, _asked(known, observed, policy))
     else:
         state, reasons = "healthy", ()
-    return Judgement(state, reasons, estimates, labelled, _record(known, observed, estimates, labelled))
+    notes = tuple(_notes(observed, estimates, policy))
+    return Judgement(state, reasons, notes, estimates, labelled, _record(known, observed, estimates, labelled))
 
 
 ASSUMPTIONS = ("fitted", "mix_moves", "mix_steady")
@@ -96,19 +101,35 @@ def estimate(known: Known, observed: Observed) -> dict[str, float | None]:
     return dict(zip(ASSUMPTIONS, (fitted, mix_moves, observed.mix_steady), strict=True))
 
 
-def accuracy(known: Known, observed: Observed) -> Accuracy | None:
-    """The labelled accuracy, stratified by confidence bin as the predictions of the window, or the baseline's, are."""
-    served = observed.predictions if observed.predictions.sum() else known.count
-    return intervals.accuracy(
-        observed.labels.sum(0), observed.correct.sum(0), served.sum(0) / served.sum(), _of_bins(known)
-    )
+def accuracy(known: Known, observed: Observed, policy: Policy) -> Accuracy | None:
+    """The labelled accuracy, stratified by confidence bin as the predictions of the window, or the baseline's, are.
+
+    Few predictions tell no shares: one alone would make its bin weigh everything. The interval is widened by what
+    chance leaves the shares of so many.
+    """
+    shares, expected = _shares(known, observed, policy), _of_bins(known)
+    labelled = intervals.accuracy(observed.labels.sum(0), observed.correct.sum(0), shares, expected)
+    if labelled is None or not _enough(observed, policy):
+        return labelled
+    spread = shares @ (expected - shares @ expected) ** 2
+    noise = SHARE_ERRORS * float(np.sqrt(spread / observed.predictions.sum()))
+    return replace(labelled, low=max(0.0, labelled.low - noise), high=min(1.0, labelled.high + noise))
 
 
-def needed(known: Known, observed: Observed) -> int:
-    """About how many more labels make the interval narrow enough to act on."""
-    served = observed.predictions if observed.predictions.sum() else known.count
-    shares = served.sum(0) / served.sum()
+def needed(known: Known, observed: Observed, policy: Policy) -> int:
+    """About how many more labels make the interval narrow enough to act on, as far as labels can."""
+    shares = _shares(known, observed, policy)
     return intervals.needed(observed.labels.sum(0), observed.correct.sum(0), shares, _of_bins(known), USEFUL_WIDTH)
+
+
+def _enough(observed: Observed, policy: Policy) -> bool:
+    return bool(observed.predictions.sum() >= policy.predictions)
+
+
+def _shares(known: Known, observed: Observed, policy: Policy) -> Floats:
+    """The share of each bin [bins] among the predictions of the window, or where these are few at registration."""
+    served = observed.predictions if _enough(observed, policy) else known.count
+    return np.asarray(served.sum(0) / served.sum())
 
 
 def _of_bins(known: Known) -> Floats:
@@ -129,7 +150,7 @@ def _proof(known: Known, observed: Observed, labelled: Accuracy | None, policy: 
 
 
 def _doubts(known: Known, observed: Observed, estimates: Mapping[str, float | None], policy: Policy) -> Iterator[str]:
-    if observed.predictions.sum() < policy.predictions or known.estimator is None:
+    if not _enough(observed, policy) or known.estimator is None:
         return
     least = known.estimator.least_alarm(float(observed.predictions.sum()))
     assumed = "mix_steady" if policy.class_mix == "steady" else "mix_moves"
@@ -137,8 +158,12 @@ def _doubts(known: Known, observed: Observed, estimates: Mapping[str, float | No
         value = estimates[name]
         if value is not None and known.accuracy - value > allowed:
             yield f"the estimate {MEANINGS[name]} is {value:.1%}, and held-out examples said {known.accuracy:.1%}"
+
+
+def _notes(observed: Observed, estimates: Mapping[str, float | None], policy: Policy) -> Iterator[str]:
+    """What is worth telling and no alarm: where the mix may move, that it did is no drop."""
     moves, steady = estimates["mix_moves"], estimates["mix_steady"]
-    if moves is not None and steady is not None and moves - steady > WIDE_GAP and policy.class_mix == "steady":
+    if _enough(observed, policy) and moves is not None and steady is not None and moves - steady > WIDE_GAP:
         yield "the estimates differ widely: the mix of classes changed or strangers came; label some"
 
 
@@ -150,15 +175,13 @@ MEANINGS = {
 """What each estimate assumes, in words."""
 
 
-def _blind(
-    labelled: Accuracy | None, estimates: Mapping[str, float | None], predictions: float, policy: Policy
-) -> bool:
-    estimated = predictions >= policy.predictions and any(value is not None for value in estimates.values())
-    return not estimated and (labelled is None or labelled.width > USEFUL_WIDTH)
+def _blind(known: Known, observed: Observed, estimates: Mapping[str, float | None], policy: Policy) -> bool:
+    estimated = _enough(observed, policy) and any(value is not None for value in estimates.values())
+    return not estimated and needed(known, observed, policy) > 1
 
 
-def _asked(known: Known, observed: Observed) -> str:
-    more = needed(known, observed)
+def _asked(known: Known, observed: Observed, policy: Policy) -> str:
+    more = needed(known, observed, policy)
     return f"needs about {more:,} more labels to know" if more > 1 else "labels do not prove a drop"
 
 

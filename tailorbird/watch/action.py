@@ -60,7 +60,7 @@ def _roll_back(registry: Registry, version: Version, judgement: Judgement, polic
     target = _before(registry, version)
     if target is None:
         return Action("alert", (f"{version.model}@champion had no version before this one to roll back to",))
-    if worse := _not_better(registry, target, judgement):
+    if worse := _not_better(registry, target, judgement, policy):
         return Action("alert", (worse,))
     why = "; ".join(judgement.reasons)[:900]
     asked = Rollback(version.model, to=target.number, why=why, who=WHO, automatic=True, expect=version.number)
@@ -93,13 +93,13 @@ def _before(registry: Registry, version: Version) -> Version | None:
     return None if number is None else versions.resolve(registry, Reference(version.model, number=number))
 
 
-def _not_better(registry: Registry, target: Version, judgement: Judgement) -> str | None:
+def _not_better(registry: Registry, target: Version, judgement: Judgement, policy: Policy) -> str | None:
     """Why a version is no better than the present one may be, by its own labels or else by its baseline."""
     if judgement.labelled is None:
         return "there are no labels to compare an earlier version with"
     known_target = known.read(registry, target)
     count, correct = known.labels(registry, target, known_target, since="")
-    labelled = accuracy(known_target, Observed(np.zeros_like(count), count, correct))
+    labelled = accuracy(known_target, Observed(np.zeros_like(count), count, correct), policy)
     share, source = known_target.accuracy, "its held-out examples"
     if labelled is not None and labelled.labels >= LEAST_LABELS:
         share, source = labelled.value, f"{labelled.labels:,} labels"

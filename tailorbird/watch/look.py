@@ -23,17 +23,25 @@ ACTED, BLIND = 10, 12
 
 @dataclass(frozen=True)
 class Look:
-    """What was seen of a version and done about it; `changed` says whether that is news."""
+    """What was seen of a version and done about it.
+
+    `changed` says whether that differs from the last row of the history, `news` whether it does or other notes came.
+    """
 
     version: Version
     judgement: Judgement
     action: Action
     changed: bool
+    news: bool
 
     @property
     def status(self) -> int:
         """The exit status of a watch that ends here."""
         return STATUS.get(self.judgement.state, ACTED)
+
+    def reasons(self) -> list[str]:
+        """All that is told beside the state: why it is so, what was done, what else is worth telling."""
+        return [*self.judgement.reasons, *self.action.reasons, *self.judgement.notes]
 
     def record(self) -> dict[str, Any]:
         """As `--json` prints it."""
@@ -43,7 +51,7 @@ class Look:
             "state": self.judgement.state,
             "action": self.action.kind,
             "command": self.action.command,
-            "reasons": [*self.judgement.reasons, *self.action.reasons],
+            "reasons": self.reasons(),
             "evidence": self.judgement.evidence,
             "changed": self.changed,
         }
@@ -58,6 +66,7 @@ class Watch:
         self._model = model
         self._policy = policy
         self._known: tuple[int, Known] | None = None
+        self._notes: tuple[str, ...] = ()
 
     def look(self, now: datetime | None = None) -> Look:
         """Judge and act; raises Unavailable, and decides nothing, where something cannot be read."""
@@ -73,11 +82,13 @@ class Watch:
             version.number,
             state=judgement.state,
             action=done.kind,
-            reasons=[*judgement.reasons, *done.reasons],
+            reasons=[*judgement.reasons, *done.reasons, *judgement.notes],
             evidence=judgement.evidence,
             who=WHO,
         )
-        return Look(version, judgement, done, row is not None)
+        noted, self._notes = self._notes, judgement.notes
+        changed = row is not None
+        return Look(version, judgement, done, changed, changed or noted != judgement.notes)
 
     def _known_of(self, version: Version) -> Known:
         if self._known is None or self._known[0] != version.number:

@@ -69,11 +69,29 @@ def test_labels_that_are_good_do_not_prove_what_an_old_change_said(known):
 
 
 @pytest.mark.parametrize(("mix", "state"), [("steady", "suspected"), ("free", "healthy")])
-def test_the_policy_says_which_estimate_alarms(known, mix, state):
+def test_the_policy_says_which_estimate_alarms_and_a_wide_gap_is_told_by_any(known, mix, state):
     judgement = judged(known, table(800, 200), policy=Policy(class_mix=mix), mix_steady=0.7)
     assert judgement.state == state
-    if mix == "steady":
-        assert any("the mix of classes changed or strangers came" in reason for reason in judgement.reasons)
+    assert "the mix of classes changed or strangers came" in judgement.notes[0]
+
+
+@pytest.mark.parametrize("predictions", [1, 499])
+def test_few_predictions_say_not_what_labels_weigh(known, predictions):
+    labels, correct = table(480, 120), table(475, 72)
+    judgement = judged(known, table(0, predictions), labels, correct, evidence=change.THRESHOLD)
+    assert judgement.state == "healthy"
+    assert judgement.labelled == judged(known, NONE, labels, correct).labelled
+    assert judgement.labelled.value == pytest.approx(0.912, abs=0.001)
+
+
+def test_the_interval_is_wider_where_fewer_predictions_say_what_labels_weigh(known):
+    labels, correct = table(1600, 400), table(1584, 240)
+    few, many, shares = (
+        judged(known, predictions, labels, correct).labelled
+        for predictions in (table(400, 100), table(400_000, 100_000), NONE)
+    )
+    assert few.low < many.low < shares.low < shares.high < many.high < few.high
+    assert few.high - shares.high == pytest.approx(2 * 0.156 / 500**0.5, abs=0.002)
 
 
 def test_few_predictions_and_no_labels_are_too_little(known):

@@ -138,6 +138,17 @@ def test_only_a_change_of_judgement_is_a_row(registry, watch, traffic):
     assert rows(registry) == [(2, "healthy", "none"), (2, "too little data", "none")]
 
 
+def test_a_wide_gap_between_estimates_is_news_and_no_change_of_judgement(registry, traffic, answers, estimated):
+    traffic.counts, traffic.mix_steady = 10.0 * answers.sum(0), 0.9
+    watching = Watch(registry, traffic, "owls", Policy())
+    watching.look()
+    traffic.mix_steady = 0.6
+    looks = [watching.look() for _ in range(2)]
+    assert [(look.news, look.changed) for look in looks] == [(True, False), (False, False)]
+    assert "the mix of classes changed or strangers came" in looks[0].reasons()[-1]
+    assert [row.state for row in judgements.page(registry, "owls")] == ["healthy"]
+
+
 def test_what_cannot_be_read_decides_nothing(registry, traffic, watch, monkeypatch):
     def away(*_):
         raise Unavailable("the Prometheus is away")
