@@ -43,6 +43,9 @@ INFERENCE_SECONDS = (
     0.5,
     1.0,
 )
+SHED = ("queue", "deadline", "stopping", "restarting")
+SWAPS = ("swapped", "failed", "unavailable")
+"""What is published as 0 from the start: a rise from nothing is none to Prometheus."""
 PREDICTED = ("model", "version", "predicted_class", "confidence_bin")
 
 
@@ -80,9 +83,13 @@ class Metrics:
             "reason",
         )
         self.shed = self._counter("shed_total", "Requests answered 503 because of load, time or a stop.", "reason")
+        for reason in SHED:
+            self.shed.labels(reason)
         self.swaps = self._counter(
             "swaps_total", "Versions that came behind the alias, by what became of it.", "outcome"
         )
+        for outcome in SWAPS:
+            self.swaps.labels(outcome)
         self.challenger_agreement = self._counter(
             "challenger_agreement_total",
             "Examples that a challenger answered too, by whether it agreed.",

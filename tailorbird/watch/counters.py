@@ -58,7 +58,13 @@ class Prometheus:
     def read(self, model: str, version: int, classes: Sequence[str], minutes: float) -> Counters:
         selector = f'{{model="{model}",version="{version}"}}'
         window = f"[{max(1, round(60 * minutes))}s]"
-        counted = self._query(f"sum by (predicted_class, confidence_bin) (increase({PREDICTIONS}{selector}{window}))")
+        counted = self._query(
+            "sum by (predicted_class, confidence_bin) ("
+            f'label_replace(increase({PREDICTIONS}{selector}{window}), "part", "grown", "", "")'
+            f" or label_replace(min_over_time({PREDICTIONS}{selector}{window})"
+            # increase() sees none in the first value of a series, which begins when its first prediction comes
+            f' unless {PREDICTIONS}{selector} offset {window[1:-1]}, "part", "first", "", ""))'
+        )
         # >= 0 passes over replicas that serve the version no longer, whose estimate is NaN
         steady = self._query(f'avg({ESTIMATE}{{model="{model}",version="{version}",assumes="mix_steady"}} >= 0)')
         return Counters(table(counted, classes), _finite(value for _, value in steady))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from registry.version import Version
-from serving.metrics import OTHER, Metrics, VersionMetrics, shown
+from serving.metrics import OTHER, SHED, SWAPS, Metrics, VersionMetrics, shown
 from tailorbird.drift.estimator import Estimator
 from tailorbird.drift.judgement import Known
 from tailorbird.package.baseline import Baseline
@@ -38,6 +38,14 @@ def test_predictions_are_counted_by_class_and_bin():
     assert value(metrics, "predictions_total", predicted_class=OTHER, **labels) == 2
     assert value(metrics, "predictions_total", predicted_class="class 4", **labels) is None  # made when first needed
     assert "class 100" not in metrics.render().decode()
+
+
+def test_what_was_never_shed_nor_swapped_is_0_so_that_prometheus_sees_the_first():
+    metrics = Metrics()
+    shed = {reason: value(metrics, "shed_total", reason=reason) for reason in SHED}
+    swaps = {outcome: value(metrics, "swaps_total", outcome=outcome) for outcome in SWAPS}
+    assert {*shed.values(), *swaps.values()} == {0}
+    assert set(shed) == {"queue", "deadline", "stopping", "restarting"}
 
 
 def test_what_is_published():
