@@ -37,9 +37,9 @@ class Policy(BaseModel):
 
     @model_validator(mode="after")
     def _ends(self) -> Self:
-        """Between two rollbacks lies a whole window of what the version between them answered."""
+        """Before a version is rolled back it has had the time that the policy gives labels, and a look."""
         if self.labels == "roll_back":
-            for name in ("window", "every"):
+            for name in ("label_window", "every"):
                 if self.cool_down < getattr(self, name):
                     raise ValueError(
                         f"could roll back in a loop: cool_down is {self.cool_down:g} minutes and {name} "

@@ -22,7 +22,8 @@ SIZE = 100
 """Images of a step, which stands for a minute."""
 CLEAN, SPOILED = 12, 28
 WINDOW = 10
-POLICY = Policy(labels="roll_back", window=WINDOW, cool_down=WINDOW, every=1, predictions=500)
+POLICY = Policy(labels="roll_back", window=WINDOW, every=1, predictions=500).model_copy(update={"cool_down": WINDOW})
+"""Its minutes are steps, while labels bear the time at which they came: so they stay in the window all along."""
 ALERTS = POLICY.model_copy(update={"labels": "alert"})
 """The policy where others are served: a drill moves no alias of theirs."""
 

@@ -36,7 +36,7 @@ SPEC = {
     "objective": {"metric": "val_accuracy", "mode": "max"},
     "promote": {"model": MODEL, "alias": "champion"},
 }
-POLICY = {"labels": "roll_back", "window": 0.05, "every": 0.05, "cool_down": 0.05, "predictions": 100}
+POLICY = {"labels": "roll_back", "window": 0.05, "every": 0.05, "predictions": 100}
 
 
 @pytest.fixture(autouse=True)
@@ -173,8 +173,8 @@ def test_job_without_the_token_is_refused(ray):
 
 def drift(environment, proxy, ports, images, labels, folder):
     """Labels that say every prediction is wrong fire the alert, and the watch rolls back once."""
-    prometheus = Prometheus(folder, ports)
-    for start in range(0, 600, 50):  # so many looks of Prometheus, which sees no increase in a first value
+    prometheus, began = Prometheus(folder, ports), time.monotonic()
+    for start in range(0, 600, 50):
         give_wrong_labels(proxy, images[start : start + 50], labels[start : start + 50])
         seen = f"sum(tailorbird_feedback_total) >= {start + 50}"
         until(lambda seen=seen: prometheus.value(seen), "Prometheus has seen the labels", of=prometheus)
@@ -186,7 +186,8 @@ def drift(environment, proxy, ports, images, labels, folder):
     until(lambda: alert in prometheus.firing(), "the alert of labelled accuracy fires")
     log.info("labels say that all is wrong: %s fires", alert)
     policy = folder / "policy.yaml"
-    policy.write_text(yaml.safe_dump(POLICY))
+    minutes = (time.monotonic() - began) / 60  # no label is older, and the promotion is
+    policy.write_text(yaml.safe_dump(POLICY | {"label_window": minutes, "cool_down": minutes}))
     watched = environment | {"TAILORBIRD_PROMETHEUS_URL": prometheus.url}
     words = [BIN / "tailorbird", "watch", MODEL, "--once", "--policy", policy]
     acted = subprocess.run(words, env=watched, capture_output=True, text=True)

@@ -15,7 +15,7 @@ def test_without_a_file_it_only_alerts():
 
 
 def test_a_file_changes_what_it_names(tmp_path):
-    read = load(tmp_path, "labels: roll_back\ncool_down: 90\nclass_mix: steady\n")
+    read = load(tmp_path, "labels: roll_back\ncool_down: 90\nlabel_window: 90\nclass_mix: steady\n")
     assert (read.labels, read.cool_down, read.class_mix, read.drop) == ("roll_back", 90, "steady", 0.05)
 
 
@@ -31,6 +31,7 @@ def test_a_file_changes_what_it_names(tmp_path):
         ("predictions: 5", "predictions"),
         ("# nothing", "must hold keys and values, as in `labels: roll_back`"),
         ("labels: roll_back\nlabels: alert", "'labels' stands twice"),
+        ("labels: roll_back\ncool_down: 1\nwindow: 1\nevery: 1", "cool_down is 1 minutes and label_window 1440"),
         ("labels: roll_back\ncool_down: 5", "could roll back in a loop"),
         ("labels: roll_back\nevery: 2000", "could roll back in a loop"),
         ("labels: sweep", "names no spec"),

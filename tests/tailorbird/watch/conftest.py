@@ -26,6 +26,7 @@ class Traffic:
         self.sent = 0
         self.counts = np.zeros((3, len(bins.LABELS)))
         self.mix_steady = None
+        self.received = None  # when labels come, if not now
 
     def label(self, version, right, wrong, model="pets"):
         true = np.random.default_rng(0).permutation([0] * right + [1] * wrong)
@@ -39,6 +40,11 @@ class Traffic:
             cell = packages.CLASSES[answer], bins.LABELS[confidence], packages.CLASSES[label]
             rows.append(Feedback(f"{self.sent:032x}", model, version, *cell, schema.now()))
         feedback.record(self.registry, rows)
+        if self.received is not None:
+            table, receipts = schema.feedback, [row.receipt for row in rows]
+            received = schema.timestamp(self.received)
+            with self.registry.atomic() as connection:
+                connection.execute(table.update().where(table.c.receipt.in_(receipts)).values(received=received))
 
     def predict(self, count):
         self.counts[:, bins.LABELS.index("0.9")] += count / 3
@@ -68,6 +74,7 @@ def traffic(registry):
 
 
 @pytest.fixture
-def later():
-    """A time after every cool-down."""
-    return datetime.now(UTC) + timedelta(minutes=90)
+def later(traffic):
+    """A time after every cool-down, when labels come."""
+    traffic.received = datetime.now(UTC) + timedelta(minutes=90)
+    return traffic.received

@@ -17,7 +17,7 @@ from tailorbird.watch.look import Watch
 from tests import packages
 from tests.tailorbird.watch.conftest import BINS, GOOD
 
-BACK = Policy(labels="roll_back", cool_down=60, window=60, label_window=600)
+BACK = Policy(labels="roll_back", cool_down=60, window=60, label_window=60)
 
 
 @pytest.fixture
@@ -48,6 +48,7 @@ def test_a_drop_that_labels_prove_is_rolled_back_once(registry, watch, traffic, 
     acted = watching.look(later)
     assert (acted.status, acted.action.kind) == (10, "rolled back")
     assert aliases.current(registry, "pets") == 1
+    traffic.received = later + timedelta(hours=2)
     traffic.label(1, 60, 60)
     again = watching.look(later + timedelta(hours=2))
     assert (again.version.number, again.judgement.state, again.action.kind) == (1, "drifted", "alert")
@@ -116,11 +117,11 @@ def test_a_first_version_has_nothing_to_go_back_to(registry, traffic, later):
     assert look.action.reasons == ("owls@champion had no version before this one to roll back to",)
 
 
-def test_labels_of_an_earlier_time_as_champion_do_not_count(registry, watch, traffic, later):
+def test_labels_of_an_earlier_time_as_champion_do_not_count(registry, watch, traffic):
     traffic.label(2, 60, 60)
     for number in (1, 2):
         aliases.promote(registry, Promotion("pets", number, why="again", who="ada", force=True))
-    assert watch().look(later).judgement.state == "too little data"
+    assert watch().look().judgement.state == "too little data"
 
 
 def test_a_sweep_is_told_and_not_started(watch, traffic):
