@@ -145,7 +145,7 @@ def _schemas(signature: Signature) -> dict[str, Content]:
         "Labels": _closed(labels=_list(_closed(receipt=text, label=text), minItems=1, maxItems=1000)),
         "Counts": _object(accepted=count, duplicate=count, conflict=count, rejected=count, reasons=_list(reason)),
         "Version": _object(
-            model=text, version=count, aliases=_list(text) | {"type": ["array", "null"]}, created=text,
+            model=text, version=count, manifest=text, aliases=_list(text) | {"type": ["array", "null"]}, created=text,
             signature=anything, baseline=anything, evidence=anything, lineage=anything,
         ),
         "Samples": _object(samples=_list(_object(label=label, input=_input(signature)))),

@@ -126,6 +126,7 @@ class Routes:
             {
                 "model": version.model,
                 "version": version.number,
+                "manifest": version.manifest,
                 "aliases": await self._aliases(version),
                 "created": version.created,
                 "signature": served.model.signature.record(),

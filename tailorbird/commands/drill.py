@@ -25,18 +25,19 @@ def drill(
         tuple[str, str] | None, typer.Option(metavar="A B", help="People come to call A what was B, and B what was A.")
     ] = None,
     labels: Annotated[
-        Literal["prompt", "late", "uneven", "none"], typer.Option(help="How labels come: half of all, or as said.")
-    ] = "prompt",
+        Literal["prompt", "late", "uneven", "none"] | None,
+        typer.Option(help="How labels come: half of all (prompt, the default), or as said; none with --url."),
+    ] = None,
     url: Annotated[str | None, typer.Option(help="A running endpoint, instead of one of its own; needs --yes.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="False labels may come into the registry behind --url.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Spoiled traffic may come to the endpoint at --url.")] = False,
     out: Annotated[Path | None, typer.Option(help="Where to draw it (PNG); default: drill-NAME.png here.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Replay the test split, spoiled from minute 12 on, and show what metrics, labels and watch make of it.
 
     It starts an endpoint with a home of its own, whose registry has the champion and the version before it: false
-    labels reach no registry that serves people. A step of 100 images stands for a minute. With --url it asks an
-    endpoint of this registry, as of a staging system, and rolls nothing back.
+    labels reach no registry that serves people. A step of 100 examples stands for a minute. With --url it asks an
+    endpoint of this registry, as of a staging system, sends it no labels, and rolls nothing back.
 
     Example: tailorbird drill demo --corruption blur --labels uneven
     """
@@ -46,9 +47,13 @@ def drill(
     from tailorbird.drill.traffic import Scenario, Traffic
 
     if url and not yes:
-        raise InvalidInput("--url", "sends false labels to an endpoint that may serve people; --yes says that they may")
+        raise InvalidInput("--url", "sends spoiled traffic to what may serve people; --yes says that it may")
+    if url and labels not in (None, "none"):
+        raise InvalidInput(
+            "--labels", "would come false to a registry that may serve people; accepted with --url: none"
+        )
     here, console = settings.load(), terminal.console(stderr=as_json)
-    scenario = Scenario(corruption, severity, _shares(mix or []), unseen, flip, labels)
+    scenario = Scenario(corruption, severity, _shares(mix or []), unseen, flip, labels or ("none" if url else "prompt"))
     steps, policy = [], ALERTS if url else POLICY
     with results.opened(name, here) as source:
         traffic = Traffic(scenario, source.test(), source.task().classes)

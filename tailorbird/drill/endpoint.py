@@ -1,6 +1,6 @@
 """The endpoint of a drill: what asks it, and a server and home of its own, so that false labels reach nobody else.
 
-Only where the user asks for it by URL is it one that runs already.
+Only where the user asks for it by URL is it one that runs already, which gets no labels.
 """
 
 import json
@@ -41,9 +41,9 @@ class Endpoint:
         self.url = url.rstrip("/")
         self.token = token
 
-    def predict(self, images: bytes) -> tuple[int, list[dict[str, Any]]]:
+    def predict(self, inputs: bytes) -> tuple[int, list[dict[str, Any]]]:
         """The version that answered, and its predictions."""
-        answer = self._ask("/predict", images, "application/octet-stream")
+        answer = self._ask("/predict", inputs, "application/octet-stream")
         return answer["version"], answer["predictions"]
 
     def label(self, labels: Sequence[tuple[str, str]]) -> None:
@@ -62,11 +62,13 @@ class Endpoint:
         parts = urllib.parse.urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InvalidInput("--url", f"must be a URL as http://127.0.0.1:3000, not {self.url!r}")
-        ready = self._ask("/readyz")
-        if not isinstance(ready, dict) or not {"model", "version"} <= ready.keys():
+        served = self._ask("/model")
+        if not isinstance(served, dict) or not {"model", "version", "manifest"} <= served.keys():
             raise Unavailable(f"{self.url} does not answer as an endpoint would")
-        if (ready["model"], ready["version"]) != (champion.model, champion.number):
-            raise InvalidInput("--url", f"serves {ready['model']}:{ready['version']}, and the champion is {champion}")
+        if (served["model"], served["version"]) != (champion.model, champion.number):
+            raise InvalidInput("--url", f"serves {served['model']}:{served['version']}, and the champion is {champion}")
+        if served["manifest"] != champion.manifest:
+            raise InvalidInput("--url", f"serves another {champion}, not that of the registry that the settings name")
 
     def wait(self, version: int) -> None:
         """Until a version is served; raises Unavailable where it does not come."""

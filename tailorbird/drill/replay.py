@@ -90,7 +90,7 @@ class Drill:
     def _send(self, spoiled: bool) -> tuple[int, float]:
         """One batch, and the labels that are due; the version that answered, and the share that is right."""
         batch = self._traffic.batch(SIZE, spoiled)
-        version, predictions = self._endpoint.predict(batch.images.tobytes())
+        version, predictions = self._endpoint.predict(batch.inputs.tobytes())
         rows = [[row["probabilities"][name] for name in self._classes] for row in predictions]
         self._recent.append(np.array(rows))
         names = [self._classes[index] for index in batch.truth]

@@ -1,4 +1,4 @@
-"""The traffic of a drill: test images, clean at first and then spoiled, with the labels that people would give."""
+"""The traffic of a drill: test examples, clean at first and then spoiled, with the labels that people would give."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,8 +30,11 @@ class Scenario:
     flip: tuple[str, str] | None = None
     labels: Labels = "prompt"
 
-    def check(self, classes: tuple[str, ...]) -> None:
-        """Raise InvalidInput, by the option's name, for what cannot be done with these classes."""
+    def check(self, classes: tuple[str, ...], table: bool) -> None:
+        """Raise InvalidInput, by the option's name, for what cannot be done with these classes, or with a table."""
+        for option, value in (("--corruption", self.corruption), ("--unseen", self.unseen)):
+            if table and value is not None:
+                raise InvalidInput(option, "is made for images, and the inputs are rows; accepted: --mix, --flip")
         if self.corruption is not None and self.corruption not in corruptions.FAMILIES:
             known = ", ".join(corruptions.FAMILIES)
             raise InvalidInput("--corruption", f"there is no {self.corruption!r}; accepted: {known}")
@@ -57,9 +60,9 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Batch:
-    """Images [N, ...] with what people call them, by class index."""
+    """Images [N, ...] or rows [N, columns], with what people call them, by class index."""
 
-    images: NDArray[np.uint8]
+    inputs: NDArray[np.uint8] | NDArray[np.float64]
     truth: NDArray[np.int64]
 
 
@@ -67,7 +70,8 @@ class Traffic:
     """Draws batches of a test split."""
 
     def __init__(self, scenario: Scenario, split: Split, classes: tuple[str, ...], seed: int = 0) -> None:
-        scenario.check(classes)
+        self._table = len(split.shape) == 1
+        scenario.check(classes, self._table)
         self._scenario = scenario
         self._split = split
         self.classes = classes
@@ -76,8 +80,12 @@ class Traffic:
     def batch(self, size: int, spoiled: bool) -> Batch:
         """So many examples, as they are or as the scenario has them."""
         places = self._random.choice(len(self._split), size, p=self._chances() if spoiled else None)
-        images, truth = np.asarray(self._split.at(places), np.uint8), self._split.targets[places].astype(np.int64)
-        return self._spoil(images, truth) if spoiled else Batch(images, truth)
+        inputs, truth = self._split.at(places), self._split.targets[places].astype(np.int64)
+        if self._table:
+            rows = np.asarray(inputs, "<f8")
+            return Batch(rows, self._called(truth) if spoiled else truth)
+        images = np.asarray(inputs, np.uint8)
+        return Batch(self._spoil(images, truth), self._called(truth)) if spoiled else Batch(images, truth)
 
     def labelled(self, confidences: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Which of some predictions somebody labels."""
@@ -111,7 +119,7 @@ class Traffic:
         chances = (wanted / np.maximum(present, 1e-12))[targets]
         return np.asarray(chances / chances.sum())
 
-    def _spoil(self, images: NDArray[np.uint8], truth: NDArray[np.int64]) -> Batch:
+    def _spoil(self, images: NDArray[np.uint8], truth: NDArray[np.int64]) -> NDArray[np.uint8]:
         scenario = self._scenario
         if scenario.corruption:
             images = corruptions.corrupt(scenario.corruption, images, scenario.severity, self._random)
@@ -120,7 +128,11 @@ class Traffic:
             images = np.where(
                 strange.reshape(-1, *[1] * (images.ndim - 1)), corruptions.strangers(images, self._random), images
             )
-        if scenario.flip:
-            first, other = (self.classes.index(name) for name in scenario.flip)
-            truth = np.select([truth == first, truth == other], [np.int64(other), np.int64(first)], truth)
-        return Batch(images, truth)
+        return images
+
+    def _called(self, truth: NDArray[np.int64]) -> NDArray[np.int64]:
+        """What people come to call examples of these classes."""
+        if not self._scenario.flip:
+            return truth
+        first, other = (self.classes.index(name) for name in self._scenario.flip)
+        return np.select([truth == first, truth == other], [np.int64(other), np.int64(first)], truth)

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from registry import aliases
+from registry import aliases, versions
+from registry.names import Reference
 from registry.requests import Promotion
 
 IMAGES = np.random.default_rng(7).integers(0, 256, (5, 28, 28), np.uint8)
@@ -137,9 +138,10 @@ def test_feedback(client):
     }
 
 
-def test_model(client, toy):
+def test_model(client, registry, toy):
     record = client.get("/model").json()
     assert (record["model"], record["version"], record["aliases"]) == ("demo", 1, ["champion"])
+    assert record["manifest"] == versions.resolve(registry, Reference("demo")).manifest
     assert record["signature"]["classes"] == list(toy.classes)
     assert record["baseline"]["accuracy"] == record["evidence"]["accuracy"] == 0.875
     assert record["lineage"] == {"sweep": "by hand"}

@@ -2,12 +2,13 @@
 
 import json
 import socket
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import torch
 
-from registry import aliases, versions
+from registry import aliases, feedback, history, judgements, versions
 from registry.core import Registry
 from registry.requests import Promotion
 from tailorbird.drill import endpoint, replay
@@ -61,8 +62,27 @@ def drilled(trained, tailorbird, tmp_path, monkeypatch):
         assert aliases.current(registry, "digits") == 2
 
 
-def test_a_drop_that_labels_prove_is_rolled_back_once_and_the_old_version_answers(drilled):
+@pytest.fixture
+def kept(monkeypatch):
+    """What a drill leaves in the registry of its own: moves and judgements, newest first."""
+    own, rows = endpoint.own, {}
+
+    @contextmanager
+    def looked_into(here, model):
+        with own(here, model) as (served, registry):
+            yield served, registry
+            rows["moves"] = [(move.kind, move.to_number) for move in history.moves(registry, model)]
+            rows["judged"] = [(row.number, row.action) for row in judgements.page(registry, model)]
+
+    monkeypatch.setattr(endpoint, "own", looked_into)
+    return rows
+
+
+def test_a_drop_that_labels_prove_is_rolled_back_once_and_the_old_version_answers(drilled, kept):
     steps = drilled("--corruption", "noise", "--severity", "0.75")
+    assert kept["moves"] == [("rollback", 1), ("promote", 2), ("promote", 1)]
+    assert [row for row in kept["judged"] if row[1] == "rolled back"] == [(2, "rolled back")]
+    assert steps[-1]["state"] == "drifted"  # so is the version before, and nobody goes further back
     assert "drifted" not in {step["state"] for step in steps if not step["spoiled"]}
     actions = [step["action"] for step in steps if step["action"] != "none"]
     assert actions.count("rolled back") == 1
@@ -128,17 +148,20 @@ def test_an_endpoint_that_runs_is_drilled_only_where_that_is_meant(drilled, tail
         url = f"http://127.0.0.1:{probe.getsockname()[1]}"
     refused = tailorbird("drill", "digits", "--url", url)
     assert (refused.returncode, "--yes" in refused.stderr) == (2, True)
+    false = tailorbird("drill", "digits", "--url", url, "--yes", "--labels", "late")
+    assert (false.returncode, "--labels" in false.stderr) == (2, True)
     away = tailorbird("drill", "digits", "--url", url, "--yes")
     assert (away.returncode, "does not answer" in away.stderr) == (1, True)
     token = {"TAILORBIRD_API_TOKEN": "a-secret-token"}
     started("serve", "digits", "--port", url.rpartition(":")[2], **token)
     wait_for(lambda: endpoint.DIRECT.open(f"{url}/readyz").status == 200)
     steps = drilled("--corruption", "noise", "--severity", "0.75", "--url", url, "--yes", **token)
-    spoiled = [step for step in steps if step["spoiled"]]
-    assert [step["action"] for step in spoiled if step["action"] != "none"][-1] == "alert"
-    assert {step["version"] for step in steps} == {2}
-    history = json.loads(tailorbird("registry", "history", "digits", "--json").stdout)
-    assert "drifted" in [event.get("state") for event in history]
+    assert [step["action"] for step in steps if step["action"] != "none"][-1] == "alert"
+    assert {(step["version"], step["labelled"]) for step in steps} == {(2, None)}
+    events = json.loads(tailorbird("registry", "history", "digits", "--json").stdout)
+    assert "suspected" in [event.get("state") for event in events]
+    with Registry(Settings(_env_file=None, home=tmp_path / "home")) as registry:
+        assert feedback.cells(registry, "digits", 2) == []
 
 
 @pytest.mark.parametrize(

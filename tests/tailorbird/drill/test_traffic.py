@@ -18,13 +18,13 @@ def split():
 def test_clean_traffic_is_the_test_split(split):
     batch = Traffic(Scenario("blur"), split, CLASSES).batch(50, spoiled=False)
     known = {image.tobytes(): target for image, target in zip(split.inputs, split.targets, strict=True)}
-    assert [known[image.tobytes()] for image in batch.images] == batch.truth.tolist()
+    assert [known[image.tobytes()] for image in batch.inputs] == batch.truth.tolist()
 
 
 def test_a_corruption_changes_images_and_no_truth(split):
     clean, blurred = (Traffic(Scenario(name), split, CLASSES).batch(50, spoiled=True) for name in (None, "blur"))
     assert (clean.truth == blurred.truth).all()
-    assert (clean.images != blurred.images).any()
+    assert (clean.inputs != blurred.inputs).any()
 
 
 def test_a_class_gets_the_share_that_was_asked_for(split):
@@ -35,7 +35,7 @@ def test_a_class_gets_the_share_that_was_asked_for(split):
 def test_strangers_take_the_place_of_one_class(split):
     batch = Traffic(Scenario(unseen="dog"), split, CLASSES).batch(300, spoiled=True)
     known = {image.tobytes() for image in split.inputs}
-    strange = np.array([image.tobytes() not in known for image in batch.images])
+    strange = np.array([image.tobytes() not in known for image in batch.inputs])
     assert (strange == (batch.truth == 1)).mean() > 0.98
 
 
@@ -60,3 +60,25 @@ def test_late_labels_are_late(split):
 def test_a_scenario_of_other_classes_is_refused(split):
     with pytest.raises(InvalidInput, match=r"--flip: 'cow' is no class; accepted: cat, dog, owl"):
         Traffic(Scenario(flip=("cat", "cow")), split, CLASSES)
+
+
+@pytest.fixture(scope="module")
+def table():
+    random = np.random.default_rng(0)
+    rows = random.normal(-3, 300, (300, 4))
+    return Split(rows, np.arange(300), np.arange(300) % 3, random.integers(0, 256, (300, 16), np.uint8))
+
+
+@pytest.mark.parametrize("scenario", [Scenario(), Scenario(mix={"owl": 0.8}), Scenario(flip=("cat", "dog"))])
+def test_rows_of_a_table_stay_what_they_are(table, scenario):
+    batch = Traffic(scenario, table, CLASSES).batch(50, spoiled=True)
+    assert batch.inputs.dtype == np.float64
+    assert {row.tobytes() for row in batch.inputs} <= {row.tobytes() for row in table.inputs}
+
+
+@pytest.mark.parametrize(
+    ("option", "scenario"), [("--corruption", Scenario("blur")), ("--unseen", Scenario(unseen="cat"))]
+)
+def test_what_is_made_for_images_is_refused_for_a_table(table, option, scenario):
+    with pytest.raises(InvalidInput, match=f"{option}: is made for images"):
+        Traffic(scenario, table, CLASSES)
