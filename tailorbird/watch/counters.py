@@ -30,10 +30,14 @@ MOST_BYTES = 64 * 2**20
 
 @dataclass(frozen=True, eq=False)
 class Counters:
-    """Predictions [classes, bins] of the window, and the estimate that the endpoint makes of its last answers."""
+    """Predictions [classes, bins] of the window, and the estimate that the endpoint makes of its last answers.
+
+    `since_start` says that they are all since the server started: nobody looked when the window began.
+    """
 
     predictions: Floats
     mix_steady: float | None
+    since_start: bool = False
 
 
 class Source(Protocol):
@@ -91,18 +95,19 @@ class Endpoint:
         series = [row for row in _parsed(self._url, self._token) if _of(row[1], model, version)]
         now = table([row[1:] for row in series if row[0] == PREDICTIONS], classes)
         steady = [value for name, labels, value in series if name == ESTIMATE and labels.get("assumes") == "mix_steady"]
-        return Counters(self._since(now, (model, version), 60 * minutes), _finite(steady))
+        before = self._before(now, (model, version), 60 * minutes)
+        return Counters(now if before is None else now - before, _finite(steady), before is None)
 
-    def _since(self, now: Floats, key: tuple[str, int], seconds: float) -> Floats:
-        """What was counted since the window began; all there is where the server has started since."""
+    def _before(self, now: Floats, key: tuple[str, int], seconds: float) -> Floats | None:
+        """What had been counted when the window began; None where nobody looked then, or the server started since."""
         looks, moment = self._looks.setdefault(key, deque()), self._clock()
         while len(looks) > 1 and looks[1][0] <= moment - seconds:
             looks.popleft()
         if looks and (now < looks[-1][1]).any():
             looks.clear()
-        before = looks[0][1] if looks and looks[0][0] <= moment - seconds else np.zeros_like(now)
+        before = looks[0][1] if looks and looks[0][0] <= moment - seconds else None
         looks.append((moment, now))
-        return now - before
+        return before
 
 
 def table(series: Iterable[Series], classes: Sequence[str]) -> Floats:

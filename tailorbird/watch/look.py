@@ -19,13 +19,15 @@ from tailorbird.watch.counters import Counters, Source
 
 STATUS = {"healthy": 0, "too little data": 11}
 ACTED, BLIND = 10, 12
+SINCE_START = "predictions are all since the server started, and not of the policy's window"
 
 
 @dataclass(frozen=True)
 class Look:
     """What was seen of a version and done about it.
 
-    `changed` says whether that differs from the last row of the history, `news` whether it does or other notes came.
+    `changed` says whether that differs from the last row of the history, `news` whether it does or other notes came,
+    `since_start` whether its predictions are those since the server started, and not of the policy's window.
     """
 
     version: Version
@@ -33,6 +35,7 @@ class Look:
     action: Action
     changed: bool
     news: bool
+    since_start: bool
 
     @property
     def status(self) -> int:
@@ -41,7 +44,7 @@ class Look:
 
     def reasons(self) -> list[str]:
         """All that is told beside the state: why it is so, what was done, what else is worth telling."""
-        return [*self.judgement.reasons, *self.action.reasons, *self.judgement.notes]
+        return [*self.judgement.reasons, *self.action.reasons, *self.judgement.notes, *[SINCE_START] * self.since_start]
 
     def record(self) -> dict[str, Any]:
         """As `--json` prints it."""
@@ -73,7 +76,8 @@ class Watch:
         now = now or datetime.now(UTC)
         version = versions.resolve(self._registry, Reference(self._model))
         known = self._known_of(version)
-        judgement = judging.judge(known, self._observed(version, known, now), self._policy)
+        counters = self._counters(version, known)
+        judgement = judging.judge(known, self._observed(version, known, counters, now), self._policy)
         acting = judgement.state in ("drifted", "suspected")
         done = action.take(self._registry, version, judgement, self._policy, now) if acting else NOTHING
         row = judgements.add(
@@ -88,17 +92,20 @@ class Watch:
         )
         noted, self._notes = self._notes, judgement.notes
         changed = row is not None
-        return Look(version, judgement, done, changed, changed or noted != judgement.notes)
+        news = changed or noted != judgement.notes
+        return Look(version, judgement, done, changed, news, counters.since_start)
 
     def _known_of(self, version: Version) -> Known:
         if self._known is None or self._known[0] != version.number:
             self._known = version.number, known.read(self._registry, version)
         return self._known[1]
 
-    def _observed(self, version: Version, told: Known, now: datetime) -> Observed:
-        counters = Counters(np.zeros_like(told.count), None)
-        if self._source is not None:
-            counters = self._source.read(version.model, version.number, told.classes, self._policy.window)
+    def _counters(self, version: Version, told: Known) -> Counters:
+        if self._source is None:
+            return Counters(np.zeros_like(told.count), None)
+        return self._source.read(version.model, version.number, told.classes, self._policy.window)
+
+    def _observed(self, version: Version, told: Known, counters: Counters, now: datetime) -> Observed:
         promoted = action.promoted(self._registry, version)
         since = max(promoted, schema.timestamp(now - timedelta(minutes=self._policy.label_window)))
         count, correct = known.labels(self._registry, version, told, since)

@@ -154,8 +154,9 @@ def test_what_was_counted_before_the_window_is_left_out(replica):
     for minute in range(5):
         moment = 60.0 * minute
         replica.predict(10)
-        seen.append(source.read("pets", 3, CLASSES, 2).predictions.sum())
-    assert seen == [10, 20, 20, 20, 20]
+        read = source.read("pets", 3, CLASSES, 2)
+        seen.append((read.predictions.sum(), read.since_start))
+    assert seen == [(10, True), (20, True), (20, False), (20, False), (20, False)]
 
 
 def test_a_restart_of_the_endpoint_counts_nothing_twice_nor_below_zero(replica):

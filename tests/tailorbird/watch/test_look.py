@@ -13,6 +13,7 @@ from tailorbird.drift.policy import Policy
 from tailorbird.errors import NotFound, Unavailable
 from tailorbird.package.estimator import Error
 from tailorbird.watch import action
+from tailorbird.watch.counters import Counters
 from tailorbird.watch.look import Watch
 from tests import packages
 from tests.tailorbird.watch.conftest import BINS, GOOD
@@ -159,6 +160,12 @@ def test_what_cannot_be_read_decides_nothing(registry, traffic, watch, monkeypat
     with pytest.raises(Unavailable, match="away"):
         watch().look()
     assert (rows(registry), aliases.current(registry, "pets")) == ([], 2)
+
+
+@pytest.mark.parametrize("since_start", [True, False])
+def test_it_says_where_predictions_are_not_of_the_window(watch, traffic, monkeypatch, since_start):
+    monkeypatch.setattr(traffic, "read", lambda *_: Counters(traffic.counts, None, since_start))
+    assert any("since the server started" in reason for reason in watch().look().reasons()) is since_start
 
 
 def test_without_a_source_labels_alone_are_judged(registry, traffic):
