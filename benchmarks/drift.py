@@ -152,7 +152,7 @@ def of_estimates(lab: Lab, all_scenarios: list[Scenario]) -> dict[str, list[floa
 
 
 def of_unseen(lab: Lab, windows: int) -> dict[str, list[float]]:
-    """Classes that come to be wrong: their images are answered by a network that calls them what it likes."""
+    """Classes that the network cannot name: it was trained on them, and their column is taken out of its answers."""
     random, errors, fitted = np.random.default_rng(9), [], []
     for name in UNSEEN:
         index = lab.classes.index(name)
@@ -168,8 +168,8 @@ def of_unseen(lab: Lab, windows: int) -> dict[str, list[float]]:
             errors.append(100 * abs(transport.accuracy(window.probabilities, known / known.sum()) - truth))
             fitted.append(100 * abs((lab.estimator.fitted(window.counts()) or 0) - truth))
     return {
-        "mix_steady, a class that the network never saw": [float(np.mean(errors))],
-        "fitted, a class that the network never saw": [float(np.mean(fitted))],
+        "mix_steady, a class whose column is masked": [float(np.mean(errors))],
+        "fitted, a class whose column is masked": [float(np.mean(fitted))],
     }
 
 
