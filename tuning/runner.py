@@ -93,7 +93,7 @@ class Driver:
             with cluster.connected(self.address) as folder, self.stop.caught():
                 prepared = loading.result()
                 self._check_room(spec)
-                for note in (*prepared.dealt.notes, *requirements.notes(spec.configs, prepared.dealt)):
+                for note in prepared.notes:
                     self.console.print(note, style="yellow", soft_wrap=True)
                 if known is None:
                     spec = self._settled(spec, prepared.dealt)
@@ -194,6 +194,8 @@ class Prepared:
     dataset: Dataset
     dealt: Splits
     misfits: Misfits
+    notes: tuple[str, ...]
+    """What whoever trains these should know."""
 
 
 def _prepared(spec: SweepSpec, settings: Settings, left: list[RunConfig] | None, *, here: bool) -> Prepared:
@@ -207,8 +209,10 @@ def _prepared(spec: SweepSpec, settings: Settings, left: list[RunConfig] | None,
         _check_runs(spec, dealt, here=here)
     if spec.promote:
         candidate.check(dealt)
-    features.keep(spec.configs if left is None else left, dealt.without_verdicts() if spec.promote else dealt)
-    return Prepared(dataset, dealt, Misfits.of(spec.constraints, dealt))
+    configs = spec.configs if left is None else left  # a spec of another release may not make configs any more
+    features.keep(configs, dealt.without_verdicts() if spec.promote else dealt)
+    notes = (*dealt.notes, *requirements.notes(configs, dealt))
+    return Prepared(dataset, dealt, Misfits.of(spec.constraints, dealt), notes)
 
 
 def _check_runs(spec: SweepSpec, dealt: Splits, *, here: bool) -> None:

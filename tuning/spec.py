@@ -1,13 +1,15 @@
 """The sweep spec: a YAML file that describes a search, checked whole before anything is started."""
 
+import copy
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import getitem
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from registry import names
 from tailorbird import yaml_files
@@ -219,7 +221,7 @@ def read(path: Path, assignments: list[str]) -> SweepSpec:
 
 def parse(raw: Mapping[str, Any]) -> SweepSpec:
     """Check a spec whole, down to the config of every trial."""
-    spec = stored(raw)
+    spec = config.parse(SweepSpec, raw)
     names.check("name", spec.name)
     if spec.promote:
         names.check("promote.model", spec.promote.model)
@@ -231,8 +233,20 @@ def parse(raw: Mapping[str, Any]) -> SweepSpec:
 
 
 def stored(raw: Mapping[str, Any]) -> SweepSpec:
-    """A spec from the ledger: its trials' configs stand there as well, and are not made again."""
-    return config.parse(SweepSpec, raw)
+    """A spec from the ledger: its trials' configs stand there as well, and are not made again.
+
+    Keys that another release had are passed over.
+    """
+    known = copy.deepcopy(dict(raw))
+    try:
+        return SweepSpec.model_validate(known)
+    except ValidationError as error:
+        for problem in error.errors(include_url=False):
+            if problem["type"] == "extra_forbidden":
+                *path, key = problem["loc"]
+                section: Any = reduce(getitem, path, known)  # type: ignore[arg-type]
+                del section[key]
+    return config.parse(SweepSpec, known)
 
 
 # What `read` refuses and `parse` does not: a ledger may hold it, written when it was accepted.

@@ -44,3 +44,10 @@ def test_the_precision_that_the_processor_takes_is_that_of_all_trials_from_then_
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: other)
     again = driver._settled(spec.stored(settled.model_dump(mode="json", exclude_none=True)), dealt)
     assert {config.precision for config in again.configs} == {taken}
+
+
+def test_a_sweep_of_the_ledger_is_prepared_without_making_its_configs_again(given, settings):
+    checked = spec.parse(given)
+    older = spec.stored({**given, "run": {**given["run"], "a_key_of_old": True}})
+    prepared = runner._prepared(older, settings, checked.configs, here=True)
+    assert prepared.notes == runner._prepared(checked, settings, None, here=True).notes

@@ -361,6 +361,22 @@ def test_a_spec_of_the_ledger_is_read_without_its_configs(given):
         specs.parse(given)
 
 
+def test_of_a_spec_of_the_ledger_keys_that_another_release_had_are_passed_over(given):
+    spec = specs.stored({**given, "limits": {"minutes": 5}})
+    older = {**given, "old": 1, "limits": {"minutes": 5, "old": {"a": 1}}, "data": {**given["data"], "old": 1}}
+    older["space"] = {key: {**domain, "old": 1} for key, domain in given["space"].items()}
+    before = copy.deepcopy(older)
+    assert specs.stored(older) == spec
+    assert older == before
+    with pytest.raises(InvalidInput, match=r"^trials: "):
+        specs.stored({**older, "trials": 0})
+    del older["space"], older["trials"]
+    assert specs.stored({**older, "runs": [{"epochs": 2}]}).runs[0].run == {"epochs": 2}
+    for key, unknown in (("old", 1), ("limits", {"old": 1}), ("data", {**given["data"], "old": 1})):
+        with pytest.raises(InvalidInput, match="old"):
+            specs.parse({**given, key: unknown})
+
+
 @pytest.mark.parametrize(
     "search",
     [
