@@ -1,27 +1,24 @@
 """YAML as people write it in files and on the command line, read without running anything, and the numbers in it."""
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BeforeValidator
 
 from tailorbird.errors import InvalidInput, NotFound
-
-# a date such as 2026-13-01 is a ValueError, as are bytes that are no text
-_NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
 
 
 def read(path: Path, example: str) -> dict[Any, Any]:
     """A file that holds a mapping, as in `example`; raises InvalidInput that names the file."""
     try:
-        content = yaml.load(path.read_bytes(), _Loader)  # noqa: S506 (a SafeLoader)
+        content = _load(path.read_bytes())
     except FileNotFoundError:
         raise NotFound(str(path), "there is no such file") from None
     except OSError as error:
         raise InvalidInput(str(path), f"cannot be read: {error.strerror}") from None
-    except _NOT_YAML as error:
+    except ValueError as error:
         raise InvalidInput(str(path), f"is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise InvalidInput(str(path), f"must hold keys and values, as in `{example}`")
@@ -31,9 +28,18 @@ def read(path: Path, example: str) -> dict[Any, Any]:
 def value(text: str) -> Any:
     """What a text means; raises ValueError where it is not YAML."""
     try:
-        return yaml.load(text, _Loader)  # noqa: S506
-    except _NOT_YAML:
+        return _load(text)
+    except ValueError:
         raise ValueError(f"not YAML: {text!r}") from None
+
+
+def _load(text: str | bytes) -> Any:
+    import yaml  # a hundredth of a second that most commands spare
+
+    try:
+        return yaml.load(text, _loader())  # noqa: S506 (a SafeLoader)
+    except (yaml.YAMLError, RecursionError) as error:  # a date such as 2026-13-01 is a ValueError, as are bad bytes
+        raise ValueError(str(error)) from None
 
 
 def _no_switch(number: Any) -> Any:
@@ -46,18 +52,21 @@ NoSwitch = BeforeValidator(_no_switch)
 """Of a number that `yes` and `no` do not stand for."""
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML in which 1e-3 is a number, as everyone expects; YAML 1.1 asks for 1.0e-3. No key stands twice."""
+@cache
+def _loader() -> type[Any]:
+    """Of safe YAML in which 1e-3 is a number, as everyone expects; YAML 1.1 asks for 1.0e-3. No key stands twice."""
+    import yaml
 
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node: yaml.MappingNode = super().compose_mapping_node(anchor)  # before any merge
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if twice := [key for key in keys if keys.count(key) > 1]:
-            raise yaml.composer.ComposerError(None, None, f"{twice[0]!r} stands twice", node.start_mark)
-        return node
+    class Loader(yaml.SafeLoader):
+        def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+            node: yaml.MappingNode = super().compose_mapping_node(anchor)  # before any merge
+            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            if twice := [key for key in keys if keys.count(key) > 1]:
+                raise yaml.composer.ComposerError(None, None, f"{twice[0]!r} stands twice", node.start_mark)
+            return node
 
-
-_Loader.yaml_implicit_resolvers = {k: list(v) for k, v in yaml.SafeLoader.yaml_implicit_resolvers.items()}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
+    Loader.yaml_implicit_resolvers = {k: list(v) for k, v in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+    Loader.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+    )
+    return Loader

@@ -85,10 +85,10 @@ class Driver:
                 return Outcome(sweep, _ranked(registry, spec, sweep), promotion.earlier(registry, spec, known))
             if known and known.standing == "running":
                 raise LeaseHeld(sweep, known.owner or "", known.expires or "")
-            _check_writable(registry)
             left = search.left(ledger.trials(registry, sweep)) if known else None
             loading = Loading(lambda: _prepared(spec, self.settings, left, here=addresses.is_own(self.address)))
             loading.wait(HEAD_START)
+            _check_writable(registry)  # which makes the folder, so after what refuses most specs
             # caught again: Ray sets a handler of its own for SIGTERM when it starts, which aborts the process
             with cluster.connected(self.address) as folder, self.stop.caught():
                 prepared = loading.result()

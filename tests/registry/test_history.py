@@ -66,9 +66,9 @@ def test_a_log_is_told_newest_first_and_of_one_model(registry, register):
     for model in ("fashion", "letters"):
         register(registry, model)
         aliases.promote(registry, Promotion(model, 1, why=f"the first {model}", who="ada"))
-    moves = [promote(registry, 1, alias=alias, why=alias) for alias in ("challenger", "canary")]
+    promoted = [promote(registry, 1, alias=alias, why=alias) for alias in ("challenger", "canary")]
     moves = history.moves(registry, "fashion")
-    assert moves[:2] == moves[::-1]
+    assert moves[:2] == promoted[::-1]
     assert [move.why for move in moves] == ["canary", "challenger", "the first fashion"]
     assert [move.why for move in history.moves(registry, "letters")] == ["the first letters"]
     assert [move.moved for move in moves] == sorted((move.moved for move in moves), reverse=True)

@@ -61,11 +61,11 @@ def test_runs_are_merged_over_the_fixed_part(given):
     assert spec.varied == {"model.width": "width", "model.family": "family", "epochs": "epochs"}
 
 
-def test_a_grid_lays_out_every_combination(changes):
-    del changes["trials"]
-    changes |= {"search": "grid"}
-    changes["space"]["optimizer.lr"] = {"choice": [1e-3, 1e-2]}
-    assert len(specs.parse(changes).configs) == 16
+def test_a_grid_lays_out_every_combination(given):
+    del given["trials"]
+    given |= {"search": "grid"}
+    given["space"]["optimizer.lr"] = {"choice": [1e-3, 1e-2]}
+    assert len(specs.parse(given).configs) == 16
 
 
 def test_short_names_of_what_varies_are_kept_apart(given):

@@ -71,7 +71,7 @@ def test_what_cannot_be_registered_is_trained_without_a_package(
 
 
 def test_what_the_user_should_know_of_the_data_is_noted(tailorbird, config_file, tmp_path):
-    rows = [f"{n},{n * n % 7},{'[red]usual' if n else 'rare'}" for n in range(60)]
+    rows = [f"{n * 7 % 61},{n * n % 7},{'[red]usual' if n else 'rare'}" for n in range(60)]
     (tmp_path / "rows.csv").write_text("\n".join(["a,b,kind", *rows]))
     words = ["--set", "data.name=table", "--set", f"data.path={tmp_path / 'rows.csv'}", "--set", "data.label=kind"]
     words += ["--set", "data.holdout=0", "--set", "epochs=1", "--out", tmp_path / "out"]

@@ -9,6 +9,7 @@ from tailorbird.errors import InvalidInput
 from training import models
 from training.config import CnnConfig
 from training.models import cnn
+from training.models.layers import Dropout
 
 IMAGE = [[0, 1, 7, 5], [5, 5, 6, 6], [5, 3, 3, 0], [1, 1, 1, 2]]
 
@@ -57,7 +58,7 @@ def before(depth, width, dropout, shape, outputs):
         pool, norm = nn.MaxPool2d(2), nn.BatchNorm2d(width)
         layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False)]
         layers += [pool, norm] if smallest >> block > 1 else [norm, pool]
-        layers += [nn.ReLU(), nn.Dropout(dropout)] if dropout else [nn.ReLU()]
+        layers += [nn.ReLU(), Dropout(dropout)] if dropout else [nn.ReLU()]
         channels = width
     cells = (shape[0] >> depth) * (shape[1] >> depth)
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(width * cells, outputs))
