@@ -1,5 +1,6 @@
 """What tests of pretrained backbones share: photographs of three colours, and random weights in place of real ones."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import safetensors.torch
 import torch
 from PIL import Image
 
+from training import backbones
 from training.vision import torchvision
 
 COLOURS = ("blue", "green", "red")
@@ -30,4 +32,5 @@ def keep_random_weights(cache: Path, backbone: str) -> Path:
     path = cache / "weights" / f"{Path(models.get_model_weights(backbone).DEFAULT.url).stem}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
     safetensors.torch.save_file(models.get_model(backbone, weights=None).state_dict(), path)
+    path.with_suffix(backbones.SUM).write_text(hashlib.sha256(path.read_bytes()).hexdigest())
     return path

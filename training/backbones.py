@@ -21,6 +21,9 @@ from training.vision import torchvision
 LICENCE = "BSD-3-Clause, of torchvision; the terms of ImageNet's images are for non-commercial research"
 IMAGES = "ImageNet-1k: 1.28 million photographs of 1,000 kinds of animals, plants and things"
 
+SUM = ".sha256"
+"""Suffix of the file that holds the digest of weights, by which they are checked whenever they are looked for."""
+
 
 def provenance(config: PretrainedConfig, settings: Settings) -> Backbone:
     """Where the weights came from, which are fetched where they are missing; raises Unavailable as `load` does."""
@@ -74,14 +77,23 @@ def _published(name: str, settings: Settings) -> tuple[Path, Backbone]:
         raise Unavailable(f"{source} has no digest in its name, by which it could be checked")
     folder = settings.cache / "weights"
     path = folder / f"{stem}.safetensors"
-    if not path.exists():
+    if not (sha256 := _kept(path)):
         with files.locked(folder):
-            if not path.exists():
-                _convert(source, digest[1], folder / f"{stem}.pth", path, settings)
-    return path, Backbone(backbone=name, source=source, sha256=_sha256(path), licence=LICENCE, images=IMAGES)
+            if not (sha256 := _kept(path)):
+                sha256 = _convert(source, digest[1], folder / f"{stem}.pth", path, settings)
+    return path, Backbone(backbone=name, source=source, sha256=sha256, licence=LICENCE, images=IMAGES)
 
 
-def _convert(source: str, digest: str, downloaded: Path, path: Path, settings: Settings) -> None:
+def _kept(path: Path) -> str | None:
+    """The digest of weights that were converted before, as it was written then; None where they are not whole."""
+    try:
+        sha256 = _sha256(path)
+        return sha256 if path.with_suffix(SUM).read_text() == sha256 else None
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
+
+
+def _convert(source: str, digest: str, downloaded: Path, path: Path, settings: Settings) -> str:
     def check(file: Path) -> None:
         if not _sha256(file).startswith(digest):
             raise OSError(f"its SHA-256 sum does not begin with {digest}, so it is cut or another file")
@@ -93,8 +105,12 @@ def _convert(source: str, digest: str, downloaded: Path, path: Path, settings: S
             raise Unavailable(f"{downloaded} is not {source}: {error}") from None
     else:
         download.fetch(source, downloaded, check, settings.download_timeout, "TAILORBIRD_CACHE_DIR names its folder")
-    files.write_flushed(path, safetensors.torch.save(dict(read(downloaded))))
+    weights = safetensors.torch.save(dict(read(downloaded)))
+    sha256 = hashlib.sha256(weights).hexdigest()
+    files.write_flushed(path, weights)
+    files.write_flushed(path.with_suffix(SUM), sha256.encode())
     downloaded.unlink()
+    return sha256
 
 
 def _own(config: PretrainedConfig) -> tuple[Path, Backbone]:

@@ -1,12 +1,12 @@
 """Numbers that differ in the data and are one to a network, which computes in float32."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets import Dataset
+from training.datasets import Dataset, Inputs
 
 ROWS = 100_000
 """Of a large table the first so many rows are looked at."""
@@ -19,22 +19,35 @@ def notes(dataset: Dataset) -> Iterator[str]:
 
     They do where one value is so far from the others that these have almost none of the scale.
     """
+    far = "leave out the values that are far from all others"
     if len(dataset.shape) == 1:
-        names = dataset.columns or [f"column {number}" for number in range(1, dataset.shape[0] + 1)]
-        rows = dataset.inputs[:ROWS]
-        for index, name in enumerate(names):
-            yield from _note(name, rows[:, index])
+        for name, values in _columns(dataset.columns, dataset.inputs[:ROWS]):
+            yield from _note(name, values, _scaled(values), far)
     if dataset.kind == "regression":
-        yield from _note("the numbers to predict", dataset.targets[:ROWS])
+        values = dataset.targets[:ROWS]
+        yield from _note("the numbers to predict", values, _scaled(values), far)
 
 
-def _note(name: str, values: NDArray[Any]) -> Iterator[str]:
-    different = np.unique(values.astype(np.float64))
+def unscaled(columns: Sequence[str] | None, rows: Inputs) -> Iterator[str]:
+    """A sentence for each column of rows [N, columns] whose values run into each other as they are."""
+    for name, values in _columns(columns, rows):
+        yield from _note(name, values, values, "let normalize be standard")
+
+
+def _columns(columns: Sequence[str] | None, rows: Inputs) -> Iterator[tuple[str, NDArray[Any]]]:
+    names = columns or [f"column {number}" for number in range(1, rows.shape[1] + 1)]
+    return zip(names, rows.T, strict=True)
+
+
+def _scaled(values: NDArray[Any]) -> NDArray[Any]:
     spread = float(values.std(dtype=np.float64)) or 1.0
-    scaled = ((different - values.mean(dtype=np.float64)) / spread).astype(np.float32)
-    lost = len(different) - len(np.unique(scaled))
-    if lost > MOST_LOST * len(different):
+    return np.asarray((values.astype(np.float64) - values.mean(dtype=np.float64)) / spread)
+
+
+def _note(name: str, values: NDArray[Any], seen: NDArray[Any], advice: str) -> Iterator[str]:
+    different, left = len(np.unique(values)), len(np.unique(seen.astype(np.float32)))
+    if different - left > MOST_LOST * different:
         yield (
-            f"{name}: of {len(different):,} different values a network, which computes in float32, tells "
-            f"{len(different) - lost:,} apart; leave out the values that are far from all others"
+            f"{name}: of {different:,} different values a network, which computes in float32, tells {left:,} apart; "
+            f"{advice}"
         )

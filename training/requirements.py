@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 
 from tailorbird.errors import InvalidInput
-from training import models, objectives
+from training import distinct, models, objectives
 from training.config import AugmentConfig, Objective, PretrainedConfig, RunConfig
 from training.splits import Splits
 
@@ -48,9 +48,18 @@ def _check_pretrained(config: RunConfig, splits: Splits) -> None:
 
 def notes(configs: Iterable[RunConfig], splits: Splits) -> Iterator[str]:
     """What whoever trains these should know of how their models see the data."""
+    configs = list(configs)
     names = {config.model.backbone for config in configs if isinstance(config.model, PretrainedConfig)}
     if names and len(splits.train.shape) == 2:
         yield f"the images are grey, and {', '.join(sorted(names))} sees each in three equal channels"
+    if len(splits.train.shape) == 1 and any(config.normalize == "none" for config in configs):
+        yield from distinct.unscaled(splits.columns, splits.train.at(slice(0, distinct.ROWS)))
+    if any(_rests(config) for config in configs):
+        yield "a tuned backbone rests in the first epoch, so that epochs: 1 trains the head alone; take 2 or more"
+
+
+def _rests(config: RunConfig) -> bool:
+    return isinstance(config.model, PretrainedConfig) and config.model.tune != "head" and config.epochs == 1
 
 
 def usual(splits: Splits) -> Objective:

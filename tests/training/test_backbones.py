@@ -67,7 +67,7 @@ def body():
 
 
 def kept(tmp_path):
-    return sorted(path.name for path in (tmp_path / "cache" / "weights").glob("*"))
+    return sorted(path.name for path in (tmp_path / "cache" / "weights").glob("*") if path.suffix != ".sha256")
 
 
 def test_weights_are_fetched_once_and_kept_without_code(server, published, tmp_path):
@@ -99,6 +99,17 @@ def test_a_connection_that_breaks_off_leaves_nothing_and_the_next_try_is_whole(s
     server.body = published
     backbones.load(body(), CONFIG, settings.load())
     assert len(kept(tmp_path)) == 1
+
+
+def test_weights_that_were_changed_where_they_are_kept_are_fetched_anew(server, tmp_path):
+    backbones.load(body(), CONFIG, settings.load())
+    (name,) = kept(tmp_path)
+    path = tmp_path / "cache" / "weights" / name
+    whole = path.read_bytes()
+    weights = safetensors.torch.load(whole)
+    path.write_bytes(safetensors.torch.save({key: value * 0 for key, value in weights.items()}))
+    backbones.load(body(), CONFIG, settings.load())
+    assert (path.read_bytes(), len(server.asked)) == (whole, 2)
 
 
 def test_another_file_that_was_put_there_by_hand_is_refused(server, tmp_path):

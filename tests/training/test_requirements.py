@@ -87,3 +87,23 @@ def test_grey_images_in_colour_channels_are_noted_once(run_config, blobs):
     message = "the images are grey, and mobilenet_v3_small sees each in three equal channels"
     assert list(requirements.notes(configs, grey)) == [message]
     assert list(requirements.notes(configs, colour)) == list(requirements.notes([run_config()], grey)) == []
+
+
+def test_columns_that_are_not_scaled_and_run_into_each_other_are_noted(run_config):
+    dealt = rows("multiclass", np.arange(60) % 3)
+    seconds = replace(dealt, train=replace(dealt.train, inputs=dealt.train.inputs.astype(np.float64) + 1.75e9))
+    notes = list(requirements.notes([run_config(), run_config(normalize="none")], seconds))
+    assert notes and all(
+        "which computes in float32, tells 1 apart; let normalize be standard" in note for note in notes
+    )
+    assert list(requirements.notes([run_config()], seconds)) == []
+    assert list(requirements.notes([run_config(normalize="none")], dealt)) == []
+
+
+def test_a_tuned_backbone_that_rests_all_the_time_is_noted(run_config, blobs):
+    dealt = splits.split(blobs(shape=(32, 32, 3)), DataConfig(name="digits"))
+    tuned = {**PRETRAINED, "tune": "all"}
+    (note,) = requirements.notes([run_config(model=tuned, epochs=1)], dealt)
+    assert note.startswith("a tuned backbone rests in the first epoch, so that epochs: 1 trains the head alone")
+    quiet = [run_config(model=tuned, epochs=2), run_config(model=PRETRAINED, epochs=1)]
+    assert list(requirements.notes(quiet, dealt)) == []

@@ -73,7 +73,9 @@ def check(config: PretrainedConfig, shape: Sequence[int]) -> None:
     height, width, _ = image("pretrained", shape)
     if min(height, width) < LEAST_SIDE:
         raise InvalidInput(
-            "data.size", f"{height}x{width} pixels are too few for {config.backbone}; accepted: {LEAST_SIDE} or more"
+            "model.family",
+            f"{config.backbone} takes sides of {LEAST_SIDE} pixels or more, not images of {height}x{width}; where they "
+            f"are files of your own, data.size enlarges them; else accepted: cnn, resnet and other families",
         )
 
 
@@ -92,7 +94,13 @@ def _tuned(config: PretrainedConfig, body: nn.Module) -> list[nn.Module]:
     last = LAST_STAGE.get(config.backbone)
     if last is not None:
         return [body.get_submodule(name) for name in last]
-    return [child for child in body.children() if any(True for _ in child.parameters())][-1:]
+    weighty = [body]
+    while len(weighty) == 1:  # what wraps a network is no stage of it
+        inner = [child for child in weighty[0].children() if any(True for _ in child.parameters())]
+        if not inner:
+            break
+        weighty = inner
+    return weighty[-1:]
 
 
 def features(backbone: Backbone, shape: Sequence[int]) -> int:
@@ -130,4 +138,10 @@ def _own(reference: str) -> nn.Module:
         body = function()
     if not isinstance(body, nn.Module):
         raise InvalidInput("model.backbone", f"{reference} must return a torch.nn.Module, not {type(body).__name__}")
+    if any(isinstance(layer, _BatchNorm) and layer.running_mean is None for layer in body.modules()):
+        raise InvalidInput(
+            "model.backbone",
+            f"{reference} has batch norm with track_running_stats=False, by which an answer depends on its batch; "
+            f"leave that out",
+        )
     return body

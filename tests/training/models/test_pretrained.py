@@ -52,6 +52,38 @@ def test_batch_norm_of_what_is_tuned_goes_on_counting_where_it_is_asked_to():
     )
 
 
+OWN = """
+from torch import nn
+
+def wrapped():
+    body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Sequential(nn.Conv2d(4, 5, 3)), nn.AdaptiveAvgPool2d(1))
+    return nn.Sequential(nn.ModuleDict({"net": body})["net"])
+
+def untracked():
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False))
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    (tmp_path / "nets_to_wrap.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    return lambda name, **keys: config(backbone=f"nets_to_wrap:{name}", weights="w.safetensors", **keys)
+
+
+def test_the_last_stage_of_a_network_that_is_wrapped_is_its_own(own):
+    backbone = pretrained.backbone_of(own("wrapped", tune="last"))
+    assert [name for name, weight in backbone.named_parameters() if weight.requires_grad] == [
+        "body.0.2.0.weight", "body.0.2.0.bias",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("tune", ["head", "all"])
+def test_batch_norm_without_statistics_is_refused(own, tune):
+    with pytest.raises(InvalidInput, match=r"^model.backbone: nets_to_wrap:untracked has batch norm with track_run"):
+        pretrained.backbone_of(own("untracked", tune=tune))
+
+
 def test_a_backbone_learns_at_a_share_of_the_rate_and_rests_in_the_first_epoch():
     groups = optimization.optimizer(network(config(tune="all")), OptimizerConfig(backbone_scale=0.25)).param_groups
     assert [optimization.scale(group, 0) for group in groups] == [1.0, 0.0]
@@ -70,7 +102,9 @@ def test_grey_images_are_shown_in_three_channels():
 
 
 def test_images_that_are_too_small_are_refused():
-    with pytest.raises(InvalidInput, match=r"^data.size: 28x28 pixels are too few .*; accepted: 32 or more"):
+    with pytest.raises(
+        InvalidInput, match=r"^model.family: .* 32 pixels or more, not images of 28x28; where .*, data.size"
+    ):
         network(config(), (28, 28))
 
 
