@@ -84,6 +84,7 @@ class Book:
             for report in trial.reports:
                 self._keep(trial.number, report)
         self._outranked = {trial.number for trial in trials if trial.outranked}
+        self._confirming = {trial.number for trial in trials if trial.confirms is not None}
         self._spent = sum(r.metrics.get("seconds", 0.0) for trial in trials for r in trial.reports)
         self._groups = ledger.groups(registry, lease.sweep)
         self._held = {
@@ -199,6 +200,8 @@ class Book:
         self._field.add(fresh)
         for suggestion in fresh:
             self._configs[suggestion.number], self._group[suggestion.number] = suggestion.config, suggestion.group
+            if suggestion.confirms is not None:
+                self._confirming.add(suggestion.number)
             self._groups.setdefault(suggestion.group, Group(suggestion.group, 0, None, None))
             if suggestion.status != "skipped":
                 self._members.setdefault(suggestion.group, []).append(suggestion.number)
@@ -284,10 +287,14 @@ class Book:
             self._rubbish.add(digest)
 
     def _outrank(self) -> None:
-        """Let go of the weights of trials that nobody will choose, and of states that nothing of value goes on from."""
+        """Let go of the weights of trials that nobody will choose, and of states that nothing of value goes on from.
+
+        Trials that confirm others are chosen among by their mean, whatever their rank: they keep theirs, and displace
+        nobody.
+        """
         standings = self._field.standings
         finished = {number for number, standing in standings.items() if standing.status == "finished"}
-        fresh = ranks.outranked(self._merits, finished, self._field.behind()) - self._outranked
+        fresh = ranks.outranked(self._merits, finished - self._confirming, self._field.behind()) - self._outranked
         over = finished | self._outranked | fresh
         groups = [
             group for group in self._groups.values() if group.state and over.issuperset(self._members[group.number])

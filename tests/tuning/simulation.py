@@ -257,12 +257,13 @@ class Sweep:
             assert kept.get(epoch) == value, f"the report of trial {trial}, epoch {epoch}, is lost"
 
     def check_files(self):
-        """Of the finished trials the best are kept, and of those that were left behind."""
+        """Of the finished trials the best are kept, and of those that were left behind; and all that confirm others."""
         trials = ledger.trials(self.registry, self.lease.sweep)
         ranked = outcome.rank(trials, self.spec.objective)
         for status in ("finished", "paused"):
-            outranked = [one.trial.outranked for one in ranked if one.trial.status == status]
-            assert outranked == [place >= KEPT for place in range(len(outranked))]
+            searched = [trial for trial in ranked if trial.trial.status == status and trial.trial.confirms is None]
+            assert [trial.trial.outranked for trial in searched] == [place >= KEPT for place in range(len(searched))]
+        assert not any(trial.outranked for trial in trials if trial.confirms is not None)
         assert self.registry.blobs.holds(*(one.best.checkpoint for one in ranked if not one.trial.outranked))
 
 
@@ -295,6 +296,8 @@ def spec(dice):
         "seed": dice.randrange(3),
         "lanes": dice.choice([1, 3, 8]),
     }
+    if dice.random() < 0.3:
+        given |= {"promote": {"model": "made-up"}, "confirm": {"top": 2, "seeds": dice.choice([1, 2])}}
     if chosen == "grid":
         given["space"]["optimizer.lr"] = {"choice": [0.1, 0.3]}
     else:

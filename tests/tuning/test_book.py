@@ -104,6 +104,23 @@ def test_of_what_is_behind_for_good_the_best_are_kept(begin, registry, monkeypat
     assert {registry.blobs.get(one.digest) for one in registry.blobs.listing()} == kept
 
 
+def test_trials_that_confirm_others_are_kept_whatever_their_rank(begin, registry, monkeypatch):
+    monkeypatch.setattr(ranks, "FINALISTS", 2)
+    opened = begin(confirm={"top": 2, "seeds": 2})
+    while (work := opened.work("0.a")) != "done":
+        (number,) = work.due
+        metrics = {"val_accuracy": number / 10 if number <= 4 else 0.05 * number}
+        weights = f"weights {number}".encode()
+        opened.report(work.group, work.attempt, [Measured(number, 1, metrics, weights, whole=True)], None)
+    opened.tidy()
+    assert [(trial.confirms, trial.outranked) for trial in trials(registry)] == [
+        (None, True), (None, True), (None, False), (None, False), (4, False), (4, False), (3, False), (3, False),
+    ]  # fmt: skip
+    assert {registry.blobs.get(blob.digest) for blob in registry.blobs.listing()} == {
+        f"weights {number}".encode() for number in range(3, 9)
+    }
+
+
 def test_of_trials_that_somebody_listed_all_are_kept(begin, registry, monkeypatch):
     monkeypatch.setattr(ranks, "FINALISTS", 0)
     opened = begin(space=None, trials=None, runs=[{"seed": 1}, {"seed": 2}])
