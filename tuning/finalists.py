@@ -61,11 +61,9 @@ def choose(
     ties = [
         finalist for finalist, answered in zip(finalists, right, strict=True) if p_value(right[0], answered) >= LEVEL
     ]
-    sizes = {ty.trial.number: misfits.parameters(RunConfig.model_validate(ty.trial.config)) for ty in ties}
-    taken = min(
-        ties, key=lambda candidate: sizes[candidate.trial.number]
-    )  # of equals the better one, which comes first
-    numbers = tuple(ty.trial.number for ty in ties)
+    sizes = {tie.trial.number: misfits.parameters(RunConfig.model_validate(tie.trial.config)) for tie in ties}
+    taken = min(ties, key=lambda tie: sizes[tie.trial.number])  # of equals the better one, which comes first
+    numbers = tuple(tie.trial.number for tie in ties)
     return Choice(taken, numbers, _told(ties, taken, sizes[taken.trial.number]))
 
 
@@ -94,10 +92,10 @@ def _confirmed(ranked: Sequence[Ranked], objective: Objective) -> Choice | None:
         number: float(np.mean([objective.score(member.best.metrics) for member in members]))
         for number, members in runs.items()
     }
-    number = max(sorted(means), key=lambda candidate: means[candidate])
-    known = ", ".join(f"{abs(means[mean]):.4f} (trial {mean})" for mean in sorted(means, key=lambda mean: -means[mean]))
+    best, *_ = ordered = sorted(means, key=lambda number: (-means[number], number))
+    known = ", ".join(f"{abs(means[number]):.4f} (trial {number})" for number in ordered)
     reason = f"by the mean {objective.metric} of other seeds: {known}"
-    return Choice(runs[number][0], (number,), reason)
+    return Choice(runs[best][0], (best,), reason)
 
 
 def _right(registry: Registry, candidate: Ranked, splits: Splits) -> Right | None:
@@ -111,7 +109,7 @@ def _right(registry: Registry, candidate: Ranked, splits: Splits) -> Right | Non
 def _told(ties: Sequence[Ranked], taken: Ranked, size: int) -> str | None:
     if len(ties) < 2:
         return None
-    others = ", ".join(str(ty.trial.number) for ty in ties[1:])
+    others = ", ".join(str(tie.trial.number) for tie in ties[1:])
     return (
         f"not significantly worse than trial {ties[0].trial.number}: {others}; "
         f"of all these trial {taken.trial.number} has the fewest parameters, {size:,}"

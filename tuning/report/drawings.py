@@ -49,7 +49,7 @@ class Search:
     def _scored(self) -> list[Trial]:
         """Trials with a figure to be drawn by, the best last, and so above the others."""
         known = [trial for trial in self.trials if any(self._metric in report.metrics for report in trial.reports)]
-        return sorted(known, key=lambda version: self._merit(self._best(version)))[-LINES:]
+        return sorted(known, key=lambda trial: self._merit(self._best(trial)))[-LINES:]
 
     @property
     def _keys(self) -> list[str]:
