@@ -219,10 +219,16 @@ def end(
 
 
 def thaw(registry: Registry, lease: Lease, trial: int) -> None:
-    """Let a paused or stopped trial go on to its end."""
+    """Let a paused or stopped trial go on to its end; one whose weights are gone begins anew, and its group with it."""
+    trials, key = schema.trials, {"sweep": lease.sweep, "number": trial}
     with leases.writing(registry, lease) as connection:
         _change(connection, lease.sweep, [Change(trial, "paused")])
-        paused = schema.trials.update().filter_by(sweep=lease.sweep, number=trial, status="paused")
+        outranked = sa.select(trials.c.group).filter_by(**key, status="paused", outranked=True)
+        if (group := connection.scalar(outranked)) is not None:
+            reports = schema.reports.update().filter_by(sweep=lease.sweep, trial=trial)
+            connection.execute(reports.values(checkpoint=None))
+            connection.execute(schema.groups.update().filter_by(sweep=lease.sweep, number=group).values(state=None))
+        paused = trials.update().filter_by(**key, status="paused")
         connection.execute(paused.values(thawed=True, outranked=False))
 
 
@@ -310,8 +316,8 @@ def _check_attempt(connection: sa.Connection, sweep: str, group: int, attempt: i
 
 
 def _report(connection: sa.Connection, sweep: str, trial: int, report: Report, exact: bool) -> None:
-    key = {"sweep": sweep, "trial": trial, "epoch": report.epoch}
-    known = connection.execute(sa.select(schema.reports.c.metrics).filter_by(**key)).first()
+    columns, key = schema.reports.c, {"sweep": sweep, "trial": trial, "epoch": report.epoch}
+    known = connection.execute(sa.select(columns.metrics, columns.checkpoint).filter_by(**key)).first()
     if known is None:
         row = {"sweep": sweep, "trial": trial, "reported": schema.now(), **asdict(report)}
         connection.execute(schema.reports.insert().values(**row))
@@ -321,6 +327,8 @@ def _report(connection: sa.Connection, sweep: str, trial: int, report: Report, e
             f"trial {trial} of {sweep} was trained again from its stored state, and epoch {report.epoch} has "
             f"{name} {now}, where {before} was reported: it cannot go on as it was"
         )
+    elif report.checkpoint and known.checkpoint is None:  # of a trial that was thawed after its weights were deleted
+        connection.execute(schema.reports.update().filter_by(**key).values(checkpoint=report.checkpoint))
 
 
 def _change(connection: sa.Connection, sweep: str, changes: Sequence[Change]) -> None:
