@@ -34,11 +34,11 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         if not ray.get_gpu_ids():  # Ray leaves them visible to a trial that asked for none
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         self._watchdog = Watchdog(60 * minutes, self._hung)
-        self._forgotten = threading.Timer(FORGOTTEN, self._leave)
+        self._asked = threading.Event()  # whether Tune has asked for the step that is waited for
 
     def step(self) -> dict[str, Any]:
         """Train for a moment; `done` says that there is nothing left for anybody."""
-        self._forgotten.cancel()
+        self._asked.set()
         done = False
         until = time.monotonic() + TURN
         while not done and time.monotonic() < until:
@@ -49,7 +49,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
             except TailorbirdError:  # of this group, or of the whole sweep, which the next answer shows
                 self._session = self._work = None
                 time.sleep(WAIT)
-        self._wait()
+        self._arm()
         return {"done": done}
 
     def _begin(self) -> bool:
@@ -90,23 +90,21 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         finally:
             os._exit(1)
 
-    def _wait(self) -> None:
-        """Wait for Tune to ask for the next step, in room that a successor of its driver may wait for."""
-        self._look_later(ray.util.get_current_placement_group())
+    def _arm(self) -> None:
+        """Have it looked after until Tune asks for the next step, which a driver that is paused never does."""
+        self._asked = threading.Event()
+        room = ray.util.get_current_placement_group()
+        threading.Thread(target=self._look, args=[room, self._asked], daemon=True).start()
 
-    def _look_later(self, room: Any) -> None:
-        self._forgotten = threading.Timer(FORGOTTEN, self._leave, [room])
-        self._forgotten.daemon = True
-        self._forgotten.start()
-
-    def _leave(self, room: Any) -> None:
-        """Give the room free where the sweep is another driver's, since one that is paused does not."""
-        try:
-            self._ask("check")
-        except TailorbirdError:
-            ray.util.remove_placement_group(room)
-        else:
-            self._look_later(room)
+    def _look(self, room: Any, asked: threading.Event) -> None:
+        """Until it is asked, look now and then whose the sweep is; give the room free where it is another driver's."""
+        while not asked.wait(FORGOTTEN):
+            try:
+                self._ask("check")
+            except TailorbirdError:
+                if not asked.is_set():
+                    ray.util.remove_placement_group(room)
+                return
 
     def _ask(self, method: str, *arguments: Any) -> Any:
         """What the writer answers; its errors are raised as they were there."""

@@ -19,7 +19,7 @@ class Quiet(Worker):
     def _ask(self, method, *arguments):
         return getattr(self._writer, method)(*arguments)
 
-    def _wait(self):
+    def _arm(self):
         self.waits = True
 
 
@@ -87,17 +87,43 @@ def test_a_worker_whose_trial_hangs_tells_it_and_ends(monkeypatch):
 
 @pytest.mark.parametrize("problem", [None, LeaseLost("tiny-1", "was taken over")])
 def test_a_worker_that_is_forgotten_leaves_where_the_sweep_is_anothers(monkeypatch, problem):
-    left = []
+    left, looks = [], []
+    worker = Quiet()
 
     def check():
+        looks.append(1)
         if problem:
             raise problem
+        if len(looks) == 3:
+            worker._asked.set()
 
+    monkeypatch.setattr("tuning.worker.FORGOTTEN", 0.001)
     monkeypatch.setattr(ray.util, "remove_placement_group", left.append)
-    worker = Quiet()
     worker._writer = Writer()
     worker._writer.check = check
-    worker._leave("room")
-    assert left == (["room"] if problem else [])
-    assert worker._forgotten.is_alive() == (not problem)
-    worker._forgotten.cancel()
+    worker._look("room", worker._asked)
+    assert (left, len(looks)) == ((["room"], 1) if problem else ([], 3))
+
+
+def test_a_worker_that_is_asked_while_it_looks_stays_and_looks_no_more(monkeypatch):
+    left, looks, looking, answered = [], [], threading.Event(), threading.Event()
+
+    def check():
+        looks.append(1)
+        looking.set()
+        answered.wait(60)
+        raise LeaseLost("tiny-1", "was taken over")
+
+    monkeypatch.setattr("tuning.worker.FORGOTTEN", 0.001)
+    monkeypatch.setattr(ray.util, "remove_placement_group", left.append)
+    monkeypatch.setattr(ray.util, "get_current_placement_group", lambda: "room")
+    worker = Quiet(Writer("done"))
+    worker._writer.check = check
+    before = set(threading.enumerate())
+    Worker._arm(worker)
+    (thread,) = set(threading.enumerate()) - before
+    assert looking.wait(60)
+    worker.step()
+    answered.set()
+    thread.join(60)
+    assert (left, looks, thread.is_alive()) == ([], [1], False)
