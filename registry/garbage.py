@@ -72,8 +72,9 @@ def collect(registry: Registry, *, age: timedelta = AGE, dry_run: bool = False) 
 
 def discard(registry: Registry, digests: Iterable[str], packaged: dict[str, frozenset[str]]) -> None:
     """Delete those of these blobs that nothing needs any more, however young; `packaged` is kept from call to call."""
-    now = datetime.now(UTC)
-    _delete(registry, dict.fromkeys(digests, 0), now, packaged)
+    now, gone = datetime.now(UTC), [*digests]
+    for start in range(0, len(gone), BATCH):
+        _delete(registry, dict.fromkeys(gone[start : start + BATCH], 0), now, packaged)
 
 
 def _used(registry: Registry) -> bool:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from registry import leases, repeats, schema
 from registry.core import BLOBS, Registry
+from registry.garbage import BATCH
 from registry.leases import Lease
 from tailorbird.errors import Irreproducible, LeaseLost, NotFound, Unavailable
 
@@ -234,11 +235,13 @@ def thaw(registry: Registry, lease: Lease, trial: int) -> None:
 
 def outrank(registry: Registry, lease: Lease, trials: Sequence[int], groups: Sequence[int]) -> None:
     """Enter which trials are behind for good, so that their weights are not kept, and which groups' states are not."""
+    behind = schema.trials.update().filter_by(sweep=lease.sweep).values(outranked=True)
+    done = schema.groups.update().filter_by(sweep=lease.sweep).values(state=None)
     with leases.writing(registry, lease) as connection:
-        behind = schema.trials.update().filter_by(sweep=lease.sweep)
-        connection.execute(behind.where(schema.trials.c.number.in_(trials)).values(outranked=True))
-        done = schema.groups.update().filter_by(sweep=lease.sweep)
-        connection.execute(done.where(schema.groups.c.number.in_(groups)).values(state=None))
+        for start in range(0, len(trials), BATCH):
+            connection.execute(behind.where(schema.trials.c.number.in_(trials[start : start + BATCH])))
+        for start in range(0, len(groups), BATCH):
+            connection.execute(done.where(schema.groups.c.number.in_(groups[start : start + BATCH])))
 
 
 def rewrite(registry: Registry, lease: Lease, spec: Mapping[str, Any]) -> None:

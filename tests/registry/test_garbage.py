@@ -164,6 +164,8 @@ def test_many_are_deleted_in_batches(registry, register, monkeypatch):
     monkeypatch.setattr(registry.blobs, "delete", lambda batch: (batches.append(len(batch)), delete(batch)))
     assert garbage.collect(registry, age=NONE) == Collected(25, 75, len(needed))
     assert batches == [10, 10, 5] and listed(registry) == needed
+    garbage.discard(registry, registry.blobs.put_all([b"%03d" % n for n in range(25)]), {})
+    assert batches[3:] == [10, 10, 5] and listed(registry) == needed
 
 
 def test_what_killed_writers_left_goes_when_it_is_old_enough(local, register):

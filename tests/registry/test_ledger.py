@@ -113,6 +113,25 @@ def test_trials_that_are_outranked_and_states_that_nobody_needs_are_marked_until
     assert [trial.outranked for trial in ledger.trials(registry, sweep)] == [False, True, False]
 
 
+def test_many_are_outranked_in_batches(registry, sweep, monkeypatch):
+    monkeypatch.setattr(ledger, "BATCH", 2)
+    lease = Lease(sweep, 1)
+    for group in (1, 2, 3):
+        attempt = ledger.assign(registry, lease, group, [group], "0.a")
+        ledger.enter(registry, lease, [Change(group, "finished")], (group, attempt), registry.blobs.put(b"state"))
+    updates = []
+
+    def count(_connection, _cursor, statement, *_):
+        updates.extend([statement] if statement.startswith("UPDATE") else [])
+
+    with registry.reading() as connection:
+        sa.event.listen(connection.engine, "before_cursor_execute", count)
+    ledger.outrank(registry, lease, [1, 2, 3], [1, 2, 3])
+    assert len(updates) == 4
+    assert all(trial.outranked for trial in ledger.trials(registry, sweep))
+    assert all(group.state is None for group in ledger.groups(registry, sweep).values())
+
+
 def test_a_trial_that_is_thawed_after_its_weights_were_deleted_begins_anew_and_has_those_that_come_then(
     registry, sweep
 ):
