@@ -15,7 +15,7 @@ from registry import leases, repeats, schema
 from registry.core import BLOBS, Registry
 from registry.garbage import BATCH
 from registry.leases import Lease
-from tailorbird.errors import Irreproducible, LeaseLost, NotFound, Unavailable
+from tailorbird.errors import LeaseLost, NotFound, Unavailable
 
 AFTER = {
     "pending": ("running", "failed", "skipped"),
@@ -112,6 +112,7 @@ class Change:
     report: Report | None = None
     answers: str | None = None
     exact: bool = True  # whether the report would have the same figures again, to the last bit
+    counts: Mapping[str, int] = field(default_factory=dict)  # of how many examples its accuracies are
 
 
 @dataclass(frozen=True)
@@ -201,7 +202,7 @@ def enter(
             raise Unavailable(f"a file of {lease.sweep} is gone from the store that was just written to it")
         for change in changes:
             if change.report:
-                _report(connection, lease.sweep, change.trial, change.report, change.exact)
+                _report(connection, lease.sweep, change, change.report)
         _change(connection, lease.sweep, changes)
         if attempt is not None and state is not None:
             group = schema.groups.update().filter_by(sweep=lease.sweep, number=attempt[0])
@@ -229,8 +230,7 @@ def thaw(registry: Registry, lease: Lease, trial: int) -> None:
             reports = schema.reports.update().filter_by(sweep=lease.sweep, trial=trial)
             connection.execute(reports.values(checkpoint=None))
             connection.execute(schema.groups.update().filter_by(sweep=lease.sweep, number=group).values(state=None))
-        paused = trials.update().filter_by(**key, status="paused")
-        connection.execute(paused.values(thawed=True, outranked=False))
+        connection.execute(trials.update().filter_by(**key, status="paused").values(thawed=True, outranked=False))
 
 
 def outrank(registry: Registry, lease: Lease, trials: Sequence[int], groups: Sequence[int]) -> None:
@@ -274,16 +274,14 @@ def sweep(registry: Registry, sweep_id: str) -> Sweep:
 
 def trials(registry: Registry, sweep_id: str) -> list[Trial]:
     """The trials of a sweep in order, each with its reports by epoch."""
-    rows = (
-        sa.select(schema.trials, schema.groups.c.attempt).join(schema.groups).where(schema.trials.c.sweep == sweep_id)
-    )
+    columns, joined = schema.trials.c, sa.select(schema.trials, schema.groups.c.attempt).join(schema.groups)
     with registry.reading() as connection:
         reported: dict[int, list[Report]] = {}
         for row in connection.execute(sa.select(schema.reports).filter_by(sweep=sweep_id).order_by("trial", "epoch")):
             reported.setdefault(row.trial, []).append(Report(row.epoch, measured(row.metrics), row.checkpoint))
         return [
             Trial(reports=reported.get(row.number, []), **{key: row._mapping[key] for key in _TRIAL})
-            for row in connection.execute(rows.order_by(schema.trials.c.number))
+            for row in connection.execute(joined.where(columns.sweep == sweep_id).order_by(columns.number))
         ]
 
 
@@ -318,19 +316,16 @@ def _check_attempt(connection: sa.Connection, sweep: str, group: int, attempt: i
         raise LeaseLost(sweep, f"has given group {group} of its trials to another worker")
 
 
-def _report(connection: sa.Connection, sweep: str, trial: int, report: Report, exact: bool) -> None:
-    columns, key = schema.reports.c, {"sweep": sweep, "trial": trial, "epoch": report.epoch}
+def _report(connection: sa.Connection, sweep: str, change: Change, report: Report) -> None:
+    columns, key = schema.reports.c, {"sweep": sweep, "trial": change.trial, "epoch": report.epoch}
     known = connection.execute(sa.select(columns.metrics, columns.checkpoint).filter_by(**key)).first()
     if known is None:
-        row = {"sweep": sweep, "trial": trial, "reported": schema.now(), **asdict(report)}
+        row = {"sweep": sweep, "trial": change.trial, "reported": schema.now(), **asdict(report)}
         connection.execute(schema.reports.insert().values(**row))
-    elif (name := repeats.differing(measured(known.metrics), report.metrics, exact)) is not None:
-        before, now = known.metrics.get(name), report.metrics.get(name)
-        raise Irreproducible(
-            f"trial {trial} of {sweep} was trained again from its stored state, and epoch {report.epoch} has "
-            f"{name} {now}, where {before} was reported: it cannot go on as it was"
-        )
-    elif report.checkpoint and known.checkpoint is None:  # of a trial that was thawed after its weights were deleted
+        return
+    epoch = f"trial {change.trial} of {sweep} was trained again from its stored state, and epoch {report.epoch}"
+    repeats.check(epoch, measured(known.metrics), report.metrics, change.exact, change.counts)
+    if report.checkpoint and known.checkpoint is None:  # of a trial that was thawed after its weights were deleted
         connection.execute(schema.reports.update().filter_by(**key).values(checkpoint=report.checkpoint))
 
 

@@ -3,19 +3,31 @@
 import math
 from collections.abc import Mapping
 
+from tailorbird.errors import Irreproducible
+
 UNCOMPARED = ("seconds",)
 """What differs from one training to the next."""
 
 TOLERANCE = 0.02
-"""By so much, of itself or of 1, a figure may differ that a GPU computed again which adds in any order."""
+"""By so much, of itself or of 1, a figure may differ that a GPU computed again which adds in any order.
+
+This is a choice: how far such repeats lie apart was not measured.
+"""
+FLIPPED = 3
+"""So many examples may be answered otherwise then, where that is more of an accuracy; a choice too."""
 
 
-def differing(before: Mapping[str, float], now: Mapping[str, float], exact: bool) -> str | None:
-    """The first figure that is not the same: to the last bit where figures are `exact`, else within the tolerance."""
-    tolerance = 0.0 if exact else TOLERANCE
+def check(
+    epoch: str, before: Mapping[str, float], now: Mapping[str, float], exact: bool, counts: Mapping[str, int]
+) -> None:
+    """Raises Irreproducible where an epoch has other figures: to the last bit where they are `exact`, or as a GPU's.
+
+    `counts` has the numbers of examples that accuracies are of.
+    """
     for name in sorted((before.keys() | now.keys()) - set(UNCOMPARED)):
         first, second = before.get(name, math.nan), now.get(name, math.nan)
-        same = math.isclose(first, second, rel_tol=tolerance, abs_tol=tolerance)
+        relative = 0.0 if exact else TOLERANCE
+        absolute = 0.0 if exact else max(TOLERANCE, (FLIPPED + 0.5) / counts[name] if counts.get(name) else 0.0)
+        same = math.isclose(first, second, rel_tol=relative, abs_tol=absolute)
         if not same and (math.isfinite(first) or math.isfinite(second)):
-            return name
-    return None
+            raise Irreproducible(f"{epoch} has {name} {second}, where {first} was reported: it cannot go on as it was")

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from registry import garbage, ledger
@@ -52,7 +52,8 @@ class Work:
 class Measured:
     """What a trial measured after an epoch, with its weights where they are its best.
 
-    `whole` says that it is at its end, `exact` that it would measure the same again, to the last bit.
+    `whole` says that it is at its end, `exact` that it would measure the same again, to the last bit; `counts` of how
+    many examples its accuracies are.
     """
 
     trial: int
@@ -61,6 +62,7 @@ class Measured:
     weights: bytes | None = None
     whole: bool = False
     exact: bool = True
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 class Book:
@@ -138,7 +140,7 @@ class Book:
             report = Report(epoch.epoch, epoch.metrics, digests.popleft() if epoch.weights is not None else None)
             status, answers[epoch.trial] = self._judged(epoch)
             if not self._beyond(epoch):
-                changes.append(Change(epoch.trial, status, report=report, exact=epoch.exact))
+                changes.append(Change(epoch.trial, status, report=report, exact=epoch.exact, counts=epoch.counts))
         stored = digests.popleft() if digests else None
         self._enter(changes, (group, attempt), stored)
         self._deaths.pop(group, None)

@@ -34,6 +34,9 @@ class Session:
         self._numbers = list(work.configs)
         self._told: set[int] = set()
         self._probing = work.until == 0
+        train, validation = len(splits.train), len(splits.validation)
+        self._counts = {"train_accuracy": train, "fit_accuracy": train, "test_accuracy": len(splits.test)}
+        self._counts |= dict.fromkeys(("val_accuracy", "mean_val_accuracy"), validation)
         configs = [RunConfig.model_validate(config) for config in work.configs.values()]
         due = [lane for lane, number in enumerate(self._numbers) if number in work.due]
         begun = [lane for lane, number in enumerate(self._numbers) if lane in due or work.ended.get(number)]
@@ -65,7 +68,8 @@ class Session:
             best = epoch is self._lanes.progress(lane).best
             weights = self._lanes.weights(lane) if best else None
             metrics = epoch.metrics() | more
-            measured.append(Measured(self._numbers[lane], epoch.epoch, metrics, weights, whole, self._lanes.exact))
+            number, exact = self._numbers[lane], self._lanes.exact
+            measured.append(Measured(number, epoch.epoch, metrics, weights, whole, exact, self._counts))
         failed |= {lane: error for lane, error in self._lanes.failures.items() if lane not in self._told}
         self._told |= failed.keys()
         problems = {self._numbers[lane]: _problem(error) for lane, error in failed.items()}
