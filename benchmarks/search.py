@@ -15,6 +15,7 @@ import random
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -32,7 +33,7 @@ from tuning import spec as specs
 from tuning.scheduler import FACTOR, Bracket, Scheduler, Standing
 
 CURVES = Path(__file__).with_suffix(".json")
-RECORDED, TRIALS, SEEDS, SCORED = 48, 32, 10, 5
+RECORDED, TRIALS, SEEDS, SCORED = 48, 32, 10, 40
 IMAGES = 20_000
 BUDGETS = (8, 16, 32, 64, 128)
 Trace = Iterator[tuple[float, float]]
@@ -61,8 +62,11 @@ def main() -> None:
     curves = [Curve(**record) for record in json.loads((arguments.record or CURVES).read_text())]
     seeds = 2 if arguments.quick else SEEDS
     searches: dict[str, Callable[[list[Curve], int], Trace]] = {
-        "random": at_random, "halving": halving, "Optuna, TPE and ASHA": by_optuna
-    }  # fmt: skip
+        "random": at_random,
+        "halving": halving,
+        "halving with probes": partial(halving, probed=True),
+        "Optuna, TPE and ASHA": by_optuna,
+    }
     best = max(max(curve.accuracies) for curve in curves)
     regrets = {
         name: [_regret(search(curves, seed), best) for seed in range(seeds)] for name, search in searches.items()
@@ -72,9 +76,10 @@ def main() -> None:
         for name, several in regrets.items()
         for budget in BUDGETS
     }
-    figures["halving: epochs trained"] = report.figure([regret[-1][0] for regret in regrets["halving"]], "epochs")
-    behind = [_behind(curves, seed) for seed in range(SCORED)]
-    figures["halving: behind the best of its draw"] = report.figure(behind, "points")
+    for name, probed in (("halving", False), ("halving with probes", True)):
+        figures[f"{name}: epochs trained"] = report.figure([regret[-1][0] for regret in regrets[name]], "epochs")
+        behind = [_behind(curves, seed, probed) for seed in range(SCORED)]
+        figures[f"{name}: behind the best of its draw"] = report.figure(behind, "points")
     report.tell("search", seeds, figures, {}, arguments.json)
     if arguments.picture:
         _draw(regrets).savefig(
@@ -115,16 +120,16 @@ def at_random(curves: list[Curve], seed: int) -> Trace:
         yield from ((1, accuracy) for accuracy in drawn.accuracies[1:])
 
 
-def halving(curves: list[Curve], seed: int) -> Trace:
-    """This project's default, as its scheduler decides."""
+def halving(curves: list[Curve], seed: int, probed: bool = False) -> Trace:
+    """This project's default, as its scheduler decides; or with probes."""
     drawn = _drawn(curves, seed)
     scheduler, epochs = Scheduler("halving"), len(curves[0].accuracies) - 1
     standings = [Standing(number, (1, epochs), "pending") for number in range(len(drawn))]
-    bracket = Bracket(standings, scheduler.rungs(epochs, 1, len(drawn), probed=True))
+    bracket = Bracket(standings, scheduler.rungs(epochs, 1, len(drawn), probed))
     while due := scheduler.due(bracket):
         for number in due:
             standing, curve = standings[number], drawn[number].accuracies
-            for epoch in itertools.count(max(standing.scores, default=-1) + 1):
+            for epoch in itertools.count(max(standing.scores, default=bracket.rungs[0] - 1) + 1):
                 standing.scores[epoch] = curve[epoch]
                 yield (1 if epoch else 1 / PROBED), curve[epoch]
                 standing.status = "finished" if epoch == epochs else "paused"
@@ -167,9 +172,9 @@ def _at(regret: list[tuple[float, float]], budget: float) -> float:
     return next((points for total, points in reversed(regret) if total <= budget), regret[0][1])
 
 
-def _behind(curves: list[Curve], seed: int) -> float:
+def _behind(curves: list[Curve], seed: int, probed: bool) -> float:
     best = max(max(curve.accuracies[1:]) for curve in _drawn(curves, seed))
-    return 100 * (best - max(accuracy for _, accuracy in halving(curves, seed)))
+    return 100 * (best - max(accuracy for _, accuracy in halving(curves, seed, probed)))
 
 
 def _draw(regrets: dict[str, list[list[tuple[float, float]]]]) -> Figure:

@@ -12,7 +12,7 @@ from tuning.spec import SweepSpec
 
 def probed(spec: SweepSpec, configs: Iterable[Mapping[str, Any]]) -> bool:
     """Whether trials are compared within their first epoch, which says something while the rate is constant."""
-    return bool(spec.probe) and all(config["schedule"]["name"] == "constant" for config in configs)
+    return spec.probe and all(config["schedule"]["name"] == "constant" for config in configs)
 
 
 class Field:

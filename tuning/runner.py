@@ -61,8 +61,6 @@ class Driver:
         plain = _plain(spec)
         if known and _leaves_precision(spec):
             plain["run"] = {**spec.run, "precision": known.spec["run"].get("precision")}
-        if known and spec.probe is None:
-            plain["probe"] = known.spec.get("probe")
         if known and (changed := _changed(known.spec, plain)):
             raise InvalidInput("--id", f"{sweep} is there already, with another {changed}; give this one another name")
         return self._driven(specs.stored(known.spec) if known else spec, sweep, known)
@@ -115,8 +113,6 @@ class Driver:
 
     def _settled(self, spec: SweepSpec, dealt: Splits) -> SweepSpec:
         """The spec with what data and processor make of what it leaves open, which then holds wherever it goes on."""
-        if spec.probe is None and spec.probes(len(dealt.train)):
-            spec = specs.stored(_plain(spec) | {"probe": True})
         if not _leaves_precision(spec):
             return spec
         first = spec.configs[0].model_copy(update={"precision": "auto"})

@@ -16,15 +16,12 @@ from tailorbird import yaml_files
 from tailorbird.errors import InvalidInput
 from training import config
 from training.config import Config, DataConfig, Objective, RunConfig
-from training.config.run import PROBED
 from tuning import space
 from tuning.parts import Confirm, Constraints, Limits, Listed, Metric, Promote, Resources
 from tuning.scheduler import SchedulerName
 from tuning.space import Domain
 
 MOST_TRIALS = 100_000
-LEAST_PROBE = 100
-"""After fewer steps trials are not compared."""
 WAVES, LEAST_WAVE = 4, 8
 """tpe suggests a quarter of the trials at a time, but not fewer than so many, since those of a wave are compared."""
 
@@ -43,10 +40,9 @@ class SweepSpec(Config):
     trials: Annotated[int, Field(strict=True, ge=1, le=MOST_TRIALS)] | None = None
     search: Literal["random", "grid", "tpe"] = "random"
     scheduler: SchedulerName | None = Field(None, description="default: halving with space, none with runs")
-    probe: bool | None = Field(
-        None,
-        description="whether halving compares trials whose rate is constant after a quarter of their first epoch too; "
-        "default: where that has 100 steps",
+    probe: bool = Field(
+        False,
+        description="whether halving compares trials whose rate is constant after a quarter of their first epoch too",
     )
     seed: int = Field(0, ge=0)
     objective: Objective = Objective()
@@ -83,13 +79,6 @@ class SweepSpec(Config):
     def stopping(self) -> SchedulerName:
         """The scheduler: by default halving, where there is something to choose from and to choose by."""
         return self.scheduler or ("halving" if self.space is not None and self._measured else "none")
-
-    def probes(self, examples: int) -> bool:
-        """Whether to probe, of so many examples in an epoch, where the spec leaves that open."""
-        return self.stopping == "halving" and all(
-            config.batch_size != "full" and examples >= LEAST_PROBE * PROBED * config.batch_size * config.accumulate
-            for config in self.configs
-        )
 
     @property
     def _measured(self) -> bool:

@@ -333,20 +333,13 @@ def test_a_condition_that_never_holds_is_refused(given, when, sentence):
 
 
 def test_the_scheduler_follows_from_what_is_searched(given):
-    assert specs.parse(given).stopping == "halving"
+    assert (specs.parse(given).stopping, specs.parse(given).probe) == ("halving", False)
     assert specs.parse({**given, "scheduler": "asha"}).stopping == "asha"
     unmeasured = {**given, "data": {"name": "digits", "validation": 0, "holdout": 0.2}}
     del unmeasured["promote"]
     assert specs.parse(unmeasured).stopping == "none"
     del given["space"], given["trials"]
     assert specs.parse({**given, "runs": [{}]}).stopping == "none"
-
-
-def test_trials_are_probed_where_a_quarter_of_an_epoch_has_a_hundred_steps(given):
-    spec = specs.parse(given)
-    assert spec.probes(100 * 4 * 64) and not spec.probes(100 * 4 * 64 - 1)
-    assert not specs.parse({**given, "scheduler": "asha"}).probes(10**6)
-    assert not specs.parse({**given, "run": {**given["run"], "batch_size": "full"}}).probes(10**6)
 
 
 def test_of_tpe_the_first_wave_is_known_beforehand(given):
