@@ -1,7 +1,7 @@
 """Start a sweep: `python start_sweep.py TEMPLATE` creates a RayJob from the suspended one of that name.
 
-Environment: SWEEP, the name of the new RayJob and of its sweep; a sweep of that name goes on. Runs in a pod, whose
-service account may get TEMPLATE and create RayJobs. Needs nothing but Python.
+Environment: SWEEP, the name of the sweep; a sweep of that name goes on. Runs in a pod, whose service account may get
+TEMPLATE and create RayJobs. Needs nothing but Python.
 """
 
 import json
@@ -14,27 +14,31 @@ from pathlib import Path
 from typing import Any
 
 ACCOUNT = Path(os.environ.get("SERVICE_ACCOUNT", "/var/run/secrets/kubernetes.io/serviceaccount"))
+PREFIX = "ray-"
+"""Of the RayJob's name. KubeRay's submitter is a Job of exactly that name, and SWEEP is the name of the Job that runs
+this: were both the same, the operator would take the one that runs this for its submitter, and submit nothing."""
 LONGEST_NAME = 47
 """Of a RayJob, by KubeRay's own rule."""
 
 
 def main(template: str) -> None:
-    name = os.environ["SWEEP"][:LONGEST_NAME].rstrip("-")
+    sweep = os.environ["SWEEP"][: LONGEST_NAME - len(PREFIX)].rstrip("-")
+    name = PREFIX + sweep
     job = ask("GET", template)
     try:
-        ask("POST", body=started(job, name))
+        ask("POST", body=started(job, name, sweep))
     except urllib.error.HTTPError as error:
         if error.code != 409:
             raise
         print(f"rayjob {name} is there already")
     else:
-        print(f"rayjob {name} created; its sweep is {name}")
+        print(f"rayjob {name} created; its sweep is {sweep}")
 
 
-def started(template: dict[str, Any], name: str) -> dict[str, Any]:
+def started(template: dict[str, Any], name: str, sweep: str) -> dict[str, Any]:
     """The RayJob of a sweep: the template's spec, no longer suspended."""
     spec = {**template["spec"], "suspend": False}
-    spec["entrypoint"] = spec["entrypoint"].replace("SWEEP_ID", name)
+    spec["entrypoint"] = spec["entrypoint"].replace("SWEEP_ID", sweep)
     labels = template["metadata"].get("labels", {})
     return {
         "apiVersion": template["apiVersion"],

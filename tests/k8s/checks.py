@@ -15,6 +15,11 @@ CUSTOM = ("RayJob", "ServiceMonitor", "PodMonitor", "PrometheusRule", "HTTPRoute
 LONGEST_RAY_JOB = 47
 OURS = {"HOST", "PORT"}
 DATABASE = f"{PREFIX}DATABASE_URL"
+TOKEN = f"{PREFIX}API_TOKEN"
+IDENTITY = {"runAsNonRoot", "runAsUser", "runAsGroup", "fsGroup", "fsGroupChangePolicy", "seccompProfile"}
+"""What a pod's security context may say; no container says otherwise, so that it holds of all of them."""
+RESTRAINTS = {"allowPrivilegeEscalation", "capabilities", "readOnlyRootFilesystem"}
+"""What a container's security context may say."""
 
 
 def schemas(objects: list[Object]) -> Iterator[str]:
@@ -39,6 +44,8 @@ def restricted(objects: list[Object]) -> Iterator[str]:
             yield f"{pod.owner}: may run as root"
         if shared.get("seccompProfile", {}).get("type") != "RuntimeDefault":
             yield f"{pod.owner}: has no seccomp profile"
+        if others := shared.keys() - IDENTITY:
+            yield f"{pod.owner}: sets {sorted(others)}"
         for volume in pod.spec.get("volumes", []):
             kinds = volume.keys() - {"name"}
             if not kinds <= {"configMap", "emptyDir", "persistentVolumeClaim", "projected", "secret", "downwardAPI"}:
@@ -55,8 +62,8 @@ def _container(container: Object) -> Iterator[str]:
         yield "keeps capabilities"
     if context.get("readOnlyRootFilesystem") is not True:
         yield "has a root file system that can be written"
-    if context.get("privileged") or context.get("runAsUser") == 0:
-        yield "is privileged"
+    if others := context.keys() - RESTRAINTS:
+        yield f"sets {sorted(others)} otherwise than its pod"
     if any("hostPort" in port for port in container.get("ports", [])):
         yield "takes a port of the host"
 
@@ -127,6 +134,44 @@ def required(objects: list[Object]) -> Iterator[str]:
             for secret in named:
                 if {"name": secret, "key": DATABASE} not in asked:
                     yield f"{pod.owner}: does not ask {secret} for {DATABASE}"
+
+
+def tokens(objects: list[Object]) -> Iterator[str]:
+    """A monitor brings the token that its endpoint must have, and no other.
+
+    The Prometheus operator refuses a monitor whose key is missing, even one that is `optional`; without the token that
+    an endpoint asks for, Prometheus is refused.
+    """
+    asked = {
+        (entry["valueFrom"]["secretKeyRef"]["name"], entry["name"])
+        for pod in pods(objects)
+        for container in containers(pod)
+        for entry in container.get("env", [])
+        if entry["name"] == TOKEN
+    }
+    brought = set()
+    for item in of_kind(objects, "ServiceMonitor", "PodMonitor"):
+        for endpoint in (*item["spec"].get("endpoints", []), *item["spec"].get("podMetricsEndpoints", [])):
+            if credentials := endpoint.get("authorization", {}).get("credentials"):
+                brought.add((credentials["name"], credentials["key"]))
+    yield from (f"no pod must have {key} of {secret}, which a monitor brings" for secret, key in brought - asked)
+    yield from (f"no monitor brings {key} of {secret}" for secret, key in asked - brought)
+
+
+def workloads(objects: list[Object]) -> Iterator[str]:
+    """Roll-outs keep every replica, schedules wait for the user and never overlap, and no Job has to change."""
+    for item in of_kind(objects, "Deployment"):
+        rolling = item["spec"].get("strategy", {}).get("rollingUpdate")
+        if item["spec"].get("replicas") != 1 and (rolling or {}).get("maxUnavailable") != 0:
+            yield f"{name(item)}: loses replicas while it is rolled out"
+    for item in of_kind(objects, "CronJob"):
+        if item["spec"].get("suspend") is not True:
+            yield f"{name(item)}: is not suspended"
+        if item["spec"].get("concurrencyPolicy") != "Forbid":
+            yield f"{name(item)}: may run beside itself"
+    for item in of_kind(objects, "Job"):
+        for config in _values(item["spec"], "configMap", "configMapRef"):
+            yield f"{name(item)}: names ConfigMap/{config}, whose name changes, and cannot be changed itself"
 
 
 def references(objects: list[Object]) -> Iterator[str]:
@@ -239,7 +284,14 @@ def isolation(objects: list[Object]) -> Iterator[str]:
         closed = {kind for policy in chosen for kind in policy["spec"]["policyTypes"]}
         if closed != {"Ingress", "Egress"}:
             yield f"{pod.owner}: has no NetworkPolicy for {sorted({'Ingress', 'Egress'} - closed)}"
+    rays = [pod for pod in pods(objects) if pod.owner.startswith("RayJob/")]
     for policy in policies:
+        for rule in policy["spec"].get("ingress", []):
+            if not rule.get("ports") and not rule.get("from"):
+                yield f"{name(policy)}: lets everybody in at every port"
+            anybody = not rule.get("from") or any(not any(peer.values()) for peer in rule["from"])
+            if anybody and any(_selects(_selector(policy), pod.labels) for pod in rays):
+                yield f"{name(policy)}: lets everybody reach Ray"
         if "postgres" in policy["metadata"]["name"]:
             (peer,) = policy["spec"]["ingress"][0]["from"]
             for pod in pods(objects):
@@ -318,4 +370,18 @@ def _cluster(cluster: Object) -> Iterator[str]:
             yield f"{group['groupName']}: replicas must lie between minReplicas and maxReplicas"
 
 
-ALL = (schemas, restricted, resources, images, secrets, settings, required, references, selectors, isolation, kuberay)
+ALL = (
+    schemas,
+    restricted,
+    resources,
+    images,
+    secrets,
+    settings,
+    required,
+    tokens,
+    workloads,
+    references,
+    selectors,
+    isolation,
+    kuberay,
+)

@@ -78,12 +78,14 @@ def pods(objects: list[Object]) -> Iterator[Pod]:
     for item in objects:
         spec = item.get("spec", {})
         match item["kind"]:
-            case "Deployment" | "StatefulSet" | "Job":
-                yield _pod(name(item), spec["template"])
             case "CronJob":
                 yield _pod(name(item), spec["jobTemplate"]["spec"]["template"])
             case "RayJob":
                 yield from _ray_pods(item)
+            case "Pod":
+                yield _pod(name(item), item)
+            case _ if "template" in spec:  # a Deployment, StatefulSet, DaemonSet, ReplicaSet or Job
+                yield _pod(name(item), spec["template"])
 
 
 def _ray_pods(item: Object) -> Iterator[Pod]:
@@ -102,7 +104,7 @@ def _pod(owner: str, template: Object) -> Pod:
 
 
 def secrets_named(objects: list[Object]) -> Iterator[tuple[str, str | None]]:
-    """The Secrets that pods, Ray and monitors ask for, with the key where one is named."""
+    """The Secrets that pods and Ray ask for, with the key where one is named."""
     for pod in pods(objects):
         for container in pod.spec["containers"]:
             yield from (

@@ -26,9 +26,18 @@ def policy(objects, name):
     return pick(objects, "NetworkPolicy", f"tailorbird-{name}")["spec"]
 
 
+def daemon(objects):
+    """A DaemonSet that nothing keeps in."""
+    container = {"name": "agent", "image": "tailorbird-agent:latest", "securityContext": {"privileged": True}}
+    template = {"metadata": {"labels": {}}, "spec": {"containers": [container]}}
+    objects.append({"kind": "DaemonSet", "metadata": {"name": "tailorbird-agent"}, "spec": {"template": template}})
+
+
 SERVING = "Deployment/tailorbird-serving"
 MIGRATE = "Job/tailorbird-migrate"
 SWEEP = "RayJob/tailorbird-sweep"
+CREDENTIALS = {"name": "tailorbird-serving", "key": "TAILORBIRD_API_TOKEN"}
+EVERY_POD = {"namespaceSelector": {}, "podSelector": {}}
 
 SPOILED = {
     checks.schemas: [
@@ -39,8 +48,16 @@ SPOILED = {
         ("may escalate its privileges", lambda o: box(o, MIGRATE)["securityContext"].pop("allowPrivilegeEscalation")),
         ("start: keeps capabilities", lambda o: box(o, "CronJob")["securityContext"].pop("capabilities")),
         ("can be written", lambda o: box(o, SERVING)["securityContext"].update(readOnlyRootFilesystem=False)),
-        ("is privileged", lambda o: box(o, SERVING)["securityContext"].update(privileged=True)),
-        ("is privileged", lambda o: box(o, SERVING)["securityContext"].update(runAsUser=0)),
+        ("sets ['privileged']", lambda o: box(o, SERVING)["securityContext"].update(privileged=True)),
+        ("sets ['runAsUser']", lambda o: box(o, SERVING)["securityContext"].update(runAsUser=0)),
+        ("sets ['runAsNonRoot']", lambda o: box(o, SERVING)["securityContext"].update(runAsNonRoot=False)),
+        ("sets ['procMount']", lambda o: box(o, SERVING)["securityContext"].update(procMount="Unmasked")),
+        (
+            "serve: sets ['seccompProfile']",
+            lambda o: box(o, SERVING)["securityContext"].update(seccompProfile={"type": "Unconfined"}),
+        ),
+        ("serving: sets ['sysctls']", lambda o: spec(o, SERVING)["securityContext"].update(sysctls=[{"name": "x"}])),
+        ("DaemonSet/tailorbird-agent agent: sets ['privileged']", daemon),
         ("takes a port of the host", lambda o: box(o, SERVING)["ports"][0].update(hostPort=80)),
         ("hostNetwork", lambda o: spec(o, SERVING).update(hostNetwork=True)),
         ("may run as root", lambda o: spec(o, SERVING)["securityContext"].pop("runAsNonRoot")),
@@ -57,6 +74,7 @@ SPOILED = {
         ("no requests of cpu", lambda o: cluster(o)["autoscalerOptions"]["resources"]["requests"].pop("cpu")),
     ],
     checks.images: [
+        ("agent:latest has no fixed tag", daemon),
         ("serve:latest has no fixed tag", lambda o: box(o, SERVING).update(image="tailorbird-serve:latest")),
         ("train has no fixed tag", lambda o: box(o, SWEEP).update(image="registry.example:5000/tailorbird-train")),
     ],
@@ -79,6 +97,32 @@ SPOILED = {
     checks.required: [
         ("does not ask tailorbird-serving for", lambda o: box(o, SERVING).pop("env")),
         ("head: does not ask tailorbird-sweep for", lambda o: box(o, f"{SWEEP} head").pop("env")),
+    ],
+    checks.tokens: [
+        (
+            "no pod must have TAILORBIRD_API_TOKEN of tailorbird-serving, which",
+            lambda o: pick(o, "ServiceMonitor")["spec"]["endpoints"][0].update(
+                authorization={"credentials": CREDENTIALS | {"optional": True}}
+            ),
+        ),
+        (
+            "no monitor brings TAILORBIRD_API_TOKEN of tailorbird-serving",
+            lambda o: box(o, SERVING)["env"].append(
+                {"name": CREDENTIALS["key"], "valueFrom": {"secretKeyRef": CREDENTIALS}}
+            ),
+        ),
+    ],
+    checks.workloads: [
+        (
+            "serving: loses replicas",
+            lambda o: pick(o, "Deployment")["spec"]["strategy"]["rollingUpdate"].update(maxUnavailable=1),
+        ),
+        ("retrain: is not suspended", lambda o: pick(o, "CronJob")["spec"].update(suspend=False)),
+        ("retrain: may run beside itself", lambda o: pick(o, "CronJob")["spec"].update(concurrencyPolicy="Allow")),
+        (
+            "migrate-0-1-0: names ConfigMap/tailorbird-",
+            lambda o: box(o, MIGRATE)["envFrom"].append(box(o, SERVING)["envFrom"][0]),
+        ),
     ],
     checks.references: [
         ("names ConfigMap/tailorbird-", lambda o: o.remove(main_config(o))),
@@ -124,6 +168,9 @@ SPOILED = {
     ],
     checks.isolation: [
         ("sweep head: has no NetworkPolicy", lambda o: o.remove(pick(o, "NetworkPolicy", "tailorbird-sweep"))),
+        ("sweep: lets everybody in at every port", lambda o: policy(o, "sweep").update(ingress=[{}])),
+        ("sweep: lets everybody reach Ray", lambda o: policy(o, "sweep").update(ingress=[{"ports": [{"port": 8080}]}])),
+        ("sweep: lets everybody reach Ray", lambda o: policy(o, "sweep")["ingress"][0].update({"from": [EVERY_POD]})),
         ("has no NetworkPolicy for ['Egress']", lambda o: policy(o, "watch").update(policyTypes=["Ingress"])),
         (
             "head: is not let in by NetworkPolicy/tailorbird-postgres",

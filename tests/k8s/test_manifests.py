@@ -19,9 +19,10 @@ def test_overlay_has_no_problem(overlay, check):
     assert list(check(render(overlay))) == []
 
 
-def test_ways_in_have_no_problem():
-    objects = render("cluster", "gateway", "ingress")
+def test_components_of_choice_have_no_problem():
+    objects = render("cluster", "gateway", "ingress", "token")
     assert {"Ingress", "HTTPRoute"} <= {item["kind"] for item in objects}
+    assert "authorization" in pick(objects, "ServiceMonitor")["spec"]["endpoints"][0]
     assert [problem for check in checks.ALL for problem in check(objects)] == []
 
 
@@ -58,5 +59,6 @@ def test_gpu_overlay_adds_a_group_and_nothing_else():
     cluster, gpu = ray(render("cluster")), ray(render("gpu"))
     groups = gpu["rayClusterSpec"].pop("workerGroupSpecs")
     assert groups[:-1] == cluster["rayClusterSpec"].pop("workerGroupSpecs")
+    assert (groups[-1]["replicas"], groups[-1]["minReplicas"]) == (0, 0)
     assert groups[-1]["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert gpu == cluster

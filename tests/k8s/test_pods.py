@@ -52,13 +52,14 @@ def run(kind, variables, before=()):
     (pod,) = (pod for pod in pods(CLUSTER) if pod.owner == KINDS[kind])
     container = pod.spec["containers"][0]
     environment = {"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": "/tmp"}
-    environment |= main_config(CLUSTER)["data"]
+    if any("configMapRef" in source for source in container["envFrom"]):
+        environment |= main_config(CLUSTER)["data"]
     environment |= {entry["name"]: entry["value"] for entry in container["env"] if "value" in entry}
     environment |= {"HOST": "127.0.0.1"} | variables
     words = container.get("command", ["tailorbird", "serve"]) + container.get("args", [])  # else the image's own
     if kind == "sweep":
         words = shlex.split(ray(CLUSTER)["entrypoint"].replace("SWEEP_ID", "first"))
-    words = [word.replace("$(TAILORBIRD_MODEL)", environment["TAILORBIRD_MODEL"]) for word in words]
+    words = [word.replace("$(TAILORBIRD_MODEL)", environment.get("TAILORBIRD_MODEL", "")) for word in words]
     words = [str(K8S / "base" / Path(word).name) if word.startswith("/etc/tailorbird/") else word for word in words]
     return subprocess.run([*before, *words], env=environment, cwd="/", capture_output=True, text=True, timeout=120)
 
@@ -103,6 +104,11 @@ def test_what_is_wrong_is_told_in_one_sentence(good, kind, case):
     ran = run(kind, good | changes)
     check_refused(ran, statuses[kind], sentence)
     assert "hunter22" not in ran.stderr
+
+
+def test_migration_needs_nothing_but_the_database(postgres):
+    ran = run("migrate", {"TAILORBIRD_DATABASE_URL": postgres.empty()})
+    assert (ran.returncode, ran.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(("kind", "status"), [("serving", 1), ("watch", 12), ("sweep", 1)])

@@ -24,9 +24,13 @@ PATH = "/apis/ray.io/v1/namespaces/tailorbird/rayjobs"
 
 
 class ApiServer(BaseHTTPRequestHandler):
-    """Holds RayJobs by name, for whoever brings the token."""
+    """Holds RayJobs by name, for whoever brings the token, and Jobs with who made them.
+
+    As KubeRay's operator does, it makes a submitter of the RayJob's own name, where there is no Job of that name yet.
+    """
 
     jobs: dict
+    batch: dict
     token = "a-token"
 
     def do_GET(self):
@@ -39,6 +43,7 @@ class ApiServer(BaseHTTPRequestHandler):
             self._answer(409, {"message": "exists"})
         else:
             self.jobs[job["metadata"]["name"]] = job
+            self.batch.setdefault(job["metadata"]["name"], "KubeRay")
             self._answer(201, job)
 
     def _answer(self, status, content):
@@ -82,11 +87,16 @@ def jobs():
 
 
 @pytest.fixture
-def account(tmp_path, jobs):
+def batch():
+    return {"fashion-weekly": "the CronJob"}
+
+
+@pytest.fixture
+def account(tmp_path, jobs, batch):
     certificate(tmp_path)
     (tmp_path / "namespace").write_text("tailorbird\n")
     (tmp_path / "token").write_text("a-token")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Server", (ApiServer,), {"jobs": jobs}))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Server", (ApiServer,), {"jobs": jobs, "batch": batch}))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "ca.crt", tmp_path / "key.pem")
     server.socket = context.wrap_socket(server.socket, server_side=True)
@@ -104,26 +114,32 @@ def start(account, sweep="fashion-weekly"):
     return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
-def test_ray_job_is_the_template_under_the_name_of_the_sweep(account, jobs):
-    assert start(account).stdout == "rayjob fashion-weekly created; its sweep is fashion-weekly\n"
-    job = jobs["fashion-weekly"]
+def test_ray_job_is_the_template_with_a_sweep_of_its_own(account, jobs):
+    assert start(account).stdout == "rayjob ray-fashion-weekly created; its sweep is fashion-weekly\n"
+    job = jobs["ray-fashion-weekly"]
     assert job["spec"]["suspend"] is False
     assert job["spec"]["entrypoint"].endswith("--id fashion-weekly")
     assert list(checks.kuberay([job])) == []
     assert jobs[TEMPLATE]["spec"]["suspend"] is True
 
 
+def test_submitter_is_made_beside_the_job_that_starts_the_sweep(account, batch):
+    start(account)
+    assert batch == {"fashion-weekly": "the CronJob", "ray-fashion-weekly": "KubeRay"}
+
+
 def test_second_start_of_a_sweep_makes_no_second_job(account, jobs):
     start(account)
     again = start(account)
-    assert (again.returncode, again.stdout) == (0, "rayjob fashion-weekly is there already\n")
-    assert jobs.keys() == {TEMPLATE, "fashion-weekly"}
+    assert (again.returncode, again.stdout) == (0, "rayjob ray-fashion-weekly is there already\n")
+    assert jobs.keys() == {TEMPLATE, "ray-fashion-weekly"}
 
 
 def test_long_name_is_cut_to_what_a_ray_job_may_have(account, jobs):
-    start(account, "a-sweep-of-a-name-that-is-longer-than-it-may-be-")
+    start(account, "a-sweep-of-a-name-that-is-longer-than-it-is-to-be")
     (name,) = jobs.keys() - {TEMPLATE}
-    assert name == "a-sweep-of-a-name-that-is-longer-than-it-may-be"
+    assert name == "ray-a-sweep-of-a-name-that-is-longer-than-it-is"
+    assert jobs[name]["spec"]["entrypoint"].endswith("--id a-sweep-of-a-name-that-is-longer-than-it-is")
     assert list(checks.kuberay([jobs[name]])) == []
 
 
