@@ -6,6 +6,7 @@ asks for h2c, as the JDK's client does (its issue 2722).
 """
 
 import asyncio
+import logging
 import resource
 import secrets
 import time
@@ -22,6 +23,8 @@ from serving.app import Application, headers
 from serving.metrics import OTHER
 from serving.problems import Problem
 from serving.requests import Request
+
+logger = logging.getLogger(__name__)
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_TARGET_BYTES = 2**16 - 1
@@ -71,7 +74,7 @@ class Protocol(HttpToolsProtocol):
             for connection in self.connections
             if isinstance(connection, Protocol) and not connection.being_answered
         ]
-        min(waiting, key=lambda one: one.last_event, default=self).transport.close()
+        min(waiting, key=lambda connection: connection.last_event, default=self).transport.close()
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
@@ -85,10 +88,18 @@ class Protocol(HttpToolsProtocol):
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._feed_again(data[upgrade.args[0] :])
-        except httptools.HttpParserCallbackError:  # uvicorn could not take its target apart
-            self._refuse(Problem(400, f"the request's target is no URL of at most {MAX_TARGET_BYTES:,} bytes"))
+        except httptools.HttpParserCallbackError as error:
+            self._fail(error.__context__)
         except httptools.HttpParserError as error:
             self._refuse(Problem(400, f"the request is not HTTP: {error}"))
+
+    def _fail(self, error: BaseException | None) -> None:
+        """Refuse a target that uvicorn could not take apart; whatever else fails is a defect, and ends the connection."""
+        if _is_url(self.url):
+            logger.error("a connection failed", exc_info=error)
+            self.transport.close()  # without an answer: there may have been one
+        else:
+            self._refuse(Problem(400, f"the request's target is no URL of at most {MAX_TARGET_BYTES:,} bytes"))
 
     def _feed_again(self, rest: bytes) -> None:
         """Read a request that offered another protocol as if it did not: the parser would take its body for that."""
@@ -229,6 +240,13 @@ class Protocol(HttpToolsProtocol):
     def idle(self) -> bool:
         """Whether no request is being received or answered."""
         return not self._receiving and not self.being_answered
+
+
+def _is_url(target: bytes) -> bool:
+    try:
+        return httptools.parse_url(target).path is not None
+    except httptools.HttpParserInvalidURLError:
+        return False
 
 
 def install(application: Application, receive_seconds: float, keep_alive_seconds: float) -> None:

@@ -28,6 +28,11 @@ def quick(request, body) -> Answer | None:
     return None if body == b"task" else Answer(b"at once", "text/plain")
 
 
+def defect(request, body) -> Answer:
+    """Goes wrong when the answer is out."""
+    return Answer(b"at once", "text/plain", afterwards=lambda: 1 / 0)
+
+
 @pytest.fixture
 def run(metrics, monkeypatch):
     """Runs a client, which is given a way to connect, against a server of these limits."""
@@ -35,7 +40,11 @@ def run(metrics, monkeypatch):
     monkeypatch.setitem(uvicorn.config.HTTP_PROTOCOLS, "auto", None)
 
     def run(client, keep_alive=60.0, connections=100, stopping=False):
-        routes = {"/quick": Route(("GET",), slow, inline=quick), "/whole": Route(("POST",), whole)}
+        routes = {
+            "/quick": Route(("GET",), slow, inline=quick),
+            "/defect": Route(("GET",), slow, inline=defect),
+            "/whole": Route(("POST",), whole),
+        }
         app = Application(routes, {}, None, metrics, None, stopping=lambda: stopping)
         protocol.install(app, receive_seconds=60, keep_alive_seconds=keep_alive)
         made = uvicorn.config.HTTP_PROTOCOLS["auto"]
@@ -119,13 +128,24 @@ def test_while_it_stops_every_answer_asks_to_close(run):
 CHUNKED = b"POST /whole HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-def test_a_target_that_is_too_long_is_told(run):
+@pytest.mark.parametrize("target", [b"/" + b"a" * 70_000, b"http://without-a-path"], ids=["long", "pathless"])
+def test_a_target_that_is_no_url_is_told(run, target):
     async def client(connect):
-        return await ask(*await connect(), b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        return await ask(*await connect(), b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
 
     head, body = run(client)
     assert head.startswith(b"HTTP/1.1 400 ")
     assert b"the request's target is no URL of at most 65,535 bytes" in body
+
+
+def test_what_fails_after_an_answer_is_logged_and_ends_the_connection(run, caplog):
+    async def client(connect):
+        reader, writer = await connect()
+        answer = await ask(reader, writer, GET.replace(b"/quick", b"/defect"))
+        return answer[1], await reader.read()
+
+    assert run(client) == (b"at once", b"")
+    assert "ZeroDivisionError" in caplog.text
 
 
 @pytest.mark.parametrize("pieces", [[CHUNKED + b"zz\r\n"], [CHUNKED, b"zz\r\n"], [CHUNKED + b"2\r\n[1\r\n", b"zz\r\n"]])
