@@ -87,7 +87,10 @@ class Protocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._feed_again(data[upgrade.args[0] :])
+            if self.parser.get_method() == b"CONNECT":  # which offers another protocol by itself
+                self._refuse(Problem(400, "the request's method CONNECT is for proxies"))
+            else:
+                self._feed_again(data[upgrade.args[0] :])
         except httptools.HttpParserCallbackError as error:
             self._fail(error.__context__)
         except httptools.HttpParserError as error:

@@ -138,6 +138,16 @@ def test_a_target_that_is_no_url_is_told(run, target):
     assert b"the request's target is no URL of at most 65,535 bytes" in body
 
 
+def test_connect_is_refused(run):
+    async def client(connect):
+        reader, writer = await connect()
+        return await ask(reader, writer, b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n"), await reader.read()
+
+    (head, body), rest = run(client)
+    assert head.startswith(b"HTTP/1.1 400 ") and rest == b""
+    assert b"CONNECT is for proxies" in body
+
+
 def test_what_fails_after_an_answer_is_logged_and_ends_the_connection(run, caplog):
     async def client(connect):
         reader, writer = await connect()
