@@ -8,7 +8,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 
@@ -79,8 +79,9 @@ def problems(blobs: BlobStore, about: Manifest) -> Iterator[str]:
 
 def write(blobs: BlobStore, digest: str, folder: Path) -> Path:
     """Write a package out as `folder`, which must not exist; it appears whole or not at all."""
-    with _written(blobs, digest, folder):
-        pass
+    about = manifest(blobs, digest)
+    with told(folder), files.new_folder(folder) as hidden:
+        _copy(blobs, digest, about, hidden)
     return folder
 
 
@@ -102,18 +103,18 @@ def read(folder: Path, digest: str) -> Manifest:
 
 
 def fetch(blobs: BlobStore, digest: str, cache: Path) -> Path:
-    """A verified package folder in the cache, written there first where it is missing or damaged."""
+    """A verified package folder in the cache, written there first where it is missing or damaged.
+
+    A store that hangs holds up nobody but the caller: the cache is locked only for moments.
+    """
     folder = cache / CACHED / digest
     try:
         read(folder, digest)
     except Corrupt:
-        with told(folder.parent), files.locked(folder.parent):
-            try:
-                read(folder, digest)  # another process may have been first, and may be loading it now
-            except Corrupt:
-                with _written(blobs, digest, folder) as whole:  # what lies there stays where this is not to be had
-                    for left in {folder, *folder.parent.glob(f".{digest}-*")} - {whole}:  # by a process that died here
-                        shutil.rmtree(left, ignore_errors=True)
+        about = manifest(blobs, digest)
+        with told(folder.parent), _workplace(folder) as hidden:
+            _copy(blobs, digest, about, hidden)
+            _install(hidden, folder, digest)
     with suppress(OSError):  # as in a cache that is read-only
         os.utime(folder)  # when it was last used
     return folder
@@ -128,7 +129,7 @@ def discard(cache: Path, needed: Collection[str]) -> None:
     with told(folder), files.locked(folder):
         dated = sorted(((path.stat().st_mtime_ns, path) for path in folder.iterdir()), reverse=True)
         for _, path in dated[SPARED:]:
-            if path.name not in needed:
+            if path.name not in needed and not files.in_use(path):
                 shutil.rmtree(path, ignore_errors=True)
 
 
@@ -141,15 +142,39 @@ def named(name: str) -> Iterator[None]:
         raise Corrupt(f"{name}: {error}") from None
 
 
+def _copy(blobs: BlobStore, digest: str, about: Manifest, folder: Path) -> None:
+    """Write the files of a stored package into an empty folder, verified, and its manifest last."""
+    entries = {name: entry.sha256 for name, entry in about.files.items()}
+    for name, sha256 in (*entries.items(), (MANIFEST, digest)):
+        with named(name):
+            files.write_chunks(folder / name, blobs.chunks(sha256))
+
+
 @contextmanager
-def _written(blobs: BlobStore, digest: str, folder: Path) -> Iterator[Path]:
-    """A hidden folder with a stored package in it, verified, which becomes `folder` at the end."""
-    entries = {name: entry.sha256 for name, entry in manifest(blobs, digest).files.items()}
-    with told(folder), files.new_folder(folder) as hidden:
-        for name, sha256 in (*entries.items(), (MANIFEST, digest)):
-            with named(name):
-                files.write_chunks(hidden / name, blobs.chunks(sha256))
-        yield hidden
+def _workplace(folder: Path) -> Iterator[Path]:
+    """A hidden folder beside a package of the cache, locked while somebody writes there."""
+    with ExitStack() as stack:
+        with files.locked(folder.parent):  # else it would seem left by a process that died
+            hidden = stack.enter_context(files.hidden_folder(folder))
+            stack.enter_context(files.locked(hidden))
+        try:
+            yield hidden
+        finally:
+            with files.locked(folder.parent):
+                stack.close()
+
+
+def _install(hidden: Path, folder: Path, digest: str) -> None:
+    """Make a written package that of the cache, unless another process was first, and may be loading its own now."""
+    with files.locked(folder.parent):
+        for left in folder.parent.glob(f".{digest}-*"):
+            if not files.in_use(left):  # by a process that died
+                shutil.rmtree(left, ignore_errors=True)
+        try:
+            read(folder, digest)
+        except Corrupt:
+            shutil.rmtree(folder, ignore_errors=True)
+            files.name_folder(hidden, folder)
 
 
 @contextmanager

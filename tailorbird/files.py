@@ -73,19 +73,35 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
     What is in it must be flushed by whoever writes it. Raises OSError where `folder` is there and not empty.
     """
-    with _hidden_folder(folder) as hidden:
+    with hidden_folder(folder) as hidden:
         yield hidden
-        hidden.chmod(0o755)
-        flush(hidden)
-        hidden.replace(folder)
-        flush(folder.parent)
+        name_folder(hidden, folder)
+
+
+@contextmanager
+def hidden_folder(path: Path) -> Iterator[Path]:
+    """A new folder beside `path`, which is removed at the end where it has not got that name by then."""
+    make_folder(path.parent)
+    hidden = Path(tempfile.mkdtemp(prefix=f"{HIDDEN}{path.name}-", dir=path.parent))
+    try:
+        yield hidden
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
+def name_folder(hidden: Path, folder: Path) -> None:
+    """Flush a hidden folder and give it the name `folder`; raises OSError where that is there and not empty."""
+    hidden.chmod(0o755)
+    flush(hidden)
+    hidden.replace(folder)
+    flush(folder.parent)
 
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
     """A path at which a file is to be written and flushed, which gets the name `path` at the end; none after an
     exception."""
-    with _hidden_folder(path) as hidden:
+    with hidden_folder(path) as hidden:
         yield hidden / path.name
         (hidden / path.name).replace(path)
         flush(path.parent)
@@ -122,6 +138,21 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def in_use(path: Path) -> bool:
+    """Whether a process has locked a folder or a file, or may have: it is another user's."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except PermissionError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 class _Hidden(NamedTuple):
     descriptor: int
     path: Path
@@ -145,17 +176,6 @@ def _hidden(path: Path) -> Iterator[_Hidden]:
     finally:
         Path(name).unlink(missing_ok=True)
         os.close(descriptor)
-
-
-@contextmanager
-def _hidden_folder(path: Path) -> Iterator[Path]:
-    """A new folder beside `path`, which is removed at the end where it has not got that name by then."""
-    make_folder(path.parent)
-    hidden = Path(tempfile.mkdtemp(prefix=f"{HIDDEN}{path.name}-", dir=path.parent))
-    try:
-        yield hidden
-    finally:
-        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def _fill(descriptor: int, chunks: Iterable[bytes], mode: int) -> None:

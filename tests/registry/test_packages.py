@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tailorbird.errors import Corrupt, InvalidInput, NotFound, Unavailable
 from tailorbird.package.manifest import Manifest
 from tests import stores
 from tests.packages import ABOUT
+from tests.waiting import BOUND_SECONDS, wait_for
 
 
 @pytest.fixture
@@ -338,6 +340,26 @@ def test_many_that_fetch_at_once_take_nothing_from_each_other(store, digest, tmp
         assert len(set(came)) == 1 and isinstance(came[0], int), came
     assert [path.name for path in (cache / "packages").iterdir()] == [digest]
     assert json.loads((cache / "packages" / digest / packages.MANIFEST).read_bytes())["model"] == "fashion"
+
+
+def test_a_store_that_hangs_does_not_keep_others_from_the_cache(store, digest, package_files, tmp_path):
+    others = [packages.put(store, package_files(weights=b"%d" % number), ABOUT) for number in range(packages.SPARED)]
+    path = store.path(blob(store, digest, "model.onnx"))
+    whole = path.read_bytes()
+    path.unlink()
+    os.mkfifo(path)
+    with ThreadPoolExecutor() as threads:
+        hanging = threads.submit(packages.fetch, store, digest, tmp_path)
+        [hidden] = wait_for(lambda: list((tmp_path / packages.CACHED).glob(f".{digest}-*")))
+        try:
+            for other in others:
+                threads.submit(packages.fetch, store, other, tmp_path).result(BOUND_SECONDS)
+            os.utime(hidden, (0, 0))
+            threads.submit(packages.discard, tmp_path, ()).result(BOUND_SECONDS)
+            assert hidden.exists() and not hanging.done()
+        finally:
+            path.write_bytes(whole)
+    packages.read(hanging.result(), digest)
 
 
 def test_of_a_cache_that_is_tidied_what_is_needed_and_what_was_used_last_stays(store, package_files, tmp_path):

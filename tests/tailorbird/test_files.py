@@ -181,5 +181,6 @@ def test_a_lock_ends_with_its_process(tmp_path, die):
             os.kill(os.getpid(), signal.SIGKILL)
 
     assert die(hold, 10**6)[0]
+    assert not files.in_use(tmp_path / "lock")
     with files.locked(tmp_path / "lock"):
-        pass
+        assert files.in_use(tmp_path / "lock")
