@@ -97,7 +97,7 @@ class Protocol(HttpToolsProtocol):
             self._refuse(Problem(400, f"the request is not HTTP: {error}"))
 
     def _fail(self, error: BaseException | None) -> None:
-        """Refuse a target that uvicorn could not take apart; whatever else fails is a defect, and ends the connection."""
+        """Refuse a target that uvicorn could not take apart; what else fails is a defect, and ends the connection."""
         if _is_url(self.url):
             logger.error("a connection failed", exc_info=error)
             self.transport.close()  # without an answer: there may have been one

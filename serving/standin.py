@@ -6,6 +6,7 @@ is counted as what workers answer, so that the metrics are what clients count.
 """
 
 import fcntl
+import logging
 import os
 import secrets
 import socket
@@ -18,7 +19,10 @@ from pathlib import Path
 
 from serving.problems import Problem, Shed
 
+logger = logging.getLogger(__name__)
+
 TURN_SECONDS = 0.05
+DRAIN_SECONDS = 1
 READ_BYTES = 64 * 1024
 
 
@@ -86,8 +90,17 @@ class Standin:
             if not request:  # the client is gone
                 return
         shed = Shed("restarting", "the server's workers are being started again; try again")
-        self.count(request, shed, time.monotonic() - started)
-        _answer(connection, shed)
+        try:
+            _answer(connection, shed)
+        finally:
+            self._try_to_count(request, shed, time.monotonic() - started)
+        _drain(connection)
+
+    def _try_to_count(self, request: bytes, shed: Shed, seconds: float) -> None:
+        try:
+            self.count(request, shed, seconds)
+        except Exception:  # the next client is to be answered all the same
+            logger.exception("a refused request could not be counted")
 
 
 def _answer(connection: socket.socket, problem: Problem) -> None:
@@ -97,8 +110,13 @@ def _answer(connection: socket.socket, problem: Problem) -> None:
     head = "".join(f"{name}: {value}\r\n" for name, value in (lines | dict(answer.headers)).items())
     connection.sendall(f"HTTP/1.1 503 Service Unavailable\r\n{head}Connection: close\r\n\r\n".encode() + answer.body)
     connection.shutdown(socket.SHUT_WR)
+
+
+def _drain(connection: socket.socket) -> None:
+    """Read what still comes: a body that is not read would reset the connection before the answer is seen."""
+    end = time.monotonic() + DRAIN_SECONDS
     with suppress(TimeoutError):
-        while connection.recv(READ_BYTES):  # a body that is not read would reset the connection before it is seen
+        while time.monotonic() < end and connection.recv(READ_BYTES):
             pass
 
 

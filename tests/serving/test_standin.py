@@ -1,12 +1,16 @@
 import os
 import socket
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import httpx
 import pytest
 
 from serving import standin
 from serving.standin import Standin
+from tests.waiting import BOUND_SECONDS, wait_for
 
 
 @pytest.fixture
@@ -43,10 +47,10 @@ def test_answers_when_the_last_worker_has_ended(tmp_path, listening, standing):
         assert response.headers["retry-after"]
         assert response.headers["content-type"] == "application/problem+json"
         assert response.json()["instance"] == response.headers["x-request-id"]
-    counted = standing.count.__self__.metrics.registry.get_sample_value(
-        "tailorbird_shed_total", {"reason": "restarting"}
-    )
-    assert counted == 3  # with the one that nobody answered at first
+    counts = standing.count.__self__.metrics.registry
+    reason = {"reason": "restarting"}
+    # with the one that nobody answered at first
+    wait_for(lambda: counts.get_sample_value("tailorbird_shed_total", reason) == 3)
     worker = standin.alive(tmp_path)  # the next worker gets its turn
     with pytest.raises(httpx.ReadTimeout):
         ask(listening, seconds=0.5)
@@ -56,3 +60,35 @@ def test_answers_when_the_last_worker_has_ended(tmp_path, listening, standing):
 def test_before_the_first_worker_it_leaves_everything_alone(listening, standing):
     with pytest.raises(httpx.ReadTimeout):
         ask(listening, seconds=0.5)
+
+
+@pytest.mark.parametrize("error", [OSError, ZeroDivisionError])
+def test_what_cannot_be_counted_is_answered_and_logged(tmp_path, listening, standing, caplog, error):
+    def fail(*_):
+        raise error("no room for metrics")
+
+    standing.count = fail
+    worker = standin.alive(tmp_path)
+    time.sleep(0.2)
+    os.close(worker)
+    assert [ask(listening).status_code for _ in range(2)] == [503, 503]
+    wait_for(lambda: caplog.text.count(f"{error.__name__}: no room for metrics") == 2)
+
+
+def test_a_body_that_never_ends_does_not_keep_the_next_worker(tmp_path, listening, standing):
+    worker = standin.alive(tmp_path)
+    time.sleep(0.2)
+    os.close(worker)
+    over = threading.Event()
+
+    def send():
+        with suppress(OSError), socket.create_connection(listening.getsockname()) as connection:
+            while not over.wait(standin.TURN_SECONDS / 5):
+                connection.sendall(b"x")
+
+    with ThreadPoolExecutor() as threads:
+        sending = threads.submit(send)
+        try:
+            sending.result(BOUND_SECONDS)  # the connection ends, though the client goes on
+        finally:
+            over.set()
