@@ -3,7 +3,6 @@
 import errno
 import os
 import socket
-import tempfile
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -11,7 +10,7 @@ from pydantic import SecretStr
 from registry.core import Registry
 from registry.names import Reference
 from registry.version import Version
-from serving import receipts, signals
+from serving import folder, receipts, signals
 from serving.announcement import Announcement
 from serving.choice import choose
 from serving.pools import Pool
@@ -21,7 +20,6 @@ from tailorbird.settings import PREFIX, Settings
 
 STOP_SECONDS = 20
 """What requests in flight may still take; Kubernetes kills after 30."""
-MEMORY, ROOM_BYTES = "/dev/shm", 16 * 2**20  # noqa: S108 - the folder in it is made by tempfile
 
 
 def serve(settings: Settings, model: str, host: str, port: int, workers: int) -> None:
@@ -35,26 +33,14 @@ def serve(settings: Settings, model: str, host: str, port: int, workers: int) ->
         raise InvalidInput("workers", f"{workers} is not accepted; accepted: 1 or more")
     _check_bentoml()
     address = _check_address(host, port)
-    own = tempfile.TemporaryDirectory(prefix=f"tailorbird-serve-{os.getpid()}-", dir=_memory())
-    with own as home, signals.repeated(Path(home)):
-        version = _enter(settings, reference, Path(home))
-        os.environ.update(_environment(settings, reference, home))
+    with folder.own() as home, signals.repeated(home):
+        version = _enter(settings, reference, home)
+        os.environ.update(_environment(settings, reference, str(home)))
         announcement = Announcement(str(version), host, address, port)
         announcement.start()
-        _run_bentoml(address, port, workers, home)
+        _run_bentoml(address, port, workers, str(home))
     if announcement.problem:
         raise Unavailable(announcement.problem)
-
-
-def _memory() -> str | None:
-    """Where the server's own folder goes, if not among temporary files: workers map the files of their metrics, and
-    whoever writes to such a file on a full disk is ended by the system."""
-    try:
-        room = os.statvfs(MEMORY)
-    except OSError:
-        return None
-    enough = room.f_bavail * room.f_frsize > ROOM_BYTES
-    return MEMORY if enough and os.access(MEMORY, os.W_OK | os.X_OK) else None
 
 
 def _check_bentoml() -> None:

@@ -21,6 +21,8 @@ from serving.problems import Problem, Shed
 
 logger = logging.getLogger(__name__)
 
+ALIVE = "alive"
+"""The file in the server's own folder that workers lock."""
 TURN_SECONDS = 0.05
 DRAIN_SECONDS = 1
 READ_BYTES = 64 * 1024
@@ -121,4 +123,4 @@ def _drain(connection: socket.socket) -> None:
 
 
 def _open(folder: Path) -> int:
-    return os.open(folder / "alive", os.O_RDWR | os.O_CREAT, 0o600)
+    return os.open(folder / ALIVE, os.O_RDWR | os.O_CREAT, 0o600)
