@@ -12,6 +12,7 @@ from serving.choice import choose
 from serving.pools import Pool
 from tailorbird.errors import Corrupt, NotFound, Unavailable
 from tailorbird.settings import Settings
+from tests.waiting import BOUND_SECONDS
 
 
 def chosen(registry, reference="demo"):
@@ -63,6 +64,8 @@ def test_a_store_that_hangs_is_not_waited_for(own, register, toy, monkeypatch):
     state = chosen(own)
     assert state.version.number == 1
     assert state.stale.problem == "demo:2 cannot be fetched: there was no answer within 0.2 s"
+    # nor by the workers, which find the cache as free as ever
+    Pool("worker", 1).within(BOUND_SECONDS, lambda: resolution.tidy(own.settings.cache, state.version))
     blob.open("wb").close()  # whoever reads there goes on
 
 
