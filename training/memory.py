@@ -20,20 +20,28 @@ MEMINFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")
 
 
-def check(config: RunConfig, splits: Splits) -> None:
-    """Raise InvalidInput where a tuned backbone takes more than is free here, with the batch size to try."""
+def check(config: RunConfig, splits: Splits, together: int = 1) -> None:
+    """Raise InvalidInput where a tuned backbone takes more than is free here, with the batch size to try.
+
+    So many runs share the memory at a time.
+    """
     if not isinstance(config.model, PretrainedConfig) or config.model.tune == "head":
         return
     free = available(resident.device(config, splits))
     batch = len(splits.train) if config.batch_size == "full" else min(config.batch_size, len(splits.train))
     model = config.model.model_copy(update={"dropout": 0.0})  # which needs next to nothing: one trial for all rates
     fixed, each = needed(model, splits.train.shape, precision.settled(config, splits).precision == "bf16")
-    if free is None or (total := fixed + batch * each) <= free:
+    if free is None or (total := fixed + batch * each) <= free // together:
         return
     message = f"takes about {total / 1e9:.1f} GB of memory, and {max(free, 0) / 1e9:.1f} GB are free"
-    if (fits := (free - fixed) // each) < 1:
-        raise InvalidInput("model.tune", f"{config.model.tune} {message}; try head, or a smaller data.size")
-    raise InvalidInput("batch_size", f"tuning {config.model.backbone} in batches of {batch} {message}; try {fits}")
+    fewer = ""
+    if together > 1:
+        message += f" for {together} trials at a time"
+        fewer = ", or fewer trials at a time by more of resources.cpus for each"
+    if (fits := (free // together - fixed) // each) < 1:
+        raise InvalidInput("model.tune", f"{config.model.tune} {message}; try head, or a smaller data.size{fewer}")
+    what = f"tuning {config.model.backbone} in batches of {batch} {message}"
+    raise InvalidInput("batch_size", f"{what}; try {fits}{fewer}")
 
 
 def available(device: torch.device) -> int | None:

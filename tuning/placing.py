@@ -5,7 +5,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+import joblib
 import ray
+import torch
 from ray import tune
 
 from training.splits import Splits
@@ -89,6 +91,12 @@ def demand(resources: Resources) -> dict[str, float]:
         gpus = min(1, ray.cluster_resources().get("GPU", 0))
     memory = {"memory": resources.memory_gb * 1e9} if resources.memory_gb else {}
     return {"CPU": resources.cpus, "GPU": gpus, **memory}
+
+
+def at_once(resources: Resources, trials: int) -> int:
+    """How many trials share the memory of this machine, or of one of its GPUs, on a cluster of our own."""
+    gpus = min(1, torch.cuda.device_count()) if resources.gpus is None else resources.gpus
+    return max(1, min(trials, math.floor(1 / gpus if gpus else joblib.cpu_count() / resources.cpus)))
 
 
 def workers(wanted: dict[str, float], trials: int, own: bool) -> int:

@@ -217,7 +217,7 @@ def _check_runs(spec: SweepSpec, dealt: Splits, *, here: bool) -> None:
         try:
             requirements.check(config, dealt, spec.objective)
             if here:
-                memory.check(config, dealt)
+                memory.check(config, dealt, placing.at_once(spec.resources, spec.total))
         except InvalidInput as error:
             if error.field.startswith(("objective.", "data")):
                 raise

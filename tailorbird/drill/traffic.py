@@ -1,12 +1,13 @@
 """The traffic of a drill: test examples, clean at first and then spoiled, with the labels that people would give."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tailorbird import classes as class_names
 from tailorbird.errors import InvalidInput
 from training import corruptions
 from training.splits import Split
@@ -29,6 +30,15 @@ class Scenario:
     unseen: str | None = None
     flip: tuple[str, str] | None = None
     labels: Labels = "prompt"
+
+    def normal(self) -> Self:
+        """The same with names of classes in their one form."""
+        return replace(
+            self,
+            mix={class_names.normal(name): share for name, share in self.mix.items()},
+            unseen=self.unseen and class_names.normal(self.unseen),
+            flip=self.flip and (class_names.normal(self.flip[0]), class_names.normal(self.flip[1])),
+        )
 
     def check(self, classes: tuple[str, ...], table: bool) -> None:
         """Raise InvalidInput, by the option's name, for what cannot be done with these classes, or with a table."""
@@ -71,6 +81,7 @@ class Traffic:
 
     def __init__(self, scenario: Scenario, split: Split, classes: tuple[str, ...], seed: int = 0) -> None:
         self._table = len(split.shape) == 1
+        scenario = scenario.normal()
         scenario.check(classes, self._table)
         self._scenario = scenario
         self._split = split

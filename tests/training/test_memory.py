@@ -47,6 +47,14 @@ def test_a_batch_that_memory_does_not_hold_is_refused_with_one_that_it_holds(tun
     memory.check(tuned("head", batch_size=32), photographs)
 
 
+def test_runs_at_a_time_share_the_memory(tuned, photographs, free):
+    fixed, each = needed(tuned().model, (64, 64, 3), False)
+    free(2 * (fixed + 20 * each + 1024))
+    memory.check(tuned(batch_size=20), photographs, together=2)
+    with pytest.raises(InvalidInput, match=r"are free for 3 trials at a time; try \d+, or fewer trials at a time by"):
+        memory.check(tuned(batch_size=20), photographs, together=3)
+
+
 def test_the_limit_of_a_container_counts_too(tuned, photographs, free):
     fixed, each = needed(tuned().model, (64, 64, 3), False)
     free(10**12, container=fixed + 7 * each)

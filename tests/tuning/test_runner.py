@@ -1,9 +1,10 @@
+import joblib
 import pytest
 import torch
 from rich.console import Console
 
 from tailorbird.errors import InvalidInput
-from training import datasets, splits
+from training import datasets, memory, splits
 from tuning import runner, spec
 
 KINDS = {
@@ -51,3 +52,12 @@ def test_a_sweep_of_the_ledger_is_prepared_without_making_its_configs_again(give
     older = spec.stored({**given, "run": {**given["run"], "a_key_of_old": True}})
     prepared = runner._prepared(older, settings, checked.configs, here=True)
     assert prepared.notes == runner._prepared(checked, settings, None, here=True).notes
+
+
+def test_trials_that_run_at_once_are_reckoned_together(given, settings, monkeypatch):
+    given["resources"] = {"cpus": joblib.cpu_count() / 3, "gpus": 0}
+    shared = []
+    monkeypatch.setattr(memory, "check", lambda config, dealt, together: shared.append(together))
+    checked = spec.parse(given)
+    runner._prepared(checked, settings, None, here=True)
+    assert {*shared} == {min(3, checked.total)}

@@ -82,3 +82,11 @@ def test_rows_of_a_table_stay_what_they_are(table, scenario):
 def test_what_is_made_for_images_is_refused_for_a_table(table, option, scenario):
     with pytest.raises(InvalidInput, match=f"{option}: is made for images"):
         Traffic(scenario, table, CLASSES)
+
+
+def test_names_of_classes_may_be_given_in_any_form(split):
+    classes = ("cat", "dog", "Äffchen")
+    wanted = Scenario(mix={"A\u0308ffchen": 0.8}, unseen=" dog", flip=("cat ", "A\u0308ffchen"))
+    plain = Scenario(mix={"Äffchen": 0.8}, unseen="dog", flip=("cat", "Äffchen"))
+    batches = [Traffic(scenario, split, classes).batch(50, spoiled=True) for scenario in (wanted, plain)]
+    assert (batches[0].truth == batches[1].truth).all() and (batches[0].inputs == batches[1].inputs).all()
