@@ -25,6 +25,8 @@ KINDS = {
     "migrate": "Job/tailorbird-migrate-0-1-0",
     "sweep": "RayJob/tailorbird-sweep head",
 }
+DIGITS = ["--set=data.name=digits", "--set=data.validation=0.2", "--set=data.holdout=0.2"]
+"""What lets a sweep find its data without a download."""
 MESSAGE_BYTES = 2048
 """As much of the log's end as a termination message holds."""
 
@@ -58,7 +60,7 @@ def run(kind, variables, before=()):
     environment |= {"HOST": "127.0.0.1"} | variables
     words = container.get("command", ["tailorbird", "serve"]) + container.get("args", [])  # else the image's own
     if kind == "sweep":
-        words = shlex.split(ray(CLUSTER)["entrypoint"].replace("SWEEP_ID", "first"))
+        words = shlex.split(ray(CLUSTER)["entrypoint"].replace("SWEEP_ID", "first")) + DIGITS
     words = [word.replace("$(TAILORBIRD_MODEL)", environment.get("TAILORBIRD_MODEL", "")) for word in words]
     words = [str(K8S / "base" / Path(word).name) if word.startswith("/etc/tailorbird/") else word for word in words]
     return subprocess.run([*before, *words], env=environment, cwd="/", capture_output=True, text=True, timeout=120)
