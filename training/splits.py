@@ -22,6 +22,10 @@ from training.dealing import Dealing, Dealt
 
 FEW = 20
 """Examples of a set of labels that is no stratum of its own."""
+WITHOUT = {
+    "holdout": "without held-out examples nothing can be registered, which wants data of more different examples",
+    "validation": "without validation the objective must be a figure of training",
+}
 TOGETHER, NUMBERS = 512, 2**22
 """So many examples, and so many pixels or columns of them, are evaluated at once: a network makes far more of each."""
 
@@ -157,11 +161,13 @@ def _check_dealt(dataset: Dataset, dealt: Dealt, counts: dict[str, int], dealing
     if not (name := next((name for name in counts if counts[name] and not len(dealt[name])), None)):
         return
     sizes = dealing.sizes(counts, len(dataset.targets) - len(dataset.classes))
-    named = ", ".join(f"data.{part} {size}" for part, size in (sizes or {}).items() if counts[part])
+    wanted = {part: size for part, size in (sizes or {}).items() if counts[part]}
+    named = ", ".join(f"data.{part} {size}" for part, size in wanted.items())
+    without = "".join(f"; {why}" for part, why in WITHOUT.items() if wanted.get(part) == 0)
     raise InvalidInput(
         f"data.{name}",
         f"{counts[name]} of {dataset.name} cannot be dealt: equal examples stay together, and they are more; "
-        f"accepted: {f'together {named}' if sizes else 'data of more different examples'}",
+        f"accepted: {f'together {named}{without}' if sizes else 'data of more different examples'}",
     )
 
 

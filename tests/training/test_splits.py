@@ -171,7 +171,10 @@ def test_a_part_that_would_be_empty_is_refused_and_one_that_is_short_is_noted():
     rows = dataset([7] * 30 + [8] * 10, [0] * 20 + [1] * 20)
     with pytest.raises(InvalidInput, match=r"^data\.holdout: 4 of made cannot be dealt: equal examples stay together"):
         dealt(rows, test=30, holdout=4, validation=0)
-    with pytest.raises(InvalidInput, match=r"; accepted: together data\.test \d+, data\.holdout 0$"):
+    with pytest.raises(
+        InvalidInput,
+        match=r"; accepted: together data\.test \d+, data\.holdout 0; without held-out .* wants data of more",
+    ):
         dealt(rows, test=30, holdout=4, validation=0)
     some = dealt(dataset([7] * 6 + [8, 9, 10, 11], [0] * 10), test=5, holdout=0, validation=0)
     assert len(some.test) == 4 and some.notes[0] == "data.test has 4 of 5: equal examples stay together"

@@ -79,6 +79,7 @@ class Survey:
                     survey._hide(entry.name, suffix)
                 elif suffix not in SUFFIXES:
                     survey.others[suffix or "no suffix"] += 1
+                    survey.folders |= {*map(str, PurePosixPath(entry.name).parents)} - {"."}  # a zip need not name them
                 else:
                     survey.names.append(entry.name)
                     survey._guess(entry)

@@ -158,6 +158,12 @@ def test_what_is_left_out_is_noted_of_a_folder_and_of_an_archive_alike(load, suf
     )
 
 
+@pytest.mark.parametrize("suffix", ["", ".zip"])
+def test_a_class_of_other_files_alone_is_named_in_a_folder_and_an_archive_alike(load, suffix):
+    dataset = load({"a/1.png": png(noise()), "b/2.png": png(noise()), "c/notes.txt": b"x"}, suffix)
+    assert dataset.notes[0] == "folders that hold no image are no class: 'c'"
+
+
 class Raw(zipfile.ZipInfo):
     """A member whose name stands in an archive as it is here, Latin-1, and without the flag of UTF-8."""
 
