@@ -1,12 +1,14 @@
 """Packages that the registry is measured with: of ten files and of any size, without a training."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 
-from tailorbird.package import heldout
+from tailorbird import shares
+from tailorbird.drift import cells
+from tailorbird.package import config, curves, environment, heldout
 from tailorbird.package.baseline import Baseline, Score
+from tailorbird.package.curves import Epoch
 from tailorbird.package.heldout import Heldout
 from tailorbird.package.measurements import Export, Parity
 from tailorbird.package.signature import Signature
@@ -27,9 +29,9 @@ def write(folder: Path, large: int = 320_000) -> Path:
         "checkpoint.safetensors": RANDOM.bytes(large),
         "curves.png": RANDOM.bytes(30_000),
         "confusion.png": RANDOM.bytes(30_000),
-        "curves.json": json.dumps(RANDOM.random(50).tolist()).encode(),
-        "config.yaml": b"epochs: 5\n" * 20,
-        "environment.txt": b"package==1.0\n" * 20,
+        curves.FILE: curves.write([Epoch(epoch=epoch, train_loss=RANDOM.random()) for epoch in range(1, 51)]),
+        config.FILE: config.encode({f"key {number}": number for number in range(20)}),
+        environment.FILE: environment.encode(["package==1.0"] * 20),
         Signature.file: SIGNATURE.encode(),
         **_judged(),
     }
@@ -52,12 +54,13 @@ def _judged() -> dict[str, bytes]:
     scores[np.arange(IMAGES), answers] += 5
     probabilities = (scores / scores.sum(1, keepdims=True)).astype(np.float32)
     confusion = np.bincount(size * labels + answers, minlength=size**2).reshape(size, size)
+    accuracy = float(np.mean(answers == labels))
     baseline = Baseline(
-        accuracy=float(np.mean(answers == labels)),
-        standard_error=0.004,
+        accuracy=accuracy,
+        standard_error=shares.standard_error(accuracy, IMAGES),
         samples=IMAGES,
         confusion=confusion.tolist(),
-        bins={},
+        bins=cells.binned(answers, probabilities.max(1), answers == labels, CLASSES),
         test=Score(accuracy=0.9, samples=10_000),
     )
     return {

@@ -1,6 +1,6 @@
 """Versions: immutable, numbered packages of a named model."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -11,11 +11,14 @@ from registry.core import BLOBS, Registry
 from registry.names import Reference
 from registry.version import Version
 from tailorbird.errors import Corrupt, InvalidInput, NotFound, Refused, Unavailable
+from tailorbird.package import config, curves, environment, heldout, samples
 from tailorbird.package.baseline import Baseline
 from tailorbird.package.estimator import Fit
+from tailorbird.package.heldout import Heldout
 from tailorbird.package.lineage import Lineage
 from tailorbird.package.manifest import About
 from tailorbird.package.measurements import Export, Measurements
+from tailorbird.package.samples import Samples
 from tailorbird.package.signature import Signature
 
 PAGE = 100
@@ -39,7 +42,7 @@ def register(
     """
     names.check("model", model)
     names.check_text("who", who, names.WHO)
-    figures = Measurements.of_package(_baseline(files), export)
+    figures = Measurements.of_package(_read(files), export)
     lineage = lineage.storable()
     about = About(model=model, created=schema.now(), evidence=figures, lineage=lineage)
     for _ in range(ATTEMPTS):
@@ -225,15 +228,25 @@ def _version(row: sa.Row[Any]) -> Version:
     return Version.of({**row._mapping, "aliases": sorted((row.aliases or "").split())})
 
 
-def _baseline(files: Mapping[str, bytes]) -> Baseline:
-    """That of files which are to be a package, after the others that are of its classes were read too."""
+def _read(files: Mapping[str, bytes]) -> Baseline:
+    """The baseline of files that are to be a package, after the others that have a type were read by it too."""
     try:
         signature = Signature.parse(files.get(Signature.file, b""))
-        if Fit.file in files:
-            Fit.parse(files[Fit.file]).check(signature.classes)
-        return Baseline.parse(files.get(Baseline.file, b"")).check(signature.classes)
+        baseline = Baseline.parse(files.get(Baseline.file, b"")).check(signature.classes)
+        parsers: dict[str, Callable[[bytes], object]] = {
+            heldout.FILE: lambda data: Heldout.parse(data, len(signature.classes)),
+            config.FILE: config.parse,
+            curves.FILE: curves.parse,
+            environment.FILE: environment.parse,
+            Fit.file: lambda data: Fit.parse(data).check(signature.classes),
+            samples.FILE: lambda data: Samples.parse(data, signature),
+        }
+        for name, parse in parsers.items():
+            if name in files:
+                parse(files[name])
     except Corrupt as error:
         raise InvalidInput("package", str(error)) from None
+    return baseline
 
 
 def _next_number(connection: sa.Connection, model: str) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tailorbird import bins, shares
+from tailorbird.drift import cells
 from tailorbird.package.baseline import Bin
 from training.datasets import Targets
 
@@ -155,15 +156,7 @@ class Classification(_Probable):
 
     def bins(self, classes: Sequence[str]) -> dict[str, dict[str, Bin]]:
         """For each predicted class and confidence bin that occurs, how many examples and how many of them right."""
-        places = bins.indices(self.probabilities.max(1))
-        counted: dict[str, dict[str, Bin]] = {}
-        for index, name in enumerate(classes):
-            of_class = self.predicted == index
-            for position in np.unique(places[of_class]):
-                members = of_class & (places == position)
-                counts = Bin(count=int(members.sum()), correct=int(self.correct[members].sum()))
-                counted.setdefault(name, {})[bins.LABELS[position]] = counts
-        return counted
+        return cells.binned(self.predicted, self.probabilities.max(1), self.correct, classes)
 
     def _nll(self, probabilities: Floats) -> float:
         return _surprise(probabilities[np.arange(len(self)), self.targets], np.finfo(probabilities.dtype).tiny)

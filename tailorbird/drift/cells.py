@@ -65,6 +65,19 @@ def tally(predicted: NDArray[np.integer[Any]], confidences: Floats, classes: int
     return np.bincount(places, minlength=classes * BINS).reshape(classes, BINS).astype(np.float64)
 
 
+def binned(
+    predicted: NDArray[np.integer[Any]], confidences: Floats, correct: NDArray[np.bool_], classes: Sequence[str]
+) -> dict[str, dict[str, Bin]]:
+    """Answers [N] as a baseline counts them: by class and bin that occurs, how many and how many of them right."""
+    count = tally(predicted, confidences, len(classes)).astype(int)
+    right = tally(predicted[correct], confidences[correct], len(classes)).astype(int)
+    counted: dict[str, dict[str, Bin]] = {}
+    for row, place in np.argwhere(count).tolist():
+        cell = Bin(count=int(count[row, place]), correct=int(right[row, place]))
+        counted.setdefault(classes[row], {})[bins.LABELS[place]] = cell
+    return counted
+
+
 def _middles() -> tuple[float, ...]:
     edges = (0.2, *bins.EDGES, 1.0)
     return tuple((low + high) / 2 for low, high in pairwise(edges))

@@ -1,6 +1,5 @@
 """What the registry's tests share: an empty registry, small packages, and processes that race or die."""
 
-import io
 import json
 import os
 from pathlib import Path
@@ -10,10 +9,12 @@ import pytest
 
 from registry import packages, versions
 from registry.core import Registry
+from tailorbird import shares
 from tailorbird.package.lineage import Lineage
 from tailorbird.package.measurements import Export, Parity
 from tailorbird.settings import PREFIX, Settings
 from tests import stores
+from tests.packages import RECORDS, counted, saved
 
 EXACT = {"agreement": 1.0, "max_difference": 3e-7, "samples": 1000}
 
@@ -64,17 +65,15 @@ def local(embedded):
 
 
 def heldout(right, samples, confidence):
-    """`heldout.npy` of a model that is right on the first `right` of `samples` images of two classes in turn."""
+    """Records of a model that is right on the first `right` of `samples` images of two classes in turn."""
     kind = np.dtype([("id", "u1", (16,)), ("label", "<i4"), ("probabilities", "<f4", (2,))])
     records = np.zeros(samples, kind)
     records["id"] = np.arange(samples * 16).astype("<u4").view("u1").reshape(samples, 64)[:, :16]
     records["label"] = np.arange(samples) % 2
     answers = np.where(np.arange(samples) < right, records["label"], 1 - records["label"])
     records["probabilities"] = np.where(answers[:, None] == [0, 1], confidence, 1 - confidence)
-    buffer = io.BytesIO()
-    np.save(buffer, records, allow_pickle=False)
     confusion = np.bincount(records["label"] * 2 + answers, minlength=4).reshape(2, 2)
-    return buffer.getvalue(), confusion.tolist()
+    return records, confusion.tolist()
 
 
 @pytest.fixture(scope="session")
@@ -90,20 +89,21 @@ def package_files():
         judged, confusion = heldout(round(accuracy * samples), samples, confidence)
         baseline = {
             "accuracy": accuracy,
-            "standard_error": 0.01,
+            "standard_error": shares.standard_error(accuracy, samples),
             "samples": samples,
             "calibration_error": round(abs(confidence - accuracy), 6),
             "confusion": confusion,
-            "bins": {},
+            "bins": counted(judged["probabilities"], judged["label"], signature["classes"]),
             "test": {"accuracy": 0.8, "samples": 50},
         }
         return {
             **dict.fromkeys(packages.REQUIRED, b"the same in every package"),
+            **RECORDS,
             "model.onnx": b"a model with " + weights,
             "checkpoint.safetensors": weights,
             "signature.json": json.dumps(signature).encode(),
             "baseline.json": json.dumps(baseline).encode(),
-            "heldout.npy": judged,
+            "heldout.npy": saved(judged),
             **more,
         }
 

@@ -10,9 +10,12 @@ from hypothesis.extra import numpy as arrays
 from registry import aliases, claims, history, verification, versions
 from registry.requests import Promotion
 from tailorbird.errors import Refused
+from tailorbird.package.baseline import Baseline, Bin
 from tailorbird.package.heldout import Heldout
+from tailorbird.package.measurements import Export, Measurements
+from tailorbird.shares import standard_error
 from tests import packages
-from tests.packages import ABOUT
+from tests.packages import ABOUT, PARITY
 
 CLASSES = ("cat", "dog")
 
@@ -25,13 +28,15 @@ def answered(right=35, samples=40, confidence=0.9):
     return Heldout(np.zeros((samples, 16), np.uint8), probabilities, labels)
 
 
-TRUE = ABOUT.evidence.model_copy(update={"accuracy": 0.875, "samples": 40, "calibration_error": 0.025})
-CONFUSION = [[18, 2], [3, 17]]
+FIGURES = {"accuracy": 0.875, "standard_error": standard_error(0.875, 40), "samples": 40, "calibration_error": 0.025}
+EVIDENCE = ABOUT.evidence.model_copy(update=FIGURES)
+BINS = {"cat": {"0.8": {"count": 21, "correct": 18}}, "dog": {"0.8": {"count": 19, "correct": 17}}}
+BASELINE = Baseline.of({**FIGURES, "confusion": [[18, 2], [3, 17]], "bins": BINS, "test": ABOUT.evidence.test.record()})
 
 
-def denied(heldout=None, confusion=CONFUSION, kept=None, **baseline):
-    fields = {"baseline.json": TRUE.model_copy(update=baseline), "the registry": TRUE.model_copy(update=kept or {})}
-    return list(claims.denied(heldout or answered(), CLASSES, confusion, fields))
+def denied(heldout=None, kept=None, **baseline):
+    claimed = BASELINE.model_copy(update=baseline)
+    return list(claims.denied(heldout or answered(), CLASSES, claimed, EVIDENCE.model_copy(update=kept or {})))
 
 
 def test_figures_that_are_those_of_the_answers_are_not_denied():
@@ -48,6 +53,7 @@ def test_figures_that_are_those_of_the_answers_are_not_denied():
         ({"samples": 4000}, "accuracy 87.5% of 4000 images, the answers in heldout.npy give 87.5% of 40"),
         ({"accuracy": math.nan}, "accuracy nan% of 40 images, the answers in heldout.npy give 87.5% of 40"),
         ({"calibration_error": 0.001}, "calibration error 0.001, the answers in heldout.npy give 0.025"),
+        ({"standard_error": 0.001}, "standard error 0.001, the answers in heldout.npy give 0.0526862"),
     ],
 )
 def test_a_figure_that_the_answers_deny_is_told_beside_theirs(claim, told):
@@ -64,12 +70,29 @@ def test_a_confusion_that_the_answers_deny_is_told_by_its_first_count():
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "label", "cell", "told"),
+    [
+        ("cat", "0.8", (21, 17), "correct 17 of 'cat' in bin 0.8, the answers in heldout.npy give 18"),
+        ("dog", "0.8", (10**6, 17), "count 1000000 of 'dog' in bin 0.8, the answers in heldout.npy give 19"),
+        ("dog", "0.9", (1, 0), "count 1 of 'dog' in bin 0.9, the answers in heldout.npy give 0"),
+    ],
+)
+def test_bins_that_the_answers_deny_are_told_by_their_first_count(name, label, cell, told):
+    changed = {**BASELINE.bins, name: {**BASELINE.bins[name], label: Bin(count=cell[0], correct=cell[1])}}
+    assert denied(bins=changed) == [f"baseline.json says {told}"]
+    assert denied(bins={})[0].startswith("baseline.json says count 0 of 'cat' in bin 0.8, ")
+
+
 def test_what_answers_nothing_is_wrong_and_has_no_calibration():
     held = answered()
     held.probabilities[0] = math.nan  # argmax takes it for 'cat', which would be right
-    unknown = {"calibration_error": None, "accuracy": 34 / 40}
-    assert denied(held, kept=unknown, **unknown) == []
-    wrong, uncalibrated = denied(held, kept=unknown)
+    unknown = {"calibration_error": None, "accuracy": 34 / 40, "standard_error": standard_error(34 / 40, 40)}
+    cat = {"0.8": Bin(count=20, correct=17), "0.999": Bin(count=1, correct=0)}
+    counted = {"bins": BASELINE.bins | {"cat": cat}}
+    assert denied(held, kept=unknown, **unknown, **counted) == []
+    wrong, unlikely, uncalibrated = denied(held, kept=unknown, **counted)
+    assert unlikely.startswith("baseline.json says standard error ")
     assert wrong == "baseline.json says accuracy 87.5% of 40 images, the answers in heldout.npy give 85% of 40"
     assert uncalibrated == "baseline.json says calibration error 0.025, the answers in heldout.npy give nan"
 
@@ -80,11 +103,12 @@ def test_what_answers_nothing_is_wrong_and_has_no_calibration():
 )
 def test_whatever_the_answers_are_nothing_is_raised(probabilities, labels):
     held = Heldout(np.zeros((7, 16), np.uint8), probabilities, labels)
-    list(claims.denied(held, "abc", [[0] * 3] * 3, {"baseline.json": TRUE}))
+    list(claims.denied(held, "abc", BASELINE.model_copy(update={"confusion": [[0] * 3] * 3}), EVIDENCE))
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 300), st.integers(2, 11))
 def test_the_figures_are_those_that_training_measures(seed, samples, classes):
+    from training import evaluation
     from training.scores import Classification
 
     random = np.random.default_rng(seed)
@@ -92,16 +116,11 @@ def test_the_figures_are_those_that_training_measures(seed, samples, classes):
     probabilities = scores / scores.sum(1, keepdims=True)
     labels = random.integers(0, classes, samples)
     measured = Classification(labels, probabilities, probabilities)
-    told = TRUE.model_copy(
-        update={
-            "accuracy": measured.accuracy,
-            "samples": samples,
-            "calibration_error": measured.calibration_error,
-        }
-    )
     held = Heldout(np.zeros((samples, 16), np.uint8), probabilities, labels.astype(np.int32))
     names = [str(number) for number in range(classes)]
-    assert list(claims.denied(held, names, measured.confusion().tolist(), {"baseline.json": told})) == []
+    baseline = evaluation.baseline(measured, measured, names)
+    evidence = Measurements.of_package(baseline, Export(parity=PARITY))
+    assert list(claims.denied(held, names, baseline, evidence)) == []
 
 
 # --- in the registry
@@ -120,6 +139,11 @@ LIES = [
     ),
     ({"samples": 10**5}, "baseline.json says accuracy 83.3333% of 100000 images, the answers in heldout.npy give 83.3"),
     ({"calibration_error": 0.001}, "baseline.json says calibration error 0.001, the answers in heldout.npy give 0.02"),
+    ({"standard_error": 0.001}, "baseline.json says standard error 0.001, the answers in heldout.npy give 0.0"),
+    (
+        {"bins": {"cat": {"0.8": {"count": 10**6, "correct": 0}}}},
+        "baseline.json says count 1000000 of 'cat' in bin 0.8, the answers in heldout.npy give 22",
+    ),
     (
         {"confusion": [[20, 0, 0], [1, 19, 0], [3, 4, 13]]},
         "baseline.json says 20 images of 'cat' answered with 'cat', the answers in heldout.npy give 18",

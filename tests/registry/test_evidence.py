@@ -8,12 +8,19 @@ from registry import evidence, gates, packages, verification
 from registry.policy import Policy
 from registry.storage.opening import open_store
 from registry.version import Version
+from tailorbird import shares
 from tailorbird.package.lineage import Lineage
 from tailorbird.package.measurements import Latency, Measurements
 from tests.packages import ABOUT, PARITY, records, saved
 
-SCORES = {"accuracy": 0.75, "standard_error": 0.07, "samples": 40, "test": {"accuracy": 0.8, "samples": 90}}
-BASELINE = {**SCORES, "confusion": [[30, 10], [0, 0]], "bins": {}}
+BINS = {"cat": {"0.999": {"count": 30, "correct": 30}}, "dog": {"0.999": {"count": 10, "correct": 0}}}
+SCORES = {
+    "accuracy": 0.75,
+    "standard_error": shares.standard_error(0.75, 40),
+    "samples": 40,
+    "test": {"accuracy": 0.8, "samples": 90},
+}
+BASELINE = {**SCORES, "confusion": [[30, 10], [0, 0]], "bins": BINS}
 SIGNATURE = {
     "kind": "image", "shape": [2, 2], "dtype": "uint8", "classes": ["cat", "dog"], "objective": "binary",
     "temperature": 1.0,

@@ -1,6 +1,5 @@
 """A real package, a real registry, and real servers in processes of their own."""
 
-import io
 import json
 import os
 import signal
@@ -29,10 +28,12 @@ from serving.metrics import Metrics
 from serving.model import Model, open_model
 from serving.pools import Pools
 from serving.receipts import Receipts
+from tailorbird import shares
 from tailorbird.package.lineage import Lineage
 from tailorbird.package.manifest import REQUIRED
 from tailorbird.package.measurements import Export, Parity
 from tailorbird.settings import Settings
+from tests.packages import RECORDS, counted, saved
 
 hypothesis.settings.register_profile("busy machine", deadline=None)
 hypothesis.settings.load_profile("busy machine")
@@ -114,33 +115,35 @@ class Toy:
             "temperature": TEMPERATURE,
             "columns": None if self.scale == 255 else [f"column {position}" for position in range(self.shape[0])],
         }
-        heldout, confusion = self.heldout()
+        held, confusion = self.heldout()
         baseline = {
             "accuracy": 0.875,
-            "standard_error": 0.01,
+            "standard_error": shares.standard_error(0.875, 800),
             "samples": 800,
             "confusion": confusion,
-            "bins": {self.classes[0]: {"0.9": {"count": 8, "correct": 6}, "0.95": {"count": 0, "correct": 0}}},
+            "bins": counted(held["probabilities"], held["label"], self.classes),
             "test": {"accuracy": 0.86, "samples": 900},
         }
-        return dict.fromkeys(REQUIRED, b"-") | {
-            "model.onnx": self.onnx(),
-            "signature.json": json.dumps(signature).encode(),
-            "baseline.json": json.dumps(baseline).encode(),
-            "heldout.npy": heldout,
-        }
+        return (
+            dict.fromkeys(REQUIRED, b"-")
+            | RECORDS
+            | {
+                "model.onnx": self.onnx(),
+                "signature.json": json.dumps(signature).encode(),
+                "baseline.json": json.dumps(baseline).encode(),
+                "heldout.npy": saved(held),
+            }
+        )
 
-    def heldout(self) -> tuple[bytes, list[list[int]]]:
+    def heldout(self) -> tuple[np.ndarray, list[list[int]]]:
         """Answers that bear the baseline out, and their confusion: of 800 images, the first 100 get another class."""
         count = len(self.classes)
         records = np.zeros(800, [("id", "u1", (16,)), ("label", "<i4"), ("probabilities", "<f4", (count,))])
         records["label"] = np.arange(800) % count
         answers = (records["label"] + (np.arange(800) < 100)) % count
         records["probabilities"] = np.eye(count)[answers]
-        buffer = io.BytesIO()
-        np.save(buffer, records, allow_pickle=False)
         confusion = np.bincount(count * records["label"] + answers, minlength=count**2).reshape(count, count)
-        return buffer.getvalue(), confusion.tolist()
+        return records, confusion.tolist()
 
 
 def _register(

@@ -60,13 +60,13 @@ def test_a_card_says_what_the_registry_knows(registry):
         assert line in section_text
 
     results = section(text, "Results")
-    assert re.search(r"\| held-out \| +83.33% \| +5.00% \| 71.97% to 90.69% \| +60 \|", results)
+    assert re.search(r"\| held-out \| +83.33% \| +4.78% \| 71.97% to 90.69% \| +60 \|", results)
     assert re.search(r"\| test +\| +83.33% \| +2.64% \| 77.55% to 87.86% \| +200 \|", results)
     classes = section(text, "Results by class")
     assert re.search(r"\| owl +\| dog \(4\) +\| +100.00% \| 65.00% \| 43.3% to 81.9% \| +20 \|", classes)
     assert "](pets-1-confusion.png)" in classes and "](pets-1-curves.png)" in classes
     assert "2.00 points" in section(text, "Confidence") and "85.33%" in section(text, "Confidence")
-    assert re.search(r"\| 0.9 to 0.95 \| +40 \| +36 \| +90.0% \|", section(text, "Confidence"))
+    assert re.search(r"\| 0.8 to 0.9 \| +60 \| +50 \| +83.3% \|", section(text, "Confidence"))
 
     export = section(text, "Export, speed and size")
     assert "agrees with torch on 100.00% of labels" in export and "60 held-out images compared" in export
@@ -96,7 +96,7 @@ def test_a_version_that_was_never_judged(registry):
 
 
 def test_missing_facts_are_not_made_up(registry):
-    facts = gather(registry, curves_png=b"none", confusion_png=b"none", bins={})
+    facts = gather(registry, curves_png=b"none", confusion_png=b"none")
     version = replace(
         facts.version,
         lineage=Lineage.of({"note": {"room": "elsewhere"}}),
@@ -145,7 +145,6 @@ def test_names_and_reasons_of_others_mean_nothing_in_either_form(registry):
     version = packages.register(
         registry,
         classes=EVIL,
-        bins={},
         environment_txt=b"```\n<script>\n",
         lineage={"sweep": EVIL[0], EVIL[1]: EVIL[2]},
     )

@@ -34,7 +34,8 @@ def test_confidence_bins_are_summed_over_classes_in_order(registry):
         "dog": {"0.999": {"count": 3, "correct": 3}, "0": {"count": 2, "correct": 1}},
         "cat": {"0.999": {"count": 4, "correct": 2}},
     }
-    assert read(registry, bins=counted).bins == (Bin(0.0, 0.4, 2, 1), Bin(0.999, 1.0, 7, 5))
+    confusion = ((2, 1, 0), (2, 4, 0), (0, 0, 0))
+    assert read(registry, confusion=confusion, bins=counted).bins == (Bin(0.0, 0.4, 2, 1), Bin(0.999, 1.0, 7, 5))
 
 
 def test_what_files_say(registry):
@@ -64,13 +65,15 @@ def test_what_files_say(registry):
     ],
 )
 def test_a_file_that_is_not_what_it_should_be_is_named(registry, name, data):
-    version = packages.register(registry, **{name.replace(".", "_"): data})
+    version = packages.register_unread(registry, **{name.replace(".", "_"): data})
     with pytest.raises(Corrupt, match=f"^{version} has a damaged package: {name}: "):
         contents.read(registry, version)
 
 
 def test_a_config_runs_nothing(registry, tmp_path):
-    version = packages.register(registry, config_yaml=f"a: !!python/object/apply:os.mkdir [{tmp_path}/ran]".encode())
+    version = packages.register_unread(
+        registry, config_yaml=f"a: !!python/object/apply:os.mkdir [{tmp_path}/ran]".encode()
+    )
     with pytest.raises(Corrupt, match=r"config\.yaml"):
         contents.read(registry, version)
     assert not (tmp_path / "ran").exists()

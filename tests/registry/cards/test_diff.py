@@ -8,6 +8,7 @@ from registry.cards.diff import Images, Pair
 from registry.core import Registry
 from tailorbird.errors import Corrupt
 from tailorbird.package.measurements import Export, Latency, Parity
+from tailorbird.shares import standard_error
 from tests import packages
 
 BETTER = ((19, 1, 0), (1, 19, 0), (0, 1, 19))
@@ -59,7 +60,9 @@ def test_what_was_measured_of_both(registry):
     difference = diff.between(registry, packages.register(registry), second)
     differences = {name: pair.difference for name, pair in difference.metrics.items()}
     assert differences == pytest.approx({
-        "held_out_accuracy": 7 / 60, "held_out_standard_error": 0, "held_out_samples": 0, "test_accuracy": 7 / 60,
+        "held_out_accuracy": 7 / 60,
+        "held_out_standard_error": standard_error(57 / 60, 60) - standard_error(50 / 60, 60),
+            "held_out_samples": 0, "test_accuracy": 7 / 60,
         "test_samples": 0, "calibration_error": 0, "parity_agreement": -0.0005, "parity_max_difference": 1e-4 - 3e-7,
         "latency_p50_ms": 0.25, "latency_p99_ms": 1.0,
     })  # fmt: skip
@@ -106,7 +109,7 @@ def test_what_was_not_measured_has_no_difference(registry):
 
 
 def test_models_of_different_classes(registry):
-    other = packages.register(registry, "birds", classes=("owl", "crow"), confusion=((5, 1), (2, 4)), bins={})
+    other = packages.register(registry, "birds", classes=("owl", "crow"), confusion=((5, 1), (2, 4)))
     difference = diff.between(registry, packages.register(registry), other)
     assert (difference.a, difference.b) == ("pets:1", "birds:1")
     assert difference.classes == Pair(["cat", "dog", "owl"], ["owl", "crow"])
@@ -133,4 +136,4 @@ def test_the_record_is_json_without_what_is_not_known(registry):
 
 def test_a_damaged_package_is_named(registry):
     with pytest.raises(Corrupt, match=r"pets:1 has a damaged package: config\.yaml"):
-        diff.between(registry, packages.register(registry, config_yaml=b"words"), packages.register(registry))
+        diff.between(registry, packages.register_unread(registry, config_yaml=b"words"), packages.register(registry))

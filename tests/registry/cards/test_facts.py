@@ -98,6 +98,6 @@ def test_only_pictures_are_pictures(small):
 
 @pytest.mark.parametrize("curves", [b"{", b"3", b'["x"]', b'{"epoch": 1}'])
 def test_curves_that_are_none_are_named(small, curves):
-    packages.register(small, curves_json=curves)
+    packages.register_unread(small, curves_json=curves)
     with pytest.raises(Corrupt, match=r"curves\.json"):
         gather(small, "pets:1")

@@ -310,7 +310,7 @@ def test_a_link_that_the_user_names_is_followed(here, add, tmp_path):
 
 EVIDENCE = {
     "accuracy": (0.99, r"manifest.json says accuracy 0.99, and baseline.json 0.9"),
-    "standard_error": (0.001, r"says standard_error 0.001, and baseline.json 0.01"),
+    "standard_error": (0.001, r"says standard_error 0.001, and baseline.json 0.0095"),
     "samples": (10_000, r"says samples 10000, and baseline.json 1000"),
     "calibration_error": (0.0, r"says calibration_error 0.0, and baseline.json 0.02"),
     "test": ({"accuracy": 1.0, "samples": 50}, r"says test accuracy=1.0 samples=50, and "),

@@ -9,7 +9,7 @@ from registry.requests import Promotion
 from tailorbird.settings import Settings
 from tests import packages
 
-GOOD = ((95, 3, 2), (3, 95, 2), (2, 3, 95))
+GOOD = ((95, 3, 2), (2, 95, 3), (3, 2, 95))
 BINS = {name: {"0.9": {"count": 100, "correct": 95}} for name in packages.CLASSES}
 
 

@@ -14,7 +14,7 @@ from tailorbird.settings import Settings
 from tailorbird.watch.counters import Counters
 from tests import packages
 
-GOOD = ((95, 3, 2), (3, 95, 2), (2, 3, 95))
+GOOD = ((95, 3, 2), (2, 95, 3), (3, 2, 95))
 BINS = {name: {"0.9": {"count": 100, "correct": 95}} for name in packages.CLASSES}
 
 

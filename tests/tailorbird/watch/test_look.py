@@ -100,8 +100,9 @@ def test_a_version_that_is_not_known_to_be_better_is_not_rolled_back_to(registry
 
 
 def test_a_worse_baseline_is_not_rolled_back_to_either(registry, traffic, later):
+    unsure = {name: {"0.9": {"count": 100, "correct": 40}} for name in packages.CLASSES}
     worse = ((40, 30, 30), (30, 40, 30), (30, 30, 40))
-    packages.register(registry, model="owls", confusion=worse, bins=BINS)
+    packages.register(registry, model="owls", confusion=worse, bins=unsure)
     packages.register(registry, model="owls", confusion=GOOD, bins=BINS)
     for number in (1, 2):
         aliases.promote(registry, Promotion("owls", number, why="a test", who="ada", force=True))

@@ -8,7 +8,7 @@ from tests import packages
 @pytest.fixture
 def registered(tmp_path):
     with Registry(Settings(home=tmp_path / "home", _env_file=None)) as registry:
-        packages.register(registry, bins={}, environment_txt=b"torch==\x1b[31m2\n")
+        packages.register(registry, environment_txt=b"torch==\x1b[31m2\n")
         packages.register(registry)
 
 

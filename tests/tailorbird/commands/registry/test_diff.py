@@ -21,7 +21,7 @@ def registered(tmp_path):
         packages.register(registry, confusion=BETTER, config_yaml=config)
         packages.register(registry, export=Export(parity=packages.PARITY), first=100)
         evil = ("[/red]", "[bold]crow", "owl")
-        packages.register(registry, "birds", classes=evil, bins={}, first=100)
+        packages.register(registry, "birds", classes=evil, first=100)
 
 
 def told(tailorbird, *words):
