@@ -43,7 +43,6 @@ def promote(registry: Registry, asked: Promotion) -> Move:
         may = verdict.passed or (asked.force and verdict.intact)
         moved = _decide(registry, asked, _Judged(candidate, number, verdict, rules.record(), may))
         if moved is not None:
-            webhooks.tell(registry)
             return moved
 
 
@@ -64,7 +63,6 @@ def rollback(registry: Registry, asked: Rollback) -> Move:
         verdict = gates.verify(verification.examined(registry, target))
         moved = _decide(registry, asked, _Judged(target, holder, verdict, {}, verdict.passed))
         if moved is not None:
-            webhooks.tell(registry)
             return moved
 
 
@@ -98,7 +96,10 @@ class _Judged:
 
 
 def _decide(registry: Registry, asked: Request, judged: _Judged) -> Move | None:
-    """Store the verdict, and move the alias if it may be; None where it is not any more where it was judged at."""
+    """Store the verdict, and move the alias and tell webhooks if it may be.
+
+    None where it is not any more where it was judged at.
+    """
     version = judged.version
     with registry.atomic(f"model:{asked.model}") as connection:
         if _current(connection, asked.model, asked.alias) != judged.holder:
@@ -116,6 +117,7 @@ def _decide(registry: Registry, asked: Request, judged: _Judged) -> Move | None:
         raise Refused(f"{version} as {asked.alias}", [str(hold)])
     if not judged.may:
         raise Refused(f"{version} as {asked.alias}", judged.verdict.reasons)
+    webhooks.tell(registry)
     return moved
 
 

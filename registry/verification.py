@@ -33,9 +33,10 @@ def examined(registry: Registry, version: Version) -> Evidence:
 
 
 def read(registry: Registry, version: Version) -> Evidence:
-    """The evidence of a version of which no more is looked at than the files that are evidence."""
+    """The evidence of a version of which no more is looked at than manifest, row and the files that are evidence."""
     try:
         manifest = packages.manifest(registry.blobs, version.manifest)
+        check(version, manifest)
     except Corrupt as error:
         return evidence.unreadable(version, [str(error)])
     return evidence.read(registry.blobs, version, manifest)

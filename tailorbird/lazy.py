@@ -4,6 +4,7 @@ import ast
 import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from importlib.abc import InspectLoader
@@ -53,6 +54,18 @@ def group(commands: Mapping[str, str]) -> type[TyperGroup]:
         def __init__(self, **attributes: Any) -> None:
             super().__init__(**attributes)
             self.commands = {**{name: LazyCommand(name, target) for name, target in commands.items()}, **self.commands}
+
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            """Options may stand before the command of a group which has none of its own, and so before its name."""
+            name = next((word for word in args if word in self.commands), None)
+            if ctx.parent and name and args[0].startswith("-") and args[0] != "--help":
+                args = [name, *args[: args.index(name)], *args[args.index(name) + 1 :]]
+            return super().parse_args(ctx, args)
+
+        def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+            if not get_close_matches(args[0], self.commands):
+                ctx.fail(f"No such command {args[0]!r}; accepted: {', '.join(self.commands)}.")
+            return super().resolve_command(ctx, args)
 
     return LazyGroup
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tailorbird.errors import InvalidInput
 from tailorbird.package.baseline import Baseline, Score
 from training import calibration, objectives
 from training.arrays import as_tensor, widened
@@ -68,7 +69,11 @@ def logits(network: nn.Module, split: Split) -> Floats:
 
 
 def baseline(holdout: Classification, test: Classification, classes: Sequence[str]) -> Baseline:
-    """Everything is of the held-out split but for `test`."""
+    """Everything is of the held-out split but for `test`; raises InvalidInput where an answer is not finite."""
+    for name, evaluated in (("held-out", holdout), ("test", test)):
+        if wrong := int((~np.isfinite(evaluated.probabilities)).any(1).sum()):
+            problem = f"gives {wrong} of {len(evaluated)} {name} examples probabilities that are NaN or infinite"
+            raise InvalidInput("model", f"{problem}; lower optimizer.lr, or look for such numbers in the data")
     return Baseline(
         accuracy=holdout.accuracy,
         standard_error=holdout.standard_error,

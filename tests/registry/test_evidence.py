@@ -9,7 +9,6 @@ from registry.policy import Policy
 from registry.storage.opening import open_store
 from registry.version import Version
 from tailorbird import shares
-from tailorbird.package.lineage import Lineage
 from tailorbird.package.measurements import Latency, Measurements
 from tests.packages import ABOUT, PARITY, records, saved
 
@@ -45,8 +44,9 @@ def store(tmp_path):
             **files,
         }
         opened = open_store(str(tmp_path / "storage"))
-        digest = packages.put(opened, contents, ABOUT)
-        return opened, Version("fashion", 3, digest, figures, Lineage(), "ada", "2026-01-01T00:00:00.000000Z")
+        about = ABOUT.model_copy(update={"evidence": figures})
+        digest = packages.put(opened, contents, about)
+        return opened, Version("fashion", 3, digest, figures, about.lineage, "ada", about.created)
 
     return put
 
@@ -108,6 +108,12 @@ def test_a_manifest_that_leaves_a_file_out_is_a_problem(store, missing):
     forged = replace(version, manifest=opened.put(json.dumps(manifest).encode()))
     (problem,) = read(opened, forged).problems
     assert missing in problem
+
+
+def test_a_row_that_does_not_say_what_its_manifest_says_is_a_problem(store):
+    opened, version = store()
+    other = replace(version, evidence=FIGURES.model_copy(update={"accuracy": 0.99}))
+    assert read(opened, other).problems == ("fashion:3: manifest.json: its evidence is not that of the version's row",)
 
 
 def test_of_a_version_that_does_not_verify_no_file_is_read(store):

@@ -8,6 +8,7 @@ from scipy.special import expit, softmax
 from torch import nn
 
 from tailorbird import shares
+from tailorbird.errors import InvalidInput
 from training import calibration, evaluation, splits
 from training.config import DataConfig
 from training.network import fresh
@@ -120,6 +121,14 @@ def test_the_val_loss_of_a_run_is_the_nll_without_temperature(trained, digit_spl
     one = evaluation.of(network, digit_splits.validation, "multiclass", 1.3)
     assert one.nll_uncalibrated == pytest.approx(trained.best.val_loss, abs=1e-6)
     assert one.accuracy == pytest.approx(trained.best.val_accuracy)
+
+
+@pytest.mark.parametrize(("name", "holdout", "test"), [("held-out", math.nan, 0.5), ("test", 0.5, math.nan)])
+def test_answers_that_are_no_numbers_make_no_baseline(name, holdout, test):
+    parts = [np.float32([[0.5, 0.5], [first, 0.5]]) for first in (holdout, test)]
+    answered = [Classification(np.array([0, 1]), part, part) for part in parts]
+    with pytest.raises(InvalidInput, match=f"^model: gives 1 of 2 {name} examples probabilities that are NaN"):
+        evaluation.baseline(*answered, ["head", "tail"])
 
 
 def test_a_baseline_is_of_the_held_out_split_but_for_test():

@@ -374,10 +374,17 @@ def test_wrong_input_is_one_sentence(tailorbird, words, sentence):
     refused(tailorbird("figure", *words), sentence)
 
 
+def test_options_may_stand_before_the_name_of_a_figure(tailorbird, tmp_path):
+    drawn = tailorbird("figure", "--out", tmp_path / "descent.png", "descent")
+    assert (drawn.returncode, drawn.stdout) == (0, f"{tmp_path}/descent.png\n"), drawn.stderr
+    refused = tailorbird("figure", "portrait", "descent")
+    assert refused.returncode == 2 and "No such command 'portrait'; accepted: " in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (["portrait"], "No such command 'portrait'"),
+        (["portrait"], "No such command 'portrait'; accepted: predictions, features, "),
         (["layer", "demo"], "Did you mean 'layers'?"),
         (["layers"], "Missing argument 'MODEL[:N|@ALIAS]'"),
         (["descent", "demo"], "nexpected extra argument"),
