@@ -17,7 +17,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from registry import schema
+from registry import schema, transitions
 from registry.core import Registry
 from tailorbird.errors import LeaseHeld, LeaseLost, NotFound
 
@@ -89,10 +89,8 @@ def release(connection: sa.Connection, sweep: str) -> None:
 
 def interrupt(connection: sa.Connection, sweep: str, group: int | None = None) -> None:
     """Mark what was running of a sweep, or of one group of its trials, as interrupted."""
-    running = schema.trials.update().filter_by(sweep=sweep, status=RUNNING)
-    if group is not None:
-        running = running.filter_by(group=group)
-    connection.execute(running.values(status="interrupted"))
+    chosen = {} if group is None else {"group": group}
+    transitions.enter(connection, "interrupted", sweep=sweep, status=RUNNING, **chosen)
 
 
 def held(seconds: float) -> dict[str, str]:

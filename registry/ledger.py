@@ -11,27 +11,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from registry import leases, repeats, schema
+from registry import leases, repeats, schema, transitions
 from registry.core import BLOBS, Registry
 from registry.garbage import BATCH
 from registry.leases import Lease
 from tailorbird.errors import LeaseLost, NotFound, Unavailable
-
-AFTER = {
-    "pending": ("running", "failed", "skipped"),
-    "running": ("paused", "stopped", "finished", "failed", "interrupted"),
-    "interrupted": ("running", "failed"),
-    "paused": ("running", "failed"),
-    "stopped": ("paused",),
-    "failed": ("interrupted",),
-    "finished": (),
-    "skipped": (),
-}
-"""What a trial may be after it was something else.
-
-A paused one waits for its rivals, or lost to them; a stopped one lost to those that had come as far; a skipped one does
-not fit the constraints of its sweep. `sweeps extend` makes a stopped one paused, and a failed one interrupted.
-"""
 
 
 @dataclass(frozen=True)
@@ -335,9 +319,8 @@ def _change(connection: sa.Connection, sweep: str, changes: Sequence[Change]) ->
         if change.answers:
             connection.execute(update.values(answers=change.answers))
         if change.status:
-            before = [status for status, after in AFTER.items() if change.status in after]
-            update = update.where(schema.trials.c.status.in_(before))
-            connection.execute(update.values(status=change.status, problem=_text(change.problem)))
+            which = {"sweep": sweep, "number": change.trial}
+            transitions.enter(connection, change.status, _text(change.problem), **which)
 
 
 def measured(stored: Mapping[str, float | None]) -> dict[str, float]:

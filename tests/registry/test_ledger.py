@@ -4,7 +4,7 @@ import math
 import pytest
 import sqlalchemy as sa
 
-from registry import ledger
+from registry import ledger, transitions
 from registry.core import Registry
 from registry.leases import Lease
 from registry.ledger import Change, Report, Trial
@@ -214,12 +214,14 @@ PATHS = {
 }
 
 
-@pytest.mark.parametrize("later", ledger.AFTER)
+@pytest.mark.parametrize("later", transitions.AFTER)
 @pytest.mark.parametrize("status", PATHS)
-def test_a_trial_changes_as_the_table_allows_and_no_otherwise(registry, sweep, status, later):
+def test_a_trial_changes_as_the_table_allows_and_no_otherwise(registry, sweep, caplog, status, later):
     sweeps.walk(registry, sweep, 2, *PATHS[status], problem="because")
     sweeps.walk(registry, sweep, 2, later, problem="other")
-    changed = later in ledger.AFTER[status]
+    changed = later in transitions.AFTER[status]
+    refusal = [] if changed or later == status else [f"trial 2 of {sweep} is {status}, and so not {later}"]
+    assert [record.getMessage() for record in caplog.records] == refusal
     assert statuses(registry) == ["pending", later if changed else status, "pending"]
     if status != "pending":
         assert ledger.trials(registry, sweep)[1].problem == ("other" if changed else "because")

@@ -1,0 +1,41 @@
+"""The status of a trial, and the one place that enters it."""
+
+import logging
+from typing import Any
+
+import sqlalchemy as sa
+
+from registry import schema
+
+AFTER = {
+    "pending": ("running", "failed", "skipped"),
+    "running": ("paused", "stopped", "finished", "failed", "interrupted"),
+    "interrupted": ("running", "failed"),
+    "paused": ("running", "failed"),
+    "stopped": ("paused",),
+    "failed": ("interrupted",),
+    "finished": (),
+    "skipped": (),
+}
+"""What a trial may be after it was something else.
+
+A paused one waits for its rivals, or lost to them; a stopped one lost to those that had come as far; a skipped one does
+not fit the constraints of its sweep. `sweeps extend` makes a stopped one paused, and a failed one interrupted.
+"""
+
+logger = logging.getLogger(__name__)
+
+
+def enter(connection: sa.Connection, status: str, problem: str | None = None, /, **which: Any) -> None:
+    """Give this status to the trials whose columns are `which`, where the table allows it.
+
+    The same again changes nothing; what else is not allowed is logged, since who asked for it is behind the ledger.
+    """
+    before = [earlier for earlier, after in AFTER.items() if status in after]
+    columns, update = schema.trials.c, schema.trials.update().filter_by(**which)
+    allowed = update.where(columns.status.in_(before)).values(status=status, problem=problem)
+    if connection.execute(allowed).rowcount:
+        return
+    refused = sa.select(columns.number, columns.status).filter_by(**which).where(columns.status != status)
+    for trial in connection.execute(refused):
+        logger.warning("trial %d of %s is %s, and so not %s", trial.number, which["sweep"], trial.status, status)
