@@ -13,7 +13,8 @@ from packaging.utils import canonicalize_name
 import tailorbird
 
 ROOT = Path(__file__).parent.parent
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = SETTINGS["project"]
 ROOMS = {"tailorbird", "training", "tuning", "registry", "serving"}
 DIRECT = [*PROJECT["dependencies"], *(line for extra in PROJECT["optional-dependencies"].values() for line in extra)]
 
@@ -79,6 +80,13 @@ def test_constraints_fit_every_machine():
     names = pins()
     assert not [name for name, version in names.items() if "+" in version]  # a build for one kind of machine
     assert not [name for name in names if re.match(r"cuda|triton|nvidia-(?!ml-py)", name)]
+
+
+def test_import_rules_look_at_every_module_of_every_leaf():
+    contracts = SETTINGS["tool"]["importlinter"]["contracts"]
+    [leaves] = [contract["source_modules"] for contract in contracts if contract["name"].startswith("The leaves")]
+    folders = [name for name in leaves if "." in name and (ROOT / name.replace(".", "/")).is_dir()]
+    assert folders and {f"{name}.*" for name in folders} <= set(leaves)
 
 
 def test_the_version_is_the_same_everywhere():
