@@ -98,7 +98,8 @@ def _replay(
             restarted = replicas[(number + 1) // (len(starts) // count) - 1]
             restarted.stop()
             restarted.start()
-    _label(replicas, 0, late)
+    for start in range(0, len(late), BATCH):
+        _label(replicas, 0, late[start : start + BATCH])
     for replica in replicas:
         replica.stop()
     with Registry(own) as registry:
