@@ -44,8 +44,9 @@ class Follower:
             endpoint.swap(served)
             self._remember(state)
         except TailorbirdError as error:
+            if endpoint.problem != str(error):  # once, however often it is tried again
+                logger.error("not ready: %s", error)
             endpoint.problem = str(error)
-            logger.error("not ready: %s", error)
         except Exception:  # a worker that ends here would be started again for ever
             endpoint.problem = "loading it failed; the log says how"
             logger.exception("not ready")
