@@ -88,21 +88,21 @@ def _settings(*, quick: bool) -> Iterator[tuple[Settings, dict[str, str]]]:
         yield Settings(**paths, _env_file=None), kept | own
 
 
-def complete(one: Study, here: Settings, environment: Mapping[str, str]) -> None:
+def complete(study: Study, here: Settings, environment: Mapping[str, str]) -> None:
     """Train what is missing of a study, then more seeds of what is behind."""
     for _ in range(2):
-        if missing := one.missing(one.held(here)):
-            _sweep(one, missing, environment)
+        if missing := study.missing(study.held(here)):
+            _sweep(study, missing, environment)
 
 
-def _sweep(one: Study, missing: Wanted, environment: Mapping[str, str]) -> None:
+def _sweep(study: Study, missing: Wanted, environment: Mapping[str, str]) -> None:
     """Run the study's own file, or, where that is not what is missing, one of the rest."""
     command = [sys.executable, "-m", "tailorbird", "sweep"]
     with tempfile.TemporaryDirectory() as folder:
-        path = one.path
-        if one.quick or missing != one.wanted():
-            path = Path(folder) / one.path.name
-            path.write_text(yaml.safe_dump(one.part(missing), sort_keys=False))
+        path = study.path
+        if study.quick or missing != study.wanted():
+            path = Path(folder) / study.path.name
+            path.write_text(yaml.safe_dump(study.part(missing), sort_keys=False))
         if _run([*command, str(path)], environment) == Interrupted.exit_status:
             raise KeyboardInterrupt
 
@@ -118,9 +118,9 @@ def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
         raise
 
 
-def draw(one: Study, here: Settings, folder: Path) -> None:
+def draw(study: Study, here: Settings, folder: Path) -> None:
     """The report of the study's largest sweep, unless it is drawn already."""
-    sweeps = [held.sweep.id for held in one.held(here)]
+    sweeps = [held.sweep.id for held in study.held(here)]
     if not sweeps:
         return
     path = folder / f"{max(sweeps, key=sweeps.count)}.html"
@@ -160,30 +160,30 @@ def _parts(page: str) -> dict[str, str]:
     return {"": lead} | {part.partition("\n")[0].removeprefix("## "): part for part in sections}
 
 
-def _section(one: Study, held: Sequence[Held]) -> Section:
-    blocks: list[Block] = [Paragraph(one.about)]
+def _section(study: Study, held: Sequence[Held]) -> Section:
+    blocks: list[Block] = [Paragraph(study.about)]
     if not held:
-        return Section(one.name, [*blocks, Paragraph("Not run yet.")])
-    rows = one.rows(held)
+        return Section(study.name, [*blocks, Paragraph("Not run yet.")])
+    rows = study.rows(held)
     columns = [*tables.compared(rows), "test_nll", "test_calibration_error"]
-    if one.name not in TIMED:
+    if study.name not in TIMED:
         columns = [name for name in columns if name not in TIMES]
     blocks.append(tables.results(rows, columns))
     if len(rows) <= ENDS:
         blocks.append(tables.ends(rows))
-    blocks += [Paragraph(text) for text in tables.top(one.spec, rows)]
-    if one.spec.source:
-        blocks.append(Paragraph(f"Reference: {one.spec.source}."))
-    missing = one.missing(held)
-    lagging = [] if one.quick or missing else [_told(row) for row in one.judged(rows) if row.lags]
+    blocks += [Paragraph(text) for text in tables.top(study.spec, rows)]
+    if study.spec.source:
+        blocks.append(Paragraph(f"Reference: {study.spec.source}."))
+    missing = study.missing(held)
+    lagging = [] if study.quick or missing else [_told(row) for row in study.judged(rows) if row.lags]
     if lagging:
         blocks += [Paragraph("Behind the reference by more than the spread:"), Bullets(lagging)]
     ended = max(each.sweep.ended or each.sweep.created for each in held)
     ids = ", ".join(sorted({each.sweep.id for each in held}))
     some = f"; still to be made, seeds of what is behind among them: {len(missing)}" if missing else ""
     where = f"on {report.machine()}, {report.flags()}"
-    blocks.append(Paragraph(f"Data {one.spec.data.name}; {ended[:10]}, {where}; sweeps {ids}{some}."))
-    return Section(one.name, blocks)
+    blocks.append(Paragraph(f"Data {study.spec.data.name}; {ended[:10]}, {where}; sweeps {ids}{some}."))
+    return Section(study.name, blocks)
 
 
 def _told(row: Row) -> str:

@@ -15,6 +15,8 @@ BLOBS = "blobs"
 
 The others are `model:NAME`, `sweep:ID`, `feedback` and `schema`.
 """
+BATCH = 1_000
+"""So many rows or blobs go into one statement, well before PostgreSQL ends a transaction that is idle for minutes."""
 
 
 class Registry:

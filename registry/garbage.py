@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from registry import packages, schema
-from registry.core import BLOBS, Registry
+from registry.core import BATCH, BLOBS, Registry
 from tailorbird.errors import Corrupt, Refused
 
 AGE = timedelta(days=1)
@@ -19,9 +19,6 @@ WRITING = timedelta(hours=1)
 
 FORGOTTEN = timedelta(days=30)
 """After so long a sweep that ended is not gone on with, and no longer thawed."""
-
-BATCH = 1_000
-"""So many are deleted well within the minutes after which PostgreSQL ends an idle transaction, and its lock with it."""
 
 
 @dataclass(frozen=True)

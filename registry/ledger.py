@@ -12,8 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from registry import leases, repeats, schema, transitions
-from registry.core import BLOBS, Registry
-from registry.garbage import BATCH
+from registry.core import BATCH, BLOBS, Registry
 from registry.leases import Lease
 from tailorbird.errors import LeaseLost, NotFound, Unavailable
 

@@ -133,14 +133,14 @@ class Book:
         if attempt != self._groups[group].attempt:  # before what it measured is judged, which the ledger will refuse
             raise LeaseLost(self._lease.sweep, f"has given group {group} of its trials to another worker")
         changes, answers = [], dict[int, Answer]()
-        files = [epoch.weights for epoch in measured if epoch.weights is not None]
+        files = [result.weights for result in measured if result.weights is not None]
         files += [] if state is None else [state]
         digests = deque(patient(lambda: self._registry.blobs.put_all(files)) if files else [])
-        for epoch in measured:
-            report = Report(epoch.epoch, epoch.metrics, digests.popleft() if epoch.weights is not None else None)
-            status, answers[epoch.trial] = self._judged(epoch)
-            if not self._beyond(epoch):
-                changes.append(Change(epoch.trial, status, report=report, exact=epoch.exact, counts=epoch.counts))
+        for result in measured:
+            report = Report(result.epoch, result.metrics, digests.popleft() if result.weights is not None else None)
+            status, answers[result.trial] = self._judged(result)
+            if not self._beyond(result):
+                changes.append(Change(result.trial, status, report=report, exact=result.exact, counts=result.counts))
         stored = digests.popleft() if digests else None
         self._enter(changes, (group, attempt), stored)
         self._deaths.pop(group, None)
@@ -236,17 +236,17 @@ class Book:
     def _rung(self, number: int) -> int | None:
         return self._field.rung(number, max(self._field.standings[number].scores, default=-1))
 
-    def _beyond(self, epoch: Measured) -> bool:
+    def _beyond(self, result: Measured) -> bool:
         """Whether a trial that ended was trained on, which is of no account."""
-        standing = self._field.standings[epoch.trial]
-        return standing.ended and epoch.epoch > max(standing.scores, default=0)
+        standing = self._field.standings[result.trial]
+        return standing.ended and result.epoch > max(standing.scores, default=0)
 
-    def _judged(self, epoch: Measured) -> tuple[str | None, Answer]:
-        standing = self._field.standings[epoch.trial]
+    def _judged(self, result: Measured) -> tuple[str | None, Answer]:
+        standing = self._field.standings[result.trial]
         if standing.ended:  # trained again beside others
-            return None, "go on" if epoch.epoch < max(standing.scores, default=0) else "stop"
-        answer = self._field.report(epoch.trial, epoch.epoch, epoch.metrics)
-        if epoch.whole:
+            return None, "go on" if result.epoch < max(standing.scores, default=0) else "stop"
+        answer = self._field.report(result.trial, result.epoch, result.metrics)
+        if result.whole:
             return "finished", "stop"
         if answer == "go on" and self.limit:
             answer = "pause"

@@ -44,9 +44,8 @@ def choose(
     """
     if confirmed := _confirmed(ranked, objective):
         return confirmed
-    finalists = [candidate for candidate in ranked if candidate.trial.status == "finished" or candidate is ranked[0]][
-        :FINALISTS
-    ]
+    ended = [candidate for candidate in ranked if candidate.trial.status == "finished" or candidate is ranked[0]]
+    finalists = ended[:FINALISTS]
     if len(finalists) < 2 or objective.metric != "val_accuracy" or not len(splits.validation):
         return Choice(ranked[0])
     answers = [_right(registry, finalist, splits) for finalist in finalists]

@@ -66,8 +66,6 @@ def rank(trials: Sequence[Trial], objective: Objective) -> list[Ranked]:
         kept = [report for report in trial.reports if report.checkpoint]
         if kept and trial.status in COUNTED:
             ranked.append(Ranked(trial, kept[-1]))  # a checkpoint is stored only where it beats those before it
-    if not all(
-        objective.metric in candidate.best.metrics for candidate in ranked
-    ):  # a study without a validation split
-        return ranked
+    if not all(objective.metric in candidate.best.metrics for candidate in ranked):
+        return ranked  # of a study without a validation split
     return sorted(ranked, key=lambda candidate: objective.merit(candidate.best.metrics), reverse=True)

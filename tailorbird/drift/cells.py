@@ -72,9 +72,9 @@ def binned(
     count = tally(predicted, confidences, len(classes)).astype(int)
     right = tally(predicted[correct], confidences[correct], len(classes)).astype(int)
     counted: dict[str, dict[str, Bin]] = {}
-    for row, place in np.argwhere(count).tolist():
-        cell = Bin(count=int(count[row, place]), correct=int(right[row, place]))
-        counted.setdefault(classes[row], {})[bins.LABELS[place]] = cell
+    for row, column in np.argwhere(count).tolist():
+        cell = Bin(count=int(count[row, column]), correct=int(right[row, column]))
+        counted.setdefault(classes[row], {})[bins.LABELS[column]] = cell
     return counted
 
 

@@ -56,14 +56,14 @@ def spec():
 def environment(home):
     clean = {name: value for name, value in os.environ.items() if not name.startswith((PREFIX, "RAY_"))}
     places = {"HOME": home / "home", "DATA_DIR": home / "data", "CACHE_DIR": home / "cache"}
-    return clean | {PREFIX + name: str(place) for name, place in places.items()} | {"COLUMNS": "200"}
+    return clean | {PREFIX + name: str(folder) for name, folder in places.items()} | {"COLUMNS": "200"}
 
 
 def tailorbird(home, *words):
     command = [sys.executable, "-m", "tailorbird", *words]
-    made = subprocess.run(command, cwd=home, env=environment(home), capture_output=True, text=True)
-    assert made.returncode == 0, made.stderr
-    return made.stdout
+    result = subprocess.run(command, cwd=home, env=environment(home), capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
 def kept(home):
@@ -98,6 +98,6 @@ def served_offline(home):
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     command = [*OFFLINE, "sh", "-c", ASK.format(port=port), sys.executable]
-    made = subprocess.run(command, cwd=home, env=environment(home), capture_output=True, text=True, timeout=120)
-    assert made.stdout, made.stderr + (home / "serve.log").read_text()
-    return made.stdout
+    result = subprocess.run(command, cwd=home, env=environment(home), capture_output=True, text=True, timeout=120)
+    assert result.stdout, result.stderr + (home / "serve.log").read_text()
+    return result.stdout

@@ -265,7 +265,7 @@ def test_an_address_that_is_public(address):
 def test_an_ipv4_address_is_the_same_in_ipv6_clothes(address):
     number = int(address)
     clothes = [(0xFFFF << 32) + number, (0x64FF9B << 96) + number, (0x2002 << 112) + (number << 80)]
-    assert {post.is_public(str(ipaddress.IPv6Address(clothe))) for clothe in clothes} == {post.is_public(str(address))}
+    assert {post.is_public(str(ipaddress.IPv6Address(mapped))) for mapped in clothes} == {post.is_public(str(address))}
 
 
 @pytest.mark.parametrize(

@@ -139,11 +139,13 @@ def test_a_move_waits_in_the_outbox_for_each_webhook(settings):
     urls = ("https://a.example/x", "https://b.example")
     with Registry(with_webhooks(settings, *urls)) as registry:
         record = move(registry)
-        found = rows(registry)
-    assert [(row.url, row.move, row.attempts) for row in found] == [(url, record["id"], 0) for url in urls]
-    assert {json.dumps(json.loads(row.body)) for row in found} == {json.dumps({"event": "alias.moved", "move": record})}
-    assert {(row.delivered, row.problem) for row in found} == {(None, None)}
-    assert all(row.created == row.next_attempt <= schema.now() for row in found)
+        queued = rows(registry)
+    assert [(row.url, row.move, row.attempts) for row in queued] == [(url, record["id"], 0) for url in urls]
+    assert {json.dumps(json.loads(row.body)) for row in queued} == {
+        json.dumps({"event": "alias.moved", "move": record})
+    }
+    assert {(row.delivered, row.problem) for row in queued} == {(None, None)}
+    assert all(row.created == row.next_attempt <= schema.now() for row in queued)
 
 
 def test_without_webhooks_nothing_waits(settings):
@@ -179,8 +181,8 @@ def test_promotions_and_rollbacks_are_told_and_refusals_are_not(registry, receiv
     moves.append(aliases.rollback(registry, Rollback("fashion", **about)))
     assert webhooks.deliver(registry) == []
     record = [json.loads(body)["move"] for _, _, body in receiver.requests]
-    assert record == json.loads(json.dumps([one.record() for one in moves]))
-    assert [one["kind"] for one in record] == ["promote", "promote", "rollback"]
+    assert record == json.loads(json.dumps([move.record() for move in moves]))
+    assert [move["kind"] for move in record] == ["promote", "promote", "rollback"]
 
 
 # --- out of it
@@ -394,7 +396,7 @@ def test_what_many_send_at_once_is_sent_once(hooked, receiver, race):
 
     sent = race(work, 8)
     assert all(isinstance(item, list) for item in sent), sent
-    assert sorted(one for some in sent for one in some) == sorted(receiver.ids)
+    assert sorted(identity for some in sent for identity in some) == sorted(receiver.ids)
     assert len(receiver.requests) == len(set(receiver.ids)) == 24
     with Registry(hooked) as registry:
         assert all(row.delivered and row.attempts == 1 for row in rows(registry))

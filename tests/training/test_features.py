@@ -75,12 +75,12 @@ def test_a_run_ends_as_a_package_that_is_whole(tune, backbone, dealt, tmp_path):
     chosen = config({**backbone, "tune": tune, "depth": 1, "width": 16})
     run = trained(chosen, dealt)
     weights = checkpoint.encode(run.best_state)
-    made = candidate.make(chosen, dealt, weights, run.epochs, run.best.epoch)
-    assert made.holdout.accuracy > 0.95
-    assert made.export.parity.agreement == 1
+    package = candidate.make(chosen, dealt, weights, run.epochs, run.best.epoch)
+    assert package.holdout.accuracy > 0.95
+    assert package.export.parity.agreement == 1
     (tmp_path / "weights.safetensors").unlink()  # the package asks for nothing that is not in it
-    network = restored(chosen, dealt, made.files["checkpoint.safetensors"])
-    assert len(network.state_dict()) == len(checkpoint.decode(made.files["checkpoint.safetensors"]))
+    network = restored(chosen, dealt, package.files["checkpoint.safetensors"])
+    assert len(network.state_dict()) == len(checkpoint.decode(package.files["checkpoint.safetensors"]))
 
 
 def test_features_are_computed_once(backbone, dealt, tmp_path):
@@ -101,8 +101,8 @@ def test_features_are_those_of_the_backbone_in_pytorch(backbone, dealt):
     images = torch.from_numpy(dealt.train.at(slice(0, 40)))  # more than a batch
     with torch.inference_mode():
         expected = [network(seen).numpy() for seen in (images, images.flip(2))]
-    for place, one in zip((0, len(dealt.train)), expected, strict=True):
-        assert np.allclose(kept.at(slice(place, place + 40)), one, atol=1e-4)
+    for start, rows in zip((0, len(dealt.train)), expected, strict=True):
+        assert np.allclose(kept.at(slice(start, start + 40)), rows, atol=1e-4)
 
 
 def test_other_weights_have_other_features(backbone, dealt, tmp_path):

@@ -255,7 +255,7 @@ def test_all_inputs_come_in_batches_and_in_blocks_of_few_bytes(monkeypatch):
     monkeypatch.setattr(splits, "BLOCK_BYTES", 4 * 6 + 3)
     for parts, sizes in ((part.batches(10), [10, 10, 10, 3]), (part.blocks(), [6] * 5 + [3])):
         names = list(parts)
-        assert [len(one) for one in names] == sizes and (np.concatenate(names) == whole).all()
+        assert [len(part) for part in names] == sizes and (np.concatenate(names) == whole).all()
 
 
 @pytest.mark.parametrize(

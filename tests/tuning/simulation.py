@@ -112,7 +112,7 @@ class Place:
             metrics = {"val_accuracy": curve[epoch - 1], "seconds": dice.random()}
             measured.append(Measured(number, epoch, metrics, weights, epoch == config["epochs"]))
         due = self.work.until in self.epoch.values() or dice.random() < 0.3
-        self.resting |= {one.trial: self.epoch.pop(one.trial) for one in measured if one.whole}
+        self.resting |= {result.trial: self.epoch.pop(result.trial) for result in measured if result.whole}
         return (
             measured,
             f"{self.sweep} {json.dumps(self.resting | self.epoch)}".encode() if due and self.epoch else None,
@@ -202,9 +202,9 @@ class Sweep:
         self.world.strike(WorkerDied, WorkerCut)
         measured, state = place.step(self.dice)
         answers = self.ask("report", place.work.group, place.work.attempt, measured, state)
-        for one in measured:
-            if one.epoch <= place.work.configs[one.trial]["epochs"]:
-                self.acknowledged[one.trial, one.epoch] = one.metrics["val_accuracy"]
+        for result in measured:
+            if result.epoch <= place.work.configs[result.trial]["epochs"]:
+                self.acknowledged[result.trial, result.epoch] = result.metrics["val_accuracy"]
         self.world.strike(WorkerDied)
         place.obey(answers)
         self.world.strike(WorkerDied, WorkerCut)
@@ -262,15 +262,17 @@ class Sweep:
         ranked = outcome.rank(trials, self.spec.objective)
         for status in ("finished", "paused"):
             searched = [trial for trial in ranked if trial.trial.status == status and trial.trial.confirms is None]
-            assert [trial.trial.outranked for trial in searched] == [place >= KEPT for place in range(len(searched))]
+            assert [trial.trial.outranked for trial in searched] == [rank >= KEPT for rank in range(len(searched))]
         assert not any(trial.outranked for trial in trials if trial.confirms is not None)
-        assert self.registry.blobs.holds(*(one.best.checkpoint for one in ranked if not one.trial.outranked))
+        assert self.registry.blobs.holds(
+            *(candidate.best.checkpoint for candidate in ranked if not candidate.trial.outranked)
+        )
 
 
 def table(registry, name):
     return [
-        (one.number, one.status, one.config, one.basis, one.group, one.outranked, _curve(one))
-        for one in ledger.trials(registry, name)
+        (trial.number, trial.status, trial.config, trial.basis, trial.group, trial.outranked, _curve(trial))
+        for trial in ledger.trials(registry, name)
     ]
 
 

@@ -99,9 +99,9 @@ def test_of_what_is_behind_for_good_the_best_are_kept(begin, registry, monkeypat
         weights, metrics = f"weights {number}".encode(), {"val_accuracy": number / 10}
         opened.report(work.group, work.attempt, [Measured(number, 1, metrics, weights)], f"state {number}".encode())
     opened.tidy()
-    assert [one.outranked for one in trials(registry)] == [True, True, False, False, False, False, False]
+    assert [trial.outranked for trial in trials(registry)] == [True, True, False, False, False, False, False]
     kept = {f"{kind} {number}".encode() for kind in ("weights", "state") for number in range(3, 8)}
-    assert {registry.blobs.get(one.digest) for one in registry.blobs.listing()} == kept
+    assert {registry.blobs.get(blob.digest) for blob in registry.blobs.listing()} == kept
 
 
 def test_trials_that_confirm_others_are_kept_whatever_their_rank(begin, registry, monkeypatch):
@@ -154,7 +154,7 @@ def test_two_lives_in_a_place_take_groups_from_each_other_and_none_fails(begin, 
     opened = begin()
     for turn in range(4 * DEATHS):
         opened.work(f"0.{'ab'[turn % 2]}")
-    assert {one.status for one in trials(registry)} == {"running", "interrupted"}
+    assert {trial.status for trial in trials(registry)} == {"running", "interrupted"}
 
 
 def test_a_group_whose_process_dies_again_and_again_fails_and_the_others_go_on(begin, registry):

@@ -20,15 +20,15 @@ MEMORY = Path("/dev/shm")
 
 @pytest.fixture
 def world(monkeypatch):
-    made = World()
-    monkeypatch.setattr(schema, "now", made.now)
-    monkeypatch.setattr(book, "time", made)
-    monkeypatch.setattr(patience, "time", made)
-    monkeypatch.setattr(book, "patient", made.patient)
+    world = World()
+    monkeypatch.setattr(schema, "now", world.now)
+    monkeypatch.setattr(book, "time", world)
+    monkeypatch.setattr(patience, "time", world)
+    monkeypatch.setattr(book, "patient", world.patient)
     monkeypatch.setattr(ranks, "FINALISTS", KEPT)
     monkeypatch.setattr(book, "RUBBISH", 8)
     monkeypatch.setattr(book, "DEATHS", 1_000)  # none of these deaths is a trial's own doing
-    return made
+    return world
 
 
 @pytest.fixture

@@ -109,12 +109,12 @@ class Sweep:
 
     def table(self):
         trials = ledger.trials(self.registry, self.name)
-        return [(one.number, one.status, one.config, one.group, one.basis, curve(one)) for one in trials]
+        return [(trial.number, trial.status, trial.config, trial.group, trial.basis, curve(trial)) for trial in trials]
 
     def reports(self):
         if not ledger.known(self.registry, self.name):
             return 0
-        return sum(len(one.reports) for one in ledger.trials(self.registry, self.name))
+        return sum(len(trial.reports) for trial in ledger.trials(self.registry, self.name))
 
     def standing(self):
         return ledger.sweep(self.registry, self.name).standing
@@ -134,18 +134,18 @@ class Sweep:
 @pytest.fixture
 def begin(head, tmp_path):
     """Makes a sweep of a kind, or of a spec, which the cluster's workers serve; its home is the test's own."""
-    made = []
+    sweeps = []
 
     def make(kind="lanes", settings=None, cluster=head, prefix=(), **changes):
         spec = {**(SPEC | KINDS[kind] if kind in KINDS else {"data": SPEC["data"]}), "name": kind, **changes}
-        folder = tmp_path / f"{kind}-{len(made)}"
-        made.append(
+        folder = tmp_path / f"{kind}-{len(sweeps)}"
+        sweeps.append(
             Sweep(cluster, folder, spec, settings or Settings(home=folder / "home", _env_file=None), prefix=prefix)
         )
-        return made[-1]
+        return sweeps[-1]
 
     yield make
-    for sweep in made:
+    for sweep in sweeps:
         sweep.close()
 
 
@@ -168,7 +168,8 @@ def whole(head, tmp_path_factory):
 
 def curve(trial):
     return [
-        (one.epoch, {k: v for k, v in one.metrics.items() if k != "seconds"}, one.checkpoint) for one in trial.reports
+        (report.epoch, {k: v for k, v in report.metrics.items() if k != "seconds"}, report.checkpoint)
+        for report in trial.reports
     ]
 
 
@@ -190,7 +191,7 @@ def ended(process):
 
 def kill(name):
     """Kill processes of Ray of a name, those of this session's cluster."""
-    doomed = [one for one in psutil.process_iter(["cmdline", "ppid"]) if _is_named(one, name)]
+    doomed = [process for process in psutil.process_iter(["cmdline", "ppid"]) if _is_named(process, name)]
     for process in doomed:
         process.kill()
     return len(doomed)

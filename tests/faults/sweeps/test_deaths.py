@@ -45,7 +45,7 @@ def test_twenty_kills(begin, whole):
     while killed < KILLS:
         sweep, kind = next(sweeps)
         process = sweep.drive()
-        if sweep.wait_for_reports(dice.randrange(sum(len(one[-1]) for one in whole(kind))), process):
+        if sweep.wait_for_reports(dice.randrange(sum(len(row[-1]) for row in whole(kind))), process):
             time.sleep(dice.random())  # the moment is random too
             killed += process.poll() is None
             process.kill()
@@ -53,7 +53,7 @@ def test_twenty_kills(begin, whole):
     for sweep, kind in itertools.islice(sweeps, 9):
         assert sweep.finish() == whole(kind), (kind, sweep.name)
         if kind == "lanes":
-            assert [str(one) for one in versions.every(sweep.registry)] == ["tiny:1"]
+            assert [str(version) for version in versions.every(sweep.registry)] == ["tiny:1"]
 
 
 @pytest.mark.long

@@ -63,12 +63,19 @@ class Nodes:
         return f"10.77.0.1:{PORT}"
 
     def processes(self, number):
-        return [psutil.Process(int(one)) for one in run("ip", "netns", "pids", self.names[number - 1]).stdout.split()]
+        return [
+            psutil.Process(int(number_text))
+            for number_text in run("ip", "netns", "pids", self.names[number - 1]).stdout.split()
+        ]
 
     def training(self, number):
         """Workers of a sweep on a node that have something to do."""
         with contextlib.suppress(psutil.NoSuchProcess):
-            return [one for one in self.processes(number) if one.cmdline()[:1] == ["ray::ResourceTrainable.train"]]
+            return [
+                process
+                for process in self.processes(number)
+                if process.cmdline()[:1] == ["ray::ResourceTrainable.train"]
+            ]
         return []
 
     def kill(self, number):
@@ -92,14 +99,14 @@ class Nodes:
 
 @pytest.fixture
 def nodes():
-    made = Nodes()
+    nodes = Nodes()
     try:
-        made.lay()
+        nodes.lay()
     except (OSError, subprocess.CalledProcessError) as error:
-        made.clear()
+        nodes.clear()
         pytest.skip(f"needs network namespaces (ip netns): {error}")
-    yield made
-    made.clear()
+    yield nodes
+    nodes.clear()
 
 
 @pytest.fixture
@@ -141,7 +148,7 @@ def test_gpus_are_given_to_as_many_workers_as_there_is_room_for(nodes, within, w
     at_once = set()
     while process.poll() is None:
         if sweep.reports():
-            at_once.add(sum(one.status == "running" for one in ledger.trials(sweep.registry, "alone")))
+            at_once.add(sum(trial.status == "running" for trial in ledger.trials(sweep.registry, "alone")))
         time.sleep(0.02)
     status, out = ended(process)
     assert status == 0, out

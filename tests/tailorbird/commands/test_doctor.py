@@ -4,17 +4,17 @@ import json
 def test_everything_is_checked(tailorbird):
     result = tailorbird("doctor", "--json")
     assert result.returncode == 0, result.stderr
-    checked = {load["check"]: load for load in json.loads(result.stdout)}
+    checked = {finding["check"]: finding for finding in json.loads(result.stdout)}
     assert checked.keys() >= {"tailorbird", "train", "serve", "settings", "disk", "database", "storage", "data", "ray"}
     assert checked["database"]["state"] == "ok"
-    mends = [load["mend"] for load in json.loads(result.stdout) if load["check"] == "data"]
+    mends = [finding["mend"] for finding in json.loads(result.stdout) if finding["check"] == "data"]
     for what in ("tailorbird data fashion_mnist", "tailorbird data mnist", "cifar-10-binary.tar.gz"):
         assert any(what in mend for mend in mends)
 
 
 def test_a_misspelt_setting_is_found(tailorbird):
     result = tailorbird("doctor", "--json", TAILORBIRD_DATADIR="/data")
-    (found,) = [load for load in json.loads(result.stdout) if "TAILORBIRD_DATADIR" in load["what"]]
+    (found,) = [finding for finding in json.loads(result.stdout) if "TAILORBIRD_DATADIR" in finding["what"]]
     assert found["state"] == "warning"
     assert "TAILORBIRD_DATA_DIR" in found["mend"]
 
@@ -24,7 +24,7 @@ def test_a_database_that_cannot_be_opened_is_an_error(tailorbird, tmp_path):
     (tmp_path / "home" / "tailorbird.db").write_bytes(b"this is no database" * 100)
     result = tailorbird("doctor", "--json")
     assert result.returncode == 1
-    (found,) = [load for load in json.loads(result.stdout) if load["state"] == "error"]
+    (found,) = [finding for finding in json.loads(result.stdout) if finding["state"] == "error"]
     assert "tailorbird.db cannot be used" in found["what"]
     assert "Traceback" not in result.stderr
 
@@ -39,7 +39,7 @@ def test_an_empty_postgresql_is_to_be_migrated(tailorbird, postgres, tmp_path):
     url = postgres.empty()
     home = {"TAILORBIRD_DATABASE_URL": url}
     checks = tailorbird("doctor", "--json", **home)
-    (problem,) = [load for load in json.loads(checks.stdout) if load["state"] == "error"]
+    (problem,) = [finding for finding in json.loads(checks.stdout) if finding["state"] == "error"]
     assert problem["what"].endswith(" is empty") and problem["mend"] == "run `tailorbird registry migrate`"
     assert tailorbird("registry", "migrate", **home).returncode == 0
     assert tailorbird("doctor", **home).returncode == 0

@@ -1,8 +1,5 @@
 import json
-import threading
-from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -13,6 +10,7 @@ from tailorbird.drill import endpoint
 from tailorbird.errors import InvalidInput
 from tailorbird.settings import Settings
 from tests import packages
+from tests.answering import answering
 
 
 def test_a_drill_has_a_home_that_shares_nothing_with_the_environments(tmp_path, monkeypatch):
@@ -36,34 +34,12 @@ def test_a_drill_has_a_home_that_shares_nothing_with_the_environments(tmp_path, 
         assert len(versions.page(other, "pets")) == 2
 
 
-@contextmanager
-def answering(record):
-    """The address of a server that answers everything with one record."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            body = json.dumps(record).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-
-
 def test_a_running_endpoint_serves_the_very_champion(tmp_path):
     with Registry(Settings(_env_file=None, home=tmp_path / "home")) as registry:
         champion = packages.register(registry)
     served = {"model": champion.model, "version": champion.number, "manifest": champion.manifest}
-    with answering(served) as url:
-        asked = endpoint.Endpoint(url)
+    with answering(json.dumps(served).encode) as address:
+        asked = endpoint.Endpoint(f"http://{address}")
         asked.check(champion)
         with pytest.raises(InvalidInput, match="serves pets:1, and the champion is pets:2"):
             asked.check(replace(champion, number=2))

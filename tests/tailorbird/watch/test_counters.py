@@ -4,11 +4,9 @@ import json
 import shutil
 import socket
 import subprocess
-import threading
 import time
 import urllib.request
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
@@ -17,6 +15,7 @@ from tailorbird import bins
 from tailorbird.errors import InvalidInput, Unavailable
 from tailorbird.watch import counters
 from tailorbird.watch.counters import Endpoint
+from tests.answering import answering
 
 CLASSES = ("cat", "dog")
 LABELS = ("model", "version", "predicted_class", "confidence_bin")
@@ -28,22 +27,9 @@ class Replica:
 
     def __init__(self):
         self.restart()
-        replica = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                body = generate_latest(replica.registry)
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+    def metrics(self):
+        return generate_latest(self.registry)
 
     def restart(self):
         self.registry = CollectorRegistry()
@@ -59,12 +45,13 @@ class Replica:
         self._estimate.labels("pets", 3, "mix_steady").set(value)
 
 
-@pytest.fixture
-def replica():
-    made = Replica()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
+def _serving():
+    replica = Replica()
+    with answering(replica.metrics) as replica.address:
+        yield replica
+
+
+replica, other = pytest.fixture(_serving, name="replica"), pytest.fixture(_serving, name="other")
 
 
 @contextmanager
@@ -98,10 +85,9 @@ def until(condition, seconds=30):
     raise AssertionError("it did not come to be in time")
 
 
-def test_a_prometheus_sums_over_replicas_and_their_restarts(tmp_path, replica):
-    other = Replica()
-    for one in (replica, other):
-        one.estimate(0.75)
+def test_a_prometheus_sums_over_replicas_and_their_restarts(tmp_path, replica, other):
+    for each in (replica, other):
+        each.estimate(0.75)
     with prometheus(tmp_path, replica, other) as url:
         source = counters.open_source(url)
 
@@ -126,8 +112,6 @@ def test_a_prometheus_sums_over_replicas_and_their_restarts(tmp_path, replica):
         read = source.read("pets", 3, CLASSES, 1)
         assert read.mix_steady == pytest.approx(0.75)
         assert source.read("pets", 4, CLASSES, 1).predictions.sum() == 0
-    other.server.shutdown()
-    other.server.server_close()
 
 
 def test_an_endpoints_own_metrics_are_read_whole_at_first(replica):
