@@ -1,12 +1,14 @@
 """The requests that wait for the model's thread: a bounded number, and few where the wait does not end.
 
-A burst may fill the queue. Where it has not been empty for a while, though, more comes than can be answered, and
-whoever is let in would only wait: then one is taken only if those before it take no longer than a few of its kind,
-or hardly any time.
-So under overload accepted requests stay quick and the others hear of it at once (the idea is CoDel's, RFC 8289).
+A burst may fill the queue. A queue that has not been empty for a while stands: more comes than can be answered, and
+longer waits would not change that. A request is then taken only if those before it take no longer than a few of its
+kind, or hardly any time. This lasts until no queue has stood for a second, since under overload a queue runs empty by
+chance, and would fill to its end before it counts as standing again.
+So accepted requests stay quick under overload and the others are refused at once (the idea is CoDel's, RFC 8289).
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -17,6 +19,8 @@ from serving.problems import Shed
 R = TypeVar("R")
 STANDING_SECONDS = 0.1
 """How long a queue that is never empty passes for a burst."""
+MEMORY_SECONDS = 1.0
+"""How long after a queue stood another is kept short from its beginning."""
 STANDING_LENGTH = 3
 """How many requests of its own kind one may wait for in a queue that stands."""
 SHORT_SECONDS = 0.005
@@ -33,6 +37,7 @@ class Backlog:
         self._count = 0
         self._seconds = 0.0
         self._busy_since = 0.0
+        self._stood = -math.inf
 
     @property
     def empty(self) -> bool:
@@ -56,6 +61,8 @@ class Backlog:
         now = time.monotonic()
         if self._count == 0:
             self._busy_since = now
-        stands = now - self._busy_since > STANDING_SECONDS
+        if now - self._busy_since > STANDING_SECONDS:
+            self._stood = now
+        stands = now - self._stood < MEMORY_SECONDS
         if self._count > self._most or (stands and self._seconds > max(STANDING_LENGTH * seconds, SHORT_SECONDS)):
             raise Shed("queue", "more requests come than can be answered; try again later")

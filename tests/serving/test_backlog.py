@@ -33,6 +33,16 @@ def test_a_queue_that_stands_is_kept_short(monkeypatch):
     assert together(Backlog(Pool("inference", 1), most=64, deadline=5), 8) == [True] * 4 + ["queue"] * 4
 
 
+def test_a_queue_that_has_run_empty_by_chance_is_still_kept_short(monkeypatch):
+    waiting = Backlog(Pool("inference", 1), most=64, deadline=5)
+    monkeypatch.setattr(backlog, "STANDING_SECONDS", -1)
+    assert together(waiting, 8) == [True] * 4 + ["queue"] * 4
+    monkeypatch.setattr(backlog, "STANDING_SECONDS", 1000)
+    assert together(waiting, 8) == [True] * 4 + ["queue"] * 4
+    monkeypatch.setattr(backlog, "MEMORY_SECONDS", 0)
+    assert together(waiting, 8) == [True] * 8
+
+
 def test_small_ones_wait_behind_a_few_large_ones(monkeypatch):
     monkeypatch.setattr(backlog, "STANDING_SECONDS", -1)
     waiting = Backlog(Pool("inference", 1), most=64, deadline=5)
