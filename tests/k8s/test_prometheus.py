@@ -89,6 +89,13 @@ def test_the_dashboard_mixes_no_estimate_of_the_watch_with_those_of_workers():
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
+def test_every_alert_is_tried_firing_and_silent(alert):
+    cases = [case for tests in TESTS for case in yaml.safe_load((FOLDER / tests).read_text())["tests"]]
+    looks = [look for case in cases for look in case.get("alert_rule_test", []) if look["alertname"] == alert["alert"]]
+    assert {bool(look.get("exp_alerts")) for look in looks} == {True, False}
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
 def test_every_alert_has_a_runbook(alert):
     page, _, anchor = alert["annotations"]["runbook_url"].partition("#")
     headings = re.findall(r"^#+ (.*)$", (ROOT / page).read_text(), re.MULTILINE)
