@@ -41,8 +41,8 @@ class Traffic:
             self.probabilities.argmax(1), self.probabilities.max(1).astype(float), self.probabilities.shape[1]
         )
 
-    def with_strangers(self, others: "Traffic") -> "Traffic":
-        joined = (self.probabilities, others.probabilities), (self.targets, np.full(len(others.targets), -1))
+    def followed_by(self, others: "Traffic") -> "Traffic":
+        joined = (self.probabilities, others.probabilities), (self.targets, others.targets)
         return Traffic(*(np.concatenate(pair) for pair in joined))
 
 

@@ -14,7 +14,7 @@ from registry.version import Version
 from serving.endpoint import Served
 from serving.metrics import Metrics
 from serving.monitor import observed
-from tailorbird.drift import cells
+from tailorbird.drift import cells, transport
 from tailorbird.drift import judgement as judging
 from tailorbird.drift.judgement import MEANINGS, Known, Observed
 from tailorbird.drift.policy import Policy
@@ -69,9 +69,12 @@ def _accuracy(known: Known, seen: Observed, judged: judging.Judgement) -> list[d
 def _note(known: Known, name: str, value: float | None) -> str:
     if value is None:
         return "there are too few answers, or no estimator"
-    if name == "fitted" and known.estimator is not None and known.estimator.error is not None:
-        return f"off by {known.estimator.error.small:.1%} on the mean, on corruptions that it was not fitted on"
-    return ""
+    if known.estimator is None or name == "mix_moves":
+        return ""
+    if name == "mix_steady":
+        return f"up to {transport.chance(known.estimator.mix):.1%} too low on the mean, by chance alone"
+    error = known.estimator.error
+    return "" if error is None else f"off by {error.small:.1%} on the mean, on corruptions that it was not fitted on"
 
 
 def _missing(known: Known) -> Sequence[str]:

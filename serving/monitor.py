@@ -25,7 +25,9 @@ def observed(known: Known, rows: NDArray[np.float32]) -> Observed:
         return Observed(none, none, none)
     predicted = rows.argmax(1)
     counts = cells.tally(predicted, rows[np.arange(len(rows)), predicted].astype(np.float64), len(known.classes))
-    steady = None if known.estimator is None else transport.accuracy(rows, known.estimator.mix)
+    steady = None
+    if known.estimator is not None and len(rows) >= transport.ANSWERS:
+        steady = transport.accuracy(rows, known.estimator.mix)
     return Observed(counts, none, none, mix_steady=steady)
 
 

@@ -3,7 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-ROWS = 1_000
+from tailorbird.drift import transport
+
+ROWS = transport.ANSWERS
 
 
 class Recent:

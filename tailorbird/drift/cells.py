@@ -54,9 +54,12 @@ def accuracies(count: Floats, correct: Floats) -> Floats:
 
     Empty cells fill under drift: without a figure for them, what they hold would count as whatever the rest is.
     """
-    prior = np.asarray(MIDDLES)
-    of_bin = (correct.sum(0) + SHRINKAGE * prior) / (count.sum(0) + SHRINKAGE)
-    return np.asarray((correct + SHRINKAGE * of_bin) / (count + SHRINKAGE))
+    return np.asarray((correct + SHRINKAGE * of_bins(count, correct)) / (count + SHRINKAGE))
+
+
+def of_bins(count: Floats, correct: Floats) -> Floats:
+    """The accuracy of every bin [bins] over all classes, shrunk towards its confidence."""
+    return np.asarray((correct.sum(0) + SHRINKAGE * np.asarray(MIDDLES)) / (count.sum(0) + SHRINKAGE))
 
 
 def tally(predicted: NDArray[np.integer[Any]], confidences: Floats, classes: int) -> Floats:

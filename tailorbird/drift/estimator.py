@@ -14,16 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tailorbird import bins
-from tailorbird.drift import cells, mix
+from tailorbird.drift import cells, mix, transport
 from tailorbird.package.estimator import Error, Fit
 
 Floats = NDArray[np.float64]
-SURE = 5.0
-"""Standard errors of a clean window that an alarm is above: so many since weights fit their own examples best."""
-RARE = 0.25
-"""So many examples are taken to be in each cell: those that held-out examples left empty vary too."""
-LEAST_DROP = 0.01
-"""No estimated drop below it is an alarm."""
+FEW = 0.2
+"""So many examples more are taken to be in each cell: those that held-out examples left empty may fill too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,15 +47,26 @@ class Estimator:
             return None
         return mix.accuracy(counts, self._likelihood)
 
-    def least_alarm(self, predictions: float) -> float:
-        """From which estimated drop on a window of so many predictions is an alarm."""
-        if self.weights is None or not predictions:
+    def fitted_noise(self, counts: Floats) -> float:
+        """The standard error of the drop that `fitted` of counts [classes, bins] tells, were only their mix another.
+
+        That of a clean window of as many, and of the held-out examples, few of which may be of what became frequent.
+        """
+        if self.weights is None:
             return math.inf
-        shares = self.counts + RARE
-        shares = shares / shares.sum()
-        variance = float((shares * self.weights**2).sum() - (shares * self.weights).sum() ** 2)
-        noise = math.sqrt(max(variance, 0) * (1 / predictions + 1 / self.answers.sum()))
-        return max(LEAST_DROP, SURE * noise)
+        weights, expected = self.weights.ravel(), self._seen.sum(0) / self._seen.sum()
+        window = mix.variance(weights, expected) / counts.sum()
+        shares = mix.fit(counts.ravel(), self._likelihood)
+        return math.sqrt(window + shares**2 @ (mix.variance(weights, self._likelihood) / self._seen.sum(1)))
+
+    def mix_noise(self, counts: Floats) -> float:
+        """The standard error of the drop that `mix_moves` of counts [classes, bins] tells, above 0 in all."""
+        return mix.noise(counts, self._seen)
+
+    def steady_noise(self) -> float:
+        """The standard error of the drop that `mix_steady` tells of answers like the held-out examples."""
+        variance = self.accuracy * (1 - self.accuracy)
+        return math.sqrt(variance * (1 / transport.ANSWERS + 1 / self.counts.sum()))
 
     @cached_property
     def counts(self) -> Floats:
@@ -84,10 +91,20 @@ class Estimator:
         return np.asarray(totals / totals.sum())
 
     @cached_property
+    def _seen(self) -> Floats:
+        """The held-out examples by true class and cell [classes, cells], a few more than there were in each.
+
+        Those are right as often as their whole bin is: else what falls into an empty cell would count as wrong.
+        """
+        right = cells.of_bins(self.counts, self.correct)
+        wrong = (1 - right) / max(len(self.classes) - 1, 1)
+        own = np.eye(len(self.classes), dtype=bool)[:, :, None]
+        return np.asarray((self.answers + FEW * np.where(own, right, wrong)).reshape(len(self.classes), -1))
+
+    @cached_property
     def _likelihood(self) -> Floats:
-        """How often an example of a class falls into a cell [classes, cells], each a little likelier than seen."""
-        seen = self.answers.reshape(len(self.classes), -1) + 0.2 / cells.BINS
-        return np.asarray(seen / seen.sum(1, keepdims=True))
+        """How often an example of a class falls into a cell [classes, cells]."""
+        return np.asarray(self._seen / self._seen.sum(1, keepdims=True))
 
     def encode(self) -> bytes:
         """The file."""

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tailorbird.drift import cells, change, intervals
+from tailorbird.drift import cells, change, intervals, transport
 from tailorbird.drift.estimator import Estimator
 from tailorbird.drift.intervals import Accuracy
 from tailorbird.drift.policy import Policy
@@ -16,7 +16,12 @@ from tailorbird.package.baseline import Baseline
 Floats = NDArray[np.float64]
 State = Literal["healthy", "drifted", "suspected", "too little data"]
 LEAST_LABELS = 30
+LEAST_DROP = 0.01
+"""No smaller drop of the fitted estimate is an alarm."""
+SURE = 5.0
+"""Standard errors that an alarm is above: so many since weights fit their own examples best, and looks are many."""
 WIDE_GAP = 0.05
+"""So far beyond chance may the two estimates of the mix be apart before it is told."""
 USEFUL_WIDTH = 0.1
 """So wide may an interval be that is worth acting on: labels are asked for until then."""
 SHARE_ERRORS = 2.0
@@ -86,7 +91,7 @@ def judge(known: Known, observed: Observed, policy: Policy) -> Judgement:
         state, reasons = "too little data", (counted, _asked(known, observed, policy))
     else:
         state, reasons = "healthy", ()
-    notes = tuple(_notes(observed, estimates, policy))
+    notes = tuple(_notes(known, observed, estimates, policy))
     return Judgement(state, reasons, notes, estimates, labelled, _record(known, observed, estimates, labelled))
 
 
@@ -152,18 +157,27 @@ def _proof(known: Known, observed: Observed, labelled: Accuracy | None, policy: 
 def _doubts(known: Known, observed: Observed, estimates: Mapping[str, float | None], policy: Policy) -> Iterator[str]:
     if not _enough(observed, policy) or known.estimator is None:
         return
-    least = known.estimator.least_alarm(float(observed.predictions.sum()))
     assumed = "mix_steady" if policy.class_mix == "steady" else "mix_moves"
-    for name, allowed in (("fitted", least), (assumed, policy.drop)):
+    for name in ("fitted", assumed):
         value = estimates[name]
-        if value is not None and known.accuracy - value > allowed:
+        if value is not None and alarms(known.estimator, name, known.accuracy - value, observed.predictions, policy):
             yield f"the estimate {MEANINGS[name]} is {value:.1%}, and held-out examples said {known.accuracy:.1%}"
 
 
-def _notes(observed: Observed, estimates: Mapping[str, float | None], policy: Policy) -> Iterator[str]:
+def alarms(estimator: Estimator, assumes: str, drop: float, counts: Floats, policy: Policy) -> bool:
+    """Whether so large a drop of an estimate, of counts [classes, bins], is too much, and more than chance explains."""
+    if assumes == "mix_steady":
+        return drop - transport.chance(estimator.mix) > max(policy.drop, SURE * estimator.steady_noise())
+    least, noise = (LEAST_DROP, estimator.fitted_noise) if assumes == "fitted" else (policy.drop, estimator.mix_noise)
+    return drop > least and drop > SURE * noise(counts)
+
+
+def _notes(known: Known, observed: Observed, estimates: Mapping[str, float | None], policy: Policy) -> Iterator[str]:
     """What is worth telling and no alarm: where the mix may move, that it did is no drop."""
     moves, steady = estimates["mix_moves"], estimates["mix_steady"]
-    if _enough(observed, policy) and moves is not None and steady is not None and moves - steady > WIDE_GAP:
+    if not _enough(observed, policy) or known.estimator is None or moves is None or steady is None:
+        return
+    if moves - steady - transport.chance(known.estimator.mix) > WIDE_GAP:
         yield "the estimates differ widely: the mix of classes changed or strangers came; label some"
 
 

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 STEPS = 500
 PRECISION = 1e-7
+RIDGE = 1e-9
 
 
 def fit(counts: Floats, likelihood: Floats) -> Floats:
@@ -33,9 +34,42 @@ def accuracy(counts: Floats, likelihood: Floats) -> float:
 
     The predictions of a cell are right as often as its examples are of the predicted class.
     """
-    classes = len(likelihood)
     joint = fit(counts.ravel(), likelihood)[:, None] * likelihood
-    right = joint.reshape(classes, classes, -1)[np.arange(classes), np.arange(classes)].ravel()
-    total = joint.sum(0)
+    right, total = (joint * _own(likelihood)).sum(0), joint.sum(0)
     correct = np.divide(right, total, out=np.zeros_like(total), where=total > 0)
     return float(correct @ counts.ravel() / counts.sum())
+
+
+def noise(counts: Floats, heldout: Floats) -> float:
+    """The standard error of the drop from the accuracy of held-out examples to `accuracy` of counts [classes, bins].
+
+    `heldout` [classes, cells], all above 0, counts these examples by true class; their shares are the likelihood. Both
+    they and the predictions are a draw, and the estimate follows each of their cells as its derivative says (the delta
+    method), also where the mix has moved to classes of which few were held out.
+    """
+    totals = heldout.sum(1, keepdims=True)
+    likelihood, own = heldout / totals, _own(heldout)
+    shares = counts.ravel() / counts.sum()
+    mix = fit(counts.ravel(), likelihood)[:, None]
+    expected = (mix * likelihood).sum(0)
+    ratio = likelihood / expected
+    right = (own * mix * ratio).sum(0)
+    free = np.flatnonzero(mix.ravel() * counts.sum() > 1)  # a class that no prediction needs stays at 0
+    information = (ratio[free] * shares) @ ratio[free].T + RIDGE * np.eye(len(free))
+    pull = np.zeros_like(mix)
+    pull[free, 0] = np.linalg.solve(information, ((own - right) * ratio)[free] @ shares)
+    of_prediction = right + (pull * ratio).sum(0)
+    of_example = own * totals / totals.sum() - shares / expected * (mix * (own - of_prediction) + pull)
+    return float(
+        np.sqrt(variance(of_prediction, shares) / counts.sum() + (variance(of_example, likelihood) / totals.T).sum())
+    )
+
+
+def _own(cells: Floats) -> Floats:
+    """1 for the cells of a class that predict it, else 0 [classes, cells]."""
+    return np.repeat(np.eye(len(cells)), cells.shape[1] // len(cells), axis=1)
+
+
+def variance(values: Floats, shares: Floats) -> Floats:
+    """The variance [...] of values [..., cells] that have these shares."""
+    return np.asarray((shares * values**2).sum(-1) - (shares * values).sum(-1) ** 2)

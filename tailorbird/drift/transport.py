@@ -8,6 +8,8 @@ mean is the estimate. It is right while the mix of classes holds, and wrong by a
 import numpy as np
 from numpy.typing import NDArray
 
+ANSWERS = 1_000
+"""So many are estimated together: of fewer, chance makes the shares of classes too unlike those of the baseline."""
 STEPS = 300
 SHARPEST = 200.0
 """How hard the soft maximum, which has a gradient everywhere, is at the end."""
@@ -30,3 +32,11 @@ def accuracy(probabilities: NDArray[np.floating], mix: NDArray[np.float64]) -> f
         taken = (powers / powers.sum(1, keepdims=True)).mean(0)
         prices = prices - (np.log(np.maximum(taken, 1e-6)) - np.log(mix)) / hardness
     return max(0.0, min(1.0, best))
+
+
+def chance(mix: NDArray[np.float64]) -> float:
+    """By how much the estimate is too low on the mean, since answers of this mix [classes] are a draw of classes.
+
+    Half the mean sum of the differences between the draw's shares and the mix: so many are moved to another class.
+    """
+    return float(0.5 * np.sqrt(2 / np.pi * mix * (1 - mix) / ANSWERS).sum())

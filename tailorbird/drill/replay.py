@@ -21,7 +21,7 @@ from tailorbird.watch.look import Look, Watch
 SIZE = 100
 """Images of a step, which stands for a minute."""
 CLEAN, SPOILED = 12, 28
-WINDOW = 10
+WINDOW = transport.ANSWERS // SIZE
 POLICY = Policy(labels="roll_back", window=WINDOW, every=1, predictions=500).model_copy(update={"cool_down": WINDOW})
 """Its minutes are steps, while labels bear the time at which they came: so they stay in the window all along."""
 ALERTS = POLICY.model_copy(update={"labels": "alert"})
@@ -83,7 +83,7 @@ class Drill:
     def read(self, model: str, version: int, classes: Sequence[str], minutes: float) -> Counters:
         """The endpoint's counters, and what it would make of its last answers within a real minute."""
         counters = self._metrics.read(model, version, classes, minutes)
-        if len(self._recent) < WINDOW // 2:
+        if len(self._recent) < WINDOW:
             return counters
         return replace(counters, mix_steady=transport.accuracy(np.concatenate(self._recent), self._mix))
 

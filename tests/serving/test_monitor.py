@@ -38,7 +38,7 @@ def gauges(metrics):
 
 
 def test_each_estimate_is_a_gauge_by_what_it_assumes():
-    sure = np.where(np.arange(400)[:, None] % 2 == np.arange(2), 0.92, 0.08)
+    sure = np.where(np.arange(1000)[:, None] % 2 == np.arange(2), 0.92, 0.08)
     made = endpoint(sure)
     Monitor(made).estimate()
     assert gauges(made.metrics) == {
@@ -46,6 +46,12 @@ def test_each_estimate_is_a_gauge_by_what_it_assumes():
         "mix_moves": pytest.approx(1, abs=0.02),
         "mix_steady": pytest.approx(0.92, abs=0.002),
     }
+
+
+def test_of_a_ring_that_is_not_full_the_shares_of_classes_tell_nothing():
+    made = endpoint(np.full((999, 2), 0.5))
+    Monitor(made).estimate()
+    assert [name for name, value in gauges(made.metrics).items() if value is None] == ["mix_steady"]
 
 
 def test_of_few_answers_nothing_is_estimated():

@@ -49,9 +49,25 @@ def test_the_mix_of_classes_moves_the_other_estimate(pets):
     assert pets.mix_moves(np.zeros((2, cells.BINS))) is None
 
 
-def test_a_small_window_must_drop_further_before_it_is_an_alarm(pets):
-    assert pets.least_alarm(100) > pets.least_alarm(1000) > estimator.LEAST_DROP
-    assert pets.least_alarm(0) == math.inf
+def test_what_falls_into_an_empty_cell_is_right_as_often_as_its_whole_bin():
+    answers = np.zeros((3, 3, cells.BINS), np.int64)
+    every = np.arange(3)
+    answers[every, every, 11] = 400
+    answers[0, 0, 7], answers[1, 0, 7] = 80, 20
+    counts = answers.sum(0).astype(float)
+    counts[2, 7] = 50
+    estimate = Estimator((*CLASSES, "owl"), answers, None, None).mix_moves(counts)
+    assert estimate == pytest.approx((1280 + 0.8 * 50) / 1350, abs=0.002)
+
+
+def test_the_noise_is_less_of_more_predictions_and_more_where_few_of_a_frequent_class_were_held_out(pets):
+    sure = counts((70, 70), (30, 10))
+    assert pets.fitted_noise(sure) > pets.fitted_noise(10 * sure) > 0.01
+    answers = pets.answers.copy()
+    answers[0] //= 10
+    dogs = 10.0 * pets.answers[1]
+    few = Estimator(CLASSES, answers, pets.weights, None)
+    assert few.fitted_noise(10.0 * pets.answers[0]) > 2 * few.fitted_noise(dogs)
 
 
 def test_a_file_gives_back_what_was_written(pets):
@@ -65,7 +81,7 @@ def test_of_tables_there_is_the_mix_alone(pets):
     table = estimator.parse(Estimator(CLASSES, pets.answers, None, None).encode(), CLASSES)
     assert table.fitted(counts((1, 1), (1, 1))) is None
     assert table.mix_moves(counts((1, 1), (1, 1))) is not None
-    assert table.least_alarm(1000) == math.inf
+    assert table.fitted_noise(counts((1, 1), (1, 1))) == math.inf
 
 
 def test_a_file_of_other_classes_is_corrupt(pets):

@@ -75,6 +75,24 @@ def test_the_policy_says_which_estimate_alarms_and_a_wide_gap_is_told_by_any(kno
     assert "the mix of classes changed or strangers came" in judgement.notes[0]
 
 
+@pytest.mark.parametrize(("estimate", "state"), [(0.855, "healthy"), (0.8, "suspected")])
+def test_the_estimate_of_a_steady_mix_may_be_as_low_as_chance_makes_it(known, estimate, state):
+    judgement = judged(known, table(800, 200), policy=Policy(class_mix="steady"), mix_steady=estimate)
+    assert judgement.state == state
+    assert bool(judgement.notes) == (state == "suspected")
+
+
+@pytest.mark.parametrize(("examples", "state"), [(10, "healthy"), (1000, "suspected")])
+def test_a_moved_mix_alarms_only_where_more_than_chance_says_that_it_costs_accuracy(known, examples, state):
+    answers = np.zeros((2, 2, cells.BINS), np.int64)
+    answers[0, 0, SURE], answers[1, 1, UNSURE], answers[1, 0, UNSURE] = 10, 6, 4
+    estimator = Estimator(known.classes, answers * examples // 10, None, None)
+    dogs = 60 * answers[1].astype(float)
+    judgement = judged(replace(known, accuracy=0.8, estimator=estimator), dogs)
+    assert judgement.estimates["mix_moves"] == pytest.approx(0.6, abs=0.05)
+    assert judgement.state == state
+
+
 @pytest.mark.parametrize("predictions", [1, 499])
 def test_few_predictions_say_not_what_labels_weigh(known, predictions):
     labels, correct = table(480, 120), table(475, 72)

@@ -33,3 +33,11 @@ def test_strangers_that_look_like_one_class_are_seen_where_the_mix_holds():
 
 def test_a_class_that_the_baseline_lacks_gets_nothing():
     assert transport.accuracy(np.eye(2)[[0, 1]], np.array([1.0, 0.0])) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("mix", [(0.25, 0.25, 0.25, 0.25), (0.7, 0.2, 0.1, 0.0)])
+def test_chance_takes_no_more_of_the_estimate_than_is_told(mix):
+    random = np.random.default_rng(0)
+    draws = [np.eye(4)[random.choice(4, transport.ANSWERS, p=mix)] for _ in range(10)]
+    lost = [1 - transport.accuracy(draw, np.array(mix)) for draw in draws]
+    assert 0.5 < np.mean(lost) / transport.chance(np.array(mix)) < 1.1  # the prices are an upper bound of the estimate
