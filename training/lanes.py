@@ -30,13 +30,18 @@ class Lanes:
         objective: Objective,
         state: bytes | None = None,
         begun: Collection[int] | None = None,
+        data: dict[Hashable, Data] | None = None,
     ) -> None:
-        """Begin every lane, or those of `begun`, or go on from a group's state, which may lack some.
+        """Begin every lane, or those of `begun`, or go on with these from a group's state, which may lack some.
 
-        Raises InvalidInput where the state is of other configs or other data, and Corrupt where it is no such state.
+        The others of the state rest in it as they are. `data` are those that a group before had on its device; it is
+        left with those of this one. Raises InvalidInput where the state is of other configs or other data, and Corrupt
+        where it is no such state.
         """
         self._configs, self._splits, self._objective = tuple(configs), splits, objective
-        self._data: dict[Hashable, Data] = {}
+        self._data = {} if data is None else data
+        for stale in self._data.keys() - {_data_key(config) for config in configs}:
+            del self._data[stale]  # a device may have no room for both
         self._runs: dict[int, Run] = {}
         self._resting: dict[int, bytes] = {}
         self._progress: dict[int, Progress] = {}
@@ -45,7 +50,7 @@ class Lanes:
         self.exact = True
         """Whether its epochs would be the same again, to the last bit (`machine.is_exact`)."""
         if state is not None:
-            self._restore(state)
+            self._restore(state, begun)
             return
         for lane in range(len(configs)) if begun is None else begun:
             with self._failing(lane):
@@ -130,7 +135,7 @@ class Lanes:
         tensors = {str(lane): torch.frombuffer(bytearray(data), dtype=torch.uint8) for lane, data in packed.items()}
         return checkpoint.pack(tensors, {"active": json.dumps(self.active)})
 
-    def _restore(self, state: bytes) -> None:
+    def _restore(self, state: bytes, begun: Collection[int] | None) -> None:
         tensors, texts = checkpoint.unpack(state)
         try:
             lanes, active = {int(name): tensor for name, tensor in tensors.items()}, json.loads(texts["active"])
@@ -139,7 +144,11 @@ class Lanes:
         if not all(lane < len(self._configs) for lane in lanes):
             raise InvalidInput("state", f"has a lane {max(lanes)}, and this group has {len(self._configs)} runs")
         for lane, tensor in lanes.items():
-            self._begin(lane, tensor.numpy().tobytes())
+            packed = tensor.numpy().tobytes()
+            if begun is not None and lane not in begun:
+                self._resting[lane] = packed
+                continue
+            self._begin(lane, packed)
             if lane not in active:
                 self._rest(lane)
 
@@ -157,8 +166,7 @@ class Lanes:
 
     def _begin(self, lane: int, snapshot: bytes | None = None) -> None:
         config = self._configs[lane]
-        key = config.device, features.key(config)
-        if key not in self._data:
+        if (key := _data_key(config)) not in self._data:
             self._data[key] = features.data(config, self._splits.without_verdicts())
         run = Run(config, self._splits, self._objective, data=self._data[key], snapshot=snapshot, compared=True)
         self.exact = self.exact and machine.is_exact(run.data.device)
@@ -166,3 +174,8 @@ class Lanes:
 
     def _rest(self, lane: int) -> None:
         self._resting[lane] = self._runs.pop(lane).snapshot().pack()
+
+
+def _data_key(config: RunConfig) -> Hashable:
+    """What must be the same of lanes for them to share their data."""
+    return config.device, features.key(config)

@@ -103,6 +103,14 @@ class Stack:
                 for run, plan, reached in zip(self._runs, plans, figures, strict=True)
             ]
 
+    def pace(self, steps: int) -> float:
+        """Seconds that so many steps take, without a measurement; the runs are of no use after it."""
+        with machine.using(machine.threads(self._runs[0].config)):
+            plans = [run.plan(0).first(steps, run.batch) for run in self._runs]
+            started = time.perf_counter()
+            self._epoch(plans)
+            return time.perf_counter() - started
+
     @torch.no_grad()
     def _epoch(self, plans: Sequence[Plan]) -> list[tuple[Tensor, Tensor, float]]:
         """Of each run the losses of the epoch's steps, how many examples each had, and the share of right answers."""

@@ -68,8 +68,16 @@ class Measured:
 class Book:
     """What the ledger says of a sweep, and the decisions that follow from it."""
 
-    def __init__(self, registry: Registry, lease: Lease, spec: SweepSpec, misfit: Misfit = lambda _: None) -> None:
-        self._registry, self._lease, self._spec, self._misfit = registry, lease, spec, misfit
+    def __init__(
+        self,
+        registry: Registry,
+        lease: Lease,
+        spec: SweepSpec,
+        misfit: Misfit = lambda _: None,
+        sizes: Mapping[str, int] | None = None,
+    ) -> None:
+        self._registry, self._lease, self._spec = registry, lease, spec
+        self._misfit, self._sizes = misfit, sizes
         self._packaged: dict[str, frozenset[str]] = {}
         self._began = time.monotonic()
         trials = ledger.trials(registry, lease.sweep)
@@ -188,13 +196,15 @@ class Book:
         due: dict[int, list[int]] = {}
         for number in self._field.due():
             due.setdefault(self._group[number], []).append(number)
-        self._queue.extend((group, numbers) for group, numbers in due.items() if group not in self._held)
+        free = [(group, numbers) for group, numbers in due.items() if group not in self._held]
+        # the longest first, so that no worker is left waiting for one; it changes nothing that anything rests on
+        self._queue.extend(sorted(free, key=lambda waiting: -sum(map(self._field.left, waiting[1]))))
         self._stale = False
 
     def _suggested(self) -> bool:
         """Enter the next wave; whether there is one."""
         trials = self._trials()
-        wave = search.suggest(self._spec, trials, self._misfit)
+        wave = search.suggest(self._spec, trials, self._misfit, self._sizes)
         if not wave:
             return False
         patient(lambda: ledger.add(self._registry, self._lease, wave, len(trials) + 1))

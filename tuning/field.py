@@ -73,6 +73,12 @@ class Field:
             return None
         return next((epoch for epoch in self.bracket(number).rungs if epoch > after), None)
 
+    def left(self, number: int) -> float:
+        """Seconds that a trial may take until it is compared, or ends; 0 where it has reported nothing yet."""
+        standing = self.standings[number]
+        trained = max(standing.scores, default=0)
+        return standing.seconds * ((self.rung(number, trained) or standing.bracket[1]) - trained)
+
     def merit(self, number: int) -> float:
         """From 0 to 1, see `scheduler.merit`."""
         bracket = self.bracket(number)
@@ -80,7 +86,9 @@ class Field:
 
     def _score(self, standing: Standing, epoch: int, metrics: Mapping[str, float]) -> None:
         metric = self._objective.metric
+        figures = metrics
         if (mean := f"mean_{metric}") in metrics:  # of weights whose rate is still to decay
-            metrics = {metric: metrics[mean]}
-        score = self._objective.score(metrics) if metric in metrics else -math.inf
+            figures = {metric: metrics[mean]}
+        score = self._objective.score(figures) if metric in figures else -math.inf
         standing.scores[epoch] = -math.inf if math.isnan(score) else score
+        standing.seconds = metrics.get("seconds", 0.0)

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from training.splits import Splits
 from tuning import addresses, cluster, finalists, outcome, placing, promotion, search, writer
 from tuning import spec as specs
 from tuning.heartbeat import Heartbeat
+from tuning.lane_table import LaneTable
 from tuning.loading import Loading
 from tuning.misfits import Misfits
 from tuning.outcome import Outcome, Promotion, Ranked
@@ -87,12 +88,16 @@ class Driver:
             loading = Loading(lambda: _prepared(spec, self.settings, left, here=addresses.is_own(self.address)))
             loading.wait(HEAD_START)
             _check_writable(registry)  # which makes the folder, so after what refuses most specs
+            if addresses.is_own(self.address):
+                self.console.print(f"sweep {sweep}: starting Ray")
             # caught again: Ray sets a handler of its own for SIGTERM when it starts, which aborts the process
             with cluster.connected(self.address) as folder, self.stop.caught():
                 prepared = loading.result()
                 self._check_room(spec)
                 for note in prepared.notes:
                     self.console.print(note, style="yellow", soft_wrap=True)
+                if prepared.lanes:
+                    self.console.print(prepared.lanes, soft_wrap=True)
                 if known is None:
                     spec = self._settled(spec, prepared.dealt)
                 lease = self._held(registry, spec, sweep, known, prepared)
@@ -107,8 +112,8 @@ class Driver:
             return leases.take(registry, sweep, self.settings.lease_seconds)
         champion = aliases.current(registry, spec.promote.model, spec.promote.alias) if spec.promote else None
         return ledger.begin(
-            registry, sweep, _plain(spec), search.suggest(spec, [], prepared.misfits), champion, self.who,
-            processor=processor(), seconds=self.settings.lease_seconds,
+            registry, sweep, _plain(spec), search.suggest(spec, [], prepared.misfits, prepared.sizes),
+            champion, self.who, processor=processor(), seconds=self.settings.lease_seconds,
         )  # fmt: skip
 
     def _settled(self, spec: SweepSpec, dealt: Splits) -> SweepSpec:
@@ -141,7 +146,7 @@ class Driver:
         return Outcome(lease.sweep, ranked, closing.promotion)
 
     def _search(self, lease: Lease, spec: SweepSpec, prepared: "Prepared", folder: Path) -> None:
-        book = writer.start(self.settings, lease, _plain(spec), prepared.misfits)
+        book = writer.start(self.settings, lease, _plain(spec), prepared.misfits, prepared.sizes)
         dealt = prepared.dealt.without_verdicts() if spec.promote else prepared.dealt
         placing.place(spec, dealt, book, folder, addresses.is_own(self.address))
         with _answered():
@@ -192,6 +197,10 @@ class Prepared:
     misfits: Misfits
     notes: tuple[str, ...]
     """What whoever trains these should know."""
+    lanes: str | None = None
+    """What is known of how much lanes gain."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Of groups, by the shape of their trials."""
 
 
 def _prepared(spec: SweepSpec, settings: Settings, left: list[RunConfig] | None, *, here: bool) -> Prepared:
@@ -208,7 +217,12 @@ def _prepared(spec: SweepSpec, settings: Settings, left: list[RunConfig] | None,
     configs = spec.configs if left is None else left  # a spec of another release may not make configs any more
     features.keep(configs, dealt.without_verdicts() if spec.promote else dealt)
     notes = (*dealt.notes, *requirements.notes(configs, dealt))
-    return Prepared(dataset, dealt, Misfits.of(spec.constraints, dealt), notes)
+    prepared = Prepared(dataset, dealt, Misfits.of(spec.constraints, dealt), notes)
+    if not here:  # the nodes of a cluster may have other processors
+        return prepared
+    table = LaneTable(settings.cache)
+    told = table.measure(configs, spec.lanes, dealt)
+    return replace(prepared, lanes=told, sizes=table.sizes(spec.lanes))
 
 
 def _check_runs(spec: SweepSpec, dealt: Splits, *, here: bool) -> None:

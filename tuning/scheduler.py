@@ -19,13 +19,14 @@ SchedulerName = Literal["halving", "asha", "none"]
 
 @dataclass
 class Standing:
-    """How far a trial has come: its scores by epoch, larger is better."""
+    """How far a trial has come: its scores by epoch, larger is better, and the seconds of its latest report."""
 
     number: int
     bracket: tuple[int, int]
     status: str
     scores: dict[int, float] = field(default_factory=dict)
     thawed: bool = False
+    seconds: float = 0.0
 
     @property
     def ended(self) -> bool:

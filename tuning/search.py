@@ -1,6 +1,7 @@
 """What to try next: a pure function of the spec and of what the ledger holds of its trials."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from registry.ledger import Suggestion, Trial
 from training import config
@@ -16,15 +17,17 @@ Misfit = Callable[[RunConfig], str | None]
 """Says why a config does not fit the constraints of its sweep, if it does not."""
 
 
-def suggest(spec: SweepSpec, trials: Sequence[Trial], misfit: Misfit) -> list[Suggestion]:
-    """The next wave, for when no trial is left to train; nothing where the search is over."""
-    searched = [trial for trial in trials if trial.confirms is None]
-    if len(searched) < spec.total:
-        basis = _written([trial.number for trial in searched]) if spec.search == "tpe" and searched else None
-        return _entered(spec, trials, _further(spec, searched), misfit, basis=basis)
-    if spec.confirm and len(searched) == len(trials):
-        return _confirming(spec, trials, misfit)
-    return []
+def suggest(
+    spec: SweepSpec, trials: Sequence[Trial], misfit: Misfit, sizes: Mapping[str, int] | None = None
+) -> list[Suggestion]:
+    """The next wave, for when no trial is left to train; nothing where the search is over.
+
+    `sizes` are those of groups by the shape of their trials, where they are known (`lane_table`).
+    """
+    wave = _wave(spec, trials, misfit)
+    first = 1 + max((trial.group for trial in trials), default=0)
+    numbers = groups.grouped([suggestion.config for suggestion in wave], spec.lanes, first, sizes)
+    return [replace(suggestion, group=number) for suggestion, number in zip(wave, numbers, strict=True)]
 
 
 def left(trials: Iterable[Trial]) -> list[RunConfig]:
@@ -34,6 +37,16 @@ def left(trials: Iterable[Trial]) -> list[RunConfig]:
         for trial in trials
         if trial.status in UNENDED
     ]
+
+
+def _wave(spec: SweepSpec, trials: Sequence[Trial], misfit: Misfit) -> list[Suggestion]:
+    searched = [trial for trial in trials if trial.confirms is None]
+    if len(searched) < spec.total:
+        basis = _written([trial.number for trial in searched]) if spec.search == "tpe" and searched else None
+        return _entered(trials, _further(spec, searched), misfit, basis=basis)
+    if spec.confirm and len(searched) == len(trials):
+        return _confirming(spec, trials, misfit)
+    return []
 
 
 def _further(spec: SweepSpec, trials: Sequence[Trial]) -> list[RunConfig]:
@@ -59,13 +72,11 @@ def _confirming(spec: SweepSpec, trials: Sequence[Trial], misfit: Misfit) -> lis
     suggestions = []
     for trial in list(chosen.values())[:top]:
         configs = [RunConfig.model_validate({**trial.config, "seed": seed + more}) for more in range(seeds)]
-        suggestions += _entered(spec, trials, configs, misfit, confirms=trial.number)
-    numbers = groups.grouped([suggestion.config for suggestion in suggestions], spec.lanes, _next_group(trials))
-    return [_regrouped(suggestion, number) for suggestion, number in zip(suggestions, numbers, strict=True)]
+        suggestions += _entered(trials, configs, misfit, confirms=trial.number)
+    return suggestions
 
 
 def _entered(
-    spec: SweepSpec,
     trials: Sequence[Trial],
     configs: Iterable[RunConfig],
     misfit: Misfit,
@@ -73,21 +84,10 @@ def _entered(
     confirms: int | None = None,
 ) -> list[Suggestion]:
     wave = 1 + max((trial.wave for trial in trials), default=0)
-    configs = list(configs)
-    rows = [config.model_dump(mode="json") for config in configs]
-    numbers = groups.grouped(rows, spec.lanes, _next_group(trials))
     return [
-        Suggestion(row, wave, group, basis, confirms, misfit(config))
-        for row, group, config in zip(rows, numbers, configs, strict=True)
+        Suggestion(config.model_dump(mode="json"), wave, basis=basis, confirms=confirms, problem=misfit(config))
+        for config in configs
     ]
-
-
-def _regrouped(suggestion: Suggestion, group: int) -> Suggestion:
-    return Suggestion(**{**vars(suggestion), "group": group})
-
-
-def _next_group(trials: Sequence[Trial]) -> int:
-    return 1 + max((trial.group for trial in trials), default=0)
 
 
 def _written(numbers: Sequence[int]) -> str:

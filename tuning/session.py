@@ -1,12 +1,13 @@
 """A session: one worker trains one group, until each of its trials has ended or waits at a rung."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 
 from tailorbird.errors import TailorbirdError
 from training.config import Objective, RunConfig
 from training.lanes import Lanes
+from training.resident import Data
 from training.splits import Splits
 from tuning.book import Measured, Work
 from tuning.scheduler import Answer
@@ -28,8 +29,14 @@ class Session:
     """A group in training; raises nothing for what goes wrong in a trial, which ends that one alone."""
 
     def __init__(
-        self, work: Work, splits: Splits, objective: Objective, clock: Callable[[], float] = time.monotonic
+        self,
+        work: Work,
+        splits: Splits,
+        objective: Objective,
+        clock: Callable[[], float] = time.monotonic,
+        data: dict[Hashable, Data] | None = None,
     ) -> None:
+        """`data` are those that the session before had on its device; they are left as this one has them."""
         self._work, self._clock = work, clock
         self._numbers = list(work.configs)
         self._told: set[int] = set()
@@ -40,7 +47,7 @@ class Session:
         configs = [RunConfig.model_validate(config) for config in work.configs.values()]
         due = [lane for lane, number in enumerate(self._numbers) if number in work.due]
         begun = [lane for lane, number in enumerate(self._numbers) if lane in due or work.ended.get(number)]
-        self._lanes = Lanes(configs, splits, objective, work.state, begun)
+        self._lanes = Lanes(configs, splits, objective, work.state, begun, data)
         for lane in self._lanes.active:
             if lane not in due and not self._is_repeated(lane):
                 self._lanes.leave(lane)

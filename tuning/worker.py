@@ -4,6 +4,7 @@ import os
 import secrets
 import threading
 import time
+from collections.abc import Hashable
 from typing import Any
 
 import ray
@@ -11,6 +12,7 @@ from ray import tune
 
 from tailorbird.errors import TailorbirdError
 from training.config import Objective
+from training.resident import Data
 from training.splits import Splits
 from tuning.book import Work
 from tuning.session import Session
@@ -31,6 +33,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         self._splits, self._writer, self._objective = splits, writer, objective
         self._work: Work | None = None
         self._session: Session | None = None
+        self._data: dict[Hashable, Data] = {}
         if not ray.get_gpu_ids():  # Ray leaves them visible to a trial that asked for none
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         self._watchdog = Watchdog(60 * minutes, self._hung)
@@ -62,7 +65,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         self._work = answer
         with self._watchdog:
             try:
-                self._session = Session(answer, self._splits, self._objective)
+                self._session = Session(answer, self._splits, self._objective, data=self._data)
             except Exception as error:
                 self._ask("fail", answer.group, answer.attempt, dict.fromkeys(answer.due, str(error)))
         return True

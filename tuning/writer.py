@@ -25,9 +25,11 @@ class LedgerWriter:
     Where it ends, Ray starts it again: the book is read anew, and what was not answered is asked once more.
     """
 
-    def __init__(self, settings: Settings, lease: Lease, spec: Mapping[str, Any], misfits: Misfits) -> None:
+    def __init__(
+        self, settings: Settings, lease: Lease, spec: Mapping[str, Any], misfits: Misfits, sizes: Mapping[str, int]
+    ) -> None:
         self._registry, self._lease = Registry(settings), lease
-        self._spec, self._misfits = specs.stored(spec), misfits
+        self._spec, self._misfits, self._sizes = specs.stored(spec), misfits, sizes
         self._opened: Book | None = None
         self._problem: TailorbirdError | None = None
 
@@ -62,7 +64,9 @@ class LedgerWriter:
             raise self._problem
         try:
             if self._opened is None:
-                self._opened = patient(lambda: Book(self._registry, self._lease, self._spec, self._misfits))
+                self._opened = patient(
+                    lambda: Book(self._registry, self._lease, self._spec, self._misfits, self._sizes)
+                )
             return act(self._opened)
         except LeaseLost:  # of a group alone, or of the whole sweep
             try:
@@ -75,10 +79,10 @@ class LedgerWriter:
             raise
 
 
-def start(settings: Settings, lease: Lease, spec: Mapping[str, Any], misfits: Misfits) -> Any:
-    """Start the actor on this node and return its handle."""
+def start(settings: Settings, lease: Lease, spec: Mapping[str, Any], misfits: Misfits, sizes: Mapping[str, int]) -> Any:
+    """Start the actor on this node and return its handle; `sizes` are those of groups by shape."""
     node = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
         ray.get_runtime_context().get_node_id(), soft=False
     )
     actor = ray.remote(LedgerWriter).options(num_cpus=0, scheduling_strategy=node, max_restarts=-1, max_task_retries=-1)
-    return actor.remote(settings, lease, spec, misfits)
+    return actor.remote(settings, lease, spec, misfits, sizes)

@@ -107,6 +107,27 @@ def test_a_group_goes_on_from_its_state(configs, few):
     assert all(history(again, lane) == by_itself(config, few) for lane, config in enumerate(configs))
 
 
+def test_what_is_not_begun_again_rests_in_the_state_and_data_are_shared(configs, few):
+    lanes, data = Lanes(configs, few, Objective()), {}
+    lanes.step()
+    second = Lanes(configs, few, Objective(), lanes.state(), [1], data)
+    assert second.active == (1,)
+    shared = list(data.values())
+    third = Lanes(configs, few, Objective(), second.state(), data=data)
+    assert third.active == (1,)
+    assert list(data.values()) == shared
+    for lane in (0, 2):
+        third.enter(lane)
+    finished(third)
+    assert all(history(third, lane) == by_itself(config, few) for lane, config in enumerate(configs))
+
+
+def test_data_that_no_lane_needs_are_let_go(configs, few):
+    data = {"of another backbone": None}
+    Lanes(configs, few, Objective(), data=data)
+    assert "of another backbone" not in data and len(data) == 1
+
+
 def test_a_lane_that_fails_ends_alone(configs, run_config, few):
     spoiled = run_config(model={"family": "mlp", "depth": 6}, optimizer={"name": "sgd", "lr": 100.0, "momentum": 0.9})
     lanes = Lanes([*configs, spoiled], few, Objective())

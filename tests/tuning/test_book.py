@@ -232,6 +232,16 @@ def test_a_thawed_trial_trains_to_its_end(begin, registry):
     assert opened._until([1]) is None and opened._until([3]) == 3
 
 
+def test_what_takes_longest_is_handed_out_first(begin):
+    opened = begin(scheduler="halving", run={"model": {"family": "mlp"}, "epochs": 4}, space=SAME)
+    for position in range(4):
+        work = opened.work(f"{position}.a")
+        (number,) = work.due
+        metrics = {"val_accuracy": number / 10, "seconds": float(number)}
+        opened.report(work.group, work.attempt, [Measured(number, 1, metrics)], None)
+    assert [opened.work(f"{position}.b").due for position in range(2)] == [[4], [3]]
+
+
 def test_trials_are_probed_together_and_begun_anew(begin, registry):
     constant = {"model": {"family": "mlp"}, "epochs": 4}
     opened = begin(scheduler="halving", run=constant, space=SAME, probe=True, lanes=8)

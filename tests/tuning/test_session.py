@@ -24,6 +24,7 @@ CONFIGS = {
     3: config(),
     4: config(optimizer={"lr": 0.1}),
     7: config(seed=5, early_stopping={"patience": 1}),
+    8: config(epochs=2),
 }
 DIVERGING = config(optimizer={"name": "sgd", "lr": 100.0, "weight_decay": 100.0}, batch_size=1)
 
@@ -60,7 +61,7 @@ def whole(dealt):
 
 
 def test_every_trial_trains_to_its_end_with_figures_of_the_test_split(whole):
-    assert whole.keys() == {3, 4, 7}
+    assert whole.keys() == {3, 4, 7, 8}
     assert [epoch for epoch, _, _ in whole[3]] == [1, 2, 3, 4]
     for curve in whole.values():
         assert "test_accuracy" in curve[-1][1] and "test_accuracy" not in curve[0][1]
@@ -97,7 +98,7 @@ def test_a_trial_that_fails_fails_alone_and_is_told_once(dealt, whole):
 
 def test_a_probe_leaves_nothing_to_go_on_from(dealt, whole):
     curves, problems, states = trained(Session(work({**CONFIGS, 9: DIVERGING}, until=0), dealt, Objective()))
-    assert [epoch for curve in curves.values() for epoch, _, _ in curve] == [0, 0, 0] and states == [None]
+    assert [epoch for curve in curves.values() for epoch, _, _ in curve] == [0, 0, 0, 0] and states == [None]
     assert all(curve[0][1]["val_loss"] != whole[number][0][1]["val_loss"] for number, curve in curves.items())
     assert "of epoch 1" in problems[9]
     again = Session(work(due=[3], until=1), dealt, Objective())

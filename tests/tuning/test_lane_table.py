@@ -1,0 +1,104 @@
+from collections import Counter
+
+import pytest
+
+from training import datasets, splits
+from training.config import DataConfig, RunConfig
+from tuning import groups, lane_table
+from tuning.lane_table import FILE, LaneTable
+
+DATA = DataConfig(name="digits", validation=0.2, holdout=0.2)
+
+
+@pytest.fixture(scope="module")
+def dealt():
+    return splits.split(datasets.load(DATA, None, None), DATA)
+
+
+GAINS = {16: {2: 1.5, 4: 1.9, 8: 2.2}, 32: {2: 0.9, 4: 0.8, 8: 0.5}, 64: {2: 1.3, 4: 1.35, 8: 1.4}}
+"""By the width of networks: the groups to take are of 8, 1 and 2."""
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """The widths of the networks that were measured, which gives GAINS."""
+    widths = []
+
+    def measure(config, *_):
+        widths.append(config.model.width)
+        return GAINS[config.model.width]
+
+    monkeypatch.setattr(lane_table, "_measured", measure)
+    return widths
+
+
+def configs(*widths, **changes):
+    model = {"family": "mlp", "depth": 1}
+    return [
+        RunConfig.model_validate({"data": DATA, "model": {**model, "width": width}, "precision": "fp32", **changes})
+        for width in widths
+    ]
+
+
+def test_a_shape_is_measured_once_and_told(tmp_path, dealt, measured):
+    told = LaneTable(tmp_path).measure(configs(16, 16, 32, 32), 8, dealt)
+    speeds = "groups of 1 to 8 train 1.0 to 2.2 times as fast as one trial after the other"
+    assert told == f"lanes: {speeds} (2 shapes, measured just now)"
+    told = LaneTable(tmp_path).measure(configs(16, 16), 8, dealt)
+    assert told == (
+        f"lanes: groups of 8 train 2.2 times as fast as one trial after the other (1 shape, by {tmp_path / FILE})"
+    )
+    assert measured == [16, 32]
+
+
+def test_groups_are_the_smallest_that_are_about_as_quick_as_any(tmp_path, dealt, measured):
+    given = configs(*[16, 32, 64] * 5)
+    LaneTable(tmp_path).measure(given, 8, dealt)
+    rows = [config.model_dump(mode="json") for config in given]
+    numbers = groups.grouped(rows, 8, 1, LaneTable(tmp_path).sizes(8))
+    sizes = [sorted(Counter(numbers[width::3]).values()) for width in range(3)]
+    assert sizes == [[5], [1] * 5, [1, 2, 2]]
+    assert groups.grouped(rows, 8, 1, LaneTable(tmp_path).sizes(64)) == groups.grouped(rows, 8, 1) == [1, 2, 3] * 5
+
+
+def test_what_is_alone_or_never_stacked_is_not_measured(tmp_path, dealt, measured):
+    table = LaneTable(tmp_path)
+    compiled = [config.model_copy(update={"compile": True}) for config in configs(16, 16)]
+    assert table.measure(configs(16, 32) + compiled, 8, dealt) is None
+    assert table.measure(configs(16, 16), 1, dealt) is None
+    assert measured == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", ["{", '{"a": 1}', "{}"])
+def test_a_table_that_is_damaged_or_of_another_processor_is_measured_anew(
+    tmp_path, dealt, measured, monkeypatch, damage
+):
+    LaneTable(tmp_path).measure(configs(16, 16), 8, dealt)
+    (tmp_path / FILE).write_text(damage)
+    LaneTable(tmp_path).measure(configs(16, 16), 8, dealt)
+    monkeypatch.setattr(lane_table, "processor", lambda: "another")
+    LaneTable(tmp_path).measure(configs(16, 16), 8, dealt)
+    monkeypatch.undo()
+    assert measured == [16, 16, 16]
+    assert LaneTable(tmp_path).sizes(8)  # of which nothing was lost by the other
+
+
+def test_a_table_that_cannot_be_kept_is_of_use_now(tmp_path, dealt, measured):
+    (tmp_path / "file").write_text("")
+    table = LaneTable(tmp_path / "file")
+    assert table.measure(configs(32, 32), 8, dealt)
+    assert list(table.sizes(8).values()) == [1]
+
+
+def test_lanes_of_small_networks_gain(tmp_path, dealt):
+    table = LaneTable(tmp_path)
+    assert "measured just now" in table.measure(configs(16, 16, batch_size=4), 6, dealt)
+    (size,) = table.sizes(6).values()
+    assert size in (2, 4, 6)
+
+
+def test_what_is_not_trained_as_one_has_no_gain(tmp_path, dealt):
+    table = LaneTable(tmp_path)
+    assert table.measure(configs(16, 16, loss={"label_smoothing": 0.1}), 8, dealt) is None
+    assert table.sizes(8) == {}
