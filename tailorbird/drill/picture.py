@@ -30,9 +30,9 @@ def draw(steps: Sequence[Step], title: str) -> bytes:
     _mark(above, steps)
     above.set(ylabel="accuracy", ylim=(0, 1.02))
     above.grid(alpha=0.3)
-    for state, color in COLORS.items():
+    for state in dict.fromkeys(step.state for step in steps):
         chosen = [step.minute for step in steps if step.state == state]
-        below.bar(chosen, 1, width=1, color=color, label=state)
+        below.bar(chosen, 1, width=1, color=COLORS[state], label=state)
     below.set(xlabel="minute", yticks=[])
     figure.legend(loc="outside lower center", ncols=4, fontsize=9, frameon=False)
     style.title(figure, title)
