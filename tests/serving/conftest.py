@@ -34,6 +34,7 @@ from tailorbird.package.manifest import REQUIRED
 from tailorbird.package.measurements import Export, Parity
 from tailorbird.settings import Settings
 from tests.packages import RECORDS, counted, saved
+from tests.waiting import BOUND_SECONDS
 
 hypothesis.settings.register_profile("busy machine", deadline=None)
 hypothesis.settings.load_profile("busy machine")
@@ -170,7 +171,7 @@ class Server:
     @cached_property
     def client(self) -> httpx.Client:
         """Makes a new connection for every request, so that any worker may be asked."""
-        return httpx.Client(base_url=self.url, timeout=60, limits=httpx.Limits(max_keepalive_connections=0))
+        return httpx.Client(base_url=self.url, timeout=BOUND_SECONDS, limits=httpx.Limits(max_keepalive_connections=0))
 
     @property
     def temporary(self) -> Path:
@@ -181,8 +182,8 @@ class Server:
         """What it has in memory, and among temporary files."""
         return [*Path("/dev/shm").glob(f"tailorbird-serve-{self.process.pid}-*"), *self.temporary.iterdir()]
 
-    def wait(self, seconds=60, status=200) -> "Server":
-        deadline = time.monotonic() + seconds
+    def wait(self, status=200) -> "Server":
+        deadline = time.monotonic() + BOUND_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
                 if self.client.get("/readyz").status_code == status:
@@ -196,7 +197,7 @@ class Server:
 
     def stop(self, number=signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(BOUND_SECONDS)
 
 
 def environment(settings: Settings, folder: Path) -> dict[str, str]:
@@ -314,5 +315,5 @@ def server(start, settings) -> Server:
 
 @pytest.fixture(scope="session")
 def client(server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, timeout=30) as client:
+    with httpx.Client(base_url=server.url, timeout=BOUND_SECONDS) as client:
         yield client

@@ -28,11 +28,3 @@ def test_what_it_shows_names_what_is_known_and_what_not(server, toy):
     assert sum(row["now"] for row in record["classes"]) == pytest.approx(1)
     assert record["latency"][0]["seconds"] > 0
     assert "promote champion to 1" in [row["what"] for row in record["versions"]]
-
-
-def test_where_a_token_is_asked_for_the_shell_shows_nothing_and_the_content_needs_it(start, settings):
-    server = start(settings, "demo", TAILORBIRD_API_TOKEN="a-secret-token").wait()
-    assert server.client.get("/drift").status_code == 200
-    assert server.client.get("/drift.json").status_code == 401
-    answer = server.client.get("/drift.json", headers={"authorization": "Bearer a-secret-token"})
-    assert answer.status_code == 200

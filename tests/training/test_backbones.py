@@ -49,7 +49,7 @@ def server(published, monkeypatch, tmp_path):
     """A server that sends the weights, in the place of torchvision's; its class holds the body and what was asked."""
     handler = type("Handler", (Weights,), {"body": published, "asked": []})
     listening = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=listening.serve_forever, daemon=True).start()
+    threading.Thread(target=listening.serve_forever, args=(0.01,), daemon=True).start()
     digest = hashlib.sha256(published).hexdigest()[:8]
     url = f"http://127.0.0.1:{listening.server_address[1]}/net-{digest}.pth"
     chosen = type("Chosen", (), {"url": url})

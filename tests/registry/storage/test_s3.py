@@ -247,7 +247,7 @@ def answering(answer):
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as started:
-        threading.Thread(target=started.serve_forever, daemon=True).start()
+        threading.Thread(target=started.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{started.server_port}"
         started.shutdown()
 

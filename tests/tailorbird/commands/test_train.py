@@ -37,13 +37,6 @@ def test_a_run_writes_curves_confusion_matrix_checkpoint_and_export(tailorbird, 
     assert yaml.safe_load((tmp_path / "out" / "config.yaml").read_text())["epochs"] == 4
 
 
-def test_the_same_config_gives_the_same_weights(tailorbird, config_file, tmp_path):
-    for name in ("a", "b"):
-        assert tailorbird("train", config_file, "--out", tmp_path / name).returncode == 0
-    weights = [(tmp_path / name / "checkpoint.safetensors").read_bytes() for name in ("a", "b")]
-    assert weights[0] == weights[1]
-
-
 @pytest.mark.parametrize(
     ("words", "picture", "reason"),
     [
@@ -105,7 +98,7 @@ def test_a_config_that_is_not_there(tailorbird):
     assert (result.returncode, result.stderr) == (2, "error: nothing.yaml: there is no such file\n")
 
 
-SLOW = ("epochs=40", "batch_size=8", "model.dropout=0.2", "schedule.name=one_cycle")
+SLOW = ("epochs=25", "batch_size=8", "model.dropout=0.2", "schedule.name=one_cycle")
 LONG = [word for key in SLOW for word in ("--set", key)]
 
 
@@ -113,7 +106,7 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_weights_of_an_unbroken_one
     tailorbird, started, config_file, tmp_path
 ):
     assert tailorbird("train", config_file, *LONG, "--out", tmp_path / "whole").returncode == 0
-    for attempt, stop in enumerate((signal.SIGKILL, signal.SIGINT, signal.SIGTERM)):
+    for attempt, stop in enumerate((signal.SIGKILL, signal.SIGTERM)):  # which is told like Ctrl-C
         again = ["--resume"] if attempt else []
         run = started("train", config_file, *LONG, "--out", tmp_path / "broken", *again)
         for line in run.stdout:  # until it is well under way
@@ -126,6 +119,8 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_weights_of_an_unbroken_one
             assert run.returncode == 130
             kept = re.search(r"the same command with --resume goes on after epoch (\d+)$", text.strip())
             assert kept and int(kept[1]) >= 4 + 4 * attempt, text  # the last one that was whole
+    result = tailorbird("train", config_file, *LONG, "--set", "seed=5", "--out", tmp_path / "broken", "--resume")
+    assert (result.returncode, result.stderr.split(": ")[1]) == (2, "--resume")  # another run does not go on
     result = tailorbird("train", config_file, *LONG, "--out", tmp_path / "broken", "--resume")
     assert result.returncode == 0, result.stderr
     for name in ("checkpoint.safetensors", "model.onnx", "config.yaml"):
@@ -137,15 +132,6 @@ def test_there_must_be_something_to_go_on_from(tailorbird, config_file, tmp_path
     result = tailorbird("train", config_file, "--out", tmp_path / "out", "--resume")
     assert result.returncode == 2
     assert result.stderr == f"error: --resume: there is no interrupted run in {tmp_path / 'out'}; leave it out\n"
-
-
-def test_another_run_does_not_go_on(tailorbird, started, config_file, tmp_path):
-    run = started("train", config_file, *LONG, "--out", tmp_path / "out")
-    next(line for line in run.stdout if line.startswith("epoch 3/"))
-    run.kill()
-    run.communicate()
-    result = tailorbird("train", config_file, *LONG, "--set", "seed=5", "--out", tmp_path / "out", "--resume")
-    assert (result.returncode, result.stderr.split(": ")[1]) == (2, "--resume")
 
 
 def test_a_run_that_diverges_leaves_its_last_good_weights(tailorbird, config_file, tmp_path):
