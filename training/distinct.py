@@ -40,7 +40,7 @@ def _columns(columns: Sequence[str] | None, rows: Inputs) -> Iterator[tuple[str,
 
 
 def _scaled(values: NDArray[Any]) -> NDArray[Any]:
-    spread = float(values.std(dtype=np.float64)) or 1.0
+    spread = float(values.std(dtype=np.float64)) or float(np.ptp(values)) or 1.0  # squares of tiny ones are 0
     return np.asarray((values.astype(np.float64) - values.mean(dtype=np.float64)) / spread)
 
 

@@ -23,7 +23,7 @@ def moments(config: RunConfig, split: Split) -> tuple[Tensor, Tensor]:
 def of_targets(split: Split) -> tuple[Tensor, Tensor]:
     """Mean and deviation of the numbers to predict, float64 []."""
     numbers = as_tensor(split.targets).double()
-    return numbers.mean(), _divisor(numbers.std(correction=0), numbers.amax() > numbers.amin())
+    return numbers.mean(), _divisor(numbers.std(correction=0), numbers.amax() - numbers.amin())
 
 
 def _of_rows(config: RunConfig, split: Split) -> tuple[Tensor, Tensor]:
@@ -33,7 +33,7 @@ def _of_rows(config: RunConfig, split: Split) -> tuple[Tensor, Tensor]:
     rows = torch.cat([as_tensor(batch).double() for batch in split.blocks()])
     low, high = rows.amin(0), rows.amax(0)
     if config.normalize == "standard":
-        return rows.mean(0), _divisor(rows.std(0, correction=0), high > low)
+        return rows.mean(0), _divisor(rows.std(0, correction=0), high - low)
     return _range(config, low, high)
 
 
@@ -53,14 +53,18 @@ def _of_images(config: RunConfig, split: Split) -> tuple[Tensor, Tensor]:
     means = [float(share @ values) for share in shares]
     variances = [float(share @ (values - mean) ** 2) for share, mean in zip(shares, means, strict=True)]
     deviation = torch.tensor(variances, dtype=torch.float64).sqrt()
-    return 255 * torch.tensor(means), 255 * _divisor(deviation, deviation > ROUNDING).float()
+    varying = torch.where(deviation > ROUNDING, deviation, 0)
+    return 255 * torch.tensor(means), 255 * _divisor(varying, varying).float()
 
 
 def _range(config: RunConfig, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    width = _divisor(high - low, high > low)
+    width = _divisor(high - low, high - low)
     return (low, width) if config.normalize == "unit" else ((low + high) / 2, width / 2)
 
 
-def _divisor(spread: Tensor, varies: Tensor) -> Tensor:
-    """The spread, or 1 where all values are the same: another one that comes later is not blown up."""
-    return torch.where(varies & (spread > 0), spread, torch.ones_like(spread))
+def _divisor(spread: Tensor, width: Tensor) -> Tensor:
+    """The spread, or 1 where all values are the same: another one that comes later is not blown up.
+
+    It is the width of numbers so small that their squares, which a spread is made of, are 0.
+    """
+    return torch.where(width > 0, torch.where(spread > 0, spread, width), torch.ones_like(spread))

@@ -19,7 +19,10 @@ def far(values):
     return np.append(values[:-1], 1e18)
 
 
-@pytest.mark.parametrize("values", [SECONDS, np.full(400, 7.0), np.arange(400.0), np.append(SECONDS[:-1], 0.0)])
+@pytest.mark.parametrize(
+    "values",
+    [SECONDS, np.full(400, 7.0), np.arange(400.0), np.append(SECONDS[:-1], 0.0), 1e-310 * np.arange(1, 401)],
+)
 def test_what_stays_different_is_not_noted(values):
     assert list(distinct.notes(table(values))) == []
 

@@ -5,6 +5,7 @@ import torch
 from training import normalization, splits
 from training.config import DataConfig, RunConfig
 from training.datasets import Dataset
+from training.models.normalize import Normalize
 from training.network import fresh
 
 
@@ -22,6 +23,16 @@ def test_the_unit_of_a_column_does_not_matter(normalize, unit):
     column = np.linspace(0, 1, 20)
     mean, deviation = moments(np.stack([unit * column, column], 1), normalize)
     assert torch.allclose(mean[0] / unit, mean[1]) and torch.allclose(deviation[0] / unit, deviation[1])
+
+
+@pytest.mark.parametrize("normalize", ["standard", "unit", "symmetric"])
+@pytest.mark.parametrize("unit", [1e-200, 1e-310])
+def test_a_column_whose_squares_are_nothing_keeps_its_values(normalize, unit):
+    column = np.linspace(1, 2, 20)
+    rows = np.stack([unit * column, column], 1)
+    mean, deviation = moments(rows, normalize)
+    seen = Normalize(mean, deviation)(torch.as_tensor(rows))
+    assert len(seen[:, 0].unique()) == 20 and 0.4 < np.ptp(seen[:, 0].numpy()) < 4
 
 
 @pytest.mark.parametrize("normalize", ["standard", "unit", "symmetric"])

@@ -20,6 +20,8 @@ Targets = NDArray[np.int64] | NDArray[np.float32] | NDArray[np.float64]
 PARTS = ("train", "validation", "test")
 """Splits that a set may come with."""
 BLOCK_BYTES = 2**24
+LARGEST = float(np.finfo(np.float32).max)
+"""Of numbers, whose squares float64 still holds."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from tailorbird.errors import InvalidInput
 from training import code
 from training.config import Kind
 from training.datasets import repeats
-from training.datasets.dataset import Dataset, Inputs, Targets, blocks
+from training.datasets.dataset import LARGEST, Dataset, Inputs, Targets, blocks
 
 FIELD = "data.name"
 FLOATS = (np.float64, np.float32)
@@ -87,8 +87,8 @@ def _of_inputs(name: str, inputs: Inputs) -> Iterator[str]:
         )
     if not inputs.size:
         yield f"has no {name}"
-    if row and not all(np.isfinite(block).all() for block in blocks(inputs)):
-        yield f"has {name} that are no finite numbers"
+    if row and not all((np.abs(block) <= LARGEST).all() for block in blocks(inputs)):
+        yield f"has {name} that are no finite numbers, or beyond {LARGEST:.1e}"
 
 
 def _of_targets(name: str, targets: Targets, dataset: Dataset, count: int) -> Iterator[str]:
@@ -102,7 +102,9 @@ def _of_targets(name: str, targets: Targets, dataset: Dataset, count: int) -> It
         )
     if dataset.kind == "multilabel" and not np.isin(targets, (0, 1)).all():
         yield f"has {name} other than 0 and 1"
-    elif dataset.kind == "regression" and not np.isfinite(targets).all():
-        yield f"has {name} that are no finite numbers"
+    elif dataset.kind == "regression" and not (np.abs(targets) <= LARGEST).all():
+        yield f"has {name} that are no finite numbers, or beyond {LARGEST:.1e}"
+    elif dataset.kind == "regression" and name == "targets" and targets.min() == targets.max():
+        yield f"has {name} that are all {targets[0]:g}"
     elif dataset.kind in ("multiclass", "binary") and (targets.min() < 0 or targets.max() >= classes):
         yield f"has {name} from {targets.min()} to {targets.max()}; accepted: indices of its {classes} classes"
