@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from serving import bodies
 from serving.problems import Problem
+from tailorbird import classes
 
 Rows = NDArray[np.float64]
 
@@ -57,14 +58,25 @@ def _row(row: Any, name: str, width: int, columns: Sequence[str] | None) -> list
 def _in_order(row: dict[str, Any], name: str, columns: Sequence[str]) -> list[Any]:
     try:
         values = [row[column] for column in columns]
-    except KeyError as error:
-        raise Problem(
-            422, f"{name} has no column {bodies.shown(error.args[0])}; accepted: {_listed(columns)}"
-        ) from None
+    except KeyError:
+        row = _normal(row, name)
+        if missing := [column for column in columns if column not in row]:
+            raise Problem(
+                422, f"{name} has no column {bodies.shown(missing[0])}; accepted: {_listed(columns)}"
+            ) from None
+        values = [row[column] for column in columns]
     if len(row) > len(columns):
         unknown = next(key for key in row if key not in columns)
         raise Problem(422, f"{name} has an unknown column {bodies.shown(unknown)}; accepted: {_listed(columns)}")
     return values
+
+
+def _normal(row: dict[str, Any], name: str) -> dict[str, Any]:
+    """A row by the normal forms of its columns' names, which are those that training knows."""
+    normal = {classes.normal(key): value for key, value in row.items()}
+    if len(normal) < len(row):
+        raise Problem(422, f"{name} has a column twice, in two forms of its name; accepted: each once")
+    return normal
 
 
 def _is_number(value: Any) -> bool:

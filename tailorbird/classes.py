@@ -21,6 +21,10 @@ _REFUSED = {"Cc": "a control character", "Cs": "bytes that are no UTF-8", "Zl": 
 _NUMBER = re.compile(r"-?(?:\d+\.\d+|0|[1-9]\d*)", re.ASCII)
 _WRITTEN = re.compile(r"[+-]?\d+(?:\.\d*)?(?:e[+-]?\d{1,3})?", re.ASCII | re.IGNORECASE)
 
+_PRINTED = re.compile(
+    r"""b(['"]).*\1|None|\[.*\]|\(.*,.*\)|\{.*\}|(?:np\.\w+|array|tensor|Timestamp)\(.*\)|<.* at 0x[0-9a-f]+>"""
+)
+
 
 def normal(text: str) -> str:
     """The one form of a name: composed (NFC), with no white space around it."""
@@ -64,6 +68,11 @@ def alike(names: Iterable[str]) -> list[tuple[str, ...]]:
     for name in names:
         groups[_seen(name)].append(name)
     return [tuple(group) for group in groups.values() if len(group) > 1]
+
+
+def printed(names: Iterable[str]) -> list[str]:
+    """Names that are what Python prints for an object which may hold the name, or for nothing."""
+    return [name for name in names if _PRINTED.fullmatch(name)]
 
 
 def _seen(name: str) -> str:

@@ -16,6 +16,7 @@ from tailorbird.errors import InvalidInput, TooLarge
 from tailorbird.package.signature import DEPTH, GROUND
 
 FORMATS = ("PNG", "JPEG", "WEBP")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp")
 PNG = b"\x89PNG\r\n\x1a\n"
 
 

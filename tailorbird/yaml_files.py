@@ -9,6 +9,13 @@ from pydantic import BeforeValidator
 
 from tailorbird.errors import InvalidInput, NotFound
 
+NUMBERS = {
+    "tag:yaml.org,2002:int": re.compile(r"[-+]?(?:0|[1-9][0-9]*)$"),
+    "tag:yaml.org,2002:float": re.compile(
+        r"[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.(?:inf|Inf|INF))$|\.(?:nan|NaN|NAN)$"
+    ),
+}
+
 
 def read(path: Path, example: str) -> dict[Any, Any]:
     """A file that holds a mapping, as in `example`; raises InvalidInput that names the file."""
@@ -54,7 +61,10 @@ NoSwitch = BeforeValidator(_no_switch)
 
 @cache
 def _loader() -> type[Any]:
-    """Of safe YAML in which 1e-3 is a number, as everyone expects; YAML 1.1 asks for 1.0e-3. No key stands twice."""
+    """Of safe YAML whose numbers are as everyone expects, and no key of which stands twice.
+
+    In YAML 1.1 the number 1e-3 is none, 010 is 8, and 1:30 is 90: here they are 0.001 and words.
+    """
     import yaml
 
     class Loader(yaml.SafeLoader):
@@ -65,8 +75,10 @@ def _loader() -> type[Any]:
                 raise yaml.composer.ComposerError(None, None, f"{twice[0]!r} stands twice", node.start_mark)
             return node
 
-    Loader.yaml_implicit_resolvers = {k: list(v) for k, v in yaml.SafeLoader.yaml_implicit_resolvers.items()}
-    Loader.add_implicit_resolver(
-        "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-    )
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, form) for tag, form in resolvers if tag not in NUMBERS]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    for tag, form in NUMBERS.items():
+        Loader.add_implicit_resolver(tag, form, list("-+.0123456789"))
     return Loader

@@ -164,9 +164,10 @@ def _check_dealt(dataset: Dataset, dealt: Dealt, counts: dict[str, int], dealing
     wanted = {part: size for part, size in (sizes or {}).items() if counts[part]}
     named = ", ".join(f"data.{part} {size}" for part, size in wanted.items())
     without = "".join(f"; {why}" for part, why in WITHOUT.items() if wanted.get(part) == 0)
+    noted = f" ({'; '.join(dataset.notes)})" if dataset.notes else ""
     raise InvalidInput(
         f"data.{name}",
-        f"{counts[name]} of {dataset.name} cannot be dealt: equal examples stay together, and they are more; "
+        f"{counts[name]} of {dataset.name} cannot be dealt: equal examples stay together, and they are more{noted}; "
         f"accepted: {f'together {named}{without}' if sizes else 'data of more different examples'}",
     )
 

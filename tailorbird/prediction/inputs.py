@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from tailorbird import images
 from tailorbird.errors import InvalidInput, NotFound
 from tailorbird.package.signature import Signature
-from training.datasets import labels, rows
+from training.datasets import labels, rows, trees
 from training.datasets.rows import Rows
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 IMAGES_AT_ONCE, ROWS_AT_ONCE = 32, 1024
 BLOCK = 2**20
 
@@ -60,12 +59,12 @@ class Selection:
 
 def select(paths: Sequence[Path], signature: Signature) -> Selection:
     """Files as they are named, and of folders every file of the model's kind, by name; hidden ones are left out."""
-    suffixes = rows.SUFFIXES if signature.kind == "table" else PICTURES
+    suffixes = rows.SUFFIXES if signature.kind == "table" else images.SUFFIXES
     files: list[Path] = []
     others = 0
     for path in paths:
         if path.is_dir():
-            visible = [file for file in sorted(path.rglob("*")) if file.is_file() and not file.name.startswith(".")]
+            visible = [file for file in sorted(path.rglob("*")) if file.is_file() and _is_visible(file, path)]
             chosen = [file for file in visible if file.suffix.lower() in suffixes]
             files += chosen
             others += len(visible) - len(chosen)
@@ -77,6 +76,10 @@ def select(paths: Sequence[Path], signature: Signature) -> Selection:
         folders = ", ".join(map(str, paths))
         raise InvalidInput("FILE|DIR", f"{folders} holds no file whose name ends in {', '.join(suffixes)}")
     return Selection(files, others)
+
+
+def _is_visible(file: Path, folder: Path) -> bool:
+    return not trees.hidden(file.relative_to(folder).as_posix())
 
 
 def count(files: Sequence[Path], signature: Signature) -> int:

@@ -31,6 +31,13 @@ def test_integers_and_the_order_of_keys():
     assert rows.from_json(body, 3, COLUMNS).tolist() == [[1, 2, 3], [4, 5, 6.5]]
 
 
+def test_a_column_may_be_named_in_any_form():
+    body = json.dumps({"inputs": [{"Gro\u0308\u00dfe": 1, " weight": 2}]}).encode()
+    assert rows.from_json(body, 2, ("Gr\u00f6\u00dfe", "weight")).tolist() == [[1, 2]]
+    with pytest.raises(Problem, match=r"^inputs\[0\] has a column twice, in two forms of its name"):
+        rows.from_json(b'{"inputs": [{"a ": 1, "a": 2}]}', 2, ("a", "b"))
+
+
 @pytest.mark.parametrize(
     ("inputs", "sentence"),
     [

@@ -1,5 +1,6 @@
 import unicodedata
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,3 +60,10 @@ def test_names_that_a_reader_may_take_for_one_are_found():
     numbers = ["1", "01", "+1", "1e3", "1000", "1.50", "1.5", str(2**53), str(2**53 + 1)]
     assert classes.alike(numbers) == [("1", "01", "+1"), ("1e3", "1000"), ("1.50", "1.5")]
     assert classes.alike(["cat", "dog", "Äpfel", "Apfel"]) == []
+
+
+def test_names_that_python_prints_for_an_object_are_found():
+    objects = [b"no", ["a", "b"], {"a"}, {"a": 1}, (1, 2), None, np.int64(3), np.str_("cat"), np.arange(2), object()]
+    assert classes.printed([repr(thing) for thing in objects]) == [repr(thing) for thing in objects]
+    assert classes.printed(["tensor(3)", "Timestamp('2026-01-01 00:00:00')"]) != []
+    assert classes.printed(["no", "b", "n/a", "none", "T-shirt/top", "cat (young)", "a<b", "[", "3"]) == []

@@ -51,3 +51,15 @@ def test_a_key_that_stands_twice_is_refused(tmp_path):
     assert yaml_files.read(path, "epochs: 5")["optimizer"] == {"lr": 0.2}
     path.write_text("a: {b: &b {<<: {lr: 0.1}, lr: 0.2}}\noptimizer: {<<: *b, momentum: 0.9}\n")
     assert yaml_files.read(path, "epochs: 5")["optimizer"] == {"lr": 0.2, "momentum": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("10", 10), ("-3", -3), ("+3", 3), ("0", 0), ("1e-3", 1e-3), ("1.5e3", 1500.0), ("1.", 1.0), (".5", 0.5),
+        ("-2.50", -2.5), (".inf", float("inf")), ("-.inf", float("-inf")), ("010", "010"), ("1_000", "1_000"),
+        ("1:30", "1:30"), ("0x1F", "0x1F"), ("0b11", "0b11"), ("1:30.5", "1:30.5"), ("1e", "1e"), (".", "."),
+    ],
+)  # fmt: skip
+def test_numbers_are_as_everyone_reads_them(text, value):
+    assert (yaml_files.value(text), type(yaml_files.value(text))) == (value, type(value))

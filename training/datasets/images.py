@@ -19,7 +19,7 @@ from training.datasets.decoding import Decoding
 from training.datasets.layout import layout
 from training.datasets.survey import Survey
 
-RULE = 5
+RULE = 6
 """Counts changes of how images are dealt, converted and kept: what was decoded by another rule is decoded again."""
 
 

@@ -89,7 +89,8 @@ def _below(names: Sequence[str]) -> list[tuple[str, ...]]:
     while _part(paths[0][0]) is None and all(len(path) > 2 and path[0] == paths[0][0] for path in paths):
         paths = [path[1:] for path in paths]
     parts = [_part(path[0]) for path in paths]
-    if "train" in parts:
+    others = {path[0].lower() for part, path in zip(parts, paths, strict=True) if part is None}
+    if "train" in parts or ("test" in parts and others <= BESIDE_TRAIN.keys()):
         parts = [part or BESIDE_TRAIN.get(path[0].lower(), path[0]) for part, path in zip(parts, paths, strict=True)]
     return [(part, *path[1:]) if part else ("train", *path) for part, path in zip(parts, paths, strict=True)]
 
@@ -116,7 +117,8 @@ def _part_and_class(root: Path, steps: tuple[str, ...]) -> tuple[str, str]:
 def _check_classes(root: Path, names: dict[str, list[str]]) -> None:
     train = names["train"]
     if not train:
-        raise InvalidInput(str(root), "has images in 'test' alone; accepted: 'train' and 'test', or a folder a class")
+        held = " and ".join(repr(part) for part, labels in names.items() if labels)
+        raise InvalidInput(str(root), f"has images in {held} alone; accepted: 'train' and 'test', or a folder a class")
     if len(train) == 1:
         raise InvalidInput(str(root), f"has one class only, {train[0]!r}; accepted: two or more")
     for part, labels in names.items():

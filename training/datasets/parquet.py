@@ -24,13 +24,16 @@ def opened(path: Path, parts: Sequence[Path]) -> Iterator[tuple[tuple[str, ...],
     """Names of the columns, those that pandas wrote for an index, and what reads some columns; `path` is for errors."""
     try:
         import pyarrow
-        from pyarrow import dataset
+        from pyarrow import dataset, parquet
     except ImportError:
         raise InvalidInput(str(path), "needs pyarrow to be read: pip install pyarrow, or save it as CSV") from None
     folders = {"partitioning": "hive", "partition_base_dir": str(path)} if path.is_dir() else {}
     try:
-        table = dataset.dataset(list(map(str, parts)), format="parquet", **folders)
-        names = tuple(table.schema.names)
+        first = parquet.read_schema(parts[0])
+        several = [name for name in first.names if first.names.count(name) > 1]  # which Arrow does not read
+        once = pyarrow.schema([field for field in first if field.name not in several], first.metadata)
+        table = dataset.dataset(list(map(str, parts)), once if several else None, "parquet", **folders)
+        names = (*table.schema.names, *several)
         named = _named_index(path, table.schema)
         index = tuple(name for name in names if name in named or is_index(name))
 

@@ -4,6 +4,7 @@ Of the columns that nobody asks for nothing is read but their names.
 """
 
 import csv
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ CSV, PARQUET = (".csv", ".tsv", TEXT), (".parquet", ".pq")
 SUFFIXES = CSV + PARQUET
 SPLITS = {*CALLED, *BESIDE_TRAIN}
 DELIMITERS = ",;\t"
+_DELIMITER = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+"""A line above the header by which spreadsheets are told the delimiter."""
 MISSING = ("", "na", "n/a", "nan", "null", "<na>", "#n/a", "#na")
 """How CSV files write that there is no value, in any case."""
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -122,10 +125,12 @@ def _numbered(table: Rows) -> Rows:
 
 
 def _tells_nothing(table: Rows, name: str) -> bool:
-    """Whether a column numbers the rows, in any order, or names each."""
+    """Whether a column is empty, numbers the rows, in any order, or names each."""
     try:
         values = [str(value) for _, (value,) in table.read([table.columns.index(name)])]
     except InvalidInput:  # dates, as a rule, which no column may hold
+        return True
+    if not any(values):  # a delimiter at the end of each line
         return True
     if all(map(str.isdecimal, values)):
         return sorted(map(int, values)) in (list(range(len(values))), list(range(1, len(values) + 1)))
@@ -154,7 +159,7 @@ def _header(path: Path) -> tuple[str, ...]:
     with _reading(path) as lines:
         names = tuple(map(classes.normal, next(lines, ())))
     if any("\0" in name for name in names):
-        raise InvalidInput(str(path), "is no text; save it as CSV, or name it by what it is")
+        raise InvalidInput(str(path), "is no text in UTF-8; save it as CSV in UTF-8, or name it by what it is")
     if not any(names):
         raise InvalidInput(str(path), "must begin with a line of names, one for each column")
     return names
@@ -167,8 +172,11 @@ def _reading(path: Path) -> Iterator[Any]:
         encoding = "utf-16" if file.read(2) in UTF16 else "utf-8-sig"
     csv.field_size_limit(sys.maxsize)  # of the whole process: a long text in a column that nobody asks for is no error
     with path.open(encoding=encoding, errors="surrogateescape", newline="") as text:
-        lines = _reader(text, _delimiter(text))
         try:
+            named = _DELIMITER.fullmatch(text.readline())
+            lines = _reader(text, named[1] if named else _delimiter(text))
+            if named:
+                next(lines)
             yield lines
         except csv.Error as error:
             raise InvalidInput(str(path), f"is not CSV from line {lines.line_num} on: {error}") from None

@@ -21,10 +21,13 @@ from training.datasets import trees
 from training.datasets.decoding import MAX_PIXELS, Wanted, standing
 from training.datasets.layout import some
 
-READ = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp")
 # of pictures, also such as cannot be read, so that these are counted and not overlooked
-SUFFIXES = (*READ, ".avif", ".bmp", ".gif", ".heic", ".heif", ".jp2", ".pgm", ".ppm", ".tga", ".tif", ".tiff")
+SUFFIXES = (
+    *pixels.SUFFIXES, ".avif", ".bmp", ".gif", ".heic", ".heif", ".jp2", ".pgm", ".ppm", ".tga", ".tif", ".tiff",
+)  # fmt: skip
 GREY = ("1", "L", "LA", "La", "I", "F")
+ANIMATED = ("PNG", "WEBP")
+"""Formats whose further pictures are others; those of a JPEG are previews of the first."""
 DARK = 128
 """Ink whose mean grey is below it wants a light ground."""
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -49,15 +52,16 @@ class Seen(NamedTuple):
 class Survey:
     """What a look at all headers tells of a tree: names of images, their sizes and whether any has colour.
 
-    `unclear` are images whose pixels must be seen before it is known how they are shown: of more than 8 bits, or with
-    transparency; `cut` are the lower bits that those use of 16 whose upper 8 are read. `guessed` are folders whose
-    names do not tell how they are encoded. What is left out: folders without images, hidden images by what hides them,
-    other files by suffix.
+    `animated` are those that hold several pictures, `unclear` those whose pixels must be seen before it is known how
+    they are shown: of more than 8 bits, or with transparency; `cut` are the lower bits that those use of 16 whose upper
+    8 are read. `guessed` are folders whose names do not tell how they are encoded. What is left out: folders without
+    images, hidden images by what hides them, other files by suffix.
     """
 
     names: list[str] = field(default_factory=list)
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     colourful: bool = False
+    animated: list[str] = field(default_factory=list)
     unclear: set[str] = field(default_factory=set)
     cut: list[int] = field(default_factory=list)
     folders: set[str] = field(default_factory=set)
@@ -104,6 +108,8 @@ class Survey:
                 cut = _is_cut(image)  # before its tags are read, for which Pillow decodes it
                 self.sizes[standing(image)] += 1
                 self.colourful |= not image.mode.startswith(GREY)
+                if image.format in ANIMATED and getattr(image, "is_animated", False):
+                    self.animated.append(file.name)
                 if pixels.is_deep(image) or image.has_transparency_data or cut:
                     self.unclear.add(file.name)
         except UnidentifiedImageError:
@@ -163,6 +169,9 @@ class Survey:
                 f"{bits}, and the upper 8 are read, so that {2 ** max(0, bits - 8)} of 256 values are left of each: "
                 f"save them in 8 bits"
             )
+        if self.animated:
+            shown = some([trees.shown(name) for name in sorted(self.animated)])
+            yield f"of {len(self.animated):,} animated images the first picture is taken: {shown}"
         if leaves:
             yield f"folders that hold no image are no class: {some(list(map(repr, sorted(leaves))))}"
         if self.hidden:

@@ -13,13 +13,12 @@ from tailorbird import classes as class_names
 from tailorbird.errors import InvalidInput
 from training.config import DataConfig
 from training.datasets import labels, repeats, rows
-from training.datasets.dataset import Dataset
+from training.datasets.dataset import LARGEST, Dataset
 from training.datasets.labels import FLAGS, Cell
 from training.datasets.layout import some
 from training.datasets.merging import Merging
 from training.datasets.rows import Rows
 
-LARGEST = float(np.finfo(np.float32).max)
 COUNTED = 20
 """Rows that a column numbers hardly by chance."""
 
@@ -67,7 +66,7 @@ def load(config: DataConfig, folder: Path) -> Dataset:
 def _left_out(table: Rows, asked: Sequence[str]) -> Iterator[str]:
     """What is not looked at: columns, and files beside the parts."""
     if index := [name or "without a name" for name in table.index if name not in asked]:
-        yield f"columns that number the rows, or name each, are not looked at: {', '.join(index)}"
+        yield f"columns that are empty, or number or name the rows, are not looked at: {', '.join(index)}"
     if table.others:
         yield f"files that are no parts of the table are not looked at: {some(list(map(repr, table.others)))}"
 
@@ -105,6 +104,10 @@ def _predicted(path: Path, config: DataConfig, predicted: Sequence[str], cells: 
         for cell, value in zip(label, values.tolist(), strict=True):
             cells.merging.add(cell, value)
         name = class_names.checked("data.label", predicted[0])
+        if values.min() == values.max():
+            raise InvalidInput(
+                str(path), f"has one number only, {values[0]:g}, in column {label[0].column!r}; accepted: two or more"
+            )
         return Dataset(path.stem, (name,), cells.inputs, values, None, kind, notes=notes)
     names, targets = labels.classes(path, label, config.kind)
     return Dataset(path.stem, names, cells.inputs, targets, None, kind, notes=notes)

@@ -7,11 +7,12 @@ more than it is.
 import lzma
 import os
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -25,6 +26,7 @@ BOMB_RATIO, BOMB_BYTES = 100, 2**30
 DEEPEST = 16
 ENCRYPTED, UTF8 = 1, 1 << 11
 """Flags of a member of a zip archive."""
+UNICODE_PATH = 0x7075
 RESOURCES = "__MACOSX"
 """Where archives that macOS writes keep what its own files have besides their contents."""
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
@@ -145,10 +147,25 @@ def _zipped_name(member: zipfile.ZipInfo) -> tuple[str, bool]:
     """A member's name, and whether it is a guess: UTF-8 where its bytes are, though many packers do not say so."""
     if member.flag_bits & UTF8:
         return member.filename, False
+    raw = member.orig_filename.encode("cp437")
+    if (name := _unicode_path(member.extra, zlib.crc32(raw))) is not None:
+        return name, False
     try:
-        return member.orig_filename.encode("cp437").decode().replace(os.sep, "/"), False
+        return raw.decode(), False
     except UnicodeError:
         return member.filename, True
+
+
+def _unicode_path(extra: bytes, checksum: int) -> str | None:
+    """The name in UTF-8 that packers of Windows put beside one in its own encoding, of which it has the checksum
+    (Info-ZIP's Unicode Path Extra Field)."""
+    while len(extra) >= 4:
+        kind, size = struct.unpack_from("<HH", extra)
+        if kind == UNICODE_PATH and size > 5 and int.from_bytes(extra[5:9], "little") == checksum:
+            with suppress(UnicodeError):
+                return extra[9 : 4 + size].decode()
+        extra = extra[4 + size :]
+    return None
 
 
 def _in_tar(root: Path) -> Iterator[Entry]:

@@ -18,11 +18,11 @@ def read(files, signature):
 
 
 def test_folders_give_their_visible_files_of_the_models_kind(tmp_path):
-    for name in ("b.PNG", "a.jpg", "deep/c.webp", "deep/.d.png", "notes.txt", "e.csv"):
+    for name in ("b.PNG", "a.jpe", "deep/c.webp", "deep/.d.png", ".deep/f.png", "__MACOSX/g.png", "notes.txt", "e.csv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     selection = inputs.select([tmp_path], PICTURES)
-    assert [path.name for path in selection.files] == ["a.jpg", "b.PNG", "c.webp"] and selection.others == 2
+    assert [path.name for path in selection.files] == ["a.jpe", "b.PNG", "c.webp"] and selection.others == 2
     assert [path.name for path in inputs.select([tmp_path], CELLS).files] == ["e.csv", "notes.txt"]
 
 

@@ -55,6 +55,7 @@ def test_valid_is_a_class_where_there_is_no_train():
         ([*of("train", "val"), "val/dog/1.png"], "has no images in 'train' of 'dog'"),
         ([*of("train"), "more/cat/1.png"], "has images in 'more' beside 'train'"),
         (of("test"), "has images in 'test' alone"),
+        (of("val", "test"), "has images in 'validation' and 'test' alone; accepted: 'train' and 'test', or a folder a"),
         (["cat/1.png", "dog/1.png", "cover.png"], "has 'cover.png' outside of a folder that names its class"),
         (["train/cat/1.png", "train/2.png"], "has '2.png' outside of a folder that names its class"),
         (["1.png", "2.png"], "has '1.png' outside of a folder that names its class"),

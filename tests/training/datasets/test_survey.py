@@ -164,6 +164,15 @@ def test_a_class_of_other_files_alone_is_named_in_a_folder_and_an_archive_alike(
     assert dataset.notes[0] == "folders that hold no image are no class: 'c'"
 
 
+@pytest.mark.parametrize("kind", ["PNG", "WebP"])
+def test_of_animated_images_it_is_noted_that_the_first_picture_is_taken(load, kind):
+    first, *others = (Image.fromarray(noise()) for _ in range(3))
+    buffer = io.BytesIO()
+    first.save(buffer, kind, save_all=True, append_images=others, lossless=True)
+    dataset = load({**classes(*(png(noise()) for _ in range(3))), "b/moving.png": buffer.getvalue()})
+    assert dataset.notes[0] == "of 1 animated images the first picture is taken: b/moving.png"
+
+
 class Raw(zipfile.ZipInfo):
     """A member whose name stands in an archive as it is here, Latin-1, and without the flag of UTF-8."""
 

@@ -1,5 +1,6 @@
 import csv
 import io
+from functools import partial
 
 import numpy as np
 import pyarrow
@@ -102,6 +103,7 @@ DIALECTS = {
     "UTF-16": FLOWERS.encode("utf-16"),
     "spaces": FLOWERS.replace("1.5", " 1.5 ").replace(",kind", ", kind"),
     "empty lines": FLOWERS + "\n\n",
+    "delimiter named": "sep=|\r\n" + FLOWERS.replace(",", "|"),
 }
 
 
@@ -114,6 +116,33 @@ def test_parquet_is_the_same_table(load):
     kinds = ["rose", "tulip", "rose", "lily", "tulip", "lily"]
     columns = {"length": [1.5, 2.5, 3.5, 4, 5, 6], "width": [2, -30, 4, 5, 6, 7], "kind": kinds}
     assert load(columns, "t.parquet", label="kind").digest() == load(FLOWERS, label="kind").digest()
+
+
+def test_columns_of_one_name_do_no_harm_where_they_are_not_asked_for(load, tmp_path):
+    columns = [pyarrow.array([1.5, 2.5, 3.5, 4.5]), *[pyarrow.array(["s"] * 4)] * 2, pyarrow.array(list("abab"))]
+    path = tmp_path / "t.parquet"
+    parquet.write_table(pyarrow.table(columns, names=["x", "s", "s", "y"]), path)
+    read = partial(datasets.load, folder=tmp_path, cache=tmp_path)
+    config = DataConfig(name="table", path=str(path), label="y", columns=["x"])
+    assert read(config).inputs.tolist() == [[1.5], [2.5], [3.5], [4.5]]
+    with pytest.raises(InvalidInput, match="the table has several columns 's'; name each differently"):
+        read(config.model_copy(update={"columns": None}))
+
+
+def test_a_delimiter_at_the_end_of_each_line_is_no_column(load):
+    dataset = load("x,y,\n1,a,\n2,b,\n3,a,\n4,b,\n", label="y")
+    assert dataset.columns == ("x",)
+    assert dataset.notes == ("columns that are empty, or number or name the rows, are not looked at: without a name",)
+
+
+def test_a_quantity_that_is_the_same_in_all_rows_is_refused(load):
+    with pytest.raises(InvalidInput, match=r"has one number only, 5\.5, in column 'y'; accepted: two or more"):
+        load(column("y", [5.5] * 8), label="y")
+
+
+def test_labels_that_were_written_as_python_prints_them_are_noted(load):
+    dataset = load("x,y\n1,b'no'\n2,b'yes'\n3,b'no'\n4,b'yes'\n", label="y")
+    assert dataset.notes == ("""classes called as Python prints an object, or nothing: "b'no'", "b'yes'\"""",)
 
 
 def test_booleans_of_parquet(load):
@@ -322,7 +351,7 @@ def test_the_index_that_pandas_writes_into_csv_is_no_column_unless_it_is_asked_f
     dataset = load(text, label="y")
     assert dataset.columns == ("x",) and dataset.inputs[:, 0].tolist() == [5, 6]
     assert dataset.notes == (
-        f"columns that number the rows, or name each, are not looked at: {name or 'without a name'}",
+        f"columns that are empty, or number or name the rows, are not looked at: {name or 'without a name'}",
     )
     if name:
         assert load(text, label="y", columns=[name]).inputs[:, 0].tolist() == [0, 1]
@@ -338,7 +367,7 @@ def test_a_column_that_numbers_the_rows_is_noted_unless_it_is_asked_for(load, na
 
 
 def test_what_is_no_text_is_told(load):
-    with pytest.raises(InvalidInput, match=r"t\.csv: is no text; save it as CSV, or name it by what it is$"):
+    with pytest.raises(InvalidInput, match=r"t\.csv: is no text in UTF-8; save it as CSV in UTF-8, or name it by what"):
         load(b"PK\x03\x04\x14\x00\x00\x00\x08\x00xl/workbook.xml\n", label="y")
 
 
@@ -425,7 +454,9 @@ def test_an_index_of_names_or_dates_is_left_out(load):
     assert load(",x,y\np3,5,a\np1,6,b\np2,6,b\n", label="y").columns == ("x",)
     dates = {"__index_level_0__": pyarrow.array([1, 2], pyarrow.date32()), "x": [1, 2], "y": ["a", "b"]}
     dataset = load(dates, "t.parquet", label="y")
-    assert dataset.notes == ("columns that number the rows, or name each, are not looked at: __index_level_0__",)
+    assert dataset.notes == (
+        "columns that are empty, or number or name the rows, are not looked at: __index_level_0__",
+    )
 
 
 def test_metadata_of_pandas_that_are_damaged_are_told(load):

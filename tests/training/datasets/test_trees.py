@@ -1,7 +1,9 @@
 import io
 import os
+import struct
 import tarfile
 import zipfile
+import zlib
 
 import pytest
 
@@ -157,6 +159,25 @@ def test_names_in_a_zip_are_utf8_where_their_bytes_are(tmp_path, raw, name):
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
         archive.writestr(Unflagged("x"), b"1")
     assert read(tmp_path / "set.zip") == [(f"{name}/1.txt", 1, b"1")]
+
+
+def test_a_name_in_utf8_beside_one_in_another_encoding_is_taken(tmp_path):
+    raw = "\u0421\u043e\u0432\u0430/1.txt".encode("cp866")
+
+    class Packed(zipfile.ZipInfo):
+        """As packers of Windows do it, with the checksum of a name."""
+
+        def _encodeFilenameFlags(self):  # noqa: N802
+            return raw, 0
+
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for name, of in (("\u0421\u043e\u0432\u0430/1.txt", raw), ("another", b"another name")):
+            member = Packed(name)
+            beside = struct.pack("<BI", 1, zlib.crc32(of)) + name.encode()
+            member.extra = struct.pack("<HHI", 0x9999, 4, 0) + struct.pack("<HH", 0x7075, len(beside)) + beside
+            archive.writestr(member, b"1")
+    names = [name for name, *_ in read(tmp_path / "set.zip")]
+    assert names == ["\u0421\u043e\u0432\u0430/1.txt", raw.decode("cp437")]
 
 
 def test_what_is_no_tree_is_told(tmp_path):
