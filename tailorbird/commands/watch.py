@@ -1,5 +1,6 @@
 """`tailorbird watch NAME`: judge drift, and do what a policy says."""
 
+import signal
 import time
 from pathlib import Path
 from typing import Annotated
@@ -37,6 +38,7 @@ def watch(
 
     Example: tailorbird watch demo --once
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # which process 1 of a container would else not heed
     here = settings.load()
     rules = policies.load(policy or here.watch_policy)
     token = here.api_token.get_secret_value() if here.api_token else None

@@ -1,4 +1,5 @@
 import json
+import signal
 
 import pytest
 
@@ -50,6 +51,15 @@ def test_it_is_blind_without_what_it_is_to_read(registry, tailorbird, setting, u
     blind = tailorbird("watch", "pets", "--once", **{f"TAILORBIRD_{setting}": url})
     assert blind.returncode == 12
     assert f"nothing is decided: {told}" in blind.stderr
+
+
+def test_sigterm_ends_it(registry, started):
+    """By a handler: without one, the kernel keeps the signal from process 1 of a container."""
+    label(registry, 480, 20)
+    process = started("watch", "pets")
+    assert "healthy" in process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    assert (process.wait(30), process.stderr.read()) == (130, "interrupted\n")
 
 
 def test_a_single_look_has_no_metrics(registry, tailorbird):
