@@ -20,6 +20,8 @@ import httpx
 import psutil
 import yaml
 
+from tests.rights import WITHOUT_RIGHTS
+
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).resolve().parent.parent.parent
 MARK = "TAILORBIRD_E2E"
@@ -161,15 +163,22 @@ class Store(Process):
 
 
 class Ray:
-    """A head and a worker node that were started apart, with a token."""
+    """A head and a worker node that were started apart, with a token.
+
+    As in their pods, neither can write TAILORBIRD_HOME, and the worker has no variables but Ray's.
+    """
 
     def __init__(self, folder: Path, temporary: str, environment: dict[str, str]) -> None:
-        self.folder, self.environment = folder, environment
+        home = folder / "read-only"
+        home.mkdir(mode=0o555, exist_ok=True)
+        self.folder, self.environment = folder, environment | {"TAILORBIRD_HOME": str(home)}
         self.port, self.dashboard = free_port(), free_port()
         head = ["--head", f"--port={self.port}", f"--dashboard-port={self.dashboard}", "--num-cpus=0"]
-        self.head = self._node("head", [*head, f"--temp-dir={temporary}"])
+        self.head = self._node("head", [*head, f"--temp-dir={temporary}"], self.environment)
         until(self._answers, "the head of Ray answers", of=self.head)
-        self.worker = self._node("worker", [f"--address=127.0.0.1:{self.port}", "--num-cpus=2"])
+        kept = {key: value for key, value in environment.items() if key in ("PATH", "HOME") or key.startswith("RAY_")}
+        kept["TAILORBIRD_HOME"] = str(home)  # the image's
+        self.worker = self._node("worker", [f"--address=127.0.0.1:{self.port}", "--num-cpus=2"], kept)
 
     def restart(self) -> None:
         self.kill()
@@ -181,17 +190,17 @@ class Ray:
         self.worker.kill()
         self.head.kill()
 
-    def submit(self, entrypoint: str, *, token: str | None = None) -> Process:
-        """`ray job submit`, which ends as the job does."""
+    def submit(self, entrypoint: str, **variables: str) -> Process:
+        """`ray job submit` with other variables, which ends as the job does."""
         url = f"http://127.0.0.1:{self.dashboard}"
         words = [BIN / "ray", "job", "submit", "--address", url, "--", *entrypoint.split()]
-        environment = self.environment | ({"RAY_AUTH_TOKEN": token} if token else {})
-        return Process(self.folder / "submitter.log", words, environment)
+        return Process(self.folder / "submitter.log", words, self.environment | variables)
 
-    def _node(self, name: str, words: list[str]) -> Process:
-        command = [BIN / "ray", "start", "--block", "--node-ip-address=127.0.0.1", "--object-store-memory=200000000"]
+    def _node(self, name: str, words: list[str], environment: dict[str, str]) -> Process:
+        command = [*WITHOUT_RIGHTS, BIN / "ray", "start", "--block", "--node-ip-address=127.0.0.1"]
+        command.append("--object-store-memory=200000000")
         command.append(f"--dashboard-agent-listen-port={free_port()}")  # of two nodes at one address
-        return Process(self.folder / f"{name}.log", [*command, *words], self.environment)
+        return Process(self.folder / f"{name}.log", [*command, *words], environment)
 
     def _answers(self) -> bool:
         headers = {"Authorization": f"Bearer {self.environment['RAY_AUTH_TOKEN']}"}

@@ -166,9 +166,12 @@ def test_migration_to_rollback(environment, ray, start_replicas, tmp_path):
 
 def test_job_without_the_token_is_refused(ray):
     until(lambda: ray.submit("true").wait() == 0, "Ray takes jobs")
-    refused = ray.submit("true", token="0" * 64)
-    assert refused.wait() != 0
-    log.info("a job with a wrong token was refused")
+    for variables in ({"RAY_AUTH_TOKEN": "0" * 64}, {"RAY_AUTH_MODE": "disabled", "RAY_AUTH_TOKEN": ""}):
+        refused = ray.submit("true", **variables)
+        assert refused.wait() != 0
+    told = refused.log.read_text()
+    assert "Unauthorized: Missing authentication token" in told and "Invalid authentication token" in told
+    log.info("a job with a wrong token was refused, and one without a token")
 
 
 def drift(environment, proxy, ports, images, labels, folder):

@@ -19,6 +19,7 @@ from serving.server import serve
 from tailorbird import settings as known
 from tailorbird.errors import Corrupt, InvalidInput, NotFound
 from tailorbird.settings import PREFIX, Settings
+from tests.rights import WITHOUT_RIGHTS
 from tests.waiting import BOUND_SECONDS
 
 IMAGES = {"inputs": np.zeros((3, 28, 28), int).tolist()}
@@ -108,9 +109,6 @@ def read_only_home(tmp_path, register, toy):
     yield Settings(_env_file=None, home=home)
     for path in (home, *home.rglob("*")):
         path.chmod(0o755)
-
-
-WITHOUT_RIGHTS = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
 
 
 def test_a_read_only_registry_is_served_without_feedback(start, read_only_home):
