@@ -1,20 +1,42 @@
 """What holds of every overlay: each check gives a sentence for each problem, and nothing where all is well."""
 
 import re
+import tomllib
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import kubernetes_validate
 
+from tailorbird.drift import policy
+from tailorbird.errors import InvalidInput
 from tailorbird.settings import PREFIX, Settings
-from tests.k8s.manifests import Object, Pod, name, of_kind, pods
+from tests.k8s.connections import (
+    DATABASE,
+    PROBES,
+    egress,
+    files,
+    folders,
+    isolation,
+    names,
+    ports,
+    references,
+    selectors,
+)
+from tests.k8s.kuberay import kuberay
+from tests.k8s.manifests import ROOT, Object, containers, literals, main_config, name, of_kind, pick, pods, ray
+from tuning import spec
 
 KUBERNETES = "1.37"
 CUSTOM = ("RayJob", "ServiceMonitor", "PodMonitor", "PrometheusRule", "HTTPRoute")
 """Kinds of CRDs, which Kubernetes' own schemas do not know."""
-LONGEST_RAY_JOB = 47
-OURS = {"HOST", "PORT"}
-DATABASE = f"{PREFIX}DATABASE_URL"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+OURS = {"HOST", "PORT", "SWEEP"}
+"""Variables that our programs read, beside the settings."""
+DRAIN = f"{PREFIX}DRAIN_SECONDS"
+REQUESTS_SECONDS = 20
+"""For which an endpoint that has drained waits for requests in flight."""
+BODY_LIMITS = ("nginx.org/client-max-body-size", "nginx.ingress.kubernetes.io/proxy-body-size")
 TOKEN = f"{PREFIX}API_TOKEN"
 IDENTITY = {"runAsNonRoot", "runAsUser", "runAsGroup", "fsGroup", "fsGroupChangePolicy", "seccompProfile"}
 """What a pod's security context may say; no container says otherwise, so that it holds of all of them."""
@@ -66,10 +88,9 @@ def _container(container: Object) -> Iterator[str]:
         yield f"sets {sorted(others)} otherwise than its pod"
     if any("hostPort" in port for port in container.get("ports", [])):
         yield "takes a port of the host"
-
-
-def containers(pod: Pod) -> list[Object]:
-    return [*pod.spec.get("initContainers", []), *pod.spec["containers"]]
+    hooks = [*(container.get(probe, {}) for probe in PROBES), *container.get("lifecycle", {}).values()]
+    if any("host" in hook.get(action, {}) for hook in hooks for action in ("httpGet", "tcpSocket")):
+        yield "has a probe that names a host"
 
 
 def resources(objects: list[Object]) -> Iterator[str]:
@@ -79,6 +100,17 @@ def resources(objects: list[Object]) -> Iterator[str]:
             sizes = container.get("resources", {})
             if not sizes.get("requests", {}).keys() >= {"cpu", "memory"} or "memory" not in sizes.get("limits", {}):
                 yield f"{pod.owner} {container['name']}: has no requests of cpu and memory, or no limit of memory"
+
+
+def messages(objects: list[Object]) -> Iterator[str]:
+    """What a container says last is its termination message; of the autoscaler KubeRay decides that."""
+    for pod in pods(objects):
+        for container in containers(pod):
+            if (
+                container["name"] != "autoscaler"
+                and container.get("terminationMessagePolicy") != "FallbackToLogsOnError"
+            ):
+                yield f"{pod.owner} {container['name']}: has no termination message"
 
 
 def images(objects: list[Object]) -> Iterator[str]:
@@ -94,27 +126,23 @@ def secrets(objects: list[Object]) -> Iterator[str]:
     for item in of_kind(objects, "Secret"):
         yield f"{name(item)}: is a Secret in a file"
     secret = re.compile(r"PASSWORD|TOKEN|_KEY|SECRET|DATABASE_URL")
-    literals = [(name(item), key) for item in of_kind(objects, "ConfigMap") for key in item["data"]]
-    literals += [
-        (pod.owner, entry["name"])
-        for pod in pods(objects)
-        for container in containers(pod)
-        for entry in container.get("env", [])
-        if "value" in entry
+    shown = [(name(item), key) for item in of_kind(objects, "ConfigMap") for key in item["data"]]
+    shown += [
+        (pod.owner, key) for pod in pods(objects) for container in containers(pod) for key, _ in literals(container)
     ]
-    yield from (f"{owner}: {key} is a secret in plain sight" for owner, key in literals if secret.search(key))
+    yield from (f"{owner}: {key} is a secret in plain sight" for owner, key in shown if secret.search(key))
 
 
 def settings(objects: list[Object]) -> Iterator[str]:
-    """Every variable of ours is one that the code reads."""
+    """Every variable of our containers is one that the code reads."""
     known = {PREFIX + field.upper() for field in Settings.model_fields} | OURS
     variables = [(name(item), key) for item in of_kind(objects, "ConfigMap") for key in item["data"] if key.isupper()]
     variables += [
         (pod.owner, entry["name"])
         for pod in pods(objects)
         for container in containers(pod)
+        if "tailorbird-" in container["image"]
         for entry in container.get("env", [])
-        if entry["name"].startswith(PREFIX)
     ]
     yield from (f"{owner}: {key} is no setting" for owner, key in variables if key not in known)
     for pod in pods(objects):
@@ -159,7 +187,10 @@ def tokens(objects: list[Object]) -> Iterator[str]:
 
 
 def workloads(objects: list[Object]) -> Iterator[str]:
-    """Roll-outs keep every replica, schedules wait for the user and never overlap, and no Job has to change."""
+    """Roll-outs keep every replica, schedules wait for the user and never overlap, and no Job has to change.
+
+    An autoscaler has one metric: with a second one that goes missing it never scales down.
+    """
     for item in of_kind(objects, "Deployment"):
         rolling = item["spec"].get("strategy", {}).get("rollingUpdate")
         if item["spec"].get("replicas") != 1 and (rolling or {}).get("maxUnavailable") != 0:
@@ -170,218 +201,101 @@ def workloads(objects: list[Object]) -> Iterator[str]:
         if item["spec"].get("concurrencyPolicy") != "Forbid":
             yield f"{name(item)}: may run beside itself"
     for item in of_kind(objects, "Job"):
-        for config in _values(item["spec"], "configMap", "configMapRef"):
+        for config in names(item["spec"], "configMap", "configMapRef"):
             yield f"{name(item)}: names ConfigMap/{config}, whose name changes, and cannot be changed itself"
-
-
-def references(objects: list[Object]) -> Iterator[str]:
-    """What is named is there: ConfigMaps, accounts, claims, what a Role may get, what is scaled or led to."""
-    there = {name(item) for item in objects}
-    for pod in pods(objects):
-        wanted = [f"ConfigMap/{value}" for value in _values(pod.spec, "configMap", "configMapRef")]
-        wanted += [f"PersistentVolumeClaim/{claim}" for claim in _values(pod.spec, "persistentVolumeClaim")]
-        if account := pod.spec.get("serviceAccountName"):
-            wanted.append(f"ServiceAccount/{account}")
-        yield from (f"{pod.owner}: names {missing}, which is not there" for missing in wanted if missing not in there)
-    for item in of_kind(objects, "Role"):
-        for rule in item["rules"]:
-            for known in rule.get("resourceNames", []):
-                if rule["resources"] == ["rayjobs"] and f"RayJob/{known}" not in there:
-                    yield f"{name(item)}: names RayJob/{known}, which is not there"
-    known = {
-        (service["metadata"]["name"], port[key])
-        for service in of_kind(objects, "Service")
-        for port in service["spec"]["ports"]
-        for key in ("name", "port")
-    }
-    for item in of_kind(objects, "Ingress", "HTTPRoute"):
-        for backend in _backends(item):
-            if backend not in known:
-                yield f"{name(item)}: leads to {backend}, which no Service has"
     for item in of_kind(objects, "HorizontalPodAutoscaler"):
-        target = item["spec"]["scaleTargetRef"]
-        if f"{target['kind']}/{target['name']}" not in there:
-            yield f"{name(item)}: scales {target['name']}, which is not there"
+        if len(item["spec"]["metrics"]) != 1:
+            yield f"{name(item)}: has not one metric"
 
 
-def _backends(item: Object) -> Iterator[tuple[str, Any]]:
-    for rule in item["spec"]["rules"]:
-        if item["kind"] == "HTTPRoute":
-            yield from ((backend["name"], backend["port"]) for backend in rule["backendRefs"])
-        else:
-            for path in rule["http"]["paths"]:
-                service = path["backend"]["service"]
-                yield service["name"], next(iter(service["port"].values()))
-
-
-def _values(value: Any, *keys: str) -> Iterator[str]:
-    if isinstance(value, list):
-        for item in value:
-            yield from _values(item, *keys)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if key in keys:
-                yield item.get("name") or item["claimName"]
-            else:
-                yield from _values(item, *keys)
-
-
-def selectors(objects: list[Object]) -> Iterator[str]:
-    """Every selector picks something, and what it leads to has the port that it names."""
-    templates = list(pods(objects))
-    for item in of_kind(objects, "Service", "PodDisruptionBudget", "NetworkPolicy", "PodMonitor"):
-        chosen = [pod for pod in templates if _selects(_selector(item), pod.labels)]
-        if not chosen:
-            yield f"{name(item)}: selects no pod"
-        ports = {port["name"] for pod in chosen for box in pod.spec["containers"] for port in box.get("ports", [])}
-        for port in _ports(item):
-            if isinstance(port, str) and port not in ports:
-                yield f"{name(item)}: port {port} is none of {sorted(ports)}"
-    services = of_kind(objects, "Service")
-    for item in of_kind(objects, "ServiceMonitor"):
-        chosen = [service for service in services if _selects(_selector(item), service["metadata"]["labels"])]
-        ports = {port["name"] for service in chosen for port in service["spec"]["ports"]}
-        if not {endpoint["port"] for endpoint in item["spec"]["endpoints"]} <= ports:
-            yield f"{name(item)}: selects no Service with its port"
-    for pod in templates:
-        for container in containers(pod):
-            names = {port["name"] for port in container.get("ports", [])}
-            for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-                asked = container.get(probe, {}).get("httpGet", {}).get("port")
-                if isinstance(asked, str) and asked not in names:
-                    yield f"{pod.owner}: {probe} asks port {asked}, which is none of {sorted(names)}"
-
-
-def _selector(item: Object) -> Object:
-    spec = item["spec"]
-    if item["kind"] == "Service":
-        return {"matchLabels": spec["selector"]}
-    return spec["podSelector" if item["kind"] == "NetworkPolicy" else "selector"]
-
-
-def _selects(selector: Object, labels: dict[str, str]) -> bool:
-    wanted = {key: [value] for key, value in selector.get("matchLabels", {}).items()}
-    wanted |= {rule["key"]: rule["values"] for rule in selector.get("matchExpressions", [])}  # all of them `In`
-    return all(labels.get(key) in values for key, values in wanted.items())
-
-
-def _ports(item: Object) -> Iterator[Any]:
-    spec = item["spec"]
-    match item["kind"]:
-        case "Service":
-            yield from (port["targetPort"] for port in spec["ports"])
-        case "PodMonitor":
-            yield from (endpoint["port"] for endpoint in spec["podMetricsEndpoints"])
-        case "NetworkPolicy":
-            yield from (port["port"] for rule in spec.get("ingress", []) for port in rule.get("ports", []))
-
-
-def isolation(objects: list[Object]) -> Iterator[str]:
-    """Every pod has a policy that says who may reach it and whom it may reach; PostgreSQL's lets in who needs it."""
-    policies = of_kind(objects, "NetworkPolicy")
+def stops(objects: list[Object]) -> Iterator[str]:
+    """An endpoint has longer to stop than it takes."""
+    seconds = int(main_config(objects)["data"][DRAIN]) + REQUESTS_SECONDS
     for pod in pods(objects):
-        chosen = [policy for policy in policies if _selects(_selector(policy), pod.labels)]
-        closed = {kind for policy in chosen for kind in policy["spec"]["policyTypes"]}
-        if closed != {"Ingress", "Egress"}:
-            yield f"{pod.owner}: has no NetworkPolicy for {sorted({'Ingress', 'Egress'} - closed)}"
-    rays = [pod for pod in pods(objects) if pod.owner.startswith("RayJob/")]
-    for policy in policies:
-        for rule in policy["spec"].get("ingress", []):
-            if not rule.get("ports") and not rule.get("from"):
-                yield f"{name(policy)}: lets everybody in at every port"
-            anybody = not rule.get("from") or any(not any(peer.values()) for peer in rule["from"])
-            if anybody and any(_selects(_selector(policy), pod.labels) for pod in rays):
-                yield f"{name(policy)}: lets everybody reach Ray"
-        if "postgres" in policy["metadata"]["name"]:
-            (peer,) = policy["spec"]["ingress"][0]["from"]
-            for pod in pods(objects):
-                asks = any(entry["name"] == DATABASE for box in containers(pod) for entry in box.get("env", []))
-                if asks and not _selects(peer["podSelector"], pod.labels):
-                    yield f"{pod.owner}: is not let in by {name(policy)}"
+        listens = any(key == "PORT" for container in containers(pod) for key, _ in literals(container))
+        if listens and pod.spec.get("terminationGracePeriodSeconds", 30) <= seconds:
+            yield f"{pod.owner}: is killed before its {seconds} s of draining are over"
 
 
-def kuberay(objects: list[Object]) -> Iterator[str]:
-    """The rules by which KubeRay's operator refuses a RayJob, and those that its release notes ask to be kept."""
-    for item in of_kind(objects, "RayJob"):
-        spec = item["spec"]
-        yield from (f"{name(item)}: {problem}" for problem in (*_job(item, spec), *_cluster(spec["rayClusterSpec"])))
+def probes(objects: list[Object]) -> Iterator[str]:
+    """An endpoint is restarted where it is dead, and left out where it has no model; a stale one is neither."""
+    wanted = {"startupProbe": "/livez", "readinessProbe": "/readyz", "livenessProbe": "/livez"}
+    for pod in pods(objects):
+        for container in containers(pod):
+            if any(key == "PORT" for key, _ in literals(container)):
+                asked = {probe: container.get(probe, {}).get("httpGet", {}).get("path") for probe in wanted}
+                yield from (
+                    f"{pod.owner}: its {probe} asks {asked[probe]}" for probe in wanted if asked[probe] != wanted[probe]
+                )
 
 
-def _job(item: Object, spec: Object) -> Iterator[str]:
-    if not re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", item["metadata"]["name"]):
-        yield "its name is no DNS-1035 label"
-    if len(item["metadata"]["name"]) > LONGEST_RAY_JOB:
-        yield f"its name is longer than {LONGEST_RAY_JOB} characters"
-    if spec.get("suspend") and not spec.get("shutdownAfterJobFinishes"):
-        yield "suspend needs shutdownAfterJobFinishes"
-    if spec.get("ttlSecondsAfterFinished", 0) and not spec.get("shutdownAfterJobFinishes"):
-        yield "ttlSecondsAfterFinished needs shutdownAfterJobFinishes"
-    if spec.get("ttlSecondsAfterFinished", 0) < 0:
-        yield "ttlSecondsAfterFinished is negative"
-    if "deletionStrategy" in spec:
-        yield "deletionStrategy excludes shutdownAfterJobFinishes, which Kueue asks for"
-    if spec.get("clusterSelector"):
-        yield "clusterSelector cannot be suspended"
-    if spec["submissionMode"] != "K8sJobMode":
-        yield f"{spec['submissionMode']} has a submitter without securityContext, or none"
-    if spec["submitterPodTemplate"]["spec"].get("restartPolicy") not in ("Never", "OnFailure"):
-        yield "its submitter's restartPolicy must be Never or OnFailure"
-    if spec.get("activeDeadlineSeconds", 0) <= 0:
-        yield "activeDeadlineSeconds must be positive"
-    if spec.get("backoffLimit", 0) < 0:
-        yield "backoffLimit must not be negative"
-    if "runtimeEnvYAML" in spec:
-        yield "runtimeEnvYAML is shown in the dashboard"
+def limits(objects: list[Object]) -> Iterator[str]:
+    """What stands before the endpoint takes as long a body, and waits as long, as the endpoint itself."""
+    endpoint = Settings(_env_file=None)
+    body = f"{endpoint.max_body_bytes // 2**20}m"
+    for item in of_kind(objects, "Ingress"):
+        annotations = item["metadata"].get("annotations", {})
+        yield from (f"{name(item)}: {key} is not {body}" for key in BODY_LIMITS if annotations.get(key) != body)
+    seconds = f"{endpoint.receive_seconds + endpoint.request_seconds:g}s"
+    for item in of_kind(objects, "HTTPRoute"):
+        for rule in item["spec"]["rules"]:
+            if rule.get("timeouts", {}).get("request") != seconds:
+                yield f"{name(item)}: does not wait {seconds} for an answer"
 
 
-def _cluster(cluster: Object) -> Iterator[str]:
-    head, groups = cluster["headGroupSpec"], cluster["workerGroupSpecs"]
-    if cluster.get("authOptions", {}).get("mode") != "token":
-        yield "authOptions.mode is not token: who reaches its port runs code"
-    if "enableK8sTokenAuth" in cluster.get("authOptions", {}):
-        yield "enableK8sTokenAuth is refused of RayJobs"
-    if not cluster.get("rayVersion"):
-        yield "token mode needs rayVersion"
-    for feature in ("networkPolicy", "tlsOptions", "historyServerOptions"):
-        if feature in cluster:
-            yield f"{feature} is alpha"
-    version = cluster.get("autoscalerOptions", {}).get("version")
-    for group in (head, *groups):
-        where = group.get("groupName", "head")
-        started = group.get("rayStartParams", {}).keys() & {"num-cpus", "num-gpus", "memory", "resources"}
-        if started and group.get("resources"):
-            yield f"{where}: resources stand in rayStartParams and beside it"
-        if "labels" in group.get("rayStartParams", {}):
-            yield f"{where}: labels do not belong in rayStartParams"
-        if version == "v2" and group["template"]["spec"].get("restartPolicy", "Never") != "Never":
-            yield f"{where}: autoscaler v2 needs restartPolicy Never or none"
-        if group.get("suspend"):
-            yield f"{where}: cannot be suspended with an autoscaler"
-        environment = {entry["name"] for entry in group["template"]["spec"]["containers"][0].get("env", [])}
-        if spoiled := environment & {
-            "RAY_REDIS_ADDRESS",
-            "REDIS_PASSWORD",
-            "REDIS_USERNAME",
-            "RAY_enable_autoscaler_v2",
-        }:
-            yield f"{where}: {sorted(spoiled)} is refused in env"
-    for group in groups:
-        if not group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]:
-            yield f"{group['groupName']}: replicas must lie between minReplicas and maxReplicas"
+def versions(objects: list[Object]) -> Iterator[str]:
+    """Images and the migration are of this release, and Ray is the one that it is tested with."""
+    version = PROJECT["version"]
+    for pod in pods(objects):
+        for image in (container["image"] for container in containers(pod)):
+            if "tailorbird-" in image and not image.endswith(f":{version}"):
+                yield f"{pod.owner}: image {image} is not of release {version}"
+    if (job := pick(objects, "Job")["metadata"]["name"]) != f"tailorbird-migrate-{version.replace('.', '-')}":
+        yield f"Job/{job}: is not named by release {version}"
+    (pin,) = (pin for pin in PROJECT["optional-dependencies"]["train"] if pin.startswith("ray["))
+    if (known := ray(objects)["rayClusterSpec"]["rayVersion"]) != pin.partition("==")[2]:
+        yield f"rayVersion {known} is not that of {pin}"
+
+
+def contents(objects: list[Object]) -> Iterator[str]:
+    """Files of ConfigMaps are what the code takes, and what the sweep promotes is what is served."""
+    served = main_config(objects)["data"][f"{PREFIX}MODEL"]
+    with TemporaryDirectory() as folder:
+        for item in of_kind(objects, "ConfigMap"):
+            for key, content in item["data"].items():
+                path = Path(folder, key)
+                path.write_text(content)
+                try:
+                    if key == "spec.yaml" and (promoted := spec.read(path, []).promote.model) != served:
+                        yield f"{name(item)}: promotes {promoted}, and {served} is served"
+                    if key == "policy.yaml":
+                        policy.load(path)
+                except InvalidInput as error:
+                    yield f"{name(item)}: {key}: {error}"
 
 
 ALL = (
     schemas,
     restricted,
     resources,
+    messages,
     images,
     secrets,
     settings,
     required,
     tokens,
     workloads,
+    stops,
+    probes,
+    limits,
+    versions,
+    contents,
     references,
+    files,
+    folders,
     selectors,
+    ports,
     isolation,
+    egress,
     kuberay,
 )

@@ -1,5 +1,6 @@
 """The manifests of k8s/, rendered by kubectl, and the pods in them."""
 
+import copy
 import functools
 import os
 import shutil
@@ -26,28 +27,23 @@ class Pod(NamedTuple):
     spec: Object
 
 
-@functools.cache
-def _rendered(folder: Path) -> str:
-    if shutil.which("kubectl") is None:
-        pytest.skip("kubectl is not installed, which renders the manifests")
-    return subprocess.run(["kubectl", "kustomize", folder], check=True, capture_output=True, text=True).stdout
-
-
 def render(overlay: str, *components: str) -> list[Object]:
-    """The objects of an overlay with further components, parsed anew, so that a test may spoil them."""
-    if not components:
-        return _parsed(_rendered(K8S / "overlays" / overlay))
+    """The objects of an overlay with further components, which a test may spoil."""
+    return copy.deepcopy(_rendered(overlay, components))
+
+
+@functools.cache
+def _rendered(overlay: str, components: tuple[str, ...]) -> list[Object]:
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed, which renders the manifests", allow_module_level=True)
     with tempfile.TemporaryDirectory() as folder:
-        here = Path(os.path.relpath(K8S, Path(folder).resolve()))
+        root = Path(os.path.relpath(K8S, Path(folder).resolve()))
         kustomization = {
-            "resources": [str(here / "overlays" / overlay)],
-            "components": [str(here / "components" / component) for component in components],
+            "resources": [str(root / "overlays" / overlay)],
+            "components": [str(root / "components" / component) for component in components],
         }
         Path(folder, "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
-        return _parsed(_rendered(Path(folder)))
-
-
-def _parsed(rendered: str) -> list[Object]:
+        rendered = subprocess.run(["kubectl", "kustomize", folder], check=True, capture_output=True, text=True).stdout
     return list(yaml.load_all(rendered, yaml.CSafeLoader))
 
 
@@ -103,10 +99,19 @@ def _pod(owner: str, template: Object) -> Pod:
     return Pod(owner, template["metadata"]["labels"], template["spec"])
 
 
+def containers(pod: Pod) -> list[Object]:
+    return [*pod.spec.get("initContainers", []), *pod.spec["containers"]]
+
+
+def literals(container: Object) -> Iterator[tuple[str, str]]:
+    """The variables whose value stands in the manifest."""
+    yield from ((entry["name"], entry["value"]) for entry in container.get("env", []) if "value" in entry)
+
+
 def secrets_named(objects: list[Object]) -> Iterator[tuple[str, str | None]]:
     """The Secrets that pods and Ray ask for, with the key where one is named."""
     for pod in pods(objects):
-        for container in pod.spec["containers"]:
+        for container in containers(pod):
             yield from (
                 (source["secretRef"]["name"], None) for source in container.get("envFrom", []) if "secretRef" in source
             )

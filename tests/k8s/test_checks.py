@@ -26,6 +26,12 @@ def policy(objects, name):
     return pick(objects, "NetworkPolicy", f"tailorbird-{name}")["spec"]
 
 
+def file(objects, key, old, new):
+    """Change what stands in a file of a ConfigMap."""
+    data = next(item["data"] for item in objects if key in item.get("data", {}))
+    data[key] = data[key].replace(old, new)
+
+
 def daemon(objects):
     """A DaemonSet that nothing keeps in."""
     container = {"name": "agent", "image": "tailorbird-agent:latest", "securityContext": {"privileged": True}}
@@ -34,6 +40,7 @@ def daemon(objects):
 
 
 SERVING = "Deployment/tailorbird-serving"
+WATCH = "Deployment/tailorbird-watch"
 MIGRATE = "Job/tailorbird-migrate"
 SWEEP = "RayJob/tailorbird-sweep"
 CREDENTIALS = {"name": "tailorbird-serving", "key": "TAILORBIRD_API_TOKEN"}
@@ -59,6 +66,10 @@ SPOILED = {
         ("serving: sets ['sysctls']", lambda o: spec(o, SERVING)["securityContext"].update(sysctls=[{"name": "x"}])),
         ("DaemonSet/tailorbird-agent agent: sets ['privileged']", daemon),
         ("takes a port of the host", lambda o: box(o, SERVING)["ports"][0].update(hostPort=80)),
+        (
+            "serve: has a probe that names a host",
+            lambda o: box(o, SERVING)["livenessProbe"]["httpGet"].update(host="10.0.0.1"),
+        ),
         ("hostNetwork", lambda o: spec(o, SERVING).update(hostNetwork=True)),
         ("may run as root", lambda o: spec(o, SERVING)["securityContext"].pop("runAsNonRoot")),
         ("has no seccomp profile", lambda o: spec(o, MIGRATE)["securityContext"].pop("seccompProfile")),
@@ -72,6 +83,9 @@ SPOILED = {
     checks.resources: [
         ("no limit of memory", lambda o: box(o, SERVING)["resources"].pop("limits")),
         ("no requests of cpu", lambda o: cluster(o)["autoscalerOptions"]["resources"]["requests"].pop("cpu")),
+    ],
+    checks.messages: [
+        ("watch watch: has no termination message", lambda o: box(o, WATCH).pop("terminationMessagePolicy")),
     ],
     checks.images: [
         ("agent:latest has no fixed tag", daemon),
@@ -92,6 +106,7 @@ SPOILED = {
             "TAILORBIRD_KEY is no setting",
             lambda o: box(o, SERVING)["env"].append({"name": "TAILORBIRD_KEY", "value": "x"}),
         ),
+        ("HOSTS is no setting", lambda o: box(o, SERVING)["env"].append({"name": "HOSTS", "value": "0.0.0.0"})),
         ("gets variables of every Service", lambda o: spec(o, SERVING).pop("enableServiceLinks")),
     ],
     checks.required: [
@@ -117,6 +132,7 @@ SPOILED = {
             "serving: loses replicas",
             lambda o: pick(o, "Deployment")["spec"]["strategy"]["rollingUpdate"].update(maxUnavailable=1),
         ),
+        ("serving: has not one metric", lambda o: pick(o, "HorizontalPodAutoscaler")["spec"].update(metrics=[])),
         ("retrain: is not suspended", lambda o: pick(o, "CronJob")["spec"].update(suspend=False)),
         ("retrain: may run beside itself", lambda o: pick(o, "CronJob")["spec"].update(concurrencyPolicy="Allow")),
         (
@@ -124,13 +140,46 @@ SPOILED = {
             lambda o: box(o, MIGRATE)["envFrom"].append(box(o, SERVING)["envFrom"][0]),
         ),
     ],
+    checks.stops: [
+        ("killed before its 70 s", lambda o: main_config(o)["data"].update(TAILORBIRD_DRAIN_SECONDS="50")),
+        ("killed before its 35 s", lambda o: spec(o, SERVING).pop("terminationGracePeriodSeconds")),
+    ],
+    checks.probes: [
+        (
+            "its livenessProbe asks /readyz",
+            lambda o: box(o, SERVING)["livenessProbe"]["httpGet"].update(path="/readyz"),
+        ),
+        ("its readinessProbe asks None", lambda o: box(o, SERVING).pop("readinessProbe")),
+    ],
+    checks.folders: [
+        ("serving: cannot write /cache", lambda o: box(o, SERVING)["volumeMounts"].pop(0)),
+        ("head: cannot write /data", lambda o: box(o, f"{SWEEP} head")["volumeMounts"][1].update(readOnly=True)),
+    ],
+    checks.limits: [
+        ("client-max-body-size is not 16m", lambda o: pick(o, "Ingress")["metadata"].pop("annotations")),
+        ("does not wait 60s", lambda o: pick(o, "HTTPRoute")["spec"]["rules"][0].pop("timeouts")),
+    ],
+    checks.versions: [
+        ("serve:0.0.9 is not of release", lambda o: box(o, SERVING).update(image="registry/tailorbird-serve:0.0.9")),
+        ("Job/migrate: is not named by", lambda o: pick(o, "Job")["metadata"].update(name="migrate")),
+        ("rayVersion 2.59.0 is not", lambda o: cluster(o).update(rayVersion="2.59.0")),
+    ],
+    checks.contents: [
+        ("spec.yaml: trails: ", lambda o: file(o, "spec.yaml", "trials:", "trails:")),
+        ("promotes pets, and fashion is served", lambda o: file(o, "spec.yaml", "model: fashion", "model: pets")),
+        ("policy.yaml: ", lambda o: file(o, "policy.yaml", "roll_back", "roll_forward")),
+    ],
     checks.references: [
         ("names ConfigMap/tailorbird-", lambda o: o.remove(main_config(o))),
         ("names ServiceAccount/tailorbird-watch", lambda o: o.remove(pick(o, "ServiceAccount", "tailorbird-watch"))),
+        ("mounts temporary, which", lambda o: box(o, SERVING)["volumeMounts"].append({"name": "temporary"})),
+        ("names Role/retrain", lambda o: pick(o, "RoleBinding")["roleRef"].update(name="retrain")),
         ("names RayJob/sweep", lambda o: pick(o, "Role")["rules"][1].update(resourceNames=["sweep"])),
         (
             "names PersistentVolumeClaim/home",
-            lambda o: spec(o, SERVING)["volumes"].append({"persistentVolumeClaim": {"claimName": "home"}}),
+            lambda o: spec(o, SERVING)["volumes"].append(
+                {"name": "home", "persistentVolumeClaim": {"claimName": "home"}}
+            ),
         ),
         (
             "HTTPRoute/tailorbird-serving: leads to",
@@ -145,13 +194,33 @@ SPOILED = {
             lambda o: pick(o, "HorizontalPodAutoscaler")["spec"]["scaleTargetRef"].update(name="serving"),
         ),
     ],
+    checks.files: [
+        (
+            "/watch/rules.yaml is named by a command",
+            lambda o: box(o, WATCH)["args"].append("/etc/tailorbird/watch/rules.yaml"),
+        ),
+        ("nothing reads policy.yaml", lambda o: box(o, WATCH).update(args=[])),
+        ("nothing reads tailorbird_model", lambda o: main_config(o)["data"].update(tailorbird_model="fashion")),
+    ],
     checks.selectors: [
         (
             "Service/tailorbird-serving: selects no pod",
             lambda o: pick(o, "Service")["spec"].update(selector={"a": "b"}),
         ),
         ("port web is none of", lambda o: pick(o, "Service")["spec"]["ports"][0].update(targetPort="web")),
-        ("readinessProbe asks port web", lambda o: box(o, SERVING)["readinessProbe"]["httpGet"].update(port="web")),
+        ("port 8266 is none of", lambda o: policy(o, "sweep")["ingress"][1]["ports"][0].update(port=8266)),
+        (
+            "serving: {'matchLabels': {'a': 'b'}} does not select its own pods",
+            lambda o: pick(o, "Deployment")["spec"]["selector"].update(matchLabels={"a": "b"}),
+        ),
+        (
+            "serving: {'matchLabels': {'a': 'b'}} does not select its own pods",
+            lambda o: spec(o, SERVING)["topologySpreadConstraints"][0]["labelSelector"].update(matchLabels={"a": "b"}),
+        ),
+        (
+            "sweep: is about {'matchLabels': {'a': 'b'}}, which selects no pod",
+            lambda o: policy(o, "sweep")["egress"][0]["to"][0]["podSelector"].update(matchLabels={"a": "b"}),
+        ),
         ("selects no Service with", lambda o: pick(o, "ServiceMonitor")["spec"]["endpoints"][0].update(port="metrics")),
         (
             "PodDisruptionBudget/",
@@ -165,6 +234,22 @@ SPOILED = {
             "port scrape is none of",
             lambda o: pick(o, "PodMonitor")["spec"]["podMetricsEndpoints"][0].update(port="scrape"),
         ),
+    ],
+    checks.ports: [
+        (
+            "listens on 3001",
+            lambda o: next(v for v in box(o, SERVING)["env"] if v["name"] == "PORT").update(value="3001"),
+        ),
+        ("listens on 9100", lambda o: box(o, WATCH)["ports"][0].update(containerPort=9101)),
+        ("readinessProbe asks port web", lambda o: box(o, SERVING)["readinessProbe"]["httpGet"].update(port="web")),
+        ("livenessProbe asks port 3001", lambda o: box(o, SERVING)["livenessProbe"]["httpGet"].update(port=3001)),
+    ],
+    checks.egress: [
+        ("migrate-0-1-0: no policy lets it out by port 5432", lambda o: policy(o, "migrate")["egress"].pop()),
+        ("serving: no policy lets it out by port 443", lambda o: policy(o, "serving")["egress"][1]["ports"].pop()),
+        ("watch: no policy lets it out by port 9090", lambda o: policy(o, "watch")["egress"][1]["ports"].pop()),
+        ("head: no policy lets it out by port 6443", lambda o: policy(o, "sweep")["egress"][2]["ports"].pop()),
+        ("retrain: no policy lets it out by port 53", lambda o: policy(o, "retrain")["egress"].pop(0)),
     ],
     checks.isolation: [
         ("sweep head: has no NetworkPolicy", lambda o: o.remove(pick(o, "NetworkPolicy", "tailorbird-sweep"))),

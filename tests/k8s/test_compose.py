@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tailorbird.settings import PREFIX, Settings
 from tests.k8s.manifests import ROOT
 
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -46,6 +47,12 @@ def test_our_services_are_hardened_and_of_this_version(services):
         assert service["image"].endswith(f":{VERSION}")
         assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
         assert service["security_opt"] == ["no-new-privileges"]
+
+
+def test_variables_of_ours_are_settings(services):
+    named = {key for service in services.values() for key in service.get("environment", {}) if key.startswith(PREFIX)}
+    assert len(named) >= 5
+    assert named <= {PREFIX + field.upper() for field in Settings.model_fields}
 
 
 def test_nothing_listens_beyond_this_machine(services):

@@ -17,13 +17,16 @@ from serving.receipts import Receipts
 from tailorbird.settings import Settings
 from tests.k8s.manifests import OVERLAYS, ROOT, main_config, name, pick, pods, render, secrets_named
 from tests.serving.conftest import Toy, free_port, register, start  # noqa: F401
+from tests.waiting import wait_for
 
 GUIDE = (ROOT / "docs" / "kubernetes.md").read_text()
 COMMANDS = [
     command
     for block in re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL)
     for command in block.replace("\\\n", "").splitlines()
-]
+] + re.findall(
+    r"`((?:kubectl|kind|minikube|docker|tailorbird) [^`]+)`", re.sub(r"```.*?```", "", GUIDE, flags=re.DOTALL)
+)
 THERE = {name(item).lower() for overlay in OVERLAYS for item in render(overlay)}
 MADE = {
     f"{kind}{made}"
@@ -44,10 +47,10 @@ def test_the_first_prediction_takes_ten_commands():
 @pytest.mark.parametrize("command", [c for c in COMMANDS if not c.startswith(NEEDS_NO_CLUSTER)])
 def test_command_is_one_that_a_cluster_takes(command):
     words = shlex.split(command.removesuffix("&"))
+    images = {box["image"] for pod in pods(render("local")) for box in pod.spec["containers"]}
     match words[0]:
         case "docker":
             stages = re.findall(r"^FROM .* AS (\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
-            images = {box["image"] for pod in pods(render("local")) for box in pod.spec["containers"]}
             assert words[1] == "build"
             assert words[words.index("--target") + 1] in stages
             assert words[words.index("--tag") + 1] in images
@@ -56,6 +59,8 @@ def test_command_is_one_that_a_cluster_takes(command):
             # it comes as far as to ask for the API server: commands and options are known, folders are rendered
             ran = subprocess.run([*words, "--server=http://127.0.0.1:1"], cwd=ROOT, capture_output=True, text=True)
             assert "127.0.0.1:1" in ran.stderr
+        case "kind" | "minikube":
+            assert set(words[3:]) == {image for image in images if image.startswith("tailorbird-")}
         case other:
             pytest.fail(f"no test runs {other}")
 
@@ -110,22 +115,24 @@ def test_secrets_of_the_table_are_those_that_the_manifests_ask_for():
     assert {key for key in optional if key.startswith("TAILORBIRD_")} <= ours
 
 
-def test_an_image_is_predicted(start, register, tmp_path):  # noqa: F811
+def test_image_is_predicted_and_model_rolled_back(start, register, tmp_path):  # noqa: F811
     """With digits, which need no download."""
     settings = Settings(_env_file=None, home=tmp_path / "home")
     model = main_config(render("local"))["data"]["TAILORBIRD_MODEL"]
-    register(settings, model, Toy.make((8, 8)).files())
+    for seed in range(2):
+        register(settings, model, Toy.make((8, 8), seed=seed).files(), force=True)
     server = start(settings, model).wait()
-    commands = [command for command in COMMANDS if command.startswith(("tailorbird data", "curl"))]
-    assert len(commands) == 2
+    commands = [command for command in COMMANDS if command.startswith(("tailorbird ", "curl "))]
+    assert len(commands) == 3
     script = "\n".join(commands).replace("127.0.0.1:3000", urlsplit(server.url).netloc)
     script = script.replace("data fashion_mnist", "data digits")
     environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    environment |= {"TAILORBIRD_HOME": str(tmp_path)}
+    environment |= {"TAILORBIRD_HOME": str(settings.home)}
     ran = subprocess.run(
         ["bash", "-euc", script], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
     )
-    assert '"predictions":' in ran.stdout
+    assert '"version":2,"predictions":' in ran.stdout
+    wait_for(lambda: server.client.get("/model").json()["version"] == 1)
 
 
 def test_receipts_of_each_step_of_a_rotation_are_accepted_in_the_one_before_and_after():

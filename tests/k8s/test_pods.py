@@ -14,8 +14,8 @@ import pytest
 from tailorbird.settings import Settings
 from tests import s3 as s3_server
 from tests.k8s.manifests import K8S, main_config, pods, ray, render
+from tests.rights import WITHOUT_RIGHTS
 from tests.serving.conftest import register, toy  # noqa: F401
-from tests.serving.test_server import WITHOUT_RIGHTS
 
 BIN = Path(sys.executable).parent
 CLUSTER = render("cluster")
@@ -105,6 +105,14 @@ def test_what_is_wrong_is_told_in_one_sentence(good, kind, case):
     changes, sentence, statuses = WRONG[case]
     ran = run(kind, good | changes)
     check_refused(ran, statuses[kind], sentence)
+    assert "hunter22" not in ran.stderr
+
+
+@pytest.mark.parametrize(("kind", "status"), [("serving", 1), ("watch", 12), ("migrate", 1)])
+def test_database_that_refuses_the_login(good, kind, status):
+    url = good["TAILORBIRD_DATABASE_URL"].replace("postgres@", "stranger:hunter22@")
+    ran = run(kind, good | {"TAILORBIRD_DATABASE_URL": url})
+    check_refused(ran, status, 'role "stranger" does not exist')
     assert "hunter22" not in ran.stderr
 
 
