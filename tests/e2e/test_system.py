@@ -165,7 +165,7 @@ def test_migration_to_rollback(environment, ray, start_replicas, tmp_path):
 
 
 def test_job_without_the_token_is_refused(ray):
-    until(lambda: ray.submit("true").wait() == 0, "Ray takes jobs")
+    until(lambda: ray.submit("true").wait() == 0, "Ray takes jobs", of=ray.head)
     for variables in ({"RAY_AUTH_TOKEN": "0" * 64}, {"RAY_AUTH_MODE": "disabled", "RAY_AUTH_TOKEN": ""}):
         refused = ray.submit("true", **variables)
         assert refused.wait() != 0
@@ -216,7 +216,7 @@ def give_wrong_labels(proxy, images, labels):
 def test_sweep_goes_on_after_a_node_was_lost(environment, ray, start_ray, tmp_path, lost):
     """A new worker goes on by itself; without its head the job fails, and is submitted again under its name."""
     changes = {"trials": 16, "scheduler": "none"}
-    until(lambda: ray.submit("true").wait() == 0, "Ray takes jobs")
+    until(lambda: ray.submit("true").wait() == 0, "Ray takes jobs", of=ray.head)
     job = submit(ray, tmp_path, "lost", **changes)
     until(lambda: command(environment, "sweeps", "list"), "the sweep is begun", of=job)
     finished = until(
