@@ -7,7 +7,7 @@ import pytest
 from registry import aliases, history, holds, judgements
 from registry.requests import Promotion
 from tailorbird import bins
-from tailorbird.drift import cells
+from tailorbird.drift import cells, transport
 from tailorbird.drift.estimator import Estimator
 from tailorbird.drift.policy import Policy
 from tailorbird.errors import NotFound, Unavailable
@@ -209,17 +209,23 @@ def estimated(registry, answers):
 
 def test_a_clean_day_has_no_alert(registry, traffic, answers, estimated):
     """A look each quarter of an hour at an hour of traffic as held-out examples are, with labels for unsure ones."""
-    random, window = np.random.default_rng(0), deque(maxlen=4)
-    watching = Watch(registry, traffic, "owls", Policy(labels="roll_back", class_mix="steady"))
+    random, window, recent = np.random.default_rng(0), deque(maxlen=4), np.empty((0, 3))
+    confidences = np.array(cells.MIDDLES)
+    watching = Watch(registry, traffic, "owls", Policy(labels="roll_back", class_mix="steady", drop=0.01))
     for look in range(24 * 4):
         drawn = random.choice(answers.size, 900, p=answers.ravel() / answers.sum())
         true, predicted, place = np.unravel_index(drawn, answers.shape)
         counts = np.bincount(predicted * cells.BINS + place, minlength=3 * cells.BINS)
         window.append(counts.reshape(3, cells.BINS))
-        traffic.counts, traffic.mix_steady = sum(window), float(np.mean(true == predicted))
+        sure = confidences[place][:, None]
+        rows = np.where(np.arange(3) == predicted[:, None], sure, (1 - sure) / 2)
+        recent = np.concatenate((recent, rows))[-transport.ANSWERS :]
+        traffic.counts = sum(window)
+        traffic.mix_steady = transport.accuracy(recent, np.full(3, 1 / 3)) if len(recent) == transport.ANSWERS else None
         labelled = random.random(900) < np.where(place == bins.LABELS.index("0.4"), 0.2, 0.02)
         traffic.keep("owls", 1, true[labelled], predicted[labelled], place[labelled])
         judged = watching.look(datetime.now(UTC) + timedelta(minutes=15 * look))
         assert judged.action.kind == "none", judged.judgement.reasons
+        assert judged.judgement.notes == ()
     assert judged.judgement.labelled.labels > 1000
     assert [row.state for row in judgements.page(registry, "owls")] == ["healthy"]
