@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 TOLERANCE = 0.01
-"""So much more often than its baseline says a model may fail: the baseline was itself measured on few examples."""
+"""So much more often than its baseline says a model may fail at least: the baseline was itself measured on examples."""
 THRESHOLD = 1e5
 """One false alarm in that many labels, at the most."""
 SHIFTS: Floats = np.array([0.03, 0.05, 0.08, 0.15, 0.3])
@@ -24,23 +24,25 @@ def start(*streams: int) -> Floats:
     return np.zeros((*streams, len(SHIFTS)))
 
 
-def step(statistics: Floats, wrong: NDArray[np.bool_] | bool, error: Floats | float) -> Floats:
+def step(
+    statistics: Floats, wrong: NDArray[np.bool_] | bool, error: Floats | float, tolerance: float = TOLERANCE
+) -> Floats:
     """The statistics [*streams, shifts] after a label of each stream that says whether the prediction was wrong.
 
     `error` is how often such a prediction was wrong at registration.
     """
-    return np.asarray((statistics + 1) * _likelier(wrong, error))
+    return np.asarray((statistics + 1) * _likelier(wrong, error, tolerance))
 
 
-def after(wrong: NDArray[np.bool_], errors: Floats) -> Floats:
+def after(wrong: NDArray[np.bool_], errors: Floats, tolerance: float = TOLERANCE) -> Floats:
     """The statistics [shifts] after labels [N] of one stream, as `step` by `step`, though all at once."""
-    likelier = np.log(_likelier(wrong, errors))
+    likelier = np.log(_likelier(wrong, errors, tolerance))
     return np.asarray(np.exp(np.minimum(np.cumsum(likelier[::-1], axis=0), MOST)).sum(0))
 
 
-def _likelier(wrong: NDArray[np.bool_] | bool, error: Floats | float) -> Floats:
+def _likelier(wrong: NDArray[np.bool_] | bool, error: Floats | float, tolerance: float) -> Floats:
     """How much likelier labels [...] are [..., shifts] where the share that goes wrong has risen by each shift."""
-    tolerated = np.minimum(np.asarray(error) + TOLERANCE, 0.99)[..., None]
+    tolerated = np.minimum(np.asarray(error) + tolerance, 0.99)[..., None]
     feared = tolerated + SHIFTS * (1 - tolerated)
     return np.asarray(np.where(np.asarray(wrong)[..., None], feared / tolerated, (1 - feared) / (1 - tolerated)))
 

@@ -1,5 +1,6 @@
 """What is made of a served version: a pure function of what is known of it, what was observed, and a policy."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -24,6 +25,8 @@ WIDE_GAP = 0.05
 """So far beyond chance may the two estimates of the mix be apart before it is told."""
 USEFUL_WIDTH = 0.1
 """So wide may an interval be that is worth acting on: labels are asked for until then."""
+BASELINE_ERRORS = 2.0
+"""So many standard errors of the baseline are tolerated."""
 SHARE_ERRORS = 2.0
 """By so many standard errors of the bins' shares the interval is widened, to either side."""
 
@@ -46,6 +49,12 @@ class Known:
         """What a baseline and an estimator say of a model of these classes."""
         count, correct = (cells.table(baseline.bins, classes, key) for key in ("count", "correct"))
         return cls(tuple(classes), baseline.accuracy, cells.accuracies(count, correct), count, estimator)
+
+    @property
+    def tolerance(self) -> float:
+        """How far below its baseline the accuracy may be: that was measured on so many examples, and not on all."""
+        error = math.sqrt(self.accuracy * (1 - self.accuracy) / self.count.sum())
+        return max(change.TOLERANCE, BASELINE_ERRORS * error)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,12 +154,12 @@ def _of_bins(known: Known) -> Floats:
 def _proof(known: Known, observed: Observed, labelled: Accuracy | None, policy: Policy) -> Iterator[str]:
     if labelled is None:
         return
-    if labelled.labels >= LEAST_LABELS and known.accuracy - labelled.high > policy.drop:
+    if labelled.labels >= LEAST_LABELS and known.accuracy - labelled.high > max(policy.drop, known.tolerance):
         yield (
             f"labels say {labelled.value:.1%} ({labelled.low:.1%} to {labelled.high:.1%}, {labelled.labels:,} labels), "
             f"and held-out examples said {known.accuracy:.1%}"
         )
-    if observed.evidence >= change.THRESHOLD and known.accuracy - labelled.value > change.TOLERANCE:
+    if observed.evidence >= change.THRESHOLD and known.accuracy - labelled.value > known.tolerance:
         yield f"predictions are wrong more often than at registration: evidence {observed.evidence:.3g} in their labels"
 
 

@@ -45,4 +45,4 @@ def evidence(registry: Registry, version: Version, known: Known, since: str) -> 
     marks = feedback.marks(registry, version.model, version.number, since=since)
     seen = [(mark.wrong, errors[cell]) for mark in marks if (cell := (mark.predicted, mark.confidence_bin)) in errors]
     wrong, error = np.array(seen).reshape(-1, 2).T
-    return float(change.evidence(change.after(wrong > 0, error)))
+    return float(change.evidence(change.after(wrong > 0, error, known.tolerance)))

@@ -122,7 +122,8 @@ def test_a_class_that_becomes_frequent_is_no_drop(drilled):
 
 
 @pytest.mark.long
-def test_a_class_that_looks_like_nothing_seen_is_told_by_labels(drilled):
+def test_a_class_that_looks_like_nothing_seen_is_told_by_labels(drilled, monkeypatch):
+    monkeypatch.setattr(replay, "SPOILED", 40)  # it takes some 1,000 labels where 539 examples were held out
     steps = drilled("--unseen", "0", "--labels", "prompt")
     assert "rolled back" in {step["action"] for step in steps if step["spoiled"]}
 

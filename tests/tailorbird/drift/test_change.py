@@ -45,13 +45,14 @@ def test_the_statistics_grow_by_one_a_label_on_the_mean_where_nothing_changed():
     assert pytest.approx(1) == change.WEIGHTS.sum()
 
 
-def test_labels_all_at_once_are_as_label_by_label():
+@pytest.mark.parametrize("tolerance", [change.TOLERANCE, 0.03])
+def test_labels_all_at_once_are_as_label_by_label(tolerance):
     random = np.random.default_rng(0)
     wrong, errors = random.random(500) < 0.12, random.uniform(0.01, 0.2, 500)
     statistics = change.start()
     for label, error in zip(wrong, errors, strict=True):
-        statistics = change.step(statistics, label, error)
-    assert change.after(wrong, errors) == pytest.approx(statistics)
+        statistics = change.step(statistics, label, error, tolerance)
+    assert change.after(wrong, errors, tolerance) == pytest.approx(statistics)
     assert change.after(wrong[:0], errors[:0]) == pytest.approx(change.start())
     assert np.isfinite(change.evidence(change.after(np.ones(100_000, bool), np.full(100_000, 0.01))))
 

@@ -63,6 +63,13 @@ def test_a_change_in_the_labels_order_proves_it_too(known):
     assert judged(known, table(800, 200), labels, correct, evidence=change.THRESHOLD).state == "drifted"
 
 
+def test_a_baseline_of_few_examples_is_tolerated_to_be_wrong(known):
+    few = replace(known, count=known.count / 10)
+    assert (known.tolerance, few.tolerance) == (pytest.approx(0.018, abs=0.001), pytest.approx(0.057, abs=0.001))
+    labels, correct = table(800, 200), table(770, 105)
+    assert judged(few, table(800, 200), labels, correct, evidence=change.THRESHOLD).state == "healthy"
+
+
 def test_labels_that_are_good_do_not_prove_what_an_old_change_said(known):
     judgement = judged(known, table(800, 200), table(800, 200), table(792, 120), evidence=change.THRESHOLD)
     assert judgement.state == "healthy"
