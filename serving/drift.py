@@ -13,7 +13,7 @@ from registry.judgements import Judgement
 from registry.version import Version
 from serving.endpoint import Served
 from serving.metrics import Metrics
-from serving.monitor import observed
+from serving.monitor import LEAST, observed
 from tailorbird.drift import cells, transport
 from tailorbird.drift import judgement as judging
 from tailorbird.drift.judgement import MEANINGS, Known, Observed
@@ -68,13 +68,22 @@ def _accuracy(known: Known, seen: Observed, judged: judging.Judgement) -> list[d
 
 def _note(known: Known, name: str, value: float | None) -> str:
     if value is None:
-        return "there are too few answers, or no estimator"
+        return _lacking(known, name)
     if known.estimator is None or name == "mix_moves":
         return ""
     if name == "mix_steady":
         return f"up to {transport.chance(known.estimator.mix):.1%} too low on the mean, by chance alone"
     error = known.estimator.error
     return "" if error is None else f"off by {error.small:.1%} on the mean, on corruptions that it was not fitted on"
+
+
+def _lacking(known: Known, name: str) -> str:
+    """Why there is no such estimate."""
+    if known.estimator is None:
+        return "the package has no estimator"
+    if name == "fitted" and known.estimator.weights is None:
+        return "no corruption of these inputs is known"
+    return f"needs {transport.ANSWERS if name == 'mix_steady' else LEAST:,} answers of this worker"
 
 
 def _missing(known: Known) -> Sequence[str]:
