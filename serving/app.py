@@ -154,7 +154,8 @@ def headers(answer: Answer, request_id: str) -> list[tuple[bytes, bytes]]:
         (b"content-length", b"%d" % len(answer.body)),
         (b"x-request-id", request_id.encode()),
     ]
-    lines += [(name.lower().encode(), value.encode()) for name, value in answer.headers.items()]
+    if answer.headers:
+        lines += [(name.lower().encode(), value.encode()) for name, value in answer.headers.items()]
     return lines
 
 

@@ -19,9 +19,11 @@ class Labels(NamedTuple):
 def label(probabilities: NDArray[np.float32]) -> Labels:
     """Those of rows of probabilities [N, classes]; raises Problem 422 where the model's answer is not a number."""
     # as Python floats: an edge compared with float32 would be rounded, and bins would differ from training's
-    rows = probabilities.tolist()
-    confidences = list(map(max, rows))
-    for index, confidence in enumerate(confidences):
+    labels = Labels([], [])
+    for index, row in enumerate(probabilities.tolist()):
+        confidence = max(row)
         if confidence != confidence:
             raise Problem(422, f"inputs[{index}] is beyond what the model can compute: its answer is not a number")
-    return Labels(list(map(list.index, rows, confidences)), list(map(bins.index, confidences)))
+        labels.classes.append(row.index(confidence))
+        labels.bins.append(bins.index(confidence))
+    return labels

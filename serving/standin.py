@@ -8,7 +8,6 @@ is counted as what workers answer, so that the metrics are what clients count.
 import fcntl
 import logging
 import os
-import secrets
 import socket
 import threading
 import time
@@ -18,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 
 from serving.problems import Problem, Shed
+from serving.requests import new_id
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class Standin:
 
 
 def _answer(connection: socket.socket, problem: Problem) -> None:
-    request_id = secrets.token_hex(16)
+    request_id = new_id()
     answer = problem.answer(request_id)
     lines = {"Content-Type": answer.media_type, "Content-Length": len(answer.body), "X-Request-ID": request_id}
     head = "".join(f"{name}: {value}\r\n" for name, value in (lines | dict(answer.headers)).items())
