@@ -8,9 +8,7 @@ asks for h2c, as the JDK's client does (its issue 2722).
 import asyncio
 import logging
 import resource
-import secrets
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -22,7 +20,7 @@ from serving.answers import Answer
 from serving.app import Application, headers
 from serving.metrics import OTHER
 from serving.problems import Problem
-from serving.requests import Request
+from serving.requests import Request, new_id
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +64,10 @@ class Protocol(HttpToolsProtocol):
         super().connection_made(transport)
         if len(self.connections) > self.most_connections:
             self._make_room()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._hand_on()  # for the count of those who left
+        super().connection_lost(error)
 
     def _make_room(self) -> None:
         """Close the connection that nothing has come from, or gone to, for longest."""
@@ -149,8 +151,8 @@ class Protocol(HttpToolsProtocol):
         request = Request(self.parser.get_method().decode(), self.url.decode(), dict(self.headers))
         answer = self.application.answer_inline(request, body, self.last_event)
         if answer is None:
-            super().on_headers_complete()
-            self.cycle.body += body
+            self._collected = [body]
+            self._hand_on()
             super().on_message_complete()
         else:
             self._send(answer, request.id)
@@ -164,12 +166,19 @@ class Protocol(HttpToolsProtocol):
                 return len(value) < 7 and int(value) <= INLINE_BYTES
         return False
 
+    def _hand_on(self) -> None:
+        """Let a task answer what has come of a request that was to be answered without one, and what still comes."""
+        if self._collected is not None:
+            body, self._collected = b"".join(self._collected), None
+            super().on_headers_complete()
+            self.cycle.body += body
+
     # what goes out without a task
 
     def _send(self, answer: Answer, request_id: str) -> None:
         keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
         closing = not keep_alive or self.application.stopping()
-        self.transport.write(b"".join(self._response(answer, request_id, closing)))
+        self.transport.write(self._response(answer, request_id, closing))
         if answer.afterwards is not None:
             answer.afterwards()
         self.server_state.total_requests += 1
@@ -183,17 +192,17 @@ class Protocol(HttpToolsProtocol):
             self._hand_over(problem)
             return
         if not self.being_answered:
-            request_id = secrets.token_hex(16)
-            self.transport.write(b"".join(self._response(problem.answer(request_id), request_id, closing=True)))
+            request_id = new_id()
+            self.transport.write(self._response(problem.answer(request_id), request_id, closing=True))
             self.application.metrics.answered(OTHER, problem.status, time.monotonic() - self.last_event)
         self.transport.close()
 
-    def _response(self, answer: Answer, request_id: str, closing: bool) -> Iterable[bytes]:
-        yield STATUS_LINE[answer.status]
-        for name, value in (*self.server_state.default_headers, *headers(answer, request_id)):
-            yield b"%b: %b\r\n" % (name, value)
-        yield b"connection: close\r\n\r\n" if closing else b"\r\n"
-        yield answer.body
+    def _response(self, answer: Answer, request_id: str, closing: bool) -> bytes:
+        lines = [*self.server_state.default_headers, *headers(answer, request_id)]
+        if closing:
+            lines.append((b"connection", b"close"))
+        head = b"".join([b"%b: %b\r\n" % line for line in lines])
+        return b"%b%b\r\n%b" % (STATUS_LINE[answer.status], head, answer.body)
 
     # the clock
 
@@ -215,6 +224,7 @@ class Protocol(HttpToolsProtocol):
 
     def _give_up(self) -> None:
         problem = Problem(408, f"the request did not come within {self.receive_seconds:g} s")
+        self._hand_on()
         if not self.being_answered:
             self._refuse(problem)
         elif self.cycle.more_body:
@@ -232,7 +242,11 @@ class Protocol(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def shutdown(self) -> None:
-        """Close when nothing is being received or answered, and nothing has been for a while."""
+        """Close when nothing is being received or answered, and nothing has been for a while.
+
+        What uvicorn waits for are tasks: those that are not done when it gives up answer 503.
+        """
+        self._hand_on()
         rest = self.last_event + QUIET_SECONDS - time.monotonic()
         if self.idle and rest <= 0:
             self.transport.close()

@@ -7,7 +7,7 @@ import uvicorn
 
 from serving import protocol
 from serving.answers import Answer
-from serving.app import Application, Route
+from serving.app import CLIENT_LEFT, Application, Route
 
 GET = b"GET /quick HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
 
@@ -35,23 +35,24 @@ def defect(request, body) -> Answer:
 
 @pytest.fixture
 def run(metrics, monkeypatch):
-    """Runs a client, which is given a way to connect, against a server of these limits."""
+    """Runs a client, which is given a way to connect and uvicorn's server, against a server of these limits."""
     monkeypatch.setattr(protocol, "SWEEP_SECONDS", 0.02)
     monkeypatch.setitem(uvicorn.config.HTTP_PROTOCOLS, "auto", None)
 
-    def run(client, keep_alive=60.0, connections=100, stopping=False):
+    def run(client, keep_alive=60.0, connections=100, stopping=False, receive=60.0, grace=None):
         routes = {
             "/quick": Route(("GET",), slow, inline=quick),
             "/defect": Route(("GET",), slow, inline=defect),
-            "/whole": Route(("POST",), whole),
+            "/whole": Route(("POST",), whole, inline=quick),
         }
         app = Application(routes, {}, None, metrics, None, stopping=lambda: stopping)
-        protocol.install(app, receive_seconds=60, keep_alive_seconds=keep_alive)
+        protocol.install(app, receive_seconds=receive, keep_alive_seconds=keep_alive)
         made = uvicorn.config.HTTP_PROTOCOLS["auto"]
         made.most_connections = connections
 
         async def main():
-            config = uvicorn.Config(app, http=made, lifespan="off", host="127.0.0.1", port=0, log_config=None)
+            options = {"lifespan": "off", "log_config": None, "timeout_graceful_shutdown": grace}
+            config = uvicorn.Config(app, http=made, host="127.0.0.1", port=0, **options)
             server = uvicorn.Server(config)
             serving = asyncio.create_task(server._serve())
             while not server.started:
@@ -60,7 +61,7 @@ def run(metrics, monkeypatch):
             address = server.servers[0].sockets[0].getsockname()
             try:
                 async with asyncio.timeout(20):
-                    return await client(lambda: asyncio.open_connection(*address[:2]))
+                    return await client(lambda: asyncio.open_connection(*address[:2]), server)
             finally:
                 sweeping.cancel()
                 server.should_exit = server.force_exit = True
@@ -80,7 +81,7 @@ async def ask(reader, writer, request=GET) -> tuple[bytes, bytes]:
 
 
 def test_small_requests_are_answered_at_once_and_others_by_a_task(run):
-    async def client(connect):
+    async def client(connect, server):
         reader, writer = await connect()
         task = GET.replace(b"Length: 0", b"Length: 4") + b"task"
         return [(await ask(reader, writer, request))[1] for request in (GET, task, GET)]
@@ -89,7 +90,7 @@ def test_small_requests_are_answered_at_once_and_others_by_a_task(run):
 
 
 def test_requests_in_one_piece_are_answered_in_their_order(run):
-    async def client(connect):
+    async def client(connect, server):
         reader, writer = await connect()
         task = GET.replace(b"Length: 0", b"Length: 4") + b"task"
         writer.write(GET + task + GET)
@@ -99,7 +100,7 @@ def test_requests_in_one_piece_are_answered_in_their_order(run):
 
 
 def test_idle_connections_are_closed(run):
-    async def client(connect):
+    async def client(connect, server):
         reader, writer = await connect()
         await ask(reader, writer)
         return await reader.read()
@@ -108,7 +109,7 @@ def test_idle_connections_are_closed(run):
 
 
 def test_too_many_connections_make_room_for_new_ones(run):
-    async def client(connect):
+    async def client(connect, server):
         connections = [await connect() for _ in range(5)]
         first = await connections[0][0].read()  # closed
         return first, (await ask(*connections[-1]))[1]
@@ -117,7 +118,7 @@ def test_too_many_connections_make_room_for_new_ones(run):
 
 
 def test_while_it_stops_every_answer_asks_to_close(run):
-    async def client(connect):
+    async def client(connect, server):
         reader, writer = await connect()
         head, _ = await ask(reader, writer)
         return b"connection: close\r\n" in head, await reader.read()
@@ -125,12 +126,61 @@ def test_while_it_stops_every_answer_asks_to_close(run):
     assert run(client, stopping=True) == (True, b"")
 
 
+STALLED = b"POST /whole HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nta"
+
+
+def answered(metrics, code) -> float | None:
+    labels = {"route": "/whole", "code": str(code)}
+    return metrics.registry.get_sample_value("tailorbird_request_duration_seconds_count", labels)
+
+
+def test_a_small_body_that_stalls_is_told_and_counted_by_its_route(run, metrics):
+    async def client(connect, server):
+        reader, writer = await connect()
+        return await ask(reader, writer, STALLED), await reader.read()
+
+    (head, body), rest = run(client, receive=0.1)
+    assert head.startswith(b"HTTP/1.1 408 ") and rest == b""
+    assert b"the request did not come within 0.1 s" in body
+    assert answered(metrics, 408) == 1
+
+
+def test_a_client_that_leaves_before_its_small_body_is_whole_is_counted(run, metrics):
+    async def client(connect, server):
+        _, writer = await connect()
+        writer.write(STALLED)
+        await writer.drain()
+        writer.close()
+        while answered(metrics, CLIENT_LEFT) is None:
+            await asyncio.sleep(0.01)
+
+    run(client)
+    assert answered(metrics, CLIENT_LEFT) == 1
+
+
+@pytest.mark.parametrize(("rest", "grace", "status"), [(b"", 0.2, b"503"), (b"sk", None, b"200")])
+def test_a_small_body_that_is_not_whole_when_the_server_stops_is_answered(run, metrics, rest, grace, status):
+    async def client(connect, server):
+        reader, writer = await connect()
+        writer.write(STALLED)
+        while all(connection.idle for connection in server.server_state.connections):
+            await asyncio.sleep(0.01)
+        server.should_exit = True
+        while server.servers[0].is_serving():
+            await asyncio.sleep(0.01)
+        return await ask(reader, writer, rest)
+
+    head, _ = run(client, stopping=True, grace=grace)
+    assert head.startswith(b"HTTP/1.1 " + status)
+    assert answered(metrics, int(status)) == 1
+
+
 CHUNKED = b"POST /whole HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 @pytest.mark.parametrize("target", [b"/" + b"a" * 70_000, b"http://without-a-path"], ids=["long", "pathless"])
 def test_a_target_that_is_no_url_is_told(run, target):
-    async def client(connect):
+    async def client(connect, server):
         return await ask(*await connect(), b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
 
     head, body = run(client)
@@ -139,7 +189,7 @@ def test_a_target_that_is_no_url_is_told(run, target):
 
 
 def test_connect_is_refused(run):
-    async def client(connect):
+    async def client(connect, server):
         reader, writer = await connect()
         return await ask(reader, writer, b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n"), await reader.read()
 
@@ -149,7 +199,7 @@ def test_connect_is_refused(run):
 
 
 def test_what_fails_after_an_answer_is_logged_and_ends_the_connection(run, caplog):
-    async def client(connect):
+    async def client(connect, server):
         reader, writer = await connect()
         answer = await ask(reader, writer, GET.replace(b"/quick", b"/defect"))
         return answer[1], await reader.read()
@@ -160,7 +210,7 @@ def test_what_fails_after_an_answer_is_logged_and_ends_the_connection(run, caplo
 
 @pytest.mark.parametrize("pieces", [[CHUNKED + b"zz\r\n"], [CHUNKED, b"zz\r\n"], [CHUNKED + b"2\r\n[1\r\n", b"zz\r\n"]])
 def test_a_body_that_breaks_off_in_a_chunk_is_answered(run, pieces):
-    async def client(connect):
+    async def client(connect, server):
         reader, writer = await connect()
         for piece in pieces[:-1]:
             writer.write(piece)

@@ -3,7 +3,6 @@
 import shutil
 import socket
 import threading
-import time
 from itertools import product
 from urllib.parse import urlsplit
 
@@ -77,11 +76,9 @@ def test_a_start_with_a_database_that_is_none(start, own, listens):
     assert content["since"]
     assert content["problem"]
     prediction = server.client.post("/predict", json={"inputs": [[[0] * 28] * 28]}).json()["predictions"][0]
-    asked = time.monotonic()
     label = {"receipt": prediction["receipt"], "label": prediction["label"]}
     response = server.client.post("/feedback", json={"labels": [label]})
     assert (response.status_code, response.headers["retry-after"]) == (503, "5")
-    assert time.monotonic() - asked < 15
     assert server.client.get("/model").json()["version"] == 1
     assert server.stop() == 0
     database.close()
