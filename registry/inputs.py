@@ -38,11 +38,17 @@ def keep(registry: Registry, inputs: Sequence[Input], most: int, days: float) ->
     with registry.atomic("inputs") as connection:
         connection.execute(table.insert(), [asdict(example) | {"kept": kept} for example in inputs])
         mine = table.c.model == inputs[0].model
-        oldest = schema.timestamp(datetime.now(UTC) - timedelta(days=days))
         newest_beyond = connection.scalar(
             sa.select(table.c.kept).where(mine).order_by(table.c.kept.desc(), table.c.receipt).offset(most).limit(1)
         )
-        connection.execute(table.delete().where(mine, table.c.kept <= max(oldest, newest_beyond or "")))
+        connection.execute(table.delete().where(mine, table.c.kept <= max(_oldest(days), newest_beyond or "")))
+
+
+def expire(registry: Registry, model: str, days: float) -> None:
+    """Delete of a model what is older than `days`."""
+    table = schema.inputs
+    with registry.atomic("inputs") as connection:
+        connection.execute(table.delete().where(table.c.model == model, table.c.kept <= _oldest(days)))
 
 
 def labelled(registry: Registry, model: str) -> Iterator[Labelled]:
@@ -60,3 +66,7 @@ def forget(registry: Registry, model: str) -> int:
     """Delete all inputs that were kept for a model; returns how many there were."""
     with registry.atomic("inputs") as connection:
         return connection.execute(schema.inputs.delete().filter_by(model=names.check("model", model))).rowcount
+
+
+def _oldest(days: float) -> str:
+    return schema.timestamp(datetime.now(UTC) - timedelta(days=days))

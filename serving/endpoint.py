@@ -7,10 +7,11 @@ from pathlib import Path
 from registry.core import Registry
 from registry.names import Reference
 from registry.version import Version
-from serving import receipts, resolution
+from serving import receipts
 from serving.backlog import Backlog
 from serving.challenger import Shadow
 from serving.feedback import Labels
+from serving.fetches import Fetches
 from serving.inputs import Reader
 from serving.keeping import Keeper
 from serving.metrics import Metrics
@@ -51,11 +52,13 @@ class Endpoint:
         self.folder = folder
         self.keeper = Keeper(
             lambda: self.registry,
+            lambda: self.reference.model,
             metrics,
             self.pools.keeping,
             most=settings.keep_inputs,
             days=settings.keep_days,
         )
+        self.fetches = Fetches(lambda: self.registry, self.pools.fetching)
         self.state = StateFile(folder)
         self.problem = "the model is being loaded"
         self.stopping = False
@@ -96,8 +99,7 @@ class Endpoint:
 
         Raises Corrupt or InvalidInput where it cannot be served, Unavailable where it cannot be fetched.
         """
-        folder = resolution.verified(self.registry, version, self.settings.cache)
-        model = open_model(version, alias, folder)
+        model = open_model(version, alias, self.fetches.verified(version))
         return Served(
             model=model,
             predictor=Predictor(model, self.receipts, self.metrics),

@@ -1,5 +1,6 @@
 """Keeps the inputs of answered requests for a while, where the settings say so: to learn from them when labels come."""
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -20,15 +21,25 @@ MOST_WAITING = 1_000
 """Examples that wait for the database; more are dropped."""
 GROUP = 200
 """Examples of one transaction."""
+EXPIRE_SECONDS = 600
+"""Between looks for examples that were kept long enough."""
 
 
 class Keeper:
-    """Writes inputs in a thread of its own, which no answer waits for; `most` of them, for `days`."""
+    """Writes inputs of a model in a thread of its own, which no answer waits for; `most` of them, for `days`."""
 
     def __init__(
-        self, registry: Callable[[], Registry], metrics: Metrics, pool: Pool, *, most: int, days: float
+        self,
+        registry: Callable[[], Registry],
+        model: Callable[[], str],
+        metrics: Metrics,
+        pool: Pool,
+        *,
+        most: int,
+        days: float,
     ) -> None:
         self._registry = registry
+        self._model = model
         self._metrics = metrics
         self._pool = pool
         self._most = most
@@ -40,13 +51,26 @@ class Keeper:
         """Whether anything is kept."""
         return self._most > 0
 
-    def keep(self, model: str, version: int, examples: Examples, texts: Sequence[str]) -> None:
+    async def run(self) -> None:
+        """Delete what was kept long enough, until cancelled: also where nothing is kept any more."""
+        while True:
+            await asyncio.sleep(EXPIRE_SECONDS)
+            try:
+                await self._pool.run(self.expire)
+            except Exception as error:  # predictions go on whatever happens here
+                logger.warning("inputs that were kept long enough are still there: %s", error)
+
+    def expire(self) -> None:
+        """Delete what was kept long enough; raises as the registry does."""
+        inputs.expire(self._registry(), self._model(), self._days)
+
+    def keep(self, version: int, examples: Examples, texts: Sequence[str]) -> None:
         """Keep examples [N, …] by their N receipts, or drop them where too many wait."""
         if len(self._waiting) + len(texts) > MOST_WAITING:
             self._count("dropped", len(texts))
             return
         for text, example in zip(texts, examples, strict=True):
-            self._waiting.append(Input(receipts.identify(text), model, version, example.tobytes()))
+            self._waiting.append(Input(receipts.identify(text), self._model(), version, example.tobytes()))
         self._pool.submit(self._write)
 
     def _write(self) -> None:

@@ -69,6 +69,7 @@ class Pools:
         self.feedback = Pool("feedback", 1)
         self.registry = Pool("registry", 2)
         self.loading = Pool("loading", 1)
+        self.fetching = Pool("fetching", 4)
         self.metrics = Pool("metrics", 1)
         self.challenger = Pool("challenger", 1)
         self.keeping = Pool("keeping", 1)

@@ -104,7 +104,7 @@ class Routes:
         def afterwards() -> None:
             shadow.follow(Answered(served.version, examples, predicted.labels, predicted.receipts))
             if keeper.wanted:
-                keeper.keep(served.version.model, served.version.number, examples, predicted.receipts)
+                keeper.keep(served.version.number, examples, predicted.receipts)
 
         return afterwards
 

@@ -41,7 +41,7 @@ def build(settings: Settings, bentoml_app: Starlette) -> Application:
             stop = Stop(endpoint)
             tasks = [
                 asyncio.create_task(run())
-                for run in (follower.run, stop.watch, Monitor(endpoint).run, _end_with_parent)
+                for run in (follower.run, stop.watch, Monitor(endpoint).run, endpoint.keeper.run, _end_with_parent)
             ]
             gc.freeze()  # a full collection would look through what was imported, and hold up requests for 50 ms
             try:

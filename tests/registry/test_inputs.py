@@ -50,6 +50,16 @@ def test_they_are_kept_for_a_while(registry):
     assert kept(registry) == [2]
 
 
+def test_they_expire_by_model(registry):
+    inputs.keep(registry, examples(1, 2), most=10, days=1)
+    inputs.keep(registry, examples(3, model="other"), most=10, days=1)
+    with registry.atomic("inputs") as connection:
+        old = schema.inputs.c.receipt != f"{2:032}"
+        connection.execute(schema.inputs.update().where(old).values(kept="2020-01-01T00:00:00.000000Z"))
+    inputs.expire(registry, "demo", days=1)
+    assert (kept(registry), kept(registry, "other")) == ([2], [3])
+
+
 def test_they_are_forgotten_by_model(registry):
     inputs.keep(registry, examples(1, 2), most=10, days=1)
     inputs.keep(registry, examples(3, model="other"), most=10, days=1)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import shutil
 import threading
 
@@ -11,12 +12,13 @@ from registry import aliases
 from registry.core import Registry
 from registry.databases import sqlite
 from registry.requests import Promotion, Rollback
-from serving import choice, follower
+from serving import choice, fetches, follower
 from serving.endpoint import Endpoint
 from serving.follower import Follower
 from serving.metrics import Metrics
 from serving.routes import Routes
 from tailorbird.settings import Settings
+from tests.waiting import wait_for
 
 
 class Worker:
@@ -217,6 +219,29 @@ def test_a_registry_that_hangs_holds_up_nothing(own, start, monkeypatch):
     end.set()
     assert worker.number == 1
     assert "no answer within 0.05 s" in worker.state.stale.problem
+
+
+def test_a_package_that_never_comes_holds_up_no_other_version(own, start, register, toy, monkeypatch):
+    worker = start()
+    monkeypatch.setattr(fetches, "FETCH_SECONDS", 0.1)
+    version = register(own, "demo", toy.files(), alias=None)
+    (blob,) = own.home.rglob(f"storage/**/{version.manifest}")
+    content = blob.read_bytes()
+    blob.unlink()
+    os.mkfifo(blob)
+    promote_without_gates(own, version.number)
+    worker.look()
+    assert (worker.number, worker.swaps("unavailable")) == (1, 1)
+    assert worker.state.stale.problem == "demo:5 cannot be fetched: it did not come within 0.1 s"
+    promote_without_gates(own, 2)
+    worker.look()
+    assert (worker.number, worker.state.stale) == (2, None)
+    promote_without_gates(own, version.number)
+    with blob.open("wb") as late:  # it comes after all
+        blob.unlink()
+        blob.write_bytes(content)
+        late.write(content)
+    wait_for(lambda: worker.look() or worker.number == version.number)
 
 
 def test_a_start_without_registry_and_store(own, start, tmp_path):
