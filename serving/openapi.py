@@ -24,14 +24,16 @@ WORDS = {
     431: "a head over 64 KiB",
     503: "overloaded, stopping, or nothing to answer with",
 }
-BODY = (400, 408, 413, 415, 422, 503)
+ALWAYS = (400, 408, 431, 503)
+"""What may be answered whichever route is asked: of requests that are none, or while there is no worker."""
+BODY = (413, 415, 422)
 
 
 def describe(routes: Mapping[str, Route], reader: Reader, token: bool) -> Content:
     """The description; `token` says whether the endpoint asks for one."""
     operations = _operations(reader)
     useless = () if PICTURES[0] in reader.media_types else ("/pixels",)  # which answers a table's model 422 to all
-    components: Content = {"schemas": _schemas(reader.signature)}
+    components: Content = {"schemas": _schemas(reader)}
     document: Content = {
         "openapi": "3.1.0",
         "info": {
@@ -50,7 +52,7 @@ def describe(routes: Mapping[str, Route], reader: Reader, token: bool) -> Conten
 
 def _path(route: Route, operation: Content, token: bool) -> Content:
     """The one operation of a path; HEAD, which every GET route takes, goes without saying."""
-    statuses = sorted({*operation.pop("problems", ()), 431, *([401] if token and not route.open else [])})
+    statuses = sorted({*operation.pop("problems"), *ALWAYS, *([401] if token and not route.open else [])})
     problem = {"content": {problems.MEDIA_TYPE: {"schema": _ref("Problem")}}}
     responses = operation["responses"] | {str(status): {"description": WORDS[status], **problem} for status in statuses}
     security: Content = {"security": []} if token and route.open else {}
@@ -77,17 +79,17 @@ def _operations(reader: Reader) -> dict[str, Content]:
         },
         "/model": {
             "summary": "What is served: signature, baseline, evidence, lineage",
-            **_answers("the version", _json(_ref("Version")), (503,)),
+            **_answers("the version", _json(_ref("Version"))),
         },
-        "/card": {"summary": "The model card", **_answers("a page with curves and confusion matrix", page, (503,))},
+        "/card": {"summary": "The model card", **_answers("a page with curves and confusion matrix", page)},
         "/samples.json": {
             "summary": "A few held-out examples with their classes, where the package has any",
-            **_answers("the examples", _json(_ref("Samples")), (503,)),
+            **_answers("the examples", _json(_ref("Samples"))),
         },
         "/livez": {"summary": "Whether the process lives", **_answers("it does", _json(_ref("Status")))},
         "/readyz": {
             "summary": "Whether there is a model to answer with, and whether it is stale",
-            **_answers("there is", _json(_ref("Status")), (503,)),
+            **_answers("there is", _json(_ref("Status"))),
         },
         "/metrics": {
             "summary": "Metrics for Prometheus",
@@ -96,11 +98,11 @@ def _operations(reader: Reader) -> dict[str, Content]:
         "/drift": {"summary": "The monitoring page", **_answers("a page that asks for /drift.json", page)},
         "/drift.json": {
             "summary": "What is known of the accuracy of what is served",
-            **_answers("what the monitoring page shows", _json({"type": "object"}), (503,)),
+            **_answers("what the monitoring page shows", _json({"type": "object"})),
         },
         "/openapi.json": {
             "summary": "This description",
-            **_answers("OpenAPI 3.1", _json({"type": "object"}), (503,)),
+            **_answers("OpenAPI 3.1", _json({"type": "object"})),
         },
         "/docs": {"summary": "This description as a page", **_answers("a page that asks for it", page)},
         "/": {"summary": "A page to try the model", **_answers("a page that asks for the model", page)},
@@ -127,7 +129,8 @@ def _inputs(reader: Reader) -> Content:
     return {media_type: described.get(media_type, {}) for media_type in reader.media_types}
 
 
-def _schemas(signature: Signature) -> dict[str, Content]:
+def _schemas(reader: Reader) -> dict[str, Content]:
+    signature = reader.signature
     text, count, anything = {"type": "string"}, {"type": "integer", "minimum": 0}, {"type": "object"}
     label = {"enum": list(signature.classes)}
     share = {"type": "number", "minimum": 0, "maximum": 1}
@@ -140,7 +143,7 @@ def _schemas(signature: Signature) -> dict[str, Content]:
     )
     reason = _object(index=count, reason=text, detail=text)
     return {
-        "Inputs": _closed(inputs=_list(_input(signature), minItems=1)),
+        "Inputs": _closed(inputs=_list(_input(signature), minItems=1, maxItems=reader.max_rows)),
         "Predictions": _object(model=text, version=count, predictions=_list(prediction)),
         "Labels": _closed(labels=_list(_closed(receipt=text, label=text), minItems=1, maxItems=1000)),
         "Counts": _object(accepted=count, duplicate=count, conflict=count, rejected=count, reasons=_list(reason)),

@@ -1,13 +1,16 @@
 import math
 from dataclasses import replace
+from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from registry.version import Version
 from serving.metrics import OTHER, SHED, SWAPS, Metrics, VersionMetrics, shown
+from tailorbird import bins
 from tailorbird.drift.estimator import Estimator
-from tailorbird.drift.judgement import Known
+from tailorbird.drift.judgement import ASSUMPTIONS, Known
 from tailorbird.package.baseline import Baseline
 from tests.packages import ABOUT
 
@@ -94,6 +97,23 @@ def test_two_versions_beside_each_other():
     for number in (7, 8):
         labels = {"model": "demo", "version": number, "predicted_class": "class 0", "confidence_bin": "0"}
         assert value(metrics, "predictions_total", **labels) == 1
+
+
+def test_a_version_has_no_more_series_than_the_documentation_says():
+    metrics, labels = Metrics(), ["demo", 7]
+    fitted = Estimator(tuple(MANY[:10]), np.ones((10, 10, 12), np.int64), np.ones((10, 12)), None)
+    metrics.publish(VERSION, "champion", Known.of(MANY[:10], SCORED, fitted))
+    bound = VersionMetrics(metrics, VERSION, MANY[:10])
+    for index, confidence_bin in product(range(10), range(12)):
+        bound.predicted([index], [confidence_bin])
+        for outcome in ("correct", "incorrect"):
+            metrics.feedback.labels(*labels, MANY[index], bins.LABELS[confidence_bin], outcome).inc()
+    for assumes in ASSUMPTIONS:
+        metrics.estimated_accuracy.labels(*labels, assumes).set(0.5)
+    lines = metrics.render().decode().splitlines()
+    series = [line for line in lines if 'version="7"' in line and "_created{" not in line]
+    documented = (Path(__file__).parents[2] / "docs" / "serving.md").read_text()
+    assert f"{len(series)} for 10 classes" in documented
 
 
 def test_requests_are_timed_by_route_and_code():

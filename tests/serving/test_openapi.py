@@ -71,7 +71,7 @@ def test_a_table_is_described_by_its_columns():
             "classes": ["a", "b"], "objective": "binary", "temperature": 1.0,
         }
     )  # fmt: skip
-    described = openapi.describe(Routes(None).table(), Reader(signature, max_pixels=1, max_rows=1), token=True)
+    described = openapi.describe(Routes(None).table(), Reader(signature, max_pixels=1, max_rows=2), token=True)
     inputs = described["components"]["schemas"]["Inputs"]
     assert "/pixels" not in described["paths"]
     assert [*described["paths"]["/predict"]["post"]["requestBody"]["content"]] == [
