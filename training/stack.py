@@ -104,12 +104,17 @@ class Stack:
             ]
 
     def pace(self, steps: int) -> float:
-        """Seconds that so many steps take, without a measurement; the runs are of no use after it."""
-        with machine.using(machine.threads(self._runs[0].config)):
+        """Seconds that so many steps take, without a measurement; the runs are of no use after it.
+
+        Of a single thread they are those of the processor, which other work does not lengthen.
+        """
+        threads = machine.threads(self._runs[0].config)
+        clock = time.thread_time if threads == 1 else time.perf_counter
+        with machine.using(threads):
             plans = [run.plan(0).first(steps, run.batch) for run in self._runs]
-            started = time.perf_counter()
+            started = clock()
             self._epoch(plans)
-            return time.perf_counter() - started
+            return clock() - started
 
     @torch.no_grad()
     def _epoch(self, plans: Sequence[Plan]) -> list[tuple[Tensor, Tensor, float]]:

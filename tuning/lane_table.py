@@ -28,7 +28,7 @@ from tuning.processor import processor
 FILE = "lanes.json"
 ENOUGH = 1.1
 """A smaller group is taken where no larger one trains so many times as many steps: they share workers better."""
-ROUNDS, STEPS = 3, 8
+ROUNDS, STEPS = 3, 5
 MOST_SECONDS = 5.0
 """After which no further shape is measured; of those that are not known, groups are as large as the spec allows."""
 MOST_CONFIGS = 1_000
