@@ -283,13 +283,16 @@ def _fill(registry: Registry, model: str, count: int, log: int = 0) -> None:
         names = {"model": model, "count": count}
         if model != "bench":
             connection.execute(schema.models.insert().values(name=model, last_number=count, created=schema.now()))
+        last = connection.scalar(sa.select(sa.func.max(schema.log.c.id)))
+        entered = f"{numbers} INSERT INTO log (model) SELECT CAST(:model AS VARCHAR(64)) FROM n"
+        connection.execute(sa.text(entered), names)
         connection.execute(
             sa.text(
-                f"{numbers} INSERT INTO versions (model, number, manifest, evidence, lineage, who, created) "
-                f"SELECT CAST(:model AS VARCHAR(64)), i + 2, manifest, evidence, lineage, who, {moment} "
+                f"{numbers} INSERT INTO versions (id, model, number, manifest, evidence, lineage, who, created) "
+                f"SELECT :last + i, CAST(:model AS VARCHAR(64)), i + 2, manifest, evidence, lineage, who, {moment} "
                 f"FROM n, versions WHERE model = 'bench' AND number = 1"
             ),
-            names,
+            names | {"last": last},
         )
         if log:
             connection.execute(

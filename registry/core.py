@@ -13,7 +13,7 @@ from tailorbird.settings import Settings
 BLOBS = "blobs"
 """Lock of whoever deletes blobs; `blobs?` is held by those who write rows that name some.
 
-The others are `model:NAME`, `sweep:ID`, `feedback` and `schema`.
+The others are `model:NAME`, `sweep:ID`, `sweeps`, `feedback`, `inputs` and `schema`.
 """
 BATCH = 1_000
 """So many rows or blobs go into one statement, well before PostgreSQL ends a transaction that is idle for minutes."""

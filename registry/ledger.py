@@ -50,6 +50,7 @@ class Sweep:
     """A sweep with the champion at its start and the version it registered."""
 
     id: str
+    number: int
     spec: dict[str, Any]
     status: str
     champion: int | None
@@ -125,9 +126,9 @@ def begin(
     """
     row = {"id": sweep, "spec": dict(spec), "champion": champion, "who": who, "processor": processor}
     row |= {"status": "running", "created": schema.now(), "token": 1, **leases.held(seconds)}
-    with registry.atomic(f"sweep:{sweep}") as connection:
+    with registry.atomic(f"sweep:{sweep}", "sweeps") as connection:
         leases.check_new(connection, sweep)
-        connection.execute(schema.sweeps.insert().values(**row))
+        connection.execute(schema.sweeps.insert().values(**row, number=_next(schema.sweeps.c.number)))
         _add(connection, sweep, suggestions, 1)
     return Lease(sweep, 1)
 
@@ -236,7 +237,7 @@ def rewrite(registry: Registry, lease: Lease, spec: Mapping[str, Any]) -> None:
 def sweeps(registry: Registry) -> list[Sweep]:
     """All sweeps, newest first."""
     with registry.reading() as connection:
-        rows = connection.execute(sa.select(schema.sweeps).order_by(schema.sweeps.c.created.desc()))
+        rows = connection.execute(sa.select(schema.sweeps).order_by(schema.sweeps.c.number.desc()))
         return [Sweep(**row._mapping) for row in rows]
 
 
@@ -303,8 +304,9 @@ def _report(connection: sa.Connection, sweep: str, change: Change, report: Repor
     columns, key = schema.reports.c, {"sweep": sweep, "trial": change.trial, "epoch": report.epoch}
     known = connection.execute(sa.select(columns.metrics, columns.checkpoint).filter_by(**key)).first()
     if known is None:
-        row = {"sweep": sweep, "trial": change.trial, "reported": schema.now(), **asdict(report)}
-        connection.execute(schema.reports.insert().values(**row))
+        number = _next(columns.number, columns.sweep == sweep)
+        row = {**key, **asdict(report), "reported": schema.now(), "number": number}
+        connection.execute(schema.reports.insert().values(row))
         return
     epoch = f"trial {change.trial} of {sweep} was trained again from its stored state, and epoch {report.epoch}"
     repeats.check(epoch, measured(known.metrics), report.metrics, change.exact, change.counts)
@@ -320,6 +322,11 @@ def _change(connection: sa.Connection, sweep: str, changes: Sequence[Change]) ->
         if change.status:
             which = {"sweep": sweep, "number": change.trial}
             transitions.enter(connection, change.status, _text(change.problem), **which)
+
+
+def _next(number: sa.Column[int], *among: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
+    """One more than the last number; under a lock that whoever counts on takes."""
+    return sa.select(sa.func.coalesce(sa.func.max(number), 0) + 1).where(*among).scalar_subquery()
 
 
 def measured(stored: Mapping[str, float | None]) -> dict[str, float]:

@@ -36,9 +36,17 @@ models = sa.Table(
     sa.Column("created", sa.String(27), nullable=False),
 )
 
+log = sa.Table(
+    "log",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),  # one order of all that happens to models, whatever clocks say
+    sa.Column("model", sa.ForeignKey("models.name"), nullable=False),
+)
+
 versions = sa.Table(
     "versions",
     metadata,
+    sa.Column("id", sa.ForeignKey("log.id"), nullable=False, unique=True),
     sa.Column("model", sa.ForeignKey("models.name"), primary_key=True),
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("manifest", sa.String(64), nullable=False),
@@ -47,14 +55,6 @@ versions = sa.Table(
     sa.Column("who", sa.String(128), nullable=False),
     sa.Column("created", sa.String(27), nullable=False),
     sa.Column("signature", sa.String(88)),  # Ed25519 over model and manifest, in base64
-    sa.Index(None, "created", "model", "number"),
-)
-
-log = sa.Table(
-    "log",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True),  # one order of all that happens to a model, whatever clocks say
-    sa.Column("model", sa.ForeignKey("models.name"), nullable=False),
 )
 
 deletions = sa.Table(
@@ -174,6 +174,7 @@ sweeps = sa.Table(
     "sweeps",
     metadata,
     sa.Column("id", sa.String(96), primary_key=True),
+    sa.Column("number", sa.Integer, nullable=False, unique=True),  # in the order in which they were begun
     sa.Column("spec", sa.JSON, nullable=False),
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("champion", sa.Integer),
@@ -186,7 +187,6 @@ sweeps = sa.Table(
     sa.Column("owner", sa.String(256)),  # of the lease: a host and a process
     sa.Column("expires", sa.String(27)),  # when another process may take it over
     sa.Column("processor", sa.Text),  # what its figures were computed by
-    sa.Index(None, "created"),
 )
 
 groups = sa.Table(
@@ -226,8 +226,9 @@ reports = sa.Table(
     sa.Column("metrics", sa.JSON, nullable=False),
     sa.Column("checkpoint", sa.String(64)),
     sa.Column("reported", sa.String(27), nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),  # in the order in which those of the sweep were entered
     sa.ForeignKeyConstraint(["sweep", "trial"], ["trials.sweep", "trials.number"]),
-    sa.Index(None, "sweep", "reported"),
+    sa.UniqueConstraint("sweep", "number"),
 )
 
 feedback = sa.Table(

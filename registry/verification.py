@@ -13,7 +13,10 @@ from tailorbird.package.signature import Signature
 
 def verify(registry: Registry, version: Version) -> list[str]:
     """What is wrong with a version, a sentence each: what keeps it from every alias; else empty."""
-    return list(examined(registry, version).problems)
+    try:
+        return list(examined(registry, version).problems)
+    except Corrupt as error:  # the row itself
+        return [str(error)]
 
 
 def examined(registry: Registry, version: Version) -> Evidence:

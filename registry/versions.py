@@ -22,8 +22,7 @@ from tailorbird.package.samples import Samples
 from tailorbird.package.signature import Signature
 
 PAGE = 100
-ORDER = ("created", "model", "number")
-"""Of versions of several models."""
+COLUMNS = ("model", "number", "manifest", "evidence", "lineage", "who", "created", "signature")
 ATTEMPTS = 5
 
 
@@ -49,18 +48,22 @@ def register(
         digest = packages.put(registry.blobs, files, about)
         key = registry.settings.signing_key
         signature = None if key is None else signing.sign(key, digest, model)
-        row = {"manifest": digest, "who": who, "signature": signature}
+        row: dict[str, Any] = {"manifest": digest, "who": who, "signature": signature}
         with registry.atomic(BLOBS + "?") as connection:
             if packages.held(registry.blobs, digest):  # else a collection came between
                 registry.database.lock(connection, f"model:{model}")  # after a look into a store that may be slow
                 number = _next_number(connection, model)
-                connection.execute(schema.versions.insert(), {"number": number, **about.record(), **row})
-                return Version(model, number, digest, figures, lineage, who, about.created, signature)
+                row |= {**about.record(), "number": number}
+                connection.execute(schema.versions.insert(), {**row, "id": history.enter(connection, model)})
+                return Version.of({**row, "aliases": ()})
     raise Unavailable(f"files of {model} vanish from {registry.blobs.place(digest)} as soon as they are stored")
 
 
 def resolve(registry: Registry, reference: str | Reference) -> Version:
-    """The version that `NAME`, `NAME@ALIAS` or `NAME:N` names; raises NotFound that says what there is."""
+    """The version that `NAME`, `NAME@ALIAS` or `NAME:N` names.
+
+    Raises NotFound that says what there is, and Corrupt where its row is damaged.
+    """
     wanted = Reference.parse(reference) if isinstance(reference, str) else reference
     with registry.asking() as connection:
         return find(connection, wanted)
@@ -72,7 +75,7 @@ def find(connection: sa.Connection, wanted: Reference) -> Version:
     row = connection.execute(_named(wanted.number is None), named).first()
     if row is None:
         raise _missing(connection, wanted)
-    return _version(row)
+    return _version(row).checked()
 
 
 def recall(registry: Registry, model: str, number: int) -> Version:
@@ -92,7 +95,7 @@ def page(
     if model is not None:
         bounds["wanted"] = names.check("model", model)
     if before is not None:
-        bounds |= {f"last_{name}": getattr(before, name) for name in ORDER}
+        bounds |= {"last_model": before.model, "last_number": before.number}
     with registry.asking() as connection:
         rows = connection.execute(_page(model is not None, before is not None), bounds).all()
         if model is not None and not rows and before is None:
@@ -196,15 +199,17 @@ def _counted_up() -> sa.Executable:
 
 @cache
 def _page(of_one: bool, continued: bool) -> sa.Select[Any]:
-    """At most `limit` versions, of the model `wanted` or of all, after the one whose columns are `last_…`."""
-    row = schema.versions.c
-    order = [row.number] if of_one else [row[name] for name in ORDER]
-    query = _visible().order_by(*(column.desc() for column in order)).limit(sa.bindparam("limit", type_=sa.Integer))
+    """At most `limit` versions, of the model `wanted` or of all, after the version `last_number` of `last_model`."""
+    row, last = schema.versions.c, schema.versions.alias().c
+    order, number = (row.number if of_one else row.id), sa.bindparam("last_number", type_=row.number.type)
+    query = _visible().order_by(order.desc()).limit(sa.bindparam("limit", type_=sa.Integer))
     if of_one:
         query = query.where(row.model == sa.bindparam("wanted"))
-    if continued:
-        last = [sa.bindparam(f"last_{column.name}", type_=column.type) for column in order]
-        query = query.where(sa.tuple_(*order) < sa.tuple_(*last))
+    if continued and of_one:
+        query = query.where(row.number < number)
+    elif continued:
+        before = sa.select(last.id).where(last.model == sa.bindparam("last_model"), last.number == number)
+        query = query.where(row.id < before.scalar_subquery())
     return query
 
 
@@ -215,17 +220,18 @@ def _visible() -> sa.Select[Any]:
 
 
 def _rows() -> sa.Select[Any]:
-    """Versions, column by column as `Version` has them, with the aliases that point to them."""
+    """Versions by COLUMNS, with the aliases that point to them."""
     row, alias = schema.versions.c, schema.aliases.alias().c
     pointing = sa.select(sa.func.aggregate_strings(alias.alias, " ")).where(
         alias.model == row.model, alias.number == row.number
     )
-    columns = [row[name] for name in Version.__annotations__ if name != "aliases"]
-    return sa.select(*columns, pointing.scalar_subquery().label("aliases"))
+    return sa.select(*(row[name] for name in COLUMNS), pointing.scalar_subquery().label("aliases"))
 
 
 def _version(row: sa.Row[Any]) -> Version:
-    return Version.of({**row._mapping, "aliases": sorted((row.aliases or "").split())})
+    model, number, manifest, evidence, lineage, who, created, signature, aliases = list(row)
+    columns = {"evidence": evidence, "lineage": lineage}
+    return Version(model, number, manifest, columns, who, created, signature, tuple(sorted((aliases or "").split())))
 
 
 def _read(files: Mapping[str, bytes]) -> Baseline:

@@ -102,7 +102,7 @@ def _claim(registry: Registry, begun: str) -> sa.Row[Any] | None:
     due = (
         sa.select(outbox.c.id, outbox.c.attempts)
         .where(outbox.c.next_attempt <= begun, outbox.c.url.in_(registry.settings.webhooks))
-        .order_by(outbox.c.next_attempt, outbox.c.id)
+        .order_by(outbox.c.id)
         .limit(1)
         .with_for_update(skip_locked=True)
     )

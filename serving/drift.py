@@ -120,10 +120,11 @@ def _quantile(counts: Sequence[tuple[float, float]], quantile: float) -> float |
 
 def _versions(registry: Registry, version: Version) -> list[dict[str, Any]]:
     moves = history.moves(registry, version.model, limit=MOVES)
-    rows = [{"when": row.moved, "what": f"{row.kind} {row.alias} to {row.to_number}", "why": row.why} for row in moves]
+    rows = {row.id: (row.moved, f"{row.kind} {row.alias} to {row.to_number}", row.why) for row in moves}
     judged = judgements.page(registry, version.model, limit=MOVES)
-    rows += [{"when": row.judged, "what": _judged(row), "why": "; ".join(row.reasons)} for row in judged]
-    return sorted(rows, key=lambda row: row["when"], reverse=True)[:MOVES]
+    rows |= {row.id: (row.judged, _judged(row), "; ".join(row.reasons)) for row in judged}
+    newest = sorted(rows, reverse=True)[:MOVES]
+    return [dict(zip(("when", "what", "why"), rows[place], strict=True)) for place in newest]
 
 
 def _judged(row: Judgement) -> str:

@@ -53,8 +53,8 @@ def tidy(cache: Path, *serving: Version | None) -> None:
 def decode(record: dict[str, Any]) -> Version:
     """A version from its record; raises Corrupt where it is none."""
     try:
-        return Version.of(record)
-    except (KeyError, TypeError) as error:
+        return Version.of(record).checked()
+    except (KeyError, TypeError, ValueError) as error:
         raise Corrupt(f"this is not the record of a version: {error!r}") from None
 
 

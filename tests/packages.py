@@ -37,6 +37,8 @@ ABOUT = About(
     lineage=Lineage(sweep="fashion-1"),
 )
 
+COLUMNS = {"evidence": ABOUT.evidence.record(), "lineage": ABOUT.lineage.record()}
+"""Of the row of such a version."""
 
 RECORDS = {"config.yaml": b"epochs: 1\n", "curves.json": b'[{"epoch": 1}]', "environment.txt": b"torch==2.13.0\n"}
 """Files of a package that no test looks at."""

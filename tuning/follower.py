@@ -2,17 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Any
 
-from registry import news, schema
+from registry import news
 from registry.core import Registry
 from tuning.field import probed
 from tuning.scheduler import Bracket, Scheduler, Standing
 from tuning.spec import SweepSpec
-
-OVERLAP = timedelta(seconds=10)
-"""Rows are stamped before they are committed, so some that are new may be older than some that were seen."""
 
 
 @dataclass
@@ -38,7 +34,7 @@ class Follower:
 
     def __init__(self, registry: Registry, sweep: str, spec: SweepSpec) -> None:
         self._registry, self._sweep, self._spec = registry, sweep, spec
-        self._since = ""
+        self._last = 0
         self.trials: dict[int, Seen] = {}
 
     def poll(self) -> list[Seen]:
@@ -51,10 +47,11 @@ class Follower:
             if trial.status != status:
                 trial.status, trial.problem = status, problem
                 changed.append(trial)
-        for moment, number, report in news.reports(self._registry, self._sweep, self._since):
-            if number in self.trials:  # else it was entered just now, and both are read the next time
-                self._count(self.trials[number], report.epoch, report.metrics)
-            self._since = max(self._since, _before(moment))
+        for entry in news.reports(self._registry, self._sweep, self._last):
+            if entry.trial not in self.trials:  # it was entered just now, and both are read the next time
+                break
+            self._count(self.trials[entry.trial], entry.report.epoch, entry.report.metrics)
+            self._last = entry.number
         return changed
 
     @property
@@ -97,7 +94,3 @@ def _expected(spec: SweepSpec, epochs: int, trials: Iterable[Seen]) -> int:
         epochs, every, len(members), probed(spec, [member.config for member in members])
     )
     return Bracket(standings, rungs).expected(epochs)
-
-
-def _before(moment: str) -> str:
-    return schema.timestamp(datetime.fromisoformat(moment) - OVERLAP)

@@ -10,7 +10,7 @@ from registry.storage.opening import open_store
 from registry.version import Version
 from tailorbird import shares
 from tailorbird.package.measurements import Latency, Measurements
-from tests.packages import ABOUT, PARITY, records, saved
+from tests.packages import ABOUT, COLUMNS, PARITY, records, saved
 
 BINS = {"cat": {"0.999": {"count": 30, "correct": 30}}, "dog": {"0.999": {"count": 10, "correct": 0}}}
 SCORES = {
@@ -46,7 +46,7 @@ def store(tmp_path):
         opened = open_store(str(tmp_path / "storage"))
         about = ABOUT.model_copy(update={"evidence": figures})
         digest = packages.put(opened, contents, about)
-        return opened, Version("fashion", 3, digest, figures, about.lineage, "ada", about.created)
+        return opened, Version("fashion", 3, digest, COLUMNS | {"evidence": figures.record()}, "ada", about.created)
 
     return put
 
@@ -112,7 +112,7 @@ def test_a_manifest_that_leaves_a_file_out_is_a_problem(store, missing):
 
 def test_a_row_that_does_not_say_what_its_manifest_says_is_a_problem(store):
     opened, version = store()
-    other = replace(version, evidence=FIGURES.model_copy(update={"accuracy": 0.99}))
+    other = replace(version, columns=COLUMNS | {"evidence": {**FIGURES.record(), "accuracy": 0.99}})
     assert read(opened, other).problems == ("fashion:3: manifest.json: its evidence is not that of the version's row",)
 
 

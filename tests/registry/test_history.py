@@ -56,7 +56,9 @@ def add_versions(registry, last, model="fashion"):
     row = {"model": model, "manifest": "0" * 64, "evidence": {}, "lineage": {}, "who": "ada", "created": schema.now()}
     with registry.atomic() as connection:
         connection.execute(schema.models.insert().values(name=model, last_number=last, created=schema.now()))
-        connection.execute(schema.versions.insert(), [{**row, "number": number} for number in range(1, last + 1)])
+        for number in range(1, last + 1):
+            place = history.enter(connection, model)
+            connection.execute(schema.versions.insert().values(**row, id=place, number=number))
 
 
 # --- the log

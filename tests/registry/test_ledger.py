@@ -4,7 +4,7 @@ import math
 import pytest
 import sqlalchemy as sa
 
-from registry import ledger, transitions
+from registry import ledger, schema, transitions
 from registry.core import Registry
 from registry.leases import Lease
 from registry.ledger import Change, Report, Trial
@@ -50,9 +50,11 @@ def test_a_sweep_may_have_no_trials(registry):
     assert ledger.trials(registry, "empty") == []
 
 
-def test_sweeps_are_listed_newest_first_and_keep_their_trials_apart(registry, sweep):
+def test_sweeps_are_listed_newest_first_and_keep_their_trials_apart(registry, sweep, monkeypatch):
+    monkeypatch.setattr(schema, "now", lambda: "2020-01-01T00:00:00.000000Z")  # of a machine whose clock is behind
     sweeps.begin(registry, "letters-1", {}, [{}], champion=None, who="grace")
     assert [sweep.id for sweep in ledger.sweeps(registry)] == ["letters-1", sweep]
+    assert "2020" in ledger.sweep(registry, "letters-1").created
     sweeps.report(registry, "letters-1", 1, Report(1, {"val_loss": 1.0}))
     assert [trial.reports for trial in ledger.trials(registry, sweep)] == [[], [], []]
 

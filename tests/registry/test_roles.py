@@ -180,7 +180,8 @@ STATEMENTS = {
     "UPDATE aliases SET model = model": "",
     "INSERT INTO aliases VALUES ('fashion', 'other', 1)": "promoter watch",
     "DELETE FROM aliases": "",
-    "INSERT INTO versions SELECT model, 9, manifest, evidence, lineage, who, created FROM versions LIMIT 1": "sweep",
+    "INSERT INTO versions SELECT (SELECT max(id) FROM moves), model, 9, manifest, evidence, lineage, who, created "
+    "FROM versions LIMIT 1": "sweep",
     "UPDATE versions SET manifest = ''": "",
     "DELETE FROM versions": "",
     "UPDATE models SET last_number = last_number": "sweep",

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from registry import signing, verification
 from registry.version import Version
 from tailorbird.errors import Corrupt, InvalidInput
-from tests.packages import ABOUT
+from tests.packages import ABOUT, COLUMNS
 
 DIGEST = "a1" * 32
 PEM, PKCS8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
@@ -37,7 +37,7 @@ def other(tmp_path):
 
 
 def version(signature, model="fashion", manifest=DIGEST):
-    return Version(model, 3, manifest, ABOUT.evidence, ABOUT.lineage, "ada", "2026-01-01T00:00:00.000000Z", signature)
+    return Version(model, 3, manifest, COLUMNS, "ada", ABOUT.created, signature)
 
 
 def test_a_version_signed_with_the_key_is_let_through(pair):

@@ -11,6 +11,7 @@ from registry.core import Registry
 from registry.exchange import carrying
 from registry.names import Reference
 from registry.requests import Promotion
+from registry.version import Version
 from tailorbird import shares
 from tailorbird.errors import Corrupt, InvalidInput, NotFound, Refused, Unavailable
 from tailorbird.package.lineage import Lineage
@@ -321,21 +322,20 @@ def add_rows(registry, model, numbers, created):
     with registry.atomic() as connection:
         if 1 in numbers:
             connection.execute(schema.models.insert().values(name=model, last_number=0, created=created))
-        connection.execute(schema.versions.insert(), [{**row, "number": number} for number in numbers])
+        for number in numbers:
+            place = history.enter(connection, model)
+            connection.execute(schema.versions.insert().values(**row, id=place, number=number))
 
 
 @pytest.fixture
 def a_dozen(registry):
-    """Versions of three models, of which three each are registered in one microsecond."""
-    early, late = schema.now(), schema.now()
-    for model in ("beta", "alpha", "gamma"):
-        add_rows(registry, model, [1, 2, 3], early)
-        add_rows(registry, model, [4], late)
-    return versions.page(registry)
-
-
-def newest_first(made):
-    return sorted(made, key=lambda one: (one.created, one.model, one.number), reverse=True)
+    """Versions of three models, the later ones from machines whose clocks are behind; newest first."""
+    for year, numbers in (("2026", [1, 2, 3]), ("2025", [4])):
+        for model in ("beta", "alpha", "gamma"):
+            add_rows(registry, model, numbers, f"{year}-01-01T00:00:00.000000Z")
+    registered = [(model, 4) for model in ("gamma", "alpha", "beta")]
+    registered += [(model, number) for model in ("gamma", "alpha", "beta") for number in (3, 2, 1)]
+    return [versions.recall(registry, model, number) for model, number in registered]
 
 
 def walked(registry, model, limit):
@@ -348,7 +348,7 @@ def walked(registry, model, limit):
 
 @pytest.mark.parametrize("limit", [1, 2, 5, 12, 100])
 def test_pages_follow_each_other_without_a_gap_or_a_repetition(registry, a_dozen, limit):
-    assert walked(registry, None, limit) == newest_first(a_dozen) == a_dozen
+    assert walked(registry, None, limit) == a_dozen
     assert [str(version) for version in walked(registry, "alpha", limit)] == [
         "alpha:4",
         "alpha:3",
@@ -391,7 +391,7 @@ def test_every_goes_over_pages(registry, a_dozen, monkeypatch):
         return pages[-1]
 
     monkeypatch.setattr(versions, "page", small)
-    assert [*versions.every(registry)] == newest_first(a_dozen)
+    assert [*versions.every(registry)] == a_dozen
     assert [len(page) for page in pages] == [5, 5, 2, 0]
 
 
@@ -656,11 +656,12 @@ def test_registering_the_same_files_again_mends_them(registry, register):
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("evidence", ABOUT.evidence), ("lineage", Lineage()), ("created", "2020"), ("model", "letters")]
+    ("key", "value"),
+    [("evidence", ABOUT.evidence.record()), ("lineage", {}), ("created", "2020"), ("model", "letters")],
 )
 def test_a_row_that_does_not_say_what_the_manifest_says_is_told(local, register, key, value):
     version = register(local)
-    problems = verification.verify(local, replace(version, **{key: value}))
+    problems = verification.verify(local, Version.of({**version.record(), key: value}))
     assert problems == [f"manifest.json: its {key} is not that of the version's row"]
 
 
@@ -676,6 +677,21 @@ def test_a_row_that_was_changed_is_told_and_not_promoted(registry, register, unl
     assert problems == [f"manifest.json: its {column} is not that of the version's row"]
     with pytest.raises(Refused, match=f"fashion:1 does not verify: manifest.json: its {column} is not that"):
         promote(registry, 1, force=True)
+
+
+@pytest.mark.parametrize("column", ["evidence", "lineage"])
+def test_a_row_that_cannot_be_read_is_told_where_it_is_used_and_spoils_no_other(registry, register, unlock, column):
+    register(registry), register(registry, weights=b"other")
+    unlock(registry, "versions")
+    with registry.atomic() as connection:
+        connection.execute(schema.versions.update().filter_by(number=1).values({column: {"accuracy": 2, "sweep": 3}}))
+    whole, damaged = versions.page(registry, "fashion")
+    assert verification.verify(registry, whole) == []
+    [problem] = verification.verify(registry, damaged)
+    assert problem.startswith(f"fashion:1: {column}: ")
+    for use in (damaged.record, lambda: getattr(damaged, column), lambda: versions.resolve(registry, "fashion:1")):
+        with pytest.raises(Corrupt, match=f"^fashion:1: {column}: "):
+            use()
 
 
 def test_manifests_that_are_swapped_between_rows_are_told_and_not_loaded(registry, register, unlock, tmp_path):

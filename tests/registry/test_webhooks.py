@@ -20,6 +20,7 @@ from registry.core import Registry
 from registry.requests import Promotion, Rollback
 from tailorbird.errors import Conflict, Refused, Unavailable
 from tests.packages import ABOUT
+from tests.waiting import BOUND_SECONDS
 
 KEY = "a key of 16 characters"
 REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference.md"
@@ -103,7 +104,7 @@ def moving(registry):
 
         if connection.scalar(sa.select(schema.models.c.name)) is None:
             add("models", {"name": "fashion", "last_number": 1, "created": now})
-            add("versions", version | about)
+            add("versions", version | about | {"id": history.enter(connection, "fashion")})
         move["verdict"] = add("verdicts", version | verdict)
         move["id"] = number = history.enter(connection, "fashion")
         add("moves", move)
@@ -239,8 +240,11 @@ def test_the_signature_is_of_timestamp_and_body():
     )
 
 
-def test_the_oldest_are_sent_first_and_no_more_than_asked_for(registry, receiver):
-    moves = [move(registry)["id"] for _ in range(5)]
+def test_the_oldest_are_sent_first_and_no_more_than_asked_for(registry, receiver, monkeypatch):
+    moves = [move(registry)["id"] for _ in range(4)]
+    with monkeypatch.context() as behind:
+        behind.setattr(schema, "now", lambda: "2026-01-01T00:00:00.000000Z")
+        moves.append(move(registry)["id"])
     assert [delivery.move for delivery in webhooks.deliver(registry, limit=2)] == moves[:2]
     assert len(receiver.requests) == 2
     assert [delivery.move for delivery in webhooks.deliver(registry)] == moves[2:]
@@ -256,6 +260,7 @@ def test_after_a_move_no_more_is_begun_than_its_time_allows(registry, receiver, 
     webhooks.tell(registry)
     assert caplog.messages == [] and len(receiver.requests) == 1
     assert [row.attempts for row in rows(registry)] == [1, 0, 0]
+    monkeypatch.setattr(webhooks, "PATIENCE", BOUND_SECONDS)
     receiver.before, receiver.status = lambda _: None, 500
     failed = f"webhook {receiver.url.removesuffix('/secret')}: it answered 500 Internal Server Error; {AGAIN}"
     webhooks.tell(registry)
@@ -285,8 +290,8 @@ def test_each_webhook_is_told_whatever_becomes_of_the_others(settings, receiver)
 
 
 def test_a_url_that_is_no_longer_configured_is_left_alone(registry, settings, receiver):
-    move(registry, with_webhooks(settings, receiver.url, receiver.url + "/2"))
-    assert [delivery.move for delivery in webhooks.deliver(registry)] == [1]
+    told = move(registry, with_webhooks(settings, receiver.url, receiver.url + "/2"))
+    assert [delivery.move for delivery in webhooks.deliver(registry)] == [told["id"]]
     assert receiver.paths == ["/secret"]
     assert [row.attempts for row in rows(registry)] == [1, 0]
 

@@ -12,9 +12,9 @@ from tailorbird import bins
 from tailorbird.drift.estimator import Estimator
 from tailorbird.drift.judgement import ASSUMPTIONS, Known
 from tailorbird.package.baseline import Baseline
-from tests.packages import ABOUT
+from tests.packages import ABOUT, COLUMNS
 
-VERSION = Version("demo", 7, "0" * 64, ABOUT.evidence, ABOUT.lineage, "tester", "2026-01-01T00:00:00.000000Z")
+VERSION = Version("demo", 7, "0" * 64, COLUMNS, "tester", ABOUT.created)
 MANY = [f"class {index}" for index in range(150)]
 SCORED = Baseline.of(
     {"accuracy": 0.8, "standard_error": 0.1, "samples": 9, "confusion": [], "bins": {}}

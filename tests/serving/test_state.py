@@ -5,12 +5,11 @@ import pytest
 from registry.version import Version
 from serving.state import Stale, State, StateFile, decode
 from tailorbird.errors import Corrupt
-from tests.packages import ABOUT
+from tests.packages import ABOUT, COLUMNS
 
 
 def version(number, manifest="0" * 64):
-    columns = ABOUT.evidence, ABOUT.lineage, "tester", "2026-01-01T00:00:00.000000Z"
-    return Version("demo", number, manifest, *columns, aliases=("champion",))
+    return Version("demo", number, manifest, COLUMNS, "tester", ABOUT.created, aliases=("champion",))
 
 
 STATE = State(version(1), "champion", version(2), stale=Stale.now("the database is away")).with_failure(version(3), "x")

@@ -1,6 +1,6 @@
 import pytest
 
-from registry import ledger
+from registry import ledger, schema
 from registry.core import Registry
 from registry.ledger import Change, Report, Suggestion
 from tests import sweeps
@@ -33,6 +33,16 @@ def test_what_is_new_is_seen_and_counted_once(followed):
     assert follower.poll() == [] and follower.poll() == []
     assert follower.trained == 2
     assert (follower.trials[1].metrics["val_accuracy"], follower.best().best) == (0.5, 0.75)
+
+
+def test_what_a_driver_reports_whose_clock_is_behind_is_seen(followed, monkeypatch):
+    registry, lease, follower = followed
+    enter(registry, lease, 1, 1, 0.75)
+    follower.poll()
+    monkeypatch.setattr(schema, "now", lambda: "2020-01-01T00:00:00.000000Z")
+    enter(registry, lease, 1, 2, 0.875)
+    follower.poll()
+    assert (follower.trained, follower.best().best) == (2, 0.875)
 
 
 def test_trials_that_are_entered_later_are_seen(followed):

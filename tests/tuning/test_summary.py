@@ -6,7 +6,6 @@ from rich.console import Console
 from registry.ledger import Report, Trial
 from registry.version import Version
 from tailorbird.package.baseline import Score
-from tailorbird.package.lineage import Lineage
 from tailorbird.package.measurements import Measurements, Parity
 from tuning import spec as specs
 from tuning import summary
@@ -42,7 +41,7 @@ def version(difference=1e-6):
         test=Score(accuracy=0.875, samples=9),
         parity=Parity(agreement=1.0, max_difference=difference, samples=9),
     )
-    return Version("tiny", 3, "manifest", evidence, Lineage(), "ada", "2026-01-01")
+    return Version("tiny", 3, "manifest", {"evidence": evidence.record(), "lineage": {}}, "ada", "2026-01-01")
 
 
 def test_the_best_five_are_shown(told):

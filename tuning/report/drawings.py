@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from registry.ledger import Report, Trial
+from registry.ledger import Trial
+from registry.news import Entry
 from tailorbird.pages.document import Block, Drawn
 from tuning.field import Field
 from tuning.report.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Axis, Drawing, axes
@@ -19,8 +20,6 @@ LINES = 500
 KINDS = ("rest", "bad", "good")
 """Of trials: left behind, failed, trained to their end; the last are drawn above the others."""
 
-News = Sequence[tuple[str, int, Report]]
-
 
 @dataclass(frozen=True)
 class Search:
@@ -28,7 +27,7 @@ class Search:
 
     spec: SweepSpec
     trials: Sequence[Trial]
-    news: News
+    news: Sequence[Entry]
 
     def blocks(self) -> Iterator[Block]:
         """The drawings that there is something for."""
@@ -72,9 +71,9 @@ class Search:
 
     def _progress(self) -> Block:
         spent, best, points = 0.0, None, list[tuple[float, float]]()
-        for _, _, report in self.news:
-            spent += report.metrics.get("seconds", 0.0) * self.spec.resources.cpus
-            value = report.metrics.get(self._metric)
+        for entry in self.news:
+            spent += entry.report.metrics.get("seconds", 0.0) * self.spec.resources.cpus
+            value = entry.report.metrics.get(self._metric)
             if value is not None and (best is None or self._merit(value) > self._merit(best)):
                 points += [] if best is None else [(spent, best)]
                 best = value
@@ -156,9 +155,9 @@ class Search:
 
     def _timeline(self) -> Block:
         moments: dict[int, list[datetime]] = {}
-        for moment, number, _ in self.news:
-            moments.setdefault(number, []).append(datetime.fromisoformat(moment))
-        start = min(times[0] for times in moments.values())
+        for entry in self.news:
+            moments.setdefault(entry.trial, []).append(datetime.fromisoformat(entry.reported))
+        start = min(min(times) for times in moments.values())
         minutes = {n: [(time - start).total_seconds() / 60 for time in times] for n, times in moments.items()}
         numbers = sorted(minutes)[:LINES]
         across, _ = axes([time for n in numbers for time in minutes[n]], [0])

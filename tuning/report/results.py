@@ -11,6 +11,7 @@ from typing import Any
 from registry import ledger, news
 from registry.core import Registry
 from registry.ledger import Report, Sweep, Trial
+from registry.news import Entry
 from tuning.outcome import COUNTED
 from tuning.parts import Listed
 from tuning.spec import SweepSpec, stored
@@ -70,7 +71,7 @@ class Results:
     spec: SweepSpec
     rows: list[Row]
     others: list[Trial]
-    news: Sequence[tuple[str, int, Report]] = ()
+    news: Sequence[Entry] = ()
 
     @property
     def trials(self) -> list[Trial]:
@@ -102,7 +103,7 @@ def read(registry: Registry, sweep_id: str) -> Results:
     spec = stored(sweep.spec)
     ended = [(trial, spec.listed(trial.number)) for trial in trials if _counts(trial)]
     others = [trial for trial in trials if not _counts(trial)]
-    return Results(sweep, spec, rows(spec, ended), others, news.reports(registry, sweep_id, ""))
+    return Results(sweep, spec, rows(spec, ended), others, news.reports(registry, sweep_id))
 
 
 def rows(spec: SweepSpec, ended: Iterable[tuple[Trial, Listed]]) -> list[Row]:

@@ -35,7 +35,8 @@ ROLES = {
     "serving": {"feedback": "INSERT", "inputs": "SELECT, INSERT, DELETE"},  # people's own data: nobody else reads it
     "sweep": {
         "models": "INSERT, UPDATE (last_number)",
-        "versions": "INSERT",
+        "log, versions": "INSERT",
+        "SEQUENCE log_id_seq": "USAGE",
         LEDGER: "SELECT, INSERT",
         "sweeps, groups, trials": "UPDATE",
     },

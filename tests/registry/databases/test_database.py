@@ -284,7 +284,7 @@ def test_json_comes_back_as_it_was_but_for_what_is_no_number(database):
     }
     odd = {"nan": math.nan, "list": [math.inf, (-math.inf, 1.5)]}
     with database.atomic() as connection:
-        row = {"id": "s", "status": "running", "token": 1, "who": "ada", "created": schema.now()}
+        row = {"id": "s", "number": 1, "status": "running", "token": 1, "who": "ada", "created": schema.now()}
         connection.execute(schema.sweeps.insert().values(**row, spec={**spec, "odd": odd}))
     with database.reading() as connection:
         found = connection.scalar(sa.select(schema.sweeps.c.spec))

@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import tarfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from hypothesis import strategies as st
 from registry import packages, verification, versions
 from registry.core import Registry
 from registry.exchange import carrying
+from registry.version import Version
 from tailorbird.errors import Corrupt, InvalidInput, Unavailable
 from tailorbird.package.lineage import Lineage
 from tailorbird.package.manifest import MANIFEST, About, Manifest
@@ -238,8 +238,8 @@ def test_an_archive_whose_manifest_promises_another_size_is_not_written(here, ad
 
 
 def _with_manifest(version, digest, manifest):
-    told = Manifest.of(manifest)
-    return replace(version, manifest=digest, **{key: getattr(told, key) for key in About.model_fields})
+    about = Manifest.of(manifest).record()
+    return Version.of({**version.record(), **{key: about[key] for key in About.model_fields}, "manifest": digest})
 
 
 @pytest.mark.parametrize("form", FORMS)

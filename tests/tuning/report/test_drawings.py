@@ -5,6 +5,7 @@ import pytest
 
 from registry import schema
 from registry.ledger import Report, Trial
+from registry.news import Entry
 from tuning import spec as specs
 from tuning.report.drawings import Search
 
@@ -24,7 +25,7 @@ def search(given):
             rows.append(Trial(number, config.model_dump(mode="json"), status, None, reports))
             for report in reports:
                 moment += timedelta(seconds=1)
-                news.append((schema.timestamp(moment), number, report))
+                news.append(Entry(len(news) + 1, schema.timestamp(moment), number, report))
         return Search(spec, rows, news)
 
     return made
