@@ -6,9 +6,18 @@ import time
 
 import grpc
 import ray
+from ray._common.network_utils import build_address
 from ray._private.grpc_utils import init_grpc_channel
-from ray._private.services import canonicalize_bootstrap_address
-from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc, ray_client_pb2, ray_client_pb2_grpc
+from ray._private.services import canonicalize_bootstrap_address, find_node_ids
+from ray.core.generated import (
+    gcs_pb2,
+    gcs_service_pb2,
+    gcs_service_pb2_grpc,
+    node_manager_pb2,
+    node_manager_pb2_grpc,
+    ray_client_pb2,
+    ray_client_pb2_grpc,
+)
 
 from tailorbird.errors import InvalidInput, Unavailable
 
@@ -29,7 +38,8 @@ def is_own(address: str | None) -> bool:
 
 
 def check(address: str) -> None:
-    """Ask the head of a cluster, or the server of Ray's clients, whether it is one, of our release and for our token.
+    """Ask the head of a cluster, or the server of Ray's clients, whether it is one, of our release and for our token;
+    of a cluster whose head is given, ask the node on this machine too, which a driver needs.
 
     Raises InvalidInput for what is no address, and Unavailable where nothing that can be used answers.
     """
@@ -43,15 +53,43 @@ def check(address: str) -> None:
     with init_grpc_channel(target) as channel:
         try:
             grpc.channel_ready_future(channel).result(_left(ends))
-            version = _version(channel, address, _left(ends))
+            _check_release(channel, address, _left(ends))
+            if not address.startswith(CLIENT):
+                _check_node(channel, address, ends)
         except grpc.FutureTimeoutError:
             raise Unavailable(
                 f"what answers at {address} is no Ray cluster, or one that is starting or ending"
             ) from None
         except grpc.RpcError as error:
             raise Unavailable(_problem(address, error)) from None
-    if version != ray.__version__:
-        raise Unavailable(f"the Ray cluster at {address} is of release {version}, and this is {ray.__version__}")
+
+
+def _check_release(channel: grpc.Channel, address: str, seconds: float) -> None:
+    """Ask the head for its release; clients are asked for theirs only once they are connected."""
+    if address.startswith(CLIENT):
+        ping = ray_client_pb2.ClusterInfoRequest(type=ray_client_pb2.ClusterInfoType.PING)
+        ray_client_pb2_grpc.RayletDriverStub(channel).ClusterInfo(ping, timeout=seconds)
+        return
+    head = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
+    release = head.CheckAlive(gcs_service_pb2.CheckAliveRequest(), timeout=seconds).ray_version
+    if release != ray.__version__:
+        raise Unavailable(f"the Ray cluster at {address} is of release {release}, and this is {ray.__version__}")
+
+
+def _check_node(channel: grpc.Channel, address: str, ends: float) -> None:
+    """Ask the node on this machine what every driver asks it first."""
+    if (node := _node(channel, _left(ends))) is None:
+        raise Unavailable(
+            f"no node of the Ray cluster at {address} runs on this machine; ray://HOST:10001 reaches it from elsewhere"
+        )
+    with init_grpc_channel(node) as manager_channel:
+        try:
+            manager = node_manager_pb2_grpc.NodeManagerServiceStub(manager_channel)
+            manager.GetSystemConfig(node_manager_pb2.GetSystemConfigRequest(), timeout=_left(ends))
+        except grpc.RpcError as error:
+            raise Unavailable(
+                f"the node of the Ray cluster at {address} on this machine, {node}, does not answer: {error.details()}"
+            ) from None
 
 
 def _target(address: str) -> str:
@@ -77,14 +115,16 @@ def _left(ends: float) -> float:
     return max(0.1, ends - time.monotonic())
 
 
-def _version(channel: grpc.Channel, address: str, seconds: float) -> str:
-    """The release of a cluster; clients are asked for theirs only once they are connected."""
-    if address.startswith(CLIENT):
-        ping = ray_client_pb2.ClusterInfoRequest(type=ray_client_pb2.ClusterInfoType.PING)
-        ray_client_pb2_grpc.RayletDriverStub(channel).ClusterInfo(ping, timeout=seconds)
-        return str(ray.__version__)
+def _node(channel: grpc.Channel, seconds: float) -> str | None:
+    """The address of the node on this machine that a driver would join, the head before others."""
+    selector = gcs_service_pb2.GetAllNodeInfoRequest.NodeSelector
+    ids = [selector(node_id=bytes.fromhex(number)) for number in find_node_ids()]
+    if not ids:
+        return None
+    asked = gcs_service_pb2.GetAllNodeInfoRequest(node_selectors=ids, state_filter=gcs_pb2.GcsNodeInfo.ALIVE)
     head = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
-    return str(head.CheckAlive(gcs_service_pb2.CheckAliveRequest(), timeout=seconds).ray_version)
+    nodes = sorted(head.GetAllNodeInfo(asked, timeout=seconds).node_info_list, key=lambda node: not node.is_head_node)
+    return str(build_address(nodes[0].node_manager_address, nodes[0].node_manager_port)) if nodes else None
 
 
 def _problem(address: str, error: grpc.RpcError) -> str:

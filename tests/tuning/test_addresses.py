@@ -14,12 +14,15 @@ from tuning import addresses, cluster
 
 ALIVE = "/ray.rpc.NodeInfoGcsService/CheckAlive"
 CLIENTS = "/ray.rpc.RayletDriver/ClusterInfo"
+NODES = "/ray.rpc.NodeInfoGcsService/GetAllNodeInfo"
+CONFIG = "/ray.rpc.NodeManagerService/GetSystemConfig"
 
 
 @contextmanager
 def speaking(**answers):
     """The port of a gRPC server that has these answers, or refusals, by method."""
     methods = {ALIVE: answers.get("head"), CLIENTS: answers.get("clients")}
+    methods |= {NODES: answers.get("nodes"), CONFIG: answers.get("config")}
 
     class Handler(grpc.GenericRpcHandler):
         def service(self, asked):
@@ -29,7 +32,7 @@ def speaking(**answers):
             def answered(_, context):
                 if isinstance(answer, grpc.StatusCode):
                     context.abort(answer, "said so")
-                return answer
+                return answer() if callable(answer) else answer
 
             return grpc.unary_unary_rpc_method_handler(answered)
 
@@ -106,11 +109,52 @@ def test_a_cluster_that_cannot_be_used_is_told(form, answers, problem):
         addresses.check(form.format(port))
 
 
-def test_a_head_and_a_server_of_clients_can_be_used():
+def listed(*ports):
+    """Nodes of this machine, the last of which is the head."""
+    reply = gcs_service_pb2.GetAllNodeInfoReply()
+    for port in ports:
+        address = {"node_manager_address": "127.0.0.1", "node_manager_port": port}
+        reply.node_info_list.add(**address, is_head_node=port == ports[-1])
+    return reply.SerializeToString()
+
+
+@pytest.fixture
+def node(monkeypatch):
+    """Ray's processes of this machine have one of a node."""
+    monkeypatch.setattr(addresses, "find_node_ids", lambda: {"ab" * 28})
+
+
+def test_a_head_with_a_node_here_and_a_server_of_clients_can_be_used(node):
     clients = ray_client_pb2.ClusterInfoResponse(json="{}").SerializeToString()
-    with speaking(head=alive(ray.__version__), clients=clients) as port:
+    with (
+        speaking(config=grpc.StatusCode.UNAVAILABLE) as other,
+        speaking(config=b"") as head,
+        speaking(head=alive(ray.__version__), clients=clients, nodes=listed(other, head)) as port,
+    ):
         addresses.check(f"127.0.0.1:{port}")
         addresses.check(f"ray://127.0.0.1:{port}")
+
+
+def test_a_node_that_hangs_is_told_within_seconds(node):
+    over, began = threading.Event(), time.monotonic()
+    with (
+        speaking(config=over.wait) as hanging,
+        speaking(head=alive(ray.__version__), nodes=listed(hanging)) as port,
+        pytest.raises(Unavailable, match=rf"^the node of .* on this machine, 127\.0\.0\.1:{hanging}, does not answer"),
+    ):
+        addresses.check(f"127.0.0.1:{port}")
+    over.set()
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("ids", [[], ["ab" * 28]])
+def test_a_machine_without_a_node_of_the_cluster_is_told(monkeypatch, ids):
+    monkeypatch.setattr(addresses, "find_node_ids", lambda: ids)
+    with (
+        speaking(head=alive(ray.__version__), nodes=listed()) as port,
+        pytest.raises(Unavailable, match=r"^no node of the Ray cluster at 127.* runs on this machine; ray://HOST"),
+    ):
+        addresses.check(f"127.0.0.1:{port}")
 
 
 def test_an_address_is_that_of_the_environment_or_none(monkeypatch):
