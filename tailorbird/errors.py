@@ -188,7 +188,10 @@ def _sentence(errors: list["ErrorDetails"], kind: type["BaseModel"]) -> str:
         else:
             musts.append(accepted)
     if musts:
-        others.insert(0, f"must be {' or '.join(dict.fromkeys(musts))}, not {_shown(errors[0]['input'])}")
+        value = errors[0]["input"]
+        word = isinstance(value, bool) and "a valid string" in musts  # as YAML reads it
+        quotes = "; yes, no, on and off are text in quotes" if word else ""
+        others.insert(0, f"must be {' or '.join(dict.fromkeys(musts))}, not {_shown(value)}{quotes}")
     return "; ".join(dict.fromkeys(others))
 
 

@@ -188,6 +188,7 @@ MLP = {"family": "mlp"}
         ({"share": None}, "share: must be a valid number, not None"),
         ({"on": "maybe"}, "on: must be a valid boolean, not 'maybe'"),
         ({"name": 3}, "name: must be a valid string, not 3"),
+        ({"name": True}, "name: must be a valid string, not True; yes, no, on and off are text in quotes"),
         ({"name": ""}, "name: string should have at least 1 character, not ''"),
         ({"name": "A"}, "name: string should match pattern '^[a-z]+$', not 'A'"),
         ({"model": {**MLP, "depth": 0}}, "model.depth: must be greater than or equal to 1, not 0"),
