@@ -11,12 +11,13 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
+import joblib
 import torch
 from pydantic import TypeAdapter, ValidationError
 
 from tailorbird import files
 from tailorbird.errors import TailorbirdError
-from training import features, precision, resident
+from training import features, machine, precision, resident
 from training.config import RunConfig
 from training.loop import Run
 from training.resident import Data
@@ -82,6 +83,8 @@ def _shared(configs: Iterable[RunConfig], dealt: Splits) -> dict[str, RunConfig]
     for config in islice(configs, MOST_CONFIGS):
         settled = precision.settled(config, dealt)
         row = settled.model_dump(mode="json")
+        if machine.threads(settled) > joblib.cpu_count():  # no room for it here, which is told later
+            continue
         if groups.stacks(row) and not features.frozen(config):  # a head is small, and its features may be large
             shape = groups.shape(row)
             if first.setdefault(shape, settled) is not settled:
