@@ -15,7 +15,7 @@ demo: .venv/ready-demo ## the main job on real data: sweep, promote, serve, pred
 	$(BIN)/tailorbird demo
 
 test: .venv/ready-dev ## the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: .venv/ready-dev ## style, types, and which room may import which
 	$(BIN)/ruff check

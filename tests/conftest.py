@@ -20,6 +20,21 @@ hypothesis.settings.load_profile("busy machine")
 # A fork inherits what a test has patched; a test closes its own registry before it forks.
 PROCESSES = multiprocessing.get_context("fork")
 
+SLOWEST = (
+    "tuning/test_sweep.py",
+    "faults/sweeps",
+    "tailorbird/commands/test_demo.py",
+    "test_benchmarks.py",
+    "faults/serving",
+    "faults/test_registry.py",
+    "faults/test_races.py",
+    "tailorbird/commands/test_drill.py",
+    "tailorbird/commands/test_train.py",
+    "registry/test_sequences.py",
+)
+"""Files and folders whose tests take seconds each: they come first, so that the last of two workers does not begin
+with a minute of work when the other one is done."""
+
 NO_SKIPS = os.environ.get("TAILORBIRD_TEST_NO_SKIPS") == "1"
 
 
@@ -156,6 +171,11 @@ def steps(monkeypatch):
     monkeypatch.setattr(os, "replace", renamed)
     monkeypatch.setattr(os, "mkdir", made)
     return seen
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    slowest = [Path(__file__).parent / name for name in SLOWEST]
+    items.sort(key=lambda item: not any(item.path.is_relative_to(path) for path in slowest))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -27,8 +27,8 @@ if torch.cuda.is_available():
     COMMANDS["gpu"] = []
 
 
-LONG = ("accuracy", "photos", "sweeps")
-"""Each trains for a minute or more."""
+LONG = ("accuracy", "drift", "photos", "serving", "sweeps", "training")
+"""Each takes half a minute or more."""
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] * (name in LONG)) for name in COMMANDS])

@@ -29,6 +29,7 @@ def start(tmp_path):
     return run
 
 
+@pytest.mark.long
 def test_a_study_ends_as_a_page_of_tables_and_a_report(start, tmp_path):
     process = start("--quick", "iris-batching")
     _, err = process.communicate()
@@ -58,10 +59,11 @@ def test_what_this_ledger_does_not_hold_stays_on_the_page_as_it_is(tmp_path):
     assert page.read_text() == once
 
 
-def test_a_name_that_no_study_has_is_refused(start):
-    process = start("objectives-binary", "iris-typo")
-    _, err = process.communicate()
-    assert process.returncode == 2 and "no study's name begins with 'iris-typo'" in err
+def test_a_name_that_no_study_has_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["studies", "objectives-binary", "iris-typo"])
+    with pytest.raises(SystemExit) as refused:
+        studies.main()
+    assert refused.value.code == 2 and "no study's name begins with 'iris-typo'" in capsys.readouterr().err
 
 
 @pytest.mark.long

@@ -63,7 +63,7 @@ def run(kind, variables, before=()):
         words = shlex.split(ray(CLUSTER)["entrypoint"].replace("SWEEP_ID", "first")) + DIGITS
     words = [word.replace("$(TAILORBIRD_MODEL)", environment.get("TAILORBIRD_MODEL", "")) for word in words]
     words = [str(K8S / "base" / Path(word).name) if word.startswith("/etc/tailorbird/") else word for word in words]
-    return subprocess.run([*before, *words], env=environment, cwd="/", capture_output=True, text=True, timeout=120)
+    return subprocess.run([*before, *words], env=environment, cwd="/", capture_output=True, text=True)
 
 
 def check_refused(ran, status, sentence):
@@ -75,25 +75,20 @@ def check_refused(ran, status, sentence):
 
 WRONG = {
     "no receipt key": ({"TAILORBIRD_RECEIPT_KEY": ""}, "TAILORBIRD_RECEIPT_KEY: must be given", {"serving": 2}),
-    "short receipt key": (
-        {"TAILORBIRD_RECEIPT_KEY": "hunter22"},
-        "TAILORBIRD_RECEIPT_KEY: must have at least 16 characters",
-        {"serving": 2},
-    ),
     "no URL of a database": (
         {"TAILORBIRD_DATABASE_URL": "mysql://ada:hunter22@db/birds"},
         "TAILORBIRD_DATABASE_URL: must be sqlite:///PATH or postgresql+psycopg://",
-        {"serving": 2, "watch": 2, "migrate": 2},
+        {"watch": 2},
     ),
     "no database server": (
         {"TAILORBIRD_DATABASE_URL": "postgresql://ada:hunter22@127.0.0.1:1/birds"},
         "the database 127.0.0.1/birds cannot be used: connection to server",
-        {"serving": 1, "watch": 12, "migrate": 1},
+        {"watch": 12, "migrate": 1},
     ),
     "no bucket": (
         {"TAILORBIRD_STORAGE_URL": "s3://nobodys-bucket/registry"},
         "there is no bucket 'nobodys-bucket'",
-        {"serving": 1, "sweep": 1},
+        {"sweep": 1},
     ),
 }
 
@@ -121,13 +116,13 @@ def test_migration_needs_nothing_but_the_database(postgres):
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
-@pytest.mark.parametrize(("kind", "status"), [("serving", 1), ("watch", 12), ("sweep", 1)])
+@pytest.mark.parametrize(("kind", "status"), [("serving", 1), ("watch", 12)])
 def test_migration_that_has_not_run(good, postgres, kind, status):
     ran = run(kind, good | {"TAILORBIRD_DATABASE_URL": postgres.empty()})
     check_refused(ran, status, "is empty: `tailorbird registry migrate` brings it up to date")
 
 
-@pytest.mark.parametrize(("kind", "status"), [("serving", 1), ("watch", 12), ("migrate", 1)])
+@pytest.mark.parametrize(("kind", "status"), [("serving", 1), ("migrate", 1)])
 def test_schema_that_is_newer_than_the_code(good, postgres, kind, status):
     url = postgres.database()
     postgres.execute("UPDATE alembic_version SET version_num = '9999'", url.rpartition("/")[2])
@@ -135,9 +130,8 @@ def test_schema_that_is_newer_than_the_code(good, postgres, kind, status):
     check_refused(ran, status, "has schema 9999, newer than the 0001 of this release, which cannot go on with it")
 
 
-@pytest.mark.parametrize("kind", ["serving", "watch"])
-def test_registry_without_a_version(good, postgres, kind):
-    ran = run(kind, good | {"TAILORBIRD_DATABASE_URL": postgres.database()})
+def test_registry_without_a_version(good, postgres):
+    ran = run("serving", good | {"TAILORBIRD_DATABASE_URL": postgres.database()})
     check_refused(ran, 2, "there is no model 'fashion'; the registry is empty")
 
 

@@ -1,6 +1,7 @@
 """PostgreSQL's roles: what a login may do that has one of them, by the ways that the code takes."""
 
 import secrets
+import shutil
 import threading
 from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
@@ -47,35 +48,45 @@ def logins(postgres):
     return {role: postgres.login(f"IN ROLE tailorbird_{role}") for role in ROLES} | {"nobody": postgres.login()}
 
 
-@contextmanager
-def filled(postgres, logins, home, register):
-    """Opens the registry as the login of a role; it has four versions, moves, a sweep and a label."""
+@pytest.fixture(scope="module")
+def filled(postgres, tmp_path_factory, register):
+    """Settings, as the owner of all, of a registry with four versions, moves, a sweep and a label."""
     url = postgres.database()
-
-    def settings(user):
-        return Settings(home=home, database_url=url.replace("postgres@", f"{user}@"), _env_file=None, **WEBHOOK)
-
-    with Registry(settings("postgres")) as registry:
+    settings = Settings(home=tmp_path_factory.mktemp("roles"), database_url=url, _env_file=None, **WEBHOOK)
+    with Registry(settings) as registry:
         for accuracy in (0.9, 0.93, 0.96, 0.96):
             register(registry, accuracy=accuracy)
         for number in (1, 2):
             aliases.promote(registry, Promotion("fashion", number, **OPEN))
         sweeps.begin(registry, "fashion-1", {}, [{}], champion=2, who="ada")
         feedback.record(registry, [label("first")])
+    return settings
+
+
+@contextmanager
+def as_roles(postgres, logins, filled, home):
+    """Opens a copy of the database as the login of a role, with its store in a home."""
+    url = postgres.database(template=filled.database.rpartition("/")[2])
     with ExitStack() as handles:
-        yield lambda role: handles.enter_context(Registry(settings(logins[role])))
+
+        def opening(role):
+            own = url.replace("postgres@", f"{logins[role]}@")
+            return handles.enter_context(Registry(Settings(home=home, database_url=own, _env_file=None, **WEBHOOK)))
+
+        yield opening
 
 
 @pytest.fixture
-def opened(postgres, logins, tmp_path, register):
-    with filled(postgres, logins, tmp_path, register) as opening:
+def opened(postgres, logins, filled, tmp_path):
+    shutil.copytree(filled.home, tmp_path, dirs_exist_ok=True)
+    with as_roles(postgres, logins, filled, tmp_path) as opening:
         yield opening
 
 
 @pytest.fixture(scope="module")
-def shared(postgres, logins, tmp_path_factory, register):
+def shared(postgres, logins, filled):
     """The same for tests that change nothing."""
-    with filled(postgres, logins, tmp_path_factory.mktemp("roles"), register) as opening:
+    with as_roles(postgres, logins, filled, filled.home) as opening:
         yield opening
 
 

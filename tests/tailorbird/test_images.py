@@ -169,6 +169,12 @@ def test_height_comes_before_width():
     assert (small[:, 0] == 255).all() and (small[:, -1] == 0).all()
 
 
+@pytest.mark.parametrize("depth", [10, 12, 16])
+def test_of_deep_pixels_the_upper_bits_of_those_that_are_used_are_kept(depth):
+    deep = Image.fromarray((GREY.astype(np.uint16) << (depth - 8)) + 1)
+    assert (images.to_signature(deep, (3, 4), depth) == GREY).all()
+
+
 @profile(deadline=None, max_examples=60)
 @given(
     mode=st.sampled_from(["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "I;16", "I"]),

@@ -69,7 +69,9 @@ def test_where_none_runs_auto_finds_none(monkeypatch):
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b""])
-def test_an_address_of_something_else_is_told_within_seconds(answer):
+def test_an_address_of_something_else_is_told_within_seconds(monkeypatch, answer):
+    monkeypatch.setattr(addresses, "SECONDS", 0.5)
+
     def serve(listening):
         while True:
             try:
@@ -86,10 +88,8 @@ def test_an_address_of_something_else_is_told_within_seconds(answer):
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         threading.Thread(target=serve, args=(listening,), daemon=True).start()
-        began = time.monotonic()
         with pytest.raises(Unavailable, match=r"^what answers at 127\.0\.0\.1:\d+ is no Ray cluster"):
             addresses.check(f"127.0.0.1:{listening.getsockname()[1]}")
-    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(

@@ -38,16 +38,30 @@ def registry(settings):
 
 
 @pytest.fixture
-def register_best(trained, registry):
-    def register(champion=None, sweep="tiny-1", **to):
-        spec, dealt, run, epochs = trained
-        digest = registry.blobs.put(checkpoint.encode(run.best_state))
-        reports = [Report(epoch.epoch, epoch.metrics(), digest if epoch is run.best else None) for epoch in epochs]
-        trial = Trial(1, run.config.model_dump(mode="json"), "finished", None, reports)
-        best = Ranked(trial, reports[run.best.epoch - 1])
+def best(trained, registry):
+    """The trial in the ledger, its weights in the store."""
+    _, _, run, epochs = trained
+    digest = registry.blobs.put(checkpoint.encode(run.best_state))
+    reports = [Report(epoch.epoch, epoch.metrics(), digest if epoch is run.best else None) for epoch in epochs]
+    trial = Trial(1, run.config.model_dump(mode="json"), "finished", None, reports)
+    return Ranked(trial, reports[run.best.epoch - 1])
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """What was measured of the trial, once it was."""
+    return []
+
+
+@pytest.fixture
+def register_best(trained, registry, best, measured):
+    def register(candidate=None, champion=None, sweep="tiny-1", **to):
+        spec, dealt, *_ = trained
+        if candidate is None:
+            measured or measured.append(promotion.measure(registry, best, dealt))
+            candidate = measured[0]
         lineage = promotion.lineage(best, sweep, {"sha256": "sum"}, champion, Objective())
-        made = promotion.measure(registry, best, dealt)
-        return promotion.enter(registry, made, spec.promote.model_copy(update=to), lineage, champion, "ada")
+        return promotion.enter(registry, candidate, spec.promote.model_copy(update=to), lineage, champion, "ada")
 
     return register
 
@@ -78,10 +92,12 @@ def test_an_alias_that_moved_during_the_sweep_is_left_where_it_is(register_best,
     assert aliases.current(registry, "tiny") == 1
 
 
-def test_a_candidate_under_the_champion_is_registered_and_not_promoted(register_best, registry, monkeypatch):
+def test_a_candidate_under_the_champion_is_registered_and_not_promoted(
+    trained, best, register_best, registry, monkeypatch
+):
     register_best()
     monkeypatch.setattr(checkpoint, "restore", _restore_zeros)
-    version = register_best(champion=1, sweep="tiny-2")
+    version = register_best(promotion.measure(registry, best, trained[1]), champion=1, sweep="tiny-2")
     assert version.version.number == 2
     assert "it may be" in version.obstacle and "points worse" in version.obstacle and "tiny:1 on" in version.obstacle
     assert "under that of always saying" in version.obstacle
@@ -94,10 +110,10 @@ def test_a_process_that_died_after_it_registered_is_followed_by_one_that_finds_i
     assert again.obstacle is None and len(versions.page(registry)) == 1
 
 
-def test_a_broken_export_is_registered_and_not_promoted(register_best, registry, monkeypatch):
+def test_a_broken_export_is_registered_and_not_promoted(trained, best, register_best, registry, monkeypatch):
     whole = promotion.candidate.export.to_onnx
     monkeypatch.setattr(promotion.candidate.export, "to_onnx", lambda network, *rest: whole(_shaken(network), *rest))
-    version = register_best()
+    version = register_best(promotion.measure(registry, best, trained[1]))
     assert "the export" in version.obstacle
     assert aliases.current(registry, "tiny") is None
 

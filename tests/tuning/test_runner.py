@@ -1,11 +1,17 @@
+from contextlib import contextmanager
+
 import joblib
 import pytest
+import ray
 import torch
 from rich.console import Console
 
-from tailorbird.errors import InvalidInput
+from registry import ledger, versions
+from registry.core import Registry
+from registry.ledger import Change
+from tailorbird.errors import InvalidInput, TailorbirdError
 from training import datasets, memory, splits
-from tuning import runner, spec
+from tuning import cluster, runner, spec
 
 KINDS = {
     "digits_multilabel": "data: the registry takes multiclass and binary models; this one is multilabel",
@@ -18,9 +24,15 @@ KINDS = {
     [
         *(({"data": {"name": name, "holdout": 20}}, "ann", problem) for name, problem in KINDS.items()),
         ({}, "x" * 129, "--who: has 129 characters; accepted: at most 128"),
+        ({"data": {"name": "digits", "holdout": 5000}}, "ann", "data.holdout: "),
+        (
+            {"run": {"model": {"family": "cnn"}}, "space": {"model.depth": {"choice": [1, 4]}}},
+            "ann",
+            "space.model.depth: 4 blocks halve 8x8 pixels to nothing",
+        ),
     ],
 )
-def test_what_the_registry_would_refuse_is_refused_before_ray_starts(given, settings, changes, who, problem):
+def test_what_cannot_be_trained_or_registered_is_refused_before_ray_starts(given, settings, changes, who, problem):
     loss = {"metric": "val_loss", "mode": "min"}
     checked = spec.parse({**given, **changes, "objective": loss, "scheduler": "none"})
     with pytest.raises(InvalidInput) as refused:
@@ -61,3 +73,36 @@ def test_trials_that_run_at_once_are_reckoned_together(given, settings, monkeypa
     checked = spec.parse(given)
     runner._prepared(checked, settings, None, here=True)
     assert {*shared} == {min(3, checked.total)}
+
+
+@pytest.fixture
+def without_ray(monkeypatch, tmp_path):
+    """A driver finds a Ray of two CPUs, on which nothing runs."""
+
+    @contextmanager
+    def connected(_):
+        yield tmp_path
+
+    monkeypatch.setattr(cluster, "connected", connected)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
+
+
+def test_a_trial_that_fits_no_node_is_refused(given, settings, without_ray):
+    given["resources"] = {"cpus": 3}
+    with pytest.raises(InvalidInput, match=r"^resources.cpus: a trial wants 3 CPUs, and the Ray cluster has 2 in all"):
+        runner.Driver(settings, Console(quiet=True), "ann").run(spec.parse(given))
+
+
+def test_a_sweep_without_a_single_good_trial_fails_with_the_reason_of_one(given, settings, without_ray, monkeypatch):
+    def all_fail(self, lease, *_):
+        with Registry(settings) as registry:
+            for trial in ledger.trials(registry, lease.sweep):
+                ledger.enter(registry, lease, [Change(trial.number, "running")])
+                ledger.enter(registry, lease, [Change(trial.number, "failed", "lower optimizer.lr")])
+
+    monkeypatch.setattr(runner.Driver, "_search", all_fail)
+    with pytest.raises(TailorbirdError, match=r"^no trial of tiny-1 succeeded: lower optimizer.lr$"):
+        runner.Driver(settings, Console(quiet=True), "ann").run(spec.parse(given), "tiny-1")
+    with Registry(settings) as registry:
+        assert ledger.sweep(registry, "tiny-1").status == "failed"
+        assert versions.page(registry) == []

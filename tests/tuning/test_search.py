@@ -92,12 +92,12 @@ def test_seeds_of_a_point_are_trials_beside_each_other(given):
 
 
 def test_the_best_are_confirmed_with_seeds_that_nobody_had(given):
-    spec = specs.parse({**given, "confirm": {"top": 2, "seeds": 3}})
+    spec = specs.parse({**given, "run": {**given["run"], "seed": 7}, "confirm": {"top": 2, "seeds": 3}})
     trials = searched(spec)
     confirming = [trial for trial in trials if trial.confirms]
     best = sorted(trials[:4], key=lambda one: -one.config["optimizer"]["lr"])
     assert [one.confirms for one in confirming] == [best[0].number] * 3 + [best[1].number] * 3
-    assert [one.config["seed"] for one in confirming] == [1, 2, 3, 1, 2, 3]
+    assert [one.config["seed"] for one in confirming] == [8, 9, 10, 8, 9, 10]
     assert {one.wave for one in confirming} == {2}
 
 

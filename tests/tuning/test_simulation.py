@@ -14,7 +14,7 @@ from tests.tuning.simulation import KEPT, DriverDied, Sweep, World, spec
 from tuning import book, patience, ranks
 from tuning.book import Book
 
-SWEEPS = 100
+SWEEPS = 40
 MEMORY = Path("/dev/shm")
 
 
@@ -83,5 +83,5 @@ class Hasty(Book):
 
 def test_a_report_that_is_acknowledged_before_its_commit_is_noticed(simulate):
     with pytest.raises(AssertionError, match=r"the report of trial \d+, epoch \d+, is lost"):
-        for seed in range(SWEEPS):
+        for seed in range(100):
             simulate(seed, Hasty)

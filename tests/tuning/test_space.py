@@ -26,6 +26,13 @@ def test_loguniform_gives_each_decade_its_share():
     assert all(abs(decades.count(decade) - 1000) < 100 for decade in (-4, -3, -2))
 
 
+def test_loginteger_gives_each_number_the_share_of_what_is_rounded_to_it():
+    domain = Domain(loginteger=(1, 2))
+    source = random.Random(0)
+    ones = [domain.sample(source) for _ in range(3000)].count(1)
+    assert abs(ones / 3000 - math.log(3) / math.log(5)) < 0.03
+
+
 @given(st.integers(0, 2**32))
 def test_the_same_seed_gives_the_same_points_and_another_does_not(seed):
     domains = {"a": Domain(uniform=(0, 1)), "b": Domain(choice=[1, 2, 3])}

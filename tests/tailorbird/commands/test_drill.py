@@ -128,6 +128,7 @@ def test_a_class_that_looks_like_nothing_seen_is_told_by_labels(drilled, monkeyp
     assert "rolled back" in {step["action"] for step in steps if step["spoiled"]}
 
 
+@pytest.mark.long
 def test_labels_that_change_their_meaning_are_seen_by_labels_alone(drilled):
     steps = drilled("--flip", "1", "7", "--labels", "uneven")
     spoiled = [step for step in steps if step["spoiled"]]

@@ -1,6 +1,8 @@
 import json
+import socket
 
 import pytest
+import yaml
 
 from registry.core import Registry
 from registry.ledger import Report
@@ -88,3 +90,33 @@ def test_a_sweep_is_cancelled(tailorbird, swept):
 def test_an_extension_that_is_none_is_refused(tailorbird, swept, words, told):
     refused = tailorbird("sweeps", "extend", "tiny-1", *words)
     assert (refused.returncode, refused.stderr) == (2, f"error: {told}\n")
+
+
+@pytest.fixture
+def spec_file(tmp_path):
+    space = {"model.width": {"choice": [8, 16]}}
+    spec = {
+        "name": "tiny",
+        "data": {"name": "digits"},
+        "run": {"model": {"family": "mlp"}},
+        "space": space,
+        "trials": 2,
+    }
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec))
+    return "spec.yaml"
+
+
+def test_a_dry_run_shows_the_trials_and_starts_nothing(tailorbird, spec_file, tmp_path):
+    result = tailorbird("sweep", spec_file, "--dry-run")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "tiny: 2 trials on digits" in " ".join(result.stdout.split())
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_cluster_that_does_not_answer_is_told(tailorbird, spec_file):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    result = tailorbird("sweep", spec_file, "--address", address)
+    assert result.returncode == 1
+    assert f"the Ray cluster at {address} does not answer" in result.stderr

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import betaln
 
 from tailorbird.drift import intervals
 
@@ -33,6 +34,15 @@ def test_the_interval_mirrors_where_right_and_wrong_are_swapped(given_labels):
         interval = intervals.accuracy(count, correct, SHARES, PRIOR)
         mirrored = intervals.accuracy(count, count - correct, SHARES, 1 - PRIOR)
         assert [mirrored.low, mirrored.high] == pytest.approx([1 - interval.high, 1 - interval.low], abs=1e-6)
+
+
+def test_the_ends_are_where_the_prior_explains_labels_twenty_times_better():
+    right, wrong, prior = 170.0, 30.0, 0.9
+    interval = intervals.accuracy(np.array([right + wrong]), np.array([right]), np.ones(1), np.array([prior]))
+    a, b = intervals.STRENGTH * prior, intervals.STRENGTH * (1 - prior)
+    mixture = betaln(a + right, b + wrong) - betaln(a, b)
+    for end in (interval.low, interval.high):
+        assert mixture - right * np.log(end) - wrong * np.log1p(-end) == pytest.approx(np.log(20), abs=1e-6)
 
 
 def test_a_stratum_without_labels_may_be_anything():

@@ -7,7 +7,7 @@ from tests.pictures import pixels
 from training import plots
 
 
-@pytest.mark.parametrize("classes", [2, 20, 30, 100])
+@pytest.mark.parametrize("classes", [2, 20, 100])
 def test_a_confusion_matrix_of_any_size_can_be_looked_at(classes):
     random = np.random.default_rng(0)
     counts = random.poisson(2, (classes, classes)) + np.diag(random.poisson(100, classes))
