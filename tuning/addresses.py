@@ -24,6 +24,8 @@ from tailorbird.errors import InvalidInput, Unavailable
 LOCAL, AUTO, CLIENT = "local", "auto", "ray://"
 SECONDS = 5
 """For all that is asked together; Ray itself would try for a minute and end in a traceback."""
+PAUSE_SECONDS = 0.2
+"""Between looks for a node that is starting."""
 LAST_PORT = 2**16 - 1
 
 
@@ -77,15 +79,18 @@ def _check_release(channel: grpc.Channel, address: str, seconds: float) -> None:
 
 
 def _check_node(channel: grpc.Channel, address: str, ends: float) -> None:
-    """Ask the node on this machine what every driver asks it first."""
-    if (node := _node(channel, _left(ends))) is None:
-        raise Unavailable(
-            f"no node of the Ray cluster at {address} runs on this machine; ray://HOST:10001 reaches it from elsewhere"
-        )
+    """Ask the node on this machine what every driver asks it first; one that is starting is waited for."""
+    while (node := _node(channel, _left(ends))) is None:
+        if time.monotonic() > ends:
+            raise Unavailable(
+                f"no node of the Ray cluster at {address} runs on this machine; ray://HOST:10001 reaches it from "
+                f"elsewhere"
+            )
+        time.sleep(PAUSE_SECONDS)
     with init_grpc_channel(node) as manager_channel:
         try:
             manager = node_manager_pb2_grpc.NodeManagerServiceStub(manager_channel)
-            manager.GetSystemConfig(node_manager_pb2.GetSystemConfigRequest(), timeout=_left(ends))
+            manager.GetSystemConfig(node_manager_pb2.GetSystemConfigRequest(), timeout=max(1, _left(ends)))
         except grpc.RpcError as error:
             raise Unavailable(
                 f"the node of the Ray cluster at {address} on this machine, {node}, does not answer: {error.details()}"

@@ -147,9 +147,21 @@ def test_a_node_that_hangs_is_told_within_seconds(node):
     assert time.monotonic() - began < 10
 
 
+def test_a_node_that_is_starting_is_waited_for(monkeypatch):
+    looks = iter([[], [], ["ab" * 28]])
+    monkeypatch.setattr(addresses, "find_node_ids", lambda: next(looks))
+    with (
+        speaking(config=b"") as starting,
+        speaking(head=alive(ray.__version__), nodes=listed(starting)) as port,
+    ):
+        addresses.check(f"127.0.0.1:{port}")
+    assert next(looks, None) is None
+
+
 @pytest.mark.parametrize("ids", [[], ["ab" * 28]])
 def test_a_machine_without_a_node_of_the_cluster_is_told(monkeypatch, ids):
     monkeypatch.setattr(addresses, "find_node_ids", lambda: ids)
+    monkeypatch.setattr(addresses, "SECONDS", 1)
     with (
         speaking(head=alive(ray.__version__), nodes=listed()) as port,
         pytest.raises(Unavailable, match=r"^no node of the Ray cluster at 127.* runs on this machine; ray://HOST"),
