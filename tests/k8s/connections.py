@@ -200,7 +200,7 @@ def _peers(policy: Object) -> Iterator[Object]:
 
 
 def ports(objects: list[Object]) -> Iterator[str]:
-    """A container declares the ports that it is told to listen on, and those that its probes ask."""
+    """A container declares the ports that it listens on, at its pod's address, and those that its probes ask."""
     for pod in pods(objects):
         for container in containers(pod):
             declared = {value for port in container.get("ports", []) for value in port.values()}
@@ -212,6 +212,8 @@ def ports(objects: list[Object]) -> Iterator[str]:
                 for port in listening
                 if port not in declared
             )
+            if listening and ("HOST", "0.0.0.0") not in literals(container):
+                yield f"{pod.owner}: does not listen at the pod's address"
             for probe in PROBES:
                 action = container.get(probe, {})
                 asked = (action.get("httpGet") or action.get("tcpSocket") or {}).get("port")

@@ -240,6 +240,7 @@ SPOILED = {
             "listens on 3001",
             lambda o: next(v for v in box(o, SERVING)["env"] if v["name"] == "PORT").update(value="3001"),
         ),
+        ("watch: does not listen at the pod's address", lambda o: box(o, WATCH)["env"].pop()),
         ("listens on 9100", lambda o: box(o, WATCH)["ports"][0].update(containerPort=9101)),
         ("readinessProbe asks port web", lambda o: box(o, SERVING)["readinessProbe"]["httpGet"].update(port="web")),
         ("livenessProbe asks port 3001", lambda o: box(o, SERVING)["livenessProbe"]["httpGet"].update(port=3001)),
