@@ -27,6 +27,7 @@ MOST_IMAGES, MOST_NUMBERS = 2_500, 2_000_000
 LEAST_IMAGES = 200
 """With fewer, nothing is fitted but the mix of classes; and so many are corrupted, however large they are."""
 RIDGE = 0.1
+"""How strongly weights are held to the baseline where MOST_IMAGES are corrupted; of fewer, they would fit these."""
 SMALL_DROP = 0.15
 LEAST_SHARE = 0.02
 """Windows weigh by one over this plus their drop: what matters is to see a small drop well."""
@@ -63,7 +64,7 @@ def fit(known: Estimator, images: NDArray[np.uint8], targets: NDArray[np.int64],
     random = np.random.default_rng(0)
     families = _families(images, targets, answer, random)
     windows = _Windows(_answers(answer(images), targets), families, targets, len(known.classes), random)
-    return _fitted(known, *windows.draw())
+    return _fitted(known, *windows.draw(), RIDGE * max(1.0, MOST_IMAGES / len(images)))
 
 
 def _answer(model: bytes, together: int) -> Answer:
@@ -156,7 +157,7 @@ class _Windows:
         return np.concatenate(drawn)
 
 
-def _fitted(known: Estimator, shares: Floats, accuracies: Floats, family: NDArray[np.int64]) -> Estimator:
+def _fitted(known: Estimator, shares: Floats, accuracies: Floats, family: NDArray[np.int64], ridge: float) -> Estimator:
     """The weights from all windows; the error from those of each family with weights of the others."""
     start = cells.accuracies(known.counts, known.correct).ravel()
     reference = known.counts.ravel() / known.counts.sum()
@@ -166,20 +167,20 @@ def _fitted(known: Estimator, shares: Floats, accuracies: Floats, family: NDArra
     estimates = np.empty_like(accuracies)
     for index in np.unique(family):
         left_out = family == index
-        learnt = _ridge(moved[~left_out], rest[~left_out], importance[~left_out])
+        learnt = _ridge(moved[~left_out], rest[~left_out], importance[~left_out], ridge)
         estimates[left_out] = shares[left_out] @ start + moved[left_out] @ learnt
-    learnt = _ridge(moved, rest, importance)
+    learnt = _ridge(moved, rest, importance, ridge)
     weights = start + learnt - reference @ learnt  # shares sum to 1, so a constant may stand in every weight
     error = _error(np.clip(estimates, 0, 1) - accuracies, known.accuracy - accuracies)
     return replace(known, weights=weights.reshape(known.counts.shape), error=error)
 
 
-def _ridge(moved: Floats, rest: Floats, importance: Floats) -> Floats:
+def _ridge(moved: Floats, rest: Floats, importance: Floats, ridge: float) -> Floats:
     """Coefficients [cells] of weighted ridge regression without an intercept; cells are scaled as they vary."""
     scales = np.sqrt((moved**2).mean(0))
     scaled = np.divide(moved, scales, out=np.zeros_like(moved), where=scales > 0)
     weighted = scaled * (importance / importance.mean())[:, None]
-    gram = weighted.T @ scaled + RIDGE * len(moved) * np.eye(len(scales))
+    gram = weighted.T @ scaled + ridge * len(moved) * np.eye(len(scales))
     solution = np.linalg.solve(gram, weighted.T @ rest)
     return np.asarray(np.divide(solution, scales, out=np.zeros_like(solution), where=scales > 0))
 
