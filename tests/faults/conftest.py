@@ -12,6 +12,7 @@ from tests.registry.conftest import (  # noqa: F401
     package_files,
     register,
     settings,
+    shared_storage,
 )
 
 

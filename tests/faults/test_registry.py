@@ -14,7 +14,7 @@ from registry.core import Registry
 from registry.exchange import carrying
 from registry.requests import Promotion, Rollback
 from tailorbird.errors import TailorbirdError
-from tests import steps
+from tests import steps, stores
 
 PROCESSES = multiprocessing.get_context("fork")
 WHO = {"why": "because", "who": "ada"}
@@ -73,6 +73,11 @@ class Actions:
 
 
 ACTIONS = ("register", "promote", "rollback", "delete", "import", "gc")
+
+
+@pytest.fixture
+def shared_storage(request):
+    return stores.storage("s3", request)
 
 
 @pytest.fixture
@@ -184,7 +189,7 @@ def test_what_is_cut_at_any_step_keeps_every_promise(settings, actions, tmp_path
     if acknowledged is not None and acknowledged[0] == "move":  # what stores or removes blobs finds folders or not
         assert taken >= n - every, "the last step of a move was not cut"
     with Registry(settings) as registry:  # and nothing is in the way of those who come after
-        for other in ACTIONS:
+        for other in (name, "promote"):
             getattr(actions, f"arrange_{other}")(registry, 0)
             getattr(actions, f"act_{other}")(registry, 0)
         promises_hold(registry)

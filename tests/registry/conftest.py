@@ -13,7 +13,6 @@ from tailorbird import shares
 from tailorbird.package.lineage import Lineage
 from tailorbird.package.measurements import Export, Parity
 from tailorbird.settings import PREFIX, Settings
-from tests import stores
 from tests.packages import RECORDS, counted, saved
 
 EXACT = {"agreement": 1.0, "max_difference": 3e-7, "samples": 1000}
@@ -26,16 +25,22 @@ def no_settings_from_outside(monkeypatch):
             monkeypatch.delenv(name)
 
 
+@pytest.fixture
+def shared_storage(tmp_path):
+    """The store of a registry on PostgreSQL: a folder, but S3 in modules whose subject is what lies in a store."""
+    return str(tmp_path / "shared")
+
+
 @pytest.fixture(params=["embedded", "cluster"])
 def make_settings(request, tmp_path):
-    """Settings of a new and empty registry at every call: SQLite and a folder; then PostgreSQL and S3."""
+    """Settings of a new and empty registry at every call: on SQLite with a folder; then on PostgreSQL."""
     if request.param == "embedded":
         return lambda name="home": Settings(home=tmp_path / name, _env_file=None)
-    server, bucket = request.getfixturevalue("postgres"), stores.storage("s3", request)
+    server, storage = request.getfixturevalue("postgres"), request.getfixturevalue("shared_storage")
 
     def make(name="home"):
         return Settings(
-            home=tmp_path / name, database_url=server.database(), storage_url=f"{bucket}/{name}", _env_file=None
+            home=tmp_path / name, database_url=server.database(), storage_url=f"{storage}/{name}", _env_file=None
         )
 
     return make

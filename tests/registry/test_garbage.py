@@ -44,6 +44,11 @@ def whole(registry):
 
 
 @pytest.fixture
+def shared_storage(request):
+    return stores.storage("s3", request)
+
+
+@pytest.fixture
 def aged(registry, monkeypatch):
     """A registry whose blobs all look two days older than they are."""
     listing = registry.blobs.listing

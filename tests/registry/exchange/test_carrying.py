@@ -32,6 +32,11 @@ LINEAGE = {"sweep": "fashion-1", "trial": 3, "epoch": 2, "data": {"name": "pets"
 
 
 @pytest.fixture
+def shared_storage(request):
+    return stores.storage("s3", request)
+
+
+@pytest.fixture
 def add(package_files):
     def register(registry, model="fashion", **more):
         export = Export.of({"parity": PARITY, "latency": LATENCY}, "export")
