@@ -11,37 +11,37 @@ BIN := .venv/bin
 help: ## list these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' Makefile | expand -t 14
 
-demo: .venv/ready-demo ## the main job on real data: sweep, promote, serve, predict
+demo: .venv/ready-demo ## sweep, promote, serve and predict on real data
 	$(BIN)/tailorbird demo
 
-test: .venv/ready-dev ## the tests
+test: .venv/ready-dev ## run the tests
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-check: .venv/ready-dev ## style, types, and which room may import which
+check: .venv/ready-dev ## check style, types and import rules
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/hadolint Dockerfile
 
-lint-k8s: .venv/ready-dev ## the manifests of k8s/, rendered and checked, rules and images too; needs kubectl and promtool
+lint-k8s: .venv/ready-dev ## render and validate the manifests of k8s/, rules and images too; needs kubectl and promtool
 	TAILORBIRD_TEST_NO_SKIPS=1 $(BIN)/python -m pytest tests/k8s
 	$(BIN)/hadolint Dockerfile
 
-e2e: .venv/ready-dev ## the whole system as processes, each part killed in turn: minutes
+e2e: .venv/ready-dev ## run the whole system as processes and kill each component in turn: minutes
 	$(BIN)/python -m pytest -m long tests/e2e -o log_cli=true --log-cli-level=INFO
 
-check-long: .venv/ready-dev ## the tests that take minutes
+check-long: .venv/ready-dev ## run the tests that take minutes
 	$(BIN)/python -m pytest -m long
 	$(BIN)/python -m benchmarks.studies --quick
 
-studies: .venv/ready-demo ## every study that the ledger does not hold finished, and docs/studies.md: hours
+studies: .venv/ready-demo ## run all unfinished studies and write docs/studies.md: hours
 	$(BIN)/python -m benchmarks.studies
 
-studies-quick: .venv/ready-demo ## every study for an epoch or a few, to see that it runs: a quarter of an hour
+studies-quick: .venv/ready-demo ## run each study for a few epochs, to check that it works: a quarter of an hour
 	$(BIN)/python -m benchmarks.studies --quick
 
-constraints: ## renew constraints.txt and requirements-serve.txt with the newest versions that pyproject.toml allows
+constraints: ## update constraints.txt and requirements-serve.txt to the newest versions that pyproject.toml allows
 	$(PYTHON) -m venv --clear build/resolved
 	build/resolved/bin/pip install '.[train,serve,postgres,s3,dev]'
 	{ echo '# Every version of a tested installation (Python 3.11, Linux); renewed by `make constraints`.'; \
@@ -56,7 +56,7 @@ constraints: ## renew constraints.txt and requirements-serve.txt with the newest
 	mv build/requirements-serve.txt requirements-serve.txt
 	rm -r build/resolved
 
-clean: ## remove all that make and the tools made, .venv too
+clean: ## remove everything generated, including .venv
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 # An interrupted set-up leaves .venv/unfinished behind, or no pip that works; the next one begins anew, because pip takes
@@ -66,7 +66,7 @@ clean: ## remove all that make and the tools made, .venv too
 .venv/ready-demo .venv/ready-dev: pyproject.toml constraints.txt
 	@if [ -e .venv/unfinished ] || ! $(BIN)/pip --version >/dev/null 2>&1; then \
 	  $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	    { echo 'Tailorbird needs Python 3.11 or newer, and $(PYTHON) is not: name one, as in make PYTHON=python3.12' >&2; exit 1; }; \
+	    { echo 'Tailorbird requires Python 3.11 or newer, and $(PYTHON) is older: choose another, as in make PYTHON=python3.12' >&2; exit 1; }; \
 	  $(PYTHON) -m venv --clear .venv; \
 	fi
 	@touch .venv/unfinished

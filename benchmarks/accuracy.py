@@ -24,7 +24,7 @@ import psutil
 from benchmarks import report
 from benchmarks.workers import ROOT
 from tailorbird import settings
-from tailorbird.errors import Unavailable, told
+from tailorbird.errors import Unavailable, reported
 from tailorbird.settings import PREFIX, Settings
 
 SPECS = ROOT / "tuning" / "specs"
@@ -118,5 +118,5 @@ class Family:
 
 
 if __name__ == "__main__":
-    with told():
+    with reported():
         main()

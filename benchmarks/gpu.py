@@ -19,7 +19,7 @@ import torch
 from benchmarks import report
 from benchmarks.training import BATCH, LR, MODELS, ours, usual
 from tailorbird import settings
-from tailorbird.errors import told
+from tailorbird.errors import reported
 from tailorbird.settings import Settings
 from training import config, datasets, splits
 from training.config import Objective, RunConfig
@@ -131,5 +131,5 @@ def _until(made: RunConfig, dealt: Splits) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    with told():
+    with reported():
         main()

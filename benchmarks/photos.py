@@ -27,7 +27,7 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks import report
 from benchmarks.accuracy import Made, environment_of, measured
 from tailorbird import settings
-from tailorbird.errors import NotFound, told
+from tailorbird.errors import NotFound, reported
 from training import datasets, features, splits
 from training.config import DataConfig
 from tuning import spec as specs
@@ -175,5 +175,5 @@ def _regression(work: Path) -> float:
 
 
 if __name__ == "__main__":
-    with told():
+    with reported():
         main()

@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from benchmarks import report
 from benchmarks.sweeps import SHAPES, WHOLE, spec
 from tailorbird import settings
-from tailorbird.errors import told
+from tailorbird.errors import reported
 from training import datasets, precision, splits
 from training.config import Objective, RunConfig
 from training.config.run import PROBED
@@ -193,5 +193,5 @@ def _draw(regrets: dict[str, list[list[tuple[float, float]]]]) -> Figure:
 
 
 if __name__ == "__main__":
-    with told():
+    with reported():
         main()

@@ -27,7 +27,7 @@ from benchmarks.study import SEEDS, Held, Study, Wanted
 from benchmarks.workers import ROOT
 from registry.core import Registry
 from tailorbird import settings
-from tailorbird.errors import Interrupted, told
+from tailorbird.errors import Interrupted, reported
 from tailorbird.pages.document import Block, Bullets, Code, Document, Paragraph, Section
 from tailorbird.pages.markdown import as_markdown
 from tailorbird.settings import PREFIX, Settings
@@ -194,7 +194,7 @@ def _told(row: Row) -> str:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with told():
+    with reported():
         try:
             main()
         except KeyboardInterrupt:

@@ -26,7 +26,7 @@ from registry import news
 from registry.core import Registry
 from registry.ledger import Report
 from tailorbird import settings
-from tailorbird.errors import told
+from tailorbird.errors import reported
 from tailorbird.settings import PREFIX, Settings
 from tuning import spec as specs
 
@@ -172,5 +172,5 @@ def _short(size: Size) -> dict[str, dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    with told():
+    with reported():
         main()

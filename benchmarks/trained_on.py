@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from benchmarks.workers import ROOT
 from tailorbird import settings
-from tailorbird.errors import told
+from tailorbird.errors import reported
 from training import datasets, splits
 from training.config import OptimizerConfig, ScheduleConfig
 from training.loop import Run
@@ -48,5 +48,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with told():
+    with reported():
         main()

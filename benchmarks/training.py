@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from benchmarks import report
 from tailorbird import settings
-from tailorbird.errors import told
+from tailorbird.errors import reported
 from training import config, datasets, machine, precision, splits
 from training.config import RunConfig
 from training.loop import Run
@@ -225,5 +225,5 @@ def _ignore(_: object) -> None:
 
 
 if __name__ == "__main__":
-    with told():
+    with reported():
         main()

@@ -17,7 +17,7 @@ from registry.version import Version
 from tailorbird.errors import Conflict, InvalidInput, NotFound, Refused
 
 SHOWN = 10
-"""How many versions a message names that there is a way back to."""
+"""How many versions that can be rolled back to a message lists."""
 
 
 def current(registry: Registry, model: str, alias: str = CHAMPION) -> int | None:
@@ -86,7 +86,7 @@ def _expected(connection: sa.Connection, asked: Request) -> int | None:
 
 @dataclass(frozen=True)
 class _Judged:
-    """A version with the verdict on it beside `holder`, by which rules, and whether it may have the alias."""
+    """A version, its verdict against `holder`, the policy, and whether it may have the alias."""
 
     version: Version
     holder: int | None
@@ -98,7 +98,7 @@ class _Judged:
 def _decide(registry: Registry, asked: Request, judged: _Judged) -> Move | None:
     """Store the verdict, and move the alias and tell webhooks if it may be.
 
-    None where it is not any more where it was judged at.
+    None if the alias has moved since the verdict.
     """
     version = judged.version
     with registry.atomic(f"model:{asked.model}") as connection:
@@ -134,14 +134,14 @@ def _way_back(connection: sa.Connection, asked: Rollback) -> list[int]:
 def _target(registry: Registry, asked: Rollback, before: list[int]) -> Version:
     name = f"{asked.model}@{asked.alias}"
     if asked.to is None and not before:
-        raise Refused(f"rolling back {name}", ["it had no version before this one"])
+        raise Refused(f"rolling back {name}", ["it has no previous version"])
     if asked.to is not None and asked.to not in before:
         had = ", ".join(map(str, before[:SHOWN])) or "none"
         had += ", …" if before[SHOWN:] else ""
         raise InvalidInput(
             "to",
-            f"{name} has no way back to version {asked.to}; accepted: {had}; "
-            f"any other, also one that it was rolled back from, is promoted with `tailorbird registry promote`",
+            f"{name} cannot be rolled back to version {asked.to}; accepted: {had}; "
+            f"promote any other version with `tailorbird registry promote`",
         )
     return versions.resolve(registry, Reference(asked.model, number=before[0] if asked.to is None else asked.to))
 

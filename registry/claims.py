@@ -1,4 +1,4 @@
-"""Claims: what a package says that its model scored, held against the answers in its own `heldout.npy`."""
+"""Claims: the figures of a package, checked against the predictions in its `heldout.npy`."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from tailorbird.package.heldout import Heldout
 from tailorbird.package.measurements import Measurements
 
 TOLERANCE = 1e-6
-"""Of a share: by more than it, a figure is not that of these answers."""
+"""The largest rounding difference between a figure and that of the predictions."""
 ANSWERS = "the answers in heldout.npy give"
 
 

@@ -1,4 +1,4 @@
-"""Gates that compare a candidate with the version that holds the alias, image by image where both can be read."""
+"""Gates that compare a candidate with the version that holds the alias, image by image if possible."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:  # it brings numpy, which nothing but a judgement needs
     from registry.paired import Paired, Shared
 
 LEAST_SHARED = 0.5
-"""Of the smaller held-out split, without which two versions were judged on different images."""
+"""The least share of the smaller held-out split that two versions must have in common to be compared."""
 MOST_RELABELLED = 0.01
-"""Of the held-out images, which may have got another true class since; more is another truth."""
+"""The largest share of held-out images whose true class may differ between two versions."""
 SIGNIFICANT = 0.05
-"""A p value under it is proof enough."""
+"""The significance level of p values."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class _Beside:
 
 
 def compared(candidate: Evidence, holder: Evidence, policy: Policy, judged_before: int) -> Iterator[Gate]:
-    """What the gates of a policy say of a candidate beside the version that holds the alias."""
+    """The results of the comparing gates for a candidate and the version that holds the alias."""
     from registry import paired  # and numpy with it, which nothing but a judgement needs
 
     both = _Beside(candidate, holder, paired.shared(candidate, holder), judged_before)
@@ -69,7 +69,7 @@ def _unpaired(candidate: Evidence, holder: Evidence, allowed: Champion) -> Gate:
     passed = ours > theirs if allowed.require == "better" else ours >= theirs
     text = (
         f"held-out accuracy {ours:.2%} is {points(abs(ours - theirs))} {'over' if ours >= theirs else 'under'} "
-        f"{holder}'s {theirs:.2%}, not compared image by image since {holder} does not verify"
+        f"{holder}'s {theirs:.2%}; not compared image by image, since {holder} does not verify"
     )
     failed = "" if passed else f"{text}; {'more' if allowed.require == 'better' else 'no less'} is needed"
     return gate("champion", failed, text, {"accuracy": ours, "holder": theirs}, allowed)
@@ -86,10 +86,10 @@ def _paired(shared: Shared, holder: Evidence, allowed: Champion, judged_before: 
     )
     failed = ""
     if allowed.require == "better" and not p < SIGNIFICANT:
-        failed = f"not proved better, p {p:.2g} and under {SIGNIFICANT:g} is needed: {text}"
+        failed = f"not significantly better, p {p:.2g} is not below {SIGNIFICANT:g}: {text}"
     elif allowed.require == "not_worse" and pair.lost and not low >= -allowed.margin:
-        surer = "; more held-out images would tell more surely" if pair.difference >= -allowed.margin else ""
-        failed = f"it may be {points(-low)} worse, {points(allowed.margin)} are allowed: {text}{surer}"
+        surer = "; more held-out images would narrow the interval" if pair.difference >= -allowed.margin else ""
+        failed = f"it may be {points(-low)} worse, at most {points(allowed.margin)} allowed: {text}{surer}"
     measured = {
         **_overlap(shared),
         "accuracy": pair.accuracies[0],
@@ -113,7 +113,7 @@ def _recall(both: _Beside, allowed: Recall) -> Gate:
     pairs = {name: shared.of_class(index) for index, name in enumerate(both.candidate.classes)}
     fallen = {name: pair for name, pair in pairs.items() if pair.images and -pair.difference > allowed.margin}
     failed = "; ".join(
-        f"recall of {name!r} falls by {points(-pair.difference)}, {points(allowed.margin)} are allowed: "
+        f"recall of {name!r} falls by {points(-pair.difference)}, at most {points(allowed.margin)} allowed: "
         f"{_compared(holder, pair)}, p {pair.p_worse():.2g}"
         for name, pair in sorted(fallen.items(), key=lambda item: item[1].difference)
     )
@@ -132,13 +132,16 @@ def _strangers(holder: Evidence, shared: Shared) -> str:
     needed = max(1, math.ceil(LEAST_SHARED * shared.of))
     if len(shared) < needed:
         return (
-            f"judged on other images than {holder}: {len(shared)} of {shared.of} held-out images are the same with the "
-            f"same true class, {needed} are needed; train with the data and the split_seed of {holder}, or force it"
+            f"evaluated on other images than {holder}: {len(shared)} of {shared.of} held-out images are the same with "
+            f"the "
+            f"same true class, at least {needed} needed; train with the data and the split_seed of {holder}, or use "
+            f"--force"
         )
     if shared.relabelled > MOST_RELABELLED * shared.of:
         return (
             f"{shared.relabelled} of {shared.of} held-out images have another true class than in {holder}, "
-            f"{MOST_RELABELLED:.0%} may: one of the two was judged by wrong labels; look which, or force it"
+            f"at most {MOST_RELABELLED:.0%} allowed: one of the two was evaluated with wrong labels; find out which, "
+            f"or use --force"
         )
     return ""
 
@@ -155,7 +158,7 @@ def _compared(holder: Evidence, pair: Paired) -> str:
 def _worn(judged_before: int) -> str:
     """How worn a held-out split is: of many candidates one passes by luck."""
     times = {0: "no candidate", 1: "1 candidate"}.get(judged_before, f"{judged_before} candidates")
-    return f"this held-out split has judged {times} before"
+    return f"this held-out split was used to judge {times} before"
 
 
 GATES: dict[str, Callable[[_Beside, Any], Gate]] = {"classes": _classes, "champion": _champion, "recall": _recall}

@@ -16,11 +16,11 @@ BLOBS = "blobs"
 The others are `model:NAME`, `sweep:ID`, `sweeps`, `feedback`, `inputs` and `schema`.
 """
 BATCH = 1_000
-"""So many rows or blobs go into one statement, well before PostgreSQL ends a transaction that is idle for minutes."""
+"""Rows or blobs in one statement, few enough that no PostgreSQL transaction is idle for minutes."""
 
 
 class Registry:
-    """What `versions`, `aliases`, `ledger` and `feedback` work on; nothing is asked or made before it is used."""
+    """The handle that `versions`, `aliases`, `ledger` and `feedback` work on; connects lazily."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -30,7 +30,7 @@ class Registry:
 
     @property
     def database(self) -> Database:
-        """Opened by its first use; raises Unavailable, and is tried again by the next, where that is not possible."""
+        """Opened at first use; raises Unavailable if that fails, and is retried at the next use."""
         if self._database is None:
             opened = open_database(self.settings.database)  # a server that is gone makes nobody wait for another
             with self._lock:

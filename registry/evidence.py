@@ -1,4 +1,4 @@
-"""Evidence: all that the gates look at of a version, read from its row and from the files of its package."""
+"""Evidence: the inputs of the gates, read from a version's row and the files of its package."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ def read(blobs: BlobStore, version: Version, manifest: Manifest) -> Evidence:
 
 
 def unreadable(version: Version, problems: Iterable[str]) -> Evidence:
-    """What is left of a version whose files are not what was registered."""
+    """The evidence of a version whose files are damaged."""
     return Evidence(version.model, version.number, version.evidence, problems=tuple(problems))
 
 

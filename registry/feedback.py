@@ -1,4 +1,4 @@
-"""True labels that came back for predictions, one row a receipt."""
+"""True labels of predictions, one row for each receipt."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,14 +12,14 @@ from registry.core import Registry
 CHUNK = 10_000  # SQLite takes 32,766 variables in one statement
 
 MOST_MARKS = 100_000
-"""Of labels in their order; older ones are not looked at."""
+"""The most labels read in their order; older ones are ignored."""
 
 Outcome = Literal["accepted", "duplicate", "conflict"]
 
 
 @dataclass(frozen=True)
 class Feedback:
-    """A label and what its receipt says of the prediction; `receipt` is the receipt's id."""
+    """A label and the prediction that its receipt identifies; `receipt` is the receipt's id."""
 
     receipt: str
     model: str

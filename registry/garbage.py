@@ -1,4 +1,4 @@
-"""Garbage collection: deletes the blobs that no version and no sweep needs any more."""
+"""Garbage collection: deletes blobs that no version and no sweep needs."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -12,13 +12,13 @@ from registry.core import BATCH, BLOBS, Registry
 from tailorbird.errors import Corrupt, Refused
 
 AGE = timedelta(days=1)
-"""Spared are younger blobs, whose rows may come yet, and versions deleted since, which may be being read."""
+"""Younger blobs are kept, since their rows may follow, and so are versions deleted since, which may still be read."""
 
 WRITING = timedelta(hours=1)
-"""For so long a file without a name is taken for one that somebody is writing, whatever age is asked for."""
+"""How long a hidden file is assumed to be still in writing, whatever age is requested."""
 
 FORGOTTEN = timedelta(days=30)
-"""After so long a sweep that ended is not gone on with, and no longer thawed."""
+"""How long an ended sweep can be extended or thawed."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ def collect(registry: Registry, *, age: timedelta = AGE, dry_run: bool = False) 
     if blobs and not _used(registry):
         raise Refused(
             "collecting garbage",
-            [f"the store has {len(blobs):,} files, and the database {registry.database.name} has never known a version "
-             f"or a sweep: it is not this store's, see TAILORBIRD_DATABASE_URL"],
+            [f"the store has {len(blobs):,} files, and the database {registry.database.name} has never held a version "
+             f"or a sweep; check TAILORBIRD_DATABASE_URL"],
         )  # fmt: skip
     old = [blob for blob in blobs if blob.digest not in needed and blob.modified < before]
     gone = dict[str, int]()
@@ -98,7 +98,7 @@ def _needed(
     packaged: dict[str, frozenset[str]],
     among: Sequence[str] | None = None,
 ) -> set[str]:
-    """The digests that must stay, of all or of some that are asked for.
+    """The digests that are needed, among all or among the given ones.
 
     `packaged` keeps what is in a package, which never changes, from call to call.
     """
@@ -119,9 +119,7 @@ def _package(registry: Registry, manifest: str) -> frozenset[str]:
     except Corrupt as error:
         if not _visible(registry, manifest):  # deleted just now; perhaps another collection has been at it
             return frozenset({manifest})
-        raise Corrupt(
-            f"{error}, so what belongs to it is not known and nothing is deleted; delete its version"
-        ) from None
+        raise Corrupt(f"{error}, so its files are unknown and nothing is deleted; delete its version first") from None
     return frozenset({manifest, *(entry.sha256 for entry in files.values())})
 
 
@@ -155,7 +153,7 @@ def _checkpoints() -> sa.Select[Any]:
 
 
 def _states() -> sa.Select[Any]:
-    """What sweeps go on from, but for those that nobody has gone on with for long."""
+    """States of sweeps that can still be resumed, except those idle for long."""
     group, sweep = schema.groups.c, schema.sweeps.c
     forgotten = schema.timestamp(datetime.now(UTC) - FORGOTTEN)
     latest = sa.func.coalesce(sweep.ended, sweep.expires, sweep.created)

@@ -32,7 +32,7 @@ def judge(candidate: Evidence, holder: Evidence | None, policy: Policy, judged_b
 
 
 def verify(candidate: Evidence) -> Verdict:
-    """The verdict of integrity alone: what has held the alias before was judged then."""
+    """The verdict of the integrity gate alone, since an earlier holder of the alias was judged before."""
     return Verdict([_integrity(candidate)], split(candidate), 0)
 
 
@@ -50,7 +50,7 @@ def _parity(candidate: Evidence, allowed: Parity) -> Gate:
     failed = _apart(parity, allowed, "the export", "torch")
     if not failed and batches is not None:
         failed = _apart(batches, allowed, "one by one and in other batches the export", "itself")
-        failed = failed and f"an answer depends on what else is in its batch: {failed}"
+        failed = failed and f"answers depend on the rest of the batch: {failed}"
     measured = {key: number(value) for key, value in parity.record().items()}
     return gate("parity", failed, str(parity), measured, allowed)
 
@@ -74,9 +74,9 @@ def _accuracy(candidate: Evidence, allowed: Accuracy) -> Gate:
     accuracy, (name, share) = candidate.figures.accuracy, _commonest(candidate)
     short = []
     if allowed.at_least is not None and not accuracy >= allowed.at_least:
-        short.append(f"{points(allowed.at_least - accuracy)} under the {percent(allowed.at_least)} that is needed")
+        short.append(f"{points(allowed.at_least - accuracy)} below the required {percent(allowed.at_least)}")
     if share is not None and not accuracy > share:
-        short.append(f"{points(share - accuracy)} under that of always saying {name!r}, and must be above it")
+        short.append(f"{points(share - accuracy)} below that of always predicting {name!r}, and must be above it")
     fine = f"held-out accuracy {accuracy:.2%}"
     failed = f"{fine} is {' and '.join(short)}" if short else ""
     measured = {"accuracy": accuracy, "samples": candidate.figures.samples, "commonest": share}
@@ -88,13 +88,13 @@ def _calibration(candidate: Evidence, allowed: Calibration) -> Gate:
     if error is None:
         return _unmeasured("calibration", "the calibration error", allowed)
     fine = f"calibration error {error:.3f}"
-    failed = "" if error <= limit else f"{fine} is {error - limit:.3g} over the {limit:g} that is allowed"
+    failed = "" if error <= limit else f"{fine} is {error - limit:.3g} over the limit of {limit:g}"
     return gate("calibration", failed, fine, {"calibration_error": error}, allowed)
 
 
 def _unmeasured(name: str, what: str, allowed: Calibration | Latency) -> Gate:
-    """A limit that somebody set is not got round by what was not measured; a default asks no more than can be known."""
-    wanted = f"{what} was not measured, and the policy sets a limit to it" if allowed.model_fields_set else ""
+    """Missing measurements fail a limit that was set explicitly, but pass a default."""
+    wanted = f"{what} was not measured, but the policy limits it" if allowed.model_fields_set else ""
     return gate(name, wanted, f"{what} was not measured", {}, allowed)
 
 
@@ -105,7 +105,7 @@ def _latency(candidate: Evidence, allowed: Latency) -> Gate:
     measured = {key: number(value) for key, value in latency.record().items()}
     failed = "; ".join(
         f"one image takes {measured[key]:.3g} ms ({key.removesuffix('_ms')}), "
-        f"{measured[key] - limit:.3g} ms over the {limit:g} ms that are allowed"
+        f"{measured[key] - limit:.3g} ms over the limit of {limit:g} ms"
         for key, limit in allowed.model_dump().items()
         if limit is not None and not measured[key] <= limit
     )
@@ -116,7 +116,7 @@ def _latency(candidate: Evidence, allowed: Latency) -> Gate:
 def _size(candidate: Evidence, allowed: Size) -> Gate:
     megabytes, limit = number(candidate.size) / 1e6, allowed.megabytes
     fine = f"model.onnx has {megabytes:.3g} MB"
-    failed = "" if megabytes <= limit else f"{fine}, {megabytes - limit:.3g} MB over the {limit:g} MB that are allowed"
+    failed = "" if megabytes <= limit else f"{fine}, {megabytes - limit:.3g} MB over the limit of {limit:g} MB"
     return gate("size", failed, fine, {"bytes": candidate.size}, allowed)
 
 
@@ -136,4 +136,4 @@ GATES: dict[str, Callable[[Evidence, Any], Gate]] = {
     "latency": _latency,
     "size": _size,
 }
-"""The gates that look at a candidate by itself, by the name of their part of the policy."""
+"""The gates that evaluate a candidate by itself, by the name of their part of the policy."""

@@ -17,7 +17,7 @@ WINDOW = 5
 
 PAGE = 100
 CHUNK = 100
-"""How many moves are read at a time where they are walked backwards."""
+"""How many moves are read at a time when walking backwards."""
 LAST = 2**31 - 1
 """No move has a higher id."""
 
@@ -73,7 +73,7 @@ def enter(connection: sa.Connection, model: str) -> int:
 def check_model(connection: sa.Connection, model: str) -> None:
     """Raise NotFound where nothing was ever registered as `model`."""
     if connection.scalar(sa.select(schema.models.c.name).filter_by(name=model)) is None:
-        raise NotFound("model", f"there is no model {model!r}; `tailorbird registry list` shows those there are")
+        raise NotFound("model", f"there is no model {model!r}; list the models with `tailorbird registry list`")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ class Hold:
     since: str
 
     def __str__(self) -> str:
-        return f"{self.who} holds {self.model} since {self.since[:19]} UTC ({self.why}): only people move it"
+        since = self.since[:19]
+        return f"{self.model} is on hold by {self.who} since {since} UTC ({self.why}): only people move its aliases"
 
     def record(self) -> dict[str, Any]:
         return asdict(self)

@@ -42,7 +42,7 @@ def add(
     evidence: Mapping[str, Any],
     who: str,
 ) -> Judgement | None:
-    """Write down what is made of a version; None, and nothing written, where the last row says the same.
+    """Store a judgement of a version; returns None, and stores nothing, if the last row is the same.
 
     Raises NotFound for a version that never was.
     """

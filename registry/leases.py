@@ -43,7 +43,7 @@ def writing(registry: Registry, lease: Lease, *locks: str) -> Iterator[sa.Connec
 
 
 def take(registry: Registry, sweep: str, seconds: float) -> Lease:
-    """Take a sweep over for so long; what was running in it is interrupted.
+    """Take a sweep over for a duration; its running trials become interrupted.
 
     Raises LeaseHeld while the lease of a process that may be alive has not run out.
     """
@@ -58,13 +58,13 @@ def take(registry: Registry, sweep: str, seconds: float) -> Lease:
 
 
 def renew(registry: Registry, lease: Lease, seconds: float) -> None:
-    """Hold a sweep for so long from now; raises LeaseLost where another process has taken it over."""
+    """Renew the lease of a sweep; raises LeaseLost if another process has taken it over."""
     with writing(registry, lease) as connection:
         connection.execute(schema.sweeps.update().filter_by(id=lease.sweep).values(**held(seconds)))
 
 
 def cancel(registry: Registry, sweep: str, who: str) -> None:
-    """Close a sweep, whoever runs it: their next write is refused."""
+    """Cancel a sweep; the next write of the process that runs it is refused."""
     with registry.atomic(f"sweep:{sweep}") as connection:
         row = _row(connection, sweep)
         values = {"status": "cancelled", "problem": f"cancelled by {who}", "ended": schema.now()}
@@ -82,13 +82,13 @@ def check_new(connection: sa.Connection, sweep: str) -> None:
 
 
 def release(connection: sa.Connection, sweep: str) -> None:
-    """Interrupt what runs, since no worker has it any more."""
+    """Mark running trials as interrupted, since no worker has them."""
     interrupt(connection, sweep)
     connection.execute(schema.groups.update().filter_by(sweep=sweep).values(worker=None))
 
 
 def interrupt(connection: sa.Connection, sweep: str, group: int | None = None) -> None:
-    """Mark what was running of a sweep, or of one group of its trials, as interrupted."""
+    """Mark the running trials of a sweep, or of one of its groups, as interrupted."""
     chosen = {} if group is None else {"group": group}
     transitions.enter(connection, "interrupted", sweep=sweep, status=RUNNING, **chosen)
 
@@ -146,7 +146,7 @@ def _row(connection: sa.Connection, sweep: str) -> Any:
         sa.select(columns.token, columns.status, columns.owner, columns.expires, columns.problem).filter_by(id=sweep)
     ).first()
     if row is None:
-        raise NotFound("sweep", f"there is no sweep {sweep[:96]!r}; `tailorbird sweeps list` shows those there are")
+        raise NotFound("sweep", f"there is no sweep {sweep[:96]!r}; list the sweeps with `tailorbird sweeps list`")
     return row
 
 

@@ -142,7 +142,7 @@ def add(registry: Registry, lease: Lease, suggestions: Sequence[Suggestion], fir
 
 
 def assign(registry: Registry, lease: Lease, group: int, trials: Sequence[int], worker: str) -> int:
-    """Give a group, of which these trials go on, to a worker; returns the number of the attempt."""
+    """Assign a group, of which these trials continue, to a worker; returns the number of the attempt."""
     groups = schema.groups
     with leases.writing(registry, lease) as connection:
         key = {"sweep": lease.sweep, "number": group}
@@ -168,7 +168,7 @@ def enter(
     attempt: tuple[int, int] | None = None,
     state: str | None = None,
 ) -> None:
-    """Enter what happened, all of it or nothing; the same again changes nothing.
+    """Apply changes atomically and idempotently.
 
     `attempt` is the group and the number by which a worker trains it, `state` what the group goes on from. Raises
     LeaseLost where another worker has the group by now, Irreproducible where an epoch was reported before with other
@@ -183,7 +183,7 @@ def enter(
         if attempt is not None:
             _check_attempt(connection, lease.sweep, *attempt)
         if files and not registry.blobs.holds(*files):
-            raise Unavailable(f"a file of {lease.sweep} is gone from the store that was just written to it")
+            raise Unavailable(f"a file of {lease.sweep} disappeared from the store after it was written")
         for change in changes:
             if change.report:
                 _report(connection, lease.sweep, change, change.report)
@@ -205,7 +205,7 @@ def end(
 
 
 def thaw(registry: Registry, lease: Lease, trial: int) -> None:
-    """Let a paused or stopped trial go on to its end; one whose weights are gone begins anew, and its group with it."""
+    """Continue a paused or stopped trial to its end; without stored weights it and its group start again."""
     trials, key = schema.trials, {"sweep": lease.sweep, "number": trial}
     with leases.writing(registry, lease) as connection:
         _change(connection, lease.sweep, [Change(trial, "paused")])
@@ -218,7 +218,7 @@ def thaw(registry: Registry, lease: Lease, trial: int) -> None:
 
 
 def outrank(registry: Registry, lease: Lease, trials: Sequence[int], groups: Sequence[int]) -> None:
-    """Enter which trials are behind for good, so that their weights are not kept, and which groups' states are not."""
+    """Record which trials' weights and which groups' states are not kept."""
     behind = schema.trials.update().filter_by(sweep=lease.sweep).values(outranked=True)
     done = schema.groups.update().filter_by(sweep=lease.sweep).values(state=None)
     with leases.writing(registry, lease) as connection:
@@ -229,13 +229,13 @@ def outrank(registry: Registry, lease: Lease, trials: Sequence[int], groups: Seq
 
 
 def rewrite(registry: Registry, lease: Lease, spec: Mapping[str, Any]) -> None:
-    """Store what a sweep's spec has become, as when it was given more trials."""
+    """Store the changed spec of a sweep, for example with more trials."""
     with leases.writing(registry, lease) as connection:
         connection.execute(schema.sweeps.update().filter_by(id=lease.sweep).values(spec=dict(spec)))
 
 
 def sweeps(registry: Registry) -> list[Sweep]:
-    """All sweeps, newest first."""
+    """List sweeps, newest first."""
     with registry.reading() as connection:
         rows = connection.execute(sa.select(schema.sweeps).order_by(schema.sweeps.c.number.desc()))
         return [Sweep(**row._mapping) for row in rows]
@@ -252,7 +252,7 @@ def sweep(registry: Registry, sweep_id: str) -> Sweep:
     with registry.reading() as connection:
         row = connection.execute(sa.select(schema.sweeps).filter_by(id=sweep_id)).first()
     if row is None:
-        raise NotFound("sweep", f"there is no sweep {sweep_id[:96]!r}; `tailorbird sweeps list` shows those there are")
+        raise NotFound("sweep", f"there is no sweep {sweep_id[:96]!r}; list the sweeps with `tailorbird sweeps list`")
     return Sweep(**row._mapping)
 
 
@@ -297,7 +297,7 @@ def _add(connection: sa.Connection, sweep: str, suggestions: Sequence[Suggestion
 def _check_attempt(connection: sa.Connection, sweep: str, group: int, attempt: int) -> None:
     latest = connection.scalar(sa.select(schema.groups.c.attempt).filter_by(sweep=sweep, number=group))
     if latest != attempt:
-        raise LeaseLost(sweep, f"has given group {group} of its trials to another worker")
+        raise LeaseLost(sweep, f"has assigned group {group} of its trials to another worker")
 
 
 def _report(connection: sa.Connection, sweep: str, change: Change, report: Report) -> None:
@@ -330,10 +330,10 @@ def _next(number: sa.Column[int], *among: sa.ColumnElement[bool]) -> sa.ScalarSe
 
 
 def measured(stored: Mapping[str, float | None]) -> dict[str, float]:
-    """Metrics as they stand in a row."""
+    """Metrics in the form of a row."""
     return {name: math.nan if value is None else value for name, value in stored.items()}  # JSON has no NaN
 
 
 def _text(problem: str | None) -> str | None:
-    """What went wrong, in any words, with a mark for what no database takes."""
+    """An error message, with replacements for characters that databases reject."""
     return None if problem is None else problem.encode(errors="replace").decode().replace("\0", "?")

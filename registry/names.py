@@ -24,7 +24,7 @@ def check_alias(field: str, name: str) -> str:
     """Return `name` where an alias can have it: nobody may take it for the number of a version, or for the newest."""
     check(field, name)
     if name == "latest" or _NUMBER.fullmatch(name):
-        raise InvalidInput(field, f"{name!r} could be taken for another version than it points to; accepted: a name "
+        raise InvalidInput(field, f"{name!r} could be mistaken for a version number; accepted: a name "
                                   f"other than a number, v1 or latest (NAME:N is version N)")  # fmt: skip
     return name
 
@@ -32,11 +32,11 @@ def check_alias(field: str, name: str) -> str:
 def check_text(field: str, text: str, most: int = TEXT) -> str:
     """Return `text` where a record can keep it, else raise InvalidInput."""
     if not text.strip():
-        raise InvalidInput(field, "is empty; accepted: a text that the records will keep")
+        raise InvalidInput(field, "is empty; accepted: any text")
     if len(text) > most:
         raise InvalidInput(field, f"has {len(text):,} characters; accepted: at most {most:,}")
     if "\0" in text:
-        raise InvalidInput(field, "holds a NUL character, which no database keeps")
+        raise InvalidInput(field, "holds a NUL character, which databases do not store")
     try:
         text.encode()
     except UnicodeEncodeError:

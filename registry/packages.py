@@ -15,12 +15,12 @@ from pathlib import Path
 from registry.storage.blobs import BlobStore
 from tailorbird import files
 from tailorbird.errors import Corrupt, InvalidInput, NotFound
-from tailorbird.files import told
+from tailorbird.files import as_unavailable
 from tailorbird.package.manifest import MANIFEST, OPTIONAL, REQUIRED, About, Entry, Manifest
 
 CACHED = "packages"
 SPARED = 5
-"""So many packages of a cache stay, needed or not: a rollback to what was served before needs no store."""
+"""How many recently used packages a cache keeps, so that a rollback needs no store."""
 
 
 def put(blobs: BlobStore, files: Mapping[str, bytes], about: About) -> str:
@@ -80,7 +80,7 @@ def problems(blobs: BlobStore, about: Manifest) -> Iterator[str]:
 def write(blobs: BlobStore, digest: str, folder: Path) -> Path:
     """Write a package out as `folder`, which must not exist; it appears whole or not at all."""
     about = manifest(blobs, digest)
-    with told(folder), files.new_folder(folder) as hidden:
+    with as_unavailable(folder), files.new_folder(folder) as hidden:
         _copy(blobs, digest, about, hidden)
     return folder
 
@@ -105,14 +105,14 @@ def read(folder: Path, digest: str) -> Manifest:
 def fetch(blobs: BlobStore, digest: str, cache: Path) -> Path:
     """A verified package folder in the cache, written there first where it is missing or damaged.
 
-    A store that hangs holds up nobody but the caller: the cache is locked only for moments.
+    A store that hangs blocks only the caller: the cache is locked only briefly.
     """
     folder = cache / CACHED / digest
     try:
         read(folder, digest)
     except Corrupt:
         about = manifest(blobs, digest)
-        with told(folder.parent), _workplace(folder) as hidden:
+        with as_unavailable(folder.parent), _workplace(folder) as hidden:
             _copy(blobs, digest, about, hidden)
             _install(hidden, folder, digest)
     with suppress(OSError):  # as in a cache that is read-only
@@ -126,7 +126,7 @@ def discard(cache: Path, needed: Collection[str]) -> None:
     Raises Unavailable where the cache cannot be looked at.
     """
     folder = cache / CACHED
-    with told(folder), files.locked(folder):
+    with as_unavailable(folder), files.locked(folder):
         dated = sorted(((path.stat().st_mtime_ns, path) for path in folder.iterdir()), reverse=True)
         for _, path in dated[SPARED:]:
             if path.name not in needed and not files.in_use(path):

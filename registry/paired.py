@@ -13,7 +13,7 @@ from registry.evidence import Evidence
 from tailorbird.package.heldout import Heldout
 
 CONFIDENCE = 0.95
-"""Of each end of an interval by itself, so that both together have 90%."""
+"""The confidence of each end of an interval, so that both together have 90%."""
 SURE = NormalDist().inv_cdf(CONFIDENCE)
 PRECISION = 1e-8
 
@@ -42,11 +42,11 @@ class Paired:
         return (self.gained - self.lost) / self.images
 
     def p_better(self) -> float:
-        """How likely so many were gained by chance, were both equally good: exact McNemar, one-sided."""
+        """The p-value of the gained images if both are equally good: exact McNemar, one-sided."""
         return _chance(self.gained, self.gained + self.lost, 0.5)
 
     def p_worse(self) -> float:
-        """How likely so many were lost by chance, were both equally good."""
+        """The p-value of the lost images if both are equally good."""
         return _chance(self.lost, self.gained + self.lost, 0.5)
 
     def interval(self) -> tuple[float, float]:
@@ -65,7 +65,7 @@ class Paired:
         return low
 
     def _score(self, true: float) -> float:
-        """How many standard errors above a `true` difference what was seen is."""
+        """How many standard errors the observed difference is above a `true` one."""
         n, gained, lost = self.images, self.gained, self.lost
         a, b, c = 2 * n, (2 * n - gained + lost) * true - gained - lost, -lost * true * (1 - true)
         losing = (math.sqrt(b * b - 4 * a * c) - b) / (

@@ -13,7 +13,7 @@ from tailorbird.errors import InvalidInput
 from tailorbird.yaml_files import NoSwitch
 
 EVERY = "default"
-"""The section that holds for every alias."""
+"""The section for all aliases."""
 
 
 Share = Annotated[float, NoSwitch, Field(ge=0, le=1)]
@@ -123,7 +123,7 @@ def _check_name(path: Path, name: Any) -> None:
     except InvalidInput:
         sound = False
     if not sound:
-        raise InvalidInput(str(path), f"{str(name)[:80]!r} is no section; accepted: {EVERY}, ALIAS and MODEL@ALIAS")
+        raise InvalidInput(str(path), f"{str(name)[:80]!r} is not a section; accepted: {EVERY}, ALIAS and MODEL@ALIAS")
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -40,13 +40,13 @@ def send(url: str, body: bytes, headers: Mapping[str, str], *, private: bool) ->
     except http.client.HTTPException:
         raise Unavailable("its answer is not HTTP") from None
     if 300 <= status < 400:
-        raise Unavailable(f"it answered {_named(status)}, and redirects are not followed: give the URL they lead to")
+        raise Unavailable(f"it answered {_named(status)}, and redirects are not followed: use the URL they lead to")
     if not 200 <= status < 300:
         raise Unavailable(f"it answered {_named(status)}")
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the open internet's, also where it is an IPv4 address in IPv6 clothes."""
+    """Whether an IP address is public, also as an IPv4 address mapped to IPv6."""
     parsed = ipaddress.ip_address(address)
     if isinstance(parsed, ipaddress.IPv6Address):
         translated = ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF) if parsed in NAT64 else None
@@ -114,7 +114,7 @@ def _left(deadline: float) -> float:
 
 
 class _Answer(io.RawIOBase):
-    """What comes in at a socket until a moment, however slowly it drips: a socket's own timeout is of each read."""
+    """Reads a socket until a deadline, however slowly data arrive: a socket's own timeout applies to each read."""
 
     def __init__(self, connected: socket.socket, deadline: float) -> None:
         self._socket = connected
@@ -128,7 +128,7 @@ class _Answer(io.RawIOBase):
         return self._socket.recv_into(buffer)
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        """As `http.client` asks a socket for it."""
+        """The interface that `http.client` expects of a socket."""
         return io.BufferedReader(self)
 
 

@@ -9,12 +9,12 @@ UNCOMPARED = ("seconds",)
 """What differs from one training to the next."""
 
 TOLERANCE = 0.02
-"""By so much, of itself or of 1, a figure may differ that a GPU computed again which adds in any order.
+"""The tolerated difference, absolute or relative, of a figure recomputed on a GPU, which adds in any order.
 
 This is a choice: how far such repeats lie apart was not measured.
 """
 FLIPPED = 3
-"""So many examples may be answered otherwise then, where that is more of an accuracy; a choice too."""
+"""The tolerated number of changed predictions, if that is more of an accuracy; also a choice."""
 
 
 def check(
@@ -30,4 +30,6 @@ def check(
         absolute = 0.0 if exact else max(TOLERANCE, (FLIPPED + 0.5) / counts[name] if counts.get(name) else 0.0)
         same = math.isclose(first, second, rel_tol=relative, abs_tol=absolute)
         if not same and (math.isfinite(first) or math.isfinite(second)):
-            raise Irreproducible(f"{epoch} has {name} {second}, where {first} was reported: it cannot go on as it was")
+            raise Irreproducible(
+                f"{epoch} has {name} {second}, but {first} was reported before: it cannot be resumed exactly"
+            )

@@ -7,7 +7,7 @@ from registry import names
 from registry.names import CHAMPION
 
 UNSET = 0
-"""The version that an alias is expected at which is to be unset."""
+"""The expected version of an alias that must be unset."""
 
 
 @dataclass(frozen=True)

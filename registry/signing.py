@@ -37,7 +37,7 @@ def private_key(path: Path) -> "Ed25519PrivateKey":
     try:
         key = serialization.load_pem_private_key(data, password=None)
     except TypeError:
-        raise _refused("SIGNING_KEY", path, "has a passphrase, which nobody is there to type") from None
+        raise _refused("SIGNING_KEY", path, "has a passphrase; accepted: a key without one") from None
     except ValueError:
         key = None
     if not isinstance(key, Ed25519PrivateKey):

@@ -17,7 +17,7 @@ AFTER = {
     "finished": (),
     "skipped": (),
 }
-"""What a trial may be after it was something else.
+"""The allowed transitions of a trial's status.
 
 A paused one waits for its rivals, or lost to them; a stopped one lost to those that had come as far; a skipped one does
 not fit the constraints of its sweep. `sweeps extend` makes a stopped one paused, and a failed one interrupted.
@@ -38,4 +38,4 @@ def enter(connection: sa.Connection, status: str, problem: str | None = None, /,
         return
     refused = sa.select(columns.number, columns.status).filter_by(**which).where(columns.status != status)
     for trial in connection.execute(refused):
-        logger.warning("trial %d of %s is %s, and so not %s", trial.number, which["sweep"], trial.status, status)
+        logger.warning("trial %d of %s is %s and cannot become %s", trial.number, which["sweep"], trial.status, status)

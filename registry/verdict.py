@@ -12,7 +12,7 @@ INTEGRITY = "integrity"
 
 @dataclass(frozen=True)
 class Gate:
-    """One gate's answer; `message` says by how much, `measured` and `allowed` are what it compared."""
+    """The result of one gate; `message` says by how much, `measured` and `allowed` are the compared figures."""
 
     name: str
     passed: bool
@@ -55,7 +55,7 @@ class Verdict:
 
 
 def gate(name: str, failed: str, fine: str, measured: Mapping[str, Any], allowed: Limits | str) -> Gate:
-    """The answer of a gate that passes where `failed` is empty."""
+    """The result of a gate, which passes if `failed` is empty."""
     limits = allowed if isinstance(allowed, str) else allowed.model_dump()
     return Gate(name, not failed, failed or fine, dict(measured), limits)
 

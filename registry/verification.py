@@ -57,16 +57,16 @@ def check(version: Version, manifest: Manifest) -> None:
 def check_signature(public_key_path: Path, version: Version) -> None:
     """Raise Corrupt unless the version was signed with the private key that belongs to this public one."""
     if version.signature is None:
-        raise Corrupt(f"{version} is not signed, and {public_key_path} lets only signed versions through")
+        raise Corrupt(f"{version} is not signed, and {public_key_path} requires a signature")
     if not signing.verifies(public_key_path, version.signature, version.manifest, version.model):
         raise Corrupt(
-            f"{version} has a signature that {public_key_path} does not verify: another key made it, or it is that of "
+            f"{version} has a signature that {public_key_path} does not verify: it was made by another key, or for "
             f"another manifest or model"
         )
 
 
 def signature(registry: Registry, version: Version) -> Signature:
-    """What goes in and what comes out."""
+    """The inputs and outputs of the model."""
     manifest = packages.manifest(registry.blobs, version.manifest)
     check(version, manifest)
     return Signature.parse(packages.content(registry.blobs, manifest, Signature.file))
@@ -74,7 +74,7 @@ def signature(registry: Registry, version: Version) -> Signature:
 
 def _differences(manifest: Manifest, version: Version) -> list[str]:
     return [
-        f"{MANIFEST}: its {key} is not that of the version's row"
+        f"{MANIFEST}: its {key} differs from that of the version's row"
         for key in ("model", "created", "evidence", "lineage")
         if getattr(manifest, key) != getattr(version, key)
     ]

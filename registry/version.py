@@ -11,7 +11,7 @@ from tailorbird.package.measurements import Measurements
 
 @dataclass(frozen=True)
 class Version:
-    """One row: which package it is, what was measured of it, and where it came from.
+    """A row: its package, its measurements and its lineage.
 
     `columns` are the row's JSON, by `evidence` and `lineage`. Each is checked when it is first asked for, since of a
     page few are, and raises Corrupt where it is none.

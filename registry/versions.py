@@ -56,7 +56,7 @@ def register(
                 row |= {**about.record(), "number": number}
                 connection.execute(schema.versions.insert(), {**row, "id": history.enter(connection, model)})
                 return Version.of({**row, "aliases": ()})
-    raise Unavailable(f"files of {model} vanish from {registry.blobs.place(digest)} as soon as they are stored")
+    raise Unavailable(f"files of {model} disappear from {registry.blobs.place(digest)} as soon as they are stored")
 
 
 def resolve(registry: Registry, reference: str | Reference) -> Version:
@@ -276,7 +276,9 @@ def _missing(connection: sa.Connection, wanted: Reference) -> NotFound:
         if wanted.model in known:
             return NotFound(part, f"there is no {wanted}; all versions of {wanted.model} are deleted")
         registered = (
-            f"registered are: {', '.join(known)}" if known else "the registry is empty; `tailorbird demo` fills it"
+            f"registered models: {', '.join(known)}"
+            if known
+            else "the registry is empty; `tailorbird demo` registers a first model"
         )
         return NotFound("model", f"there is no model {wanted.model!r}; {registered}")
     pointing = connection.scalars(sa.select(schema.aliases.c.alias).filter_by(model=wanted.model)).all()

@@ -29,10 +29,10 @@ logger = logging.getLogger(__name__)
 ATTEMPTS = 12
 FIRST_WAIT, LONGEST_WAIT = 10, 6 * 3600
 LEASE_SECONDS = 120
-"""How long a row is left to who is sending it: well over `post.SECONDS` and what finding the host may take."""
+"""How long a row is reserved by its sender: well over `post.SECONDS` and the resolution of the host."""
 
 PATIENCE = 10
-"""For how many seconds whoever has moved an alias begins to send what is due."""
+"""For how many seconds the process that moved an alias starts pending deliveries."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,10 @@ def tell(registry: Registry) -> None:
         for delivery in deliver(registry, seconds=PATIENCE):
             if delivery.problem is not None:
                 logger.warning(
-                    "webhook %s: %s; `tailorbird registry notify` tries again", delivery.host, delivery.problem
+                    "webhook %s: %s; retry with `tailorbird registry notify`", delivery.host, delivery.problem
                 )
     except Unavailable as error:
-        logger.warning("webhooks could not be told: %s; `tailorbird registry notify` tries again", error)
+        logger.warning("webhooks could not be sent: %s; retry with `tailorbird registry notify`", error)
 
 
 def deliver(registry: Registry, *, limit: int = 100, seconds: float = math.inf) -> list[Delivery]:
@@ -114,7 +114,7 @@ def _claim(registry: Registry, begun: str) -> sa.Row[Any] | None:
         claim = {
             "attempts": attempt,
             "next_attempt": _in(LEASE_SECONDS) if attempt < ATTEMPTS else None,
-            "problem": f"attempt {attempt} of {ATTEMPTS} was begun, and its end was not told",
+            "problem": f"attempt {attempt} of {ATTEMPTS} started, but its outcome was not recorded",
         }
         return connection.execute(outbox.update().filter_by(id=row.id).values(claim).returning(outbox)).one()
 

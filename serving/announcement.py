@@ -1,4 +1,4 @@
-"""The line that says where the server answers, printed when it does."""
+"""The line with the address of the server, printed when it is ready."""
 
 import http.client
 import json

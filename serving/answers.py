@@ -1,4 +1,4 @@
-"""What goes back to a client."""
+"""Responses to clients."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType

@@ -136,7 +136,9 @@ class Application:
         except asyncio.CancelledError:
             if not self.stopping():
                 raise
-            return self._as_answer(Shed("stopping", "the server ends before the answer was ready; ask again"), request)
+            return self._as_answer(
+                Shed("stopping", "the server stopped before the answer was ready; try again"), request
+            )
         except Exception:
             logger.exception("request %s failed", request.id)
             return problems.defect().answer(request.id)

@@ -18,11 +18,11 @@ from serving.problems import Shed
 
 R = TypeVar("R")
 STANDING_SECONDS = 0.1
-"""How long a queue that is never empty passes for a burst."""
+"""How long a queue that is never empty counts as a burst."""
 MEMORY_SECONDS = 1.0
-"""How long after a queue stood another is kept short from its beginning."""
+"""How long after a standing queue a new one is limited from its beginning."""
 STANDING_LENGTH = 3
-"""How many requests of its own kind one may wait for in a queue that stands."""
+"""How many requests of the same kind may be ahead of one in a standing queue."""
 SHORT_SECONDS = 0.005
 """A wait that nobody is sent away for, so that a few clients with large requests do not shut out small ones."""
 
@@ -65,4 +65,4 @@ class Backlog:
             self._stood = now
         stands = now - self._stood < MEMORY_SECONDS
         if self._count > self._most or (stands and self._seconds > max(STANDING_LENGTH * seconds, SHORT_SECONDS)):
-            raise Shed("queue", "more requests come than can be answered; try again later")
+            raise Shed("queue", "the server is overloaded; try again later")

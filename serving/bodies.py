@@ -1,4 +1,4 @@
-"""Request bodies: read up to a limit, parsed, and checked for their outer form."""
+"""Request bodies: read up to a limit, parsed, and validated in their outer structure."""
 
 import json
 import reprlib
@@ -37,10 +37,10 @@ def media_type(request: Request, *accepted: str) -> str:
         if header in request.headers:
             coding = request.headers[header].decode("latin-1").strip().lower()
             if coding not in ("", plain):
-                raise Problem(415, f"the {kind} encoding {shown(coding)} is not taken; accepted: {plain}")
+                raise Problem(415, f"the {kind} encoding {shown(coding)} is not supported; accepted: {plain}")
     sent = _without_parameters(request.headers.get(b"content-type", b""))
     if sent not in accepted:
-        problem = f"the content type {shown(sent)} is not taken" if sent else "there is no Content-Type"
+        problem = f"the content type {shown(sent)} is not supported" if sent else "there is no Content-Type"
         raise Problem(415, f"{problem}; accepted: {', '.join(accepted)}")
     return sent
 
@@ -67,7 +67,7 @@ def loads(body: bytes) -> Any:
     except orjson.JSONDecodeError as error:
         raise Problem(400, f"the body is not JSON: {error}") from None
     except RecursionError:
-        raise Problem(400, "the body is not JSON that is taken: it is nested too deep") from None
+        raise Problem(400, "the body is JSON nested too deeply") from None
     return content
 
 

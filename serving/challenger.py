@@ -1,4 +1,4 @@
-"""A challenger answers what the served version has answered, for nobody to see but the metrics."""
+"""The challenger: predicts for copies of answered requests, only for the metrics."""
 
 import logging
 import operator
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 MOST_WAITING = 16
 """Copies of requests that wait; more are dropped."""
 MOST_REMEMBERED = 10_000
-"""Answers of a worker's challenger that labels may still come back for."""
+"""How many predictions of the challenger a worker remembers for later labels."""
 
 
 @dataclass(frozen=True)

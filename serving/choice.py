@@ -1,4 +1,4 @@
-"""What a server serves first: what its reference names, or, where that cannot be had, what was served last."""
+"""The first version of a server: the one its reference names, or, if that is unavailable, the last served one."""
 
 from registry import versions
 from registry.core import Registry
@@ -9,9 +9,9 @@ from serving.state import Failure, Stale, State
 from tailorbird.errors import Corrupt, Unavailable
 
 REGISTRY_SECONDS = 5
-"""How long the registry may take to say what a reference names."""
+"""How long the registry may take to resolve a reference."""
 FETCH_SECONDS = 15
-"""How long its package may take to come where there is another to serve; whoever follows the alias fetches it then."""
+"""How long its download may take if another version can be served; the follower then downloads it later."""
 
 
 def choose(registry: Registry, reference: Reference, pool: Pool) -> State:

@@ -1,4 +1,4 @@
-"""Grouped commits: while one transaction is written, the labels of other requests gather and go with the next."""
+"""Grouped commits: while a transaction is written, the labels of other requests are collected for the next."""
 
 import asyncio
 from collections import deque
@@ -12,11 +12,11 @@ from serving.pools import Pool
 from tailorbird.errors import Unavailable
 
 ENOUGH_LABELS = 10_000
-"""Where a group is closed: SQLite takes 32,766 values in one question."""
+"""The largest group: SQLite accepts 32,766 values in a query."""
 MOST_WAITING = 1_000
 """Requests whose labels wait for the database; more are refused."""
 ANSWER_SECONDS = 10
-"""How long a request waits for the database; its labels may be committed yet, and are duplicates if sent again."""
+"""How long a request waits for the database; its labels may still be committed, and are then duplicates if resent."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""The monitoring page: what is known of the accuracy of what is served, and what is not."""
+"""The data of the monitoring page: the accuracy of the served version, measured and estimated."""
 
 import math
 from collections.abc import Sequence
@@ -24,9 +24,9 @@ POLICY = Policy()
 MOVES = 10
 QUANTILES = (0.5, 0.95, 0.99)
 BLIND_SPOTS = (
-    "No estimate sees that the meaning of classes changed; only labels do.",
-    "Things of no known class are seen only by the estimate which takes the mix of classes to be as in training, "
-    "and that one is wrong where the mix moves.",
+    "No estimate detects that the meaning of classes changed; only labels do.",
+    "Inputs of no known class are detected only by the estimate that assumes the class mix of training, and that one "
+    "is wrong if the mix changes.",
 )
 
 
@@ -55,12 +55,12 @@ def _accuracy(known: Known, seen: Observed, judged: judging.Judgement) -> list[d
     rows: list[dict[str, Any]] = [{"name": "held-out examples at registration", "value": known.accuracy, "note": ""}]
     labelled = judged.labelled
     if labelled is None:
-        rows.append({"name": "labels of a day", "value": None, "note": "there are none"})
+        rows.append({"name": "labels of the last day", "value": None, "note": "none"})
     else:
         note = f"{labelled.low:.1%} to {labelled.high:.1%}, of {labelled.labels:,} labels"
         if (more := judging.needed(known, seen, POLICY)) > 1:
             note += f"; needs about {more:,} more"
-        rows.append({"name": "labels of a day", "value": labelled.value, "note": note})
+        rows.append({"name": "labels of the last day", "value": labelled.value, "note": note})
     for name, value in judged.estimates.items():
         rows.append({"name": f"estimate {MEANINGS[name]}", "value": value, "note": _note(known, name, value)})
     return rows
@@ -72,9 +72,9 @@ def _note(known: Known, name: str, value: float | None) -> str:
     if known.estimator is None or name == "mix_moves":
         return ""
     if name == "mix_steady":
-        return f"up to {transport.chance(known.estimator.mix):.1%} too low on the mean, by chance alone"
+        return f"up to {transport.chance(known.estimator.mix):.1%} too low on average, by chance"
     error = known.estimator.error
-    return "" if error is None else f"off by {error.small:.1%} on the mean, on corruptions that it was not fitted on"
+    return "" if error is None else f"off by {error.small:.1%} on average, on corruptions that it was not fitted on"
 
 
 def _lacking(known: Known, name: str) -> str:
@@ -82,15 +82,15 @@ def _lacking(known: Known, name: str) -> str:
     if known.estimator is None:
         return "the package has no estimator"
     if name == "fitted" and known.estimator.weights is None:
-        return "no corruption of these inputs is known"
-    return f"needs {transport.ANSWERS if name == 'mix_steady' else LEAST:,} answers of this worker"
+        return "no corruptions are defined for these inputs"
+    return f"needs {transport.ANSWERS if name == 'mix_steady' else LEAST:,} predictions of this worker"
 
 
 def _missing(known: Known) -> Sequence[str]:
     if known.estimator is None:
-        return ["The package has no estimator: labels alone tell."]
+        return ["The package has no estimator: accuracy is known only from labels."]
     if known.estimator.weights is None:
-        return ["No corruption of these inputs is known: labels and class mix tell."]
+        return ["No corruptions are defined for these inputs: only labels and the class mix are used."]
     return []
 
 

@@ -1,4 +1,4 @@
-"""The JSON of an answer, put together from parts that are made once for a version: a fifth of what `dumps` takes."""
+"""The JSON of a response, assembled from parts that are encoded once for a version: a fifth of the time of `dumps`."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What one worker process is made of, as long as it lives, and what it serves at the moment."""
+"""The parts of a worker process, and the version it serves at the moment."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -87,7 +87,7 @@ class Endpoint:
     def served(self) -> Served:
         """What is served; raises Problem 503 where that is nothing."""
         if self._served is None:
-            raise unavailable(f"there is no model to answer with: {self.problem}")
+            raise unavailable(f"there is no model to serve: {self.problem}")
         return self._served
 
     @property

@@ -1,4 +1,4 @@
-"""What a model is asked about."""
+"""The inputs of a model."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`/feedback`: each label is judged, kept, and then counted."""
+"""`/feedback`: each label is validated, stored, and then counted."""
 
 import asyncio
 from collections import Counter
@@ -101,7 +101,7 @@ class Labels:
             self._classes[receipt.version] = classes
         name = class_names.normal(label)
         if name not in classes:
-            raise BadReceipt("label", f"{bodies.shown(label)} is no class of {self._model}:{receipt.version}")
+            raise BadReceipt("label", f"{bodies.shown(label)} is not a class of {self._model}:{receipt.version}")
         return Judged(receipt, name, classes)
 
     async def _lookup(self, number: int) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""The server's own folder: in memory where there is room, and gone with the server, or when the next one starts."""
+"""The server's folder: in memory if there is room, removed with the server or when the next one starts."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""Keeps a worker at the version that its server serves, and, where it leads, the server at the alias."""
+"""Keeps a worker at the served version and, if it is the leader, the server at its alias."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 CHALLENGER = "challenger"
 TICK_SECONDS = 0.25
-"""Between looks at the server's own file."""
+"""Seconds between checks of the server's file."""
 JITTER = 0.2
 
 
@@ -48,7 +48,7 @@ class Follower:
                 logger.error("not ready: %s", error)
             endpoint.problem = str(error)
         except Exception:  # a worker that ends here would be started again for ever
-            endpoint.problem = "loading it failed; the log says how"
+            endpoint.problem = "loading it failed; see the log"
             logger.exception("not ready")
 
     async def run(self) -> None:
@@ -58,7 +58,7 @@ class Follower:
             try:
                 await self._endpoint.pools.loading.run(self._look_around)
             except Exception:  # what is served goes on whatever happens here
-                logger.exception("the served version could not be looked after")
+                logger.exception("checking the served version failed")
 
     def _look_around(self) -> None:
         endpoint = self._endpoint
@@ -132,7 +132,7 @@ class Follower:
             logger.warning("the challenger %s cannot be fetched: %s", version, error)
             return state
         except Exception as error:
-            logger.error("%s is no challenger: %s", version, error)
+            logger.error("%s cannot be a challenger: %s", version, error)
             return replace(state.with_failure(version, str(error)), challenger=None)
         return replace(state, challenger=version)
 
@@ -169,7 +169,7 @@ class Follower:
             resolution.remember(endpoint.settings.cache, endpoint.reference, state.version)
             resolution.tidy(endpoint.settings.cache, state.version, state.challenger)
         except Unavailable as error:  # as on a full disk: a start without the registry will not know of it
-            logger.warning("what is served cannot be noted in the cache: %s", error)
+            logger.warning("the served version cannot be recorded in the cache: %s", error)
 
     def _note(self, state: State) -> None:
         if state != self._endpoint.state.read():
@@ -185,7 +185,7 @@ def _check_signature(served: Signature, other: Signature) -> None:
     if _interface(served) != _interface(other):
         raise InvalidInput(
             "signature.json",
-            "has other inputs or other classes than what is served: start the endpoint again to serve it",
+            "has other inputs or other classes than the served version: restart the endpoint to serve it",
         )
 
 

@@ -1,4 +1,4 @@
-"""From a request's body to what the model takes, whatever form it was sent in."""
+"""Conversion of a request's body to the inputs of the model, for all formats."""
 
 from dataclasses import dataclass
 from functools import cached_property

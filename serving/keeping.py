@@ -1,4 +1,4 @@
-"""Keeps the inputs of answered requests for a while, where the settings say so: to learn from them when labels come."""
+"""Stores the inputs of answered requests for a while, if the settings say so, for training when labels arrive."""
 
 import asyncio
 import logging

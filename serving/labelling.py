@@ -1,4 +1,4 @@
-"""From probabilities to what is said of each example: its class, and how sure the model is."""
+"""Conversion of probabilities to predicted classes and confidences."""
 
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ def label(probabilities: NDArray[np.float32]) -> Labels:
     for index, row in enumerate(probabilities.tolist()):
         confidence = max(row)
         if confidence != confidence:
-            raise Problem(422, f"inputs[{index}] is beyond what the model can compute: its answer is not a number")
+            raise Problem(422, f"inputs[{index}] is beyond the range of the model: its answer is NaN or infinite")
         labels.classes.append(row.index(confidence))
         labels.bins.append(bins.index(confidence))
     return labels

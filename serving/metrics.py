@@ -1,4 +1,4 @@
-"""What Prometheus scrapes, summed over the worker processes of a server.
+"""The metrics for Prometheus, summed over the worker processes of a server.
 
 Made inside a worker, never at import: prometheus_client decides when it is imported whether values live in memory or,
 where PROMETHEUS_MULTIPROC_DIR is set, in a file per process that every process reads. There a killed worker's counts
@@ -45,7 +45,7 @@ INFERENCE_SECONDS = (
 )
 SHED = ("queue", "deadline", "stopping", "restarting")
 SWAPS = ("swapped", "failed", "unavailable")
-"""What is published as 0 from the start: a rise from nothing is none to Prometheus."""
+"""Labels published as 0 from the start, since Prometheus ignores the first value of a series."""
 PREDICTED = ("model", "version", "predicted_class", "confidence_bin")
 
 
@@ -62,14 +62,14 @@ class Metrics:
         self.predictions = self._counter("predictions_total", "Predictions answered.", *PREDICTED)
         self.requests = self._histogram(
             "request_duration_seconds",
-            "Time from a request's head to its answer's end; code 499 where the client left first.",
+            "Time from a request's head to its answer's end; code 499 if the client disconnected first.",
             REQUEST_SECONDS,
             "route",
             "code",
         )
         self.inference = self._histogram(
             "inference_duration_seconds",
-            "Time of the model for all examples of one request.",
+            "Time of the model for one request, all its examples together.",
             INFERENCE_SECONDS,
             "model",
             "version",
@@ -79,52 +79,54 @@ class Metrics:
         )
         self.feedback_rejected = self._counter(
             "feedback_rejected_total",
-            "Labels not accepted, repeated (duplicate) and contradicting (conflict) ones among them.",
+            "Labels not accepted, including repeated (duplicate) and contradicting (conflict) ones.",
             "reason",
         )
         self.shed = self._counter("shed_total", "Requests answered 503 because of load, time or a stop.", "reason")
         for reason in SHED:
             self.shed.labels(reason)
-        self.swaps = self._counter(
-            "swaps_total", "Versions that came behind the alias, by what became of it.", "outcome"
-        )
+        self.swaps = self._counter("swaps_total", "New versions of the served alias, by outcome.", "outcome")
         for outcome in SWAPS:
             self.swaps.labels(outcome)
         self.challenger_agreement = self._counter(
             "challenger_agreement_total",
-            "Examples that a challenger answered too, by whether it agreed.",
+            "Examples also sent to a challenger, by outcome.",
             "model",
             "version",
             "challenger",
             "outcome",
         )
-        self.inputs = self._counter("inputs_total", "Examples to be kept, by whether they were.", "outcome")
+        self.inputs = self._counter("inputs_total", "Examples to store, by outcome.", "outcome")
         self._of_routes: dict[tuple[str, int], Histogram] = {}
         self._make_gauges()
 
     def _make_gauges(self) -> None:
         self.model_info = self._gauge(
-            "model_info", "1 for what is served, 0 for what was.", "model", "version", "alias"
+            "model_info", "1 for the served version, 0 for earlier ones.", "model", "version", "alias"
         )
         self.baseline_accuracy = self._gauge(
             "baseline_accuracy_ratio", "Held-out accuracy at registration.", "model", "version"
         )
         self.baseline_bin_accuracy = self._gauge(
-            "baseline_bin_accuracy_ratio", "The same by predicted class and confidence.", *PREDICTED
+            "baseline_bin_accuracy_ratio",
+            "Held-out accuracy at registration, by predicted class and confidence bin.",
+            *PREDICTED,
         )
         self.estimator_weight = self._gauge(
-            "estimator_weight_ratio", "What a prediction of a cell weighs in the estimate of accuracy.", *PREDICTED
+            "estimator_weight_ratio",
+            "Weight of a prediction in the fitted estimate, by predicted class and confidence bin.",
+            *PREDICTED,
         )
         self.estimated_accuracy = self._gauge(
             "estimated_accuracy_ratio",
-            "An estimate, not a fact, of the accuracy of the last answers, by what it assumes.",
+            "Estimated accuracy of the last answers, by the assumption of the estimate.",
             "model",
             "version",
             "assumes",
         )
         self.in_flight = Gauge(
             f"{PREFIX}in_flight_requests",
-            "Requests that are being answered.",
+            "Requests in flight.",
             registry=self.registry,
             multiprocess_mode="livesum",
         )

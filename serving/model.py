@@ -1,4 +1,4 @@
-"""A version that is ready to answer: its files read, its session open and warm."""
+"""A version that is ready to predict: its files are read, its session is open and warm."""
 
 import logging
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a worker makes of its last answers: estimates of their accuracy, once a minute, off the event loop."""
+"""Estimates of the accuracy of a worker's last predictions, once a minute, off the event loop."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 SECONDS = 60
 LEAST = 200
-"""Of fewer answers nothing is estimated."""
+"""The fewest predictions for an estimate."""
 
 
 def observed(known: Known, rows: NDArray[np.float32]) -> Observed:

@@ -62,5 +62,5 @@ def files(content_type: bytes, body: bytes, most: int) -> list[bytes]:
         raise Problem(413, f"the body has {len(parts.contents)} files; accepted: {most} in one request")
     for index, headers in enumerate(parts.headers):
         if b"filename" not in parse_options_header(headers.get(b"content-disposition"))[1]:
-            raise Problem(422, f"part {index} is no file; accepted: files alone")
+            raise Problem(422, f"part {index} is not a file; accepted: only files")
     return [bytes(content) for content in parts.contents]

@@ -17,12 +17,12 @@ Content = dict[str, Any]
 WORDS = {
     400: "malformed",
     401: "the token of this endpoint is missing or wrong",
-    408: "the request came too slowly",
+    408: "the request arrived too slowly",
     413: "too large",
-    415: "a content type or encoding that is not taken",
+    415: "an unsupported content type or encoding",
     422: "a wrong shape, range or type",
     431: "a head over 64 KiB",
-    503: "overloaded, stopping, or nothing to answer with",
+    503: "overloaded, stopping, or without a model",
 }
 ALWAYS = (400, 408, 431, 503)
 """What may be answered whichever route is asked: of requests that are none, or while there is no worker."""
@@ -63,22 +63,22 @@ def _operations(reader: Reader) -> dict[str, Content]:
     page = {HTML.partition(";")[0]: {"schema": {"type": "string"}}}
     return {
         "/predict": {
-            "summary": "Ask the model",
+            "summary": "Predict",
             "requestBody": {"required": True, "content": _inputs(reader)},
             **_answers("a prediction for each input, in order", _json(_ref("Predictions")), BODY),
         },
         "/pixels": {
-            "summary": "What the model sees of a picture, as /predict takes it",
+            "summary": "Convert a picture to the model's input, as /predict accepts it",
             "requestBody": {"required": True, "content": {kind: {} for kind in PICTURES}},
             **_answers("the picture in the size and mode of the model", _json(_ref("Inputs")), BODY),
         },
         "/feedback": {
-            "summary": "Tell true labels by the receipts of predictions",
+            "summary": "Send true labels with the receipts of predictions",
             "requestBody": {"required": True, "content": _json(_ref("Labels"))},
-            **_answers("what was made of each label", _json(_ref("Counts")), BODY),
+            **_answers("the outcome of each label", _json(_ref("Counts")), BODY),
         },
         "/model": {
-            "summary": "What is served: signature, baseline, evidence, lineage",
+            "summary": "The served version: signature, baseline, evidence, lineage",
             **_answers("the version", _json(_ref("Version"))),
         },
         "/card": {"summary": "The model card", **_answers("a page with curves and confusion matrix", page)},
@@ -86,9 +86,9 @@ def _operations(reader: Reader) -> dict[str, Content]:
             "summary": "A few held-out examples with their classes, where the package has any",
             **_answers("the examples", _json(_ref("Samples"))),
         },
-        "/livez": {"summary": "Whether the process lives", **_answers("it does", _json(_ref("Status")))},
+        "/livez": {"summary": "Whether the process is alive", **_answers("it does", _json(_ref("Status")))},
         "/readyz": {
-            "summary": "Whether there is a model to answer with, and whether it is stale",
+            "summary": "Whether the server has a model, and whether it is stale",
             **_answers("there is", _json(_ref("Status"))),
         },
         "/metrics": {
@@ -97,8 +97,8 @@ def _operations(reader: Reader) -> dict[str, Content]:
         },
         "/drift": {"summary": "The monitoring page", **_answers("a page that asks for /drift.json", page)},
         "/drift.json": {
-            "summary": "What is known of the accuracy of what is served",
-            **_answers("what the monitoring page shows", _json({"type": "object"})),
+            "summary": "Accuracy of the served version, measured and estimated",
+            **_answers("the data of the monitoring page", _json({"type": "object"})),
         },
         "/openapi.json": {
             "summary": "This description",

@@ -1,4 +1,4 @@
-"""The pages of the endpoint: empty shells, whose scripts ask the routes for what they show."""
+"""The pages of the endpoint: empty shells, whose scripts fetch their data from the routes."""
 
 from functools import cache
 from importlib import resources

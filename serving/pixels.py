@@ -1,4 +1,4 @@
-"""From a request's body to the pixels that an image model takes, or a sentence that names the first wrong one."""
+"""Conversion of a request's body to pixels, or an error that names the first invalid one."""
 
 from collections.abc import Sequence
 from functools import reduce

@@ -1,4 +1,4 @@
-"""Threads by what they do, so that what hangs holds up nothing else: images are read while a database is silent."""
+"""Thread pools by purpose, so that one that hangs does not block others: images are read while a database is down."""
 
 import asyncio
 import os

@@ -15,7 +15,7 @@ from serving.receipts import Receipts
 from serving.recent import Recent
 
 INLINE_SECONDS = 0.001
-"""What may run in the event loop; the way through a thread and back costs a tenth of it."""
+"""The longest work in the event loop; handing it to a thread costs a tenth of that."""
 
 
 class Predicted(NamedTuple):

@@ -1,4 +1,4 @@
-"""Errors as answers: application/problem+json, RFC 9457."""
+"""Errors as responses: application/problem+json, RFC 9457."""
 
 from collections.abc import Mapping
 from http import HTTPStatus

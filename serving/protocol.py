@@ -26,12 +26,12 @@ logger = logging.getLogger(__name__)
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_TARGET_BYTES = 2**16 - 1
-"""Of httptools, which counts the parts of a URL in 16 bits."""
+"""The limit of httptools, which stores the parts of a URL in 16 bits."""
 HEAD_SECONDS = 10
 """How long a head may take, and how long a new connection may be silent."""
 SWEEP_SECONDS = 0.5
 QUIET_SECONDS = 0.5
-"""How long a connection has been idle when a stop closes it: a client that goes on asking is answered."""
+"""How long a connection must be idle to be closed at a stop, so that active clients are still answered."""
 MOST_CONNECTIONS = 10_000
 OWN_FILES = 100
 OFFER = (b"upgrade", b"connection", b"http2-settings")
@@ -104,7 +104,7 @@ class Protocol(HttpToolsProtocol):
             logger.error("a connection failed", exc_info=error)
             self.transport.close()  # without an answer: there may have been one
         else:
-            self._refuse(Problem(400, f"the request's target is no URL of at most {MAX_TARGET_BYTES:,} bytes"))
+            self._refuse(Problem(400, f"the request's target is not a URL of at most {MAX_TARGET_BYTES:,} bytes"))
 
     def _feed_again(self, rest: bytes) -> None:
         """Read a request that offered another protocol as if it did not: the parser would take its body for that."""

@@ -1,4 +1,4 @@
-"""Receipts: a short signed token in every prediction, with which a true label comes back.
+"""Receipts: a short signed token in every prediction, which identifies it when its true label is sent.
 
 36 bytes, so that base64url needs no padding and has one spelling: key id (2), version (4), class (2), confidence bin
 (1), time in seconds (4), nonce (11), and 96 bits of keyed BLAKE2s over all of that, by a key that is derived for the
@@ -81,7 +81,7 @@ class Receipts:
         mac = self._macs[key_id].copy()
         mac.update(head)
         if not hmac.compare_digest(sent, mac.digest()):
-            raise BadReceipt("signature", "the receipt was not made here for this model")
+            raise BadReceipt("signature", "the receipt was not issued for this model")
         if time.time() - moment > self._lifetime:
             raise BadReceipt("expired", f"the receipt is older than {self._lifetime / 86_400:g} days")
         return Receipt(nonce.hex(), version, class_index, confidence_bin, moment)

@@ -1,4 +1,4 @@
-"""The last answers of one version, in a ring that costs a request a copy of its rows."""
+"""The last predictions of one version, in a ring buffer."""
 
 import numpy as np
 from numpy.typing import NDArray

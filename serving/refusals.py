@@ -1,4 +1,4 @@
-"""Counts requests that the server's first process refuses, as its workers count theirs."""
+"""Counts the requests refused by the server's parent process."""
 
 from serving.metrics import OTHER, Metrics
 from serving.problems import Shed

@@ -1,4 +1,4 @@
-"""One HTTP request as handlers see it."""
+"""An HTTP request for handlers."""
 
 import os
 import re

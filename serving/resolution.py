@@ -1,4 +1,4 @@
-"""Verified packages in the cache, and the note there of what was served last."""
+"""Verified packages in the cache, and its record of the last served version."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from registry.core import Registry
 from registry.names import Reference
 from registry.version import Version
 from tailorbird.errors import Corrupt
-from tailorbird.files import make_folder, told, write_flushed
+from tailorbird.files import as_unavailable, make_folder, write_flushed
 from tailorbird.package.manifest import MANIFEST, Manifest
 
 NOTES = "served"
@@ -31,7 +31,7 @@ def verified(registry: Registry, version: Version, cache: Path) -> Path:
 def remember(cache: Path, reference: Reference, version: Version) -> None:
     """Note in the cache what is served under a reference, for a start without the registry."""
     path = _note(cache, reference)
-    with told(path):
+    with as_unavailable(path):
         make_folder(path.parent)
     write_flushed(path, json.dumps(version.record()).encode())
 

@@ -25,7 +25,7 @@ from tailorbird.errors import ReadOnly, TailorbirdError
 logger = logging.getLogger(__name__)
 
 MODEL_SECONDS = 2
-"""How long `/model` waits for the registry to say which aliases there are now."""
+"""How long `/model` waits for the current aliases from the registry."""
 CARD_SECONDS = 10
 DRIFT_SECONDS = 10
 GET = ("GET", "HEAD")
@@ -144,9 +144,7 @@ class Routes:
                 card = cards.html(await endpoint.pools.registry.run(gather))
         except (TailorbirdError, TimeoutError) as error:
             logger.error("request %s: there is no model card: %s", request.id, error or "it took too long")
-            raise problems.unavailable(
-                "the model card cannot be made now: the registry does not have it whole"
-            ) from None
+            raise problems.unavailable("the model card is not available: the registry lacks parts of it") from None
         return Answer(card.encode(), pages.HTML, headers=pages.HEADERS)
 
     async def samples(self, _: Request) -> Answer:
@@ -215,8 +213,8 @@ class Routes:
 
 def _not_kept(error: TailorbirdError) -> str:
     if isinstance(error, ReadOnly):
-        return "labels cannot be kept: the registry is read-only here; predictions are answered as usual"
-    return "labels cannot be kept now: the registry cannot be written; send them again later"
+        return "labels cannot be stored: the registry is read-only; predictions are not affected"
+    return "labels cannot be stored now: the registry cannot be written; send them again later"
 
 
 ROUTES: dict[str, Callable[[Routes], Route]] = {

@@ -1,4 +1,4 @@
-"""From a request's body to the rows that a model of tables takes, or a sentence that names the first wrong value."""
+"""Conversion of a request's body to table rows, or an error that names the first invalid value."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""`tailorbird serve`: everything is checked, then BentoML's server runs until a signal stops it."""
+"""`tailorbird serve`: validates everything, then runs BentoML's server until a signal stops it."""
 
 import errno
 import os
@@ -19,7 +19,7 @@ from tailorbird.errors import InvalidInput, Unavailable
 from tailorbird.settings import PREFIX, Settings
 
 STOP_SECONDS = 20
-"""What requests in flight may still take; Kubernetes kills after 30."""
+"""How long requests in flight may still take; Kubernetes kills after 30 s."""
 
 
 def serve(settings: Settings, model: str, host: str, port: int, workers: int) -> None:
@@ -46,7 +46,9 @@ def serve(settings: Settings, model: str, host: str, port: int, workers: int) ->
 def _check_bentoml() -> None:
     path = os.environ.get("BENTOML_CONFIG")
     if path and not Path(path).is_file():
-        raise InvalidInput("BENTOML_CONFIG", f"names {path}, which is no file; accepted: a file, or none set")
+        raise InvalidInput(
+            "BENTOML_CONFIG", f"names {path}, which is not a file; accepted: an existing file, or leave it unset"
+        )
 
 
 def _check_address(host: str, port: int) -> str:
@@ -57,7 +59,7 @@ def _check_address(host: str, port: int) -> str:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except socket.gaierror as error:
         field = "HOST, the environment variable," if os.environ.get("HOST") == host else "host"
-        raise InvalidInput(field, f"{host!r} is not known: {error.strerror}") from None
+        raise InvalidInput(field, f"{host!r} cannot be resolved: {error.strerror}") from None
     try:
         with socket.socket(family, kind, protocol) as trial:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -70,10 +72,10 @@ def _check_address(host: str, port: int) -> str:
 def _not_free(host: str, port: int, error: OSError) -> InvalidInput:
     match error.errno:
         case errno.EADDRINUSE:
-            return InvalidInput("port", f"{port} is taken at {host}; accepted: one that nothing listens at")
+            return InvalidInput("port", f"{port} is in use at {host}; accepted: a free port")
         case errno.EACCES:
-            return InvalidInput("port", f"{port} is only for root; accepted: 1024 to 65535")
-    return InvalidInput("host", f"{host!r} cannot be listened at: {error.strerror}")
+            return InvalidInput("port", f"{port} requires root; accepted: 1024 to 65535")
+    return InvalidInput("host", f"{host!r} cannot be bound: {error.strerror}")
 
 
 def _enter(settings: Settings, reference: Reference, home: Path) -> Version:

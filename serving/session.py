@@ -1,4 +1,4 @@
-"""A model in ONNX Runtime, on one thread: the server's worker processes are what runs side by side."""
+"""A model in ONNX Runtime, on one thread: parallelism comes from worker processes."""
 
 import time
 
@@ -11,7 +11,7 @@ from tailorbird.errors import Corrupt
 from tailorbird.package.signature import Signature
 
 MOST_AT_ONCE = 256
-"""Examples of one run; more would cost memory for nothing."""
+"""Examples in one run; more would only cost memory."""
 
 WARM_UP_RUNS = 5
 WARM_UP_BATCH = 32

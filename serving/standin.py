@@ -1,4 +1,4 @@
-"""Answers 503 in the server's parent process while no worker is alive: who asks then hears of it, instead of waiting.
+"""Responds with 503 in the server's parent process while no worker is alive, so that clients do not wait.
 
 Each worker holds a lock from when it is ready until it ends, however it ends; where the parent gets that lock for
 itself, there is none, and the listening socket, which it shares with them, is its own for a moment. What it answers
@@ -91,7 +91,7 @@ class Standin:
             request = connection.recv(READ_BYTES)
             if not request:  # the client is gone
                 return
-        shed = Shed("restarting", "the server's workers are being started again; try again")
+        shed = Shed("restarting", "the server's workers are being restarted; try again")
         try:
             _answer(connection, shed)
         finally:

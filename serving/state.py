@@ -1,4 +1,4 @@
-"""What one server serves, in a file that all of its workers share: they answer with one version.
+"""The served version of a server, in a file shared by its workers, so that all use the same one.
 
 One worker leads: it looks at the registry, tries new versions, and writes here what became of it. The others, and
 those that take a dead one's place, do what the file says and ask nobody.
@@ -20,7 +20,7 @@ from tailorbird.files import locked, write_flushed
 from tailorbird.settings import PREFIX
 
 FOLDER = f"{PREFIX}SERVER_FOLDER"
-"""Where a server tells its workers which folder they share; whoever starts one sets nothing here."""
+"""The variable that names the shared folder for workers; set by the server, not by users."""
 
 
 @dataclass(frozen=True)

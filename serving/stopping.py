@@ -1,4 +1,4 @@
-"""The end of a worker: /readyz says so at once, the listener stays open for a while, and no request is lost.
+"""The graceful stop of a worker: /readyz fails at once, the listener stays open for a while, and no request is lost.
 
 It goes between the signal and uvicorn, which closes its listener as soon as it hears of it, and its idle connections
 too, be it that a request is on its way in one of them. Where this worker alone was told to end, the listening socket,

@@ -1,4 +1,4 @@
-"""What our server asks of the process manager that BentoML starts its workers with (circus), and it does not offer."""
+"""Extensions of circus, the process manager with which BentoML starts its workers."""
 
 import signal
 import socket
@@ -14,7 +14,7 @@ from serving import signals
 from serving.standin import Standin
 
 CHECK_SECONDS = 1
-"""Between looks for workers that have ended; BentoML's 10 would leave a server of one worker without for as long."""
+"""Seconds between checks for dead workers; with BentoML's 10 a single worker would be missing for as long."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""One worker process: its application, put together, with its start and its end."""
+"""A worker process: its application, its start and its end."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ from serving.stopping import Stop
 from tailorbird.settings import Settings
 
 BEHIND = ("/healthz", "/schema.json")
-"""What BentoML's own tools ask for; the rest of its routes would show an API that this service does not have."""
+"""The routes used by BentoML's tools; its other routes would show an API that this service lacks."""
 
 
 def build(settings: Settings, bentoml_app: Starlette) -> Application:

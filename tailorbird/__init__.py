@@ -1,3 +1,3 @@
-"""The front door: command line, settings and what every room shares."""
+"""The front door: the command line, the settings, and modules that all rooms share."""
 
 __version__ = "0.1.0"

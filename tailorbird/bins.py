@@ -1,4 +1,4 @@
-"""Bins of confidence: by which answers are counted, and over which calibration is measured."""
+"""Confidence bins, by which predictions are counted and calibration is measured."""
 
 from bisect import bisect_right
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ def index(confidence: float) -> int:
 
 
 def indices(confidences: "NDArray[np.floating]") -> "NDArray[np.int64]":
-    """The bins of many confidences [N]."""
+    """The bins of an array of confidences [N]."""
     import numpy as np
 
     return np.searchsorted(np.asarray(EDGES), confidences, side="right")

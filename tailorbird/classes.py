@@ -1,6 +1,6 @@
-"""Names of classes: their one form, their order, and what is none; readers, specs, the registry and feedback share it.
+"""Class names: normal form, order and validity, shared by readers, specs, the registry and feedback.
 
-Letters of every language belong in a name, with the joiners and no-break spaces that some words are spelled with.
+Letters of all languages are valid, with the joiners and no-break spaces that some words require.
 """
 
 import re
@@ -16,8 +16,8 @@ LONGEST = 256
 BIDIRECTIONAL = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Unicode's Bidi_Control: they turn the text around a name, and two names that differ by them look the same."""
 INVISIBLE = "\ufeff\u200b\u2060"
-"""Marks of an encoding and of places where a line may break, which mean nothing at the ends of a name."""
-_REFUSED = {"Cc": "a control character", "Cs": "bytes that are no UTF-8", "Zl": "a line break", "Zp": "a line break"}
+"""Byte-order and line-break marks, which are stripped from the ends of a name."""
+_REFUSED = {"Cc": "a control character", "Cs": "bytes that are not UTF-8", "Zl": "a line break", "Zp": "a line break"}
 _NUMBER = re.compile(r"-?(?:\d+\.\d+|0|[1-9]\d*)", re.ASCII)
 _WRITTEN = re.compile(r"[+-]?\d+(?:\.\d*)?(?:e[+-]?\d{1,3})?", re.ASCII | re.IGNORECASE)
 
@@ -27,7 +27,7 @@ _PRINTED = re.compile(
 
 
 def normal(text: str) -> str:
-    """The one form of a name: composed (NFC), with no white space around it."""
+    """The normal form of a name: composed (NFC), without surrounding white space."""
     before = None
     while text != before:
         before, text = text, text.strip().strip(INVISIBLE)
@@ -35,7 +35,7 @@ def normal(text: str) -> str:
 
 
 def problem(name: str) -> str | None:
-    """Why a name in its normal form is none, in words that follow it; None where it is one."""
+    """Why a name in its normal form is invalid, as a phrase that follows it; None if it is valid."""
     if not name:
         return "is empty"
     if len(name) > LONGEST:
@@ -48,15 +48,15 @@ def problem(name: str) -> str | None:
 
 
 def checked(field: str, text: str) -> str:
-    """The normal form of a name; raises InvalidInput for what is no name of a class."""
+    """The normal form of a name; raises InvalidInput for an invalid class name."""
     name = normal(text)
     if reason := problem(name):
-        raise InvalidInput(field, f"{name[:60]!r} is no name of a class: it {reason}")
+        raise InvalidInput(field, f"{name[:60]!r} is not a valid class name: it {reason}")
     return name
 
 
 def order(name: str) -> tuple[bool, float, str]:
-    """The key by which classes are sorted: numbers by size, then text."""
+    """The sort key of classes: numbers by value, then text."""
     number = float(name) if _NUMBER.fullmatch(name) else None
     return number is None, number or 0, name
 
@@ -76,7 +76,7 @@ def printed(names: Iterable[str]) -> list[str]:
 
 
 def _seen(name: str) -> str:
-    """A name as it is read aloud, NFKC_Casefold for the most part; a number by its size."""
+    """A name as a reader perceives it, mostly its NFKC_Casefold; a number by its value."""
     if _WRITTEN.fullmatch(name):
         return str(Decimal(name).normalize())
     text = unicodedata.normalize("NFKC", name).casefold()

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from tailorbird import __version__, lazy, terminal
-from tailorbird.errors import told
+from tailorbird.errors import reported
 
 COMMANDS = {
     "demo": "tailorbird.commands.demo:demo",
@@ -64,9 +64,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 for name, commands, help_line in (
-    ("figure", FIGURE, "Draw one picture of a model, of its training, or of what it is taught with."),
-    ("sweeps", SWEEPS, "Look at the ledger of sweeps."),
-    ("registry", REGISTRY, "Look at versions, move aliases, keep and carry packages."),
+    ("figure", FIGURE, "Draw a figure of a model, its training or its data."),
+    ("sweeps", SWEEPS, "List, show, cancel and extend sweeps."),
+    ("registry", REGISTRY, "List and compare versions, move aliases, export and import packages."),
 ):
     app.add_typer(typer.Typer(cls=lazy.group(commands), help=help_line, no_args_is_help=True), name=name)
 
@@ -81,11 +81,11 @@ def _version(wanted: bool) -> None:
 def options(
     _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
 ) -> None:
-    """What all commands share."""
+    """Options of all commands."""
 
 
 def main() -> None:
     """The console script."""
     terminal.start_over_in_utf8()
-    with terminal.tolerant(), told():
+    with terminal.tolerant(), reported():
         app()

@@ -1,4 +1,4 @@
-"""What can go wrong in a way that the user can mend.
+"""Errors that users can fix.
 
 TailorbirdError                 one plain sentence; exit status 1
 ├── InvalidInput                a field, a file or an argument that is not accepted; exit status 2
@@ -15,7 +15,7 @@ TailorbirdError                 one plain sentence; exit status 1
 │   └── Unmigrated              a database that waits for `tailorbird registry migrate`
 └── Interrupted                 stopped by the user; exit status 130
 
-Anything else that escapes is a defect of ours and keeps its traceback.
+Any other exception is a bug and keeps its traceback.
 """
 
 import sys
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 
 class TailorbirdError(Exception):
-    """The base of every error that is told to the user in one sentence."""
+    """The base of all errors that are reported to the user in one sentence."""
 
     exit_status = 1
 
 
 class InvalidInput(TailorbirdError):
-    """`field` is not accepted; `problem` says what would be."""
+    """`field` is not accepted; `problem` says why, and what is accepted."""
 
     exit_status = 2
 
@@ -87,12 +87,12 @@ class Conflict(TailorbirdError):
     def __str__(self) -> str:
         return (
             f"{self.model}@{self.alias} is {_version(self.actual)}, not {_version(self.expected)} as expected: "
-            f"someone else moved it first; look at it and promote again"
+            f"someone else moved it first; check it and promote again"
         )
 
 
 class Refused(TailorbirdError):
-    """A promotion that the gates do not let through; `reasons` says by how much each failed."""
+    """A promotion that the gates refuse; `reasons` says by how much each failed."""
 
     def __init__(self, what: str, reasons: list[str]) -> None:
         super().__init__(what, reasons)
@@ -116,13 +116,13 @@ class LeaseHeld(TailorbirdError):
         name, _, number, _ = self.owner.split(" ")
         until = self.expires[:19].replace("T", " ")
         return (
-            f"sweep {self.sweep} is run by process {number} on {name}; if that is gone, the sweep can be taken over "
-            f"from {until} UTC on"
+            f"sweep {self.sweep} is being run by process {number} on {name}; if that process is gone, the sweep can "
+            f"be resumed from {until} UTC on"
         )
 
 
 class LeaseLost(TailorbirdError):
-    """The sweep is somebody else's by now, and nothing more is written to it from here."""
+    """The sweep was taken over or cancelled, and this process no longer writes to it."""
 
     def __init__(self, sweep: str, reason: str) -> None:
         super().__init__(sweep, reason)
@@ -142,11 +142,11 @@ class Corrupt(TailorbirdError):
 
 
 class Unavailable(TailorbirdError):
-    """Something this needs cannot be reached or written now."""
+    """A required resource cannot be reached or written now."""
 
 
 class ReadOnly(Unavailable):
-    """A database that can only be read here."""
+    """A read-only database."""
 
 
 class Unmigrated(Unavailable):
@@ -248,7 +248,7 @@ def _shown(value: Any) -> str:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def reported() -> Iterator[None]:
     """Turn a user's error into one line on standard error and its exit status, without a traceback."""
     try:
         yield
@@ -265,7 +265,7 @@ def told() -> Iterator[None]:
 
 
 def _interruption(ending: BaseException | None) -> str:
-    """What was to be said, as how to go on, before another signal came; else that it was interrupted."""
+    """The message of the interruption, even if another signal followed; else a generic one."""
     while ending is not None and not isinstance(ending, Interrupted):
         ending = ending.__context__
     return "interrupted" if ending is None else f"error: {_printable(str(ending))}"

@@ -1,4 +1,4 @@
-"""The pictures of a model, as PNG bytes, drawn from the results of its training."""
+"""Figures of a model as PNG bytes, drawn from the results of its training."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -41,7 +41,7 @@ def features(run: Results, image: Path | None) -> bytes:
     pixels = image_file(image, run.here.max_pixels, run.task()) if image else _pixels(run.example())[0]
     layers = maps.maps(network, pixels)
     if not layers:
-        raise InvalidInput("features", f"are drawn of convolutions, and {run.name} has none")
+        raise InvalidInput("features", f"require convolutions; {run.name} has none")
     return plots.feature_maps(layers, pixels, f"{run.name}: feature maps")
 
 
@@ -67,14 +67,14 @@ def confusion(run: Results, threshold: float | None) -> bytes:
     classes = task.classes
     if task.objective not in ("binary", "multiclass"):
         predicted = "numbers" if task.objective == "regression" else "several labels at once"
-        raise InvalidInput("confusion", f"is drawn of examples of one class each, and {run.name} predicts {predicted}")
+        raise InvalidInput("confusion", f"requires one class per example; {run.name} predicts {predicted}")
     if threshold is None:
         counts = np.array(run.confusion())
         subtitle = f"accuracy {np.trace(counts) / counts.sum():.2%}"
     else:
         heldout = run.heldout()
         counts = plots.decided(heldout.probabilities, heldout.labels, threshold)
-        subtitle = f"{classes[1] if len(classes) == 2 else 'answers'} from a probability of {threshold:g} on"
+        subtitle = f"{classes[1] if len(classes) == 2 else 'answers'} at a threshold of {threshold:g}"
     return plots.confusion(counts, classes, f"{run.name}: {counts.sum():,} held-out examples\n{subtitle}")
 
 
@@ -88,7 +88,7 @@ def scatter(table: str, *, own_code: bool) -> bytes:
         with results.opened(table, settings.load(), own_code=own_code) as run:
             dataset = run.dataset()
     if len(dataset.shape) > 1:
-        raise InvalidInput("scatter", f"is drawn of tables, and {dataset.name} holds images")
+        raise InvalidInput("scatter", f"requires a table; {dataset.name} holds images")
     return plots.scatter_matrix(dataset)
 
 
@@ -115,7 +115,7 @@ def image_file(path: Path, max_pixels: int, task: Task | None = None) -> NDArray
 def _image_shape(run: Results, figure: str) -> tuple[int, ...]:
     shape = run.task().shape
     if len(shape) == 1:
-        raise InvalidInput(figure, f"are drawn of images, and {run.name} takes rows of a table")
+        raise InvalidInput(figure, f"require images; {run.name} takes rows of a table")
     return shape
 
 

@@ -1,5 +1,4 @@
-"""Files and folders that are seen whole or not at all, also after a power cut: written under a hidden name, flushed,
-then named; and a lock between processes."""
+"""Atomic and durable files and folders, written under a hidden name, flushed, then renamed; locks between processes."""
 
 import fcntl
 import os
@@ -19,7 +18,7 @@ PUBLIC, PRIVATE = 0o644, 0o600
 def write_flushed(path: Path, data: bytes) -> None:
     """Write one file, and its name, to the disk; raises Unavailable that names it."""
     write_all({path: data})
-    with told(path):
+    with as_unavailable(path):
         flush(path.parent)
 
 
@@ -31,16 +30,16 @@ def write_all(files: Mapping[Path, bytes]) -> None:
     with ExitStack() as stack:
         hidden = {}
         for path in files:
-            stack.enter_context(told(path))
+            stack.enter_context(as_unavailable(path))
             hidden[path] = stack.enter_context(_hidden(path))
         for path, data in files.items():
-            with told(path):
+            with as_unavailable(path):
                 _fill(hidden[path].descriptor, [data], PUBLIC)
         for path in files:
-            with told(path):
+            with as_unavailable(path):
                 os.fsync(hidden[path].descriptor)
         for path in files:
-            with told(path):
+            with as_unavailable(path):
                 hidden[path].path.replace(path)
 
 
@@ -159,8 +158,8 @@ class _Hidden(NamedTuple):
 
 
 @contextmanager
-def told(path: Path) -> Iterator[None]:
-    """Turn what the system has against writing `path` into Unavailable."""
+def as_unavailable(path: Path) -> Iterator[None]:
+    """Turn an OSError of writing `path` into Unavailable."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""From the bytes of a picture to the pixels that a signature asks for: the one rule, in training and in serving.
+"""Conversion of image files to the pixels of a signature, the same in training and serving.
 
 Orientation tags are applied, transparency is laid over the grey of the signature, images of more than 8 bits keep the
 upper 8 of those that the signature's data set used, colour becomes grey by ITU-R 601 luma where the signature is grey,

@@ -1,4 +1,4 @@
-"""`tailorbird data feedback:NAME`: a data set of the inputs that an endpoint kept, with the labels that came back."""
+"""`tailorbird data feedback:NAME`: a data set of the inputs that an endpoint stored, with their labels."""
 
 import csv
 from collections import Counter
@@ -24,10 +24,10 @@ def write(registry: Registry, model: str, out: Path) -> dict[str, int]:
     nothing to write.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InvalidInput("--out", f"{out} is there already; accepted: a folder that is new or empty")
+        raise InvalidInput("--out", f"{out} already exists; accepted: a new or empty folder")
     examples = list(inputs.labelled(registry, model))
     if not examples:
-        raise NotFound("NAME", f"no input of {model} was kept whose label is known; TAILORBIRD_KEEP_INPUTS keeps some")
+        raise NotFound("NAME", f"no labelled inputs of {model} are stored; set TAILORBIRD_KEEP_INPUTS to store inputs")
     numbers = {example.version for example in examples}
     signatures = {
         number: verification.signature(registry, versions.recall(registry, model, number)) for number in numbers
@@ -53,7 +53,7 @@ def _write_image(example: Labelled, signature: Signature, out: Path) -> None:
 def _write_table(examples: list[Labelled], signatures: dict[int, Signature], path: Path) -> None:
     columns = {signature.columns or tuple(map(str, range(signature.shape[0]))) for signature in signatures.values()}
     if len(columns) > 1:
-        raise InvalidInput("NAME", "its versions have other columns each, which do not go into one table")
+        raise InvalidInput("NAME", "its versions have different columns, which do not fit into one table")
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow([*columns.pop(), "label"])

@@ -1,4 +1,4 @@
-"""Commands whose modules are imported when they are run, so that the help of all of them loads none of them."""
+"""Commands whose modules are imported when they run, so that the overall help imports none of them."""
 
 import ast
 import inspect
@@ -79,7 +79,7 @@ def _installed(command: str | None) -> Iterator[None]:
         if not error.name or find_spec(error.name.partition(".")[0]):
             raise
         problem = f"`{command}` needs {error.name}, which is not installed"
-        raise Unavailable(f"{problem}; `tailorbird doctor` says what to install") from None
+        raise Unavailable(f"{problem}; see `tailorbird doctor`") from None
 
 
 def _docstring(module: str, function: str) -> str:

@@ -1,10 +1,10 @@
-"""ONNX Runtime as every model is run in it: what is measured when a model is exported is so what will be served."""
+"""The options of ONNX Runtime for all models, so that what is measured at export is what is served."""
 
 import os
 from typing import Any
 
 THREADS = 1
-"""Of a session: it is the server's worker processes that run side by side."""
+"""Threads of a session: the server runs worker processes in parallel."""
 
 
 def session(model: bytes) -> Any:

@@ -1,4 +1,4 @@
-"""Reproduction: train a version again from its configuration and lineage, and compare what comes out.
+"""Reproduction: retrain a version from its configuration and lineage, and compare the results.
 
 The weights are the same bit for bit where processor and packages are the same. Elsewhere rounding differs, and training
 makes more of it: with other vector instructions of one processor, probabilities moved by 0.02 on average after 10
@@ -25,9 +25,9 @@ from training.scores import Classification
 from training.splits import Splits
 
 MEAN_DIFFERENCE = 0.025
-"""Of an image's probabilities the largest difference counts; this is accepted as the mean over held-out images."""
+"""The accepted mean, over held-out images, of the largest difference of an image's probabilities."""
 STANDARD_ERRORS = 2
-"""So many standard errors may accuracies lie apart."""
+"""The accepted difference of accuracies, in standard errors."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +68,7 @@ class Reproduction:
         if self.mean_difference > MEAN_DIFFERENCE:
             problems.append(
                 f"probabilities differ by {self.mean_difference:.4f} on average over {self.samples:,} held-out images "
-                f"(at most {self.max_difference:.4f}); accepted are {MEAN_DIFFERENCE}"
+                f"(at most {self.max_difference:.4f}); accepted: at most {MEAN_DIFFERENCE}"
             )
         accepted = STANDARD_ERRORS * self.standard_error
         for name, accuracy in (("the retrained", self.retrained_accuracy), ("the stored", self.served_accuracy)):
@@ -76,7 +76,7 @@ class Reproduction:
             if apart > accepted:
                 problems.append(
                     f"{name} model's held-out accuracy is {accuracy:.2%}, {100 * apart:.2f} points from the registered "
-                    f"{self.registered_accuracy:.2%}; accepted are {100 * accepted:.2f}"
+                    f"{self.registered_accuracy:.2%}; accepted: at most {100 * accepted:.2f}"
                 )
         return problems
 
@@ -122,7 +122,7 @@ def plan(registry: Registry, version: Version, settings: Settings) -> Plan:
         raise InvalidInput(
             "data",
             f"the data set {config.data.name} here has the SHA-256 sum {digest[:12]}…, and {version} was trained on "
-            f"{known[:12]}…; TAILORBIRD_DATA_DIR names the folder where the right one lies",
+            f"{known[:12]}…; set TAILORBIRD_DATA_DIR to the folder of the right one",
         )
     _check_backbone(version, config, settings)
     dealt = dealing.split(dataset, config.data)
@@ -140,7 +140,7 @@ def compare(registry: Registry, plan: Plan, weights: bytes) -> Reproduction:
     _, again = candidate.exported(plan.config, splits, weights)
     served, retrained = _evaluated(plan, model), export.evaluate(again, splits.holdout, splits.kind)
     if served.probabilities.shape != retrained.probabilities.shape:
-        raise Corrupt(f"{plan.version} has a damaged package: model.onnx: is of other classes than its data set")
+        raise Corrupt(f"{plan.version} has a damaged package: model.onnx: has other classes than its data set")
     apart = np.abs(served.probabilities - retrained.probabilities).max(1)
     difference = _difference(plan, stored, weights)
     return Reproduction(
@@ -165,7 +165,7 @@ def _lineage(version: Version, config: RunConfig) -> tuple[int, str]:
     """The epoch, and the SHA-256 sum of the data."""
     epoch, data = version.lineage.epoch, version.lineage.data
     if epoch is None or data is None or data.sha256 is None:
-        raise InvalidInput(str(version), "its lineage does not say of which epoch and data it is; sweeps enter that")
+        raise InvalidInput(str(version), "its lineage has no epoch and data digest, which only sweeps record")
     if not 1 <= epoch <= config.epochs:
         raise InvalidInput(str(version), f"its lineage names epoch {epoch}, and its run has {config.epochs}")
     known = config.data.model_dump(mode="json")

@@ -60,7 +60,7 @@ class Results:
     read: Callable[[str], bytes]
     here: Settings
     own_code: bool = False
-    """Whether what the config names may run."""
+    """Whether the code that the config names may run."""
 
     def config(self) -> RunConfig:
         """The configuration."""
@@ -130,8 +130,8 @@ class Results:
         if len(chosen) < len(wanted):
             raise InvalidInput(
                 "data",
-                f"the data set {self._data().name} here does not hold what {self.name} was judged on; "
-                "TAILORBIRD_DATA_DIR names the folder where the right one lies",
+                f"the data set {self._data().name} here does not hold the examples that {self.name} was evaluated on; "
+                "set TAILORBIRD_DATA_DIR to the folder of the right one",
             )
         return dealt.only(chosen), judged
 
@@ -153,7 +153,7 @@ class Results:
         return data
 
     def _of_code(self, field: str, code: str, instead: str = "") -> InvalidInput:
-        problem = f"{code} is somebody's own code, which runs only from a folder and with --own-code"
+        problem = f"{code} is custom code, which runs only from a folder and with --own-code"
         return InvalidInput(f"{self.name}: {field}", f"{problem}{instead}")
 
     def _understood(self, name: str, parse: Callable[[bytes], T]) -> T:
@@ -170,9 +170,9 @@ def opened(model: str, here: Settings, *, own_code: bool = False) -> Iterator[Re
     if (folder / CONFIG).is_file():
         yield Results(folder.absolute().name, None, partial(_read, folder), here, own_code)
     elif own_code:
-        raise InvalidInput("--own-code", f"is for a folder that `tailorbird train` wrote, which {model} is not")
+        raise InvalidInput("--own-code", f"applies only to a folder that `tailorbird train` wrote; {model} is not one")
     elif folder.is_dir() or "/" in model:
-        raise NotFound(model, f"is no folder that `tailorbird train` wrote: it has no {CONFIG}")
+        raise NotFound(model, f"is not a folder that `tailorbird train` wrote: it has no {CONFIG}")
     else:
         with Registry(here) as registry:
             version = versions.resolve(registry, model)
@@ -186,6 +186,6 @@ def _read(folder: Path, name: str) -> bytes:
         return (folder / name).read_bytes()
     except FileNotFoundError:
         names = ", ".join(sorted(path.name for path in folder.iterdir()))
-        raise NotFound(str(folder / name), f"is not there, and this picture is made of it; there are {names}") from None
+        raise NotFound(str(folder / name), f"is missing, and this figure requires it; the folder has {names}") from None
     except OSError as error:
         raise InvalidInput(str(folder / name), f"cannot be read: {error.strerror}") from None

@@ -1,4 +1,4 @@
-"""Settings from the environment (prefix TAILORBIRD_) and a `.env` file; every path comes out absolute."""
+"""Settings from the environment (prefix TAILORBIRD_) and a `.env` file; paths are made absolute."""
 
 import getpass
 import os
@@ -22,7 +22,7 @@ LEAST_CHARACTERS = {"receipt_key": 16, "receipt_key_accepted": 16, "api_token": 
 
 
 class Settings(BaseSettings):
-    """Where things are and how this installation is reached."""
+    """The settings of an installation."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -34,7 +34,7 @@ class Settings(BaseSettings):
         frozen=True,
     )
 
-    home: Path = Field(Path("~/.tailorbird"), description="folder of everything embedded")
+    home: Path = Field(Path("~/.tailorbird"), description="folder of all local files")
     database_url: str = Field(
         "",
         repr=False,  # it may hold a password
@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     storage_url: str = Field("", description="packages and checkpoints; default: storage in HOME")
     data_dir: Path | None = Field(None, description="data sets; default: data in HOME")
     cache_dir: Path | None = Field(None, description="verified packages that serving fetched; default: cache in HOME")
-    model: str = Field("demo", description="NAME[@ALIAS|:N] that a container serves")
+    model: str = Field("demo", description="model that a container serves: NAME[@ALIAS|:N]")
     receipt_key: SecretStr | None = Field(None, description="key of the receipts; default: made in HOME")
     receipt_key_accepted: SecretStr | None = Field(
         None, description="another key whose receipts are accepted, while keys are changed"
@@ -62,21 +62,23 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(
         5, ge=0, le=3_600, description="how long serving still takes connections after SIGTERM, while /readyz is 503"
     )
-    watch: float = Field(5, ge=0, le=86_400, description="seconds between looks at the served alias; 0 never looks")
+    watch: float = Field(5, ge=0, le=86_400, description="seconds between checks of the served alias; 0 disables them")
     download_timeout: float = Field(5, gt=0, description="seconds to wait for a data set's server to answer")
-    gates: Path | None = Field(None, description="YAML file of what the gates of each alias allow")
-    watch_policy: Path | None = Field(None, description="YAML file of what `tailorbird watch` does")
+    gates: Path | None = Field(None, description="YAML file of the gates' limits by alias")
+    watch_policy: Path | None = Field(None, description="policy of `tailorbird watch` (YAML)")
     prometheus_url: str = Field(
         "", description="the Prometheus that watch reads counters from, or an endpoint's address that ends in /metrics"
     )
     webhooks: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         repr=False,  # paths of webhooks are often secret
-        description="URLs that are told of moves of aliases, with spaces or commas between",
+        description="URLs notified of alias moves, separated by spaces or commas",
     )
-    webhook_key: SecretStr | None = Field(None, description="key that signs what webhooks are sent")
+    webhook_key: SecretStr | None = Field(None, description="key that signs webhook requests")
     webhook_private: bool = Field(False, description="whether webhooks may lead to addresses that are not public")
-    lease_seconds: float = Field(60, ge=2, le=3600, description="until a sweep whose process is gone is taken over")
+    lease_seconds: float = Field(
+        60, ge=2, le=3600, description="seconds until a sweep without a running process can be taken over"
+    )
     signing_key: Path | None = Field(None, description="PEM file of the Ed25519 key that signs new versions")
     public_key: Path | None = Field(None, description="PEM file of the Ed25519 key that served versions must verify by")
 
@@ -127,7 +129,7 @@ class Settings(BaseSettings):
     @classmethod
     def _signed_webhooks(cls, key: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if key is None and info.data.get("webhooks"):
-            raise ValueError("is missing, and signs what webhooks are sent; `openssl rand -hex 32` makes one")
+            raise ValueError("is required to sign webhook requests; `openssl rand -hex 32` makes one")
         return key
 
     @field_validator("receipt_key", "receipt_key_accepted", "api_token", "webhook_key")
@@ -201,11 +203,11 @@ def _absolute(path: Path) -> Path:
     try:
         return path.expanduser().absolute()
     except RuntimeError:
-        raise ValueError(f"{path} begins with a home folder that is not known here; give it in full") from None
+        raise ValueError(f"{path} starts with an unknown home folder; give the full path") from None
 
 
 def who(name: str | None = None) -> str:
-    """Who is doing this, for the records: the name that was given, else the user's."""
+    """The name to record for an action: the given one, else the user's."""
     try:
         return name or getpass.getuser()
     except (KeyError, OSError):  # a container's user has a number and no name

@@ -1,4 +1,4 @@
-"""Shares of what was counted, with what chance leaves open."""
+"""Proportions with confidence intervals."""
 
 import math
 from statistics import NormalDist
@@ -19,7 +19,7 @@ def standard_error(share: float, of: float) -> float:
     return math.sqrt(share * (1 - share) / of + z2 / (4 * of * of)) / (1 + z2 / of)
 
 
-def told(share: float, of: int) -> str:
+def text(share: float, of: int) -> str:
     """A share of so many, in words."""
     if not of:
         return f"{share:.2%}"

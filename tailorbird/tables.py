@@ -1,5 +1,6 @@
-"""Tables for a terminal of any width, of which no value is cut: what is too wide is folded."""
+"""Tables for terminals of any width: values that are too wide are folded, never cut; numbers are aligned right."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,26 +8,41 @@ from rich import box
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 from tailorbird.terminal import UNBOUNDED
+
+NUMBER = re.compile(r"[-+]?\d[\d,.]*(e[-+]\d+)?(/\d+| ?%| ms| points)?")
+NONE = ("", "-")
 
 
 def show(console: Console, table: Table) -> None:
     """Print a table without cutting a value."""
-    for column in table.columns:
-        column.overflow = "fold"
-    console.print(table)
+    console.print(_uncut(table))
 
 
 def show_rows(
     console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]], *, apart: int, title: str | None = None
 ) -> None:
-    """Print rows; where not all columns fit beside each other, those after the first `apart` become one."""
-    table = _table(columns, rows, title)
+    """Print the table of `fitting`."""
+    show(console, fitting(console, columns, rows, apart=apart, title=title))
+
+
+def fitting(
+    console: Console,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str | Text]],
+    *,
+    apart: int,
+    title: str | None = None,
+    lines: box.Box | None = box.SIMPLE,
+) -> Table:
+    """A table of rows; if it is wider than the console, the columns after the first `apart` are merged into one."""
+    table = _table(columns, rows, title, lines)
     if len(columns) > apart + 1 and _width(console, table) > console.width:
         merged = [[*row[:apart], _merged(columns[apart:], row[apart:])] for row in rows]
-        table = _table([*columns[:apart], "with"], merged, title)
-    show(console, table)
+        table = _table([*columns[:apart], "with"], merged, title, lines)
+    return _uncut(table)
 
 
 def moment(text: str) -> str:
@@ -35,7 +51,7 @@ def moment(text: str) -> str:
 
 
 def plain(value: Any) -> str:
-    """A value of a record in words: of keys with values those that say something, of lists each item."""
+    """A value of a record in words: the keys that have a value, and the items of lists."""
     if isinstance(value, dict):
         return (
             ", ".join(f"{key} {plain(item)}" for key, item in value.items() if item is not None and item is not False)
@@ -48,14 +64,25 @@ def plain(value: Any) -> str:
     return "-" if value is None else str(value)
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None) -> Table:
-    table = Table(*columns, title=title, box=box.SIMPLE)
+def _table(
+    columns: Sequence[str], rows: Sequence[Sequence[str | Text]], title: str | None, lines: box.Box | None
+) -> Table:
+    table = Table(*columns, title=title, box=lines)
     for row in rows:
         table.add_row(*row)
     return table
 
 
-def _merged(names: Sequence[str], values: Sequence[str]) -> str:
+def _uncut(table: Table) -> Table:
+    for column in table.columns:
+        column.overflow = "fold"
+        values = [text for text in map(str, column.cells) if text not in NONE]
+        if values and all(map(NUMBER.fullmatch, values)):
+            column.justify = "right"
+    return table
+
+
+def _merged(names: Sequence[str], values: Sequence[str | Text]) -> str:
     return ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
 
 

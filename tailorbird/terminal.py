@@ -1,7 +1,7 @@
-"""The terminal: what cannot be printed ends nothing.
+"""The terminal: output that cannot be written does not stop a command.
 
-A reader that goes away (`| head -1`), a full disk under the log, a closed terminal and an encoding without some
-character are no reason to stop a training, or to fail after what was asked for is done.
+A closed pipe (`| head -1`), a full disk under the log, a closed terminal or an encoding that lacks a character must not
+stop a training, or fail a command that has done its work.
 """
 
 import codecs
@@ -21,7 +21,7 @@ from tailorbird.errors import Unavailable
 
 LAST_STANDARD = 2
 UNBOUNDED = 10_000
-"""Characters of a line; more than any has."""
+"""More characters than any line has."""
 READER_GONE = (errno.EPIPE, errno.EIO)
 ASCII = {"±": "+/-", "×": "x", "·": "*", "…": "...", "–": "-", "→": "->", "²": "^2", "«": '"', "»": '"', "✗": "x"}
 
@@ -40,7 +40,7 @@ def print_product(text: str) -> None:
     """Print what a caller needs, as a record for machines; raises Unavailable where that cannot be written."""
     print(text, flush=True)
     if loss := _loss(sys.stdout):
-        raise Unavailable(f"the command is done, and what it prints could not be written: {loss.strerror}")
+        raise Unavailable(f"the command finished, but its output could not be written: {loss.strerror}")
 
 
 def start_over_in_utf8() -> None:
@@ -67,7 +67,7 @@ def tolerant() -> Iterator[None]:
     finally:
         sys.stdout.flush()
         if loss := _loss(sys.stdout):
-            print(f"warning: not everything could be printed: {loss.strerror}", file=sys.stderr)
+            print(f"warning: some output could not be written: {loss.strerror}", file=sys.stderr)
         sys.stderr.flush()
         sys.stdout, sys.stderr = before
 
@@ -126,7 +126,7 @@ def _stream(standard: TextIO | None) -> TextIO:
 
 
 def _loss(stream: TextIO) -> OSError | None:
-    """What kept a stream from being written since this was asked last."""
+    """The error that kept a stream from being written since the last call."""
     if not isinstance(stream, _Stream):
         return None
     loss, stream.sink.loss = stream.sink.loss, None

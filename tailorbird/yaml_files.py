@@ -1,4 +1,4 @@
-"""YAML as people write it in files and on the command line, read without running anything, and the numbers in it."""
+"""Safe reading of YAML from files and the command line, including its numbers."""
 
 import re
 from functools import cache
@@ -28,7 +28,7 @@ def read(path: Path, example: str) -> dict[Any, Any]:
     except ValueError as error:
         raise InvalidInput(str(path), f"is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
-        raise InvalidInput(str(path), f"must hold keys and values, as in `{example}`")
+        raise InvalidInput(str(path), f"must be a mapping, as in `{example}`")
     return content
 
 
@@ -56,12 +56,12 @@ def _no_switch(number: Any) -> Any:
 
 
 NoSwitch = BeforeValidator(_no_switch)
-"""Of a number that `yes` and `no` do not stand for."""
+"""Tags of values that are not `yes` or `no`."""
 
 
 @cache
 def _loader() -> type[Any]:
-    """Of safe YAML whose numbers are as everyone expects, and no key of which stands twice.
+    """Of safe YAML whose numbers are as everyone expects, and no key of which is given twice.
 
     In YAML 1.1 the number 1e-3 is none, 010 is 8, and 1:30 is 90: here they are 0.001 and words.
     """
@@ -72,7 +72,7 @@ def _loader() -> type[Any]:
             node: yaml.MappingNode = super().compose_mapping_node(anchor)  # before any merge
             keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
             if twice := [key for key in keys if keys.count(key) > 1]:
-                raise yaml.composer.ComposerError(None, None, f"{twice[0]!r} stands twice", node.start_mark)
+                raise yaml.composer.ComposerError(None, None, f"{twice[0]!r} is given twice", node.start_mark)
             return node
 
     Loader.yaml_implicit_resolvers = {

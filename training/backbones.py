@@ -41,8 +41,8 @@ def load(body: nn.Module, config: PretrainedConfig, settings: Settings) -> Backb
     missing = [name for name in wanted if name not in weights]
     wrong = [name for name in wanted if name in weights and wanted[name].shape != weights[name].shape]
     if missing or wrong:
-        what = f"has no {missing[0]}" if missing else f"has another shape of {wrong[0]}"
-        raise InvalidInput("model.weights", f"{path} is of another network than {config.backbone}: it {what}")
+        what = f"has no {missing[0]}" if missing else f"has a different shape for {wrong[0]}"
+        raise InvalidInput("model.weights", f"{path} does not fit {config.backbone}: it {what}")
     body.load_state_dict({name: weights[name] for name in wanted})  # those of the old head are left out
     return origin
 
@@ -74,7 +74,7 @@ def _published(name: str, settings: Settings) -> tuple[Path, Backbone]:
     stem = Path(source).stem
     digest = re.search(r"-([0-9a-f]{8,})$", stem)
     if digest is None:
-        raise Unavailable(f"{source} has no digest in its name, by which it could be checked")
+        raise Unavailable(f"{source} has no digest in its name to verify it by")
     folder = settings.cache / "weights"
     path = folder / f"{stem}.safetensors"
     if not (sha256 := _kept(path)):
@@ -96,7 +96,7 @@ def _kept(path: Path) -> str | None:
 def _convert(source: str, digest: str, downloaded: Path, path: Path, settings: Settings) -> str:
     def check(file: Path) -> None:
         if not _sha256(file).startswith(digest):
-            raise OSError(f"its SHA-256 sum does not begin with {digest}, so it is cut or another file")
+            raise OSError(f"its SHA-256 sum does not begin with {digest}: it is truncated or another file")
 
     if downloaded.exists():  # put there by hand
         try:
@@ -104,7 +104,7 @@ def _convert(source: str, digest: str, downloaded: Path, path: Path, settings: S
         except OSError as error:
             raise Unavailable(f"{downloaded} is not {source}: {error}") from None
     else:
-        download.fetch(source, downloaded, check, settings.download_timeout, "TAILORBIRD_CACHE_DIR names its folder")
+        download.fetch(source, downloaded, check, settings.download_timeout, "set its folder by TAILORBIRD_CACHE_DIR")
     weights = safetensors.torch.save(dict(read(downloaded)))
     sha256 = hashlib.sha256(weights).hexdigest()
     files.write_flushed(path, weights)

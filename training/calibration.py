@@ -11,7 +11,7 @@ from training.config import Kind
 from training.datasets import Targets
 
 LOWEST, HIGHEST = 0.05, 20
-"""Between them a temperature is looked for."""
+"""The range of temperatures that are searched."""
 
 
 def temperature(logits: NDArray[np.floating], targets: Targets, kind: Kind) -> float:

@@ -19,7 +19,7 @@ from tailorbird.package.samples import Samples
 from tailorbird.package.signature import Signature
 from training import estimation, evaluation, export, independence, plots, precision
 from training.config import RunConfig
-from training.export import Served
+from training.export import ServedModule
 from training.network import restored, whole
 from training.progress import Epoch
 from training.scores import THRESHOLD, Classification, Multilabel
@@ -36,7 +36,7 @@ FILES = (
 
 
 @dataclass(frozen=True)
-class Results:
+class RunResults:
     """What a run leaves behind that makes no package: files, and figures by split and name."""
 
     files: dict[str, bytes]
@@ -80,10 +80,12 @@ class Candidate:
 def check(splits: Splits) -> None:
     """Raise InvalidInput where a candidate of these splits could not be registered or judged."""
     if splits.kind not in REGISTERED:
-        mend = "; where the numbers are classes, say data.kind: multiclass" if splits.kind == "regression" else ""
-        raise InvalidInput("data", f"the registry takes multiclass and binary models; this one is {splits.kind}{mend}")
+        mend = "; if the numbers are classes, set data.kind: multiclass" if splits.kind == "regression" else ""
+        raise InvalidInput(
+            "data", f"the registry accepts multiclass and binary models; this one is {splits.kind}{mend}"
+        )
     if not len(splits.holdout):
-        raise InvalidInput("data.holdout", "must be above 0: a candidate and its export are judged on these images")
+        raise InvalidInput("data.holdout", "must be above 0: a candidate and its export are evaluated on these images")
 
 
 def obstacle(splits: Splits) -> str | None:
@@ -129,7 +131,7 @@ def make(config: RunConfig, splits: Splits, weights: bytes, epochs: Sequence[Epo
     )
 
 
-def results(config: RunConfig, splits: Splits, weights: bytes, epochs: Sequence[Epoch], best: int) -> Results:
+def results(config: RunConfig, splits: Splits, weights: bytes, epochs: Sequence[Epoch], best: int) -> RunResults:
     """Measure the weights of epoch `best` of a run that is no candidate, on each split that was kept from training."""
     network = restored(config, splits, weights)
     temperature = evaluation.temperature(network, splits.validation, splits.kind)
@@ -150,13 +152,13 @@ def results(config: RunConfig, splits: Splits, weights: bytes, epochs: Sequence[
             files["thresholds.png"] = plots.precision_recall(
                 test.probabilities, test.truth, splits.classes, THRESHOLD, title
             )
-    return Results(files, figures)
+    return RunResults(files, figures)
 
 
-def exported(config: RunConfig, splits: Splits, weights: bytes) -> tuple[Served, bytes]:
+def exported(config: RunConfig, splits: Splits, weights: bytes) -> tuple[ServedModule, bytes]:
     """The network of these weights as it is served, with its temperature, and the same as ONNX."""
     network = restored(config, splits, weights)
-    served = Served(network, splits.kind, evaluation.temperature(network, splits.validation, splits.kind))
+    served = ServedModule(network, splits.kind, evaluation.temperature(network, splits.validation, splits.kind))
     return served, export.to_onnx(served, splits.train.shape)
 
 

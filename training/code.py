@@ -55,7 +55,7 @@ def _imported(module: str, field: str) -> ModuleType:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name and f"{module}.".startswith(f"{error.name}."):
-            problem = f"there is no module {error.name}, neither in {folder} nor among what is installed"
+            problem = f"there is no module {error.name}, neither in {folder} nor installed"
         else:
             problem = f"{module} cannot be imported: {_told(error)}"
         raise InvalidInput(field, problem) from error

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from training.datasets import Dataset, Inputs
 
 ROWS = 100_000
-"""Of a large table the first so many rows are looked at."""
+"""How many of the first rows of a large table are checked."""
 MOST_LOST = 0.01
-"""Of the different values; of many close ones a few become one by mere rounding, which harms nobody."""
+"""The share of different values; a few of many close ones may become equal by rounding without harm."""
 
 
 def notes(dataset: Dataset) -> Iterator[str]:
@@ -19,7 +19,7 @@ def notes(dataset: Dataset) -> Iterator[str]:
 
     They do where one value is so far from the others that these have almost none of the scale.
     """
-    far = "leave out the values that are far from all others"
+    far = "remove the outliers"
     if len(dataset.shape) == 1:
         for name, values in _columns(dataset.columns, dataset.inputs[:ROWS]):
             yield from _note(name, values, _scaled(values), far)
@@ -31,7 +31,7 @@ def notes(dataset: Dataset) -> Iterator[str]:
 def unscaled(columns: Sequence[str] | None, rows: Inputs) -> Iterator[str]:
     """A sentence for each column of rows [N, columns] whose values run into each other as they are."""
     for name, values in _columns(columns, rows):
-        yield from _note(name, values, values, "let normalize be standard")
+        yield from _note(name, values, values, "set normalize: standard")
 
 
 def _columns(columns: Sequence[str] | None, rows: Inputs) -> Iterator[tuple[str, NDArray[Any]]]:
@@ -48,6 +48,6 @@ def _note(name: str, values: NDArray[Any], seen: NDArray[Any], advice: str) -> I
     different, left = len(np.unique(values)), len(np.unique(seen.astype(np.float32)))
     if different - left > MOST_LOST * different:
         yield (
-            f"{name}: of {different:,} different values a network, which computes in float32, tells {left:,} apart; "
+            f"{name}: of {different:,} different values only {left:,} are left in float32, in which networks compute; "
             f"{advice}"
         )

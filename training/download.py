@@ -43,7 +43,7 @@ def _copy(url: str, path: Path, timeout: float) -> None:
         with wrap_file(answer, total=size, description=path.name, console=terminal.console(stderr=True)) as source:
             shutil.copyfileobj(source, file)
         if size and file.tell() != size:
-            raise OSError(f"the connection broke off after {file.tell()} of {size} bytes")
+            raise OSError(f"the connection was closed after {file.tell()} of {size} bytes")
 
 
 def check_unpacked(path: Path, sha256: str) -> None:
@@ -52,6 +52,6 @@ def check_unpacked(path: Path, sha256: str) -> None:
         with gzip.open(path) as unpacked:
             digest = hashlib.file_digest(unpacked, "sha256").hexdigest()
     except (OSError, EOFError, zlib.error) as error:
-        raise OSError(f"what came cannot be unpacked ({error})") from None
+        raise OSError(f"the download cannot be unpacked ({error})") from None
     if digest != sha256:
-        raise OSError("what came is not the published file (its SHA-256 sum differs)")
+        raise OSError("the download is not the published file (its SHA-256 sum differs)")

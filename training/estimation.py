@@ -23,9 +23,9 @@ Answer = Callable[[NDArray[np.uint8]], NDArray[np.floating]]
 WINDOW = 1_000
 WINDOWS = 4_000
 MOST_IMAGES, MOST_NUMBERS = 2_500, 2_000_000
-"""So many images, and so many numbers of them, are corrupted in each way."""
+"""How many images, and how many values of them, are corrupted in each way."""
 LEAST_IMAGES = 200
-"""With fewer, nothing is fitted but the mix of classes; and so many are corrupted, however large they are."""
+"""With fewer images only the class mix is fitted; at least this many are corrupted, whatever their size."""
 RIDGE = 0.1
 """How strongly weights are held to the baseline where MOST_IMAGES are corrupted; of fewer, they would fit these."""
 SMALL_DROP = 0.15

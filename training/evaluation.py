@@ -73,7 +73,7 @@ def baseline(holdout: Classification, test: Classification, classes: Sequence[st
     for name, evaluated in (("held-out", holdout), ("test", test)):
         if wrong := int((~np.isfinite(evaluated.probabilities)).any(1).sum()):
             problem = f"gives {wrong} of {len(evaluated)} {name} examples probabilities that are NaN or infinite"
-            raise InvalidInput("model", f"{problem}; lower optimizer.lr, or look for such numbers in the data")
+            raise InvalidInput("model", f"{problem}; lower optimizer.lr, or check the data for such values")
     return Baseline(
         accuracy=holdout.accuracy,
         standard_error=holdout.standard_error,

@@ -29,7 +29,7 @@ LATENCY_RUNS, LATENCY_SECONDS = 200, 1.0
 WARM_UP_RUNS, WARM_UP_SECONDS = 20, 0.2
 
 
-class Served(nn.Module):
+class ServedModule(nn.Module):
     """A network as it is served, in fp32: from pixels or rows to its outputs and calibrated probabilities."""
 
     def __init__(self, network: nn.Module, kind: Kind, temperature: float) -> None:
@@ -80,7 +80,7 @@ def to_onnx(network: nn.Module, shape: Sequence[int], outputs: Sequence[str] = O
     try:
         opened.run(outputs, {name: np.zeros((2, *shape), np.float64 if len(shape) == 1 else np.uint8)})
     except Exception as error:
-        message = "its export takes one input at a time; a size in it is written as a number, as by len(inputs)"
+        message = "its export accepts only one input at a time; a batch size is hard-coded, as by len(inputs)"
         raise InvalidInput("model", f"{message}: {_first_line(error)}") from None
     return exported
 
@@ -102,7 +102,7 @@ def answers(opened: Any, split: Split, size: int) -> tuple[Floats, Floats]:
     return logits, probabilities
 
 
-def parity(served: Served, exported: Classification, split: Split) -> Parity:
+def parity(served: ServedModule, exported: Classification, split: Split) -> Parity:
     """Compare an export's probabilities on the whole split with those of the network it was made from."""
     with torch.inference_mode():
         batches = [served(as_tensor(batch))[1] for batch in split.batches(split.together)]

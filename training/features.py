@@ -30,7 +30,7 @@ from training.splits import Split, Splits
 
 BATCH = 16
 RULE = 3
-"""Counts changes of how features are computed: those of another rule are computed again."""
+"""Version of the computation of features: those of another one are computed again."""
 
 Compute = Callable[[Images], NDArray[np.float32]]
 """Features [N, width] of images [N, ...]."""
@@ -128,7 +128,7 @@ class _Kept:
         console = terminal.console(stderr=True)
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task(f"features of {self._provenance.backbone}", total=len(inputs))
-            with files.told(path), files.new_file(path) as hidden:
+            with files.as_unavailable(path), files.new_file(path) as hidden:
                 with hidden.open("xb") as file:
                     for rows in self._rows(inputs, mirrored):
                         if not file.tell():

@@ -13,17 +13,17 @@ from tailorbird.onnx import session
 from tailorbird.package.measurements import Parity
 from training import machine
 from training.arrays import as_tensor
-from training.export import Served, answers
+from training.export import ServedModule, answers
 from training.scores import Classification, Floats
 from training.splits import Split
 
 MOST, LEAST, NUMBERS = 64, 16, 2**20
-"""So many examples are answered again, and fewer where they hold more numbers, down to the least."""
+"""How many examples are predicted again; fewer if they are large, down to the minimum."""
 SIZES = (1, 2, 3, 7, 32)
-"""Of the batches in which the examples are answered again, by torch and by ONNX Runtime."""
+"""Sizes of the batches in which examples are predicted again, by torch and by ONNX Runtime."""
 
 
-def measure(served: Served, model: bytes, whole: Classification, split: Split) -> Parity:
+def measure(served: ServedModule, model: bytes, whole: Classification, split: Split) -> Parity:
     """Compare what an export answers to the `whole` split with what it and its network answer to some of the examples,
     from all over the split, in batches of other sizes."""
     count = max(LEAST, min(MOST, NUMBERS // math.prod(split.shape)))
@@ -38,7 +38,7 @@ def measure(served: Served, model: bytes, whole: Classification, split: Split) -
     )
 
 
-def _torch(served: Served, split: Split, size: int) -> Floats:
+def _torch(served: ServedModule, split: Split, size: int) -> Floats:
     # threads that wait for each other after each layer of a single image lose more than they gain on a busy machine
     with torch.inference_mode(), machine.using(1):
         answers: Floats = torch.cat([served(as_tensor(batch))[1] for batch in split.batches(size)]).numpy()

@@ -224,7 +224,7 @@ class Run:
         tensors, texts = checkpoint.unpack(snapshot)
         try:
             if texts["run"] != self.identity():
-                raise InvalidInput("--resume", "what was interrupted had another config or other data; train anew")
+                raise InvalidInput("--resume", "the interrupted run had another config or other data; start a new run")
             self.state.restore(tensors)
             self.progress.restore(json.loads(texts["epochs"]), part(tensors, "best"))
         except (ValueError, LookupError, TypeError, RuntimeError) as error:
@@ -298,7 +298,11 @@ class Run:
             raise self._diverged(f"weights or validation loss are NaN or infinite after {when} {losses}", lr)
 
     def _diverged(self, problem: str, lr: float) -> Diverged:
-        kept = f"the best weights before are those of epoch {self.best.epoch}" if self.epochs else "no epoch was good"
+        kept = (
+            f"the best weights before that are those of epoch {self.best.epoch}"
+            if self.epochs
+            else "no epoch ended with finite weights"
+        )
         return Diverged(f"{problem}, at lr {lr:g}; lower optimizer.lr; {kept}")
 
 

@@ -15,7 +15,7 @@ def choose_device(wanted: Device, doubles: bool = False) -> torch.device:
     """The device to train on; raises InvalidInput where the wanted one is not here, or has no `doubles` if it must."""
     mps = torch.backends.mps.is_available()
     if doubles and mps and wanted == "mps":
-        raise InvalidInput("device", "mps has no float64, which numbers are centred in; accepted: auto, cpu")
+        raise InvalidInput("device", "mps has no float64, which normalisation requires; accepted: auto, cpu")
     available = {"cuda": torch.cuda.is_available(), "mps": mps and not doubles, "cpu": True}
     if wanted == "auto":
         return torch.device(next(name for name, present in available.items() if present))

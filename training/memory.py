@@ -13,7 +13,7 @@ from training.models import Normalize
 from training.splits import Splits
 
 COPIES = 4
-"""Of each weight that is trained: itself, its gradient, and two figures of Adam's."""
+"""Copies of each trained weight: itself, its gradient, and Adam's two moments."""
 BESIDE = 1.25
 """Gradients of what lies between layers, and buffers of convolutions, beside what is kept for the backward pass."""
 MEMINFO = Path("/proc/meminfo")

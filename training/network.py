@@ -1,4 +1,4 @@
-"""The network of a run: a fresh one, or one of weights that are there already."""
+"""The network of a run, with new or existing weights."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""By what inputs, and numbers to predict, are shifted and divided: figures of the training split."""
+"""Normalisation of inputs and regression targets by statistics of the training split."""
 
 import torch
 from torch import Tensor

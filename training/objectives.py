@@ -21,7 +21,7 @@ LOSSES = {
     "multilabel": ("bce",),
     "regression": ("mse",),
 }
-"""Those of each kind, the usual one first."""
+"""The losses of each kind of target, the default first."""
 
 
 def outputs(kind: Kind, classes: Sequence[str]) -> int:
@@ -36,9 +36,9 @@ def loss(config: LossConfig, kind: Kind) -> Loss:
     """
     name = config.name or LOSSES[kind][0]
     if name not in LOSSES[kind]:
-        raise InvalidInput("loss.name", f"{name} is no loss of {kind} targets; accepted: {', '.join(LOSSES[kind])}")
+        raise InvalidInput("loss.name", f"{name} is not a loss of {kind} targets; accepted: {', '.join(LOSSES[kind])}")
     if config.label_smoothing and name != "cross_entropy":
-        raise InvalidInput("loss.label_smoothing", f"is of cross_entropy alone, not of {name}")
+        raise InvalidInput("loss.label_smoothing", f"applies only to cross_entropy, not to {name}")
     match name:
         case "cross_entropy":
             smoothing = config.label_smoothing

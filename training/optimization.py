@@ -14,7 +14,7 @@ from training.config import OptimizerConfig, ScheduleConfig
 from training.models.pretrained import Backbone
 
 FIRST, LAST = 25.0, 1e4
-"""What one_cycle's peak is divided by for its beginning, and that again for its end (OneCycleLR's defaults)."""
+"""The divisors of one_cycle's peak for its start, and of that for its end (defaults of OneCycleLR)."""
 
 
 def optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:

@@ -1,4 +1,4 @@
-"""The plan of an epoch: all that chance and schedule decide of it beforehand."""
+"""The plan of an epoch: everything that chance and schedule determine in advance."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""The precision that layers are computed in, where the config leaves it to the processor or GPU.
+"""The precision of layers, if the config leaves the choice to the processor or GPU.
 
 Measured on one core of an EPYC with avx512_bf16, bf16 against fp32: an MLP at batches of 64 trains 1.3 times as many
 images per second, at 256 twice as many; a CNN 1.3 times. Without such instructions a CNN in bf16 trains 0.4 times. On a

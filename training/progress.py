@@ -1,4 +1,4 @@
-"""What was measured of a run so far, and its best epoch."""
+"""The measurements of a run so far, and its best epoch."""
 
 import math
 from collections.abc import Iterable, Mapping

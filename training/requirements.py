@@ -1,4 +1,4 @@
-"""What a run requires of its data and of the machine, asked before anything is trained."""
+"""Requirements of a run on its data and the machine, checked before training."""
 
 import os
 import shutil
@@ -18,28 +18,32 @@ def check(config: RunConfig, splits: Splits, objective: Objective) -> None:
     """Raise InvalidInput where a run does not fit its data, or waits for what is never measured."""
     if absent := splits.absent(splits.train):
         raise InvalidInput(
-            "data", f"leaves nothing of {', '.join(absent)} to train on: give more examples of it, or hold out fewer"
+            "data", f"leaves no examples of {', '.join(absent)} to train on: add some, or hold out fewer"
         )
     models.check(config.model, splits.train.shape)
     objectives.loss(config.loss, splits.kind)
     if config.compile and not shutil.which(COMPILER):
-        raise InvalidInput("compile", f"needs the C++ compiler {COMPILER}, which is not here; install it, or set CXX")
+        raise InvalidInput(
+            "compile", f"requires the C++ compiler {COMPILER}, which was not found; install it, or set CXX"
+        )
     _check_augment(config.augment, splits.train.shape)
     _check_pretrained(config, splits)
     if splits.kind == "regression" and objective.metric.endswith("accuracy"):
-        accepted = "val_loss, or data.kind: multiclass where the numbers are classes"
-        raise InvalidInput("objective.metric", f"{objective.metric} is not measured of numbers; accepted: {accepted}")
+        accepted = "val_loss, or data.kind: multiclass if the numbers are classes"
+        raise InvalidInput(
+            "objective.metric", f"{objective.metric} is not defined for regression; accepted: {accepted}"
+        )
     waits = {"early_stopping": config.early_stopping, "schedule.name": config.schedule.name == "plateau"}
     if objective.metric.startswith("val_") and not len(splits.validation):
         for key in (key for key, waiting in waits.items() if waiting):
-            raise InvalidInput(key, "waits for validation to get better, and data.validation is 0")
+            raise InvalidInput(key, "requires data.validation above 0")
 
 
 def _check_pretrained(config: RunConfig, splits: Splits) -> None:
     if not isinstance(config.model, PretrainedConfig):
         return
     if len(splits.train.shape) == 1:
-        raise InvalidInput("model.family", "pretrained looks at images, and these are rows of a table; accepted: mlp")
+        raise InvalidInput("model.family", "pretrained requires images, and these are rows of a table; accepted: mlp")
     if config.model.tune == "head" and config.augment != AugmentConfig(flip=config.augment.flip):
         raise InvalidInput(
             "augment", "a frozen backbone sees each image once; accepted: flip alone, or tune: last or all"
@@ -55,7 +59,7 @@ def notes(configs: Iterable[RunConfig], splits: Splits) -> Iterator[str]:
     if len(splits.train.shape) == 1 and any(config.normalize == "none" for config in configs):
         yield from distinct.unscaled(splits.columns, splits.train.at(slice(0, distinct.ROWS)))
     if any(_rests(config) for config in configs):
-        yield "a tuned backbone rests in the first epoch, so that epochs: 1 trains the head alone; take 2 or more"
+        yield "a tuned backbone is frozen in the first epoch, so epochs: 1 trains only the head; accepted: 2 or more"
 
 
 def _rests(config: RunConfig) -> bool:
@@ -71,6 +75,6 @@ def usual(splits: Splits) -> Objective:
 
 def _check_augment(config: AugmentConfig, shape: tuple[int, ...]) -> None:
     if config != AugmentConfig() and len(shape) == 1:
-        raise InvalidInput("augment", "is of images, and these are rows of a table; leave it out")
+        raise InvalidInput("augment", "applies only to images, and these are rows of a table; remove it")
     if config.crop >= (side := min(shape[:2])):
         raise InvalidInput("augment.crop", f"must be less than the {side} pixels of a side, not {config.crop}")

@@ -1,4 +1,4 @@
-"""Scores of answers beside what is true, by what is predicted: one class, any number of labels, or a number."""
+"""Scores of predictions for each kind of target: one class, any number of labels, or a number."""
 
 import math
 from abc import ABC, abstractmethod
@@ -17,7 +17,7 @@ from training.datasets import Targets
 
 Floats = NDArray[np.floating[Any]]
 THRESHOLD = 0.5
-"""From this probability on a label, and the second of two classes, is taken to be there."""
+"""The probability from which a label, or the second of two classes, is predicted."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,13 +21,13 @@ from training.datasets.repeats import content_ids
 from training.dealing import Dealing, Dealt
 
 FEW = 20
-"""Examples of a set of labels that is no stratum of its own."""
+"""Sets of labels with fewer examples are not a stratum of their own."""
 WITHOUT = {
-    "holdout": "without held-out examples nothing can be registered, which wants data of more different examples",
+    "holdout": "without held-out examples nothing can be registered; registering requires more different examples",
     "validation": "without validation the objective must be a figure of training",
 }
 TOGETHER, NUMBERS = 512, 2**22
-"""So many examples, and so many pixels or columns of them, are evaluated at once: a network makes far more of each."""
+"""How many examples, and values of them, are evaluated at once: activations take far more memory."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,8 @@ def _check_dealt(dataset: Dataset, dealt: Dealt, counts: dict[str, int], dealing
     noted = f" ({'; '.join(dataset.notes)})" if dataset.notes else ""
     raise InvalidInput(
         f"data.{name}",
-        f"{counts[name]} of {dataset.name} cannot be dealt: equal examples stay together, and they are more{noted}; "
+        f"{counts[name]} of {dataset.name} cannot be split off: equal examples stay together, and they are "
+        f"more{noted}; "
         f"accepted: {f'together {named}{without}' if sizes else 'data of more different examples'}",
     )
 
@@ -178,13 +179,13 @@ def _notes(splits: Splits, counts: dict[str, int]) -> Iterator[str]:
         if len(part) < counts.get(name, 0):
             yield f"data.{name} has {len(part):,} of {counts[name]:,}: equal examples stay together"
         if len(part) and (absent := splits.absent(part)):
-            yield f"data.{name} has nothing of {', '.join(absent)}, and its figures do not tell how these are answered"
+            yield f"data.{name} has no examples of {', '.join(absent)}, so its figures say nothing about them"
 
 
 def _set_aside(dataset: Dataset, config: DataConfig) -> Iterator[str]:
     for name in ("validation", "test"):
         if name in dataset.parts and getattr(config, name) != DataConfig.model_fields[name].default:
-            yield f"data.{name} counts for nothing: {dataset.name} comes with a {name} split of its own"
+            yield f"data.{name} is ignored: {dataset.name} comes with a {name} split of its own"
 
 
 def _leaks(dataset: Dataset, splits: Splits) -> Iterator[str]:

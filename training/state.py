@@ -1,4 +1,4 @@
-"""What training changes: weights, their running mean, the optimiser's state, and the random numbers to come."""
+"""The state of training: weights, their running mean, the optimiser's state, and the random generators."""
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
@@ -10,7 +10,7 @@ from training import optimization
 from training.config import CustomConfig, RunConfig
 
 RISE = 9
-"""Over so many updates a running mean's decay reaches a half: it forgets the first weights, whatever its decay."""
+"""The updates after which the decay of a running mean has reached a half, so that it forgets the first weights."""
 
 WHOLE = 1.0
 """The decay of a mean that weighs the n-th update by n^8, whatever their number (Shamir & Zhang 2013)."""

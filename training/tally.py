@@ -1,4 +1,4 @@
-"""What an epoch adds up: losses and right answers of its steps."""
+"""Running sums of an epoch: losses and correct predictions of its steps."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""torchvision, also beside a torch that its compiled operators were not built for."""
+"""Imports torchvision, even if its compiled operators do not match the installed torch."""
 
 import importlib
 import importlib.util

@@ -1,4 +1,4 @@
-"""The address of a Ray cluster: what it may be, and whether a cluster answers there that can be used."""
+"""Addresses of Ray clusters: parsing, and checks whether a usable cluster answers."""
 
 import os
 import socket
@@ -60,7 +60,7 @@ def check(address: str) -> None:
                 _check_node(channel, address, ends)
         except grpc.FutureTimeoutError:
             raise Unavailable(
-                f"what answers at {address} is no Ray cluster, or one that is starting or ending"
+                f"what answers at {address} is not a Ray cluster, or one that is starting or stopping"
             ) from None
         except grpc.RpcError as error:
             raise Unavailable(_problem(address, error)) from None
@@ -105,13 +105,14 @@ def _target(address: str) -> str:
         except ConnectionError:
             local = None
         if local is None:
-            raise Unavailable("no Ray cluster runs on this machine, which is where `auto` looks for one")
+            raise Unavailable("no Ray cluster is running on this machine, where `auto` looks for one")
         return local
     target = address.removeprefix(CLIENT)
     host, _, port = target.rpartition(":")
     if not host or not port.isdecimal() or int(port) > LAST_PORT or "/" in target:
         raise InvalidInput(
-            "--address", f"{address!r} is none of a Ray cluster; accepted: HOST:PORT of its head, ray://HOST:PORT, auto"
+            "--address",
+            f"{address!r} is not an address of a Ray cluster; accepted: HOST:PORT of its head, ray://HOST:PORT, auto",
         )
     return target
 
@@ -135,7 +136,7 @@ def _node(channel: grpc.Channel, seconds: float) -> str | None:
 def _problem(address: str, error: grpc.RpcError) -> str:
     match error.code():
         case grpc.StatusCode.UNAUTHENTICATED | grpc.StatusCode.PERMISSION_DENIED:
-            return f"the Ray cluster at {address} wants its token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
+            return f"the Ray cluster at {address} requires a token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
         case grpc.StatusCode.UNIMPLEMENTED:
             return (
                 f"what answers at {address} is not the head of a Ray cluster; give the port of its head, usually 6379, "

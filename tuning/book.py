@@ -1,4 +1,4 @@
-"""The book of a sweep: the one owner of what becomes of its trials.
+"""The book of a sweep: the only owner of the state of its trials.
 
 It gives groups of trials to workers, enters what they report, and answers each report with what the trial is to do.
 All that it knows it has from the ledger, so that one that died is followed by another from the rows alone.
@@ -26,7 +26,7 @@ from tuning.spec import SweepSpec
 DEATHS = 3
 """A group fails whose process died so often without a new report."""
 RUBBISH = 64
-"""So many files are deleted at a time, or more in a sweep of many trials."""
+"""How many files are deleted at a time; more in a sweep of many trials."""
 
 Nothing = Literal["wait", "done"]
 
@@ -139,7 +139,7 @@ class Book:
         Raises LeaseLost where another worker has the group by now, or may have it.
         """
         if attempt != self._groups[group].attempt:  # before what it measured is judged, which the ledger will refuse
-            raise LeaseLost(self._lease.sweep, f"has given group {group} of its trials to another worker")
+            raise LeaseLost(self._lease.sweep, f"has assigned group {group} of its trials to another worker")
         changes, answers = [], dict[int, Answer]()
         files = [result.weights for result in measured if result.weights is not None]
         files += [] if state is None else [state]

@@ -1,4 +1,4 @@
-"""Ray: a cluster that is there, or one of our own that leaves nothing behind."""
+"""Ray: an existing cluster, or a local one that cleans up after itself."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""Going on with a sweep that has ended: with more trials, with one that was left behind, or with those that failed."""
+"""Extensions of an ended sweep: more trials, a paused trial, or the failed ones."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ def add_trials(registry: Registry, sweep: str, count: int, seconds: float) -> No
     known = ledger.sweep(registry, sweep)
     spec = specs.stored(known.spec)
     if spec.trials is None:
-        raise InvalidInput("--trials", "is of random search and tpe; runs and grids have as many trials as they list")
+        raise InvalidInput("--trials", "applies only to random search and tpe; runs and grids list their trials")
     changed: Mapping[str, Any] = {**known.spec, "trials": spec.trials + count}
     specs.stored(changed)
     lease = leases.take(registry, sweep, seconds)

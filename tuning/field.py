@@ -1,4 +1,4 @@
-"""The field of a sweep: how far each trial has come among those that it competes with, by the ledger's rows."""
+"""The field of a sweep: the progress of each trial among its competitors, from the ledger's rows."""
 
 import math
 from collections.abc import Iterable, Mapping

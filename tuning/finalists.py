@@ -1,4 +1,4 @@
-"""The choice among the best trials of a sweep, which takes luck into account."""
+"""The choice among the best trials of a sweep, accounting for chance."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from tuning.misfits import Misfits
 from tuning.outcome import FINALISTS, Ranked
 
 LEVEL = 0.05
-"""Of two that are equally good, one is called worse with at most this probability."""
+"""The significance level of calling one of two equally good trials worse."""
 
 Right = NDArray[np.bool_]
 
@@ -111,5 +111,5 @@ def _told(ties: Sequence[Ranked], taken: Ranked, size: int) -> str | None:
     others = ", ".join(str(tie.trial.number) for tie in ties[1:])
     return (
         f"not significantly worse than trial {ties[0].trial.number}: {others}; "
-        f"of all these trial {taken.trial.number} has the fewest parameters, {size:,}"
+        f"chose trial {taken.trial.number}, which has the fewest parameters, {size:,}"
     )

@@ -1,4 +1,4 @@
-"""What is seen of a sweep from outside: its trials as the ledger has them, read bit by bit."""
+"""A view of a running sweep: its trials, read incrementally from the ledger."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

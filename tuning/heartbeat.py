@@ -1,4 +1,4 @@
-"""The heartbeat of a sweep's driver: it renews the lease, and shows what the ledger has."""
+"""The heartbeat of a sweep's driver: renews the lease and shows progress."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ from tuning.spec import SweepSpec
 
 SHOW_EVERY = 1.0
 BEATS = 4
-"""So many times within its span a lease is renewed."""
+"""How many times a lease is renewed within its duration."""
 
 
 class Heartbeat:

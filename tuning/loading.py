@@ -1,4 +1,4 @@
-"""Something that is loaded beside something else."""
+"""Loading in a background thread."""
 
 import threading
 from collections.abc import Callable

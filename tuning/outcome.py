@@ -1,4 +1,4 @@
-"""How a sweep ended: its trials in order of merit, and what became of the best."""
+"""The outcome of a sweep: its trials in order of merit, and the promotion of the best."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from training.config import Objective
 
 COUNTED = ("finished", "stopped", "paused")
 FINALISTS = 10
-"""So many of the best are compared example by example, and so many are kept of those that are behind for good."""
+"""How many of the best trials are compared example by example and keep their checkpoints."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a sweep spec is made of, beside its search space."""
+"""The parts of a sweep spec besides its search space."""
 
 from typing import Annotated, Any, Literal
 
@@ -12,7 +12,7 @@ Metric = Literal[
     "train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy", "test_nll", "test_rmse",
     "fit_loss", "fit_accuracy",
 ]  # fmt: skip
-"""What a study can be shown beside: of an epoch; of the test split; of the training split without dropout (fit)."""
+"""The possible reference figures: of an epoch; of the test split; of the training split without dropout (fit)."""
 
 
 class Promote(Config):

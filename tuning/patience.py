@@ -1,4 +1,4 @@
-"""Patience with a database or store that is away, since what is trained already is worth waiting for."""
+"""Retries while a database or store is down, to keep what has been trained."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import TypeVar
 from tailorbird.errors import Unavailable
 
 PATIENCE = 120
-"""So many seconds a database or store may be away before the sweep gives up."""
+"""For how many seconds a database or store may be down before the sweep gives up."""
 
 R = TypeVar("R")
 

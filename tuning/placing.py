@@ -1,4 +1,4 @@
-"""Tune places the workers of a sweep on the cluster, and starts those again that die; it decides nothing else."""
+"""Ray Tune only places the workers of a sweep on the cluster and restarts those that die."""
 
 import math
 import re
@@ -23,7 +23,7 @@ KILLED = (
 )
 _DEATH = re.compile(r"^The actor died|OutOfMemoryError", re.MULTILINE)
 _CLASS = re.compile(r"^(\w+\.)+\w+: |^\w+Error: ")
-"""What Ray puts before the message of an error."""
+"""The prefix of Ray's error messages."""
 
 
 class _Deaths(tune.Callback):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""What a run's figures are computed by: the same kind gives the same figures, to the last bit."""
+"""The kind of processor: the same kind computes the same figures, to the last bit."""
 
 import torch
 

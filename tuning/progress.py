@@ -1,4 +1,4 @@
-"""What a person sees of a sweep while it runs: a live table of its trials; in a pipe, lines."""
+"""The progress of a running sweep: a live table of its trials; in a pipe, lines."""
 
 import time
 from typing import Self
@@ -9,15 +9,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from tailorbird import tables
 from tuning.follower import Follower, Seen
 from tuning.spec import SweepSpec
 from tuning.summary import cells, figure
 
 ROWS = 16
 FIRST_LINE, NEXT_LINE = 8, 30
-"""Seconds after which a pipe gets a line on how far the sweep is, and then again and again."""
+"""Seconds until a pipe gets its first line on the progress of the sweep, and between further ones."""
 MOST_LINES = 100
-"""Of larger sweeps a line is printed for trials that failed alone."""
+"""In larger sweeps a line is printed only for trials that failed."""
 SHOWN = ("finished", "stopped", "paused", "failed")
 _MARKS = {"pending": "dim", "running": "cyan", "finished": "green", "paused": "yellow", "stopped": "yellow"}
 
@@ -87,7 +88,7 @@ class LiveTable:
             or total > MOST_LINES
         ):
             return
-        values = zip(self._spec.titles, cells(*self._spec.told(trial.number, trial.config)), strict=True)
+        values = zip(self._spec.titles, cells(*self._spec.shown(trial.number, trial.config)), strict=True)
         what = ", ".join(f"{name} {value}" for name, value in values)
         self._console.print(
             f"trial {trial.number}/{total} {trial.status} after {trial.epoch}/{trial.epochs} epochs: "
@@ -96,7 +97,7 @@ class LiveTable:
         )
 
     def _table(self, follower: Follower) -> Table:
-        table = Table("trial", "status", "epoch", self._spec.watched, *self._spec.titles, box=None, header_style="bold")
+        rows: list[list[str | Text]] = []
         shown = list(follower.trials.values())
         if len(shown) > ROWS:  # those that move, then those that moved last
             shown = sorted(
@@ -105,9 +106,10 @@ class LiveTable:
         for trial in shown[:ROWS]:
             status = Text(trial.status, _MARKS.get(trial.status, "red"))
             reached = figure(trial.metrics.get(self._spec.watched))
-            values = cells(*self._spec.told(trial.number, trial.config))
-            table.add_row(str(trial.number), status, f"{trial.epoch}/{trial.epochs}", reached, *values)
-        return table
+            values = cells(*self._spec.shown(trial.number, trial.config))
+            rows.append([str(trial.number), status, f"{trial.epoch}/{trial.epochs}", reached, *values])
+        columns = ["trial", "status", "epoch", self._spec.watched, *self._spec.titles]
+        return tables.fitting(self._console, columns, rows, apart=4, lines=None)
 
 
 def clock(seconds: float) -> str:

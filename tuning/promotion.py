@@ -1,4 +1,4 @@
-"""From the ledger's best trial to a version of the registry, and to its alias."""
+"""Registers the best trial of the ledger as a version, and moves its alias."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -51,7 +51,7 @@ def earlier(registry: Registry, spec: SweepSpec, sweep: Sweep) -> Promotion | No
         return None
     version = versions.resolve(registry, f"{spec.promote.model}:{sweep.registered}")
     held = aliases.current(registry, spec.promote.model, spec.promote.alias) == version.number
-    return Promotion(version, spec.promote.alias, None if held else f"{spec.promote.alias} is another version now")
+    return Promotion(version, spec.promote.alias, None if held else f"{spec.promote.alias} was moved in the meantime")
 
 
 def lineage(best: Ranked, sweep: str, data: Mapping[str, Any], champion: int | None, objective: Objective) -> Lineage:

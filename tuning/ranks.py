@@ -1,11 +1,11 @@
-"""What is kept of a sweep's trials by their rank, so that the store does not grow with their number."""
+"""Retention of checkpoints by the rank of trials, so that the store does not grow with their number."""
 
 from collections.abc import Iterable, Mapping
 
 from tuning.outcome import FINALISTS
 
 Merit = tuple[float, float]
-"""As `Objective.merit` gives it."""
+"""The score of a trial, from `Objective.merit`."""
 
 
 def outranked(merits: Mapping[int, Merit], finished: Iterable[int], behind: Iterable[int]) -> set[int]:

@@ -1,4 +1,4 @@
-"""Running a sweep: it is prepared, begun or adopted, searched, and finished with its best in the registry."""
+"""Running a sweep: prepare it, start or resume it, search, and register the best."""
 
 import secrets
 from collections.abc import Iterator, Mapping
@@ -35,7 +35,7 @@ from tuning.spec import SweepSpec
 from tuning.stop import Stop
 
 HEAD_START = 1.0
-"""Seconds that the data have to be there before Ray is started beside."""
+"""Seconds to wait for the data before Ray is started in parallel."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Driver:
         if known and _leaves_precision(spec):
             plain["run"] = {**spec.run, "precision": known.spec["run"].get("precision")}
         if known and (changed := _changed(known.spec, plain)):
-            raise InvalidInput("--id", f"{sweep} is there already, with another {changed}; give this one another name")
+            raise InvalidInput("--id", f"{sweep} already exists with another {changed}; choose another name")
         return self._driven(specs.stored(known.spec) if known else spec, sweep, known)
 
     def spec(self, sweep: str) -> SweepSpec:
@@ -108,7 +108,7 @@ class Driver:
     ) -> Lease:
         """Begin a sweep, or adopt one whose process is gone."""
         if known is not None:
-            self.console.print(f"going on with {sweep}")
+            self.console.print(f"resuming {sweep}")
             return leases.take(registry, sweep, self.settings.lease_seconds)
         champion = aliases.current(registry, spec.promote.model, spec.promote.alias) if spec.promote else None
         return ledger.begin(
@@ -180,12 +180,12 @@ class Driver:
             if wanted > resources.get(name, 0):
                 unit, scale = ("GB of memory", 1e9) if name == "memory" else (f"{name}s", 1)
                 what = (
-                    f"a trial wants {wanted / scale:g} {unit}, and the Ray cluster has "
-                    f"{resources.get(name, 0) / scale:.3g} in all"
+                    f"a trial needs {wanted / scale:g} {unit}, and the Ray cluster has "
+                    f"{resources.get(name, 0) / scale:.3g} in total"
                 )
                 if addresses.is_own(self.address):
                     raise InvalidInput(f"resources.{key}", what)
-                self.console.print(f"{what}: it waits until a node with more joins", style="yellow")
+                self.console.print(f"{what}; waiting for a node with more to join", style="yellow")
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ class Prepared:
     dealt: Splits
     misfits: Misfits
     notes: tuple[str, ...]
-    """What whoever trains these should know."""
+    """Notes for the user on these runs."""
     lanes: str | None = None
     """What is known of how much lanes gain."""
     sizes: Mapping[str, int] = field(default_factory=dict)
@@ -250,9 +250,9 @@ def _check_settings(settings: Settings, who: str) -> None:
 def _check_writable(registry: Registry) -> None:
     """Raise Unavailable where a sweep cannot be recorded, or its checkpoints not stored."""
     if registry.database.read_only:
-        raise Unavailable(f"the database {registry.database.name} is read-only, and records the sweep")
+        raise Unavailable(f"the database {registry.database.name} is read-only, and a sweep is recorded in it")
     if registry.blobs.read_only:
-        raise Unavailable(f"the storage {registry.settings.storage} is read-only, and keeps checkpoints")
+        raise Unavailable(f"the storage {registry.settings.storage} is read-only, and checkpoints are stored in it")
     next(iter(registry.blobs.listing()), None)  # whether there is a bucket
 
 
@@ -287,7 +287,7 @@ def _answered() -> Iterator[None]:
             raise error.cause from None
         raise
     except ray.exceptions.RayError as error:
-        raise Unavailable(f"what writes the ledger does not answer: {str(error).partition(chr(10))[0]}") from None
+        raise Unavailable(f"the writer of the ledger does not answer: {str(error).partition(chr(10))[0]}") from None
 
 
 @dataclass
@@ -305,8 +305,8 @@ def _closed(registry: Registry, lease: Lease) -> Iterator[_Closing]:
         with suppress(Unavailable):  # nobody renews its lease, so it will be found abandoned
             ledger.end(registry, lease, "interrupted")
         raise Interrupted(
-            f"sweep {lease.sweep} was interrupted and registered nothing; "
-            f"`tailorbird sweep --resume {lease.sweep}` goes on with it"
+            f"sweep {lease.sweep} was interrupted and registered nothing; resume it with `tailorbird sweep --resume "
+            f"{lease.sweep}`"
         ) from None
     except LeaseLost:
         raise

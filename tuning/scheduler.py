@@ -1,4 +1,4 @@
-"""Which trials go on: pure functions of what the ledger holds.
+"""Decisions on which trials continue: pure functions of the ledger.
 
 Synchronous successive halving (Jamieson & Talwalkar 2016): the trials of a bracket train to a rung and wait there for
 each other, and the best third, rounded up, goes on to the next. A bracket is the trials of one wave with one number of
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 FACTOR = 3
-"""One of so many goes on; rungs lie so many times further apart."""
+"""The reduction factor: one in this many trials continues, and the distance of rungs grows by it."""
 
 ENDED = ("finished", "failed", "stopped", "skipped")
 Answer = Literal["go on", "pause", "stop"]

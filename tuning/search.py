@@ -1,4 +1,4 @@
-"""What to try next: a pure function of the spec and of what the ledger holds of its trials."""
+"""The next configs to try: a pure function of the spec and the ledger."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A session: one worker trains one group, until each of its trials has ended or waits at a rung."""
+"""A session: a worker trains one group until each trial has ended or waits at a rung."""
 
 import time
 from collections.abc import Callable, Hashable, Mapping
@@ -13,7 +13,7 @@ from tuning.book import Measured, Work
 from tuning.scheduler import Answer
 
 STORE_EVERY = 30
-"""Seconds of training that a crash costs at most."""
+"""The most seconds of training lost by a crash."""
 
 
 @dataclass(frozen=True)

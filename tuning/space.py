@@ -39,7 +39,7 @@ class Domain(Config):
             raise ValueError(f"must be [low, high] with low < high, not {list(self.bounds)}")
         if self.log and self.bounds and self.bounds[0] <= 0:
             raise ValueError(
-                f"{'loginteger' if self.loginteger else 'loguniform'} must begin above 0, not at {self.bounds[0]:g}"
+                f"{'loginteger' if self.loginteger else 'loguniform'} must have a low above 0, not {self.bounds[0]:g}"
             )
         self._check_step()
         return self
@@ -48,7 +48,7 @@ class Domain(Config):
         if self.step is None:
             return
         if self.bounds is None or self.log:
-            raise ValueError("step is of uniform and integer alone")
+            raise ValueError("step applies only to uniform and integer")
         if self.integer and self.step != round(self.step):
             raise ValueError(f"step of integer must be a whole number, not {self.step:g}")
         if self.step > self.bounds[1] - self.bounds[0]:

@@ -1,4 +1,4 @@
-"""The sweep spec: a YAML file that describes a search, checked whole before anything is started."""
+"""The sweep spec: a YAML file that describes a search, fully validated before anything is started."""
 
 import copy
 import math
@@ -61,18 +61,18 @@ class SweepSpec(Config):
     @model_validator(mode="after")
     def _consistent(self) -> "SweepSpec":
         if (self.space is None) == (self.runs is None):
-            raise InvalidInput("space", "must be given, or runs in its place, and not both")
+            raise InvalidInput("space", "is required, or runs in its place, but not both")
         if self.space is not None and self.search != "grid" and self.trials is None:
-            raise InvalidInput("trials", "is missing: how many points of the space to try")
+            raise InvalidInput("trials", "is required: the number of points to try")
         if self.trials is not None and (self.runs is not None or self.search == "grid"):
-            raise InvalidInput("trials", "is of random search and tpe; runs and grids have as many as they list")
+            raise InvalidInput("trials", "applies only to random search and tpe; runs and grids list their trials")
         if self.promote and not self.data.holdout:
-            raise InvalidInput("promote", "needs data.holdout above 0, the images that a candidate is judged on")
+            raise InvalidInput("promote", "requires data.holdout above 0: candidates are evaluated on it")
         if self.confirm and not self.promote:
-            raise InvalidInput("confirm", "is of what is promoted; seeds says how often to train each run of a study")
+            raise InvalidInput("confirm", "applies only with promote; a study repeats each run by seeds")
         choosing = self.promote is not None or self.stopping != "none" or self.search == "tpe"
         if choosing and not self._measured:
-            raise InvalidInput("objective.metric", f"{self.objective.metric} needs data.validation above 0")
+            raise InvalidInput("objective.metric", f"{self.objective.metric} requires data.validation above 0")
         return self
 
     @property
@@ -151,11 +151,11 @@ class SweepSpec(Config):
 
     @property
     def titles(self) -> list[str]:
-        """What the trials are told apart by: the names of the runs, where all have one, or the keys that vary."""
+        """What distinguishes trials: the names of the runs, if all have one, or the keys that vary."""
         return ["run"] if self._named else list(self.varied.values())
 
-    def told(self, number: int, config: Mapping[str, Any]) -> list[Any]:
-        """What stands under the titles for a trial with this run config."""
+    def shown(self, number: int, config: Mapping[str, Any]) -> list[Any]:
+        """The values under the titles for a trial with this run config."""
         return [self.listed(number).name] if self._named else self.values(config)
 
     @property
@@ -174,11 +174,11 @@ class SweepSpec(Config):
             raise InvalidInput("space", f"a grid of more than {MOST_TRIALS:,} points is not accepted")
         for key, domain in domains.items():
             if lookup(self.run, key) is not None:
-                raise InvalidInput(f"run.{key}", "stands in space too; leave one out")
+                raise InvalidInput(f"run.{key}", "is in space too; remove one of the two")
             if self.search == "grid" and domain.listed is None:
                 raise InvalidInput(f"space.{key}", "a grid needs values that can be counted: a choice, or a step")
             if key == "data" or key.startswith("data."):
-                raise InvalidInput(f"space.{key}", "trials of one sweep share their data; it is not searched over")
+                raise InvalidInput(f"space.{key}", "cannot be searched over: all trials of a sweep share their data")
             _check_when(key, domain, domains)
             firsts = _at(base, space.firsts(domains, domain.when or {}))
             for value in domain.extremes():
@@ -216,7 +216,7 @@ def parse(raw: Mapping[str, Any]) -> SweepSpec:
         names.check("promote.model", spec.promote.model)
         names.check_alias("promote.alias", spec.promote.alias)
     if "data" in spec.run:
-        raise InvalidInput("run.data", "stands at the top of the spec, beside run")
+        raise InvalidInput("run.data", "belongs at the top level of the spec")
     _ = spec.configs
     return spec
 
@@ -243,11 +243,11 @@ def stored(raw: Mapping[str, Any]) -> SweepSpec:
 
 def _check_effect(spec: SweepSpec) -> None:
     if spec.runs is not None and spec.search == "grid":
-        raise InvalidInput("search", "is how points of a space are chosen; runs are all run")
+        raise InvalidInput("search", "applies only to space; runs are all trained")
     if spec.seed and (spec.runs is not None or spec.search == "grid"):
-        raise InvalidInput("seed", "is of random search and tpe; run.seed is that of each run")
+        raise InvalidInput("seed", "applies only to random search and tpe; the seed of each run is run.seed")
     if "seed" in (spec.space or {}):
-        raise InvalidInput("space.seed", "is no hyperparameter; seeds says how often to train each point")
+        raise InvalidInput("space.seed", "is not a hyperparameter; repeat each point by seeds")
     asked = {f"runs.{index}": [listed.run.get("precision")] for index, listed in enumerate(spec.runs or [])}
     if of := (spec.space or {}).get("precision"):
         asked["space"] = of.extremes()
@@ -271,17 +271,17 @@ def _check_told_apart(spec: SweepSpec) -> None:
         index, name = number // spec.seeds, spec.listed(number + 1).name
         before = seen.setdefault(run.model_dump_json(), index)
         if before != index:
-            raise InvalidInput(f"runs.{index}", f"is runs.{before} again; seeds says how often to train each")
+            raise InvalidInput(f"runs.{index}", f"is runs.{before} again; repeat each run by seeds")
         first, other = names.setdefault(name or "", (index, run))
         if name and other.model_copy(update={"seed": run.seed}) != run:
-            raise InvalidInput(f"runs.{index}.name", f"{name!r} is that of runs.{first} too")
+            raise InvalidInput(f"runs.{index}.name", f"{name!r} is also the name of runs.{first}")
 
 
 def _check_when(key: str, domain: Domain, domains: Mapping[str, Domain]) -> None:
     before = list(domains)[: list(domains).index(key)]
     for other, value in (domain.when or {}).items():
         if other not in before:
-            raise InvalidInput(f"space.{key}.when", f"{other!r} must be a key that stands before it in space")
+            raise InvalidInput(f"space.{key}.when", f"{other!r} must be an earlier key of space")
         listed = domains[other].listed
         if listed is not None and value not in listed:
             raise InvalidInput(f"space.{key}.when.{other}", f"is never {value!r}; accepted: {listed}")

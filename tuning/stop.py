@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 PATIENCE = 3
-"""So many signals end the process wherever it is; those between the first and that one come while it is stopping."""
+"""This many signals end the process at once; earlier ones after the first are ignored while it stops."""
 
 
 class Stop:
@@ -68,7 +68,7 @@ class Stop:
             raise KeyboardInterrupt
         elif self._signals < PATIENCE:
             with suppress(OSError):  # of a terminal that was closed
-                print("stopping: what runs is brought to an end first", file=sys.stderr)
+                print("stopping: waiting for running trials to end", file=sys.stderr)
 
 
 def _interrupt(*_: object) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import optuna
 
 LEAST = 20
-"""Of fewer trials nothing is said about what matters: PED-ANOVA wants five in the part that it looks at."""
+"""The fewest trials for importances: PED-ANOVA requires five in the quantile."""
 QUANTILE = 0.25
 
 

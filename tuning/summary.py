@@ -1,4 +1,4 @@
-"""What a person reads of a sweep: the trials that a spec would run, and the best five at the end."""
+"""Summaries of a sweep in the terminal: the trials of a spec, and the best five at the end."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ BEST = 5
 def show_trials(spec: SweepSpec, console: Console) -> None:
     """The trials that a spec would run."""
     rows = [
-        [str(number), *cells(*spec.told(number, config.model_dump()))] for number, config in enumerate(spec.configs, 1)
+        [str(number), *cells(*spec.shown(number, config.model_dump()))] for number, config in enumerate(spec.configs, 1)
     ]
     title = f"{spec.name}: {len(spec.configs)} trials on {spec.data.name}"
     tables.show_rows(console, ["trial", *spec.titles], rows, apart=1, title=title)
@@ -29,7 +29,7 @@ def show_outcome(outcome: Outcome, spec: SweepSpec, console: Console) -> None:
         return
     version, evidence = outcome.promotion.version, outcome.promotion.version.evidence
     console.print(
-        f"registered {version}: held-out accuracy {shares.told(evidence.accuracy, evidence.samples)}, "
+        f"registered {version}: held-out accuracy {shares.text(evidence.accuracy, evidence.samples)}, "
         f"test accuracy {evidence.test.accuracy:.2%}, {evidence.parity}",
     )
     if evidence.caution:

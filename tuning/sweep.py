@@ -14,21 +14,17 @@ if __name__ == "__main__":  # as a script, Python looks for modules beside this 
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from tailorbird import terminal
-from tailorbird.errors import InvalidInput, told
+from tailorbird.errors import InvalidInput, reported
 
 SpecFile = Annotated[Path | None, typer.Argument(metavar="SPEC.yaml", help="The sweep spec.", show_default=False)]
 Assignments = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the spec, as in trials=4.")
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the spec, such as trials=4.")
 ]
-Id = Annotated[
-    str | None, typer.Option("--id", metavar="SWEEP", help="Start the sweep of that name, or go on with it.")
-]
-Resume = Annotated[
-    str | None, typer.Option(metavar="SWEEP", help="Go on with a sweep of the ledger, which needs no spec.")
-]
+Id = Annotated[str | None, typer.Option("--id", metavar="SWEEP", help="Start or resume the sweep of this name.")]
+Resume = Annotated[str | None, typer.Option(metavar="SWEEP", help="Resume this sweep; needs no spec.")]
 Address = Annotated[str | None, typer.Option(help="Ray cluster; default: RAY_ADDRESS, else a local one.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Check the spec, show its trials, start nothing.")]
-Who = Annotated[str | None, typer.Option(help="Who is to stand in the records; default: the user's name.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check the spec and show its trials without starting them.")]
+Who = Annotated[str | None, typer.Option(help="Name to record; default: the user's name.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")]
 
 
@@ -42,7 +38,7 @@ def sweep(
     who: Who = None,
     as_json: AsJson = False,
 ) -> None:
-    """Search over run configs; register the best and, where its gates pass, promote it.
+    """Search over run configs; register the best and, if its gates pass, promote it.
 
     Example: tailorbird sweep tuning/specs/fashion-mlp.yaml --set trials=8
     """
@@ -52,9 +48,9 @@ def sweep(
 
     console = terminal.console(stderr=as_json)
     if (spec is None) == (resume is None):
-        raise InvalidInput("SPEC.yaml", "must be given, or --resume SWEEP in its place")
+        raise InvalidInput("SPEC.yaml", "is required, or --resume SWEEP in its place")
     if resume is not None and (id is not None or assignments or dry_run):
-        raise InvalidInput("--resume", "goes on with a sweep as it is; --id, --set and --dry-run are of a spec")
+        raise InvalidInput("--resume", "cannot be combined with --id, --set or --dry-run")
     checked = specs.read(spec, assignments or []) if spec else None
     if checked and dry_run:
         summary.show_trials(checked, console)
@@ -77,7 +73,7 @@ def sweep(
 
 if __name__ == "__main__":
     terminal.start_over_in_utf8()
-    with terminal.tolerant(), told():
+    with terminal.tolerant(), reported():
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
         app.command()(sweep)
         app()

@@ -1,4 +1,4 @@
-"""A worker: a place on the cluster that Tune holds for a sweep, and that trains one group after the other."""
+"""A worker: an actor placed by Tune that trains one group after another."""
 
 import os
 import secrets
@@ -18,11 +18,11 @@ from tuning.book import Work
 from tuning.session import Session
 
 TURN = 1.0
-"""Seconds between two words to Tune."""
+"""Seconds between two reports to Tune."""
 WAIT = 0.2
 """Seconds before a worker asks again for something to train."""
 FORGOTTEN = 10.0
-"""Seconds after which a worker that Tune asks for nothing looks whether the sweep is still its driver's."""
+"""Seconds after which an idle worker checks whether the driver still owns the sweep."""
 
 
 class Worker(tune.Trainable):  # type: ignore[misc]

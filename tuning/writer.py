@@ -1,4 +1,4 @@
-"""The one writer of a sweep's ledger: an actor on the driver's node, which has the database and the store."""
+"""The only writer of a sweep's ledger: an actor on the driver's node, with access to database and store."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -50,7 +50,7 @@ class LedgerWriter:
         self._kept(lambda _: patient(self._hold))
 
     def end(self) -> str | None:
-        """Delete what is not needed any more; returns the limit that ended the search, where one did."""
+        """Delete what is no longer needed; returns the limit that ended the search, where one did."""
         self._kept(Book.tidy)
         return self._kept(lambda book: book.limit)
 

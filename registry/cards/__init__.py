@@ -1,1 +1,1 @@
-"""What is told of a version to people: the model card, and what two versions differ in."""
+"""The model card of a version, and the comparison of two versions."""

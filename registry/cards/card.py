@@ -36,13 +36,13 @@ CAPTIONS = {
     "curves.png": "Loss and accuracy by epoch; the dotted line is the epoch that was kept.",
 }
 LINEAGE = ("sweep", "trial", "epoch", "data", "champion", "code", "backbone")
-"""What the card says in words of its own."""
+"""The lineage keys that the card shows in its own words."""
 CURVES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 SHOWN_CLASSES = 30
 
 
 def markdown(facts: Facts, *, pictures: bool = True) -> str:
-    """The card for a README or a wiki; with `pictures`, those of `files` belong beside it."""
+    """The card in Markdown; with `pictures` it refers to the files of `files`."""
     return as_markdown(_document(facts), pictures=pictures)
 
 
@@ -59,7 +59,7 @@ def files(facts: Facts) -> dict[str, bytes]:
 def write(facts: Facts, path: Path, *, overwrite: bool = False) -> list[Path]:
     """Write the card as `path`, `.html` or `.md` with its pictures beside it; returns what was written.
 
-    A file that holds something else is left alone, and InvalidInput raised, unless `overwrite`.
+    Raises InvalidInput instead of overwriting a file with other content, unless `overwrite`.
     """
     match path.suffix.lower():
         case ".html":
@@ -74,7 +74,7 @@ def write(facts: Facts, path: Path, *, overwrite: bool = False) -> list[Path]:
     try:
         for other in contents if not overwrite else ():
             if other.exists() and other.read_bytes() != contents[other]:
-                raise InvalidInput("path", f"{other} exists already and holds something else; --force overwrites it")
+                raise InvalidInput("path", f"{other} already exists with other content; overwrite it with --force")
         path.parent.mkdir(parents=True, exist_ok=True)
         for other, data in contents.items():
             other.write_bytes(data)
@@ -138,9 +138,9 @@ def _use(facts: Facts) -> list[Block]:
     )
     return [
         Paragraph(
-            "To sort inputs like those of its training data into the classes above, where an error now and then is "
-            "borne or caught by someone. Not for inputs of other kinds, nor for decisions about people that nobody "
-            "checks: see the limits below."
+            "Classifying inputs like its training data into the classes above, where occasional errors are acceptable "
+            "or reviewed. Not intended for other kinds of input, nor for decisions about people without review; see "
+            "the limits below."
         ),
         Paragraph("Over HTTP:"),
         Listing(f"tailorbird serve {name}\ncurl {body} http://127.0.0.1:3000/predict", "sh"),
@@ -172,9 +172,9 @@ def _made(facts: Facts) -> list[Block]:
     return [
         Terms(rows),
         Paragraph(
-            "Training images fitted the weights, validation images chose epoch and configuration, held-out images "
-            "judge it at the gates, test images were measured once, at the end. Which image is where is decided by its "
-            "content, so that a retraining does not learn what it is judged on."
+            "Weights were fitted on the training split, and epoch and configuration chosen on the validation split. "
+            "Gates evaluate on the held-out split; the test split was measured once, at the end. Images are assigned "
+            "to splits by their content, so a retraining does not train on images that it is evaluated on."
         ),
         Paragraph("Configuration of the run:"),
         Listing(facts.contents.config_text, "yaml"),
@@ -198,7 +198,7 @@ def _backbone(backbone: Backbone | None) -> list[tuple[str, Inline]]:
         return []
     return [
         ("Pretrained backbone", backbone.backbone),
-        ("It had been trained on", _shown(backbone.images)),
+        ("Pretrained on", _shown(backbone.images)),
         ("Its weights", f"{_shown(backbone.source)}; licence: {_shown(backbone.licence)}"),
         ("SHA-256 of its weights", _shown(None) if backbone.sha256 is None else [Code(backbone.sha256)]),
     ]
@@ -229,7 +229,7 @@ def _by_class(facts: Facts) -> list[Block]:
             row.name, f"{name} ({times:,})" if times else name,
             _percent(row.precision), _percent(row.recall), within, f"{row.support:,}",
         ])  # fmt: skip
-    columns = ["class", "taken for most", "precision", "recall", "95% interval", "images"]
+    columns = ["class", "most confused with", "precision", "recall", "95% interval", "images"]
     table: list[Block] = [Table(columns, rows, right=4)] if rows else []
     return table + _pictures(facts)
 
@@ -273,11 +273,11 @@ def _history(facts: Facts) -> list[Block]:
     answers = [[gate["name"], "passed" if gate["passed"] else "FAILED", gate["message"]] for gate in gates]
     events = [_event(row) for row in facts.record.events]
     if not events:
-        return [Paragraph("No gate has judged it, and no alias has pointed to it.")]
+        return [Paragraph("No gate has evaluated it, and no alias has pointed to it.")]
     blocks: list[Block] = []
     if answers:
-        blocks += [Paragraph("What the gates said last:"), Table(["gate", "answer", "because"], answers)]
-    blocks.append(Paragraph("Aliases that pointed to it or were to, newest first:"))
+        blocks += [Paragraph("Latest results of the gates:"), Table(["gate", "answer", "because"], answers)]
+    blocks.append(Paragraph("History of its aliases, newest first:"))
     return [*blocks, Table(["when (UTC)", "alias", "what", "who", "why"], events)]
 
 

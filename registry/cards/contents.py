@@ -1,4 +1,4 @@
-"""What the package of a version says of it: results by class, configuration, environment, sizes."""
+"""The contents of a version's package: results by class, configuration, environment, sizes."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ByClass:
-    """How the held-out images of one class were answered; `mistaken` is what they are taken for most, and how often."""
+    """How the held-out images of one class were answered; `mistaken` is the commonest wrong answer, and its count."""
 
     name: str
     support: int
@@ -96,7 +96,7 @@ def read(registry: Registry, version: Version) -> Contents:
 
 
 def understood(package: str, name: str, data: bytes, parse: Callable[[bytes], T]) -> T:
-    """One file of a package, parsed; what `parse` does not understand is Corrupt."""
+    """One file of a package, parsed; raises Corrupt if `parse` fails."""
     try:
         return parse(data)
     except Corrupt as error:

@@ -1,4 +1,4 @@
-"""The difference of two versions: what they were made of, what was measured of both, and who was right where."""
+"""The difference of two versions: configuration, measurements, and which images each gets right."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -12,7 +12,7 @@ from registry.version import Version
 
 @dataclass(frozen=True)
 class Pair:
-    """The same thing of both versions; None where one does not have it."""
+    """A value of both versions; None if a version lacks it."""
 
     a: Any
     b: Any
@@ -49,7 +49,7 @@ class Images:
 
 @dataclass(frozen=True)
 class Diff:
-    """Of `config`, `environment` and `data` only what differs; of the rest everything.
+    """Only the differences of `config`, `environment` and `data`; all of the rest.
 
     `images` is a sentence where the two cannot be compared image by image.
     """
@@ -99,7 +99,7 @@ def _records(pairs: Mapping[str, Pair]) -> dict[str, Any]:
 
 
 def _paired(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Pair]:
-    """In the order of a, then what b alone has."""
+    """Keys in the order of a, then those only in b."""
     return {name: Pair(a.get(name), b.get(name)) for name in {**a, **b}}
 
 

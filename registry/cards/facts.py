@@ -1,4 +1,4 @@
-"""Facts: all that the registry knows of one version, gathered to be told in a model card."""
+"""Facts: all records of one version, gathered for its model card."""
 
 import math
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Record:
-    """What happened to a version, newest first; what the gates said last; how many others its split has judged."""
+    """The events of a version, newest first; its last gate results; how many others its split has judged."""
 
     events: tuple[Event, ...]
     gates: tuple[dict[str, Any], ...]

@@ -1,4 +1,4 @@
-"""Limits: what a version is not good at, and what nobody knows of it, derived from what was measured."""
+"""Limits: weaknesses and unknowns of a version, derived from its measurements."""
 
 import math
 from collections.abc import Iterator
@@ -34,39 +34,38 @@ def _weakest(facts: Facts) -> Iterator[str]:
     for row in sorted(known, key=lambda row: row.right / row.support)[:WEAKEST]:
         low, high = interval(row.right, row.support)
         sentence = (
-            f"Of class {row.name}, {row.right:,} of {row.support:,} held-out images are recognised "
+            f"Of class {row.name}, {row.right:,} of {row.support:,} held-out images are classified correctly "
             f"({row.right / row.support:.1%}, 95% interval {low:.1%} to {high:.1%})"
         )
         if row.mistaken:
             name, times = row.mistaken
-            sentence += f"; {times:,} are taken for {name}"
+            sentence += f"; {times:,} are classified as {name}"
         yield sentence + "."
     if missing := [row.name for row in facts.contents.by_class if not row.support]:
-        yield f"No held-out image was of {_listed(missing)}: how such images are answered is not known."
+        yield f"The held-out split has no image of {_listed(missing)}: performance on such images is unknown."
     if never := [row.name for row in facts.contents.by_class if row.support and not row.predicted]:
-        yield f"No held-out image was answered with {_listed(never)}."
+        yield f"No held-out image was classified as {_listed(never)}."
 
 
 def _unseen(facts: Facts) -> Iterator[str]:
     thing, data = facts.contents.signature.thing, facts.version.lineage.data
     name = data.name if data else None
     yield (
-        f"Every {thing} gets one of these {len(facts.contents.classes)} classes, also one that shows none of them: "
-        f"the probabilities add up to 1 over these classes alone."
+        f"Every {thing} gets one of these {len(facts.contents.classes)} classes, even if it shows none of them: the "
+        f"probabilities add up to 1 over these classes."
     )
     origin = f"the data set {name}" if name else "its training data"
     if backbone := facts.version.lineage.backbone:
         images = backbone.images or "images that were not recorded"
-        yield f"Its backbone had been trained on {images}; what is one-sided in these, it may have taken over."
+        yield f"Its backbone was pretrained on {images}; it may have inherited their biases."
     yield (
-        f"{'Apart from that, it' if backbone else 'It'} was trained and measured on {thing}s of {origin} alone. How it "
-        f"does on others (another source, camera, "
-        f"population or time) was not measured."
+        f"{'Apart from that, it' if backbone else 'It'} was trained and evaluated only on {thing}s of {origin}. "
+        f"Performance on others (another source, camera, population or time) was not measured."
     )
     if thing == "image":
         yield (
-            f"Images of other sizes and colour modes are brought to {facts.contents.signature.input} before they are "
-            f"judged; what is lost on the way was not measured."
+            f"Images of other sizes and colour modes are converted to {facts.contents.signature.input} before "
+            f"prediction; what that loses was not measured."
         )
 
 
@@ -85,8 +84,8 @@ def _confidence(facts: Facts) -> Iterator[str]:
     wrong = sum(level.count - level.correct for level in sure)
     if wrong:
         yield (
-            f"It can be wrong and sure of it: of the {sum(level.count for level in sure):,} held-out images that it "
-            f"answered with a confidence of {SURE} or more, {wrong:,} were answered wrongly."
+            f"It can be confidently wrong: of the {sum(level.count for level in sure):,} held-out images predicted "
+            f"with a confidence of {SURE} or more, {wrong:,} were wrong."
         )
 
 
@@ -120,8 +119,8 @@ def _worn(facts: Facts) -> Iterator[str]:
     if others := facts.record.judged_others:
         versions = "another version" if others == 1 else f"{others:,} other versions"
         yield (
-            f"The same held-out images have judged {versions} too. The more they choose among, the more the accuracy "
-            f"of what is chosen flatters; test accuracy was measured once and chose nothing."
+            f"The same held-out images were used to judge {versions}. Accuracy on a split used for selection is "
+            f"optimistic; test accuracy was measured once and used for no selection."
         )
 
 
@@ -129,8 +128,8 @@ def _unmeasured(facts: Facts) -> Iterator[str]:
     if facts.version.evidence.latency is None:
         yield "Latency was not measured when it was registered."
     yield (
-        "No figure here is broken down by anything but class: whether it does worse for some people, places or devices "
-        "was not measured. Robustness to noise, blur or inputs made to deceive it was not either."
+        "Results are broken down only by class: performance for particular people, places or devices was not "
+        "measured, nor was robustness to noise, blur or adversarial inputs."
     )
 
 

@@ -1,1 +1,1 @@
-"""Where the rows lie: SQLite or PostgreSQL."""
+"""Databases: SQLite or PostgreSQL."""

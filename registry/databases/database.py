@@ -95,11 +95,11 @@ class Database(ABC):
 
     @abstractmethod
     def _prepare_migration(self, connection: sa.Connection, revision: str | None) -> None:
-        """What comes before a migration, in its transaction; `revision` is what there is, None where nothing is."""
+        """Runs before a migration, in its transaction; `revision` is the present one, or None."""
 
     @abstractmethod
     def _problem(self, cause: BaseException) -> str | None:
-        """What a driver's error says, where the database cannot be used; None where the error is a defect of ours."""
+        """The message of a driver's error if the database cannot be used; None if the error is a bug."""
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -121,7 +121,7 @@ class Database(ABC):
             if oldest is None or oldest > schema.REVISION:
                 raise Unavailable(
                     f"the database {self.name} has schema {revision}, newer than the {schema.REVISION} of this "
-                    f"release, which cannot go on with it: use a newer tailorbird"
+                    f"release, which does not support it: upgrade tailorbird"
                 )
         return revision
 
@@ -131,7 +131,7 @@ def _is_old(revision: str | None) -> bool:
 
 
 def encode(value: Any) -> str:
-    """JSON of a column; what is not a number is null, since PostgreSQL takes no NaN."""
+    """JSON of a column; NaN and infinity become null, since PostgreSQL rejects them."""
     try:
         return json.dumps(value, allow_nan=False)
     except ValueError:

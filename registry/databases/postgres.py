@@ -17,7 +17,7 @@ CONNECTION = {
     "keepalives_interval": "10",
     "keepalives_count": "3",
 }
-"""What libpq is told where the URL says nothing else; times are in seconds."""
+"""Defaults of libpq parameters that the URL does not set; times are in seconds."""
 SESSION = """
     SET lock_timeout = '30s';
     SET statement_timeout = '120s';
@@ -58,14 +58,14 @@ class Postgres(Database):
 
     def _outdated(self, revision: str | None) -> None:
         if revision is None:
-            raise Unmigrated(f"the database {self.name} is empty: `tailorbird registry migrate` brings it up to date")
+            raise Unmigrated(f"the database {self.name} is empty: run `tailorbird registry migrate`")
         raise Unmigrated(
             f"the database {self.name} has schema {revision}, older than the {schema.REVISION} of this "
-            f"release: `tailorbird registry migrate` brings it up to date, after a backup"
+            f"release: back it up, then run `tailorbird registry migrate`"
         )
 
     def _prepare_migration(self, connection: sa.Connection, _: str | None) -> None:
-        """A table of feedback may take long to be rewritten; who waits for locks still does so for a while only."""
+        """Rewriting a large table may take long, so statements have no timeout; lock waits still do."""
         connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
 
     def _problem(self, cause: BaseException) -> str | None:
@@ -75,7 +75,7 @@ class Postgres(Database):
             return None
         state, message = cause.sqlstate or "", cause.diag.message_primary or _one_line(str(cause))
         if state == LOCK_NOT_AVAILABLE:
-            return f"somebody else has had in hand for too long what this waits for ({message}); try again"
+            return f"timed out waiting for a lock ({message}); try again"
         if state == INSUFFICIENT_PRIVILEGE:
             return (
                 f"{message} (the role tailorbird_sweep registers versions, tailorbird_promoter and tailorbird_watch "
@@ -101,11 +101,15 @@ def _engine(url: str) -> sa.Engine:
             connect_args={name: value for name, value in CONNECTION.items() if name not in parsed.query},
         )
     except ProgrammingError as error:
-        raise InvalidInput("TAILORBIRD_DATABASE_URL", f"is wrong after its ?: {_one_line(str(error))}") from None
+        raise InvalidInput(
+            "TAILORBIRD_DATABASE_URL", f"has invalid options after its ?: {_one_line(str(error))}"
+        ) from None
     except (sa.exc.ArgumentError, ValueError):
-        raise InvalidInput("TAILORBIRD_DATABASE_URL", "must be as postgresql+psycopg://USER@HOST:PORT/NAME") from None
+        raise InvalidInput(
+            "TAILORBIRD_DATABASE_URL", "must look like postgresql+psycopg://USER@HOST:PORT/NAME"
+        ) from None
     if "@" in f"{parsed.host}{parsed.database}":  # the rest of a password, which messages would show as the host
-        raise InvalidInput("TAILORBIRD_DATABASE_URL", "has an @ too many; one in a password is written as %40")
+        raise InvalidInput("TAILORBIRD_DATABASE_URL", "has more than one @; write an @ in the password as %40")
     return engine
 
 

@@ -32,7 +32,7 @@ class Sqlite(Database):
                 make_folder(path.parent)
             except OSError as error:
                 raise Unavailable(
-                    f"the folder {path.parent} of the database cannot be made: {error.strerror}"
+                    f"the folder {path.parent} of the database cannot be created: {error.strerror}"
                 ) from None
         # an immutable file is never looked at again by a connection, though its owner may change it elsewhere
         pool: dict[str, Any] = (
@@ -62,7 +62,7 @@ class Sqlite(Database):
         connection.exec_driver_sql("BEGIN IMMEDIATE")  # the one write lock that there is, taken before anything is read
 
     def lock(self, connection: sa.Connection, *locks: str) -> None:
-        """A transaction that writes is alone already."""
+        """Nothing to do: SQLite has a single writer."""
 
     def _snapshot(self, connection: sa.Connection) -> sa.Connection:
         connection.exec_driver_sql("BEGIN")
@@ -78,23 +78,23 @@ class Sqlite(Database):
     def _refuse_unmerged_log(self) -> None:
         log = self.path.with_name(self.path.name + "-wal")
         if not os.access(self.path, os.R_OK):
-            raise Unavailable(f"there is no database to read at {self.path}, and none can be made in this folder")
+            raise Unavailable(f"there is no database at {self.path}, and its folder is not writable")
         if log.exists() and log.stat().st_size > 0:
             raise Unavailable(
                 f"the database {self.path} is read-only and {log.name} holds writes that are not in it yet: "
-                f"close whatever writes to it, or open it once where it can be written"
+                f"stop the processes that write to it, or open it once where it is writable"
             )
 
     def _outdated(self, revision: str | None) -> None:
         if self.read_only:
             raise Unavailable(
                 f"the database {self.path} has schema {revision or 'none'}, older than the {schema.REVISION} of this "
-                f"release, and is read-only: open it once where it can be written"
+                f"release, and is read-only: open it once where it is writable"
             )
         self.migrate()
 
     def _prepare_migration(self, _: sa.Connection, revision: str | None) -> None:
-        """Keep a copy of what is there, which for PostgreSQL is the work of whoever runs it."""
+        """Copy the database file; for PostgreSQL backups are up to its operator."""
         if revision is None:
             return
         copy = self.path.with_name(f"{self.path.name}.{revision}.backup")

@@ -1,1 +1,1 @@
-"""Versions on their way from one registry to another."""
+"""Export and import of versions."""

@@ -79,7 +79,7 @@ def _entry(name: str, size: int, chunks: Iterable[bytes]) -> Iterator[bytes]:
         written += len(chunk)
         yield chunk
     if written != size:
-        raise Corrupt(f"has {written:,} bytes, and its {MANIFEST} promises {size:,}")
+        raise Corrupt(f"has {written:,} bytes, but {MANIFEST} lists {size:,}")
     yield bytes(-size % tarfile.BLOCKSIZE)
 
 
@@ -115,17 +115,17 @@ def _files(stream: Readable, manifest: Manifest) -> dict[str, bytes]:
     while header := _header(stream):
         name = header.name
         if name in files or name == MANIFEST:
-            raise Corrupt(f"{name} is in it twice")
+            raise Corrupt(f"{name} is in it more than once")
         promised = carried.promised(name, manifest.files)
         if header.size != promised.size:
-            raise Corrupt(f"{name} has {header.size:,} bytes, and {promised.size:,} are promised")
+            raise Corrupt(f"{name} has {header.size:,} bytes, but {MANIFEST} lists {promised.size:,}")
         files[name] = carried.take(stream, name, promised)
         _padding(stream, name, promised.size)
     carried.check_complete(files.keys(), manifest.files)
     # one block of zeros was the end's first; reading on to the last byte also compares the sum of what was compressed
     rest = stream.read(tarfile.RECORDSIZE + 1)
     if not tarfile.BLOCKSIZE <= len(rest) <= tarfile.RECORDSIZE or any(rest):
-        raise Corrupt("it does not end where its last file does")
+        raise Corrupt("it goes on after its last file")
     return files
 
 
@@ -137,9 +137,9 @@ def _header(stream: Readable) -> tarfile.TarInfo | None:
     try:
         header = tarfile.TarInfo.frombuf(block, "ascii", "strict")
     except (tarfile.HeaderError, UnicodeDecodeError):
-        raise Corrupt("it has a damaged header, or is no archive") from None
+        raise Corrupt("it has a damaged header, or is not an archive") from None
     if header.type != tarfile.REGTYPE:
-        kind = KINDS.get(header.type, "of a kind that no package holds")
+        kind = KINDS.get(header.type, "of a type that packages do not hold")
         raise Corrupt(f"{shown(header.name)} is {kind}, not a plain file")
     return header
 

@@ -28,7 +28,7 @@ DEEPEST = 32
 
 
 class Readable(Protocol):
-    """What pieces of at most so many bytes can be read from, none at the end."""
+    """A readable stream; `read` returns at most the given number of bytes, and none at the end."""
 
     def read(self, size: int, /) -> bytes: ...
 
@@ -90,7 +90,7 @@ def take_file(path: Path, name: str, entry: Entry) -> bytes:
     with opened(path, name) as stream:
         size = os.fstat(stream.fileno()).st_size
         if size != entry.size:
-            raise Corrupt(f"{name} has {size:,} bytes, and {entry.size:,} are promised")
+            raise Corrupt(f"{name} has {size:,} bytes, but {MANIFEST} lists {entry.size:,}")
         return take(stream, name, entry)
 
 
@@ -103,7 +103,7 @@ def small_file(path: Path, name: str) -> bytes:
 
 
 def check_small(name: str, size: int) -> None:
-    """Refuse what is too large to be some JSON."""
+    """Refuse JSON files that are too large."""
     if not 0 <= size <= LARGEST_JSON:
         raise Corrupt(f"{name} has {size:,} bytes; accepted: at most {LARGEST_JSON:,}")
 

@@ -29,11 +29,11 @@ def export(registry: Registry, version: Version, path: Path, form: Form = "folde
     if form == "archive":
         archives.check_suffix(path)
     if os.path.lexists(path):
-        raise InvalidInput("path", f"{path} exists already; accepted: a path that is to be made")
+        raise InvalidInput("path", f"{path} already exists; accepted: a new path")
     verification.check(version, packages.manifest(registry.blobs, version.manifest))
     if form == "folder":
         return packages.write(registry.blobs, version.manifest, path)
-    with files.told(path):
+    with files.as_unavailable(path):
         if form == "archive":
             with files.new_file(path) as hidden:
                 archives.write(registry.blobs, version.manifest, hidden)
@@ -74,7 +74,7 @@ def _read(path: Path) -> Carried:
         raise Corrupt("there is no such file or folder")
     elif archives.is_archive(path):
         return archives.read(path)
-    raise Corrupt("is no package; accepted: a folder, archive or OCI layout that `tailorbird registry export` wrote")
+    raise Corrupt("is not a package; accepted: a folder, archive or OCI layout that `tailorbird registry export` wrote")
 
 
 def _read_folder(folder: Path) -> Carried:
@@ -90,7 +90,7 @@ def _read_folder(folder: Path) -> Carried:
 
 
 def _check_figures(package: Carried) -> None:
-    """What the manifest says of the measurements and the files know too must be what they say."""
+    """Measurements in the manifest must agree with those in the files."""
     claimed = package.manifest.evidence
     known = Measurements.of_package(Baseline.parse(package.files[Baseline.file]), claimed)
     for name in Measurements.model_fields:

@@ -66,7 +66,7 @@ def is_layout(folder: Path) -> bool:
 def read(folder: Path) -> Carried:
     """Read a layout that holds one package; raises Corrupt where it is anything but a whole one.
 
-    What else lies in its folder is not read: the format allows blobs that nothing names.
+    Other files in its folder are ignored: the format allows unreferenced blobs.
     """
     layout = json_object(LAYOUT, carried.small_file(folder / LAYOUT, LAYOUT))
     if layout.get("imageLayoutVersion") != LAYOUT_VERSION:
@@ -118,7 +118,7 @@ def _named_image(folder: Path) -> dict[str, Any]:
     carried.check_small(_IMAGE, promised.size)
     image = json_object(_IMAGE, _blob(folder, _IMAGE, promised))
     if image.get("artifactType") != ARTIFACT_TYPE:
-        raise Corrupt(f"what {INDEX} names is no {ARTIFACT_TYPE}")
+        raise Corrupt(f"{INDEX} does not name a package of type {ARTIFACT_TYPE}")
     return image
 
 
@@ -132,7 +132,7 @@ def _layers(image: Mapping[str, Any]) -> dict[str, Entry]:
         if not isinstance(name, str):
             raise Corrupt(f"{_IMAGE} has a layer without a name")
         if name in entries:
-            raise Corrupt(f"{shown(name)} is in it twice")
+            raise Corrupt(f"{shown(name)} is in it more than once")
         entries[name] = _promised(shown(name), layer)
     return entries
 

@@ -61,7 +61,7 @@ class BlobStore(ABC):
             pass
 
     def chunks(self, digest: str) -> Iterator[bytes]:
-        """A blob piece by piece, of which nothing may be believed before the end: Corrupt can still come then."""
+        """The chunks of a blob, to be trusted only at the end, when Corrupt may still be raised."""
         hasher = hashlib.sha256()
         for chunk in self._read(digest):
             hasher.update(chunk)
@@ -87,7 +87,7 @@ class BlobStore(ABC):
 
     @abstractmethod
     def leftovers(self) -> Iterator[Leftover]:
-        """What killed writers left behind, and what living ones have not named yet: their age tells them apart."""
+        """Hidden files, left by killed writers or still being written; their age distinguishes them."""
 
     @abstractmethod
     def discard(self, leftovers: Iterable[Leftover]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from registry.storage.blobs import CHUNK, Blob, BlobStore, Leftover
 from tailorbird.errors import Corrupt, Unavailable
-from tailorbird.files import HIDDEN, flush, make_folder, told, write_all
+from tailorbird.files import HIDDEN, as_unavailable, flush, make_folder, write_all
 from tailorbird.settings import writable
 
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -33,14 +33,14 @@ class FolderStore(BlobStore):
         absent = {}
         for digest, data in blobs.items():
             path = self.path(digest)
-            with told(path):
+            with as_unavailable(path):
                 make_folder(self.folder)
                 path.parent.mkdir(exist_ok=True)  # flushed into its own folder below, once for all
                 if not _renewed(path, digest):
                     absent[path] = data
         write_all(absent)
         for folder in {folder for digest in blobs for folder in (self.path(digest).parent, self.folder)}:
-            with told(folder):
+            with as_unavailable(folder):
                 flush(folder)  # also where another process made a name in it, and died before this
 
     def holds(self, *digests: str) -> bool:

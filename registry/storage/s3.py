@@ -119,7 +119,9 @@ class S3Store(BlobStore):
             import boto3
             from botocore.config import Config
         except ImportError:
-            raise Unavailable(f"{bucket} needs boto3, which is not here: pip install 'tailorbird[s3]'") from None
+            raise Unavailable(
+                f"{bucket} requires boto3, which is not installed: pip install 'tailorbird[s3]'"
+            ) from None
         config = Config(
             connect_timeout=CONNECT_SECONDS,
             read_timeout=READ_SECONDS,
@@ -146,10 +148,10 @@ class S3Store(BlobStore):
         raise Unavailable(f"{address} cannot be {done}: {problem}")
 
     def _refusal(self, error: "ClientError") -> str:
-        """What the server answered. Its words are left out where they could repeat the credentials."""
+        """The server's error, without text that might contain credentials."""
         code = error.response["Error"].get("Code", "")
         if code == "NoSuchBucket" or _status(error) == HTTPStatus.NOT_FOUND:
-            return f"there is no bucket {self.bucket!r}; make it, or name another one in {PREFIX}STORAGE_URL"
+            return f"there is no bucket {self.bucket!r}; create it, or set {PREFIX}STORAGE_URL to another one"
         if code == "ExpiredToken" or _status(error) in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             return f"the AWS credentials are wrong or do not allow it ({code})"
         return f"{code}: {error.response['Error'].get('Message', '')}"

@@ -36,7 +36,7 @@ async function request(path, options = {}) {
   if (token) headers.set("Authorization", "Bearer " + String.fromCharCode(...new TextEncoder().encode(token)));
   const response = await fetch(path, { ...options, headers });
   if (response.status === 401) {
-    say(token ? "The endpoint does not take this token." : "The endpoint asks for its token.");
+    say(token ? "The endpoint rejected this token." : "The endpoint requires a token.");
     await askForToken();
     return request(path, options);
   }

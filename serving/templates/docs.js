@@ -25,8 +25,8 @@ function bodies(title, content, document) {
 function route(path, method, operation, document) {
   const section = element("section");
   section.append(element("h2", `${method.toUpperCase()} ${path}`), element("p", operation.summary));
-  if (operation.requestBody) section.append(...bodies("Takes", operation.requestBody.content, document));
-  section.append(...bodies("Answers", operation.responses[200].content, document));
+  if (operation.requestBody) section.append(...bodies("Request", operation.requestBody.content, document));
+  section.append(...bodies("Response", operation.responses[200].content, document));
   section.append(terms(Object.entries(operation.responses).map(([status, { description }]) => [status, description])));
   return section;
 }

@@ -1,9 +1,9 @@
 
 const STATES = {
-  "healthy": "nothing says that its accuracy dropped",
-  "drifted": "labels prove that its accuracy dropped",
-  "suspected": "an estimate says that its accuracy dropped",
-  "too little data": "too little is known of its accuracy",
+  "healthy": "no sign of a drop in accuracy",
+  "drifted": "labels prove a drop in accuracy",
+  "suspected": "an estimate suggests a drop in accuracy",
+  "too little data": "too little data to judge its accuracy",
 };
 const percent = (share) => share === null ? "–" : (100 * share).toFixed(1) + "%";
 const number = (tag, text) => element(tag, text, { className: "n" });

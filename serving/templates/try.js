@@ -27,7 +27,7 @@ function show(answer, sample) {
   find("answer").textContent = `${prediction.label}, with a probability of ${percent(prediction.confidence)} %.${truth}`;
   const sorted = Object.entries(prediction.probabilities).sort(([, one], [, other]) => other - one);
   find("bars").replaceChildren(...sorted.slice(0, MOST_BARS).map(([name, probability]) => bar(name, probability)));
-  find("more").textContent = sorted.length > MOST_BARS ? `${sorted.length - MOST_BARS} more classes are less probable.` : "";
+  find("more").textContent = sorted.length > MOST_BARS ? `${sorted.length - MOST_BARS} less probable classes are not shown.` : "";
   find("thanks").textContent = "";
   find("label").value = sorted[1][0];
   correct(false);
@@ -63,16 +63,16 @@ async function tell(label) {
     const counts = await postJson("feedback", { labels: [{ receipt: predicted.receipt, label }] });
     find("thanks").textContent = thanks(counts);
   } catch (error) {
-    setFeedback(true); // it may be told again
+    setFeedback(true); // it may be sent again
     throw error;
   }
 }
 
 function thanks(counts) {
-  if (counts.accepted) return "Thank you: the label is kept.";
-  if (counts.duplicate) return "This label was told before.";
-  if (counts.conflict) return "Another label was told before, and is kept.";
-  return `The label was not taken: ${counts.reasons[0].detail}.`;
+  if (counts.accepted) return "Thank you, the label was saved.";
+  if (counts.duplicate) return "This label was sent before.";
+  if (counts.conflict) return "Another label was sent before, and is kept.";
+  return `The label was not accepted: ${counts.reasons[0].detail}.`;
 }
 
 // Pictures
@@ -274,7 +274,7 @@ function describe(model) {
   const { accuracy, samples } = model.baseline;
   const rows = {
     "Version": `${model.model}:${model.version}`,
-    "Aliases": model.aliases ? model.aliases.join(", ") || "none" : "not known: the registry does not answer",
+    "Aliases": model.aliases ? model.aliases.join(", ") || "none" : "unknown: the registry does not answer",
     "Registered": `${model.created.slice(0, 16).replace("T", " ")} UTC`,
     "Classes": String(signature.classes.length),
     "Accuracy": `${percent(accuracy)} % of ${samples} held-out examples`,
@@ -303,7 +303,7 @@ attempt(async () => {
   if (signature.kind === "image") {
     const [height, width, channels] = signature.shape;
     find("picture").hidden = false;
-    find("size").textContent = `${height} × ${width} pixels in ${channels ? "colour" : "grey"}; a drawing is cut out and centred first`;
+    find("size").textContent = `${height} × ${width} pixels in ${channels ? "colour" : "grey"}; drawings are cropped and centred first`;
     setUpBoard();
   } else {
     find("row").hidden = false;

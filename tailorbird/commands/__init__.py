@@ -1,1 +1,1 @@
-"""The commands, a module each; `tailorbird.cli` puts them together."""
+"""The commands, one in each module; `tailorbird.cli` combines them."""

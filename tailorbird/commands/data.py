@@ -1,4 +1,4 @@
-"""`tailorbird data NAME|PATH`: get a data set and describe it."""
+"""`tailorbird data NAME|PATH`: download a data set and describe it."""
 
 import io
 import re
@@ -28,35 +28,33 @@ def data(
         str,
         typer.Argument(
             metavar="NAME|PATH|feedback:NAME",
-            help="A published set, package.module:name, or a folder or archive of images, or a CSV or Parquet table.",
+            help="A published data set, package.module:name, a folder or archive of images, or a CSV or Parquet table.",
             show_default=False,
         ),
     ],
     out: Annotated[
         Path | None,
-        typer.Option(
-            help="Write a contact sheet, of a table a scatter matrix (PNG), of feedback:NAME a data set, here."
-        ),
+        typer.Option(help="Output: a contact sheet or scatter matrix (PNG); for feedback:NAME, a folder."),
     ] = None,
     image: Annotated[
-        int | None, typer.Option(metavar="N", help="Write this image of the test split, from 0, as --out.")
+        int | None, typer.Option(metavar="N", help="Write the test image with this index, from 0, to --out.")
     ] = None,
     label: Annotated[
-        list[str] | None, typer.Option(help="Column of a table that is predicted; several for several labels.")
+        list[str] | None, typer.Option(help="Label column of a table; repeat it for several labels.")
     ] = None,
     size: Annotated[
-        str | None, typer.Option(metavar="SIDE|HEIGHTxWIDTH", help="Pixels that all images are brought to.")
+        str | None, typer.Option(metavar="SIDE|HEIGHTxWIDTH", help="Resize all images to this many pixels.")
     ] = None,
     colour: Annotated[
-        bool | None, typer.Option("--colour/--grey", help="Bring all images to colour, or to grey.")
+        bool | None, typer.Option("--colour/--grey", help="Convert all images to colour, or to grey.")
     ] = None,
-    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out images that cannot be read.")] = False,
+    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Skip images that cannot be read.")] = False,
     forget: Annotated[
-        bool, typer.Option("--forget", help="Of feedback:NAME: delete every input that was kept for this model.")
+        bool, typer.Option("--forget", help="For feedback:NAME: delete all stored inputs of this model.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Get a data set, downloading or decoding what is missing, and describe it.
+    """Download or decode a data set if needed, and describe it.
 
     Example: tailorbird data fashion_mnist --out sheet.png
     """
@@ -80,9 +78,9 @@ def data(
 
 
 def _feedback(here: Settings, model: str, out: Path | None, *, forget: bool, as_json: bool) -> None:
-    """Write, or delete, what an endpoint kept."""
+    """Write or delete the inputs that an endpoint stored."""
     if forget == (out is not None):
-        raise InvalidInput("feedback:NAME", "needs --out DIR, to write a data set there, or --forget, to delete it")
+        raise InvalidInput("feedback:NAME", "requires --out DIR to write a data set, or --forget to delete the inputs")
     with Registry(here) as registry:
         counts = {"deleted": inputs.forget(registry, model)} if out is None else kept.write(registry, model, out)
     if as_json:
@@ -91,15 +89,15 @@ def _feedback(here: Settings, model: str, out: Path | None, *, forget: bool, as_
     for label, count in counts.items():
         print(f"{label}: {count}")
     if out is not None:
-        print(f"data set: {out} (for training and validation; people chose which labels came back)")
+        print(f"data set: {out} (for training and validation only: its labels are not a random sample)")
 
 
 def _write_image(dataset: Dataset, number: int, out: Path | None) -> None:
-    """Write one image as PNG, and say what it is of; of a set without a test split it is one of all."""
+    """Write one image of the test split as PNG and print its class; of all images if there is no test split."""
     if dataset.columns is not None:
-        raise InvalidInput("--image", f"applies only to images, and {dataset.name} is a table")
+        raise InvalidInput("--image", f"applies only to images; {dataset.name} is a table")
     if out is None:
-        raise InvalidInput("--out", "is missing: the file that the image is written to")
+        raise InvalidInput("--out", "is required: the file to write the image to")
     inputs, targets = dataset.test or (dataset.inputs, dataset.targets)
     if not 0 <= number < len(inputs):
         raise InvalidInput("--image", f"there is no image {number}; accepted: 0 to {len(inputs) - 1}")
@@ -111,7 +109,7 @@ def _write_image(dataset: Dataset, number: int, out: Path | None) -> None:
 
 
 def _source(name: str, folder: Path) -> dict[str, Any]:
-    """The keys of a data config that say where the data are: a name that is known goes before a path."""
+    """The keys of a data config for a name or path; published names take precedence over paths."""
     if name in get_args(Published) or CODE.fullmatch(name):
         return {"name": name}
     path = next(
@@ -120,7 +118,7 @@ def _source(name: str, folder: Path) -> dict[str, Any]:
     if path is None:
         known = ", ".join(get_args(Published))
         raise InvalidInput(
-            "NAME|PATH", f"{name!r} is no data set, and no file or folder here or below {folder}; data sets are {known}"
+            "NAME|PATH", f"{name!r} is neither a data set nor a file or folder, here or in {folder}; data sets: {known}"
         )
     return {"name": TABLE if is_table(path) else IMAGES, "path": str(path)}
 
@@ -163,7 +161,7 @@ def _show(dataset: Dataset, out: Path | None, console: Console) -> None:
         console.print(note, style="yellow", soft_wrap=True)
     console.print(f"SHA-256 {record['sha256']}", soft_wrap=True)
     if not dataset.test:
-        console.print("no test split of its own: data.test sets one apart")
+        console.print("no test split: data.test holds one out")
     if out:
         kind = "scatter matrix" if dataset.columns else "contact sheet"
         console.print(f"{kind}: {out}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`tailorbird demo`: the main job on embedded defaults, from a sweep on real data to answers over HTTP."""
+"""`tailorbird demo`: a complete run on local defaults, from a sweep on real data to predictions over HTTP."""
 
 import io
 import json
@@ -39,9 +39,9 @@ DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy
 
 
 def demo() -> None:
-    """Sweep on real data, register and promote the best, serve it, ask it for predictions, stop.
+    """Run a small sweep, register and promote the best trial, serve it, send predictions and stop.
 
-    Fashion-MNIST is downloaded where it is missing; without it the demo runs on the digits that scikit-learn carries.
+    Fashion-MNIST is downloaded if it is missing; if that fails, the demo uses the digits of scikit-learn.
 
     Example: tailorbird demo
     """
@@ -71,9 +71,7 @@ def _choose(here: Settings, console: Console) -> tuple["SweepSpec", "Dataset"]:
     try:
         return spec, datasets.load(spec.data, here.data, here.cache, here.download_timeout)
     except Unavailable as error:
-        console.print(
-            f"{error}\nso this demo runs on the digits that scikit-learn carries", style="yellow", soft_wrap=True
-        )
+        console.print(f"{error}\nusing the digits of scikit-learn instead", style="yellow", soft_wrap=True)
     spec = _spec("demo-digits.yaml")
     return spec, datasets.load(spec.data, here.data, here.cache)
 

@@ -1,4 +1,4 @@
-"""`tailorbird doctor`: check what everything stands on, and say what to do about each."""
+"""`tailorbird doctor`: check the installation and suggest fixes."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ LEAST_FREE_BYTES = 2**30
 
 @dataclass(frozen=True)
 class Finding:
-    """One check: `ok`, `warning` or `error`, and what to do where it is not ok."""
+    """The result of a check: `ok`, `warning` or `error`, and how to fix it."""
 
     check: str
     state: str
@@ -35,7 +35,7 @@ class Finding:
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Check settings, database, storage, data, Ray and versions; exit status 1 where something does not work.
+    """Check settings, database, storage, data, Ray and versions; exit status 1 if a check fails.
 
     Example: tailorbird doctor
     """
@@ -44,7 +44,7 @@ def doctor(as_json: AsJson = False) -> None:
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
-        table = Table("check", "state", "what", "what to do", box=None, header_style="bold", padding=(0, 2, 0, 0))
+        table = Table("check", "state", "details", "how to fix it", box=None, header_style="bold", padding=(0, 2, 0, 0))
         colours = {"ok": "green", "warning": "yellow", "error": "red"}
         for finding in findings:
             table.add_row(finding.check, Text(finding.state, colours[finding.state]), finding.what, finding.mend)
@@ -72,7 +72,11 @@ def _environment(here: Settings) -> Iterator[Finding]:
     yield Finding("settings", "ok", f"HOME {here.home}")
     folder = next(path for path in (here.home, *here.home.parents) if path.exists())
     free = shutil.disk_usage(folder).free
-    state, mend = ("ok", "") if free > LEAST_FREE_BYTES else ("warning", "free some, or set TAILORBIRD_HOME elsewhere")
+    state, mend = (
+        ("ok", "")
+        if free > LEAST_FREE_BYTES
+        else ("warning", "free some space, or set TAILORBIRD_HOME to another disk")
+    )
     yield Finding("disk", state, f"{free / 2**30:.1f} GiB free for {here.home}", mend)
 
 
@@ -106,9 +110,9 @@ def _data(here: Settings) -> Iterator[Finding]:
 
     for name, source in idx.SOURCES.items():
         if source.missing(here.data):
-            yield Finding("data", "warning", f"{name} is not below {here.data}", f"tailorbird data {name} downloads it")
+            yield Finding("data", "warning", f"{name} is not in {here.data}", f"tailorbird data {name} downloads it")
         else:
-            yield Finding("data", "ok", f"{name} below {here.data}")
+            yield Finding("data", "ok", f"{name} in {here.data}")
     if cifar_path := cifar.place(here.data):
         yield Finding("data", "ok", f"{cifar.NAME} at {cifar_path}")
     else:
@@ -121,7 +125,7 @@ def _ray(_: Settings) -> Iterator[Finding]:
     elif _installed("joblib"):
         import joblib
 
-        yield Finding("ray", "ok", f"a local one for each sweep, on {joblib.cpu_count()} cores")
+        yield Finding("ray", "ok", f"a local Ray for each sweep, on {joblib.cpu_count()} cores")
 
 
 def _ray_cluster(address: str) -> Finding:
@@ -130,7 +134,7 @@ def _ray_cluster(address: str) -> Finding:
     try:
         addresses.check(address)
     except TailorbirdError as error:
-        return Finding("ray", "error", str(error), "set RAY_ADDRESS to the head of a cluster that runs, or unset it")
+        return Finding("ray", "error", str(error), "set RAY_ADDRESS to the head of a running cluster, or unset it")
     return Finding("ray", "ok", f"cluster at {address}")
 
 

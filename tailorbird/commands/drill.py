@@ -13,27 +13,29 @@ from tailorbird.errors import InvalidInput
 
 def drill(
     name: Model,
-    corruption: Annotated[str | None, typer.Option(help="A family of corruptions, as blur or noise.")] = None,
-    severity: Annotated[float, typer.Option(help="Of the corruption, above 0 and up to 1.")] = 0.45,
+    corruption: Annotated[str | None, typer.Option(help="Corruption of the images, such as blur or noise.")] = None,
+    severity: Annotated[float, typer.Option(help="Severity of the corruption: above 0, at most 1.")] = 0.45,
     mix: Annotated[
-        list[str] | None, typer.Option(metavar="CLASS=SHARE", help="The share that a class comes to have.")
+        list[str] | None, typer.Option(metavar="CLASS=SHARE", help="New share of a class in the traffic.")
     ] = None,
     unseen: Annotated[
-        str | None, typer.Option(metavar="CLASS", help="Images of this class come to look like nothing seen.")
+        str | None, typer.Option(metavar="CLASS", help="Replace images of this class by ones unlike any class.")
     ] = None,
     flip: Annotated[
-        tuple[str, str] | None, typer.Option(metavar="A B", help="People come to call A what was B, and B what was A.")
+        tuple[str, str] | None, typer.Option(metavar="A B", help="Swap the true labels of two classes.")
     ] = None,
     labels: Annotated[
         Literal["prompt", "late", "uneven", "none"] | None,
-        typer.Option(help="How labels come: half of all (prompt, the default), or as said; none with --url."),
+        typer.Option(help="How labels arrive; prompt (default): half of them, at once. With --url only none."),
     ] = None,
-    url: Annotated[str | None, typer.Option(help="A running endpoint, instead of one of its own; needs --yes.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Spoiled traffic may come to the endpoint at --url.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Where to draw it (PNG); default: drill-NAME.png here.")] = None,
+    url: Annotated[
+        str | None, typer.Option(help="Use a running endpoint instead of starting one; requires --yes.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Confirm that corrupted traffic may be sent to --url.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Output picture (PNG); default: drill-NAME.png.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Replay the test split, spoiled from minute 12 on, and show what metrics, labels and watch make of it.
+    """Replay the test split, corrupted from minute 12 on, and show how metrics, labels and the watch react.
 
     It starts an endpoint with a home of its own, whose registry has the champion and the version before it: false
     labels reach no registry that serves people. A step of 100 examples stands for a minute. With --url it asks an
@@ -47,10 +49,10 @@ def drill(
     from tailorbird.drill.traffic import Scenario, Traffic
 
     if url and not yes:
-        raise InvalidInput("--url", "sends spoiled traffic to what may serve people; --yes says that it may")
+        raise InvalidInput("--url", "sends corrupted traffic to an endpoint that may be in use; add --yes to confirm")
     if url and labels not in (None, "none"):
         raise InvalidInput(
-            "--labels", "would come false to a registry that may serve people; accepted with --url: none"
+            "--labels", "would store false labels in a registry that may be in use; accepted with --url: none"
         )
     here, console = settings.load(), terminal.console(stderr=as_json)
     scenario = Scenario(corruption, severity, _shares(mix or []), unseen, flip, labels or ("none" if url else "prompt"))

@@ -1,4 +1,4 @@
-"""`tailorbird figure …`: one picture of a model, of its training, or of what it is taught with."""
+"""`tailorbird figure …`: figures of a model, its training or its data."""
 
 import math
 from functools import partial
@@ -11,22 +11,20 @@ from tailorbird.commands.options import write_out
 from tailorbird.errors import InvalidInput
 
 RATES = (0.08, 0.4, 0.88, 1.04)
-"""Default learning rates of descent, of 1 over the larger of a and b: slow, quick, zigzagging, diverging."""
+"""Default learning rates of descent, in units of 1 / max(a, b): slow, quick, zigzagging, diverging."""
 STEEPNESS, MOST_RATE, MOST_RATES = (0.01, 100.0), 1000.0, 7
 
 OF = "A version, or a folder that `tailorbird train` wrote."
 Model = Annotated[str, typer.Argument(metavar="MODEL[:N|@ALIAS]", help=OF, show_default=False)]
-Out = Annotated[
-    Path | None, typer.Option(metavar="FILE.png", help="Where to write it; default: the figure's name here.")
-]
+Out = Annotated[Path | None, typer.Option(metavar="FILE.png", help="Output file; default: the figure's name, as PNG.")]
 OwnCode = Annotated[
     bool,
-    typer.Option("--own-code", help="Of a folder: the model or data set that its config names is yours; run it."),
+    typer.Option("--own-code", help="Run the custom model or data set code that a run folder's config names."),
 ]
 
 
 def predictions(model: Model, out: Out = None, own_code: OwnCode = False) -> None:
-    """Fifty held-out images with their true and their predicted class.
+    """Draw fifty held-out images with their true and predicted classes.
 
     Example: tailorbird figure predictions demo@champion
     """
@@ -40,12 +38,12 @@ def features(
         str | None, typer.Argument(metavar="MODEL[:N|@ALIAS]", help=f"{OF[:-1]}; default: a kernel, without a model.")
     ] = None,
     image: Annotated[
-        Path | None, typer.Option(help="The image; default: the first held-out one, or drawn lines.")
+        Path | None, typer.Option(help="Input image; default: the first held-out one, or drawn lines.")
     ] = None,
     out: Out = None,
     own_code: OwnCode = False,
 ) -> None:
-    """Feature maps of an image, layer by layer; without a model, what a kernel with a diagonal of ones makes of it.
+    """Draw feature maps of an image, layer by layer; without a model, those of a diagonal kernel.
 
     Example: tailorbird figure features demo@champion --image boot.png
     """
@@ -54,14 +52,14 @@ def features(
     if model is not None:
         picture = figures.of_model(partial(figures.features, image=image), model, own_code=own_code)
     elif own_code:
-        raise InvalidInput("--own-code", "is for a folder that `tailorbird train` wrote, and there is no MODEL")
+        raise InvalidInput("--own-code", "applies only to a folder that `tailorbird train` wrote; no MODEL was given")
     else:
         picture = figures.diagonal(image)
     _write("features", picture, out)
 
 
 def layers(model: Model, out: Out = None, own_code: OwnCode = False) -> None:
-    """The layers of a model with their output shapes and parameters.
+    """Draw the layers of a model with their output shapes and parameters.
 
     Example: tailorbird figure layers demo@champion
     """
@@ -71,7 +69,7 @@ def layers(model: Model, out: Out = None, own_code: OwnCode = False) -> None:
 
 
 def graph(model: Model, out: Out = None, own_code: OwnCode = False) -> None:
-    """The operators of a model's ONNX export.
+    """Draw the operators of a model's ONNX export.
 
     Example: tailorbird figure graph demo@champion
     """
@@ -81,7 +79,7 @@ def graph(model: Model, out: Out = None, own_code: OwnCode = False) -> None:
 
 
 def curves(model: Model, out: Out = None, own_code: OwnCode = False) -> None:
-    """Loss and accuracy by epoch, with the overfitting gap at the epoch that was kept.
+    """Draw loss and accuracy by epoch, with the overfitting gap at the best epoch.
 
     Example: tailorbird figure curves demo@champion
     """
@@ -94,14 +92,12 @@ def confusion(
     model: Model,
     threshold: Annotated[
         float | None,
-        typer.Option(
-            min=0, max=1, help="The probability from which the second of two classes, or the likeliest, is named."
-        ),
+        typer.Option(min=0, max=1, help="Decision threshold: the least probability at which a class is predicted."),
     ] = None,
     out: Out = None,
     own_code: OwnCode = False,
 ) -> None:
-    """Counts of held-out examples by true and predicted class.
+    """Draw the confusion matrix of the held-out split.
 
     Example: tailorbird figure confusion demo@champion --threshold 0.8
     """
@@ -116,14 +112,14 @@ def scatter(
         str,
         typer.Argument(
             metavar="MODEL[:N|@ALIAS]|DATA",
-            help="A model of a table, or a data set by name, as iris (of a file: `tailorbird data FILE --out`).",
+            help="A table model, or the name of a data set such as iris (for a file: `tailorbird data FILE --out`).",
             show_default=False,
         ),
     ],
     out: Out = None,
     own_code: OwnCode = False,
 ) -> None:
-    """Each column of a table against each other, by class.
+    """Draw each column of a table against each other, by class.
 
     Example: tailorbird figure scatter iris
     """
@@ -135,10 +131,10 @@ def scatter(
 def descent(
     a: Annotated[float, typer.Option("--a", help="Steepness along x.")] = 1.0,
     b: Annotated[float, typer.Option("--b", help="Steepness along y.")] = 4.0,
-    lr: Annotated[list[float] | None, typer.Option("--lr", help="A learning rate, up to 7 times.")] = None,
+    lr: Annotated[list[float] | None, typer.Option("--lr", help="Learning rate; repeat it up to 7 times.")] = None,
     out: Out = None,
 ) -> None:
-    """Gradient descent on a·x² + b·y² with several learning rates.
+    """Draw gradient descent on a·x² + b·y² with several learning rates.
 
     Example: tailorbird figure descent --a 1 --b 4 --lr 0.1 --lr 0.22
     """

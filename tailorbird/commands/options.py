@@ -1,4 +1,4 @@
-"""Options that several commands share, and how records are printed."""
+"""Shared options of commands, and the printing of records."""
 
 import json
 from pathlib import Path
@@ -14,8 +14,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 Ref = Annotated[str, typer.Argument(metavar="NAME[:N|@ALIAS]", help="A version.", show_default=False)]
 Model = Annotated[str, typer.Argument(metavar="NAME", help="A model.", show_default=False)]
 Alias = Annotated[str, typer.Option(help="The alias.")]
-Why = Annotated[str, typer.Option(help="A sentence for the history.", show_default=False)]
-Who = Annotated[str | None, typer.Option(help="Who is to stand in the records; default: the user's name.")]
+Why = Annotated[str, typer.Option(help="Reason to record in the history.", show_default=False)]
+Who = Annotated[str | None, typer.Option(help="Name to record; default: the user's name.")]
 
 
 def print_json(value: Any) -> None:
@@ -24,12 +24,12 @@ def print_json(value: Any) -> None:
 
 
 def write_out(path: Path, data: bytes) -> None:
-    """Write what `--out` asks for; raises Unavailable where that cannot be."""
+    """Write the file of `--out`; raises Unavailable if that fails."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     except OSError as error:
-        raise Unavailable(f"{path} cannot be written: {error.strerror}; --out names another file") from None
+        raise Unavailable(f"{path} cannot be written: {error.strerror}; choose another file with --out") from None
 
 
 def open_registry() -> Registry:

@@ -21,23 +21,25 @@ from tailorbird.prediction.predictors import Local, Predictor, Remote
 def predict(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE|DIR…", help="Images, or tables (CSV, Parquet), or folders.", show_default=False),
+        typer.Argument(
+            metavar="FILE|DIR…", help="Image files, tables (CSV, Parquet) or folders of them.", show_default=False
+        ),
     ],
     model: Annotated[
-        str | None, typer.Option(metavar="NAME[@ALIAS|:N]", help="The version that answers; default: TAILORBIRD_MODEL.")
+        str | None, typer.Option(metavar="NAME[@ALIAS|:N]", help="Version to predict with; default: TAILORBIRD_MODEL.")
     ] = None,
-    url: Annotated[str | None, typer.Option(help="An endpoint that answers instead, as http://127.0.0.1:3000.")] = None,
+    url: Annotated[str | None, typer.Option(help="Endpoint to predict with, such as http://127.0.0.1:3000.")] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE.csv|.parquet", help="Where to write them; default: print them.")
+        Path | None, typer.Option(metavar="FILE.csv|.parquet", help="Output file (.csv, .parquet); default: print.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Predict for images or tables on all cores; exit status 1 where some cannot be read, which are listed at the end.
+    """Predict for images or tables on all cores; exit status 1 if some cannot be read; they are listed at the end.
 
     Example: tailorbird predict photos/ --model demo@champion --out predictions.csv
     """
     if model and url:
-        raise InvalidInput("--url", "excludes --model; give one of them")
+        raise InvalidInput("--url", "cannot be combined with --model")
     if out:
         outputs.check(out)
     configured = settings.load()
@@ -45,7 +47,7 @@ def predict(
     selection = inputs.select(paths, predictor.signature)
     console = terminal.console(stderr=True)
     if selection.others:
-        console.print(f"{selection.others:,} other files are left out", style="yellow")
+        console.print(f"{selection.others:,} other files were skipped", style="yellow")
     readers = inputs.readers(selection.files, predictor.signature, configured.max_pixels)
     with _output(out, predictor, as_json) as output, _bar(console) as bar:
         task = bar.add_task("predicting", total=inputs.count(selection.files, predictor.signature))
@@ -97,4 +99,4 @@ def _tell(failures: Sequence[Failure], console: Console, as_json: bool) -> None:
         return
     for failure in () if as_json else failures:
         console.print(f"{failure.source}: {failure.problem}", soft_wrap=True)
-    raise TailorbirdError(f"{len(failures):,} could not be read; there are predictions for all others")
+    raise TailorbirdError(f"{len(failures):,} could not be read; all others were predicted")

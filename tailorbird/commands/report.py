@@ -1,4 +1,4 @@
-"""`tailorbird report SWEEP`: a sweep as one page."""
+"""`tailorbird report SWEEP`: an HTML report of a sweep."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,11 +12,11 @@ from tailorbird.commands.options import AsJson, open_registry, print_json, write
 def report(
     sweep: Annotated[str, typer.Argument(help="A sweep's id, from `sweeps list`.", show_default=False)],
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="The page; default: reports/SWEEP.html in HOME.")
+        Path | None, typer.Option(metavar="FILE.html", help="Output file; default: reports/SWEEP.html in HOME.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write tables and pictures of a sweep as one HTML page that needs nothing beside it.
+    """Write a self-contained HTML report of a sweep.
 
     Example: tailorbird report fashion-mlp-1a2b3c --out fashion-mlp.html
     """

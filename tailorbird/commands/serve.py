@@ -10,13 +10,13 @@ from tailorbird import settings
 
 def serve(
     model: Annotated[
-        str | None, typer.Argument(metavar="NAME[@ALIAS|:N]", help="What to serve; default: TAILORBIRD_MODEL.")
+        str | None, typer.Argument(metavar="NAME[@ALIAS|:N]", help="Model to serve; default: TAILORBIRD_MODEL.")
     ] = None,
     host: Annotated[str, typer.Option(envvar="HOST", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(envvar="PORT", min=1, max=65535, help="Port to listen on.")] = 3000,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that answer.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Number of worker processes.")] = 1,
 ) -> None:
-    """Answer predictions over HTTP until Ctrl-C.
+    """Serve predictions over HTTP until Ctrl-C.
 
     Example: tailorbird serve demo@champion --port 3000
     """

@@ -1,4 +1,4 @@
-"""`tailorbird sweeps`: look at the ledger, close a sweep, or go on with one."""
+"""`tailorbird sweeps`: list, show, cancel and extend sweeps."""
 
 import time
 from dataclasses import asdict
@@ -16,7 +16,7 @@ from tailorbird.errors import InvalidInput
 
 
 def list_sweeps(as_json: AsJson = False) -> None:
-    """All sweeps, newest first.
+    """List sweeps, newest first.
 
     Example: tailorbird sweeps list
     """
@@ -38,10 +38,10 @@ Sweep = Annotated[str, typer.Argument(help="A sweep's id, from `sweeps list`.", 
 
 def show(
     sweep: Sweep,
-    follow: Annotated[bool, typer.Option("--follow", help="Show it as it goes on, until it ends.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Follow the sweep until it ends.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """One sweep with its trials.
+    """Show a sweep and its trials.
 
     Example: tailorbird sweeps show demo-1a2b3c
     """
@@ -57,7 +57,7 @@ def show(
 
 
 def cancel(sweep: Sweep, who: Who = None) -> None:
-    """Close a sweep, wherever it runs; its process stops at its next report.
+    """Cancel a sweep, wherever it runs; its process stops at its next report.
 
     Example: tailorbird sweeps cancel demo-1a2b3c
     """
@@ -68,18 +68,20 @@ def cancel(sweep: Sweep, who: Who = None) -> None:
 
 def extend(
     sweep: Sweep,
-    trials: Annotated[str | None, typer.Option(metavar="+N", help="Try so many points more.")] = None,
-    thaw: Annotated[int | None, typer.Option(metavar="TRIAL", help="Let a trial that was left behind go on.")] = None,
-    failed: Annotated[bool, typer.Option("--failed", help="Let the trials that failed go on.")] = False,
+    trials: Annotated[str | None, typer.Option(metavar="+N", help="Add this many trials, as +N.")] = None,
+    thaw: Annotated[
+        int | None, typer.Option(metavar="TRIAL", help="Continue a trial that was paused or stopped.")
+    ] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Retry the failed trials.")] = False,
     address: Annotated[str | None, typer.Option(help="Ray cluster; default: RAY_ADDRESS, else a local one.")] = None,
     who: Who = None,
 ) -> None:
-    """Go on with a sweep beyond what its spec asked for.
+    """Continue a sweep beyond its spec: with more trials, a paused trial, or the failed ones.
 
     Example: tailorbird sweeps extend demo-1a2b3c --trials +8
     """
     if [trials is not None, thaw is not None, failed].count(True) != 1:
-        raise InvalidInput("extend", "needs one of --trials +N, --thaw TRIAL and --failed")
+        raise InvalidInput("extend", "requires one of --trials +N, --thaw TRIAL and --failed")
     from tuning import extension
     from tuning.report.terminal import show as show_ending
     from tuning.runner import Driver
@@ -100,12 +102,12 @@ def extend(
 def _count(text: str) -> int:
     number = text.removeprefix("+")
     if not (number.isascii() and number.isdecimal() and 0 < int(number) <= 100_000):
-        raise InvalidInput("--trials", f"{text!r} is no count of trials; accepted: +1, +2, …")
+        raise InvalidInput("--trials", f"{text!r} is not a number of trials; accepted: +1, +2, …")
     return int(number)
 
 
 def _follow(registry: Registry, sweep: ledger.Sweep) -> None:
-    """Show a sweep until it does not run any more."""
+    """Show a sweep while it is running."""
     from tuning.follower import Follower
     from tuning.progress import LiveTable
     from tuning.spec import stored
@@ -147,7 +149,7 @@ def _print(sweep: ledger.Sweep, trials: list[ledger.Trial]) -> None:
 def _standing(sweep: ledger.Sweep) -> str:
     if sweep.standing != "abandoned":
         return sweep.standing
-    return f"abandoned: its process is gone; `tailorbird sweep --resume {sweep.id}` goes on with it"
+    return f"abandoned: its process is gone; resume it with `tailorbird sweep --resume {sweep.id}`"
 
 
 def _version(spec: dict[str, Any], number: int | None) -> str:

@@ -15,29 +15,29 @@ from tailorbird.errors import Interrupted, InvalidInput, Unavailable
 from tailorbird.files import write_flushed
 
 if TYPE_CHECKING:
-    from training.candidate import Candidate, Results
+    from training.candidate import Candidate, RunResults
     from training.config import RunConfig
     from training.loop import Run
     from training.splits import Splits
 
 INTERRUPTED = "interrupted.safetensors"
 KEEPING = 0.05
-"""The share of time that writing down what an interrupted run goes on from may take."""
+"""The largest share of the time that may be spent on saving the state for --resume."""
 SPLITS = {"validation": "validation", "holdout": "held-out", "test": "test"}
 
 
 def train(
     config: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="A run config.", show_default=False)],
     assignments: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key, as in optimizer.lr=0.01.")
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as optimizer.lr=0.01.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the results; default: runs/NAME-DIGEST in HOME.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with this run, which was interrupted.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Output folder; default: runs/NAME-DIGEST in HOME.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume this run after an interruption.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train one model; write curves, confusion matrix, checkpoint and, of what can be registered, the whole package.
+    """Train one model; write curves, confusion matrix, checkpoint and, for a classifier, a package.
 
-    An interrupted run goes on with --resume, and ends with the same weights as an unbroken one.
+    An interrupted run continues with --resume, and ends with the same weights as an uninterrupted one.
 
     Example: tailorbird train run.yaml --set model.width=256 --set epochs=10
     """
@@ -78,11 +78,11 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Unavailable(f"{folder} cannot be made: {error.strerror}; --out names another folder") from None
+        raise Unavailable(f"{folder} cannot be created: {error.strerror}; choose another folder with --out") from None
 
 
 def _trained(config: "RunConfig", dealt: "Splits", console: Console, folder: Path, resume: bool) -> "Run":
-    """Train to the end; after epochs, as often as is cheap, what the run would go on from is written down."""
+    """Train to the end; after epochs the state for --resume is saved as often as that is cheap."""
     from training.loop import Diverged, Run
 
     state = folder / INTERRUPTED
@@ -100,9 +100,9 @@ def _trained(config: "RunConfig", dealt: "Splits", console: Console, folder: Pat
         with_bar(run, console, config.epochs, keep)
     except KeyboardInterrupt:
         if not whole.trained:
-            raise Interrupted("interrupted in epoch 1; nothing was kept yet") from None
+            raise Interrupted("interrupted in epoch 1, before anything was saved") from None
         write_flushed(state, whole.pack())
-        again = f"the same command with --resume goes on after epoch {whole.trained}"
+        again = f"resume after epoch {whole.trained} by adding --resume to the same command"
         raise Interrupted(f"interrupted in epoch {run.trained + 1}; {again}") from None
     except Diverged as error:
         if not run.best_state:
@@ -113,7 +113,7 @@ def _trained(config: "RunConfig", dealt: "Splits", console: Console, folder: Pat
 
 
 def _keep(folder: Path, run: "Run") -> bytes:
-    """Write the best weights, then the records, once all of an earlier run is gone: no two are ever mixed."""
+    """Write the best weights and the records after removing the files of an earlier run, so that they never mix."""
     from training import candidate, checkpoint
 
     weights = checkpoint.encode(run.best_state)
@@ -133,11 +133,11 @@ def _read(state: Path) -> bytes:
     try:
         return state.read_bytes()
     except OSError:
-        raise InvalidInput("--resume", f"there is no interrupted run in {state.parent}; leave it out") from None
+        raise InvalidInput("--resume", f"there is no interrupted run in {state.parent}; run again without it") from None
 
 
 def with_bar(run: "Run", console: Console, epochs: int, on_epoch: Callable[[], None] = lambda: None) -> None:
-    """Train so many epochs of a run, with a progress bar where somebody looks on."""
+    """Train a run for this many epochs, with a progress bar on a terminal."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left"))
@@ -152,7 +152,7 @@ def with_bar(run: "Run", console: Console, epochs: int, on_epoch: Callable[[], N
             bar.console.print(f"{number}  {figures}  {epoch.seconds:.1f} s", soft_wrap=True)
 
 
-def _record(run: "Run", outcome: "Candidate | Results", folder: Path, obstacle: str | None) -> dict[str, Any]:
+def _record(run: "Run", outcome: "Candidate | RunResults", folder: Path, obstacle: str | None) -> dict[str, Any]:
     return {
         "folder": str(folder),
         "best_epoch": run.best.epoch,
@@ -162,7 +162,7 @@ def _record(run: "Run", outcome: "Candidate | Results", folder: Path, obstacle: 
     }
 
 
-def _show(run: "Run", outcome: "Candidate | Results", folder: Path, obstacle: str | None, console: Console) -> None:
+def _show(run: "Run", outcome: "Candidate | RunResults", folder: Path, obstacle: str | None, console: Console) -> None:
     console.print(f"kept epoch {run.best.epoch} of {run.trained}")
     for split, figures in outcome.figures.items():
         message = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in figures.items())
@@ -170,5 +170,5 @@ def _show(run: "Run", outcome: "Candidate | Results", folder: Path, obstacle: st
     if outcome.caution:
         console.print(outcome.caution, style="yellow", soft_wrap=True)
     if obstacle:
-        console.print(f"no package: {obstacle}", soft_wrap=True)
+        console.print(f"no package written: {obstacle}", soft_wrap=True)
     console.print(f"results: {folder}", soft_wrap=True)

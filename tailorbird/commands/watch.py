@@ -1,4 +1,4 @@
-"""`tailorbird watch NAME`: judge drift, and do what a policy says."""
+"""`tailorbird watch NAME`: monitor accuracy and act by a policy."""
 
 import signal
 import time
@@ -19,18 +19,18 @@ from tailorbird.watch.look import BLIND, Look, Watch
 
 def watch(
     name: Model,
-    once: Annotated[bool, typer.Option("--once", help="Look once, and end with what was seen.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Check once and exit with the status.")] = False,
     policy: Annotated[
         Path | None,
-        typer.Option(help="YAML file of what to do; default: TAILORBIRD_WATCH_POLICY, else alert."),
+        typer.Option(help="Policy (YAML); default: TAILORBIRD_WATCH_POLICY, else only alert."),
     ] = None,
     metrics_port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Show the estimates as metrics on this port.")
+        int | None, typer.Option(min=1, max=65535, help="Expose the estimates as Prometheus metrics on this port.")
     ] = None,
     host: Annotated[str, typer.Option(envvar="HOST", help="Address of --metrics-port.")] = "127.0.0.1",
     as_json: AsJson = False,
 ) -> None:
-    """Judge the accuracy of what is served; alert, roll back or tell how to train again, as its policy says.
+    """Monitor the accuracy of the served version; alert, roll back or suggest a retraining, by its policy.
 
     Labels come from the registry's database, counters from TAILORBIRD_PROMETHEUS_URL. Exit status of --once:
     0 healthy, 10 a drop was acted on, 11 too little data, 12 something cannot be read and nothing was decided. Without
@@ -44,7 +44,7 @@ def watch(
     token = here.api_token.get_secret_value() if here.api_token else None
     source = counters.open_source(here.prometheus_url, token) if here.prometheus_url else None
     if once and metrics_port:
-        raise InvalidInput("--metrics-port", "is of a watch that goes on; accepted: without --once")
+        raise InvalidInput("--metrics-port", "cannot be combined with --once")
     gauges = Gauges(host, metrics_port) if metrics_port else None
     with Registry(here) as registry:
         looking = Watch(registry, source, name, rules)
@@ -65,13 +65,13 @@ def watch(
 
 
 def _look(looking: Watch) -> Look | None:
-    """A look; None where something cannot be read."""
+    """One check; None if something cannot be read."""
     try:
         return looking.look()
     except NotFound:
         raise
     except TailorbirdError as error:
-        typer.echo(f"blind, nothing is decided: {error}", err=True)
+        typer.echo(f"blind, no decision made: {error}", err=True)
         return None
 
 

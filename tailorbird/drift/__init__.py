@@ -1,1 +1,1 @@
-"""What counters and labels of a served model tell of its accuracy: numpy alone, no room."""
+"""The accuracy of a served model from counters and labels; imports only numpy and no room."""

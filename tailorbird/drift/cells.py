@@ -1,4 +1,4 @@
-"""Cells: predictions by predicted class and confidence bin, as counters keep them, and what is known of each."""
+"""Cells: counts of predictions by predicted class and confidence bin, and the baseline accuracy of each."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -13,7 +13,7 @@ from tailorbird.package.baseline import Bin
 Floats = NDArray[np.float64]
 BINS = len(bins.LABELS)
 SHRINKAGE = 8.0
-"""So many predictions of its whole bin are counted into each cell, and of all bins into each bin."""
+"""Pseudo-counts: by this many predictions a cell is shrunk towards its bin, and a bin towards its confidence."""
 
 
 def table(counted: Mapping[str, Mapping[str, Bin]], classes: Sequence[str], key: str) -> Floats:

@@ -1,4 +1,4 @@
-"""Whether a model fails more often than it did when it was registered, told label by label.
+"""Detects, label by label, whether a model fails more often than at registration.
 
 A mixture of Shiryaev-Roberts statistics: an e-detector (Shin, Ramdas and Rinaldo 2022), whose mean run length to a
 false alarm is at least its threshold, with no tuning and at any rate of errors up to the one that is tolerated.
@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 TOLERANCE = 0.01
-"""So much more often than its baseline says a model may fail at least: the baseline was itself measured on examples."""
+"""The least tolerated increase of the error rate: the baseline itself was measured on a sample."""
 THRESHOLD = 1e5
-"""One false alarm in that many labels, at the most."""
+"""At most one false alarm in this many labels."""
 SHIFTS: Floats = np.array([0.03, 0.05, 0.08, 0.15, 0.3])
-"""The shares of further answers that go wrong, which the statistics are made for."""
+"""The increases of the error rate that the statistics are designed for."""
 WEIGHTS: Floats = np.array([0.2, 0.4, 0.2, 0.1, 0.1])
 MOST = 600.0
-"""The logarithm that is the most evidence: no float holds much more."""
+"""The largest logarithm of the evidence, near the limit of a float."""
 
 
 def start(*streams: int) -> Floats:

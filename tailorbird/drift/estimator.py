@@ -1,7 +1,7 @@
-"""Accuracy from counters of predictions, fitted at registration; and what it is wrong by.
+"""Estimated accuracy from counters of predictions, fitted at registration, with its error.
 
 The estimate is linear: each cell, a predicted class and confidence bin, has a weight, and the estimate is the mean
-weight of the predictions. So it costs a request nothing, and Prometheus computes it as a product of two metrics.
+weight of the predictions. So it adds no cost to a request, and Prometheus can compute it as a product of two metrics.
 """
 
 import math
@@ -19,7 +19,7 @@ from tailorbird.package.estimator import Error, Fit
 
 Floats = NDArray[np.float64]
 FEW = 0.2
-"""So many examples more are taken to be in each cell: those that held-out examples left empty may fill too."""
+"""Pseudo-count of each cell, since cells without held-out examples may fill too."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
-"""Accuracy from labels, with an interval that may be looked at again and again while they have one start.
+"""Accuracy from labels, with an interval that stays valid for repeated checks from one start.
 
-Labels come unevenly: people check what the model was unsure of. So accuracy is put together of strata, bins of
+Labels arrive unevenly: people check what the model was unsure of. So accuracy is combined from strata, bins of
 confidence, each weighted by its share of all predictions.
 """
 
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 ALPHA = 0.05
-"""How likely the interval of labels from one start on is ever wrong, however often it is looked at."""
+"""The probability that the interval from one start is ever wrong, for any number of checks."""
 STRENGTH = 30.0
-"""So many labels the prior of a stratum weighs; a wrong prior widens the interval and never makes it wrong."""
+"""The weight of a stratum's prior, in labels; a wrong prior widens the interval but keeps it valid."""
 STEPS = 60
 MOST_LABELS = 10**7
 TINY = 1e-12

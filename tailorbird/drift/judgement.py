@@ -1,4 +1,4 @@
-"""What is made of a served version: a pure function of what is known of it, what was observed, and a policy."""
+"""The judgement of a served version: a pure function of its baseline, the observations and a policy."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,17 +18,17 @@ Floats = NDArray[np.float64]
 State = Literal["healthy", "drifted", "suspected", "too little data"]
 LEAST_LABELS = 30
 LEAST_DROP = 0.01
-"""No smaller drop of the fitted estimate is an alarm."""
+"""Smaller drops of the fitted estimate never raise an alarm."""
 SURE = 5.0
-"""Standard errors that an alarm is above: so many since weights fit their own examples best, and looks are many."""
+"""Standard errors above which an alarm is raised: weights fit their own examples best, and checks are frequent."""
 WIDE_GAP = 0.05
-"""So far beyond chance may the two estimates of the mix be apart before it is told."""
+"""The difference of the two estimates of the mix, beyond chance, above which it is reported."""
 USEFUL_WIDTH = 0.1
-"""So wide may an interval be that is worth acting on: labels are asked for until then."""
+"""The widest interval that is acted on; until then more labels are requested."""
 BASELINE_ERRORS = 2.0
-"""So many standard errors of the baseline are tolerated."""
+"""Standard errors of the baseline that are tolerated."""
 SHARE_ERRORS = 2.0
-"""By so many standard errors of the bins' shares the interval is widened, to either side."""
+"""Standard errors of the bins' shares by which the interval is widened on each side."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,11 +156,11 @@ def _proof(known: Known, observed: Observed, labelled: Accuracy | None, policy: 
         return
     if labelled.labels >= LEAST_LABELS and known.accuracy - labelled.high > max(policy.drop, known.tolerance):
         yield (
-            f"labels say {labelled.value:.1%} ({labelled.low:.1%} to {labelled.high:.1%}, {labelled.labels:,} labels), "
-            f"and held-out examples said {known.accuracy:.1%}"
+            f"accuracy by labels is {labelled.value:.1%} ({labelled.low:.1%} to {labelled.high:.1%}, "
+            f"{labelled.labels:,} labels); it was {known.accuracy:.1%} at registration"
         )
     if observed.evidence >= change.THRESHOLD and known.accuracy - labelled.value > known.tolerance:
-        yield f"predictions are wrong more often than at registration: evidence {observed.evidence:.3g} in their labels"
+        yield f"errors are more frequent than at registration: evidence {observed.evidence:.3g} from labels"
 
 
 def _doubts(known: Known, observed: Observed, estimates: Mapping[str, float | None], policy: Policy) -> Iterator[str]:
@@ -170,7 +170,7 @@ def _doubts(known: Known, observed: Observed, estimates: Mapping[str, float | No
     for name in ("fitted", assumed):
         value = estimates[name]
         if value is not None and alarms(known.estimator, name, known.accuracy - value, observed.predictions, policy):
-            yield f"the estimate {MEANINGS[name]} is {value:.1%}, and held-out examples said {known.accuracy:.1%}"
+            yield f"the estimate {MEANINGS[name]} is {value:.1%}; accuracy was {known.accuracy:.1%} at registration"
 
 
 def alarms(estimator: Estimator, assumes: str, drop: float, counts: Floats, policy: Policy) -> bool:
@@ -187,15 +187,15 @@ def _notes(known: Known, observed: Observed, estimates: Mapping[str, float | Non
     if not _enough(observed, policy) or known.estimator is None or moves is None or steady is None:
         return
     if moves - steady - transport.chance(known.estimator.mix) > WIDE_GAP:
-        yield "the estimates differ widely: the mix of classes changed or strangers came; label some"
+        yield "the estimates disagree: the class mix changed or unknown classes appeared; label some examples"
 
 
 MEANINGS = {
-    "fitted": "that was learnt from corruptions",
+    "fitted": "fitted on corruptions",
     "mix_moves": "if only the class mix changed",
     "mix_steady": "if the class mix is as in training",
 }
-"""What each estimate assumes, in words."""
+"""The assumption of each estimate."""
 
 
 def _blind(known: Known, observed: Observed, estimates: Mapping[str, float | None], policy: Policy) -> bool:
@@ -205,7 +205,7 @@ def _blind(known: Known, observed: Observed, estimates: Mapping[str, float | Non
 
 def _asked(known: Known, observed: Observed, policy: Policy) -> str:
     more = needed(known, observed, policy)
-    return f"needs about {more:,} more labels to know" if more > 1 else "labels do not prove a drop"
+    return f"about {more:,} more labels are needed" if more > 1 else "labels do not prove a drop"
 
 
 def _record(

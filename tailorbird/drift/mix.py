@@ -1,4 +1,4 @@
-"""The mix of classes that explains counters, were each class still answered as it was on held-out examples."""
+"""The class mix that best explains counters if each class is predicted as on the held-out examples."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""The policy of a watch: what it looks at and what it does, from a YAML file over defaults that only alert."""
+"""The policy of a watch: windows, thresholds and actions, from a YAML file; the defaults only alert."""
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -19,20 +19,20 @@ class Policy(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     class_mix: Literal["steady", "free"] = Field(
-        "free", description="whether the shares of classes stay as in training; which estimate alarms beside the fitted"
+        "free", description="whether the class mix stays as in training; chooses the second estimate that alarms"
     )
-    labels: Literal["alert", "roll_back", "sweep"] = Field("alert", description="what follows a drop that labels prove")
-    estimate: Literal["alert", "sweep"] = Field("alert", description="what follows a drop that is only estimated")
+    labels: Literal["alert", "roll_back", "sweep"] = Field("alert", description="action on a drop that labels prove")
+    estimate: Literal["alert", "sweep"] = Field("alert", description="action on a drop that is only estimated")
     sweep: str | None = Field(None, description="the spec of the retraining sweep whose command is printed")
-    drop: Annotated[Number, Field(ge=0.01, le=1)] = Field(0.05, description="of accuracy, that is too much")
-    window: Minutes = Field(60, description="minutes of predictions that estimates are made of")
+    drop: Annotated[Number, Field(ge=0.01, le=1)] = Field(0.05, description="drop in accuracy that triggers the action")
+    window: Minutes = Field(60, description="minutes of predictions that estimates use")
     label_window: Minutes = Field(
-        1440, description="minutes of labels, since the last promotion at most, for the interval"
+        1440, description="minutes of labels that the interval uses, at most since the last promotion"
     )
-    every: Minutes = Field(1, description="minutes between looks")
-    cool_down: Minutes = Field(1440, description="minutes after any move of the alias in which nothing is rolled back")
+    every: Minutes = Field(1, description="minutes between checks")
+    cool_down: Minutes = Field(1440, description="minutes after an alias move without a rollback")
     predictions: Annotated[int, NoSwitch, Field(ge=100)] = Field(
-        500, description="with fewer in the window nothing is estimated"
+        500, description="fewest predictions in the window for an estimate"
     )
 
     @model_validator(mode="after")
@@ -43,10 +43,10 @@ class Policy(BaseModel):
                 if self.cool_down < getattr(self, name):
                     raise ValueError(
                         f"could roll back in a loop: cool_down is {self.cool_down:g} minutes and {name} "
-                        f"{getattr(self, name):g}; accepted: a cool_down that is no shorter"
+                        f"{getattr(self, name):g}; accepted: a cool_down at least as long"
                     )
         if self.sweep is None and "sweep" in (self.labels, self.estimate):
-            raise ValueError("names no spec to retrain with; accepted: sweep: SPEC.yaml")
+            raise ValueError("requires a spec to retrain with; accepted: sweep: SPEC.yaml")
         return self
 
 

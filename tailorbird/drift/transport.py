@@ -1,4 +1,4 @@
-"""Accuracy from how far answers must move to have the classes of the held-out examples.
+"""Accuracy from the optimal transport of predictions to the class mix of the held-out examples.
 
 Confidence optimal transport (Lu et al. 2023, arXiv 2305.15640): every answer is assigned a class so that the shares of
 classes are those of the baseline, and the probability of the assigned class is as large as it can be on the mean. That
@@ -12,7 +12,7 @@ ANSWERS = 1_000
 """So many are estimated together: of fewer, chance makes the shares of classes too unlike those of the baseline."""
 STEPS = 300
 SHARPEST = 200.0
-"""How hard the soft maximum, which has a gradient everywhere, is at the end."""
+"""The final sharpness of the soft maximum, which has a gradient everywhere."""
 
 
 def accuracy(probabilities: NDArray[np.floating], mix: NDArray[np.float64]) -> float:

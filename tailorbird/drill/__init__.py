@@ -1,1 +1,1 @@
-"""The fire drill: spoiled traffic for an endpoint of its own, and what the monitoring makes of it, beside the truth."""
+"""The fire drill: corrupted traffic for an endpoint of its own, and how the monitoring reacts."""

@@ -1,6 +1,6 @@
-"""The endpoint of a drill: what asks it, and a server and home of its own, so that false labels reach nobody else.
+"""The endpoint of a drill: its client, and a server with a home of its own, which isolates false labels.
 
-Only where the user asks for it by URL is it one that runs already, which gets no labels.
+With a URL a running endpoint is used instead, which gets no labels.
 """
 
 import json
@@ -64,11 +64,11 @@ class Endpoint:
             raise InvalidInput("--url", f"must be a URL as http://127.0.0.1:3000, not {self.url!r}")
         served = self._ask("/model")
         if not isinstance(served, dict) or not {"model", "version", "manifest"} <= served.keys():
-            raise Unavailable(f"{self.url} does not answer as an endpoint would")
+            raise Unavailable(f"{self.url} did not answer like a Tailorbird endpoint")
         if (served["model"], served["version"]) != (champion.model, champion.number):
             raise InvalidInput("--url", f"serves {served['model']}:{served['version']}, and the champion is {champion}")
         if served["manifest"] != champion.manifest:
-            raise InvalidInput("--url", f"serves another {champion}, not that of the registry that the settings name")
+            raise InvalidInput("--url", f"serves a different {champion} than the registry of the settings")
 
     def wait(self, version: int) -> None:
         """Until a version is served; raises Unavailable where it does not come."""
@@ -91,7 +91,7 @@ class Endpoint:
         except (OSError, HTTPException) as error:
             raise Unavailable(f"{self.url}{path} does not answer: {getattr(error, 'reason', error)}") from None
         except ValueError:
-            raise Unavailable(f"{self.url} does not answer as an endpoint would") from None
+            raise Unavailable(f"{self.url} did not answer like a Tailorbird endpoint") from None
 
 
 @contextmanager

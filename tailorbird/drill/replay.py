@@ -1,4 +1,4 @@
-"""The drill itself: traffic step by step, labels as they come, and a look of the watch after each step."""
+"""The drill itself: traffic and labels step by step, with a check of the watch after each."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -19,13 +19,13 @@ from tailorbird.watch.counters import Endpoint as Metrics
 from tailorbird.watch.look import Look, Watch
 
 SIZE = 100
-"""Images of a step, which stands for a minute."""
+"""Images in a step, which stands for a minute."""
 CLEAN, SPOILED = 12, 28
 WINDOW = transport.ANSWERS // SIZE
 POLICY = Policy(labels="roll_back", window=WINDOW, every=1, predictions=500).model_copy(update={"cool_down": WINDOW})
-"""Its minutes are steps, while labels bear the time at which they came: so they stay in the window all along."""
+"""Minutes are steps here, but labels carry real times, so they stay in the window."""
 ALERTS = POLICY.model_copy(update={"labels": "alert"})
-"""The policy where others are served: a drill moves no alias of theirs."""
+"""The policy for running endpoints: a drill never moves their aliases."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Drill:
         self._waiting: deque[tuple[int, list[tuple[str, str]]]] = deque()
 
     def steps(self) -> Iterator[Step]:
-        """Send clean, then spoiled traffic, and look after each step."""
+        """Send clean, then corrupted traffic, and check after each step."""
         self.read(self._model, self._endpoint.version(), self._classes, WINDOW)  # what was counted before is left out
         for self._minute in range(CLEAN + SPOILED):
             version, accuracy = self._send(self._minute >= CLEAN)

@@ -1,4 +1,4 @@
-"""The traffic of a drill: test examples, clean at first and then spoiled, with the labels that people would give."""
+"""The traffic of a drill: test examples, first clean and then corrupted, with the labels of their users."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,9 +15,9 @@ from training.splits import Split
 Labels = Literal["prompt", "late", "uneven", "none"]
 LATE_STEPS = 8
 LABELLED = 0.5
-"""Of the predictions, that somebody labels."""
+"""The share of predictions that get a label."""
 UNSURE = 0.9
-"""Uneven labels come for what is answered with less confidence."""
+"""Uneven labels come only for predictions below this confidence."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Scenario:
         """Raise InvalidInput, by the option's name, for what cannot be done with these classes, or with a table."""
         for option, value in (("--corruption", self.corruption), ("--unseen", self.unseen)):
             if table and value is not None:
-                raise InvalidInput(option, "is made for images, and the inputs are rows; accepted: --mix, --flip")
+                raise InvalidInput(option, "applies only to images, not to rows of a table; accepted: --mix, --flip")
         if self.corruption is not None and self.corruption not in corruptions.FAMILIES:
             known = ", ".join(corruptions.FAMILIES)
             raise InvalidInput("--corruption", f"there is no {self.corruption!r}; accepted: {known}")
@@ -54,7 +54,7 @@ class Scenario:
         for option, names in named.items():
             for name in names:
                 if name not in classes:
-                    raise InvalidInput(option, f"{name!r} is no class; accepted: {', '.join(classes)}")
+                    raise InvalidInput(option, f"{name!r} is not a class; accepted: {', '.join(classes)}")
         if self.flip and self.flip[0] == self.flip[1]:
             raise InvalidInput("--flip", "names one class twice; accepted: two classes")
         if any(not 0 <= share <= 1 for share in self.mix.values()) or sum(self.mix.values()) > 1:

@@ -1,1 +1,1 @@
-"""The files of a package, one module for each that is not opaque bytes: there alone it is written, read and checked."""
+"""The files of a package; each that is not opaque is written, read and validated in a module of its own."""

@@ -12,7 +12,7 @@ from tailorbird.package.record import Count, Figure, Record, Share
 
 def _label(label: str) -> str:
     if label not in bins.LABELS:
-        raise ValueError(f"{label[:20]!r} is no lower edge of a bin")
+        raise ValueError(f"{label[:20]!r} is not the lower edge of a bin")
     return label
 
 
@@ -63,5 +63,5 @@ class Baseline(Score):
         if len(self.confusion) != size or any(len(row) != size for row in self.confusion):
             raise Corrupt(f"{self.file}: its confusion must be {size} rows of {size} counts")
         if others := self.bins.keys() - set(classes):
-            raise Corrupt(f"{self.file}: its bins are of {min(others)[:60]!r}, which is no class")
+            raise Corrupt(f"{self.file}: its bins are of {min(others)[:60]!r}, which is not a class")
         return self

@@ -1,4 +1,4 @@
-"""`config.yaml`: the RunConfig as a mapping. What it means is training's."""
+"""`config.yaml`: the RunConfig as a mapping, which only training interprets."""
 
 from collections.abc import Mapping
 from typing import Any

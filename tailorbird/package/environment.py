@@ -1,4 +1,4 @@
-"""`environment.txt`: what decides the weights beside the config, a line each, such as `torch==2.13.0`."""
+"""`environment.txt`: what else determines the weights, one per line, such as `torch==2.13.0`."""
 
 from collections.abc import Iterable
 

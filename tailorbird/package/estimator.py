@@ -1,4 +1,4 @@
-"""`estimator.json`: what accuracy is estimated from without labels; what it is for is told in `tailorbird.drift`."""
+"""`estimator.json`: the fitted estimator of accuracy without labels, used by `tailorbird.drift`."""
 
 from collections.abc import Sequence
 from typing import Annotated, ClassVar
@@ -52,5 +52,5 @@ class Fit(Record):
         if missing := names - self.answers.keys():
             raise Corrupt(f"{self.file}: its answers do not name {min(missing)[:60]!r}, which is a class")
         if others := {*self.answers, *(self.weights or {})}.union(*self.answers.values()) - names:
-            raise Corrupt(f"{self.file}: it names {min(others)[:60]!r}, which is no class")
+            raise Corrupt(f"{self.file}: it names {min(others)[:60]!r}, which is not a class")
         return self

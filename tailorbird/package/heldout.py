@@ -1,4 +1,4 @@
-"""`heldout.npy`: the held-out examples that a version was judged on, with its answers."""
+"""`heldout.npy`: the held-out examples that a version was evaluated on, with its predictions."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""Where a version came from; with `config.yaml` it is enough to make it again."""
+"""The origin of a version; together with `config.yaml` it is enough to retrain it."""
 
 import json
 from typing import Any, Self

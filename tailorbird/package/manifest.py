@@ -1,4 +1,4 @@
-"""`manifest.json`: which files a package has, by their SHA-256 sums, and what is said of them."""
+"""`manifest.json`: the files of a package with their SHA-256 sums, and its metadata."""
 
 from typing import Annotated, Any, ClassVar
 
@@ -60,7 +60,7 @@ class Manifest(About):
         """By the names, of which a forged one could lead anywhere."""
         if isinstance(files, dict):
             for name in sorted(files.keys() - REQUIRED - OPTIONAL):
-                raise ValueError(f"names {shown(name)}, which is no file of a package")
+                raise ValueError(f"names {shown(name)}, which is not a file of a package")
             for name in sorted(REQUIRED - files.keys()):
                 raise ValueError(f"does not name {name}, which every package has")
         return files

@@ -1,4 +1,4 @@
-"""What was measured of a version, as its row and its manifest keep it under `evidence`."""
+"""The measurements of a version, stored as `evidence` in its row and its manifest."""
 
 from tailorbird.package.baseline import Baseline, Score
 from tailorbird.package.record import Amount, Figure, Record, Share
@@ -42,7 +42,7 @@ class Export(Record):
         if self.batches is None or self.batches.agreement in (None, 1):
             return None
         return (
-            f"answers depend on what else is in the batch: alone and in small batches examples get the label that they "
+            f"answers depend on the rest of the batch: alone and in small batches, examples get the label that they "
             f"have among all in {self.batches.agreement:.2%} of cases"
         )
 

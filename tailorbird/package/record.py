@@ -1,4 +1,4 @@
-"""A record: JSON that one type writes, reads and checks."""
+"""Records: JSON objects that are written, read and validated by a type."""
 
 import json
 import math
@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from tailorbird.errors import Corrupt, InvalidInput
 
 LARGEST = 2**53
-"""Of the whole numbers that every reader of JSON takes as they are."""
+"""The largest integer that all JSON readers represent exactly."""
 
 Count = Annotated[int, Field(ge=0, le=LARGEST)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -22,7 +22,7 @@ def _finite(value: Any) -> Any:
 
 Amount = Annotated[Count | None, BeforeValidator(_finite)]
 Figure = Annotated[Annotated[float, Field(ge=0)] | None, BeforeValidator(_finite)]
-"""What was measured, from 0; None stands for what is not finite, which JSON does not have and no gate lets through."""
+"""A measurement, at least 0; None stands for values that are not finite, which JSON lacks and every gate refuses."""
 
 
 class Record(BaseModel):
@@ -30,7 +30,7 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True)
     file: ClassVar[str] = ""
-    """What it is called in a package."""
+    """Its file name in a package."""
 
     @classmethod
     def parse(cls, data: bytes) -> Self:

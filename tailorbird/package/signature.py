@@ -1,4 +1,4 @@
-"""`signature.json`: what goes into a model and what comes out."""
+"""`signature.json`: the inputs and outputs of a model."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -10,12 +10,12 @@ from tailorbird.package.record import Positive, Record
 DEPTH, GROUND = 16, 0
 """Bits of an image of more than 8, and the grey under transparency, where a data set had no such images."""
 MOST_CLASSES = 2**16
-"""A receipt has two bytes for the class."""
+"""Receipts store the class in two bytes."""
 
 
 def _class_name(name: str) -> str:
     if problem := names.problem(name):
-        raise ValueError(f"{name[:60]!r} is no name of a class: it {problem}")
+        raise ValueError(f"{name[:60]!r} is not a valid class name: it {problem}")
     if names.normal(name) != name:
         raise ValueError(f"{name[:60]!r} is not in its normal form: NFC, without spaces around it")
     return name

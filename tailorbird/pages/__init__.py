@@ -1,4 +1,4 @@
-"""Pages: every page of the project has one shell, one style sheet and one policy of what it may load.
+"""Pages: all pages of the project share a shell, a style sheet and a Content-Security-Policy.
 
 Texts, tables and pictures are a `document.Document`, which `html.as_html` and `markdown.as_markdown` write out. Any
 other page is a template of its room that extends the shell, as in `serving/templates/drift.html`:

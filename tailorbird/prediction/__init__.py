@@ -1,1 +1,1 @@
-"""Predictions for many files at once: what goes in, a model or an endpoint that answers, and what comes out."""
+"""Predictions for many files: inputs, predictors (a model or an endpoint), and outputs."""

@@ -1,4 +1,4 @@
-"""From files and folders to batches that a model takes; what cannot be read is a failure with its reason."""
+"""Reads files and folders into batches for a model; unreadable inputs become failures with a reason."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence

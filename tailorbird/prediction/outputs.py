@@ -1,4 +1,4 @@
-"""Where predictions go: a CSV or Parquet file, JSON records, or lines for people."""
+"""Outputs of predictions: a CSV or Parquet file, JSON records, or lines of text."""
 
 import csv
 from collections.abc import Iterator

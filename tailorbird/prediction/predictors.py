@@ -1,4 +1,4 @@
-"""What answers: a version of the registry in this process, or an endpoint. Both may be asked from many threads."""
+"""Predictors: a version of the registry in this process, or an endpoint. Both are thread-safe."""
 
 import json
 import time
@@ -20,7 +20,7 @@ from tailorbird.package.signature import Signature
 from tailorbird.settings import Settings
 
 INPUTS_AT_ONCE, NUMBERS_AT_ONCE = 64, 2**18
-"""Of one request: far below the limits of an endpoint."""
+"""Bytes of one request, far below the limits of an endpoint."""
 TRIES, MOST_WAIT_SECONDS = 5, 30.0
 TIMEOUT_SECONDS = 60
 
@@ -74,7 +74,7 @@ class Remote:
         try:
             self.model, self.version = str(model["model"]), int(model["version"])
         except (KeyError, TypeError, ValueError):
-            raise Unavailable(f"{self._url} does not answer as an endpoint would") from None
+            raise Unavailable(f"{self._url} did not answer like a Tailorbird endpoint") from None
         self.signature = Signature.of(model.get("signature"), f"the signature of {self.model}:{self.version}")
 
     def predict(self, inputs: Inputs) -> Probabilities:
@@ -86,11 +86,13 @@ class Remote:
         answer = self._ask("/predict", {"inputs": inputs.tolist()})
         try:
             if (version := answer["version"]) != self.version:
-                raise Unavailable(f"{self._url} went over from version {self.version} to {version}; run again")
+                raise Unavailable(
+                    f"{self._url} switched from version {self.version} to {version} during the run; run again"
+                )
             rows = [[row["probabilities"][name] for name in self.signature.classes] for row in answer["predictions"]]
             return np.array(rows, np.float32).reshape(len(inputs), -1)
         except (KeyError, TypeError, ValueError) as error:
-            raise Unavailable(f"{self._url} does not answer as an endpoint of this release: {error!r}") from None
+            raise Unavailable(f"{self._url} did not answer like an endpoint of this release: {error!r}") from None
 
     def _ask(self, route: str, content: object = None) -> dict[str, Any]:
         body = None if content is None else json.dumps(content).encode()
@@ -109,7 +111,7 @@ class Remote:
                 raise Unavailable(f"{self._url} does not answer: {getattr(error, 'reason', error)}") from None
             except (ValueError, TypeError):
                 break
-        raise Unavailable(f"{self._url} does not answer as an endpoint would")
+        raise Unavailable(f"{self._url} did not answer like a Tailorbird endpoint")
 
 
 def _session(model: bytes) -> Any:

@@ -1,1 +1,1 @@
-"""The watch over a served model: what it reads, what it makes of it, what it does."""
+"""The watch over a served model: its sources, its judgements and its actions."""

@@ -1,4 +1,4 @@
-"""What the watch does where accuracy dropped: write it down, roll back once, or say how to train again."""
+"""The actions of the watch after a drop in accuracy: alert, roll back once, or suggest a retraining."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Action:
 
 
 NOTHING = Action("none")
-MOVED = "the alias has moved since it was looked at"
+MOVED = "the alias moved in the meantime"
 
 
 def take(registry: Registry, version: Version, judgement: Judgement, policy: Policy, now: datetime) -> Action:
@@ -59,7 +59,7 @@ def _roll_back(registry: Registry, version: Version, judgement: Judgement, polic
         return Action("alert", tuple(obstacles))
     target = _before(registry, version)
     if target is None:
-        return Action("alert", (f"{version.model}@champion had no version before this one to roll back to",))
+        return Action("alert", (f"{version.model}@champion has no earlier version to roll back to",))
     if worse := _not_better(registry, target, judgement, policy):
         return Action("alert", (worse,))
     why = "; ".join(judgement.reasons)[:900]
@@ -78,9 +78,9 @@ def _obstacles(registry: Registry, version: Version, policy: Policy, now: dateti
     if last is None or last.to_number != version.number:
         yield MOVED
     elif last.kind == "rollback":
-        yield f"{version} was rolled back to already; only people go further"
+        yield f"{version} is already the result of a rollback; further ones are left to people"
     elif (until := _moment(last.moved) + timedelta(minutes=policy.cool_down)) > now:
-        yield f"the alias moved {last.moved[:19]} UTC, and rests until {until:%Y-%m-%dT%H:%M:%S} UTC"
+        yield f"the alias moved {last.moved[:19]} UTC and cools down until {until:%Y-%m-%dT%H:%M:%S} UTC"
 
 
 def _moment(text: str) -> datetime:
@@ -106,6 +106,6 @@ def _not_better(registry: Registry, target: Version, judgement: Judgement, polic
     if share > judgement.labelled.high:
         return None
     return (
-        f"{target} is not known to be better: {source} say {share:.1%}, and this one may have "
+        f"{target} is not known to be better: {source} give {share:.1%}, and the present one may have up to "
         f"{judgement.labelled.high:.1%}"
     )

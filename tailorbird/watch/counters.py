@@ -1,4 +1,4 @@
-"""Where the watch reads counters of predictions: Prometheus, or an endpoint's own metrics."""
+"""Sources of prediction counters: Prometheus, or an endpoint's own metrics."""
 
 import json
 import math
@@ -79,7 +79,7 @@ class Prometheus:
             content = json.loads(answer)
             return [(row["metric"], float(row["value"][1])) for row in content["data"]["result"]]
         except (ValueError, TypeError, LookupError):
-            raise Unavailable(f"{self._url} does not answer as Prometheus does") from None
+            raise Unavailable(f"{self._url} did not answer like Prometheus") from None
 
 
 class Endpoint:

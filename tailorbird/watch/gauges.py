@@ -1,4 +1,4 @@
-"""The estimates of a watch as Prometheus scrapes them, over all replicas of what is served."""
+"""The estimates of a watch, over all replicas, as metrics for Prometheus."""
 
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
 
@@ -7,7 +7,7 @@ from tailorbird.watch.counters import ESTIMATE
 from tailorbird.watch.look import Look
 
 OWN = ("fitted", "mix_moves")
-"""What is estimated of counters; `mix_steady` is the endpoints' alone, whose answers it needs, and read from them."""
+"""Estimates from counters; `mix_steady` needs predictions and is read from the endpoints."""
 
 
 class Gauges:
@@ -15,12 +15,12 @@ class Gauges:
 
     def __init__(self, host: str, port: int) -> None:
         registry = CollectorRegistry()
-        about = "An estimate, not a fact, of the accuracy of the policy's window, by what it assumes."
+        about = "Estimated accuracy in the policy's window, by the assumption of the estimate."
         self._estimates = Gauge(ESTIMATE, about, ("model", "version", "assumes"), registry=registry)
         try:
             start_http_server(port, host, registry)
         except OSError as error:
-            raise InvalidInput("--metrics-port", f"{host}:{port} cannot be listened on: {error.strerror}") from None
+            raise InvalidInput("--metrics-port", f"{host}:{port} cannot be bound: {error.strerror}") from None
 
     def show(self, look: Look | None) -> None:
         """Say what a look estimated, and nothing else; None stands for one that could not read what it needs."""

@@ -1,4 +1,4 @@
-"""What the package of a version tells of it: its baseline, and its estimator if it has one."""
+"""The baseline of a version, and its estimator if it has one, from its package."""
 
 import numpy as np
 

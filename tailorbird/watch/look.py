@@ -1,4 +1,4 @@
-"""One look at a served model: read, judge, act, write down what changed."""
+"""One check of a served model: read, judge, act, record what changed."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ from tailorbird.watch.counters import Counters, Source
 
 STATUS = {"healthy": 0, "too little data": 11}
 ACTED, BLIND = 10, 12
-SINCE_START = "predictions are all since the server started, and not of the policy's window"
+SINCE_START = "predictions are counted since the server started, not over the policy's window"
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,7 @@ def test_alerts_on_estimates_say_what_an_estimate_cannot_see():
     for alert in estimates:
         told = alert["annotations"]["summary"] + alert["annotations"]["description"]
         assert "An estimate, not a fact" in told
-        assert "cannot see that the meaning of classes changed" in told
+        assert "cannot detect a change in the meaning of classes" in told
         assert "only labels can" in told
 
 

@@ -48,7 +48,7 @@ def test_nothing_is_asked_before_it_is_used(postgres, embedded):
     url = postgres.empty()
     with Registry(embedded.model_copy(update={"database_url": url})) as registry:
         for _ in range(2):
-            with pytest.raises(Unavailable, match="`tailorbird registry migrate` brings it up to date"):
+            with pytest.raises(Unavailable, match="run `tailorbird registry migrate`"):
                 aliases.current(registry, "fashion")
         with closing(connect(url)) as opened:
             opened.migrate()

@@ -113,7 +113,9 @@ def test_a_manifest_that_leaves_a_file_out_is_a_problem(store, missing):
 def test_a_row_that_does_not_say_what_its_manifest_says_is_a_problem(store):
     opened, version = store()
     other = replace(version, columns=COLUMNS | {"evidence": {**FIGURES.record(), "accuracy": 0.99}})
-    assert read(opened, other).problems == ("fashion:3: manifest.json: its evidence is not that of the version's row",)
+    assert read(opened, other).problems == (
+        "fashion:3: manifest.json: its evidence differs from that of the version's row",
+    )
 
 
 def test_of_a_version_that_does_not_verify_no_file_is_read(store):

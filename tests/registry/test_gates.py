@@ -95,20 +95,20 @@ ONLY_IT_FAILS = [
     ("parity", {"parity": EXACT | {"max_difference": 0.0011}}, HOLDER,
      "the export's probabilities differ from torch's by 0.0011, at most 0.001 allowed"),
     ("accuracy", {"heldout": ONE_CLASS, "accuracy": 0.25}, LAZY,
-     "held-out accuracy 25.00% is 0.00 points under that of always saying 'cat', and must be above it"),
+     "held-out accuracy 25.00% is 0.00 points below that of always predicting 'cat', and must be above it"),
     ("champion", {"wrong": places(cat=31, dog=31, owl=31, emu=31)}, HOLDER,
-     "it may be 3.33 points worse, 1.00 points are allowed: right on 87.60% of 1000 images, fashion:1 on 90.00%: "
+     "it may be 3.33 points worse, at most 1.00 points allowed: right on 87.60% of 1000 images, fashion:1 on 90.00%: "
      "-2.40 points (-3.33 to -1.72, each end 95% sure; 0 images gained, 24 lost); "
-     "this held-out split has judged 7 candidates before"),
-    ("champion", {"heldout": heldout(places(cat=25), first=501)}, None, "judged on other images than fashion:1"),
+     "this held-out split was used to judge 7 candidates before"),
+    ("champion", {"heldout": heldout(places(cat=25), first=501)}, None, "evaluated on other images than fashion:1"),
     ("recall", {"wrong": places(cat=45)}, HOLDER,
-     "recall of 'cat' falls by 8.00 points, 5.00 points are allowed: right on 82.00% of 250 images, "
+     "recall of 'cat' falls by 8.00 points, at most 5.00 points allowed: right on 82.00% of 250 images, "
      "fashion:1 on 90.00%, p 9.5e-07"),
     ("calibration", {"calibration_error": 0.15}, HOLDER,
-     "calibration error 0.150 is 0.05 over the 0.1 that is allowed"),
+     "calibration error 0.150 is 0.05 over the limit of 0.1"),
     ("latency", {"latency": QUICK | {"p50_ms": 120.0}}, HOLDER,
-     "one image takes 120 ms (p50), 20 ms over the 100 ms that are allowed"),
-    ("size", {"size": 600_000_000}, HOLDER, "model.onnx has 600 MB, 100 MB over the 500 MB that are allowed"),
+     "one image takes 120 ms (p50), 20 ms over the limit of 100 ms"),
+    ("size", {"size": 600_000_000}, HOLDER, "model.onnx has 600 MB, 100 MB over the limit of 500 MB"),
     ("classes", REORDERED, HOLDER, "the classes are not those of fashion:1: 2 in another place (dog, cat)"),
 ]  # fmt: skip
 
@@ -153,8 +153,8 @@ def test_every_gate_that_fails_is_told():
     verdict = gates.judge(bad, HOLDER, Policy(latency=Latency(p99_ms=5)))
     assert failed(verdict).keys() == {"calibration", "size", "latency", "recall", "champion"}
     assert failed(verdict)["latency"] == (
-        "one image takes 300 ms (p50), 200 ms over the 100 ms that are allowed; "
-        "one image takes 400 ms (p99), 395 ms over the 5 ms that are allowed"
+        "one image takes 300 ms (p50), 200 ms over the limit of 100 ms; "
+        "one image takes 400 ms (p99), 395 ms over the limit of 5 ms"
     )
 
 
@@ -195,12 +195,12 @@ def test_a_calibration_error_that_is_no_number_fails_and_one_that_is_not_known_p
 
 def test_an_accuracy_under_the_floor_says_how_far_under():
     verdict = gates.judge(made(places(cat=125)), None, Policy(accuracy=Accuracy(at_least=0.9)))
-    assert verdict.reasons == ["held-out accuracy 87.50% is 2.50 points under the 90% that is needed"]
+    assert verdict.reasons == ["held-out accuracy 87.50% is 2.50 points below the required 90%"]
     assert gates.judge(made(places(cat=100)), None, Policy(accuracy=Accuracy(at_least=0.9))).passed
     both = gates.judge(made(accuracy=0.2), None, Policy(accuracy=Accuracy(at_least=0.9)))
     assert both.reasons == [
-        "held-out accuracy 20.00% is 70.00 points under the 90% that is needed and "
-        "5.00 points under that of always saying 'cat', and must be above it"
+        "held-out accuracy 20.00% is 70.00 points below the required 90% and "
+        "5.00 points below that of always predicting 'cat', and must be above it"
     ]
 
 
@@ -244,7 +244,7 @@ def test_a_candidate_that_answers_as_the_champion_does_is_not_worse_and_not_bett
         assert gates.judge(HOLDER, HOLDER, Policy(champion=Champion(margin=margin))).passed
     verdict = gates.judge(HOLDER, HOLDER, Policy(champion=Champion(require="better")))
     assert failed(verdict).keys() == {"champion"}
-    assert verdict.reasons[0].startswith("not proved better, p 1 and under 0.05 is needed: right on 90.00%")
+    assert verdict.reasons[0].startswith("not significantly better, p 1 is not below 0.05: right on 90.00%")
 
 
 @pytest.mark.parametrize(("gained", "better"), [(4, False), (5, True)])
@@ -258,9 +258,9 @@ def test_not_worse_needs_images_enough_to_tell():
     """Of 1000 images, 30 gained and 30 lost: no difference, and still it may be over a point worse."""
     candidate, holder = made(set(range(30, 130))), made(set(range(100)), number=1)
     verdict = gates.judge(candidate, holder, Policy(recall=None))
-    assert verdict.reasons[0].startswith("it may be 1.30 points worse, 1.00 points are allowed: right on 90.00%")
+    assert verdict.reasons[0].startswith("it may be 1.30 points worse, at most 1.00 points allowed: right on 90.00%")
     assert "+0.00 points (-1.30 to +1.30" in verdict.reasons[0]
-    assert verdict.reasons[0].endswith("; more held-out images would tell more surely")
+    assert verdict.reasons[0].endswith("; more held-out images would narrow the interval")
     measured = verdict.gates[-1].measured
     assert (measured["gained"], measured["lost"], measured["difference"], measured["images"]) == (30, 30, 0.0, 1000)
     low, high = measured["interval"]
@@ -294,7 +294,7 @@ def test_a_small_class_fails_too_and_its_images_and_p_tell_how_sure_that_is(lost
     candidate, holder = made(heldout=worse), made(number=1, heldout=held)
     verdict = gates.judge(candidate, holder, Policy(champion=None))
     assert failed(verdict) == {
-        "recall": f"recall of 'dog' falls by {10 * lost}.00 points, 5.00 points are allowed: right on "
+        "recall": f"recall of 'dog' falls by {10 * lost}.00 points, at most 5.00 points allowed: right on "
         f"{100 - 10 * lost}.00% of 10 images, fashion:1 on 100.00%, p {0.5**lost:.2g}"
     }
     assert gates.judge(candidate, holder, Policy(champion=None, recall=Recall(margin=0.5))).passed
@@ -325,8 +325,8 @@ def test_half_of_the_images_must_be_shared(first, passed):
     if not passed:
         assert failed(verdict).keys() == {"champion", "recall"}
         assert set(verdict.reasons) == {
-            f"judged on other images than fashion:1: {1000 - first} of 1000 held-out images are the same with the "
-            "same true class, 500 are needed; train with the data and the split_seed of fashion:1, or force it"
+            f"evaluated on other images than fashion:1: {1000 - first} of 1000 held-out images are the same with the "
+            "same true class, at least 500 needed; train with the data and the split_seed of fashion:1, or use --force"
         }
 
 
@@ -338,7 +338,7 @@ def test_beside_a_champion_that_does_not_verify_accuracies_are_compared(accuracy
     verdict = gates.judge(made(accuracy=accuracy), DAMAGED, Policy(champion=Champion(require=require)))
     assert verdict.passed == passed
     (champion,) = [gate for gate in verdict.gates if gate.name == "champion"]
-    assert "not compared image by image since fashion:1 does not verify" in champion.message
+    assert "not compared image by image, since fashion:1 does not verify" in champion.message
     if accuracy == 0.885:
         assert champion.message.startswith("held-out accuracy 88.50% is 1.50 points under fashion:1's 90.00%")
 
@@ -373,7 +373,7 @@ def test_a_split_is_named_by_its_images_alone():
 def test_how_often_a_split_has_judged_before_is_stated(times, told):
     verdict = gates.judge(made(), HOLDER, Policy(), judged_before=times)
     (champion,) = [gate for gate in verdict.gates if gate.name == "champion"]
-    assert champion.message.endswith(f"this held-out split has judged {told}")
+    assert champion.message.endswith(f"this held-out split was used to judge {told}")
     assert champion.measured["judged_before"] == verdict.record()["judged_before"] == times
 
 
@@ -442,4 +442,4 @@ def test_a_limit_that_was_set_is_not_got_round_by_what_was_not_measured(unknown,
     candidate = made(**{unknown: None})
     assert gates.judge(candidate, None, Policy()).passed
     [told] = gates.judge(candidate, None, rules).reasons
-    assert told.endswith("was not measured, and the policy sets a limit to it")
+    assert told.endswith("was not measured, but the policy limits it")

@@ -102,7 +102,7 @@ def test_a_log_is_told_up_to_a_limit(registry):
 def test_a_model_without_moves_has_an_empty_log_and_an_unknown_one_none(registry, register):
     register(registry)
     assert history.moves(registry, "fashion") == []
-    with pytest.raises(NotFound, match="there is no model 'letters'; `tailorbird registry list` shows those there are"):
+    with pytest.raises(NotFound, match="there is no model 'letters'; list the models with `tailorbird registry list`"):
         history.moves(registry, "letters")
     with pytest.raises(InvalidInput, match="is not a name"):
         history.moves(registry, "../fashion")

@@ -40,7 +40,7 @@ def lease(registry, clock):
 
 def test_a_second_process_is_refused_until_the_lease_has_run_out(registry, lease, clock):
     clock.sleep(59)
-    with pytest.raises(LeaseHeld, match=rf"^sweep {SWEEP} is run by process {os.getpid()} on "):
+    with pytest.raises(LeaseHeld, match=rf"^sweep {SWEEP} is being run by process {os.getpid()} on "):
         leases.take(registry, SWEEP, 60)
     leases.renew(registry, lease, 60)
     clock.sleep(59)
@@ -80,7 +80,7 @@ def test_a_worker_whose_group_was_given_to_another_is_refused(registry, lease):
     ledger.release(registry, lease, 1, 1)
     assert ledger.trials(registry, SWEEP)[0].status == "interrupted"
     attempt = ledger.assign(registry, lease, 1, [1], "1.b")
-    with pytest.raises(LeaseLost, match="has given group 1 of its trials to another worker"):
+    with pytest.raises(LeaseLost, match="has assigned group 1 of its trials to another worker"):
         ledger.enter(registry, lease, [Change(1, report=Report(1, {}))], (1, 1))
     ledger.enter(registry, lease, [Change(1, report=Report(1, {}))], (1, attempt))
     assert (ledger.trials(registry, SWEEP)[0].attempt, attempt) == (3, 3)

@@ -37,7 +37,7 @@ def test_a_sweep_begins_with_all_its_trials_pending(registry, sweep):
 
 
 def test_a_sweep_begins_whole_or_not_at_all(registry, sweep):
-    with pytest.raises(LeaseHeld, match=f"sweep {SWEEP} is run by process [0-9]+ on "):
+    with pytest.raises(LeaseHeld, match=f"sweep {SWEEP} is being run by process [0-9]+ on "):
         sweeps.begin(registry, sweep, {}, [{}], champion=None, who="grace")
     assert ledger.sweep(registry, sweep).who == "ada" and len(ledger.trials(registry, sweep)) == 3
     with pytest.raises((sa.exc.StatementError, TypeError), match="not JSON serializable"):
@@ -60,7 +60,9 @@ def test_sweeps_are_listed_newest_first_and_keep_their_trials_apart(registry, sw
 
 
 def test_a_sweep_that_is_not_there_is_not_found(registry):
-    with pytest.raises(NotFound, match=r"^sweep: there is no sweep 'nothing'; `tailorbird sweeps list` shows"):
+    with pytest.raises(
+        NotFound, match=r"^sweep: there is no sweep 'nothing'; list the sweeps with `tailorbird sweeps list`"
+    ):
         ledger.sweep(registry, "nothing")
     assert ledger.trials(registry, "nothing") == [] and ledger.sweeps(registry) == []
 
@@ -154,7 +156,7 @@ def test_a_trial_that_is_thawed_after_its_weights_were_deleted_begins_anew_and_h
 
 
 def test_a_report_whose_checkpoint_is_not_stored_is_not_entered(registry, sweep):
-    with pytest.raises(Unavailable, match=f"a file of {SWEEP} is gone from the store"):
+    with pytest.raises(Unavailable, match=f"a file of {SWEEP} disappeared from the store"):
         sweeps.report(registry, sweep, 1, Report(1, {"val_loss": 0.5}, checkpoint="ab" * 32))
     assert ledger.trials(registry, sweep)[0].reports == []
 
@@ -222,7 +224,7 @@ def test_a_trial_changes_as_the_table_allows_and_no_otherwise(registry, sweep, c
     sweeps.walk(registry, sweep, 2, *PATHS[status], problem="because")
     sweeps.walk(registry, sweep, 2, later, problem="other")
     changed = later in transitions.AFTER[status]
-    refusal = [] if changed or later == status else [f"trial 2 of {sweep} is {status}, and so not {later}"]
+    refusal = [] if changed or later == status else [f"trial 2 of {sweep} is {status} and cannot become {later}"]
     assert [record.getMessage() for record in caplog.records] == refusal
     assert statuses(registry) == ["pending", later if changed else status, "pending"]
     if status != "pending":

@@ -48,7 +48,7 @@ def test_the_refusal_says_what_is_accepted_and_cuts_what_was_given():
 @pytest.mark.parametrize("alias", ["2", "02", "1.0", "2026-01-01", "v2", "version-2.1", "latest"])
 def test_an_alias_is_not_taken_for_a_number_or_the_newest(alias):
     assert names.check("model", alias) == alias
-    with pytest.raises(InvalidInput, match=f"^alias: '{alias}' could be taken for another version than it points to"):
+    with pytest.raises(InvalidInput, match=f"^alias: '{alias}' could be mistaken for a version number"):
         names.check_alias("alias", alias)
     with pytest.raises(InvalidInput, match="accepted: a name other than a number, v1 or latest"):
         Reference.parse(f"tiny@{alias}")

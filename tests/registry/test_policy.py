@@ -103,7 +103,7 @@ def test_what_is_not_accepted_is_refused_with_its_path(load, tmp_path, text, key
     "name", ["Champion", "a@b@c", "'@champion'", "fashion@", "fashion:3", "..", "1", "null", "'*'"]
 )
 def test_a_section_is_named_by_alias_or_model_and_alias(load, name):
-    with pytest.raises(InvalidInput, match="is no section; accepted: default, ALIAS and MODEL@ALIAS"):
+    with pytest.raises(InvalidInput, match="is not a section; accepted: default, ALIAS and MODEL@ALIAS"):
         load(f"{name}: {{}}")
 
 

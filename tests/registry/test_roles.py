@@ -274,7 +274,8 @@ def test_a_login_that_may_not_make_roles_is_told_who_may(other_server):
         with pytest.raises(Unavailable) as caught:
             database.migrate()
         commands = str(caught.value).split("`")[1]
-        assert str(caught.value) == f"{login} may not make roles; have an administrator run `{commands}`, then migrate"
+        message = f"{login} may not create roles; have an administrator run `{commands}`, then migrate"
+        assert str(caught.value) == message
         with database.reading() as connection:
             assert sa.inspect(connection).get_table_names() == []
         other_server.execute(commands)

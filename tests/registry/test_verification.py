@@ -33,7 +33,7 @@ def test_a_row_that_is_not_what_its_manifest_says_keeps_its_own_figures(registry
     first = versions.resolve(registry, "fashion:1")
     swapped = replace(first, manifest=better.manifest)
     evidence = verification.examined(registry, swapped)
-    assert {problem.partition(" is not that")[0] for problem in evidence.problems} == {
+    assert {problem.partition(" differs from")[0] for problem in evidence.problems} == {
         "manifest.json: its created", "manifest.json: its evidence",
     }  # fmt: skip
     assert evidence.figures == first.evidence and evidence.heldout is None

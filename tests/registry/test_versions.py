@@ -286,8 +286,8 @@ def test_a_version_is_found_by_its_number_its_alias_and_its_reference(registry, 
 @pytest.mark.parametrize(
     ("reference", "field", "told"),
     [
-        ("letters", "model", "there is no model 'letters'; registered are: fashion"),
-        ("letters:1", "model", "there is no model 'letters'; registered are: fashion"),
+        ("letters", "model", "there is no model 'letters'; registered models: fashion"),
+        ("letters:1", "model", "there is no model 'letters'; registered models: fashion"),
         ("fashion:9", "version", "there is no fashion:9; fashion has the aliases champion and the versions 2, 1"),
         ("fashion@other", "alias", "there is no fashion@other; fashion has the aliases champion and the versions 2, 1"),
     ],
@@ -303,7 +303,7 @@ def test_what_is_not_there_is_not_found_and_what_is_there_is_told(registry, regi
 
 def test_an_empty_registry_says_how_to_fill_it(registry):
     assert versions.page(registry) == [] == [*versions.every(registry)]
-    with pytest.raises(NotFound, match="the registry is empty; `tailorbird demo` fills it"):
+    with pytest.raises(NotFound, match="the registry is empty; `tailorbird demo` registers a first model"):
         versions.resolve(registry, "fashion")
     with pytest.raises(NotFound, match="there is no model 'fashion'"):
         versions.page(registry, "fashion")
@@ -662,7 +662,7 @@ def test_registering_the_same_files_again_mends_them(registry, register):
 def test_a_row_that_does_not_say_what_the_manifest_says_is_told(local, register, key, value):
     version = register(local)
     problems = verification.verify(local, Version.of({**version.record(), key: value}))
-    assert problems == [f"manifest.json: its {key} is not that of the version's row"]
+    assert problems == [f"manifest.json: its {key} differs from that of the version's row"]
 
 
 @pytest.mark.parametrize(
@@ -674,8 +674,8 @@ def test_a_row_that_was_changed_is_told_and_not_promoted(registry, register, unl
     with registry.atomic() as connection:
         connection.execute(schema.versions.update().values({column: value}))
     problems = verification.verify(registry, versions.resolve(registry, "fashion:1"))
-    assert problems == [f"manifest.json: its {column} is not that of the version's row"]
-    with pytest.raises(Refused, match=f"fashion:1 does not verify: manifest.json: its {column} is not that"):
+    assert problems == [f"manifest.json: its {column} differs from that of the version's row"]
+    with pytest.raises(Refused, match=f"fashion:1 does not verify: manifest.json: its {column} differs from"):
         promote(registry, 1, force=True)
 
 
@@ -703,13 +703,13 @@ def test_manifests_that_are_swapped_between_rows_are_told_and_not_loaded(registr
             connection.execute(schema.versions.update().filter_by(number=one.number).values(manifest=other.manifest))
     for number in (1, 2):
         assert verification.verify(registry, versions.resolve(registry, f"fashion:{number}")) == [
-            "manifest.json: its created is not that of the version's row",
-            "manifest.json: its evidence is not that of the version's row",
+            "manifest.json: its created differs from that of the version's row",
+            "manifest.json: its evidence differs from that of the version's row",
         ]
         with pytest.raises(Refused):
             promote(registry, number, force=True)
         found = versions.resolve(registry, f"fashion:{number}")
-        message = r"fashion:\d: manifest.json: its created is not that of the version's row"
+        message = r"fashion:\d: manifest.json: its created differs from that of the version's row"
         with pytest.raises(Corrupt, match=message):
             contents.read(registry, found)
         with pytest.raises(Corrupt, match=message):

@@ -24,7 +24,7 @@ from tests.waiting import BOUND_SECONDS
 
 KEY = "a key of 16 characters"
 REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference.md"
-AGAIN = "`tailorbird registry notify` tries again"
+AGAIN = "retry with `tailorbird registry notify`"
 LONG_AGO = "2020-01-01T00:00:00.000000Z"
 
 
@@ -275,7 +275,7 @@ def test_a_database_that_is_busy_after_a_move_is_told_and_no_error(registry, mon
 
     monkeypatch.setattr(registry.database, "atomic", busy)
     webhooks.tell(registry)
-    assert caplog.messages == [f"webhooks could not be told: the database cannot be used: database is locked; {AGAIN}"]
+    assert caplog.messages == [f"webhooks could not be sent: the database cannot be used: database is locked; {AGAIN}"]
     assert [row.attempts for row in rows(registry)] == [0]
 
 
@@ -441,7 +441,7 @@ def test_what_a_killed_process_was_sending_is_sent_again_when_its_lease_ends(hoo
     with Registry(hooked) as registry:
         (row,) = rows(registry)
         assert (row.attempts, row.delivered) == (1, None)
-        assert row.problem == "attempt 1 of 12 was begun, and its end was not told"
+        assert row.problem == "attempt 1 of 12 started, but its outcome was not recorded"
         assert 60 < seconds_until(row.next_attempt) <= webhooks.LEASE_SECONDS
         assert webhooks.deliver(registry) == []
         end_waits(registry)
@@ -459,7 +459,7 @@ def test_a_process_that_is_killed_in_the_last_attempt_leaves_a_word(hooked, rece
     with Registry(hooked) as registry:
         (row,) = rows(registry)
         assert (row.attempts, row.next_attempt, row.delivered) == (12, None, None)
-        assert row.problem == "attempt 12 of 12 was begun, and its end was not told"
+        assert row.problem == "attempt 12 of 12 started, but its outcome was not recorded"
         end_waits(registry)
         assert webhooks.deliver(registry) == []
 

@@ -43,7 +43,7 @@ CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight
 TEMPERATURE = 1.25
 SERVE = (
     "import sys; from serving.server import serve; from tailorbird import errors, settings\n"
-    "with errors.told(): serve(settings.load(), sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))"
+    "with errors.reported(): serve(settings.load(), sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))"
 )
 
 

@@ -48,8 +48,8 @@ def test_says_where_it_answers(killed, capsys, host):
 
 
 def test_stops_a_server_that_has_no_model(killed, capsys):
-    with answering(503, {"detail": "there is no model to answer with"}) as server:
-        assert announce("127.0.0.1", server.server_port).problem == "there is no model to answer with"
+    with answering(503, {"detail": "there is no model to serve"}) as server:
+        assert announce("127.0.0.1", server.server_port).problem == "there is no model to serve"
         server.shutdown()
     assert killed == [(os.getpid(), signal.SIGTERM)]
     assert capsys.readouterr().out == ""

@@ -22,7 +22,7 @@ async def bad(_: Request) -> Answer:
 
 
 async def busy(_: Request) -> Answer:
-    raise Shed("queue", "more requests come than can be answered")
+    raise Shed("queue", "the server is overloaded")
 
 
 async def left(_: Request) -> Answer:

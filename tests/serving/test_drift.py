@@ -40,8 +40,8 @@ def test_what_it_shows_names_what_is_known_and_what_not(server, toy):
 @pytest.mark.parametrize(
     ("weights", "notes"),
     [
-        (None, ["no corruption of these inputs is known", "needs 200 answers of this worker"]),
-        (np.full((2, cells.BINS), 0.9), ["needs 200 answers of this worker"] * 2),
+        (None, ["no corruptions are defined for these inputs", "needs 200 predictions of this worker"]),
+        (np.full((2, cells.BINS), 0.9), ["needs 200 predictions of this worker"] * 2),
     ],
 )
 def test_it_says_why_there_is_no_estimate(weights, notes):
@@ -49,4 +49,4 @@ def test_it_says_why_there_is_no_estimate(weights, notes):
     answers = np.ones((2, 2, cells.BINS), np.int64)
     known = Known(("cat", "dog"), 0.5, count / 2, count, Estimator(("cat", "dog"), answers, weights, None))
     told = [drift._note(known, name, None) for name in judgement.ASSUMPTIONS]
-    assert told == [*notes, "needs 1,000 answers of this worker"]
+    assert told == [*notes, "needs 1,000 predictions of this worker"]

@@ -19,7 +19,7 @@ def info(endpoint, version) -> float | None:
 
 
 def test_without_a_model_it_says_why(endpoint):
-    with pytest.raises(Problem, match="there is no model to answer with: the model is being loaded") as caught:
+    with pytest.raises(Problem, match="there is no model to serve: the model is being loaded") as caught:
         endpoint.served  # noqa: B018
     assert caught.value.status == 503
 

@@ -57,7 +57,7 @@ def test_bad_ones_are_rejected_one_by_one(take, receipts, metrics):
     found = take(("forged", "two"), (receipts.make(1, [2], [3])[0], "two"), (receipts.make(1, [2], [3])[0], "TWO"))
     assert {key: found[key] for key in counts()} == counts(accepted=1, rejected=2)
     assert [(one["index"], one["reason"]) for one in found["reasons"]] == [(0, "malformed"), (2, "label")]
-    assert found["reasons"][1]["detail"] == "'TWO' is no class of demo:1"
+    assert found["reasons"][1]["detail"] == "'TWO' is not a class of demo:1"
     for reason in ("malformed", "label"):
         assert total(metrics, "feedback_rejected", reason=reason) == 1
 

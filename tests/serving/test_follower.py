@@ -135,7 +135,7 @@ def test_another_signature_is_not_served(own, start):
         assert (worker.number, worker.swaps("failed")) == (1, 1)
     (failure,) = worker.state.failures
     assert failure.version.number == 4
-    assert "other classes than what is served" in failure.problem
+    assert "other classes than the served version" in failure.problem
     promote(own, 2)
     worker.look()
     assert (worker.number, worker.state.failures) == (2, ())

@@ -118,9 +118,9 @@ def test_draw_answer_and_feedback(servers, visit):
     assert 18 <= np.ptp(rows) + 1 <= 22
     assert violations(page) == []
     page.get_by_role("button", name="Wrong").click()
-    page.get_by_label("It is").select_option("seven")
-    page.get_by_role("button", name="Tell").click()
-    expect(page.locator("#thanks")).to_have_text("Thank you: the label is kept.")
+    page.get_by_label("True class").select_option("seven")
+    page.get_by_role("button", name="Send").click()
+    expect(page.locator("#thanks")).to_have_text("Thank you, the label was saved.")
     assert feedback(servers.images) == before + 1
     assert fits(page)
     visit.check(servers.images.url)
@@ -173,7 +173,7 @@ def test_a_sample(servers, visit):
     assert answer["x"] > picture["x"] + picture["width"] and answer["y"] == picture["y"]  # beside it
     assert fits(page)
     page.get_by_role("button", name="Right", exact=True).click()
-    expect(page.locator("#thanks")).to_have_text("Thank you: the label is kept.")
+    expect(page.locator("#thanks")).to_have_text("Thank you, the label was saved.")
     visit.check(servers.images.url)
 
 
@@ -187,14 +187,14 @@ def test_what_is_no_picture_is_said(servers, visit):
 def test_rows_behind_a_token(servers, visit):
     page = visit.open(servers.rows.url)
     page.get_by_label("API token").fill("another")
-    page.get_by_role("button", name="Go on").click()
-    expect(page.locator("#state")).to_have_text("The endpoint does not take this token.")
+    page.get_by_role("button", name="Continue").click()
+    expect(page.locator("#state")).to_have_text("The endpoint rejected this token.")
     assert violations(page) == []
     page.get_by_label("API token").fill(TOKEN)
     page.keyboard.press("Enter")
     for column, value in enumerate(("1.5", "-2", "1e-3")):
         page.get_by_label(f"column {column}").fill(value)
-    page.get_by_role("button", name="Ask").click()
+    page.get_by_role("button", name="Predict").click()
     expect(page.locator("#answer")).to_contain_text("with a probability of")
     assert violations(page) == []
     assert fits(page)
@@ -215,7 +215,7 @@ def test_what_is_known_of_accuracy(servers, visit):
     octets = {"content-type": "application/octet-stream"}
     assert servers.images.client.post("/predict", content=bytes(28 * 28) * 300, headers=octets).is_success
     page = visit.open(f"{servers.images.url}/drift")
-    expect(page.get_by_text("page:1: too little is known of its accuracy")).to_be_visible()
+    expect(page.get_by_text("page:1: too little data to judge its accuracy")).to_be_visible()
     expect(page.locator("#accuracy tr")).to_have_count(5)
     expect(page.locator("#accuracy")).to_contain_text("87.5%")
     expect(page.locator("#classes tr")).to_have_count(11)

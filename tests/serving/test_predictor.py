@@ -73,7 +73,7 @@ def test_an_edge_falls_into_the_bin_that_training_puts_it_in(loaded, receipts, m
 def test_what_is_not_a_number_is_no_answer(loaded, receipts, metrics):
     rows = np.full((2, 10), np.nan, np.float32)
     rows[0] = 0.1
-    with pytest.raises(Problem, match=r"inputs\[1\] is beyond what the model can compute") as caught:
+    with pytest.raises(Problem, match=r"inputs\[1\] is beyond the range of the model") as caught:
         answering(loaded, rows, receipts, metrics).answer(rows)
     assert caught.value.status == 422
     assert "predictions_total{" not in metrics.render().decode()

@@ -185,7 +185,7 @@ def test_a_target_that_is_no_url_is_told(run, target):
 
     head, body = run(client)
     assert head.startswith(b"HTTP/1.1 400 ")
-    assert b"the request's target is no URL of at most 65,535 bytes" in body
+    assert b"the request's target is not a URL of at most 65,535 bytes" in body
 
 
 def test_connect_is_refused(run):

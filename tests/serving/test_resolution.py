@@ -45,7 +45,7 @@ def test_a_manifest_that_is_swapped_between_versions_is_never_served(toy, regist
             for version, manifest in ((one, other.manifest), (other, one.manifest)):
                 connection.execute(schema.versions.update().filter_by(model=version.model).values(manifest=manifest))
         for reference in ("demo:1", "other:1"):
-            with pytest.raises(Corrupt, match=r"manifest.json: its model is not that of the version's row"):
+            with pytest.raises(Corrupt, match=r"manifest.json: its model differs from that of the version's row"):
                 verified(own, reference)
 
 

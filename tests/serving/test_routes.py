@@ -134,7 +134,7 @@ def test_feedback(client):
         "duplicate": 1,
         "conflict": 0,
         "rejected": 1,
-        "reasons": [{"index": 2, "reason": "label", "detail": "'nothing' is no class of demo:1"}],
+        "reasons": [{"index": 2, "reason": "label", "detail": "'nothing' is not a class of demo:1"}],
     }
 
 

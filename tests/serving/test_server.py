@@ -119,7 +119,7 @@ def test_a_read_only_registry_is_served_without_feedback(start, read_only_home):
     refused = own.client.post("/feedback", json={"labels": labels})
     assert refused.status_code == 503
     assert refused.headers["retry-after"]
-    assert refused.json()["detail"].startswith("labels cannot be kept: the registry is read-only here")
+    assert refused.json()["detail"].startswith("labels cannot be stored: the registry is read-only")
     assert own.stop() == 0
 
 
@@ -134,8 +134,8 @@ def test_a_read_only_home_needs_a_key(settings, free_port, monkeypatch):
     [
         ({"port": 0}, InvalidInput, "port: 0 is not accepted; accepted: 1 to 65535"),
         ({"port": 65_536}, InvalidInput, "port: 65536"),
-        ({"host": "256.1.1.1"}, InvalidInput, "host: '256.1.1.1' is not known"),
-        ({"host": "192.0.2.1"}, InvalidInput, "host: '192.0.2.1' cannot be listened at"),
+        ({"host": "256.1.1.1"}, InvalidInput, "host: '256.1.1.1' cannot be resolved"),
+        ({"host": "192.0.2.1"}, InvalidInput, "host: '192.0.2.1' cannot be bound"),
         ({"workers": 0}, InvalidInput, "workers: 0 is not accepted"),
         ({"model": "A B"}, InvalidInput, "model: 'A B' is not a name"),
         ({"model": "nobody"}, NotFound, "model: there is no model 'nobody'"),
@@ -150,13 +150,15 @@ def test_refuses_before_it_starts(settings, free_port, arguments, error, told):
 
 def test_a_host_that_conda_sets_is_told_by_its_variable(settings, free_port, monkeypatch):
     monkeypatch.setenv("HOST", "x86_64-conda-linux-gnu")
-    with pytest.raises(InvalidInput, match=r"^HOST, the environment variable,: 'x86_64-conda-linux-gnu' is not known"):
+    with pytest.raises(
+        InvalidInput, match=r"^HOST, the environment variable,: 'x86_64-conda-linux-gnu' cannot be resolved"
+    ):
         serve(settings, "demo", "x86_64-conda-linux-gnu", free_port(), 1)
 
 
 def test_a_configuration_of_bentoml_that_is_not_there(settings, free_port, monkeypatch, tmp_path):
     monkeypatch.setenv("BENTOML_CONFIG", str(tmp_path / "none.yaml"))
-    with pytest.raises(InvalidInput, match=r"^BENTOML_CONFIG: names .*none\.yaml, which is no file"):
+    with pytest.raises(InvalidInput, match=r"^BENTOML_CONFIG: names .*none\.yaml, which is not a file"):
         serve(settings, "demo", "127.0.0.1", free_port(), 1)
 
 
@@ -173,7 +175,7 @@ def test_a_configuration_that_bentoml_refuses(settings, free_port, tmp_path, con
 
 def test_a_port_that_is_taken(settings, server):
     port = urlsplit(server.url).port
-    with pytest.raises(InvalidInput, match=f"port: {port} is taken at localhost"):
+    with pytest.raises(InvalidInput, match=f"port: {port} is in use at localhost"):
         serve(settings, "demo", "localhost", port, 1)
 
 

@@ -22,7 +22,7 @@ from tailorbird.errors import (
     TooLarge,
     Unavailable,
     Unmigrated,
-    told,
+    reported,
 )
 
 EVERY_KIND = [
@@ -34,7 +34,7 @@ EVERY_KIND = [
     (
         LeaseHeld("fashion-1", "ray-head boot 7 1234", "2026-03-01T09:30:00.000000Z"),
         1,
-        "sweep fashion-1 is run by process 7 on ray-head; if that is gone, the sweep can be taken over from "
+        "sweep fashion-1 is being run by process 7 on ray-head; if that process is gone, the sweep can be resumed from "
         "2026-03-01 09:30:00 UTC on",
     ),
     (
@@ -51,15 +51,14 @@ EVERY_KIND = [
     (
         Conflict("fashion", "champion", 0, 3),
         1,
-        "fashion@champion is version 3, not unset as expected: someone else moved it first; "
-        "look at it and promote again",
+        "fashion@champion is version 3, not unset as expected: someone else moved it first; check it and promote again",
     ),
 ]
 
 
 @pytest.mark.parametrize(("error", "status", "sentence"), EVERY_KIND, ids=lambda one: type(one).__name__)
 def test_an_error_is_told_in_one_line_with_its_status(capsys, error, status, sentence):
-    with pytest.raises(SystemExit) as left, told():
+    with pytest.raises(SystemExit) as left, reported():
         raise error
     assert left.value.code == status
     assert capsys.readouterr() == ("", f"error: {sentence}\n")
@@ -79,7 +78,7 @@ def test_every_error_is_in_the_tree_of_the_docstring():
 
 
 def test_ctrl_c_is_told_without_a_traceback(capsys):
-    with pytest.raises(SystemExit) as left, told():
+    with pytest.raises(SystemExit) as left, reported():
         raise KeyboardInterrupt
     assert left.value.code == 130 and capsys.readouterr() == ("", "interrupted\n")
 
@@ -91,7 +90,7 @@ def test_ctrl_c_in_a_command_is_told_too(capsys):
     def command():
         raise KeyboardInterrupt
 
-    with pytest.raises(SystemExit) as left, told():
+    with pytest.raises(SystemExit) as left, reported():
         app([])
     assert left.value.code == 130 and capsys.readouterr() == ("", "interrupted\n")
 
@@ -106,15 +105,15 @@ def test_another_ctrl_c_while_it_ends_does_not_hide_how_to_go_on(capsys):
         finally:
             raise KeyboardInterrupt
 
-    with pytest.raises(SystemExit) as left, told():
+    with pytest.raises(SystemExit) as left, reported():
         app([])
     assert left.value.code == 130 and capsys.readouterr() == ("", "error: sweep tiny-1 was interrupted\n")
 
 
 def test_a_defect_keeps_its_traceback_and_an_exit_its_status():
-    with pytest.raises(ZeroDivisionError), told():
+    with pytest.raises(ZeroDivisionError), reported():
         1 / 0  # noqa: B018
-    with pytest.raises(SystemExit) as left, told():
+    with pytest.raises(SystemExit) as left, reported():
         sys.exit(7)
     assert left.value.code == 7
 

@@ -72,10 +72,13 @@ def test_a_folder_that_is_flushed_is_not_left_open(tmp_path):
 
 
 def test_only_what_the_system_has_against_it_is_told(tmp_path):
-    with pytest.raises(Unavailable, match=rf"^{tmp_path} cannot be written: Too many levels"), files.told(tmp_path):
+    with (
+        pytest.raises(Unavailable, match=rf"^{tmp_path} cannot be written: Too many levels"),
+        files.as_unavailable(tmp_path),
+    ):
         (tmp_path / "loop").symlink_to("loop")
         Path(tmp_path / "loop").read_bytes()
-    with pytest.raises(ValueError, match="mine"), files.told(tmp_path):
+    with pytest.raises(ValueError, match="mine"), files.as_unavailable(tmp_path):
         raise ValueError("mine")
 
 

@@ -61,9 +61,9 @@ def test_rows_of_a_table(registry, tmp_path):
 
 def test_nothing_is_written_over(registry, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(InvalidInput, match=r"^--out: .* is there already"):
+    with pytest.raises(InvalidInput, match=r"^--out: .* already exists"):
         kept.write(registry, "demo", tmp_path)
-    with pytest.raises(NotFound, match="no input of demo was kept whose label is known"):
+    with pytest.raises(NotFound, match="no labelled inputs of demo are stored"):
         kept.write(registry, "demo", tmp_path / "out")
 
 
@@ -74,5 +74,5 @@ def test_the_command(registry, tmp_path, capsys):
     assert capsys.readouterr().out.startswith("a: 2\ndata set: ")
     data("feedback:demo", out=None, forget=True, **options)
     assert capsys.readouterr().out == "deleted: 2\n"
-    with pytest.raises(InvalidInput, match="needs --out DIR"):
+    with pytest.raises(InvalidInput, match="requires --out DIR"):
         data("feedback:demo", out=None, forget=False, **options)

@@ -99,7 +99,7 @@ def test_another_configuration_is_told_by_how_much_it_differs(registry, register
     assert found.mean_difference > reproduction.MEAN_DIFFERENCE
     [first, *_] = found.problems
     assert first.startswith(f"probabilities differ by {found.mean_difference:.4f} on average over 359 held-out images ")
-    assert first.endswith("accepted are 0.025")
+    assert first.endswith("accepted: at most 0.025")
     assert found.record()["reproduced"] == "no"
 
 
@@ -147,7 +147,7 @@ def test_an_accuracy_that_was_not_measured_is_found_out(registry, register, trai
     found = reproduction.compare(registry, replace(plan, version=lying), weights)
     assert found.weights_equal and found.export_equal and found.mean_difference == 0
     assert [problem.split("'s")[0] for problem in found.problems] == ["the retrained model", "the stored model"]
-    assert f"points from the registered 99.90%; accepted are {200 * found.standard_error:.2f}" in found.problems[0]
+    assert f"points from the registered 99.90%; accepted: at most {200 * found.standard_error:.2f}" in found.problems[0]
 
 
 @pytest.mark.parametrize("taken", ["bf16", "fp32"])
@@ -177,7 +177,7 @@ def test_where_the_environment_differs_is_told(registry, register, trained, monk
 
 @pytest.mark.parametrize("lost", ["epoch", "data"])
 def test_lineage_must_say_what_was_trained(registry, register, lost):
-    with pytest.raises(InvalidInput, match=r"^tiny:1: its lineage does not say of which epoch and data it is"):
+    with pytest.raises(InvalidInput, match=r"^tiny:1: its lineage has no epoch and data digest"):
         reproduction.plan(registry, register({lost: None}), registry.settings)
 
 
@@ -220,7 +220,7 @@ def test_code_that_a_version_names_is_never_imported(registry, register, tmp_pat
     lineage = {"data": {**changed["data"], "sha256": "ab" * 32}} if "data" in changed else None
     version = register(lineage, config_yaml=config(**changed))
     with pytest.raises(
-        InvalidInput, match=rf"^config\.yaml: {key}: names code, own:.*is imported, only what stands in"
+        InvalidInput, match=rf"^config\.yaml: {key}: names code, own:.*code is imported only for your own"
     ):
         reproduction.plan(registry, version, registry.settings)
     assert "own" not in sys.modules

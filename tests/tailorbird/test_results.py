@@ -131,7 +131,7 @@ def test_a_config_of_code_is_refused_wherever_it_would_run(here, made):
     own = {**given, "data": {"name": "os:getcwd"}}
     for config, use in ((custom, "network"), (backbone, "network"), (own, "dataset"), (own, "example")):
         files = {**made.files, "config.yaml": json.dumps(config).encode()}
-        with pytest.raises(InvalidInput, match=r"somebody's own code"):
+        with pytest.raises(InvalidInput, match=r"custom code"):
             getattr(results.Results("strange", None, files.__getitem__, here), use)()
 
 

@@ -134,8 +134,8 @@ def test_settings_do_not_change():
         ("STORAGE_URL", "s3:///prefix", "must be a folder or s3://BUCKET/PREFIX"),
         ("STORAGE_URL", "s3://key:secret@bucket/x", "must be a folder or s3://BUCKET/PREFIX, with credentials in"),
         ("STORAGE_URL", "s3://Bucket_1", "must be a folder or s3://BUCKET/PREFIX"),
-        ("HOME", "~nobody-here/x", "~nobody-here/x begins with a home folder that is not known here"),
-        ("STORAGE_URL", "~nobody-here/x", "~nobody-here/x begins with a home folder"),
+        ("HOME", "~nobody-here/x", "~nobody-here/x starts with an unknown home folder"),
+        ("STORAGE_URL", "~nobody-here/x", "~nobody-here/x starts with an unknown home folder"),
         ("MAX_PIXELS", "many", "must be a valid integer, not 'many'"),
         ("MAX_PIXELS", "0", "must be greater than or equal to 1, not '0'"),
         ("MAX_BODY_BYTES", "1023", "must be greater than or equal to 1024, not '1023'"),
@@ -148,7 +148,7 @@ def test_settings_do_not_change():
         ("API_TOKEN", "hunter2", "must have at least 8 characters"),
         ("WEBHOOK_KEY", "hunter2", "must have at least 16 characters"),
         ("WEBHOOK_PRIVATE", "perhaps", "must be a valid boolean"),
-        ("PUBLIC_KEY", "~nobody-here/x", "~nobody-here/x begins with a home folder"),
+        ("PUBLIC_KEY", "~nobody-here/x", "~nobody-here/x starts with an unknown home folder"),
     ],
 )
 def test_a_wrong_value_is_told_by_its_variable(put, name, value, problem):
@@ -230,7 +230,7 @@ def test_a_webhook_that_is_not_accepted_is_told_by_its_place(put, url, problem):
 
 def test_webhooks_need_a_key(put):
     put(WEBHOOKS="https://a.example")
-    with pytest.raises(InvalidInput, match=r"^TAILORBIRD_WEBHOOK_KEY: is missing, and signs what webhooks are sent"):
+    with pytest.raises(InvalidInput, match=r"^TAILORBIRD_WEBHOOK_KEY: is required to sign webhook requests"):
         settings.load()
 
 

@@ -13,4 +13,4 @@ def test_the_interval_is_that_of_wilson(right, of, low, high):
 
 
 def test_all_right_of_a_few_is_not_certain():
-    assert shares.told(1.0, 12) == "100.00% of 12 (95% interval 75.75% to 100.00%)"
+    assert shares.text(1.0, 12) == "100.00% of 12 (95% interval 75.75% to 100.00%)"

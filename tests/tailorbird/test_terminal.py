@@ -24,9 +24,9 @@ SCRIPT = f"""
 import sys
 from pathlib import Path
 from tailorbird import terminal
-from tailorbird.errors import told
+from tailorbird.errors import reported
 
-with terminal.tolerant(), told():
+with terminal.tolerant(), reported():
     for _ in range({LINES}):
         print("93.1% ± 0.2% of 木 …")
         print("progress", file=sys.stderr)
@@ -97,13 +97,13 @@ def test_a_reader_gets_what_it_wants_before_it_goes(process, tmp_path, deed):
 def test_a_full_disk_under_the_log_ends_nothing_and_is_told(process, full, deed):
     ended = process("-c", SCRIPT, stdout=full)
     assert (ended.returncode, deed.exists()) == (0, True)
-    assert ended.stderr.endswith(b"progress\nwarning: not everything could be printed: No space left on device\n")
+    assert ended.stderr.endswith(b"progress\nwarning: some output could not be written: No space left on device\n")
 
 
 def test_a_record_that_a_full_disk_cuts_is_a_failure_of_what_is_done(process, full, deed):
     ended = process("-c", SCRIPT, "product", stdout=full)
     assert (ended.returncode, deed.exists()) == (1, True)
-    assert ended.stderr.splitlines()[-1].startswith(b"error: the command is done, and what it prints could not be ")
+    assert ended.stderr.splitlines()[-1].startswith(b"error: the command finished, but its output could not be ")
 
 
 def test_full_disks_under_both_streams_end_nothing(process, full, deed):

@@ -140,10 +140,10 @@ def test_where_nothing_can_be_fetched_the_file_and_its_place_are_named(server, p
         (lambda path: path.write_bytes(b"none"), "cannot be read as weights"),
         (lambda path: torch.save({"features.0.0.weight": "text"}, path), "must hold tensors by name"),
         (lambda path: torch.save(torch.nn.Linear(2, 2), path), "cannot be read as weights"),  # which would run code
-        (lambda path: torch.save({}, path), "is of another network than .*: it has no 0.weight"),
+        (lambda path: torch.save({}, path), "does not fit .*: it has no 0.weight"),
         (
             lambda path: torch.save({"0.weight": torch.zeros(2, 2), "0.bias": torch.zeros(4)}, path),
-            "it has another shape of 0.weight",
+            "it has a different shape for 0.weight",
         ),
     ],
 )

@@ -247,7 +247,7 @@ def test_labels_and_numbers_are_no_candidates(known, name):
     kind = {"digits_multilabel": "multilabel", "diabetes": "regression"}[name]
     with pytest.raises(InvalidInput) as refused:
         known(name, candidate.make, epochs=1)
-    assert str(refused.value).startswith(f"data: the registry takes multiclass and binary models; this one is {kind}")
+    assert str(refused.value).startswith(f"data: the registry accepts multiclass and binary models; this one is {kind}")
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_the_working_directory_is_added_once(folder):
 def test_what_is_missing_is_told_with_where_it_was_looked_for(folder):
     (folder / "own_net2.py").write_text("size = 3\n")
     (folder / "own_package2").mkdir()
-    nowhere = f"neither in {folder} nor among what is installed"
+    nowhere = f"neither in {folder} nor installed"
     assert refusal("own_nothing:build") == f"there is no module own_nothing, {nowhere}"
     assert refusal("own_package2.nets:build") == f"there is no module own_package2.nets, {nowhere}"
     assert refusal("own_net2:build", "data.name") == f"own_net2 ({folder}/own_net2.py) has no build"
@@ -164,7 +164,7 @@ def test_weights_may_be_tied(run):
 
 
 def test_an_export_for_one_input_is_told(run):
-    with pytest.raises(InvalidInput, match=r"^model: its export takes one input at a time; .* len\(inputs\)"):
+    with pytest.raises(InvalidInput, match=r"^model: its export accepts only one input at a time; .* len\(inputs\)"):
         run("length")
 
 

@@ -29,14 +29,14 @@ def test_what_stays_different_is_not_noted(values):
 
 def test_a_column_whose_values_become_one_is_named():
     [note] = distinct.notes(table(far(SECONDS)))
-    assert note.startswith("when: of 400 different values a network, which computes in float32, tells 2 apart; ")
+    assert note.startswith("when: of 400 different values only 2 are left in float32, in which networks compute; ")
     dealt = splits.split(table(far(SECONDS)), DataConfig(name="digits", validation=0, holdout=20, test=20))
     assert note in dealt.notes
 
 
 def test_so_are_the_numbers_to_predict():
     [note] = distinct.notes(table(SECONDS, "regression", far(SECONDS)))
-    assert note.startswith("the numbers to predict: of 400 different values a network")
+    assert note.startswith("the numbers to predict: of 400 different values only")
 
 
 def test_columns_without_names_are_numbered():

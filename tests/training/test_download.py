@@ -145,17 +145,17 @@ def speaks_no_http(request):
 @pytest.mark.parametrize(
     ("answers", "reason"),
     [
-        (breaks_off, r"the connection broke off after 20 of \d+ bytes"),
+        (breaks_off, r"the connection was closed after 20 of \d+ bytes"),
         (breaks_off_in_a_chunk, "IncompleteRead"),
         (stops_in_the_middle, "timed out"),
         (says_nothing, "timed out"),
         (cannot_find, "Not Found"),
         (is_broken, "Service Unavailable"),
-        (sends_a_page, "what came cannot be unpacked"),
-        (sends_nothing, r"what came is not the published file \(its SHA-256 sum differs\)"),
-        (sends_another_set, r"what came is not the published file \(its SHA-256 sum differs\)"),
-        (sends_half_as_if_it_were_all, "what came cannot be unpacked"),
-        (sends_it_damaged, "what came cannot be unpacked"),
+        (sends_a_page, "the download cannot be unpacked"),
+        (sends_nothing, r"the download is not the published file \(its SHA-256 sum differs\)"),
+        (sends_another_set, r"the download is not the published file \(its SHA-256 sum differs\)"),
+        (sends_half_as_if_it_were_all, "the download cannot be unpacked"),
+        (sends_it_damaged, "the download cannot be unpacked"),
         (speaks_no_http, ""),
     ],
 )

@@ -20,7 +20,7 @@ from tests.packages import ABOUT
 from training import checkpoint, evaluation, export, splits
 from training.config import DataConfig
 from training.datasets import Dataset
-from training.export import Served
+from training.export import ServedModule
 from training.loop import Run
 from training.models import Normalize
 from training.models.layers import Conv2d
@@ -56,7 +56,7 @@ def network(trained, digit_splits):
 
 @pytest.fixture(scope="module")
 def served(network):
-    return Served(network, "multiclass", T)
+    return ServedModule(network, "multiclass", T)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def exported(served):
 
 
 def onnx_of(network, temperature=T, kind="multiclass", shape=(8, 8)):
-    return export.to_onnx(Served(network, kind, temperature), shape)
+    return export.to_onnx(ServedModule(network, kind, temperature), shape)
 
 
 def run(model, inputs):
@@ -135,7 +135,7 @@ def test_tables_are_exported_from_rows_of_numbers(run_config, family, kind):
     dataset = table(kind)
     dealt = splits.split(dataset, DataConfig(name="digits", validation=0, holdout=20, test=20))
     network = used(fresh(run_config(model=FAMILIES[family]), dealt), dataset.inputs)
-    served = Served(network, kind, T)
+    served = ServedModule(network, kind, T)
     made = export.to_onnx(served, dataset.shape)
     assert settled_nodes(made)
     session = ort.InferenceSession(made, providers=["CPUExecutionProvider"])
@@ -168,7 +168,7 @@ def test_what_was_trained_in_bf16_or_averaged_is_exported_in_fp32(run_config, bl
     dealt = splits.split(dataset, DataConfig(name="digits", validation=0, holdout=15, test=15))
     training = Run(run_config(model=CNN, epochs=2, device="cpu", **changes), dealt)
     list(training)
-    served = Served(restored(training.config, dealt, checkpoint.encode(training.best_state)), "multiclass", T)
+    served = ServedModule(restored(training.config, dealt, checkpoint.encode(training.best_state)), "multiclass", T)
     made = export.to_onnx(served, (8, 8))
     kinds = {one.data_type for one in onnx.load_from_string(made).graph.initializer}
     assert onnx.TensorProto.FLOAT in kinds and onnx.TensorProto.BFLOAT16 not in kinds
@@ -215,7 +215,7 @@ def test_an_export_evaluates_every_image_of_a_split_in_order(exported, digit_spl
 
 
 def measured(network, exported, split) -> Parity:
-    return export.parity(Served(network, "multiclass", T), export.evaluate(exported, split, "multiclass"), split)
+    return export.parity(ServedModule(network, "multiclass", T), export.evaluate(exported, split, "multiclass"), split)
 
 
 def refused(parity):

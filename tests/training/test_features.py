@@ -178,8 +178,8 @@ def test_a_checkpoint_that_is_none_is_corrupt():
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        ("nn.Linear(5, 3)", "does not make features of images of 32x32 pixels: mat1 and mat2 shapes"),
-        ("nn.LSTM(32, 3)", "does not make features of images of 32x32 pixels: "),
+        ("nn.Linear(5, 3)", "fails on images of 32x32 pixels: mat1 and mat2 shapes"),
+        ("nn.LSTM(32, 3)", "fails on images of 32x32 pixels: "),
         ("nn.functional", "must return a torch.nn.Module, not module"),
     ],
 )

@@ -8,7 +8,7 @@ from registry.evidence import Evidence
 from registry.policy import Policy
 from tests.packages import ABOUT
 from training import export, independence
-from training.export import Served
+from training.export import ServedModule
 from training.network import fresh
 
 
@@ -31,7 +31,7 @@ def network(trained, digit_splits):
 
 
 def measured(network, split):
-    served = Served(network, "multiclass", 1.0)
+    served = ServedModule(network, "multiclass", 1.0)
     model = export.to_onnx(served, (8, 8))
     whole = export.evaluate(model, split, "multiclass")
     assert export.parity(served, whole, split).agreement == 1.0  # equal batches tell nothing
@@ -54,7 +54,7 @@ def test_one_that_does_not_is_found_out_and_refused(network, digit_splits):
     assert batches.agreement < 0.5 and batches.max_difference > 0.1
     [reason] = refused(batches)
     assert reason.startswith(
-        "an answer depends on what else is in its batch: one by one and in other batches the export agrees with itself"
+        "answers depend on the rest of the batch: one by one and in other batches the export agrees with itself"
     )
 
 

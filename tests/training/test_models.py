@@ -63,7 +63,7 @@ def test_what_convolves_wants_images(config):
         with pytest.raises(InvalidInput) as refused:
             asked(config, (4,))
         assert str(refused.value) == (
-            f"model.family: {config.family} looks at images, and these are rows of a table; "
+            f"model.family: {config.family} requires images, and these are rows of a table; "
             f"accepted: linear, mlp or custom"
         )
 

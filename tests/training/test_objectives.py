@@ -50,8 +50,8 @@ def test_label_smoothing_changes_the_loss():
 @pytest.mark.parametrize(
     "kind, name, told",
     [
-        ("binary", "cross_entropy", "cross_entropy is no loss of binary targets; accepted: bce"),
-        ("regression", "bce", "bce is no loss of regression targets; accepted: mse"),
+        ("binary", "cross_entropy", "cross_entropy is not a loss of binary targets; accepted: bce"),
+        ("regression", "bce", "bce is not a loss of regression targets; accepted: mse"),
         ("multiclass", "mse", "accepted: cross_entropy, log_softmax_nll, softmax_log_nll, bce"),
     ],
 )
@@ -61,7 +61,7 @@ def test_a_loss_of_another_kind_is_refused(kind, name, told):
 
 
 def test_label_smoothing_is_of_cross_entropy_alone():
-    with pytest.raises(InvalidInput, match=r"loss\.label_smoothing: is of cross_entropy alone, not of mse"):
+    with pytest.raises(InvalidInput, match=r"loss\.label_smoothing: applies only to cross_entropy, not to mse"):
         objectives.loss(LossConfig(label_smoothing=0.1), "regression")
 
 

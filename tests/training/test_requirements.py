@@ -18,7 +18,7 @@ def rows(kind, targets, **sizes):
 
 def test_a_compiler_that_is_not_there_is_named_before_anything_is_trained(run_config, few, monkeypatch):
     monkeypatch.setattr(requirements, "COMPILER", "g++-of-nobody")
-    with pytest.raises(InvalidInput, match=r"compile: needs the C\+\+ compiler g\+\+-of-nobody"):
+    with pytest.raises(InvalidInput, match=r"compile: requires the C\+\+ compiler g\+\+-of-nobody"):
         Run(run_config(compile=True), few)
 
 
@@ -27,14 +27,14 @@ def test_a_compiler_that_is_not_there_is_named_before_anything_is_trained(run_co
     [
         (
             {"early_stopping": {"patience": 3}},
-            "early_stopping: waits for validation to get better, and data.validation",
+            "early_stopping: requires data.validation",
         ),
         (
             {"schedule": {"name": "plateau"}},
-            "schedule.name: waits for validation to get better, and data.validation is 0",
+            "schedule.name: requires data.validation above 0",
         ),
-        ({"augment": {"flip": True}}, "augment: is of images, and these are rows of a table; leave it out"),
-        ({"loss": {"name": "mse"}}, "loss.name: mse is no loss of multiclass targets"),
+        ({"augment": {"flip": True}}, "augment: applies only to images, and these are rows of a table; remove it"),
+        ({"loss": {"name": "mse"}}, "loss.name: mse is not a loss of multiclass targets"),
         ({"model": {"family": "cnn"}}, "model.family: "),
     ],
 )
@@ -53,7 +53,7 @@ def test_images_are_not_moved_out_of_themselves(run_config, few):
 
 def test_a_metric_that_is_not_measured_is_refused(run_config):
     dataset = rows("regression", np.linspace(0, 1, 60, dtype=np.float32))
-    message = r"objective\.metric: val_accuracy is not measured of numbers; accepted: val_loss"
+    message = r"objective\.metric: val_accuracy is not defined for regression; accepted: val_loss"
     with pytest.raises(InvalidInput, match=message):
         Run(run_config(), dataset, Objective())
     assert Run(run_config(), dataset).progress.objective.metric == "val_loss"
@@ -69,7 +69,7 @@ def test_a_class_that_nothing_is_left_of_to_train_on_is_named(run_config, blobs)
     dataset = blobs(images=40)
     rare = replace(dataset, classes=("usual", "rare"), targets=np.arange(40) // 39)
     dealt = splits.split(rare, DataConfig(name="digits", validation=14, holdout=0, test=20))
-    with pytest.raises(InvalidInput, match=r"^data: leaves nothing of 'rare' to train on"):
+    with pytest.raises(InvalidInput, match=r"^data: leaves no examples of 'rare' to train on"):
         Run(run_config(), dealt)
 
 
@@ -77,7 +77,7 @@ PRETRAINED = {"family": "pretrained", "backbone": "mobilenet_v3_small"}
 
 
 def test_a_pretrained_backbone_takes_no_table(run_config):
-    with pytest.raises(InvalidInput, match=r"^model.family: pretrained looks at images, and these are rows of a table"):
+    with pytest.raises(InvalidInput, match=r"^model.family: pretrained requires images, and these are rows of a table"):
         Run(run_config(model=PRETRAINED), rows("multiclass", np.arange(60) % 3))
 
 
@@ -94,7 +94,7 @@ def test_columns_that_are_not_scaled_and_run_into_each_other_are_noted(run_confi
     seconds = replace(dealt, train=replace(dealt.train, inputs=dealt.train.inputs.astype(np.float64) + 1.75e9))
     notes = list(requirements.notes([run_config(), run_config(normalize="none")], seconds))
     assert notes and all(
-        "which computes in float32, tells 1 apart; let normalize be standard" in note for note in notes
+        "only 1 are left in float32, in which networks compute; set normalize: standard" in note for note in notes
     )
     assert list(requirements.notes([run_config()], seconds)) == []
     assert list(requirements.notes([run_config(normalize="none")], dealt)) == []
@@ -104,6 +104,6 @@ def test_a_tuned_backbone_that_rests_all_the_time_is_noted(run_config, blobs):
     dealt = splits.split(blobs(shape=(32, 32, 3)), DataConfig(name="digits"))
     tuned = {**PRETRAINED, "tune": "all"}
     (note,) = requirements.notes([run_config(model=tuned, epochs=1)], dealt)
-    assert note.startswith("a tuned backbone rests in the first epoch, so that epochs: 1 trains the head alone")
+    assert note.startswith("a tuned backbone is frozen in the first epoch, so epochs: 1 trains only the head")
     quiet = [run_config(model=tuned, epochs=2), run_config(model=PRETRAINED, epochs=1)]
     assert list(requirements.notes(quiet, dealt)) == []

@@ -89,7 +89,7 @@ def test_another_run_is_refused(run_config, few, made, changes, data):
     stopped.step()
     state = stopped.snapshot().pack()
     parts = splits.split(made, DataConfig(**{"name": "digits", "validation": 40, "holdout": 0, "test": 1, **data}))
-    with pytest.raises(InvalidInput, match="--resume: what was interrupted had another config or other data"):
+    with pytest.raises(InvalidInput, match="--resume: the interrupted run had another config or other data"):
         Run(run_config(**{"model": MLP, "epochs": 3, **changes}), parts, snapshot=state)
 
 

@@ -132,7 +132,7 @@ def test_a_validation_split_of_its_own_is_chosen_on_and_none_is_dealt():
     assert list(map(len, (parts.train, parts.validation, parts.holdout, parts.test))) == [21, 3, 6, 3]
     other = dealt(made, validation=0.5, holdout=6, test=3)
     assert len(other.validation) == 3 and (other.train.places == parts.train.places).all()
-    assert other.notes == ("data.validation counts for nothing: made comes with a validation split of its own",)
+    assert other.notes == ("data.validation is ignored: made comes with a validation split of its own",)
 
 
 def test_examples_that_an_own_validation_split_shares_with_what_is_dealt_are_noted():
@@ -169,11 +169,13 @@ def test_more_copies_than_a_part_has_room_for_are_trained_on():
 
 def test_a_part_that_would_be_empty_is_refused_and_one_that_is_short_is_noted():
     rows = dataset([7] * 30 + [8] * 10, [0] * 20 + [1] * 20)
-    with pytest.raises(InvalidInput, match=r"^data\.holdout: 4 of made cannot be dealt: equal examples stay together"):
+    with pytest.raises(
+        InvalidInput, match=r"^data\.holdout: 4 of made cannot be split off: equal examples stay together"
+    ):
         dealt(rows, test=30, holdout=4, validation=0)
     with pytest.raises(
         InvalidInput,
-        match=r"; accepted: together data\.test \d+, data\.holdout 0; without held-out .* wants data of more",
+        match=r"; accepted: together data\.test \d+, data\.holdout 0; without held-out .* requires more",
     ):
         dealt(rows, test=30, holdout=4, validation=0)
     some = dealt(dataset([7] * 6 + [8, 9, 10, 11], [0] * 10), test=5, holdout=0, validation=0)
@@ -183,8 +185,7 @@ def test_a_part_that_would_be_empty_is_refused_and_one_that_is_short_is_noted():
 def test_a_class_that_a_part_has_nothing_of_is_noted():
     parts = dealt(dataset(range(40), [0] * 20 + [1] * 19 + [2]), validation=4, holdout=0, test=4)
     assert parts.notes == tuple(
-        f"data.{name} has nothing of 'c', and its figures do not tell how these are answered"
-        for name in ("validation", "test")
+        f"data.{name} has no examples of 'c', so its figures say nothing about them" for name in ("validation", "test")
     )
     assert parts.absent(parts.train) == []
     assert dealt(dataset(range(40), [0] * 20 + [1] * 10 + [2] * 10), validation=9, holdout=0, test=9).notes == ()
@@ -308,7 +309,7 @@ def advised(refused):
 
 def test_of_a_survey_of_few_different_rows_sizes_are_named_that_can_be_dealt_together():
     answers = np.repeat(np.arange(8), 50)
-    with pytest.raises(InvalidInput, match=r"^data\.test: 40 of made cannot be dealt: .* they are more") as refused:
+    with pytest.raises(InvalidInput, match=r"^data\.test: 40 of made cannot be split off: .* they are more") as refused:
         dealt(dataset(answers, answers % 2), test=40, holdout=40, validation=40)
     assert advised(refused.value) == {"test": 100, "holdout": 100, "validation": 100}
     parts = dealt(dataset(answers, answers % 2), **advised(refused.value))

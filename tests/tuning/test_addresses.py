@@ -58,13 +58,17 @@ def test_an_address_where_nothing_answers_is_told_at_once(form):
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.1:99999", "ray://head", ":6379", "http://127.0.0.1:8265"])
 def test_what_is_no_address_is_told(address):
-    with pytest.raises(InvalidInput, match=r"is none of a Ray cluster; accepted: HOST:PORT of its head, ray://HOST"):
+    with pytest.raises(
+        InvalidInput,
+        match=r"is not an address of a Ray cluster; accepted: HOST:PORT of its head, "
+        "ray://HOST",
+    ):
         addresses.check(address)
 
 
 def test_where_none_runs_auto_finds_none(monkeypatch):
     monkeypatch.setattr(addresses, "canonicalize_bootstrap_address", lambda _: None)
-    with pytest.raises(Unavailable, match="no Ray cluster runs on this machine"):
+    with pytest.raises(Unavailable, match="no Ray cluster is running on this machine"):
         addresses.check("auto")
 
 
@@ -88,7 +92,7 @@ def test_an_address_of_something_else_is_told_within_seconds(monkeypatch, answer
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         threading.Thread(target=serve, args=(listening,), daemon=True).start()
-        with pytest.raises(Unavailable, match=r"^what answers at 127\.0\.0\.1:\d+ is no Ray cluster"):
+        with pytest.raises(Unavailable, match=r"^what answers at 127\.0\.0\.1:\d+ is not a Ray cluster"):
             addresses.check(f"127.0.0.1:{listening.getsockname()[1]}")
 
 
@@ -98,8 +102,8 @@ def test_an_address_of_something_else_is_told_within_seconds(monkeypatch, answer
         ("127.0.0.1:{}", {}, "is not the head of a Ray cluster; give the port of its head, usually 6379"),
         ("127.0.0.1:{}", {"clients": b""}, "is not the head of a Ray cluster"),
         ("ray://127.0.0.1:{}", {"head": b""}, "is not the head of a Ray cluster; .* or ray://HOST:10001"),
-        ("127.0.0.1:{}", {"head": grpc.StatusCode.UNAUTHENTICATED}, "wants its token: set RAY_AUTH_MODE=token and"),
-        ("ray://127.0.0.1:{}", {"clients": grpc.StatusCode.UNAUTHENTICATED}, "wants its token"),
+        ("127.0.0.1:{}", {"head": grpc.StatusCode.UNAUTHENTICATED}, "requires a token: set RAY_AUTH_MODE=token and"),
+        ("ray://127.0.0.1:{}", {"clients": grpc.StatusCode.UNAUTHENTICATED}, "requires a token"),
         ("127.0.0.1:{}", {"head": grpc.StatusCode.UNAVAILABLE}, "does not answer: said so"),
         ("127.0.0.1:{}", {"head": alive("1.0.0")}, rf"is of release 1\.0\.0, and this is {ray.__version__}"),
     ],

@@ -145,7 +145,7 @@ def test_what_is_refused_decides_nothing(begin, registry):
     opened = begin(scheduler="halving", run={"model": {"family": "mlp"}, "epochs": 4}, space=SAME)
     work = opened.work("0.a")
     opened.lost("0", "cut off")
-    with pytest.raises(LeaseLost, match="has given group 1 of its trials to another worker"):
+    with pytest.raises(LeaseLost, match="has assigned group 1 of its trials to another worker"):
         opened.report(work.group, work.attempt, [Measured(1, 1, METRICS, b"weights")], None)
     assert trials(registry)[0].reports == [] == list(opened._field.standings[1].scores)
 

@@ -66,7 +66,7 @@ def test_what_cannot_be_extended_is_told(registry, swept, given):
     spec = specs.parse({**given, "runs": [{}]})
     plain = [config.model_dump(mode="json") for config in spec.configs]
     sweeps.begin(registry, "listed", spec.model_dump(mode="json", exclude_none=True), plain)
-    with pytest.raises(InvalidInput, match="--trials: is of random search and tpe"):
+    with pytest.raises(InvalidInput, match="--trials: applies only to random search and tpe"):
         extension.add_trials(registry, "listed", 1, 60)
 
 

@@ -57,7 +57,7 @@ def test_the_smallest_of_those_that_are_as_good_as_the_best_is_taken(ranked, dea
     choice = finalists.choose(registry, lease, found, Objective(), dealt, Misfits.of(Constraints(), dealt))
     assert choice.taken.trial.number == 2
     assert sorted(choice.ties) == [1, 2]
-    assert choice.reason.endswith("of all these trial 2 has the fewest parameters, 5,962")
+    assert choice.reason.endswith("chose trial 2, which has the fewest parameters, 5,962")
     with registry.reading() as connection:
         stored = connection.exec_driver_sql("SELECT answers FROM trials ORDER BY number").scalars().all()
     right = finalists.unpacked(registry.blobs.get(stored[2]))

@@ -100,7 +100,7 @@ def test_a_candidate_under_the_champion_is_registered_and_not_promoted(
     version = register_best(promotion.measure(registry, best, trained[1]), champion=1, sweep="tiny-2")
     assert version.version.number == 2
     assert "it may be" in version.obstacle and "points worse" in version.obstacle and "tiny:1 on" in version.obstacle
-    assert "under that of always saying" in version.obstacle
+    assert "below that of always predicting" in version.obstacle
     assert aliases.current(registry, "tiny") == 1
 
 
@@ -125,7 +125,7 @@ def test_a_champion_whose_webhooks_cannot_be_told_is_the_champion(register_best,
     monkeypatch.setattr(webhooks, "deliver", busy)
     version = register_best()
     assert version.obstacle is None and aliases.current(registry, "tiny") == version.version.number
-    assert caplog.messages[-1].startswith("webhooks could not be told: the database cannot be used: ")
+    assert caplog.messages[-1].startswith("webhooks could not be sent: the database cannot be used: ")
 
 
 def _restore_zeros(network, data):

@@ -14,8 +14,8 @@ from training import datasets, memory, splits
 from tuning import cluster, runner, spec
 
 KINDS = {
-    "digits_multilabel": "data: the registry takes multiclass and binary models; this one is multilabel",
-    "diabetes": "data: the registry takes multiclass and binary models; this one is regression; where",
+    "digits_multilabel": "data: the registry accepts multiclass and binary models; this one is multilabel",
+    "diabetes": "data: the registry accepts multiclass and binary models; this one is regression; if",
 }
 
 

@@ -60,7 +60,7 @@ def test_a_grid_has_every_combination_once():
         ({"choice": []}, "at least 1 item"),
         ({"uniform": [1, 0]}, "low < high"),
         ({"uniform": [1, 1]}, "low < high"),
-        ({"loguniform": [0, 1]}, "begin above 0"),
+        ({"loguniform": [0, 1]}, "have a low above 0"),
         ({"uniform": [0]}, "missing"),
         ({"uniform": [0, float("inf")]}, "finite"),
         ({"normal": [0, 1]}, "not a known key"),
@@ -123,9 +123,9 @@ def test_samples_have_conditional_keys_only_where_they_are_asked_for():
     ("given", "sentence"),
     [
         ({"integer": [1.5, 3]}, "integer"),
-        ({"loginteger": [0, 3]}, "loginteger must begin above 0"),
+        ({"loginteger": [0, 3]}, "loginteger must have a low above 0"),
         ({"uniform": [0, 1], "step": 2}, "step must be at most 1"),
-        ({"loguniform": [1, 2], "step": 0.1}, "step is of uniform and integer alone"),
+        ({"loguniform": [1, 2], "step": 0.1}, "step applies only to uniform and integer"),
         ({"integer": [1, 9], "step": 0.5}, "step of integer must be a whole number"),
     ],
 )

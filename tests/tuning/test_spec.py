@@ -98,15 +98,15 @@ def test_what_the_ledger_keeps_reads_back_as_the_same_spec(given):
         ("data.holdout", 1.5, "data.holdout", "a count of images, or a fraction below 1"),
         ("run.model.family", "transformer", "run.model.family", "'linear', 'mlp', 'cnn'"),
         ("run.optimizer.lr", 0, None, ""),
-        ("run.data", {}, "run.data", "top of the spec"),
+        ("run.data", {}, "run.data", "top level of the spec"),
         ("run.typo", 1, "run.typo", "is not a known key"),
         ("run.batch_size", "64", "run.batch_size", "integer"),
         ("trials", 0, "trials", "greater than or equal to 1"),
         ("trials", 10**11, "trials", "less than or equal to 100000"),
-        ("run.epochs", 3, "run.epochs", "stands in space too"),
-        ("run.optimizer", {"lr": 0.1}, "run.optimizer.lr", "stands in space too"),
+        ("run.epochs", 3, "run.epochs", "is in space too"),
+        ("run.optimizer", {"lr": 0.1}, "run.optimizer.lr", "is in space too"),
         ("trials", "many", "trials", "integer"),
-        ("trials", None, "trials", "is missing"),
+        ("trials", None, "trials", "is required"),
         ("search", "annealing", "search", "'random', 'grid' or 'tpe'"),
         ("scheduler", "fair", "scheduler", "'halving', 'asha' or 'none'"),
         ("seed", -1, "seed", "greater than or equal to 0"),
@@ -114,7 +114,7 @@ def test_what_the_ledger_keeps_reads_back_as_the_same_spec(given):
         ("objective", {"metric": "val_loss", "mode": "max"}, "objective", "must be 'min'"),
         ("promote", {"model": "Über"}, "promote.model", "is not a name"),
         ("promote", {"model": "tiny", "alias": "a b"}, "promote.alias", "is not a name"),
-        ("promote", {"model": "tiny", "alias": "2"}, "promote.alias", "could be taken for another version"),
+        ("promote", {"model": "tiny", "alias": "2"}, "promote.alias", "could be mistaken for a version"),
         ("resources", {"cpus": 0}, "resources.cpus", "greater than 0"),
         ("typo", 1, "typo", "is not a known key"),
     ],
@@ -165,10 +165,10 @@ def test_a_run_that_is_not_valid_is_named(given):
 
 
 def test_either_space_or_runs(given):
-    with pytest.raises(InvalidInput, match="space: must be given, or runs"):
+    with pytest.raises(InvalidInput, match="space: is required, or runs"):
         specs.parse({**given, "runs": [{}]})
     del given["space"]
-    with pytest.raises(InvalidInput, match="space: must be given, or runs"):
+    with pytest.raises(InvalidInput, match="space: is required, or runs"):
         specs.parse(given)
 
 
@@ -253,8 +253,8 @@ def test_a_point_that_is_drawn_again_has_other_seeds(given):
 @pytest.mark.parametrize(
     ("runs", "sentence"),
     [
-        ([{"epochs": 2}, {"name": "b", "epochs": 2}], "runs.1: is runs.0 again; seeds says how often to train each"),
-        ([{"name": "a", "epochs": 2}, {"name": "a", "epochs": 3}], "runs.1.name: 'a' is that of runs.0 too"),
+        ([{"epochs": 2}, {"name": "b", "epochs": 2}], "runs.1: is runs.0 again; repeat each run by seeds"),
+        ([{"name": "a", "epochs": 2}, {"name": "a", "epochs": 3}], "runs.1.name: 'a' is also the name of runs.0"),
     ],
 )
 def test_runs_that_could_not_be_told_apart_are_refused(given, tmp_path, runs, sentence):
@@ -282,8 +282,8 @@ def test_a_space_that_is_none_is_refused_with_an_assignment_too(given, tmp_path)
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"search": "grid"}, "search: is how points of a space are chosen"),
-        ({"seed": 1}, r"seed: is of random search and tpe; run\.seed"),
+        ({"search": "grid"}, "search: applies only to space"),
+        ({"seed": 1}, r"seed: applies only to random search and tpe; the seed of each run is run\.seed"),
         ({"reference": {"test_accuracy": 97}}, r"reference\.test_accuracy: must be from 0 to 1, as 0.97, not 97"),
         ({"runs": [{"reference": {"fit_accuracy": -1}}]}, r"runs\.0\.reference\.fit_accuracy: must be from 0 to 1"),
         ({"runs": [{}, {"seed": 1}], "seeds": 2}, r"runs\.1: is runs\.0 again"),
@@ -315,14 +315,14 @@ def test_precision_is_left_to_the_processor_for_all_trials_or_none(given, where,
 def test_a_seed_is_no_hyperparameter(given, tmp_path):
     path = tmp_path / "spec.yaml"
     path.write_text(yaml.safe_dump(given))
-    with pytest.raises(InvalidInput, match=r"^space\.seed: is no hyperparameter; seeds says"):
+    with pytest.raises(InvalidInput, match=r"^space\.seed: is not a hyperparameter; repeat each point"):
         specs.read(path, ["space.seed={choice: [0, 1]}"])
 
 
 @pytest.mark.parametrize(
     ("when", "sentence"),
     [
-        ({"model.family": "mlp"}, r"space\.model\.dropout\.when: 'model\.family' must be a key that stands before it"),
+        ({"model.family": "mlp"}, r"space\.model\.dropout\.when: 'model\.family' must be an earlier key"),
         ({"model.depth": 7}, r"space\.model\.dropout\.when\.model\.depth: is never 7; accepted: \[1, 2\]"),
     ],
 )

@@ -35,7 +35,7 @@ def test_the_second_signal_is_let_go_by_and_the_third_does_not_wait(capsys):
         signal.signal(signal.SIGUSR1, lambda *_: None)
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
-        assert capsys.readouterr().err == "stopping: what runs is brought to an end first\n"
+        assert capsys.readouterr().err == "stopping: waiting for running trials to end\n"
         signal.raise_signal(signal.SIGINT)
         pytest.fail("the third signal was swallowed")
 

@@ -102,7 +102,7 @@ def test_an_interrupted_sweep_registers_nothing_and_leaves_nothing_running(start
     process.send_signal(number)
     status, _, err = ended(process)
     assert status == 130
-    assert "was interrupted and registered nothing; `tailorbird sweep --resume tiny-" in err
+    assert "was interrupted and registered nothing; resume it with `tailorbird sweep --resume tiny-" in err
     assert "Traceback" not in err
     _, alive = psutil.wait_procs(family, timeout=BOUND_SECONDS)
     assert alive == []
@@ -178,7 +178,7 @@ def test_a_wrong_spec_is_refused_before_anything_starts(start, spec_file, tmp_pa
 def test_a_trial_that_fits_no_node_is_refused(start, spec_file):
     status, _, err = ended(start(SCRIPT, spec_file(), "--set", "resources.cpus=4000"))
     assert status == 2
-    assert err.startswith("error: resources.cpus: a trial wants 4000 CPUs, and the Ray cluster has ")
+    assert err.startswith("error: resources.cpus: a trial needs 4000 CPUs, and the Ray cluster has ")
 
 
 def test_a_dry_run_shows_the_trials_and_starts_nothing(start, spec_file, tmp_path):

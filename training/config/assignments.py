@@ -29,7 +29,7 @@ def assign(mapping: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
     for key in outer:
         below = here.get(key, {})
         if not isinstance(below, Mapping):
-            raise InvalidInput(path, f"{key} holds {below!r} and has no keys below it")
+            raise InvalidInput(path, f"{key} is {below!r} and has no nested keys")
         here[key] = here = dict(below)
     here[last] = value
     return result

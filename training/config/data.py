@@ -70,7 +70,7 @@ class DataConfig(Config):
     @classmethod
     def _test_is_measured(cls, size: float) -> float:
         if not size:
-            raise ValueError("must be above 0: what is registered is measured on it")
+            raise ValueError("must be above 0: registered models are tested on it")
         return size
 
     @model_validator(mode="after")
@@ -79,11 +79,11 @@ class DataConfig(Config):
         of |= {"label": (TABLE,), "columns": (TABLE, *COLUMNS), "kind": (TABLE,)}
         for key, names in of.items():
             if getattr(self, key) not in (None, False) and self.name not in names:
-                raise ValueError(f"{key} is of {' and '.join(names)} alone, not of {self.name}")
+                raise ValueError(f"{key} applies only to {' and '.join(names)}, not to {self.name}")
         if self.name in (IMAGES, TABLE) and not self.path:
-            raise InvalidInput("data.path", f"is missing: where the {self.name} are")
+            raise InvalidInput("data.path", f"is required: the path of the {self.name}")
         if self.name == TABLE and not self.label:
-            raise InvalidInput("data.label", "is missing: the column that is predicted (--label)")
+            raise InvalidInput("data.label", "is required: the column to predict (--label)")
         return self
 
     def located(self, folder: Path) -> Path:
@@ -92,7 +92,7 @@ class DataConfig(Config):
             path = folder / Path(self.path or "").expanduser()
             path.exists()
         except RuntimeError as error:
-            raise InvalidInput("data.path", f"{self.path} leads nowhere: {error}") from None
+            raise InvalidInput("data.path", f"{self.path} cannot be resolved: {error}") from None
         except OSError as error:
-            raise InvalidInput("data.path", f"{self.path} leads nowhere: {error.strerror}") from None
+            raise InvalidInput("data.path", f"{self.path} cannot be resolved: {error.strerror}") from None
         return path

@@ -37,7 +37,7 @@ class _Deep(Config):
             return raw
         widths = raw["width"]
         if "depth" in raw and raw["depth"] != len(widths):
-            raise ValueError(f"depth {raw['depth']} contradicts the {len(widths)} widths; leave one out")
+            raise ValueError(f"depth {raw['depth']} contradicts the {len(widths)} widths; remove one of the two")
         return {**raw, "depth": len(widths)}
 
     @model_validator(mode="after")
@@ -167,9 +167,9 @@ class PretrainedConfig(_Deep):
                 f"weights applies only to a backbone of your own; those of {self.backbone} are torchvision's"
             )
         if self.batch_norm and self.tune == "head":
-            raise ValueError("batch_norm is of a backbone that is tuned; accepted: tune: last or all")
+            raise ValueError("batch_norm applies only to a tuned backbone; accepted: tune: last or all")
         if self.weights is None and self.backbone not in BACKBONES:
-            raise ValueError("weights is missing: the file of the weights of a backbone of your own")
+            raise ValueError("weights is required: the weights file of your own backbone")
         return self
 
 

@@ -33,7 +33,7 @@ class LossConfig(Config):
     @model_validator(mode="after")
     def _smoothing_is_of_cross_entropy(self) -> "LossConfig":
         if self.label_smoothing and self.name not in (None, "cross_entropy"):
-            raise ValueError(f"label_smoothing is of cross_entropy alone, not of {self.name}")
+            raise ValueError(f"label_smoothing applies only to cross_entropy, not to {self.name}")
         return self
 
 
@@ -50,9 +50,9 @@ class OptimizerConfig(Config):
     @model_validator(mode="after")
     def _momentum_is_theirs(self) -> "OptimizerConfig":
         if self.momentum and self.name not in ("sgd", "rmsprop"):
-            raise ValueError(f"momentum is of sgd and rmsprop alone, not of {self.name}")
+            raise ValueError(f"momentum applies only to sgd and rmsprop, not to {self.name}")
         if self.nesterov and not (self.name == "sgd" and self.momentum):
-            raise ValueError("nesterov is of sgd with momentum alone")
+            raise ValueError("nesterov applies only to sgd with momentum")
         return self
 
 
@@ -170,7 +170,7 @@ def stored(raw: Mapping[str, Any], prefix: str = "") -> RunConfig:
         named["data.name"] = config.data.name
     for key, reference in named.items():
         raise InvalidInput(
-            prefix + key, f"names code, {reference}; nothing that comes from a registry is imported, only what stands "
-            "in a config file of your own"
+            prefix + key, f"names code, {reference}; code is imported only for your own config files, never for "
+                          f"configs from a registry"
         )  # fmt: skip
     return config

@@ -27,7 +27,7 @@ MEND = (
 BATCHES = {"train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)), "test": ("test_batch.bin",)}
 BATCH, RECORD = 10_000, 1 + 3 * 32 * 32
 RULE = 2
-"""Counts changes of how its batches are kept."""
+"""Version of the format of the stored batches."""
 
 
 def place(folder: Path) -> Path | None:
@@ -61,7 +61,7 @@ def _make(root: Path, into: Path) -> None:
             rows[part].write(BATCH * BATCHES[part].index(name), pixels)
             labels[name] = records[:, 0]
     if absent := [name for batches in BATCHES.values() for name in batches if name not in labels]:
-        raise InvalidInput(str(root), f"has no {', '.join(absent)}; {PAGE} has the whole of it")
+        raise InvalidInput(str(root), f"has no {', '.join(absent)}; get the complete set from {PAGE}")
     targets = {part: np.concatenate([labels[name] for name in batches]) for part, batches in BATCHES.items()}
     kept.finish(into, CLASSES, {part: target.astype(np.int64) for part, target in targets.items()}, [])
 
@@ -74,5 +74,7 @@ def _records(root: Path) -> Iterator[tuple[str, str, Images]]:
             if part := next((part for part, batches in BATCHES.items() if name in batches), None):
                 data = np.frombuffer(file.read(), np.uint8)
                 if data.size != BATCH * RECORD or (data[::RECORD] >= len(CLASSES)).any():
-                    raise InvalidInput(str(root), f"{name} is no batch of {BATCH:,} images; {PAGE} has the whole of it")
+                    raise InvalidInput(
+                        str(root), f"{name} is not a batch of {BATCH:,} images; get the complete set from {PAGE}"
+                    )
                 yield part, name, data.reshape(BATCH, RECORD)

@@ -174,40 +174,40 @@ class Decoding:
             raise InvalidInput(
                 str(self._root),
                 f"{len(broken):,} of {total:,} images cannot be read: {_named(broken)}; "
-                f"mend or remove them, or leave them out: --set data.skip_broken=true, or data --skip-broken",
+                f"fix, remove or skip them: --set data.skip_broken=true, or data --skip-broken",
             )
 
     def _check_left(self, part: str, targets: NDArray[np.int64]) -> None:
         counts = np.bincount(targets, minlength=len(self._where.classes))
         if empty := [repr(self._where.classes[index]) for index in np.flatnonzero(counts == 0)]:
-            raise InvalidInput(str(self._root), f"has no images in '{part}' of {some(empty)} that can be read")
+            raise InvalidInput(str(self._root), f"has no readable images in '{part}' of {some(empty)}")
 
     def _check_flat(self) -> None:
         flat, total = self._outcome.flat.total(), len(self._outcome.ids)
         if 2 * flat > total and self._shape[:2] != (1, 1):
             raise InvalidInput(
                 str(self._root),
-                f"has {flat:,} of {total:,} images of which one value is left, so nothing can be learnt of them; "
-                f"values of more than 8 bits are taken as of {self._wanted.depth}, and transparency lies over "
-                f"{self._wanted.over}: look at them, and save what they show in 8 bits without transparency",
+                f"has {flat:,} of {total:,} images whose pixels are all equal, so nothing can be learnt from them; "
+                f"values of more than 8 bits are read as of {self._wanted.depth}, and transparency is drawn over "
+                f"{self._wanted.over}: check them, and save them in 8 bits without transparency",
             )
 
     def _notes(self) -> Iterator[str]:
         outcome, total = self._outcome, len(self._where.places)
         size = "x".join(map(str, self._shape[:2]))
         if outcome.resized:
-            yield f"{outcome.resized:,} of {total:,} images were brought to {size} pixels, whatever their proportions"
+            yield f"{outcome.resized:,} of {total:,} images were resized to {size} pixels, ignoring their proportions"
         if outcome.recoloured:
             kind = f"{self._wanted.kind}, transparency over {self._wanted.over}"
-            yield f"{outcome.recoloured:,} of {total:,} images were brought to {kind}"
+            yield f"{outcome.recoloured:,} of {total:,} images were converted to {kind}"
         if flat := [
             f"{self._where.classes[index]!r} {count:,}" for index, count in sorted(outcome.flat.items()) if count
         ]:
-            yield f"{outcome.flat.total():,} of {total:,} images have one value throughout: {some(flat)}"
+            yield f"{outcome.flat.total():,} of {total:,} images have only one pixel value: {some(flat)}"
         yield from self._repeated()
         if outcome.broken:
             names = _named(outcome.broken)
-            yield f"{len(outcome.broken):,} of {total:,} images cannot be read and were left out: {names}"
+            yield f"{len(outcome.broken):,} of {total:,} images cannot be read and were skipped: {names}"
 
     def _repeated(self) -> Iterator[str]:
         names = sorted(self._outcome.ids)
@@ -215,7 +215,7 @@ class Decoding:
         places = [self._where.places[name] for name in names]
         targets = np.asarray([self._where.targets[part][row] for part, row in places], np.int64)
         shown = list(map(trees.shown, names))
-        yield from repeats.told("images", shown, ids.reshape(-1, repeats.ID_BYTES), targets, self._where.classes)
+        yield from repeats.of_ids("images", shown, ids.reshape(-1, repeats.ID_BYTES), targets, self._where.classes)
 
 
 def _named(broken: Mapping[str, str]) -> str:

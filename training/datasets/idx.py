@@ -40,7 +40,7 @@ class IdxSource:
         return [stem for stem in self.sums if self.path(data, stem) is None]
 
 
-_AGAIN = "delete it to have it downloaded again"
+_AGAIN = "delete it to download it again"
 _DIGITS = tuple("0123456789")
 _GARMENTS = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 
@@ -84,7 +84,7 @@ def load(name: str, folder: Path, timeout: float) -> Dataset:
     return Dataset(name, source.classes, images, labels.astype(np.int64), (test_images, test_labels.astype(np.int64)))
 
 
-FOLDER = "TAILORBIRD_DATA_DIR names the folder of data sets"
+FOLDER = "set the folder of data sets by TAILORBIRD_DATA_DIR"
 
 
 def _read(folder: Path, stem: str, source: IdxSource, timeout: float) -> Images:
@@ -109,14 +109,14 @@ def _unpacked(path: Path) -> bytes:
 
 def parse_idx(data: bytes, path: Path) -> Images:
     """An IDX file of unsigned bytes as an array; `path` is for the error. Format: yann.lecun.com/exdb/mnist."""
-    wrong = f"is no whole IDX file of unsigned bytes (%s); {_AGAIN}"
+    wrong = f"is not a complete IDX file of unsigned bytes (%s); {_AGAIN}"
     if len(data) < 4 or data[:3] != b"\x00\x00\x08" or not 1 <= data[3] <= 4:
         raise InvalidInput(str(path), wrong % "it does not begin with 00 00 08 and 1 to 4 dimensions")
     header = 4 + 4 * data[3]
     if len(data) < header:
-        raise InvalidInput(str(path), wrong % f"its header of {header} bytes is cut")
+        raise InvalidInput(str(path), wrong % f"its header of {header} bytes is truncated")
     shape = struct.unpack(f">{data[3]}I", data[4:header])
     expected = header + math.prod(shape)
     if len(data) != expected:
-        raise InvalidInput(str(path), wrong % f"{len(data)} bytes, {expected} announced")
+        raise InvalidInput(str(path), wrong % f"{len(data)} bytes instead of {expected}")
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)

@@ -20,7 +20,7 @@ from training.datasets.layout import layout
 from training.datasets.survey import Survey
 
 RULE = 6
-"""Counts changes of how images are dealt, converted and kept: what was decoded by another rule is decoded again."""
+"""Version of the decoding rules: images decoded by another one are decoded again."""
 
 
 def load(config: DataConfig, folder: Path, cache: Path) -> Dataset:

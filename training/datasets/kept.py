@@ -123,7 +123,7 @@ def _keep(folder: Path, make: Callable[[Path], None]) -> None:
                     flush(path)
     except OSError as error:
         raise Unavailable(
-            f"{folder} cannot be written: {error.strerror}; TAILORBIRD_CACHE_DIR names the folder of decoded images"
+            f"{folder} cannot be written: {error.strerror}; set the folder of decoded images by TAILORBIRD_CACHE_DIR"
         ) from None
 
 
@@ -132,5 +132,5 @@ def _check_room(folder: Path, needed: int) -> None:
     if free < needed + MARGIN_BYTES:
         raise Unavailable(
             f"{needed / 1e9:.2f} GB of decoded images do not fit into {folder.parent}, which has {free / 1e9:.2f} GB "
-            f"free; TAILORBIRD_CACHE_DIR names another folder, and a smaller data.size makes smaller images"
+            f"free; set TAILORBIRD_CACHE_DIR to another folder, or data.size to fewer pixels"
         )

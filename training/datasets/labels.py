@@ -48,8 +48,8 @@ def kind(path: Path, label: Sequence[Cell]) -> tuple[Kind, str | None]:
         for cell in (cell for cell in label if number(cell.value) is None):
             raise InvalidInput(
                 str(path),
-                f"{cell.place} has {str(cell.value)[:40]!r} in column {cell.column!r}, which is no number; mend it, or "
-                f"say data.kind: multiclass, where each value is a class",
+                f"{cell.place} has {str(cell.value)[:40]!r} in column {cell.column!r}, which is not a number; fix it, "
+                f"or set data.kind: multiclass if each value is a class",
             )
     if len(sizes) == len(label) and (many or not all(size.is_integer() for size in distinct)):
         return "regression", _doubt(label[0].column, len(distinct), len(label))
@@ -60,8 +60,8 @@ def _doubt(column: str, distinct: int, rows: int) -> str | None:
     if distinct > min(MOST_CLASSES, rows // 2):
         return None
     return (
-        f"column {column!r} has {distinct:,} different numbers, which are taken for a quantity; where each is a class, "
-        f"say data.kind: multiclass"
+        f"column {column!r} has {distinct:,} different numbers and is treated as a quantity; if each is a class, set "
+        f"data.kind: multiclass"
     )
 
 
@@ -84,19 +84,19 @@ def classes(path: Path, label: Sequence[Cell], wanted: Kind | None) -> tuple[tup
         cell = label[names.index(wrong)]
         raise InvalidInput(
             str(path),
-            f"{cell.place} has {wrong[:40]!r} in column {column!r}, which is no name of a class: it "
+            f"{cell.place} has {wrong[:40]!r} in column {column!r}, which is not a valid class name: it "
             f"{class_names.problem(wrong)}",
         )
     if len(names_in_order) < 2:
         raise InvalidInput(
-            str(path), f"has one class only, {names_in_order[0]!r}, in column {column!r}; accepted: two or more"
+            str(path), f"has only one class, {names_in_order[0]!r}, in column {column!r}; accepted: two or more"
         )
     if wanted == "binary" and len(names_in_order) > 2:
-        raise InvalidInput("data.kind", f"is binary, and column {column!r} has {len(names_in_order)} classes")
+        raise InvalidInput("data.kind", f"is binary, but column {column!r} has {len(names_in_order)} classes")
     if len(names_in_order) > min(MOST_CLASSES, max(2, len(names) // 2)):
         raise InvalidInput(
             "data.label",
-            f"{column!r} has {len(names_in_order):,} different values in {len(names):,} rows, which are no classes; "
+            f"{column!r} has {len(names_in_order):,} different values in {len(names):,} rows, too many for classes; "
             f"accepted: at most {MOST_CLASSES:,}, and two rows for each",
         )
     index = {name: index for index, name in enumerate(names_in_order)}

@@ -16,9 +16,9 @@ CALLED = {
     **dict.fromkeys(("train", "training", "train_set", "training_set"), "train"),
     **dict.fromkeys(("test", "testing", "test_set", "testing_set"), "test"),
 }
-"""What folders of parts are called, in any case."""
+"""Names of folders of splits, in lower case."""
 BESIDE_TRAIN = dict.fromkeys(("validation", "validation_set", "val", "val_set", "valid", "dev"), "validation")
-"""What they are called beside `train`; without it these may be classes."""
+"""Further names beside `train`; without `train` these may be classes."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def _forms(steps: Iterable[tuple[str, ...]]) -> Iterator[str]:
     if several := [
         f"{label!r} of {' and '.join(map(ascii, sorted(of)))}" for label, of in forms.items() if len(of) > 1
     ]:
-        yield f"folders whose names are forms of one name are one class: {some(several)}"
+        yield f"folders whose names differ only in form were merged into one class: {some(several)}"
 
 
 def _deeper(steps: Iterable[tuple[str, ...]]) -> Iterator[str]:
@@ -78,7 +78,7 @@ def _deeper(steps: Iterable[tuple[str, ...]]) -> Iterator[str]:
         counted = [f"{name!r} ({some([f'{name_in_part!r} {count:,}' for name_in_part, count in sorted(of.items())])})"
                 for name, of in sorted(below.items())]  # fmt: skip
         yield (
-            f"folders below that of a class tell nothing, and all their images are of that class: {some(counted)}; if "
+            f"folders inside a class folder were ignored, and their images count for that class: {some(counted)}; if "
             f"they are the classes, move them up"
         )
 
@@ -103,14 +103,14 @@ def _part_and_class(root: Path, steps: tuple[str, ...]) -> tuple[str, str]:
     if steps[0] not in PARTS:
         raise InvalidInput(
             str(root),
-            f"has images in {steps[0]!r} beside 'train'; accepted: 'train', 'validation' and 'test' alone, since "
-            f"data.holdout is dealt from 'train'",
+            f"has images in {steps[0]!r} beside 'train'; accepted: 'train', 'validation' and 'test', since "
+            f"data.holdout is split from 'train'",
         )
     if len(steps) < 3:
-        raise InvalidInput(str(root), f"has {steps[-1]!r} outside of a folder that names its class")
+        raise InvalidInput(str(root), f"has {steps[-1]!r} outside a class folder")
     label = classes.normal(steps[1])
     if problem := classes.problem(label):
-        raise InvalidInput(str(root), f"has a folder {steps[1][:60]!r}, which is no name of a class: it {problem}")
+        raise InvalidInput(str(root), f"has a folder {steps[1][:60]!r}, which is not a valid class name: it {problem}")
     return steps[0], label
 
 
@@ -118,9 +118,11 @@ def _check_classes(root: Path, names: dict[str, list[str]]) -> None:
     train = names["train"]
     if not train:
         held = " and ".join(repr(part) for part, labels in names.items() if labels)
-        raise InvalidInput(str(root), f"has images in {held} alone; accepted: 'train' and 'test', or a folder a class")
+        raise InvalidInput(
+            str(root), f"has images only in {held}; accepted: 'train' and 'test', or one folder for each class"
+        )
     if len(train) == 1:
-        raise InvalidInput(str(root), f"has one class only, {train[0]!r}; accepted: two or more")
+        raise InvalidInput(str(root), f"has only one class, {train[0]!r}; accepted: two or more")
     for part, labels in names.items():
         for known, others, where in ((labels, train, "train"), (train, labels, part)):
             if labels and (missing := [label for label in known if label not in others]):

@@ -18,7 +18,7 @@ def load(config: DataConfig, folder: Path, cache: Path, timeout: float = 5) -> D
     """
     dataset = _read(config, folder, cache, timeout)
     alike = [" and ".join(map(repr, names)) for names in classes.alike(dataset.classes)]
-    notes = [f"classes that are told apart though they look alike: {some(alike)}"] if alike else []
+    notes = [f"different classes whose names look alike: {some(alike)}"] if alike else []
     if printed := classes.printed(dataset.classes):
         notes.append(f"classes called as Python prints an object, or nothing: {some(list(map(repr, printed)))}")
     return replace(dataset, notes=(*dataset.notes, *notes)) if notes else dataset

@@ -29,7 +29,7 @@ def opened(path: Path) -> NDArray[Any]:
             np.lib.format.read_magic(file)
             shape, _, dtype = np.lib.format.read_array_header_1_0(file)
             if path.stat().st_size != file.tell() + math.prod(shape) * dtype.itemsize:
-                raise ValueError("it is not as long as it says")
+                raise ValueError("its length differs from that in its header")
             if not math.prod(shape):  # nothing can be mapped to no bytes
                 return np.zeros(shape, dtype)
             buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -39,6 +39,6 @@ def opened(path: Path) -> NDArray[Any]:
             f"{path} is not on this machine; TAILORBIRD_CACHE_DIR must name a folder that all machines of a sweep share"
         ) from None
     except (OSError, ValueError) as error:
-        raise Unavailable(f"{path} cannot be read ({error}); delete it to have it made again") from None
+        raise Unavailable(f"{path} cannot be read ({error}); delete it to recreate it") from None
     array._path = path
     return array

@@ -33,6 +33,6 @@ class Merging:
         for name, count in self._counts.items():
             if count:
                 yield (
-                    f"column {name!r}: {count:,} numbers that differ from another one become equal to it in float64; "
-                    f"subtract what all have in common before they are saved"
+                    f"column {name!r}: {count:,} different numbers become equal in float64; subtract a common offset "
+                    f"before saving them"
                 )

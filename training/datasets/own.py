@@ -57,9 +57,13 @@ def problems(dataset: Dataset) -> Iterator[str]:
     if not all(isinstance(name, str) for name in dataset.classes):
         yield "has classes that are not names"
     normal = [class_names.normal(name) for name in dataset.classes]
-    yield from (f"has a class {name[:60]!r}, which is no name: it {why}" for name in normal if (why := problem(name)))
+    yield from (
+        f"has a class {name[:60]!r}, which is not a valid class name: it {why}"
+        for name in normal
+        if (why := problem(name))
+    )
     if len(set(normal)) < classes:
-        yield "has classes that are not each different from all others"
+        yield "has duplicate classes"
     yield from _of_inputs("inputs", dataset.inputs)
     yield from _of_targets("targets", dataset.targets, dataset, len(dataset.inputs))
     if dataset.inputs.ndim == 2 and len(dataset.columns or ()) != dataset.inputs.shape[1]:
@@ -88,7 +92,7 @@ def _of_inputs(name: str, inputs: Inputs) -> Iterator[str]:
     if not inputs.size:
         yield f"has no {name}"
     if row and not all((np.abs(block) <= LARGEST).all() for block in blocks(inputs)):
-        yield f"has {name} that are no finite numbers, or beyond {LARGEST:.1e}"
+        yield f"has {name} that are not finite numbers, or beyond {LARGEST:.1e}"
 
 
 def _of_targets(name: str, targets: Targets, dataset: Dataset, count: int) -> Iterator[str]:
@@ -103,7 +107,7 @@ def _of_targets(name: str, targets: Targets, dataset: Dataset, count: int) -> It
     if dataset.kind == "multilabel" and not np.isin(targets, (0, 1)).all():
         yield f"has {name} other than 0 and 1"
     elif dataset.kind == "regression" and not (np.abs(targets) <= LARGEST).all():
-        yield f"has {name} that are no finite numbers, or beyond {LARGEST:.1e}"
+        yield f"has {name} that are not finite numbers, or beyond {LARGEST:.1e}"
     elif dataset.kind == "regression" and name == "targets" and targets.min() == targets.max():
         yield f"has {name} that are all {targets[0]:g}"
     elif dataset.kind in ("multiclass", "binary") and (targets.min() < 0 or targets.max() >= classes):

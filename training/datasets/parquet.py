@@ -26,7 +26,7 @@ def opened(path: Path, parts: Sequence[Path]) -> Iterator[tuple[tuple[str, ...],
         import pyarrow
         from pyarrow import dataset, parquet
     except ImportError:
-        raise InvalidInput(str(path), "needs pyarrow to be read: pip install pyarrow, or save it as CSV") from None
+        raise InvalidInput(str(path), "requires pyarrow: pip install pyarrow, or save it as CSV") from None
     folders = {"partitioning": "hive", "partition_base_dir": str(path)} if path.is_dir() else {}
     try:
         first = parquet.read_schema(parts[0])
@@ -49,7 +49,7 @@ def opened(path: Path, parts: Sequence[Path]) -> Iterator[tuple[tuple[str, ...],
 
         yield names, index, read
     except pyarrow.ArrowException as error:
-        raise InvalidInput(str(path), f"is no whole Parquet file: {str(error).splitlines()[0]}") from None
+        raise InvalidInput(str(path), f"is not a complete Parquet file: {str(error).splitlines()[0]}") from None
 
 
 def _named_index(path: Path, schema: Any) -> set[str]:
@@ -71,8 +71,8 @@ def _check_type(path: Path, name: str, kind: Any) -> None:
     if not any(test(plain) for test in accepted):
         raise InvalidInput(
             str(path),
-            f"column {name!r} is of type {plain}; accepted: numbers, text, true and false; name the columns to look at "
-            f"in data.columns, or save it as one of these",
+            f"column {name!r} is of type {plain}; accepted: numbers, text, true and false; list the columns to use in "
+            f"data.columns, or convert it",
         )
 
 
@@ -93,5 +93,5 @@ def _values(path: Path, name: str, column: Any) -> list[Any]:
         if any(test(column.type) for test in _binary()):
             return [value if value is None else value.decode() for value in values]
     except UnicodeDecodeError as error:
-        raise InvalidInput(str(path), f"column {name!r} holds bytes that are no UTF-8 text ({error.reason})") from None
+        raise InvalidInput(str(path), f"column {name!r} holds bytes that are not UTF-8 text ({error.reason})") from None
     return values

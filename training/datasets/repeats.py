@@ -24,13 +24,13 @@ def contradictions(
     things: str, names: Sequence[str], inputs: Inputs, targets: Targets, classes: Sequence[str]
 ) -> Iterator[str]:
     """A note of examples that are equal and of different classes, where there are any; `names` say which is which."""
-    return told(things, names, content_ids(inputs), targets, classes)
+    return of_ids(things, names, content_ids(inputs), targets, classes)
 
 
-def told(
+def of_ids(
     things: str, names: Sequence[str], ids: NDArray[np.uint8], targets: Targets, classes: Sequence[str]
 ) -> Iterator[str]:
-    """The same, of examples whose ids are known."""
+    """The same for examples whose ids are known."""
     high, low = ids.view(">u8").reshape(-1, 2).T
     order = np.lexsort((low, high))
     changes = np.r_[True, (np.diff(high[order]) != 0) | (np.diff(low[order]) != 0)][: len(order)]
@@ -44,6 +44,6 @@ def told(
     nearest = other[np.argmin(order[other])]
     one, two = sorted((int(order[first[nearest]]), int(order[nearest])))
     yield (
-        f"{count:,} of {len(ids):,} {things} are equal to one of another class, as {names[one]} "
+        f"{count:,} of {len(ids):,} {things} are identical to one of another class, such as {names[one]} "
         f"({classes[int(targets[one])]!r}) and {names[two]} ({classes[int(targets[two])]!r})"
     )

@@ -26,7 +26,7 @@ DELIMITERS = ",;\t"
 _DELIMITER = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 """A line above the header by which spreadsheets are told the delimiter."""
 MISSING = ("", "na", "n/a", "nan", "null", "<na>", "#n/a", "#na")
-"""How CSV files write that there is no value, in any case."""
+"""Missing values in CSV files, in lower case."""
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 Read = Callable[[Sequence[int]], Iterator[tuple[str, Sequence[Any]]]]
@@ -85,8 +85,8 @@ def _check_parts(folder: Path, parts: Sequence[Path]) -> None:
     if len(names) > 1 and (apart := [name for name in names if Path(name).stem.lower() in SPLITS]):
         raise InvalidInput(
             str(folder),
-            f"holds {some(list(map(repr, names)))}, and {apart[0]!r} is no part of a table but a split of it; name one "
-            f"of them in data.path: data.test and data.holdout are dealt from it",
+            f"holds {some(list(map(repr, names)))}, and {apart[0]!r} is a split, not a part of a table; set data.path "
+            f"to one of them: data.test and data.holdout are split from it",
         )
 
 
@@ -151,7 +151,7 @@ def _lines(parts: Sequence[Path], columns: Sequence[str], places: Sequence[int])
 
 def _text(path: Path, where: str, column: str, value: str) -> str:
     if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
-        raise InvalidInput(str(path), f"{where} has bytes in column {column!r} that are no UTF-8; save it as UTF-8")
+        raise InvalidInput(str(path), f"{where} has bytes in column {column!r} that are not UTF-8; save it as UTF-8")
     return value.strip()
 
 
@@ -167,7 +167,7 @@ def _header(path: Path) -> tuple[str, ...]:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[Any]:
-    """A reader of the lines of a CSV file; bytes that are no UTF-8 become surrogates, and matter where looked at."""
+    """A reader of the lines of a CSV file; bytes that are not UTF-8 become surrogates, and matter where looked at."""
     with path.open("rb") as file:
         encoding = "utf-16" if file.read(2) in UTF16 else "utf-8-sig"
     csv.field_size_limit(sys.maxsize)  # of the whole process: a long text in a column that nobody asks for is no error
@@ -181,7 +181,7 @@ def _reading(path: Path) -> Iterator[Any]:
         except csv.Error as error:
             raise InvalidInput(str(path), f"is not CSV from line {lines.line_num} on: {error}") from None
         except UnicodeError as error:
-            raise InvalidInput(str(path), f"is no whole {encoding.upper()} text: {error}") from None
+            raise InvalidInput(str(path), f"is not complete {encoding.upper()} text: {error}") from None
 
 
 def _reader(text: TextIO, delimiter: str) -> Any:

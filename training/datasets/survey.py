@@ -124,7 +124,7 @@ class Survey:
             left += [f"hidden ones in {some(list(map(repr, sorted(self.hidden))))}"] if self.hidden else []
             rest = f", only {' and '.join(left)}" if left else " and no other files"
             raise InvalidInput(
-                str(root), f"holds no images{rest}; accepted: PNG, JPEG and WebP in a folder for each class"
+                str(root), f"contains no images{rest}; accepted: PNG, JPEG and WebP in a folder for each class"
             )
         if config.size is None and not self.sizes:
             reasons = some([f"{trees.shown(name)} ({self.broken[name]})" for name in self.names])
@@ -173,12 +173,12 @@ class Survey:
             shown = some([trees.shown(name) for name in sorted(self.animated)])
             yield f"of {len(self.animated):,} animated images the first picture is taken: {shown}"
         if leaves:
-            yield f"folders that hold no image are no class: {some(list(map(repr, sorted(leaves))))}"
+            yield f"folders without images were ignored: {some(list(map(repr, sorted(leaves))))}"
         if self.hidden:
             counted = [f"{name!r} ({count:,} of them)" for name, count in sorted(self.hidden.items())]
-            yield f"images were left out since a name that begins with a dot hides them: {some(counted)}"
+            yield f"hidden images, whose path has a name that begins with a dot, were skipped: {some(counted)}"
         if self.others:
-            yield f"files whose names are not those of PNG, JPEG or WebP were left out: {_counted(self.others)}"
+            yield f"files without a suffix of PNG, JPEG or WebP were skipped: {_counted(self.others)}"
 
 
 def _counted(others: Counter[str]) -> str:

@@ -49,7 +49,7 @@ def load(config: DataConfig, folder: Path) -> Dataset:
     with rows.opened(path) as table:
         columns = _chosen(table, predicted, config.columns)
         if wrong := next((name for name in (*predicted, *columns) if not _encodable(name)), None):
-            raise InvalidInput(str(path), f"has a column {wrong!r}, whose name is no UTF-8; save it as UTF-8")
+            raise InvalidInput(str(path), f"has a column {wrong!r}, whose name is not UTF-8; save it as UTF-8")
         cells = _read(path, table, columns, predicted)
     if not len(cells.inputs):
         raise InvalidInput(str(path), "has no rows below its header")
@@ -68,15 +68,15 @@ def _left_out(table: Rows, asked: Sequence[str]) -> Iterator[str]:
     if index := [name or "without a name" for name in table.index if name not in asked]:
         yield f"columns that are empty, or number or name the rows, are not looked at: {', '.join(index)}"
     if table.others:
-        yield f"files that are no parts of the table are not looked at: {some(list(map(repr, table.others)))}"
+        yield f"files that are not parts of the table were ignored: {some(list(map(repr, table.others)))}"
 
 
 def _unsure(table: Rows, columns: Sequence[str]) -> Iterator[str]:
     for name in table.unsure:
         if name in columns:
             yield (
-                f"column {name!r} is called as pandas calls an index, and is looked at, since it neither numbers the "
-                f"rows nor names each; if it is an index, name the others in data.columns"
+                f"column {name!r} has pandas' name of an index and is used, since it neither numbers the rows nor "
+                f"names each; if it is an index, list the other columns in data.columns"
             )
 
 
@@ -84,7 +84,7 @@ def _numbering(cells: Columns) -> Iterator[str]:
     """A note of each column that looks like an index which has a name: of sorted rows it tells what is predicted."""
     for name, values in zip(cells.names, cells.inputs.T, strict=True):
         if len(values) >= COUNTED and (np.diff(values) == 1).all():
-            yield f"column {name!r} numbers the rows; if it is an index, name the others in data.columns"
+            yield f"column {name!r} numbers the rows; if it is an index, list the other columns in data.columns"
 
 
 def _predicted(path: Path, config: DataConfig, predicted: Sequence[str], cells: Columns) -> Dataset:
@@ -127,7 +127,7 @@ def _chosen(table: Rows, predicted: Sequence[str], columns: Sequence[str] | None
     if both := [name for name in chosen if name in predicted]:
         raise InvalidInput("data.columns", f"names {both[0]!r}, which is the label")
     if not chosen:
-        raise InvalidInput("data.label", "leaves no column to tell it by")
+        raise InvalidInput("data.label", "leaves no input columns")
     return chosen
 
 
@@ -152,9 +152,9 @@ def _read(path: Path, table: Rows, columns: tuple[str, ...], predicted: Sequence
 
 def _present(path: Path, table: Rows, cell: Cell) -> Any:
     if table.lacks(cell.value):
-        text = f" ({cell.value!r}, which CSV files write for none)" if cell.value else ""
+        text = f" ({cell.value!r}, a missing value in CSV files)" if cell.value else ""
         raise InvalidInput(
-            str(path), f"{cell.place} has no value in column {cell.column!r}{text}; fill it in or take the row out"
+            str(path), f"{cell.place} has no value in column {cell.column!r}{text}; fill it in or remove the row"
         )
     return cell.value
 
@@ -166,7 +166,7 @@ def _input(path: Path, cell: Cell, flags: dict[str, bool]) -> float:
         raise InvalidInput(
             str(path),
             f"{cell.place} has {str(cell.value)[:40]!r} in column {cell.column!r}, which holds numbers and true or "
-            f"false; mend it, or name the columns to look at in data.columns",
+            f"false; fix it, or list the columns to use in data.columns",
         )
     return _number(path, cell) if flag is None else flag
 
@@ -178,7 +178,7 @@ def _number(path: Path, cell: Cell) -> float:
         raise InvalidInput(
             str(path),
             f"{cell.place} has {str(cell.value)[:40]!r} in column {cell.column!r}, which is "
-            f"{f'beyond {LARGEST:.1e}' if beyond else 'no number'}; mend it, or name the columns to look at in "
+            f"{f'beyond {LARGEST:.1e}' if beyond else 'not a number'}; fix it, or list the columns to use in "
             f"data.columns",
         )
     return number

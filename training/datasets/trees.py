@@ -116,7 +116,9 @@ def _state(path: Path) -> os.stat_result:
 
 def _walk(root: Path, folder: Path, depth: int) -> Iterator[Path]:
     if not depth:
-        raise InvalidInput(str(folder), f"lies more than {DEEPEST} folders below {root}; does a link lead upwards?")
+        raise InvalidInput(
+            str(folder), f"lies more than {DEEPEST} folders below {root}; is there a link to a parent folder?"
+        )
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         if entry.is_dir():
             yield Path(entry.path)
@@ -139,7 +141,7 @@ def _in_zip(root: Path) -> Iterator[Entry]:
                 raise InvalidInput(str(root), f"is encrypted ({name!r}); unpack it with its password")
             if member.compress_type not in METHODS:
                 method = zipfile.compressor_names.get(member.compress_type, member.compress_type)  # type: ignore[attr-defined]
-                raise InvalidInput(str(root), f"is packed by a method that is not read ({method}); unpack it yourself")
+                raise InvalidInput(str(root), f"uses an unsupported compression method ({method}); unpack it yourself")
             yield File(name, member.file_size, partial(archive.open, member), guessed)  # type: ignore[arg-type]
 
 
@@ -188,7 +190,7 @@ class _Member(tarfile.TarInfo):
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         if len(buf) < tarfile.BLOCKSIZE:
-            raise tarfile.ReadError("it is cut: a whole tar archive ends in zeros")
+            raise tarfile.ReadError("it is truncated: a complete tar archive ends in zeros")
         try:
             return super().frombuf(buf, encoding, errors)
         except tarfile.InvalidHeaderError as error:  # type: ignore[attr-defined]  # tarfile takes it for the end too
@@ -207,7 +209,7 @@ def _checked(root: Path, name: str, *, plain: bool) -> str:
         raise InvalidInput(str(root), f"holds {name!r}, which is a link or device; accepted: files and folders")
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or (path.parts and path.parts[0].endswith(":")):
-        raise InvalidInput(str(root), f"holds {name!r}, which leads out of it; accepted: names below it")
+        raise InvalidInput(str(root), f"holds {name!r}, which is outside of it; accepted: names below it")
     return str(path)
 
 

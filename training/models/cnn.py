@@ -48,7 +48,7 @@ def fitted(config: CnnConfig, shape: Sequence[int]) -> Iterator[Block]:
         if (most := min(sides) + sum(padding)) < kernel:
             raise InvalidInput(
                 "model.kernel",
-                f"that of block {number + 1} is {kernel} pixels wide, and {sides[0]}x{sides[1]} pixels reach it; "
+                f"that of block {number + 1} is {kernel} pixels wide, and its input has {sides[0]}x{sides[1]} pixels; "
                 f"accepted: at most {most} there, {'fewer blocks, ' if number else ''}or model.padding: same",
             )
         sides = tuple(_left(side, kernel, stride, padding, pool) for side in sides)

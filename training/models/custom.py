@@ -13,7 +13,7 @@ from training.config import CustomConfig
 FIELD = "model.function"
 PROBES = 2
 TOLERANCE = 1e-3
-"""Of the largest output, to which a product of one row and one of several may differ."""
+"""The tolerated difference, relative to the largest output, between products of one row and of several."""
 
 
 def module(config: CustomConfig, shape: Sequence[int], outputs: int) -> nn.Module:
@@ -34,12 +34,12 @@ def module(config: CustomConfig, shape: Sequence[int], outputs: int) -> nn.Modul
     if wrong is not None:
         raise InvalidInput(
             FIELD,
-            f"{config.function} must give [{PROBES}, {outputs}] for inputs {[PROBES, *sizes]}, and its module gives "
+            f"{config.function} must return a module that maps {[PROBES, *sizes]} to [{PROBES}, {outputs}], not to "
             f"{wrong}",
         )
     _check_alone(config.function, module, inputs, together)
     if not any(parameter.requires_grad for parameter in module.parameters()):
-        raise InvalidInput(FIELD, f"{config.function} must return a module with weights to train, and it has none")
+        raise InvalidInput(FIELD, f"{config.function} must return a module with trainable weights")
     return module.train()
 
 
@@ -51,12 +51,12 @@ def _check_alone(function: str, module: nn.Module, inputs: Tensor, together: Ten
         apart = float((alone - together).abs().max() / together.abs().max().clamp(min=1))
     except Exception as error:  # of the user's own code
         reason = " ".join(str(error).split())[:200]
-        raise InvalidInput(FIELD, f"{function}: its module cannot answer one input by itself: {reason}") from None
+        raise InvalidInput(FIELD, f"{function}: its module fails on a single input: {reason}") from None
     if apart > TOLERANCE:  # and not where it is NaN, as without a weight that makes sense yet
         raise InvalidInput(
             FIELD,
-            f"{function}: what its module answers to an input depends on what else is in the batch, or on chance; "
-            "look for a layer that counts over the first axis, such as softmax with dim=0",
+            f"{function}: the output of its module for an input depends on the rest of the batch, or on chance; look "
+            f"for a layer that reduces the first axis, such as softmax with dim=0",
         )
 
 

@@ -83,7 +83,7 @@ def image(family: str, shape: Sequence[int]) -> tuple[int, int, int]:
     """Height, width and channels of [H, W] or [H, W, C]; raises InvalidInput where a convolution has no image."""
     if len(shape) == 1:
         raise InvalidInput(
-            "model.family", f"{family} looks at images, and these are rows of a table; accepted: linear, mlp or custom"
+            "model.family", f"{family} requires images, and these are rows of a table; accepted: linear, mlp or custom"
         )
     return shape[0], shape[1], shape[2] if len(shape) == 3 else 1
 

@@ -74,8 +74,8 @@ def check(config: PretrainedConfig, shape: Sequence[int]) -> None:
     if min(height, width) < LEAST_SIDE:
         raise InvalidInput(
             "model.family",
-            f"{config.backbone} takes sides of {LEAST_SIDE} pixels or more, not images of {height}x{width}; where they "
-            f"are files of your own, data.size enlarges them; else accepted: cnn, resnet and other families",
+            f"{config.backbone} requires sides of {LEAST_SIDE} pixels or more, not images of {height}x{width}; resize "
+            f"files of your own by data.size, or use another family, such as cnn or resnet",
         )
 
 
@@ -111,7 +111,7 @@ def features(backbone: Backbone, shape: Sequence[int]) -> int:
         with torch.no_grad():
             features: Tensor = backbone(torch.zeros(1, 3, height, width))
     except Exception as error:  # of many kinds: it may be code of the user's own
-        problem = f"does not make features of images of {height}x{width} pixels: {error}"
+        problem = f"fails on images of {height}x{width} pixels: {error}"
         raise InvalidInput("model.backbone", problem) from None
     return math.prod(features.shape[1:])
 
@@ -141,7 +141,7 @@ def _own(reference: str) -> nn.Module:
     if any(isinstance(layer, _BatchNorm) and layer.running_mean is None for layer in body.modules()):
         raise InvalidInput(
             "model.backbone",
-            f"{reference} has batch norm with track_running_stats=False, by which an answer depends on its batch; "
-            f"leave that out",
+            f"{reference} has batch norm with track_running_stats=False, which makes answers depend on their batch; "
+            f"remove it",
         )
     return body

@@ -34,7 +34,7 @@ def check(config: ResnetConfig, shape: Sequence[int]) -> None:
     """Raise InvalidInput where there is no image, or nothing of it is left; stages themselves leave a pixel."""
     height, width, _ = image("resnet", shape)
     if config.pool and min(height, width) < 2:
-        raise InvalidInput("model.pool", f"there is nothing to halve in {height}x{width} pixels; accepted: false")
+        raise InvalidInput("model.pool", f"{height}x{width} pixels cannot be halved; accepted: false")
 
 
 def blocks(depth: int, stage: int) -> int:

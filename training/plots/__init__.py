@@ -1,4 +1,4 @@
-"""The pictures of a data set, a run and a model, as PNG bytes, drawn without a display."""
+"""Plots of a data set, a run and a model as PNG bytes, drawn without a display."""
 
 from training.plots.decisions import precision_recall
 from training.plots.descent import gradient_descent

@@ -1,4 +1,4 @@
-"""What a decision threshold makes of probabilities: precision and recall of each label."""
+"""Precision and recall of each label by decision threshold."""
 
 import math
 from collections.abc import Sequence

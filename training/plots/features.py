@@ -1,4 +1,4 @@
-"""Feature maps: what convolutions make of an image, those of a model and one that is set by hand."""
+"""Feature maps of an image, by the convolutions of a model or by a fixed kernel."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any

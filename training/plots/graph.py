@@ -36,7 +36,7 @@ class Node:
     """A box: what it does, what it gives, and the places of the nodes that it takes tensors from."""
 
     kind: str
-    told: str
+    title: str
     shape: str
     sources: tuple[int, ...]
 
@@ -55,9 +55,9 @@ def model_graph(model: bytes, title: str) -> bytes:
     """Draw an ONNX model; raises Corrupt for what is none, InvalidInput where it has too many nodes to be looked at."""
     drawn = nodes(model)
     if not drawn:
-        raise Corrupt("model.onnx: is no ONNX model: it has no nodes")
+        raise Corrupt("model.onnx: is not an ONNX model: it has no nodes")
     if len(drawn) > MOST_NODES:
-        raise InvalidInput("model.onnx", f"has {len(drawn):,} nodes; a picture of more than {MOST_NODES} says nothing")
+        raise InvalidInput("model.onnx", f"has {len(drawn):,} nodes; accepted: at most {MOST_NODES}")
     ranks = _ranks(drawn)
     places = _places(ranks, _columns(drawn, ranks))
     spare = max(0.0, LEAST_WIDTH - places.width) / 2
@@ -77,7 +77,7 @@ def nodes(model: bytes) -> list[Node]:
     try:
         parsed = onnx.shape_inference.infer_shapes(onnx.load_from_string(model))
     except Exception as error:  # whatever protobuf and onnx make of bytes that are no model
-        raise Corrupt(f"model.onnx: is no ONNX model: {' '.join(str(error).split())[:200]}") from None
+        raise Corrupt(f"model.onnx: is not an ONNX model: {' '.join(str(error).split())[:200]}") from None
     inner = parsed.graph
     weights = {tensor.name: tuple(tensor.dims) for tensor in inner.initializer}
     shapes = {tensor.name: _shape(tensor) for tensor in (*inner.input, *inner.value_info, *inner.output)}
@@ -91,7 +91,7 @@ def nodes(model: bytes) -> list[Node]:
         sources = tuple(dict.fromkeys(maker[name] for name in operator.input if name in maker))
         if sources:
             maker |= {name: len(drawn) for name in operator.output}
-            drawn.append(Node(operator.op_type, _told(operator, weights), shapes.get(operator.output[0], ""), sources))
+            drawn.append(Node(operator.op_type, _title(operator, weights), shapes.get(operator.output[0], ""), sources))
         elif (
             operator.op_type == "Identity" and operator.input[0] in weights
         ):  # by which the exporter shares equal weights
@@ -106,7 +106,7 @@ def _shape(value: Any) -> str:
     return "×".join(str(dim.dim_value) if dim.HasField("dim_value") else "N" for dim in dims)
 
 
-def _told(node: Any, weights: Mapping[str, tuple[int, ...]]) -> str:
+def _title(node: Any, weights: Mapping[str, tuple[int, ...]]) -> str:
     """What a node does, with the figures that matter."""
     name = NAMES.get(node.op_type, node.op_type)
     attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
@@ -174,7 +174,7 @@ def _box(axes: Any, node: Node, x: float, y: float) -> None:
             boxstyle=f"round,pad=0,rounding_size={0.3 if ends else 0.06}", facecolor=END if ends else fill, zorder=2,
         )
     )  # fmt: skip
-    axes.text(x, y - 0.11, style.short(node.told, 30), ha="center", va="center", fontsize=9.5, zorder=3)
+    axes.text(x, y - 0.11, style.short(node.title, 30), ha="center", va="center", fontsize=9.5, zorder=3)
     axes.text(x, y + 0.16, style.short(node.shape, 34), ha="center", va="center", fontsize=8, color=EDGE, zorder=3)
 
 

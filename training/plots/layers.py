@@ -1,4 +1,4 @@
-"""The layer table of a model: what each layer gives, and how many parameters it has."""
+"""The layer table of a model: output shapes and parameters."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Sheets of images: the first of each class, and what a model says of some."""
+"""Sheets of images: the first of each class, or images with their predictions."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What the pictures share: colours that people of every colour vision tell apart, short names, and the way to bytes."""
+"""The shared style of plots: colours for all kinds of colour vision, short names, and encoding as PNG."""
 
 import io
 import textwrap

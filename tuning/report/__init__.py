@@ -1,1 +1,1 @@
-"""The report of a sweep: what its trials scored beside the reference, as tables and as one page with pictures."""
+"""The report of a sweep: results and references of its trials, as tables and as a page with plots."""

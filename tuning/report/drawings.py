@@ -1,4 +1,4 @@
-"""What became of a search, drawn: its best so far, its curves with rungs, where it looked, and when it trained what."""
+"""Plots of a search: best so far, learning curves with rungs, searched configs, and reports over time."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from tuning.report.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Axis, Dra
 from tuning.spec import SweepSpec, lookup
 
 KEYS = 8
-"""So many keys of the space are drawn at most."""
+"""The most keys of the space in a plot."""
 LINES = 500
-"""So many trials are drawn at most, the best ones."""
+"""The most trials in a plot, the best ones."""
 
 KINDS = ("rest", "bad", "good")
 """Of trials: left behind, failed, trained to their end; the last are drawn above the others."""
@@ -83,7 +83,7 @@ class Search:
         drawing = Drawing()
         drawing.frame(across, up, ("CPU-seconds of training", self._metric))
         drawing.line([(across.at(x), up.at(y)) for x, y in points])
-        return Drawn("The best so far by what was spent.", drawing.svg())
+        return Drawn("The best result so far by training time.", drawing.svg())
 
     def _curves(self) -> Block:
         trials = self._scored
@@ -104,7 +104,7 @@ class Search:
             lines = [[(across.at(x), up.at(y)) for x, y in curves[number]] for number in kin]
             drawing.lines(lines, kind)
             drawing.dots([line[-1] for line in lines], kind)
-        return Drawn("Every trial by epoch; blue: trained to its end; dashed: where they were compared.", drawing.svg())
+        return Drawn("All trials by epoch; blue: trained to the last epoch; dashed: rungs.", drawing.svg())
 
     def _parallel(self) -> Block:
         keys, trials = self._keys, self._scored
@@ -128,7 +128,7 @@ class Search:
             lines["good" if trial.number in better else "rest"].append(list(zip(places, heights, strict=True)))
         for kind, many in lines.items():
             drawing.lines(many, kind)
-        return Drawn("Where the search looked, one line a trial; blue: the best tenth.", drawing.svg())
+        return Drawn("The searched configs, one line for each trial; blue: the best tenth.", drawing.svg())
 
     def _slices(self) -> Block:
         keys, trials = self._keys, self._scored
@@ -151,7 +151,9 @@ class Search:
                 ]
                 points = [(across.at(value), up.at(best)) for value, best in values if value is not None]
                 drawing.dots(points, kind)
-        return Drawn(f"The best {self._metric} of each trial by each key; blue: trained to its end.", drawing.svg())
+        return Drawn(
+            f"The best {self._metric} of each trial by each key; blue: trained to the last epoch.", drawing.svg()
+        )
 
     def _timeline(self) -> Block:
         moments: dict[int, list[datetime]] = {}
@@ -172,7 +174,7 @@ class Search:
         for kind in KINDS:
             kin = [number for number in numbers if kinds[number] == kind]
             drawing.dots([(across.at(time), up.at(number)) for number in kin for time in minutes[number]], kind, 1.5)
-        return Drawn("When each trial reported; red: those that failed.", drawing.svg())
+        return Drawn("Reports of each trial over time; red: failed trials.", drawing.svg())
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The report of a sweep as one page: what was run, its tables, and its pictures. It needs no network."""
+"""The report of a sweep as a self-contained page with tables and plots."""
 
 from collections.abc import Iterator
 from importlib import resources
@@ -26,21 +26,21 @@ from tuning import finalists, study
 from tuning.report import pictures, tables
 from tuning.report.drawings import Search
 from tuning.report.pictures import Answers
-from tuning.report.results import Results
+from tuning.report.results import SweepResults
 
 ROWS = 200
 """Rows of a table on the page; `--json` has all."""
 
 
-def html(registry: Registry, settings: Settings, results: Results) -> str:
+def html(registry: Registry, settings: Settings, results: SweepResults) -> str:
     """The page; weights and data are looked up for the pictures, and where they are missing the page says so."""
     script = resources.files("tuning.report").joinpath("page.js").read_text()
     return as_html(_document(registry, settings, results), script)
 
 
-def _document(registry: Registry, settings: Settings, results: Results) -> Document:
+def _document(registry: Registry, settings: Settings, results: SweepResults) -> Document:
     rows, some = results.rows, pictures.drawn(results)
-    sections = [Section("Trials that did not end well", [_others(results)])] if results.others else []
+    sections = [Section("Trials that failed or were skipped", [_others(results)])] if results.others else []
     if rows:
         answers = Answers(registry, settings, results)
         sections = [
@@ -58,7 +58,7 @@ def _document(registry: Registry, settings: Settings, results: Results) -> Docum
     return Document(f"Sweep {results.sweep.id}", [_about(results)], sections)
 
 
-def _about(results: Results) -> Terms:
+def _about(results: SweepResults) -> Terms:
     sweep, spec = results.sweep, results.spec
     ended, rows = sum(len(row.trials) for row in results.rows), len(results.rows)
     ends = f": {ended} ended well" if results.others else ""
@@ -81,24 +81,24 @@ def _about(results: Results) -> Terms:
     return Terms(terms)
 
 
-def _search(registry: Registry, results: Results) -> list[Block]:
+def _search(registry: Registry, results: SweepResults) -> list[Block]:
     """How the search went, what mattered in it, and which trials nobody can tell from the best."""
     blocks = list(Search(results.spec, results.trials, results.news).blocks())
     if shares := study.importance(results.spec, results.trials):
         lines = [[results.spec.varied[key], f"{share:.0%}"] for key, share in shares.items()]
-        blocks.append(Table(["key", "share in who is among the best quarter at the first report"], lines, right=1))
+        blocks.append(Table(["key", "share in being among the best quarter at the first report"], lines, right=1))
     if ties := _ties(registry, results):
         blocks.append(Paragraph(ties))
     return blocks
 
 
-def _ties(registry: Registry, results: Results) -> str | None:
+def _ties(registry: Registry, results: SweepResults) -> str | None:
     """Those of the stored answers that are not significantly worse than the best ones."""
     known = [trial for trial in results.trials if trial.answers]
     try:
         right = {trial.number: finalists.unpacked(registry.blobs.get(trial.answers or "")) for trial in known}
     except (Corrupt, Unavailable) as error:
-        return f"Which trials are as good as the best is not known: {error}."
+        return f"Ties with the best trial could not be determined: {error}."
     if len(right) < 2:
         return None
     best = max(right, key=lambda number: (right[number].sum(), -number))
@@ -111,7 +111,7 @@ def _ties(registry: Registry, results: Results) -> str | None:
     return f"Of the best {len(right)}, {message} not significantly worse than trial {best} on validation (McNemar, 5%)."
 
 
-def _repeatable(results: Results) -> str:
+def _repeatable(results: SweepResults) -> str:
     """Whether another run of the spec would come to the same."""
     limits = [f"limits.{name}" for name in ("minutes", "cpu_minutes") if getattr(results.spec.limits, name)]
     if results.spec.stopping == "asha":
@@ -121,7 +121,7 @@ def _repeatable(results: Results) -> str:
     return f"a function of spec, seed and processor ({results.sweep.processor or 'unknown'})"
 
 
-def _results(results: Results) -> list[Block]:
+def _results(results: SweepResults) -> list[Block]:
     spec, rows = results.spec, results.rows[:ROWS]
     blocks: list[Block] = [tables.results(rows, tables.compared(rows))]
     blocks += [Paragraph(sentence) for sentence in tables.top(spec, results.rows)]
@@ -135,19 +135,19 @@ def _results(results: Results) -> list[Block]:
 
 
 _MEASURED = {
-    "gap": "Train accuracy is that of the kept weights without dropout; the gap lies between it and the test accuracy.",
+    "gap": "Train accuracy is that of the kept weights without dropout; the gap is train minus test accuracy.",
     "test_nll": "NLL is in nats, after temperature scaling where there is a validation split to fit it on.",
     "train_loss": "The running train figures are means over the kept epoch, with dropout and augmentation on.",
-    "seconds": "Seconds are those of a trial on the clock, with its measuring on validation; trials ran side by side.",
+    "seconds": "Seconds are wall-clock time of a trial, including validation; trials ran in parallel.",
 }
 
 
-def _others(results: Results) -> Table:
+def _others(results: SweepResults) -> Table:
     lines = [[str(other.number), other.status, other.problem or "-"] for other in results.others[:ROWS]]
     return Table(["trial", "status", "problem"], lines)
 
 
-def _of(results: Results, blocks: Iterator[Block]) -> list[Block]:
+def _of(results: SweepResults, blocks: Iterator[Block]) -> list[Block]:
     """Pictures of the runs that have their own, with the word which runs these are; or why there are none."""
     drawn, shown, rows = list(blocks), len(pictures.drawn(results)), len(results.rows)
     of = "Of every run, the best first." if shown == rows else f"Of the best {shown} of {rows} runs."

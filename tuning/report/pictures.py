@@ -1,4 +1,4 @@
-"""The pictures of a sweep: curves of what its trials reported, and what their stored weights answer."""
+"""The plots of a sweep: curves of its trials' reports, and evaluations of their stored weights."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from training.network import restored
 from training.progress import Epoch
 from training.scores import THRESHOLD, Binary, Classification, Evaluation, Multilabel
 from training.splits import Splits
-from tuning.report.results import Results, Row, best, kept
+from tuning.report.results import Row, SweepResults, best, kept
 
 CURVES, DRAWN = 36, 20
-"""As many runs are told apart in one picture; sweeps of so many have pictures of each run."""
+"""The most runs in one plot, and in a sweep with plots of each run."""
 BEST = 3
-"""Of larger ones, the best so many have."""
+"""In larger sweeps only this many of the best runs have plots."""
 FITTED = ("loss", "accuracy")
-"""What is measured of the kept weights on what they were trained on."""
+"""Figures of the kept weights on the training split."""
 
 
 def losses(rows: Sequence[Row]) -> Iterator[Block]:
@@ -55,7 +55,7 @@ def learning(rows: Sequence[Row]) -> Iterator[Block]:
         yield Paragraph("No validation split was kept, so there is no gap to draw.")
 
 
-def drawn(results: Results) -> list[Row]:
+def drawn(results: SweepResults) -> list[Row]:
     """The runs that have pictures of their own."""
     ordered = best(results.spec, results.rows)
     return ordered if len(ordered) <= DRAWN else ordered[:BEST]
@@ -67,7 +67,7 @@ class Answers:
 
     registry: Registry
     settings: Settings
-    results: Results
+    results: SweepResults
 
     def pictures(self, rows: Sequence[Row]) -> Iterator[Block]:
         """Confusion matrices, and precision and recall by threshold; where there can be none, the reason."""
@@ -102,7 +102,7 @@ class Answers:
     def _splits(self) -> Splits:
         data = self.results.spec.data
         if CODE.fullmatch(data.name):  # the spec comes from the ledger, and nothing that stands there runs code
-            raise NotFound("data", f"{data.name} is a function of the user's own, and a report runs none")
+            raise NotFound("data", f"{data.name} is custom code, which a report does not run")
         settings = self.settings
         return splits.split(datasets.load(data, settings.data, settings.cache, settings.download_timeout), data)
 
@@ -114,7 +114,7 @@ class Answers:
     def _evaluated(self, trial: Trial) -> Evaluation:
         config = RunConfig.model_validate(trial.config)
         for code in own_code(config.model).values():
-            raise NotFound("model", f"{code} is a function of the user's own, and a report runs none")
+            raise NotFound("model", f"{code} is custom code, which a report does not run")
         dealt = features.prepared(config, self._splits)
         split = dealt.validation if self.results.spec.promote else dealt.test
         if not len(split):

@@ -1,4 +1,4 @@
-"""What a sweep came to: its trials as rows, those that differ in their seed alone in one, beside the reference."""
+"""The results of a sweep: one row for each config, with its seeds combined, and the reference."""
 
 import json
 import math
@@ -18,7 +18,7 @@ from tuning.spec import SweepSpec, stored
 from tuning.summary import cells
 
 ONCE = ("test_", "fit_")
-"""What is measured once, when a trial ends, and stands in its last report."""
+"""Figures measured once, at the end of a trial, in its last report."""
 DIGITS = 4
 """Notes tell accuracies and losses to so many."""
 
@@ -64,7 +64,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Results:
+class SweepResults:
     """A sweep of the ledger with its rows in the order of their first trials, and the trials that are in none."""
 
     sweep: Sweep
@@ -96,14 +96,14 @@ class Results:
         }
 
 
-def read(registry: Registry, sweep_id: str) -> Results:
+def read(registry: Registry, sweep_id: str) -> SweepResults:
     """The results of a sweep so far; raises NotFound where the ledger has no such sweep."""
     sweep = ledger.sweep(registry, sweep_id)
     trials = ledger.trials(registry, sweep_id)
     spec = stored(sweep.spec)
     ended = [(trial, spec.listed(trial.number)) for trial in trials if _counts(trial)]
     others = [trial for trial in trials if not _counts(trial)]
-    return Results(sweep, spec, rows(spec, ended), others, news.reports(registry, sweep_id))
+    return SweepResults(sweep, spec, rows(spec, ended), others, news.reports(registry, sweep_id))
 
 
 def rows(spec: SweepSpec, ended: Iterable[tuple[Trial, Listed]]) -> list[Row]:

@@ -1,4 +1,4 @@
-"""The tables of a sweep's results, for a page, a text and a terminal alike."""
+"""The tables of a sweep's results, for pages, text and terminals."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -60,10 +60,10 @@ RESULTS: dict[str, tuple[str, Callable[[Figure], str]]] = {
     "seconds": ("seconds", seconds),
     "accuracy_per_second": ("points per second", rate),
 }
-"""The columns, in order; those of which nothing was measured are left out."""
+"""The columns, in order; those without measurements are omitted."""
 LOSSES = ("test_loss", "test_nll", "test_calibration_error", "fit_loss", "val_loss", "train_loss", "train_accuracy")
 SHORT = ("test_accuracy", "test_rmse", "test_r2", "gap", "test_nll", "seconds")
-"""Those that a terminal has room for."""
+"""The columns that fit into a terminal."""
 
 
 def compared(rows: Sequence[Row]) -> list[str]:

@@ -1,4 +1,4 @@
-"""How a sweep ended, as a terminal shows it: the best and what became of it, or the table of a study."""
+"""The result of a sweep in a terminal: the best trials and the promotion, or the table of a study."""
 
 from rich import box
 from rich.console import Console

@@ -79,7 +79,7 @@ def _keep_rows_postgresql() -> None:
 
 
 def _roles() -> None:
-    """Give each role what it needs; roles belong to the server, so that another database may have made them before."""
+    """Grant each role its rights; roles belong to the server, so another database may already have created them."""
     connection = op.get_bind()
     current = connection.scalar(sa.text("SELECT quote_ident(current_schema())"))
     _make_roles(connection)
@@ -104,6 +104,8 @@ def _make_roles(connection: sa.Connection) -> None:
     if not connection.scalar(sa.text(member)):
         wanted.append(f"GRANT tailorbird_migrator TO {login}")
     if wanted and not may:
-        raise Unavailable(f"{login} may not make roles; have an administrator run `{'; '.join(wanted)}`, then migrate")
+        raise Unavailable(
+            f"{login} may not create roles; have an administrator run `{'; '.join(wanted)}`, then migrate"
+        )
     for statement in wanted:  # another database of this server may do the same just now: no lock of ours keeps it out
         op.execute(f"DO $$ BEGIN {statement}; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$")

@@ -18,13 +18,13 @@ def card(
         Path | None,
         typer.Argument(
             metavar="PATH",
-            help="A .html, or a .md beside which its pictures go; default: print it.",
+            help="Output file: .html, or .md with its pictures next to it; default: print.",
             show_default=False,
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
 ) -> None:
-    """A model card: what a version is, how to use it, what it scores, where it fails and how it was made.
+    """Write a model card: intended use, results, limits and provenance of a version.
 
     Example: tailorbird registry card demo@champion demo.html
     """

@@ -14,7 +14,7 @@ from tailorbird.errors import InvalidInput
 
 def export(
     version: Ref,
-    path: Annotated[Path, typer.Argument(help="The folder or archive to make.", show_default=False)],
+    path: Annotated[Path, typer.Argument(help="Folder or archive to write.", show_default=False)],
     archive: Annotated[bool, typer.Option("--archive", help="One file: .tar, .tar.gz or .tgz.")] = False,
     oci: Annotated[bool, typer.Option("--oci", help="An OCI image layout, for container registries.")] = False,
     as_json: AsJson = False,
@@ -24,7 +24,7 @@ def export(
     Example: tailorbird registry export demo:1 demo-1.tar.gz --archive
     """
     if archive and oci:
-        raise InvalidInput("--oci", "excludes --archive; give one of them, or none for a folder")
+        raise InvalidInput("--oci", "cannot be combined with --archive; give neither to write a folder")
     form: carrying.Form = "archive" if archive else "oci" if oci else "folder"
     with open_registry() as registry:
         resolved = versions.resolve(registry, version)
@@ -36,12 +36,14 @@ def export(
 
 
 def import_version(
-    path: Annotated[Path, typer.Argument(help="What `export` wrote, in any form.", show_default=False)],
-    model: Annotated[str | None, typer.Option(metavar="NAME", help="The model to add it to; default: its own.")] = None,
+    path: Annotated[Path, typer.Argument(help="An exported folder, archive or OCI layout.", show_default=False)],
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Model to import into; default: the one it was exported from.")
+    ] = None,
     who: Who = None,
     as_json: AsJson = False,
 ) -> None:
-    """Verify an exported package and make it the next version of its model here.
+    """Verify an exported package and register it as the next version of its model.
 
     Example: tailorbird registry import demo-1.tar.gz
     """

@@ -35,10 +35,12 @@ METRICS = {
 
 def diff(
     a: Annotated[str, typer.Argument(metavar="A", help="A version: NAME[:N|@ALIAS].", show_default=False)],
-    b: Annotated[str, typer.Argument(metavar="B", help="Another, also of another model.", show_default=False)],
+    b: Annotated[
+        str, typer.Argument(metavar="B", help="Version to compare with; may be of another model.", show_default=False)
+    ],
     as_json: AsJson = False,
 ) -> None:
-    """What two versions differ in: configuration, data, environment, results, and images that one alone gets right.
+    """Compare two versions: configuration, data, environment, results, and images that only one gets right.
 
     Example: tailorbird registry diff demo:1 demo@champion
     """
@@ -92,6 +94,8 @@ def _cells(pair: Pair, value: str, difference: str) -> list[str]:
 def _plain(value: Any) -> str:
     if value is None:
         return "-"
+    if isinstance(value, float):
+        return f"{value:.6g}"
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -110,9 +114,8 @@ def _images(difference: Diff) -> str:
         return f"held-out images: {images}"
     low, high = images.interval
     return (
-        f"Of {images.shared:,} held-out images that both were judged on (of {images.of:,}), both got "
-        f"{images.both_right:,} right, {difference.a} alone {images.only_a:,}, {difference.b} alone "
-        f"{images.only_b:,}, neither {images.both_wrong:,}. The difference in accuracy is "
-        f"{100 * images.difference:+.2f} points, from {100 * low:+.2f} to {100 * high:+.2f} with 95% at each end; "
-        f"were both equally good, so much would come by chance with p = {images.p:.2g} (exact McNemar, one-sided)."
+        f"Of {images.shared:,} shared held-out images (of {images.of:,}), {images.both_right:,} are right in both, "
+        f"{images.only_a:,} only in {difference.a}, {images.only_b:,} only in {difference.b}, and "
+        f"{images.both_wrong:,} in neither. Difference in accuracy: {100 * images.difference:+.2f} points, one-sided "
+        f"95% bounds {100 * low:+.2f} and {100 * high:+.2f}; exact one-sided McNemar test: p = {images.p:.2g}."
     )

@@ -16,10 +16,13 @@ from tailorbird.pages.document import clean
 
 def tag(
     version: Ref,
-    changes: Annotated[list[str], typer.Argument(metavar="KEY=VALUE…", help="KEY= removes one.", show_default=False)],
+    changes: Annotated[
+        list[str],
+        typer.Argument(metavar="KEY=VALUE…", help="KEY=VALUE sets a tag, KEY= removes it.", show_default=False),
+    ],
     as_json: AsJson = False,
 ) -> None:
-    """Note something beside a version, which itself never changes.
+    """Set or remove tags of a version.
 
     Example: tailorbird registry tag demo:3 camera=north note="relabelled in May"
     """
@@ -40,29 +43,31 @@ def tag(
 
 def delete(
     version: Annotated[str, typer.Argument(metavar="NAME:N", help="A version.", show_default=False)],
-    why: Annotated[str, typer.Option(help="A sentence for the records.")] = "not needed any more",
+    why: Annotated[str, typer.Option(help="Reason to record in the history.")] = "no longer needed",
     who: Who = None,
 ) -> None:
-    """Delete a version that no alias points to or could be rolled back to. Its number is never used again.
+    """Delete a version that no alias points to or could be rolled back to. Its number is not reused.
 
     Example: tailorbird registry delete demo:2
     """
     wanted = Reference.parse(version)
     if wanted.number is None:
-        raise InvalidInput("NAME:N", f"{version!r} names no number; accepted: {wanted.model}:1, {wanted.model}:2, …")
+        raise InvalidInput(
+            "NAME:N", f"{version!r} has no version number; accepted: {wanted.model}:1, {wanted.model}:2, …"
+        )
     with open_registry() as registry:
         versions.delete(registry, wanted.model, wanted.number, why=why, who=settings.who(who))
-    typer.echo(f"{wanted} is deleted; `tailorbird registry gc` frees its space a day from now")
+    typer.echo(f"{wanted} was deleted; `tailorbird registry gc` frees its space after a day")
 
 
 def gc(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be deleted.")] = False,
     hours: Annotated[
-        float, typer.Option(min=0, max=1_000_000, help="Spare what is younger, and versions deleted since.")
+        float, typer.Option(min=0, max=1_000_000, help="Keep files younger than this, and versions deleted since then.")
     ] = 24,
     as_json: AsJson = False,
 ) -> None:
-    """Delete files that no version, and no sweep that could go on, needs any more.
+    """Delete files that no version and no resumable sweep needs.
 
     Example: tailorbird registry gc --dry-run
     """
@@ -72,11 +77,11 @@ def gc(
         print_json(collected.record())
         return
     verb = "would be" if dry_run else "were"
-    typer.echo(f"{collected.deleted:,} files ({collected.bytes / 1e6:,.1f} MB) {verb} deleted, {collected.kept:,} stay")
+    typer.echo(f"{collected.deleted:,} files ({collected.bytes / 1e6:,.1f} MB) {verb} deleted, {collected.kept:,} kept")
 
 
 def migrate() -> None:
-    """Bring the database's schema up to this release; PostgreSQL needs this once, SQLite does it by itself.
+    """Migrate the database to the schema of this release; SQLite databases are migrated automatically.
 
     Example: tailorbird registry migrate
     """
@@ -86,13 +91,13 @@ def migrate() -> None:
     finally:
         opened.close()
     if before is None or before < schema.REVISION:
-        typer.echo(f"the database {opened.name} has schema {schema.REVISION} now, was {before or 'empty'}")
+        typer.echo(f"the database {opened.name} was migrated to schema {schema.REVISION} from {before or 'empty'}")
     else:
-        typer.echo(f"the database {opened.name} has schema {before} already")
+        typer.echo(f"the database {opened.name} is up to date, with schema {before}")
 
 
 def notify(as_json: AsJson = False) -> None:
-    """Send what is due to webhooks; a cron job for this keeps them told while their receivers come and go.
+    """Send pending webhook deliveries, for example from a cron job.
 
     Example: tailorbird registry notify
     """
@@ -104,4 +109,4 @@ def notify(as_json: AsJson = False) -> None:
     for delivery in sent:
         typer.echo(f"{delivery.host}: {delivery.problem or 'delivered'}")
     if not sent:
-        typer.echo("nothing is due")
+        typer.echo("no deliveries are due")

@@ -24,16 +24,16 @@ from tailorbird.errors import Corrupt, InvalidInput
 from tailorbird.package.manifest import Entry
 from tailorbird.pages.document import clean
 
-Limit = Annotated[int, typer.Option(min=1, max=1_000_000, help="How many at most.")]
+Limit = Annotated[int, typer.Option(min=1, max=1_000_000, help="Maximum number of entries.")]
 
 
 def list_versions(
     model: Annotated[str | None, typer.Argument(metavar="NAME", help="One model; default: all.")] = None,
     limit: Limit = 100,
-    before: Annotated[str | None, typer.Option(metavar="NAME:N", help="Go on after this version.")] = None,
+    before: Annotated[str | None, typer.Option(metavar="NAME:N", help="Continue after this version.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Versions with their accuracy and aliases, newest first.
+    """List versions with their accuracy and aliases, newest first.
 
     Example: tailorbird registry list demo
     """
@@ -44,25 +44,14 @@ def list_versions(
     if as_json:
         print_json([listed.record() for listed in page])
         return
-    table = Table("version", "aliases", "held-out", "test", "registered (UTC)", "who", box=box.SIMPLE)
-    for listed in page:
-        held, test = listed.evidence.accuracy, listed.evidence.test.accuracy
-        _add(
-            table,
-            str(listed),
-            ", ".join(listed.aliases),
-            f"{held:.2%}",
-            f"{test:.2%}",
-            tables.moment(listed.created),
-            listed.who,
-        )
-    tables.show(terminal.console(), table)
+    columns = ["version", "aliases", "held-out", "test", "registered (UTC)", "who"]
+    tables.show_rows(terminal.console(), columns, [_row(listed) for listed in page], apart=4)
     if more:
-        typer.echo(f"there are more: tailorbird registry list {model or ''} --before {page[-1]}".replace("  ", " "))
+        typer.echo(f"for more: tailorbird registry list {model or ''} --before {page[-1]}".replace("  ", " "))
 
 
 def show(version: Ref, as_json: AsJson = False) -> None:
-    """One version: what was measured of it, where it came from, and its files.
+    """Show a version: its measurements, lineage and files.
 
     Example: tailorbird registry show demo@champion
     """
@@ -83,7 +72,7 @@ def history(
     limit: Limit = 100,
     as_json: AsJson = False,
 ) -> None:
-    """The moves of a model's aliases, newest first; what was deleted, and the hold if there is one.
+    """Show the alias moves, deletions, judgements and hold of a model, newest first.
 
     Example: tailorbird registry history demo
     """
@@ -126,7 +115,7 @@ def verify(
     everything: Annotated[bool, typer.Option("--all", help="Verify every version.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the files of a version with their sums, and its figures with its answers; exit status 1 if they differ.
+    """Check the files of a version against their SHA-256 sums, and its figures; exit status 1 if they differ.
 
     Example: tailorbird registry verify --all
     """
@@ -145,17 +134,23 @@ def verify(
 
 
 def _named(registry: Registry, reference: str) -> Version:
-    """A version, also one that was deleted since the page that ends with it was printed."""
+    """A version, even if it was deleted after the page that ends with it was printed."""
     wanted = Reference.parse(reference)
     if wanted.number is None:
         return versions.resolve(registry, wanted)
     return versions.recall(registry, wanted.model, wanted.number)
 
 
+def _row(listed: Version) -> list[str]:
+    held, test = listed.evidence.accuracy, listed.evidence.test.accuracy
+    words = [str(listed), ", ".join(listed.aliases), f"{held:.2%}", f"{test:.2%}", tables.moment(listed.created)]
+    return [*words, clean(listed.who)]
+
+
 def _events(
     moves: list[Move], deletions: list[Deletion], hold: Hold | None, judged: list[Judgement]
 ) -> list[dict[str, Any]]:
-    """What happened, newest first, as `history --json` prints it."""
+    """All events, newest first, as `history --json` prints them."""
     events = [{"event": "moved", **move.record()} for move in moves]
     events += [{"event": "deleted", **asdict(deletion)} for deletion in deletions]
     events += [{"event": "judged", **judgement.record()} for judgement in judged]
@@ -164,11 +159,11 @@ def _events(
 
 
 def _files(registry: Registry, version: Version) -> dict[str, Entry] | None:
-    """The files of a version by name; None, and a warning, where its manifest is damaged."""
+    """The files of a version by name; None, with a warning, if its manifest is damaged."""
     try:
         return packages.manifest(registry.blobs, version.manifest).files
     except Corrupt as error:
-        typer.echo(f"the files of {version} are unknown: {error}", err=True)
+        typer.echo(f"the files of {version} cannot be listed: {error}", err=True)
         return None
 
 
@@ -177,8 +172,8 @@ def _print(version: Version, tags: dict[str, str], events: tuple[Event, ...], fi
     rows = {
         "aliases": ", ".join(version.aliases) or "-",
         "tags": ", ".join(f"{key}={value}" for key, value in tags.items()) or "-",
-        "held-out": shares.told(evidence.accuracy, evidence.samples),
-        "test": shares.told(test.accuracy, test.samples),
+        "held-out": shares.text(evidence.accuracy, evidence.samples),
+        "test": shares.text(test.accuracy, test.samples),
         "parity": str(evidence.parity),
         "registered": f"{tables.moment(version.created)} UTC by {version.who}",
         "judged": "\n".join(_told(event) for event in events) or "-",

@@ -18,9 +18,9 @@ def promote(
     why: Why,
     alias: Alias = "champion",
     expect: Annotated[
-        int | None, typer.Option(min=0, help="Move only if the alias is at this version now; 0: unset.")
+        int | None, typer.Option(min=0, help="Move only if the alias points to this version; 0: to none.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Move although a gate says no; the history tells.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Move even if a gate fails; the history records it.")] = False,
     who: Who = None,
     as_json: AsJson = False,
 ) -> None:
@@ -30,7 +30,9 @@ def promote(
     """
     wanted = Reference.parse(version)
     if wanted.number is None:
-        raise InvalidInput("NAME:N", f"{version!r} names no number; accepted: {wanted.model}:1, {wanted.model}:2, …")
+        raise InvalidInput(
+            "NAME:N", f"{version!r} has no version number; accepted: {wanted.model}:1, {wanted.model}:2, …"
+        )
     who = settings.who(who)
     asked = Promotion(wanted.model, wanted.number, alias=alias, why=why, who=who, expect=expect, force=force)
     with open_registry() as registry:
@@ -41,13 +43,13 @@ def rollback(
     model: Model,
     why: Why,
     alias: Alias = "champion",
-    to: Annotated[int | None, typer.Option(min=1, help="A version that it had; default: the one before.")] = None,
+    to: Annotated[int | None, typer.Option(min=1, help="Version to roll back to; default: the previous one.")] = None,
     who: Who = None,
     as_json: AsJson = False,
 ) -> None:
     """Point an alias at the version that it had before, if that verifies.
 
-    A version that it was rolled back from is promoted again, so that its gates are asked again.
+    To return to a version that was rolled back, promote it again; its gates are then evaluated again.
 
     Example: tailorbird registry rollback demo --why "mistakes shirts for coats"
     """
@@ -59,7 +61,7 @@ def rollback(
 def hold(
     model: Model,
     why: Why,
-    release: Annotated[bool, typer.Option("--release", help="Let automatic moves go on.")] = False,
+    release: Annotated[bool, typer.Option("--release", help="Release the hold.")] = False,
     who: Who = None,
     as_json: AsJson = False,
 ) -> None:
@@ -72,7 +74,9 @@ def hold(
     if as_json:
         print_json(hold.record())
     else:
-        typer.echo(f"{model} is {'on hold: only people move its aliases' if hold.held else 'not on hold any more'}")
+        typer.echo(
+            f"{model} is {'on hold: its aliases are not moved automatically' if hold.held else 'no longer on hold'}"
+        )
 
 
 def _show(move: Move, *, as_json: bool) -> None:
@@ -81,4 +85,4 @@ def _show(move: Move, *, as_json: bool) -> None:
     else:
         forced = f" (forced: {'; '.join(move.reasons)})" if move.forced else ""
         before = move.from_number or "unset"
-        typer.echo(f"{move.model}@{move.alias} is version {move.to_number} now, was {before}{forced}")
+        typer.echo(f"{move.model}@{move.alias} now points to version {move.to_number}, was {before}{forced}")

@@ -9,7 +9,7 @@ from tailorbird.pages.document import clean
 
 
 def reproduce(version: Ref, as_json: AsJson = False) -> None:
-    """Train a version again from its lineage, and compare; exit status 1 where something else comes out.
+    """Retrain a version from its lineage and compare; exit status 1 if the result differs.
 
     Example: tailorbird registry reproduce demo:1
     """

@@ -64,7 +64,7 @@ def test_a_driver_that_is_paused_past_its_lease_finds_itself_replaced(begin, who
     paused.send_signal(signal.SIGSTOP)
     status, out = ended(sweep.drive(lease_seconds=2))
     if status:  # it came before the lease had run out
-        assert "error: sweep lanes is run by process" in out
+        assert "error: sweep lanes is being run by process" in out
         assert wait_for(lambda: sweep.standing() == "abandoned", paused)
         status, out = ended(sweep.drive(lease_seconds=2))
     assert status == 0, out

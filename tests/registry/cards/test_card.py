@@ -91,7 +91,7 @@ def test_a_refusal_and_a_forced_move_say_what_failed(registry):
 
 def test_a_version_that_was_never_judged(registry):
     text = card.markdown(gather(registry))
-    assert "No gate has judged it, and no alias has pointed to it." in section(text, "Gates and history")
+    assert "No gate has evaluated it, and no alias has pointed to it." in section(text, "Gates and history")
     assert "**Aliases**: none" in text
 
 
@@ -200,7 +200,7 @@ def test_another_suffix_is_refused_before_anything_is_written(registry, tmp_path
 def test_what_is_there_is_not_overwritten_unasked(registry, tmp_path, name):
     facts = gather(registry)
     (tmp_path / name).write_text("mine")
-    with pytest.raises(InvalidInput, match=f"{name} exists already and holds something else; --force"):
+    with pytest.raises(InvalidInput, match=f"{name} already exists with other content; overwrite it with --force"):
         card.write(facts, tmp_path / "card.md")
     assert [path.name for path in tmp_path.glob("*.*")] == [name] and (tmp_path / name).read_text() == "mine"
     card.write(facts, tmp_path / "card.md", overwrite=True)

@@ -35,8 +35,8 @@ def with_evidence(found, **changes):
 def test_the_weakest_classes_come_first_with_what_they_are_taken_for(found):
     first, second, third = limits(found)[:3]
     assert first == (
-        "Of class owl, 13 of 20 held-out images are recognised (65.0%, 95% interval 43.3% to 81.9%); "
-        "4 are taken for dog."
+        "Of class owl, 13 of 20 held-out images are classified correctly (65.0%, 95% interval 43.3% to 81.9%); "
+        "4 are classified as dog."
     )
     assert (second[:12], third[:12]) == ("Of class cat", "Of class dog")
 
@@ -50,16 +50,16 @@ def test_classes_that_were_never_seen_or_answered(found):
     cat, dog, owl = found.contents.by_class
     dog = replace(dog, support=0, right=0, predicted=0, mistaken=None)
     text = told(found, by_class=(cat, dog, replace(owl, predicted=0)))
-    assert "No held-out image was of dog: how such images are answered is not known." in text
-    assert "No held-out image was answered with owl." in text
+    assert "The held-out split has no image of dog: performance on such images is unknown." in text
+    assert "No held-out image was classified as owl." in text
     many = tuple(replace(dog, name=f"c{index}") for index in range(12))
     assert "of c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 and 2 others:" in told(found, by_class=many)
 
 
 def test_it_always_answers_one_of_its_classes(found):
-    assert "Every image gets one of these 3 classes, also one that shows none of them" in told(found)
-    assert "images of the data set pets alone" in told(found)
-    assert "brought to grey images of 28 × 28 pixels" in told(found)
+    assert "Every image gets one of these 3 classes, even if it shows none of them" in told(found)
+    assert "only on images of the data set pets." in told(found)
+    assert "converted to grey images of 28 × 28 pixels" in told(found)
     changes = {"kind": "table", "shape": [1], "dtype": "float64", "columns": ["a"]}
     table = told(found, signature=Signature.of(found.contents.signature.record() | changes))
     assert "Every row gets one" in table and "colour modes" not in table
@@ -85,10 +85,8 @@ def test_the_side_to_which_confidence_is_off(found):
 
 def test_errors_of_which_it_was_sure(found):
     bins = (Bin(0.98, 0.99, 50, 1), Bin(0.99, 0.995, 30, 29), Bin(0.999, 1.0, 70, 69))
-    assert "of the 100 held-out images that it answered with a confidence of 0.99 or more, 2 were" in told(
-        found, bins=bins
-    )
-    assert "sure of it" not in told(found, bins=(Bin(0.98, 0.99, 50, 1), Bin(0.99, 0.995, 30, 30)))
+    assert "of the 100 held-out images predicted with a confidence of 0.99 or more, 2 were" in told(found, bins=bins)
+    assert "confidently wrong" not in told(found, bins=(Bin(0.98, 0.99, 50, 1), Bin(0.99, 0.995, 30, 30)))
 
 
 def test_few_images_make_wide_intervals(found):
@@ -107,20 +105,18 @@ def test_a_test_accuracy_that_is_lower_by_more_than_chance(found):
     assert "Test accuracy" not in told(unknown)
 
 
-@pytest.mark.parametrize(
-    ("others", "sentence"), [(0, None), (1, "another version too"), (1200, "1,200 other versions")]
-)
+@pytest.mark.parametrize(("others", "sentence"), [(0, None), (1, "another version."), (1200, "1,200 other versions")])
 def test_how_worn_the_held_out_split_is(found, others, sentence):
     text = told(replace(found, record=replace(found.record, judged_others=others)))
-    assert sentence in text if sentence else "have judged" not in text
+    assert sentence in text if sentence else "were used to judge" not in text
 
 
 def test_what_nobody_measured_is_said(found):
     assert "Latency" not in told(found)
     assert "Latency was not measured" in told(with_evidence(found, latency=None))
-    assert limits(found)[-1].startswith("No figure here is broken down by anything but class")
+    assert limits(found)[-1].startswith("Results are broken down only by class")
 
 
 def test_nothing_is_claimed_of_data_that_was_not_recorded(found):
     unknown = replace(found, version=replace(found.version, lineage=Lineage()))
-    assert "images of its training data alone" in told(unknown)
+    assert "only on images of its training data." in told(unknown)

@@ -89,8 +89,8 @@ def test_of_many_that_migrate_at_once_one_does(empty, race):
 def test_a_newer_schema_is_refused_and_left_alone(database, url):
     set_revision(database, "9999")
     message = (
-        f"^the database .* has schema 9999, newer than the {schema.REVISION} of this release, "
-        "which cannot go on with it: use a newer tailorbird$"
+        f"^the database .* has schema 9999, newer than the {schema.REVISION} of this release, which does not support "
+        f"it: upgrade tailorbird$"
     )
     with pytest.raises(Unavailable, match=message):
         open_database(url)

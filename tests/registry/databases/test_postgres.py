@@ -55,10 +55,10 @@ def test_an_older_schema_is_told_and_left_to_the_command(postgres, database, url
     with pytest.raises(Unavailable) as refused:
         open_database(url)
     assert str(refused.value) == f"the database 127.0.0.1/{url.rpartition('/')[2]} " + (
-        f"has schema {revision}, older than the {schema.REVISION} of this release: `tailorbird registry "
-        "migrate` brings it up to date, after a backup"
+        f"has schema {revision}, older than the {schema.REVISION} of this release: back it up, "
+        "then run `tailorbird registry migrate`"
         if revision
-        else "is empty: `tailorbird registry migrate` brings it up to date"
+        else "is empty: run `tailorbird registry migrate`"
     )
     with closing(connect(url)) as opened, opened.reading() as connection:
         assert sa.inspect(connection).has_table("models") == (revision is not None)
@@ -123,8 +123,7 @@ def test_a_lock_that_is_waited_for_too_long_is_told(url, impatient):
     ):
         pytest.fail("two writers at once")
     assert str(caught.value).endswith(
-        "cannot be used: somebody else has had in hand for too long what this waits for "
-        "(canceling statement due to lock timeout); try again"
+        "cannot be used: timed out waiting for a lock (canceling statement due to lock timeout); try again"
     )
 
 
@@ -356,10 +355,10 @@ def test_what_is_wrong_with_a_url_is_told_by_its_variable():
     for url, told in [
         (
             "postgresql+psycopg://ada@host/birds?nonsense=1",
-            'is wrong after its ?: invalid connection option "nonsense"',
+            'has invalid options after its ?: invalid connection option "nonsense"',
         ),
-        ("postgresql+psycopg://ada@host:x/birds", "must be as postgresql+psycopg://USER@HOST:PORT/NAME"),
-        ("postgresql+psycopg://ada:x@y@host/birds", "has an @ too many; one in a password is written as %40"),
+        ("postgresql+psycopg://ada@host:x/birds", "must look like postgresql+psycopg://USER@HOST:PORT/NAME"),
+        ("postgresql+psycopg://ada:x@y@host/birds", "has more than one @; write an @ in the password as %40"),
     ]:
         with pytest.raises(InvalidInput) as refused:
             connect(url)

@@ -113,7 +113,7 @@ def test_a_folder_in_its_place_is_unavailable(path):
 
 def test_a_file_in_the_place_of_its_folder_is_unavailable(path):
     path.parent.write_text("")
-    with pytest.raises(Unavailable, match=r"the folder .*/home of the database cannot be made"):
+    with pytest.raises(Unavailable, match=r"the folder .*/home of the database cannot be created"):
         opening(path)
 
 
@@ -299,7 +299,7 @@ def test_a_read_only_database_says_nothing_that_is_not_so_any_more(path, read_on
 
 def test_a_read_only_folder_without_a_database_is_refused(path, read_only):
     read_only()
-    with pytest.raises(Unavailable, match=r"there is no database to read at .*/home/tailorbird\.db"):
+    with pytest.raises(Unavailable, match=r"there is no database at .*/home/tailorbird\.db"):
         opening(path)
     assert not path.parent.exists()
 

@@ -198,7 +198,7 @@ def test_an_export_replaces_nothing(here, add, form, taken, tmp_path):
     path = tmp_path / FORMS[form]
     make = {"folder": path.mkdir, "file": path.touch, "link": lambda: path.symlink_to("nowhere")}
     make[taken]()
-    with pytest.raises(InvalidInput, match=r"^path: .*/\S+ exists already; accepted: a path that is to be made$"):
+    with pytest.raises(InvalidInput, match=r"^path: .*/\S+ already exists; accepted: a new path$"):
         carrying.export(here, add(here), path, form)
     assert os.path.lexists(path) and (path.is_symlink(), path.is_dir()) == (taken == "link", taken == "folder")
     assert not path.is_dir() or not any(path.iterdir())
@@ -237,7 +237,7 @@ def test_an_archive_whose_manifest_promises_another_size_is_not_written(here, ad
     manifest["files"]["model.onnx"]["size"] += 1
     here.blobs.put_all([*files.values()])
     lying = here.blobs.put(encode(manifest))
-    with pytest.raises(Corrupt, match=r"^model\.onnx: has 20 bytes, and its manifest\.json promises 21$"):
+    with pytest.raises(Corrupt, match=r"^model\.onnx: has 20 bytes, but manifest\.json lists 21$"):
         carrying.export(here, _with_manifest(version, lying, manifest), tmp_path / "to" / "out.tar", "archive")
     assert list((tmp_path / "to").iterdir()) == []
 
@@ -294,7 +294,7 @@ def test_what_is_no_package_is_told_so(refused, tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "model.onnx").touch()
     for name in ("empty", "picture", "folder"):
-        assert refused(tmp_path / name).startswith("is no package; accepted: a folder, archive or OCI layout that ")
+        assert refused(tmp_path / name).startswith("is not a package; accepted: a folder, archive or OCI layout that ")
     os.mkfifo(tmp_path / "pipe")
     assert refused(tmp_path / "pipe") == "pipe is not a plain file"
     (tmp_path / "link").symlink_to("nowhere")
@@ -413,9 +413,9 @@ def test_a_changed_file_is_named(refused, folder, flip, name):
 def test_a_file_of_another_size_is_not_read(refused, folder):
     with (folder / "model.onnx").open("ab") as file:
         file.truncate(2**40)
-    assert refused(folder) == f"model.onnx has {2**40:,} bytes, and 20 are promised"
+    assert refused(folder) == f"model.onnx has {2**40:,} bytes, but manifest.json lists 20"
     (folder / "model.onnx").write_bytes(b"short")
-    assert refused(folder) == "model.onnx has 5 bytes, and 20 are promised"
+    assert refused(folder) == "model.onnx has 5 bytes, but manifest.json lists 20"
 
 
 def test_the_manifest_of_another_package_is_told(refused, folder, package_files, manifest):

@@ -176,7 +176,7 @@ def test_an_image_that_is_no_package_is_refused(wrong):
     def container(image, index):
         del image["artifactType"]
 
-    assert wrong(container) == "what index.json names is no application/vnd.tailorbird.package.v1"
+    assert wrong(container) == "index.json does not name a package of type application/vnd.tailorbird.package.v1"
 
 
 @pytest.mark.parametrize("descriptor", [None, [], "x", {}, {"digest": 3}, {"digest": "sha256:../../x", "size": 1}])
@@ -229,7 +229,11 @@ def test_a_layer_twice_one_less_one_more_are_named(files, tmp_path):
         for change in (twice, less, more)
     ]
     first = next(iter(files))
-    assert text == [f"'{first}' is in it twice", "model.onnx is missing", "'../evil' is not in its manifest.json"]
+    assert text == [
+        f"'{first}' is in it more than once",
+        "model.onnx is missing",
+        "'../evil' is not in its manifest.json",
+    ]
 
 
 def test_a_layer_that_is_another_file_is_named(wrong):
@@ -273,8 +277,8 @@ def test_damage_is_named(layout, files, digest, flip, name, how):
         path.symlink_to(layout / "elsewhere")
     sentences = {
         "flipped": "does not match its SHA-256 sum", "missing": "is missing", "link": "is a link",
-        "cut": f"has {len(data) - 1:,} bytes, and {len(data):,} are promised",
-        "longer": f"has {len(data) + 1:,} bytes, and {len(data):,} are promised",
+        "cut": f"has {len(data) - 1:,} bytes, but manifest.json lists {len(data):,}",
+        "longer": f"has {len(data) + 1:,} bytes, but manifest.json lists {len(data):,}",
     }  # fmt: skip
     assert refusal(layout) == f"{name} {sentences[how]}"
 

@@ -130,7 +130,7 @@ def impatient(monkeypatch):
 def test_a_bucket_that_is_missing_is_told(store):
     missing = S3Store(f"s3://{store.bucket}-not/prefix")
     assert told_by_all(missing) == (
-        f"there is no bucket '{store.bucket}-not'; make it, or name another one in TAILORBIRD_STORAGE_URL"
+        f"there is no bucket '{store.bucket}-not'; create it, or set TAILORBIRD_STORAGE_URL to another one"
     )
 
 
@@ -416,6 +416,7 @@ def test_what_to_install_is_told_where_boto3_is_missing():
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert (
-        set(done.stdout.splitlines()) == {"s3://bucket needs boto3, which is not here: pip install 'tailorbird[s3]'"}
+        set(done.stdout.splitlines())
+        == {"s3://bucket requires boto3, which is not installed: pip install 'tailorbird[s3]'"}
         and done.stdout.count("\n") == 5
     )

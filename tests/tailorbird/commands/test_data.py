@@ -21,14 +21,16 @@ def test_a_data_set_is_described_with_a_contact_sheet(tailorbird, tmp_path):
 def test_an_unknown_data_set_is_refused_with_those_that_are_known(tailorbird):
     result = tailorbird("data", "imagenet")
     assert result.returncode == 2
-    assert result.stderr.startswith("error: NAME|PATH: 'imagenet' is no data set, and no file or folder here or below ")
-    assert result.stderr.endswith("; data sets are " + ", ".join(get_args(Published)) + "\n")
+    assert result.stderr.startswith(
+        "error: NAME|PATH: 'imagenet' is neither a data set nor a file or folder, here or in "
+    )
+    assert result.stderr.endswith("; data sets: " + ", ".join(get_args(Published)) + "\n")
 
 
 def test_a_path_where_nothing_is_is_told(tailorbird, tmp_path):
     result = tailorbird("data", "my/pets")
     assert result.returncode == 2
-    assert f"'my/pets' is no data set, and no file or folder here or below {tmp_path}/home/data" in result.stderr
+    assert f"'my/pets' is neither a data set nor a file or folder, here or in {tmp_path}/home/data" in result.stderr
 
 
 def pets(folder, mode="RGB"):
@@ -81,7 +83,7 @@ def test_images_that_cannot_be_read_are_left_out_where_that_is_asked_for(tailorb
     assert "1 of 6 images cannot be read: cat/bad.png (is not a PNG, JPEG or WebP image)" in result.stderr
     result = tailorbird("data", tmp_path / "pets", "--skip-broken")
     assert result.returncode == 0, result.stderr
-    assert "1 of 6 images cannot be read and were left out: cat/bad.png" in result.stdout
+    assert "1 of 6 images cannot be read and were skipped: cat/bad.png" in result.stdout
 
 
 ROWS = "a,b,y,z\n" + "".join(f"{n},{n * n},{'no' if n % 3 else 'yes'},{n % 2}\n" for n in range(30))
@@ -105,13 +107,13 @@ def test_a_table_without_a_label_is_asked_for_one(tailorbird, tmp_path):
     (tmp_path / "t.csv").write_text(ROWS)
     result = tailorbird("data", "t.csv")
     assert result.returncode == 2
-    assert "data.label: is missing: the column that is predicted (--label)" in result.stderr
+    assert "data.label: is required: the column to predict (--label)" in result.stderr
 
 
 def test_an_option_of_another_kind_of_data_is_refused(tailorbird):
     result = tailorbird("data", "digits", "--size", "4")
     assert result.returncode == 2
-    assert result.stderr == "error: digits: size is of images alone, not of digits\n"
+    assert result.stderr == "error: digits: size applies only to images, not to digits\n"
 
 
 def test_a_download_that_cannot_be_had_is_told(tailorbird, tmp_path):
@@ -128,7 +130,7 @@ def test_a_truncated_file_is_named(tailorbird, tmp_path):
     (folder / "train-images-idx3-ubyte").write_bytes(b"\x00\x00\x08\x03\x00\x00")
     result = tailorbird("data", "mnist")
     assert result.returncode == 2
-    assert "train-images-idx3-ubyte: is no whole IDX file" in result.stderr
+    assert "train-images-idx3-ubyte: is not a complete IDX file" in result.stderr
     assert "Traceback" not in result.stderr
 
 
@@ -158,8 +160,8 @@ def test_one_image_is_written_with_what_it_is_of(tailorbird, tmp_path):
     ("words", "reason"),
     [
         (["digits", "--image", "1797", "--out", "x.png"], "--image: there is no image 1797; accepted: 0 to 1796"),
-        (["digits", "--image", "0"], "--out: is missing: the file that the image is written to"),
-        (["iris", "--image", "0", "--out", "x.png"], "--image: applies only to images, and iris is a table"),
+        (["digits", "--image", "0"], "--out: is required: the file to write the image to"),
+        (["iris", "--image", "0", "--out", "x.png"], "--image: applies only to images; iris is a table"),
     ],
 )
 def test_an_image_that_there_is_not_is_refused(tailorbird, words, reason):

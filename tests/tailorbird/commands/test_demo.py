@@ -27,7 +27,7 @@ def test_without_data_the_demo_runs_on_digits_to_the_end_and_leaves_nothing(tail
     result = tailorbird_process("demo", TMPDIR=str(scratch), **NOWHERE)
     assert result.returncode == 0, result.stderr
     assert "cannot be downloaded" in result.stdout
-    assert "runs on the digits that scikit-learn carries" in result.stdout
+    assert "using the digits of scikit-learn instead" in result.stdout
     assert "every file verified" in result.stdout
     assert len(re.findall(r"^ *test \d+ ", result.stdout, re.MULTILINE)) == 10
     assert "10 true labels accepted as feedback" in result.stdout

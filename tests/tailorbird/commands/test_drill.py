@@ -173,7 +173,7 @@ def test_an_endpoint_that_runs_is_drilled_only_where_that_is_meant(drilled, tail
         (("--flip", "1", "1"), "names one class twice"),
         (("--mix", "1"), "CLASS=SHARE"),
         (("--mix", "1=2"), "--mix"),
-        (("--unseen", "x"), "'x' is no class"),
+        (("--unseen", "x"), "'x' is not a class"),
         (("--severity", "0"), "--severity"),
     ],
 )

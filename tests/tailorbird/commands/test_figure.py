@@ -174,17 +174,20 @@ def test_the_sheet_shows_the_images_themselves(tailorbird, registered, images, m
 
 def test_the_data_must_hold_what_was_judged(tailorbird, registered, images):
     registered(images, config_yaml=config(images, data={"name": "digits", "split_seed": 5}))
-    refused(tailorbird("figure", "predictions", "pets:1"), "data: the data set digits here does not hold what pets:1 ")
+    refused(
+        tailorbird("figure", "predictions", "pets:1"),
+        "data: the data set digits here does not hold the examples that pets:1 ",
+    )
 
 
 def test_a_threshold_moves_what_is_counted(drawn, folder, images, rows):
     run = folder(images)
     assert "no answer" not in drawn("confusion", run)[1]
     words = drawn("confusion", run, "--threshold", "0.9")[1]
-    assert "no answer" in words and "run: 180 held-out examples\nanswers from a probability of 0.9 on" in words
+    assert "no answer" in words and "run: 180 held-out examples\nanswers at a threshold of 0.9" in words
     table = folder(rows, "table")
     assert (
-        "table: 114 held-out examples\nbenign from a probability of 0.2 on"
+        "table: 114 held-out examples\nbenign at a threshold of 0.2"
         in drawn("confusion", table, "--threshold", "0.2")[1]
     )
 
@@ -202,12 +205,12 @@ def test_features_are_those_of_an_image_that_is_given(drawn, folder, images, tmp
 def test_tables_have_no_images(tailorbird, folder, rows):
     run = folder(rows)
     for name in ("predictions", "features"):
-        refused(tailorbird("figure", name, run), f"{name}: are drawn of images, and run takes rows of a table")
+        refused(tailorbird("figure", name, run), f"{name}: require images; run takes rows of a table")
 
 
 def test_a_model_without_convolutions_has_no_feature_maps(tailorbird, folder):
     run = folder(made(data={"name": "digits"}, model={"family": "linear"}))
-    refused(tailorbird("figure", "features", run), "features: are drawn of convolutions, and run has none")
+    refused(tailorbird("figure", "features", run), "features: require convolutions; run has none")
 
 
 @pytest.mark.parametrize("name", ["graph", "layers", "curves", "confusion", "scatter"])
@@ -221,11 +224,9 @@ def test_a_run_that_made_no_package_has_the_pictures_that_can_be_made(drawn, tai
     assert "11" in drawn("layers", run)[1]  # ten weights and a bias
     drawn("scatter", run)
     refused(
-        tailorbird("figure", "graph", run), f"{run}/model.onnx: is not there, and this picture is made of it; there"
+        tailorbird("figure", "graph", run), f"{run}/model.onnx: is missing, and this figure requires it; the folder"
     )
-    refused(
-        tailorbird("figure", "confusion", run), "confusion: is drawn of examples of one class each, and run predicts"
-    )
+    refused(tailorbird("figure", "confusion", run), "confusion: requires one class per example; run predicts")
 
 
 def test_without_held_out_images_features_are_those_of_the_test_split(drawn, folder):
@@ -259,7 +260,7 @@ def test_own_code_of_a_folder_runs_where_it_is_said_to_be_the_users(drawn, tailo
         refused(tailorbird("figure", name, run), "run: ")
         drawn(name, run, "--own-code")
     assert "convolution 1, layer 1.0: 3 of 3 maps, 6×6" in drawn("features", run, "--own-code")[1]
-    refused(tailorbird("figure", "features", "--own-code"), "--own-code: is for a folder")
+    refused(tailorbird("figure", "features", "--own-code"), "--own-code: applies only to a folder")
 
 
 # --- what a stranger's package may hold
@@ -269,9 +270,7 @@ def test_own_code_of_a_folder_runs_where_it_is_said_to_be_the_users(drawn, tailo
 def test_a_model_of_code_is_not_built(tailorbird, registered, images, name):
     model = {"family": "custom", "function": "os.path:join"}
     registered(images, config_yaml=config(images, model=model))
-    refused(
-        tailorbird("figure", name, "pets:1"), "pets:1: model.function: os.path:join is somebody's own code, which runs "
-    )
+    refused(tailorbird("figure", name, "pets:1"), "pets:1: model.function: os.path:join is custom code, which runs ")
 
 
 @pytest.mark.parametrize("name", ["predictions", "scatter", "features"])
@@ -280,13 +279,13 @@ def test_a_data_set_of_code_is_not_loaded(tailorbird, registered, folder, images
     monkeypatch.syspath_prepend(tmp_path)
     strange = config(images, data={"name": "stranger:load"})
     registered(images, config_yaml=strange)
-    refused(tailorbird("figure", name, "pets:1"), "pets:1: data.name: stranger:load is somebody's own code, which runs")
+    refused(tailorbird("figure", name, "pets:1"), "pets:1: data.name: stranger:load is custom code, which runs")
     refused(
         tailorbird("figure", name, "pets:1", "--own-code"),
-        "--own-code: is for a folder that `tailorbird train` wrote, which pets:1 is not",
+        "--own-code: applies only to a folder that `tailorbird train` wrote; pets:1 is not one",
     )
     run = folder(images, config_yaml=strange)
-    refused(tailorbird("figure", name, run), "run: data.name: stranger:load is somebody's own code, which runs only")
+    refused(tailorbird("figure", name, run), "run: data.name: stranger:load is custom code, which runs only")
 
 
 @pytest.mark.parametrize(
@@ -356,15 +355,18 @@ def test_descent_goes_by_its_options(drawn):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["scatter", "digits"], "scatter: is drawn of tables, and digits holds images"),
+        (["scatter", "digits"], "scatter: requires a table; digits holds images"),
         (["descent", "--a", "0"], "--a: must be from 0.01 to 100, not 0"),
         (["descent", "--a", "0", "--b", "0"], "--a: must be from 0.01 to 100, not 0"),
         (["descent", "--b", "nan"], "--b: must be from 0.01 to 100, not nan"),
         (["descent", "--lr", "inf"], "--lr: must be above 0 and at most 1000, not inf"),
         (["descent", *["--lr", "0.1"] * 8], "--lr: is given 8 times; accepted: at most 7"),
-        (["layers", "demo"], "model: there is no model 'demo'; the registry is empty; `tailorbird demo` fills it"),
-        (["layers", "no/where"], "no/where: is no folder that `tailorbird train` wrote: it has no config.yaml"),
-        (["layers", "."], ".: is no folder that `tailorbird train` wrote: it has no config.yaml"),
+        (
+            ["layers", "demo"],
+            "model: there is no model 'demo'; the registry is empty; `tailorbird demo` registers a first model",
+        ),
+        (["layers", "no/where"], "no/where: is not a folder that `tailorbird train` wrote: it has no config.yaml"),
+        (["layers", "."], ".: is not a folder that `tailorbird train` wrote: it has no config.yaml"),
         (["features", "--image", "nothing.png"], "--image: nothing.png cannot be read: No such file or directory"),
         (["features", "--image", "/proc/self/status"], "image: is not a PNG, JPEG or WebP image"),
         (["descent", "--out", "/proc/x.png"], "/proc/x.png cannot be written: "),

@@ -54,9 +54,9 @@ def test_what_cannot_be_read_is_listed_at_the_end_and_everything_else_answered(p
     done = predict(tmp_path / "images", "--model", "digits", "--out", tmp_path / "p.csv")
     assert done.returncode == 1 and len(rows(tmp_path / "p.csv")) == IMAGES - 1
     assert done.stderr.splitlines() == [
-        "1 other files are left out",
+        "1 other files were skipped",
         f"{tmp_path / 'images' / '00.png'}: is not a PNG, JPEG or WebP image",
-        "error: 1 could not be read; there are predictions for all others",
+        "error: 1 could not be read; all others were predicted",
     ]
 
 
@@ -85,7 +85,7 @@ def test_json_is_one_record(predict, house, tmp_path):
         ([".", "--model", "digits"], "FILE|DIR: . holds no file whose name ends in .png, .jpg, .jpeg, .webp"),
         ([".", "--model", "nobody"], "model: there is no model 'nobody'"),
         ([".", "--model", "digits", "--out", "p.xlsx"], "--out: must end in .csv or .parquet"),
-        ([".", "--model", "digits", "--url", "http://127.0.0.1:3000"], "--url: excludes --model"),
+        ([".", "--model", "digits", "--url", "http://127.0.0.1:3000"], "--url: cannot be combined with --model"),
         ([".", "--url", "nonsense"], "--url: must be a URL as http://127.0.0.1:3000, not 'nonsense'"),
     ],
 )

@@ -49,9 +49,7 @@ def test_a_report_for_machines(tailorbird, swept, tmp_path):
 def test_a_sweep_that_is_not_there(tailorbird, swept):
     result = tailorbird("report", "nothing")
     assert result.returncode == 2
-    assert (
-        result.stderr == "error: sweep: there is no sweep 'nothing'; `tailorbird sweeps list` shows those there are\n"
-    )
+    assert result.stderr == "error: sweep: there is no sweep 'nothing'; list the sweeps with `tailorbird sweeps list`\n"
 
 
 def test_a_page_that_cannot_be_written(tailorbird, swept, tmp_path):
@@ -59,4 +57,4 @@ def test_a_page_that_cannot_be_written(tailorbird, swept, tmp_path):
     result = tailorbird("report", "tiny-1", "--out", "file/page.html")
     assert result.returncode == 1
     assert result.stderr.startswith(f"error: {tmp_path}/file/page.html cannot be written: ")
-    assert "--out names another file" in result.stderr
+    assert "choose another file with --out" in result.stderr

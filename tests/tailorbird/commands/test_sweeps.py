@@ -50,9 +50,7 @@ def test_sweeps_are_listed_and_shown(tailorbird, swept):
 def test_a_sweep_that_is_not_there(tailorbird):
     result = tailorbird("sweeps", "show", "nothing")
     assert result.returncode == 2
-    assert (
-        result.stderr == "error: sweep: there is no sweep 'nothing'; `tailorbird sweeps list` shows those there are\n"
-    )
+    assert result.stderr == "error: sweep: there is no sweep 'nothing'; list the sweeps with `tailorbird sweeps list`\n"
 
 
 def test_ids_are_whole_where_there_is_little_room(tailorbird, tmp_path):
@@ -80,10 +78,10 @@ def test_a_sweep_is_cancelled(tailorbird, swept):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "extend: needs one of --trials +N, --thaw TRIAL and --failed"),
-        (["--trials", "+1", "--failed"], "extend: needs one of --trials +N, --thaw TRIAL and --failed"),
-        (["--trials", "-1"], "--trials: '-1' is no count of trials; accepted: +1, +2, …"),
-        (["--trials", "+1"], "--trials: is of random search and tpe; runs and grids have as many trials as they list"),
+        ([], "extend: requires one of --trials +N, --thaw TRIAL and --failed"),
+        (["--trials", "+1", "--failed"], "extend: requires one of --trials +N, --thaw TRIAL and --failed"),
+        (["--trials", "-1"], "--trials: '-1' is not a number of trials; accepted: +1, +2, …"),
+        (["--trials", "+1"], "--trials: applies only to random search and tpe; runs and grids list their trials"),
         (["--thaw", "2"], "--thaw: trial 2 is interrupted; accepted: one that is paused or stopped"),
     ],
 )

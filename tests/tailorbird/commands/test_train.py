@@ -40,7 +40,11 @@ def test_a_run_writes_curves_confusion_matrix_checkpoint_and_export(tailorbird, 
 @pytest.mark.parametrize(
     ("words", "picture", "reason"),
     [
-        (["--set", "data.name=digits_multilabel"], "thresholds.png", "data: the registry takes multiclass and binary"),
+        (
+            ["--set", "data.name=digits_multilabel"],
+            "thresholds.png",
+            "data: the registry accepts multiclass and binary",
+        ),
         (["--set", "data.holdout=0"], "confusion.png", "data.holdout: must be above 0: a candidate and its export"),
     ],
 )
@@ -51,7 +55,7 @@ def test_what_cannot_be_registered_is_trained_without_a_package(
     result = tailorbird("train", config_file, *words, "--out", tmp_path / "out")
     assert (result.returncode, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
-    assert lines[-2].startswith(f"no package: {reason}") and lines[-1] == f"results: {tmp_path / 'out'}"
+    assert lines[-2].startswith(f"no package written: {reason}") and lines[-1] == f"results: {tmp_path / 'out'}"
     written = {path.name for path in (tmp_path / "out").iterdir()}
     files = {"checkpoint.safetensors", "config.yaml", "environment.txt", "curves.json", "curves.png", "figures.json"}
     assert written == {*files, picture}
@@ -70,7 +74,7 @@ def test_what_the_user_should_know_of_the_data_is_noted(tailorbird, config_file,
     words += ["--set", "data.holdout=0", "--set", "epochs=1", "--out", tmp_path / "out"]
     result = tailorbird("train", config_file, *words)
     assert result.returncode == 0, result.stderr
-    notes = [line for line in result.stdout.splitlines() if "has nothing of 'rare'" in line]
+    notes = [line for line in result.stdout.splitlines() if "has no examples of 'rare'" in line]
     assert [line.split()[0] for line in notes] == ["data.validation", "data.test"]
     record = json.loads(tailorbird("train", config_file, *words, "--json").stdout)
     assert record["notes"] == notes
@@ -83,7 +87,7 @@ def test_what_the_user_should_know_of_the_data_is_noted(tailorbird, config_file,
         (["--set", "optimizer.lr=-1"], "error: optimizer.lr: must be greater than 0, not -1\n"),
         (["--set", "typo=1"], "error: typo: is not a known key; accepted: data, model, "),
         (["--set", "epochs"], "error: --set: 'epochs' is not KEY=VALUE, as in optimizer.lr=0.01\n"),
-        (["--out", "/proc/x"], "error: /proc/x cannot be made: "),
+        (["--out", "/proc/x"], "error: /proc/x cannot be created: "),
     ],
 )
 def test_wrong_input_is_one_sentence(tailorbird, config_file, words, sentence):
@@ -117,7 +121,7 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_weights_of_an_unbroken_one
         assert (tmp_path / "broken" / "interrupted.safetensors").exists()
         if stop != signal.SIGKILL:
             assert run.returncode == 130
-            kept = re.search(r"the same command with --resume goes on after epoch (\d+)$", text.strip())
+            kept = re.search(r"resume after epoch (\d+) by adding --resume to the same command$", text.strip())
             assert kept and int(kept[1]) >= 4 + 4 * attempt, text  # the last one that was whole
     result = tailorbird("train", config_file, *LONG, "--set", "seed=5", "--out", tmp_path / "broken", "--resume")
     assert (result.returncode, result.stderr.split(": ")[1]) == (2, "--resume")  # another run does not go on
@@ -131,7 +135,9 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_weights_of_an_unbroken_one
 def test_there_must_be_something_to_go_on_from(tailorbird, config_file, tmp_path):
     result = tailorbird("train", config_file, "--out", tmp_path / "out", "--resume")
     assert result.returncode == 2
-    assert result.stderr == f"error: --resume: there is no interrupted run in {tmp_path / 'out'}; leave it out\n"
+    assert (
+        result.stderr == f"error: --resume: there is no interrupted run in {tmp_path / 'out'}; run again without it\n"
+    )
 
 
 def test_a_run_that_diverges_leaves_its_last_good_weights(tailorbird, config_file, tmp_path):
@@ -143,16 +149,15 @@ def test_a_run_that_diverges_leaves_its_last_good_weights(tailorbird, config_fil
     )
     weights = tmp_path / "out" / "checkpoint.safetensors"
     assert result.returncode == 1 and "Traceback" not in result.stderr
-    assert (
-        "the best weights before are those of epoch " in result.stderr and f"; they are in {weights}\n" in result.stderr
-    )
+    assert "the best weights before that are those of epoch " in result.stderr
+    assert f"; they are in {weights}\n" in result.stderr
     assert all(np.isfinite(tensor).all() for tensor in safetensors.numpy.load_file(weights).values())
 
 
 def test_a_run_that_diverges_at_once_leaves_none(tailorbird, config_file, tmp_path):
     diverging = ["--set", "model={family: linear}", "--set", "optimizer={name: sgd, lr: 100, weight_decay: 100}"]
     result = tailorbird("train", config_file, *diverging, "--out", tmp_path / "out")
-    assert result.returncode == 1 and "lower optimizer.lr; no epoch was good" in result.stderr
+    assert result.returncode == 1 and "lower optimizer.lr; no epoch ended with finite weights" in result.stderr
     assert not (tmp_path / "out" / "checkpoint.safetensors").exists()
 
 

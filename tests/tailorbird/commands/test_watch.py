@@ -50,7 +50,7 @@ def test_it_is_blind_without_what_it_is_to_read(registry, tailorbird, setting, u
     label(registry, 60, 60)
     blind = tailorbird("watch", "pets", "--once", **{f"TAILORBIRD_{setting}": url})
     assert blind.returncode == 12
-    assert f"nothing is decided: {told}" in blind.stderr
+    assert f"no decision made: {told}" in blind.stderr
 
 
 def test_sigterm_ends_it(registry, started):

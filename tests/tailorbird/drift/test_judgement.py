@@ -47,7 +47,7 @@ def test_traffic_as_at_registration_is_healthy(known):
 def test_an_estimated_drop_is_suspected_and_asks_for_labels(known):
     judgement = judged(known, table(400, 600))
     assert judgement.state == "suspected"
-    assert "learnt from corruptions" in judgement.reasons[0]
+    assert "fitted on corruptions" in judgement.reasons[0]
     assert "more labels" in judgement.reasons[-1]
 
 
@@ -79,7 +79,7 @@ def test_labels_that_are_good_do_not_prove_what_an_old_change_said(known):
 def test_the_policy_says_which_estimate_alarms_and_a_wide_gap_is_told_by_any(known, mix, state):
     judgement = judged(known, table(800, 200), policy=Policy(class_mix=mix), mix_steady=0.7)
     assert judgement.state == state
-    assert "the mix of classes changed or strangers came" in judgement.notes[0]
+    assert "the class mix changed or unknown classes appeared" in judgement.notes[0]
 
 
 @pytest.mark.parametrize(("estimate", "state"), [(0.855, "healthy"), (0.8, "suspected")])

@@ -29,12 +29,12 @@ def test_a_file_changes_what_it_names(tmp_path):
         ("drop: true", "drop"),
         ("window: .inf", "window"),
         ("predictions: 5", "predictions"),
-        ("# nothing", "must hold keys and values, as in `labels: roll_back`"),
-        ("labels: roll_back\nlabels: alert", "'labels' stands twice"),
+        ("# nothing", "must be a mapping, as in `labels: roll_back`"),
+        ("labels: roll_back\nlabels: alert", "'labels' is given twice"),
         ("labels: roll_back\ncool_down: 1\nwindow: 1\nevery: 1", "cool_down is 1 minutes and label_window 1440"),
         ("labels: roll_back\ncool_down: 5", "could roll back in a loop"),
         ("labels: roll_back\nevery: 2000", "could roll back in a loop"),
-        ("labels: sweep", "names no spec"),
+        ("labels: sweep", "requires a spec"),
     ],
 )
 def test_a_policy_that_cannot_be_meant_is_refused(tmp_path, text, told):

@@ -43,5 +43,5 @@ def test_a_running_endpoint_serves_the_very_champion(tmp_path):
         asked.check(champion)
         with pytest.raises(InvalidInput, match="serves pets:1, and the champion is pets:2"):
             asked.check(replace(champion, number=2))
-        with pytest.raises(InvalidInput, match="serves another pets:1, not that of the registry"):
+        with pytest.raises(InvalidInput, match="serves a different pets:1 than the registry"):
             asked.check(replace(champion, manifest="0" * 64))

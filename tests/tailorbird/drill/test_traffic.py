@@ -58,7 +58,7 @@ def test_late_labels_are_late(split):
 
 
 def test_a_scenario_of_other_classes_is_refused(split):
-    with pytest.raises(InvalidInput, match=r"--flip: 'cow' is no class; accepted: cat, dog, owl"):
+    with pytest.raises(InvalidInput, match=r"--flip: 'cow' is not a class; accepted: cat, dog, owl"):
         Traffic(Scenario(flip=("cat", "cow")), split, CLASSES)
 
 
@@ -80,7 +80,7 @@ def test_rows_of_a_table_stay_what_they_are(table, scenario):
     ("option", "scenario"), [("--corruption", Scenario("blur")), ("--unseen", Scenario(unseen="cat"))]
 )
 def test_what_is_made_for_images_is_refused_for_a_table(table, option, scenario):
-    with pytest.raises(InvalidInput, match=f"{option}: is made for images"):
+    with pytest.raises(InvalidInput, match=f"{option}: applies only to images"):
         Traffic(scenario, table, CLASSES)
 
 

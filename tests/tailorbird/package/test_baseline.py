@@ -53,7 +53,7 @@ def test_what_is_no_baseline_is_told_by_its_key(changes, key):
     [
         ({"confusion": [[1, 2]]}, "its confusion must be 2 rows of 2 counts"),
         ({"confusion": [[1, 2], [3]]}, "its confusion must be 2 rows of 2 counts"),
-        ({"bins": {"owl": {}}}, "its bins are of 'owl', which is no class"),
+        ({"bins": {"owl": {}}}, "its bins are of 'owl', which is not a class"),
     ],
 )
 def test_it_is_of_the_classes_of_its_model(changes, problem):

@@ -60,9 +60,9 @@ def test_what_is_no_object_is_corrupt(data):
     ("changes", "problem"),
     [
         ({"answers": {"cat": {"cat": CELL}}}, "its answers do not name 'dog', which is a class"),
-        ({"answers": {**FIT["answers"], "owl": {}}}, "it names 'owl', which is no class"),
-        ({"answers": {**FIT["answers"], "dog": {"owl": CELL}}}, "it names 'owl', which is no class"),
-        ({"weights": {"owl": {"0": 0.5}}}, "it names 'owl', which is no class"),
+        ({"answers": {**FIT["answers"], "owl": {}}}, "it names 'owl', which is not a class"),
+        ({"answers": {**FIT["answers"], "dog": {"owl": CELL}}}, "it names 'owl', which is not a class"),
+        ({"weights": {"owl": {"0": 0.5}}}, "it names 'owl', which is not a class"),
     ],
 )
 def test_it_is_of_the_classes_of_its_model(changes, problem):

@@ -33,7 +33,9 @@ def test_optional_files_may_be_named(name):
 @pytest.mark.parametrize("name", ["../model.onnx", "/etc/passwd", "model.pkl", "", "x" * 10**6, "\x1b[2J"])
 def test_a_file_that_no_package_has_is_refused(name):
     files = {**{known: entry.record() for known, entry in FILES.items()}, name: {"sha256": "ab" * 32, "size": 3}}
-    with pytest.raises(Corrupt, match=r"^manifest\.json: files: names '.*', which is no file of a package") as refused:
+    with pytest.raises(
+        Corrupt, match=r"^manifest\.json: files: names '.*', which is not a file of a package"
+    ) as refused:
         Manifest.parse(changed(files=files))
     assert len(str(refused.value)) < 200 and str(refused.value).isprintable()
 

@@ -132,8 +132,8 @@ def test_an_endpoint_that_is_busy_is_asked_again(endpoint, settings):
     [
         ((401, {}, {"detail": "a token, please"}), "answered 401: a token, please"),
         ((500, {}, b"<html>"), "answered 500: <html>"),
-        ((200, {}, b"<html>"), "does not answer as an endpoint would"),
-        ((200, {}, [1]), "does not answer as an endpoint would"),
+        ((200, {}, b"<html>"), "did not answer like a Tailorbird endpoint"),
+        ((200, {}, [1]), "did not answer like a Tailorbird endpoint"),
     ],
 )
 def test_what_is_no_endpoint_is_told(endpoint, settings, answer, problem):
@@ -144,14 +144,14 @@ def test_what_is_no_endpoint_is_told(endpoint, settings, answer, problem):
 
 def test_another_version_in_the_middle_is_not_mixed_in(endpoint, settings):
     endpoint.answers = [MODEL, predictions([(0, 1)], version=4)]
-    with pytest.raises(Unavailable, match="went over from version 3 to 4"):
+    with pytest.raises(Unavailable, match="switched from version 3 to 4"):
         Remote(endpoint.url, settings).predict(np.zeros((1, 2, 2), np.uint8))
 
 
 @pytest.mark.parametrize("content", [{"version": 3}, {"version": 3, "predictions": [{"probabilities": {"cat": 1}}]}])
 def test_an_answer_of_another_form_is_told(endpoint, settings, content):
     endpoint.answers = [MODEL, (200, {}, content)]
-    with pytest.raises(Unavailable, match="does not answer as an endpoint of this release"):
+    with pytest.raises(Unavailable, match="did not answer like an endpoint of this release"):
         Remote(endpoint.url, settings).predict(np.zeros((1, 2, 2), np.uint8))
 
 

@@ -164,7 +164,7 @@ def test_what_is_away_is_told(path):
 
 
 def test_what_is_no_prometheus_is_told(replica):
-    with pytest.raises(Unavailable, match="does not answer as Prometheus does"):
+    with pytest.raises(Unavailable, match="did not answer like Prometheus"):
         counters.open_source(f"http://{replica.address}").read("pets", 3, CLASSES, 1)
 
 

@@ -34,5 +34,5 @@ def test_the_last_looks_estimates_are_shown_and_no_others():
     assert shown() == ['tailorbird_estimated_accuracy_ratio{assumes="mix_moves",model="pets",version="1"} 0.85']
     gauges.show(None)
     assert shown() == []
-    with pytest.raises(InvalidInput, match=f"--metrics-port: 127.0.0.1:{port} cannot be listened on"):
+    with pytest.raises(InvalidInput, match=f"--metrics-port: 127.0.0.1:{port} cannot be bound"):
         Gauges("127.0.0.1", port)

@@ -19,5 +19,5 @@ def test_what_a_package_tells_is_read_with_its_manifest_once(registry, monkeypat
 
 def test_a_package_of_another_version_is_corrupt(registry):
     first, second = (versions.resolve(registry, f"pets:{number}") for number in (1, 2))
-    with pytest.raises(Corrupt, match=r"pets:1: manifest\.json: its created is not that of the version's row"):
+    with pytest.raises(Corrupt, match=r"pets:1: manifest\.json: its created differs from that of the version's row"):
         known.read(registry, replace(first, manifest=second.manifest))

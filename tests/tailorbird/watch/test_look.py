@@ -53,7 +53,7 @@ def test_a_drop_that_labels_prove_is_rolled_back_once(registry, watch, traffic, 
     traffic.label(1, 60, 60)
     again = watching.look(later + timedelta(hours=2))
     assert (again.version.number, again.judgement.state, again.action.kind) == (1, "drifted", "alert")
-    assert "only people go further" in again.action.reasons[0]
+    assert "further ones are left to people" in again.action.reasons[0]
     assert aliases.current(registry, "pets") == 1
     assert [move.kind for move in history.moves(registry, "pets")] == ["rollback", "promote", "promote"]
     assert rows(registry) == [(1, "drifted", "alert"), (2, "drifted", "rolled back")]
@@ -63,7 +63,7 @@ def test_within_the_cool_down_it_alerts(registry, watch, traffic):
     traffic.label(2, 60, 60)
     look = watch().look()
     assert (look.status, look.action.kind) == (10, "alert")
-    assert "rests until" in look.action.reasons[0]
+    assert "cools down until" in look.action.reasons[0]
     assert aliases.current(registry, "pets") == 2
 
 
@@ -78,7 +78,7 @@ def test_what_a_person_promotes_meanwhile_stays(registry, watch, traffic, later,
 
     monkeypatch.setattr(action, "_not_better", promoted_meanwhile)
     look = watch().look(later)
-    assert (look.action.kind, look.action.reasons) == ("alert", ("the alias has moved since it was looked at",))
+    assert (look.action.kind, look.action.reasons) == ("alert", ("the alias moved in the meantime",))
     assert aliases.current(registry, "pets") == 3
 
 
@@ -87,7 +87,7 @@ def test_a_hold_stops_it_and_is_told(registry, watch, traffic, later):
     traffic.label(2, 60, 60)
     look = watch().look(later)
     assert look.action.kind == "alert"
-    assert "ada holds pets" in look.action.reasons[0]
+    assert "pets is on hold by ada" in look.action.reasons[0]
     assert aliases.current(registry, "pets") == 2
 
 
@@ -96,7 +96,7 @@ def test_a_version_that_is_not_known_to_be_better_is_not_rolled_back_to(registry
     traffic.label(2, 100, 100)
     look = watch().look(later)
     assert look.action.kind == "alert"
-    assert "pets:1 is not known to be better: 120 labels say 50.0%" in look.action.reasons[0]
+    assert "pets:1 is not known to be better: 120 labels give 50.0%" in look.action.reasons[0]
 
 
 def test_a_worse_baseline_is_not_rolled_back_to_either(registry, traffic, later):
@@ -116,7 +116,7 @@ def test_a_first_version_has_nothing_to_go_back_to(registry, traffic, later):
     aliases.promote(registry, Promotion("owls", 1, why="a test", who="ada"))
     traffic.label(1, 60, 60, model="owls")
     look = Watch(registry, traffic, "owls", BACK).look(later)
-    assert look.action.reasons == ("owls@champion had no version before this one to roll back to",)
+    assert look.action.reasons == ("owls@champion has no earlier version to roll back to",)
 
 
 def test_labels_of_an_earlier_time_as_champion_do_not_count(registry, watch, traffic):
@@ -148,7 +148,7 @@ def test_a_wide_gap_between_estimates_is_news_and_no_change_of_judgement(registr
     traffic.mix_steady = 0.6
     looks = [watching.look() for _ in range(2)]
     assert [(look.news, look.changed) for look in looks] == [(True, False), (False, False)]
-    assert "the mix of classes changed or strangers came" in looks[0].reasons()[-1]
+    assert "the class mix changed or unknown classes appeared" in looks[0].reasons()[-1]
     assert [row.state for row in judgements.page(registry, "owls")] == ["healthy"]
 
 

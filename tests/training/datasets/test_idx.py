@@ -33,10 +33,10 @@ def test_what_is_written_is_read(array):
 def test_every_truncation_and_every_tail_is_refused():
     data = idx(np.arange(24, dtype=np.uint8).reshape(2, 3, 4))
     for length in range(len(data)):
-        with pytest.raises(InvalidInput, match="is no whole IDX file") as refused:
+        with pytest.raises(InvalidInput, match="is not a complete IDX file") as refused:
             module.parse_idx(data[:length], FILE)
         assert refused.value.field == "train-images"
-    with pytest.raises(InvalidInput, match="41 bytes, 40 announced"):
+    with pytest.raises(InvalidInput, match="41 bytes instead of 40"):
         module.parse_idx(data + b"\0", FILE)
 
 
@@ -138,13 +138,13 @@ def damaged(file, how):
     ("how", "problem"),
     [
         ("cut", "cannot be unpacked"),
-        ("emptied", "is no whole IDX file"),
+        ("emptied", "is not a complete IDX file"),
         ("no gzip", "cannot be unpacked"),
         ("flipped inside", "cannot be unpacked"),
-        ("cut before it was packed", "is no whole IDX file"),
+        ("cut before it was packed", "is not a complete IDX file"),
         ("wrong magic", "it does not begin with 00 00 08"),
         ("another set", r"is not the published \S+ \(its SHA-256 sum differs\)"),
-        ("unpacked and cut", "is no whole IDX file"),
+        ("unpacked and cut", "is not a complete IDX file"),
         ("a folder", "cannot be unpacked"),
     ],
 )
@@ -152,7 +152,7 @@ def damaged(file, how):
 def test_a_damaged_file_is_refused_by_name_with_what_to_do_about_it(folder, which, how, problem):
     file = files(folder)[which]
     damaged(file, how)
-    with pytest.raises(InvalidInput, match=f"{problem}.*; delete it to have it downloaded again") as refused:
+    with pytest.raises(InvalidInput, match=f"{problem}.*; delete it to download it again") as refused:
         load(folder)
     assert refused.value.field.removesuffix(".gz") == str(file.with_suffix(""))
 

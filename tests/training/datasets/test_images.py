@@ -154,8 +154,8 @@ def test_sizes_and_modes_are_brought_to_the_commonest_by_the_rule_of_serving(tmp
             array == pixels.to_signature(pixels.decode(data, 10**6), (6, 8, 3), dataset.depth, dataset.ground)
         ).all()
     assert dataset.notes == (
-        "2 of 7 images were brought to 6x8 pixels, whatever their proportions",
-        "3 of 7 images were brought to 8-bit colour, transparency over white",
+        "2 of 7 images were resized to 6x8 pixels, ignoring their proportions",
+        "3 of 7 images were converted to 8-bit colour, transparency over white",
     )
 
 
@@ -168,7 +168,7 @@ def test_grey_images_stay_grey(tmp_path, load):
 def test_one_image_of_colour_makes_a_set_of_colour(tmp_path, load):
     content = {f"{label}/{n}.png": picture(n, mode="RGB" if n == 1 else "L") for n, label in enumerate("aabb")}
     dataset = load(tree(tmp_path / "set", content))
-    assert dataset.shape == (6, 8, 3) and dataset.notes[0].startswith("3 of 4 images were brought to 8-bit colour")
+    assert dataset.shape == (6, 8, 3) and dataset.notes[0].startswith("3 of 4 images were converted to 8-bit colour")
 
 
 def test_grey_and_size_may_be_asked_for(tmp_path, load):
@@ -209,7 +209,7 @@ def test_what_cannot_be_read_is_named_or_left_out(tmp_path, load, suffix, name):
     for (inputs, targets), part in (((dataset.inputs, dataset.targets), "train/"), (dataset.test, "test/")):
         pictures, indices = expected(pets(), part)
         assert (inputs == pictures).all() and targets.tolist() == indices
-    assert dataset.notes[-1].startswith(f"1 of 19 images cannot be read and were left out: {name} (")
+    assert dataset.notes[-1].startswith(f"1 of 19 images cannot be read and were skipped: {name} (")
 
 
 def test_folders_without_an_image_are_noted(tmp_path, load):
@@ -217,7 +217,7 @@ def test_folders_without_an_image_are_noted(tmp_path, load):
     (root / "train" / "fox").mkdir()
     dataset = load(root)
     assert dataset.classes == load(tree(tmp_path / "other", pets())).classes
-    assert dataset.notes[0] == "folders that hold no image are no class: 'train/fox', 'train/gnu'"
+    assert dataset.notes[0] == "folders without images were ignored: 'train/fox', 'train/gnu'"
 
 
 def test_many_are_counted_and_the_first_named(tmp_path, load):
@@ -254,10 +254,10 @@ def test_an_image_of_too_many_pixels_is_not_decoded(tmp_path, load, monkeypatch)
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ({}, "holds no images and no other files"),
-        ({".a/1.png": 1, "b/.c/1.png": 1}, r"holds no images, only hidden ones in '\.a', 'b/\.c'; accepted"),
-        ({"train/cat/1.txt": b"", "a.csv": b"", "b.csv": b""}, r"holds no images, only 2 of \.csv, 1 of \.txt"),
-        ({"cat/1.png": 1, "cat/2.png": 2}, "has one class only, 'cat'"),
+        ({}, "contains no images and no other files"),
+        ({".a/1.png": 1, "b/.c/1.png": 1}, r"contains no images, only hidden ones in '\.a', 'b/\.c'; accepted"),
+        ({"train/cat/1.txt": b"", "a.csv": b"", "b.csv": b""}, r"contains no images, only 2 of \.csv, 1 of \.txt"),
+        ({"cat/1.png": 1, "cat/2.png": 2}, "has only one class, 'cat'"),
         ({"cat/1.png": b"", "dog/1.png": b"x"}, r"none of them can be read: cat/1.png \(is not a PNG, JPEG"),
     ],
 )
@@ -277,7 +277,7 @@ def test_a_tree_that_is_no_set_is_told_in_one_sentence(tmp_path, load, content, 
 def test_a_class_that_is_left_with_nothing_is_told(tmp_path, load):
     content = {"cat/1.png": picture(1), "cow/1.png": picture(2), "dog/1.png": b"broken"}
     root = tree(tmp_path / "set", content)
-    with pytest.raises(InvalidInput, match="has no images in 'train' of 'dog' that can be read"):
+    with pytest.raises(InvalidInput, match="has no readable images in 'train' of 'dog'"):
         load(root, skip_broken=True)
 
 
@@ -333,7 +333,7 @@ def test_the_title_is_the_name_without_what_it_is_packed_in(tmp_path, load):
 def test_files_that_are_left_out_are_noted(tmp_path, load):
     root = tree(tmp_path / "set", pets() | {"train/cat/a": b"", "train/cat/b": b"", "readme.txt": b""})
     assert load(root).notes[-1] == (
-        "files whose names are not those of PNG, JPEG or WebP were left out: 2 of no suffix, 1 of .txt"
+        "files without a suffix of PNG, JPEG or WebP were skipped: 2 of no suffix, 1 of .txt"
     )
 
 
@@ -348,5 +348,5 @@ def test_a_link_that_leads_nowhere_is_a_file_that_cannot_be_read(tmp_path, load)
 
 @pytest.mark.parametrize("path", ["~nobody-of-that-name/a.zip", "x" * 300])
 def test_a_path_that_cannot_be_is_told(load, path):
-    with pytest.raises(InvalidInput, match=r"^data\.path: .* leads nowhere: "):
+    with pytest.raises(InvalidInput, match=r"^data\.path: .* cannot be resolved: "):
         load(path)

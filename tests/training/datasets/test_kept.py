@@ -97,7 +97,9 @@ def test_of_several_processes_at_once_one_makes_it(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_told_with_its_setting(tmp_path):
     (tmp_path / "datasets").write_text("a file, where a folder should be")
-    with pytest.raises(Unavailable, match=r"cannot be written: .*TAILORBIRD_CACHE_DIR names the folder"):
+    with pytest.raises(
+        Unavailable, match=r"cannot be written: .*set the folder of decoded images by TAILORBIRD_CACHE_DIR"
+    ):
         kept.load(tmp_path, "source", "set", made())
 
 

@@ -48,17 +48,17 @@ def test_valid_is_a_class_where_there_is_no_train():
 @pytest.mark.parametrize(
     ("names", "problem"),
     [
-        (["cat/1.png", "cat/2.png"], "has one class only, 'cat'"),
+        (["cat/1.png", "cat/2.png"], "has only one class, 'cat'"),
         ([*of("train"), "test/cat/1.png"], "has no images in 'test' of 'cow'; every part needs images of every class"),
         ([*of("train", "test"), "test/dog/1.png"], "has no images in 'train' of 'dog'"),
         ([*of("train"), "val/cat/1.png"], "has no images in 'validation' of 'cow'"),
         ([*of("train", "val"), "val/dog/1.png"], "has no images in 'train' of 'dog'"),
         ([*of("train"), "more/cat/1.png"], "has images in 'more' beside 'train'"),
-        (of("test"), "has images in 'test' alone"),
-        (of("val", "test"), "has images in 'validation' and 'test' alone; accepted: 'train' and 'test', or a folder a"),
-        (["cat/1.png", "dog/1.png", "cover.png"], "has 'cover.png' outside of a folder that names its class"),
-        (["train/cat/1.png", "train/2.png"], "has '2.png' outside of a folder that names its class"),
-        (["1.png", "2.png"], "has '1.png' outside of a folder that names its class"),
+        (of("test"), "has images only in 'test'"),
+        (of("val", "test"), "has images only in 'validation' and 'test'; accepted: 'train' and 'test', or one"),
+        (["cat/1.png", "dog/1.png", "cover.png"], "has 'cover.png' outside a class folder"),
+        (["train/cat/1.png", "train/2.png"], "has '2.png' outside a class folder"),
+        (["1.png", "2.png"], "has '1.png' outside a class folder"),
     ],
 )
 def test_names_that_tell_no_classes_are_refused(names, problem):

@@ -77,7 +77,7 @@ def test_another_machine_without_the_file_is_told_what_to_do(stored):
 def test_a_cut_file_is_told(stored, length):
     path, _ = stored
     path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(Unavailable, match=r"cannot be read .*delete it to have it made again"):
+    with pytest.raises(Unavailable, match=r"cannot be read .*delete it to recreate it"):
         opened(path)
 
 

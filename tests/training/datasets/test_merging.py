@@ -35,7 +35,7 @@ def notes(tmp_path, values, label=None):
     ],
 )
 def test_numbers_that_become_one_are_counted_by_column(tmp_path, values, count):
-    text = f"column 'value': {count} numbers that differ from another one become equal to it in float64; subtract"
+    text = f"column 'value': {count} different numbers become equal in float64; subtract"
     for note, *_ in notes(tmp_path, values):
         assert note.startswith(text)
 
@@ -54,7 +54,7 @@ def test_numbers_that_stay_different_are_not(tmp_path, values):
 
 def test_numbers_to_predict_count_too(tmp_path):
     for note, *_ in notes(tmp_path, [1, 2, 3, 4], CLOSE):
-        assert note.startswith("column 'y': 3 numbers that differ")
+        assert note.startswith("column 'y': 3 different numbers")
 
 
 @given(st.lists(st.decimals(0, 1, places=18), min_size=1), st.integers(0, 20))

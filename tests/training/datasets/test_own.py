@@ -34,14 +34,15 @@ def test_a_sound_one_has_no_problems(kind):
         ("images", {"classes": ("a",)}, "has 1 classes; accepted of multiclass: 2 or more"),
         ("rows", {"classes": ("a", "b", "c")}, "has 3 classes; accepted of binary: 2"),
         ("numbers", {"classes": ("n", "m")}, "has 2 classes; accepted of regression: 1"),
-        ("images", {"classes": ("a", "\u00c4", "A\u0308 ")}, "has classes that are not each different"),
-        ("images", {"classes": ("a", "b", "c\nd")}, r"has a class 'c\\nd', which is no name: it holds a control char"),
+        ("images", {"classes": ("a", "\u00c4", "A\u0308 ")}, "has duplicate classes"),
+        ("images", {"classes": ("a", "b", "c\nd")}, r"has a class 'c\\nd', which is not a valid class name: it holds "
+                                                     "a control char"),
         ("images", {"classes": (0, 1, 2)}, "has classes that are not names"),
         ("images", {"inputs": IMAGES.astype(np.float32)}, r"has inputs of float32 \[6, 4, 4\]; accepted: uint8"),
         ("images", {"inputs": np.zeros((6, 4, 4, 4), np.uint8)}, r"has inputs of uint8 \[6, 4, 4, 4\]"),
         ("rows", {"inputs": ROWS.astype(np.int64)}, r"has inputs of int64 \[6, 2\]"),
-        ("rows", {"inputs": ROWS * np.nan}, "has inputs that are no finite numbers"),
-        ("rows", {"inputs": ROWS * 1e200}, r"has inputs that are no finite numbers, or beyond 3\.4e\+38"),
+        ("rows", {"inputs": ROWS * np.nan}, "has inputs that are not finite numbers"),
+        ("rows", {"inputs": ROWS * 1e200}, r"has inputs that are not finite numbers, or beyond 3\.4e\+38"),
         ("images", {"inputs": IMAGES[:0], "targets": CLASSES[:0]}, "has no inputs"),
         ("images", {"targets": CLASSES[:5]}, r"has targets of int64 \[5\]; accepted of multiclass: int64 \[6\]"),
         ("images", {"targets": CLASSES.astype(np.int32)}, r"has targets of int32"),
@@ -49,8 +50,8 @@ def test_a_sound_one_has_no_problems(kind):
         ("images", {"targets": CLASSES - 1}, "has targets from -1 to 1"),
         ("labels", {"targets": np.full((6, 2), 0.5, np.float32)}, "has targets other than 0 and 1"),
         ("labels", {"targets": np.ones((6, 3), np.float32)}, r"accepted of multilabel: float32 \[6, 2\]"),
-        ("numbers", {"targets": np.full(6, np.inf, np.float32)}, "has targets that are no finite numbers"),
-        ("numbers", {"targets": np.full(6, 1e39)}, r"has targets that are no finite numbers, or beyond 3\.4e\+38"),
+        ("numbers", {"targets": np.full(6, np.inf, np.float32)}, "has targets that are not finite numbers"),
+        ("numbers", {"targets": np.full(6, 1e39)}, r"has targets that are not finite numbers, or beyond 3\.4e\+38"),
         ("numbers", {"targets": np.full(6, 7.0)}, "has targets that are all 7"),
         ("rows", {"columns": None}, "has names of 0 columns for rows of 2"),
         ("rows", {"columns": ("x",)}, "has names of 1 columns for rows of 2"),
@@ -112,7 +113,7 @@ def load(tmp_path, monkeypatch):
 def test_a_function_of_the_users_own_makes_one(load):
     dataset = load("good")
     assert dataset.name == "mine" and dataset.inputs.shape == (4, 2, 2)
-    note = "4 of 4 examples are equal to one of another class, as number 0 ('a') and number 1 ('b')"
+    note = "4 of 4 examples are identical to one of another class, such as number 0 ('a') and number 1 ('b')"
     assert dataset.notes == (note,)
 
 

@@ -127,8 +127,8 @@ def test_the_signature_says_how_and_serving_does_the_same(load):
 def test_images_of_one_value_are_counted_by_class_and_refused_where_most_are(load, tmp_path):
     flat = [png(np.full((6, 6), grey, np.uint8)) for grey in (7, 8, 9)]
     dataset = load(classes(*flat, *(png(noise()) for _ in range(5))))
-    assert dataset.notes == ("3 of 8 images have one value throughout: 'a' 2, 'b' 1",)
-    with pytest.raises(InvalidInput, match=r"4 of 5 images of which one value is left, so nothing can be learnt"):
+    assert dataset.notes == ("3 of 8 images have only one pixel value: 'a' 2, 'b' 1",)
+    with pytest.raises(InvalidInput, match=r"4 of 5 images whose pixels are all equal, so nothing can be learnt"):
         load({**classes(*flat), "a/3.png": png(ink(0)), "a/4.png": png(ink(255) * 0)}, ".zip")
     assert load(classes(*flat, png(noise())), size=1).shape == (1, 1)
 
@@ -136,14 +136,16 @@ def test_images_of_one_value_are_counted_by_class_and_refused_where_most_are(loa
 def test_one_image_of_two_classes_is_named(load):
     same = noise()
     dataset = load({"a/1.png": png(same), "b/2.png": png(same, compress_level=0), "b/3.png": png(noise())})
-    assert dataset.notes == ("2 of 3 images are equal to one of another class, as a/1.png ('a') and b/2.png ('b')",)
+    assert dataset.notes == (
+        "2 of 3 images are identical to one of another class, such as a/1.png ('a') and b/2.png ('b')",
+    )
 
 
 def test_folders_below_those_of_classes_are_named_with_counts(load):
     names = ("Village/blight/1", "Village/healthy/2", "Village/healthy/3", "healthy/4", "blight/5")
     dataset = load({f"{name}.png": png(noise()) for name in names})
     assert dataset.classes == ("Village", "blight", "healthy")
-    assert dataset.notes[0].startswith("folders below that of a class tell nothing, and all their images are of that ")
+    assert dataset.notes[0].startswith("folders inside a class folder were ignored, and their images count for that ")
     assert "'Village' ('blight' 1, 'healthy' 2); if they are the classes, move them up" in dataset.notes[0]
 
 
@@ -153,15 +155,16 @@ def test_what_is_left_out_is_noted_of_a_folder_and_of_an_archive_alike(load, suf
     content = {f"{name}.png": png(noise()) for name in names}
     dataset = load({**content, "d/" if suffix else "d": None, ".DS_Store": b"x"}, suffix)
     assert dataset.notes == (
-        "folders that hold no image are no class: 'd'",
-        "images were left out since a name that begins with a dot hides them: '.c' (2 of them), 'a/.5.png' (1 of them)",
+        "folders without images were ignored: 'd'",
+        "hidden images, whose path has a name that begins with a dot, were skipped: '.c' (2 of them), 'a/.5.png' (1 "
+        "of them)",
     )
 
 
 @pytest.mark.parametrize("suffix", ["", ".zip"])
 def test_a_class_of_other_files_alone_is_named_in_a_folder_and_an_archive_alike(load, suffix):
     dataset = load({"a/1.png": png(noise()), "b/2.png": png(noise()), "c/notes.txt": b"x"}, suffix)
-    assert dataset.notes[0] == "folders that hold no image are no class: 'c'"
+    assert dataset.notes[0] == "folders without images were ignored: 'c'"
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WebP"])
@@ -196,7 +199,9 @@ def test_forms_of_one_name_are_one_class_in_every_part(load):
     names = ("train/Äpfel/1", "train/A\u0308pfel/2", "train/b/1", "test/A\u0308pfel/1", "test/b /1")
     dataset = load({f"{name}.png": png(noise()) for name in names}, ".zip")
     assert (dataset.classes, dataset.targets.tolist(), dataset.test[1].tolist()) == (("b", "Äpfel"), [0, 1, 1], [0, 1])
-    assert dataset.notes[0].startswith("folders whose names are forms of one name are one class: 'Äpfel' of ")
+    assert dataset.notes[0].startswith(
+        "folders whose names differ only in form were merged into one class: 'Äpfel' of "
+    )
 
 
 def test_folders_are_sorted_like_the_classes_of_tables(load):
@@ -206,7 +211,11 @@ def test_folders_are_sorted_like_the_classes_of_tables(load):
 
 def test_a_folder_whose_name_is_no_utf8_is_refused_by_name(load):
     content = {b"caf\xe9/1.png".decode(errors="surrogateescape"): png(noise()), "b/1.png": png(noise())}
-    with pytest.raises(InvalidInput, match=r"has a folder 'caf\\udce9', which is no name of a class: it holds bytes"):
+    with pytest.raises(
+        InvalidInput,
+        match=r"has a folder 'caf\\udce9', which is not a valid class name: it holds "
+        "bytes",
+    ):
         load(content)
 
 

@@ -156,7 +156,7 @@ def test_booleans_of_parquet(load):
 @pytest.mark.parametrize(
     ("text", "keys", "problem"),
     [
-        (FLOWERS.replace("3.5", "three"), {}, r"t.csv: line 4 has 'three' in column 'length', which is no number"),
+        (FLOWERS.replace("3.5", "three"), {}, r"t.csv: line 4 has 'three' in column 'length', which is not a number"),
         (FLOWERS.replace("3.5", "inf"), {}, r"t.csv: line 4 has 'inf' in column 'length', which is beyond 3.4e\+38"),
         (FLOWERS.replace("3.5", "1e39"), {}, r"t.csv: line 4 has '1e39' in column 'length'"),
         (FLOWERS.replace("3.5", ""), {}, r"t.csv: line 4 has no value in column 'length'"),
@@ -168,23 +168,23 @@ def test_booleans_of_parquet(load):
         (FLOWERS, {"columns": ["depth"]}, r"data.columns: there is no column 'depth'; the columns are length, wid"),
         (FLOWERS, {"columns": ["width", "kind"]}, r"data.columns: names 'kind', which is the label"),
         (FLOWERS, {"columns": ["width", "width"]}, r"data.columns: names 'width' more than once"),
-        (FLOWERS, {"kind": "binary"}, r"data.kind: is binary, and column 'kind' has 3 classes"),
-        (FLOWERS, {"kind": "regression"}, r"t.csv: line 2 has 'rose' in column 'kind', which is no number"),
+        (FLOWERS, {"kind": "binary"}, r"data.kind: is binary, but column 'kind' has 3 classes"),
+        (FLOWERS, {"kind": "regression"}, r"t.csv: line 2 has 'rose' in column 'kind', which is not a number"),
         (FLOWERS, {"kind": "multilabel"}, r"data.label: must be a list of columns"),
         (FLOWERS, {"label": ["kind"]}, r"t.csv: line 2 has 'rose' in column 'kind'; accepted of several labels"),
         (FLOWERS, {"label": ["kind"], "kind": "binary"}, r"data.kind: must be multilabel for a list of labels"),
-        ("kind\na\nb\n", {}, r"data.label: leaves no column to tell it by"),
+        ("kind\na\nb\n", {}, r"data.label: leaves no input columns"),
         ("x,kind\n", {}, r"t.csv: has no rows below its header"),
         ("", {}, r"t.csv: must begin with a line of names"),
         ("x,x,kind\n1,2,a\n", {}, r"data.columns: the table has several columns 'x'; name each differently"),
         ("x,kind\n1,a\ntrue,b\n", {}, r"t.csv: line 3 has 'true' in column 'x', which holds numbers and true or"),
-        ("x,kind\n1,a\n2,NA\n", {}, r"t.csv: line 3 has no value in column 'kind' \('NA', which CSV files write"),
-        ('x,kind\n1,"a\nb"\n2,c\n', {}, r"t.csv: line 3 has 'a\\nb' in column 'kind', which is no name of a class"),
-        ("x,kind\n1,a\u202e\n2,c\n", {}, r"which is no name of a class: it holds a bidirectional control"),
-        (column("kind", "aaaa"), {}, r"t.csv: has one class only, 'a', in column 'kind'"),
-        (column("kind", "abcdefgh"), {}, r"data.label: 'kind' has 8 different values in 8 rows, which are no classes"),
-        (column("kind", [*range(30), "12a"]), {}, r"t.csv: line 32 has '12a' in column 'kind', which is no number"),
-        (FLOWERS.encode("utf-16")[:-1], {}, r"t.csv: is no whole UTF-16 text"),
+        ("x,kind\n1,a\n2,NA\n", {}, r"t.csv: line 3 has no value in column 'kind' \('NA', a missing value in CSV"),
+        ('x,kind\n1,"a\nb"\n2,c\n', {}, r"t.csv: line 3 has 'a\\nb' in column 'kind', which is not a valid class name"),
+        ("x,kind\n1,a\u202e\n2,c\n", {}, r"which is not a valid class name: it holds a bidirectional control"),
+        (column("kind", "aaaa"), {}, r"t.csv: has only one class, 'a', in column 'kind'"),
+        (column("kind", "abcdefgh"), {}, r"data.label: 'kind' has 8 different values in 8 rows, too many for classes"),
+        (column("kind", [*range(30), "12a"]), {}, r"t.csv: line 32 has '12a' in column 'kind', which is not a number"),
+        (FLOWERS.encode("utf-16")[:-1], {}, r"t.csv: is not complete UTF-16 text"),
         (FLOWERS.replace("rose", "rosé").encode("latin-1"), {}, r"t.csv: line 2 has bytes in column 'kind'"),
     ],
 )  # fmt: skip
@@ -195,18 +195,18 @@ def test_what_is_wrong_is_told_where_it_stands(load, text, keys, problem):
 
 
 def test_what_is_wrong_in_parquet(load, tmp_path):
-    with pytest.raises(InvalidInput, match="row 2 has 'two' in column 'x', which is no number"):
+    with pytest.raises(InvalidInput, match="row 2 has 'two' in column 'x', which is not a number"):
         load({"x": ["1", "two"], "y": ["a", "b"]}, "t.parquet", label="y")
     with pytest.raises(InvalidInput, match="row 1 has no value in column 'x'"):
         load({"x": [None, 1.0], "y": ["a", "b"]}, "t.parquet", label="y")
     with pytest.raises(InvalidInput, match="row 2 has no value in column 'x'"):
         load({"x": [1.0, float("nan")], "y": ["a", "b"]}, "t.parquet", label="y")
-    with pytest.raises(InvalidInput, match=r"t.parquet: is no whole Parquet file"):
+    with pytest.raises(InvalidInput, match=r"t.parquet: is not a complete Parquet file"):
         load(b"PAR1 and no more", "t.parquet", label="y")
     whole = (tmp_path / "t.parquet").write_bytes
     load({"x": [1.0, 2.0], "y": ["a", "b"]}, "t.parquet", label="y")
     whole((tmp_path / "t.parquet").read_bytes()[:-9])
-    with pytest.raises(InvalidInput, match="is no whole Parquet file"):
+    with pytest.raises(InvalidInput, match="is not a complete Parquet file"):
         datasets.load(DataConfig(name="table", path="t.parquet", label="y"), tmp_path, tmp_path)
 
 
@@ -269,7 +269,7 @@ def test_whole_numbers_that_no_float_tells_apart_are_classes_of_their_own(load):
 
 
 def test_what_python_alone_takes_for_a_number_is_none(load):
-    with pytest.raises(InvalidInput, match="line 3 has '1_000' in column 'x', which is no number"):
+    with pytest.raises(InvalidInput, match="line 3 has '1_000' in column 'x', which is not a number"):
         load("x,kind\n1,a\n1_000,b\n", label="kind")
 
 
@@ -302,14 +302,14 @@ def test_forms_of_one_name_are_one_class_and_one_column(load):
 def test_names_that_differ_by_case_are_two_classes_and_noted(load):
     dataset = load(column("y", ["TRUE", "True", "no", "no"] * 2), label="y")
     assert dataset.classes == ("TRUE", "True", "no")
-    assert dataset.notes == ("classes that are told apart though they look alike: 'TRUE' and 'True'",)
+    assert dataset.notes == ("different classes whose names look alike: 'TRUE' and 'True'",)
 
 
 def test_bytes_of_parquet_are_the_text_that_they_are(load):
     columns = {"x": [1, 2], "y": [b"no", b"yes"], "raw": [b"\xff", b"a"]}
     dataset = load(columns, "t.parquet", label="y", columns=["x"])
     assert dataset.classes == ("no", "yes")
-    with pytest.raises(InvalidInput, match="column 'raw' holds bytes that are no UTF-8 text"):
+    with pytest.raises(InvalidInput, match="column 'raw' holds bytes that are not UTF-8 text"):
         load(columns, "t.parquet", label="raw", columns=["x"])
     coded = pyarrow.array(["b", "a", "b"]).dictionary_encode()
     assert load({"x": [1, 2, 3], "y": coded}, "t.parquet", label="y").classes == ("a", "b")
@@ -337,7 +337,7 @@ def test_columns_that_are_not_asked_for_do_no_harm(load):
     long = "x" * 200_000
     text = f"x,caf\xe9,note,note,y\n1,\xe9,{long},,a\n2,\xe9,NA,,b\n".encode("latin-1")
     assert load(text, label="y", columns=["x"]).inputs.tolist() == [[1], [2]]
-    with pytest.raises(InvalidInput, match=r"t.csv: has a column 'caf\\udce9', whose name is no UTF-8; save it as"):
+    with pytest.raises(InvalidInput, match=r"t.csv: has a column 'caf\\udce9', whose name is not UTF-8; save it as"):
         load(text, label="y", columns=["x", "caf\udce9"])
     with pytest.raises(InvalidInput, match=r"the columns are x, caf\\udce9, note, note, y$"):
         load(text, label="kind")
@@ -360,7 +360,7 @@ def test_the_index_that_pandas_writes_into_csv_is_no_column_unless_it_is_asked_f
 @pytest.mark.parametrize("name", ["id", "index"])
 def test_a_column_that_numbers_the_rows_is_noted_unless_it_is_asked_for(load, name):
     text = f"{name},x,y\n" + "".join(f"{row + 7},{row * row},{'ba'[row < 15]}\n" for row in range(30))
-    note = f"column '{name}' numbers the rows; if it is an index, name the others in data.columns"
+    note = f"column '{name}' numbers the rows; if it is an index, list the other columns in data.columns"
     assert load(text, label="y").notes == (note,)
     assert load(text, label="y", columns=[name, "x"]).notes == load(text, label="y", columns=["x"]).notes == ()
     assert load(text.replace("36,", "99,"), label="y").notes == ()
@@ -387,14 +387,16 @@ def test_many_whole_numbers_may_be_classes_and_that_is_noted(load):
     text = column("sign", [*range(43)] * 3)
     dataset = load(text, label="sign")
     assert (dataset.kind, len(dataset.notes)) == ("regression", 1)
-    assert dataset.notes[0].endswith("taken for a quantity; where each is a class, say data.kind: multiclass")
+    assert dataset.notes[0].endswith("treated as a quantity; if each is a class, set data.kind: multiclass")
     assert load(text, label="sign", kind="multiclass").classes == tuple(map(str, range(43)))
     assert load(column("price", range(43)), label="price").notes == ()
 
 
 def test_rows_of_two_classes_are_noted(load):
     dataset = load("x,y\n1,a\n2,b\n1,b\n1,a\n3,a\n", label="y")
-    assert dataset.notes == ("3 of 5 rows are equal to one of another class, as line 2 ('a') and line 4 ('b')",)
+    assert dataset.notes == (
+        "3 of 5 rows are identical to one of another class, such as line 2 ('a') and line 4 ('b')",
+    )
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
@@ -416,7 +418,7 @@ def test_the_parts_of_a_table_in_a_folder_are_one(tmp_path, load, suffix):
     assert rows.is_table(folder)
     noted = datasets.load(DataConfig(name="table", path=str(folder), label="y"), tmp_path, tmp_path)
     assert noted.digest() == made.digest()
-    assert noted.notes == ("files that are no parts of the table are not looked at: 'README.txt'",)
+    assert noted.notes == ("files that are not parts of the table were ignored: 'README.txt'",)
     (folder / "more.csv").write_text("other,names\n")
     problem = "holds CSV and Parquet; accepted" if suffix == ".parquet" else "has other columns than"
     with pytest.raises(InvalidInput, match=problem):
@@ -428,7 +430,7 @@ def test_splits_of_a_table_do_not_become_one(tmp_path, names):
     for name in names:
         (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "set" / name).write_text(FLOWERS)
-    with pytest.raises(InvalidInput, match=r"is no part of a table but a split of it; name one of them in data.path"):
+    with pytest.raises(InvalidInput, match=r"is a split, not a part of a table; set data.path to one of them"):
         datasets.load(DataConfig(name="table", path=str(tmp_path / "set"), label="kind"), tmp_path, tmp_path)
 
 
@@ -443,7 +445,7 @@ def test_an_index_that_tells_something_is_looked_at_and_noted(load, name):
     else:
         dataset = load(",x,y\n0.5,1,a\n1.5,2,b\n2.5,3,a\n", label="y")
     assert dataset.columns == (name, "x")
-    assert dataset.notes[0].startswith(f"column {name!r} is called as pandas calls an index, and is looked at")
+    assert dataset.notes[0].startswith(f"column {name!r} has pandas' name of an index and is used")
 
 
 def test_an_index_of_shuffled_rows_numbers_them(load):
@@ -472,5 +474,5 @@ def test_names_of_the_header_may_hold_other_delimiters(load):
 
 
 def test_a_header_that_is_no_utf8_is_told(load):
-    with pytest.raises(InvalidInput, match=r"t.csv: has a column .* whose name is no UTF-8; save it as UTF-8"):
+    with pytest.raises(InvalidInput, match=r"t.csv: has a column .* whose name is not UTF-8; save it as UTF-8"):
         load("größe,y\n1,a\n2,b\n".encode("cp1252"), label="y")

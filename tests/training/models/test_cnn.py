@@ -129,13 +129,13 @@ def test_it_is_as_deep_as_its_pixels_can_be_halved(shape, most):
         (
             {"depth": 4, "kernel": 5, "padding": 0},
             (28, 28),
-            "model.kernel: that of block 3 is 5 pixels wide, and 4x4 pixels reach it; "
+            "model.kernel: that of block 3 is 5 pixels wide, and its input has 4x4 pixels; "
             "accepted: at most 4 there, fewer blocks, or model.padding: same",
         ),
         (
             {"depth": 1, "kernel": 9, "padding": 1, "pool": "none"},
             (12, 6),
-            "model.kernel: that of block 1 is 9 pixels wide, and 12x6 pixels reach it; "
+            "model.kernel: that of block 1 is 9 pixels wide, and its input has 12x6 pixels; "
             "accepted: at most 8 there, or model.padding: same",
         ),
         ({"depth": 2}, (1, 9), "model.pool: the first block leaves nothing of 1x9 pixels to pool; accepted: none"),

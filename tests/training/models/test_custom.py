@@ -109,13 +109,13 @@ def test_it_may_look_at_rows(nets):
 @pytest.mark.parametrize(
     ("function", "problem"),
     [
-        ("wrong", "must give [2, 2] for inputs [2, 1, 5, 5], and its module gives [2, 25]"),
+        ("wrong", "must return a module that maps [2, 1, 5, 5] to [2, 2], not to [2, 25]"),
         ("tuples", "raised ValueError: LSTM: Expected input to be 2D or 3D, got 4D instead"),
         ("mixed", "raised RuntimeError: mat1 and mat2 shapes cannot be multiplied (2x25 and 7x2)"),
         ("none", "must return a torch.nn.Module, not NoneType"),
         ("fails", "raised KeyError: 'width' (own_nets.py, line 28)"),
-        ("halves", "must give [2, 2] for inputs [2, 1, 5, 5], and its module gives tuple"),
-        ("sums", "must return a module with weights to train, and it has none"),
+        ("halves", "must return a module that maps [2, 1, 5, 5] to [2, 2], not to tuple"),
+        ("sums", "must return a module with trainable weights"),
     ],
 )
 def test_what_is_of_no_use_is_told(nets, function, problem):
@@ -129,12 +129,12 @@ def test_an_answer_must_depend_on_its_input_alone(nets, function):
     with pytest.raises(InvalidInput) as refused:
         models.check(config(function), (5, 5))
     assert str(refused.value).startswith(
-        f"model.function: own_nets:{function}: what its module answers to an input depends on what else is in the batch"
+        f"model.function: own_nets:{function}: the output of its module for an input depends on the rest of the batch"
     )
 
 
 def test_one_input_must_have_an_answer_by_itself(nets):
-    with pytest.raises(InvalidInput, match=r"own_nets:together: its module cannot answer one input by itself: "):
+    with pytest.raises(InvalidInput, match=r"own_nets:together: its module fails on a single input: "):
         models.check(config("together"), (5, 5))
 
 

@@ -38,7 +38,7 @@ def test_a_first_pooling_leaves_a_quarter():
     assert sides(made(depth=3, width=4, pool=True))[1:7] == [*[(4, 14, 14)] * 4, (8, 7, 7), (16, 4, 4)]
     with pytest.raises(InvalidInput) as refused:
         models.check(ResnetConfig(family="resnet", pool=True), (1, 8))
-    assert str(refused.value) == "model.pool: there is nothing to halve in 1x8 pixels; accepted: false"
+    assert str(refused.value) == "model.pool: 1x8 pixels cannot be halved; accepted: false"
 
 
 def shapes(network):

@@ -8,7 +8,7 @@ from tailorbird.errors import Corrupt, InvalidInput
 from tests.pictures import painted, pixels
 from training import models, plots
 from training.config import RunConfig, parse
-from training.export import Served, to_onnx
+from training.export import ServedModule, to_onnx
 from training.models import Normalize
 from training.plots import graph
 
@@ -16,7 +16,7 @@ from training.plots import graph
 def exported(**family):
     config = parse(RunConfig, {"data": {"name": "digits"}, "model": family})
     network = models.build(config.model, (16, 16), 10, Normalize([100.0], [50.0]))
-    return to_onnx(Served(network, "multiclass", 1.5), (16, 16))
+    return to_onnx(ServedModule(network, "multiclass", 1.5), (16, 16))
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +42,12 @@ def test_a_graph_has_its_input_operators_and_outputs_without_constants(cnn):
     assert kinds[0] == "input" and kinds.count("output") == 2
     assert kinds.count("Conv") == 2 and kinds.count("MaxPool") == 2 and kinds.count("Gemm") == 1
     assert not {"Constant", "Identity"} & set(kinds)
-    assert found[0].told == "pixels" and found[0].shape == "N×16×16"
-    assert {node.told for node in found[-2:]} == {"logits", "probabilities"}
+    assert found[0].title == "pixels" and found[0].shape == "N×16×16"
+    assert {node.title for node in found[-2:]} == {"logits", "probabilities"}
 
 
 def test_boxes_say_kernels_channels_widths_and_shapes(cnn):
-    told = {node.told: node.shape for node in graph.nodes(cnn)}
+    told = {node.title: node.shape for node in graph.nodes(cnn)}
     assert told["Conv 3×3, 1 → 4"] == "N×4×16×16"
     assert told["Conv 3×3, 4 → 6"] == "N×6×8×8"
     assert told["MaxPool 2×2"] == "N×6×4×4"
@@ -61,7 +61,7 @@ def test_every_tensor_comes_from_a_node_before(cnn):
 
 
 def test_a_stride_is_told():
-    assert "Conv 3×3, 4 → 8, stride 2" in {node.told for node in graph.nodes(exported(family="resnet", width=4))}
+    assert "Conv 3×3, 4 → 8, stride 2" in {node.title for node in graph.nodes(exported(family="resnet", width=4))}
 
 
 @pytest.mark.parametrize("family", [{"family": "linear"}, {"family": "mlp"}, {"family": "resnet", "depth": 6}], ids=str)
@@ -115,7 +115,7 @@ def test_columns_are_cut_where_the_fewest_arrows_pass():
 
 @pytest.mark.parametrize("data", [b"", b"poem", b"\x08"])
 def test_what_is_no_model_is_one_sentence(data):
-    with pytest.raises(Corrupt, match=r"^model\.onnx: is no ONNX model"):
+    with pytest.raises(Corrupt, match=r"^model\.onnx: is not an ONNX model"):
         plots.model_graph(data, "title")
 
 

@@ -108,7 +108,7 @@ def test_trials_that_failed_are_told(settings, study, drawn):
         sweeps.set_trial(registry, "tiny-1", 1, "failed", "the loss is no number")
         sweeps.end(registry, "tiny-1", "failed", problem="no trial succeeded")
     text = drawn()
-    assert sections(text) == ["Trials that did not end well", "Spec"]
+    assert sections(text) == ["Trials that failed or were skipped", "Spec"]
     assert "4: 0 ended well<" in text
     assert "the loss is no number" in text
     assert "failed: no trial succeeded" in text
@@ -129,7 +129,7 @@ def test_a_ledger_runs_no_code(entered, study, drawn, tmp_path, monkeypatch):
     (tmp_path / "intruder.py").write_text("def make(*_, **__):\n    raise SystemExit('ran')\n")
     monkeypatch.syspath_prepend(tmp_path)
     entered({**study, "data": {"name": "intruder:make", "validation": 0}, "seeds": 1}, {"train_loss": 0.5})
-    assert "intruder:make is a function of the user&#39;s own, and a report runs none" in drawn()
+    assert "intruder:make is custom code, which a report does not run" in drawn()
     assert "intruder" not in sys.modules
 
 
@@ -139,7 +139,7 @@ def test_a_ledger_runs_no_model(entered, study, drawn, tmp_path, monkeypatch):
     model = {"family": "custom", "function": "intruding:make"}
     changes = {**study, "run": {"model": model}, "runs": [{"name": "own"}], "seeds": 1}
     entered(changes, {"train_loss": 0.5})
-    assert "intruding:make is a function of the user&#39;s own" in drawn()
+    assert "intruding:make is custom code" in drawn()
     assert "intruding" not in sys.modules
 
 

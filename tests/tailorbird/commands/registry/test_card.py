@@ -30,7 +30,7 @@ def test_a_card_is_written_as_markdown_or_html(tailorbird, registered, tmp_path)
     assert (tmp_path / "pets.html").read_text().startswith("<!doctype html>")
     refused = tailorbird("registry", "card", "pets:1", "pets.html")
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
-    assert "pets.html exists already and holds something else; --force overwrites it" in refused.stderr
+    assert "pets.html already exists with other content; overwrite it with --force" in refused.stderr
     assert tailorbird("registry", "card", "pets:1", "pets.html", "--force").returncode == 0
     assert "<h1>pets:1</h1>" in (tmp_path / "pets.html").read_text()
 

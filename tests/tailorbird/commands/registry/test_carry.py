@@ -62,12 +62,12 @@ def test_what_was_carried_has_a_card(tailorbird, registered, elsewhere):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["export", "pets:1", "there"], "error: path: {}/there exists already; accepted: a path that is to be made"),
+        (["export", "pets:1", "there"], "error: path: {}/there already exists; accepted: a new path"),
         (["export", "pets:1", "x.zip", "--archive"], "error: path: {}/x.zip must end in .tar, .tar.gz or .tgz"),
-        (["export", "pets:1", "x.tar", "--archive", "--oci"], "error: --oci: excludes --archive; give one of them"),
+        (["export", "pets:1", "x.tar", "--archive", "--oci"], "error: --oci: cannot be combined with --archive"),
         (["export", "pets:9", "x"], "error: version: there is no pets:9"),
         (["import", "nothing"], "error: nothing: there is no such file or folder"),
-        (["import", "there"], "error: there: is no package; accepted: a folder, archive or OCI layout that "),
+        (["import", "there"], "error: there: is not a package; accepted: a folder, archive or OCI layout that "),
         (["import", "out", "--model", "../x"], "error: model: '../x' is not a name"),
         (["import", "out", "--model", ""], "error: model: '' is not a name"),
         (["import", "out", "--who", " "], "error: who: is empty"),

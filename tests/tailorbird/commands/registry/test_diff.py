@@ -41,9 +41,9 @@ def test_tables_show_what_differs(tailorbird, registered):
     assert re.search(r"config.yaml \d\d \d\d \+8 ", text)
     assert "recall by class pets:1 pets:2 difference" in text and "owl 65.00% 95.00% +30.00 points" in text
     assert "dog 76.00% 90.48% +14.48 points" in text
-    assert "Of 60 held-out images that both were judged on (of 60), both got 50 right, pets:1 alone 0" in text
-    assert "pets:2 alone 7, neither 3. The difference in accuracy is +11.67 points, from +" in text
-    assert "p = 0.0078 (exact McNemar, one-sided)" in text
+    assert "Of 60 shared held-out images (of 60), 50 are right in both, 0 only in pets:1" in text
+    assert "7 only in pets:2, and 3 in neither. Difference in accuracy: +11.67 points, one-sided 95% bounds +" in text
+    assert "exact one-sided McNemar test: p = 0.0078" in text
     assert "classes" not in text
 
 

@@ -21,14 +21,14 @@ def test_a_version_is_deleted_and_its_space_freed(tailorbird, pets, home):
         1, "error: deleting pets:1 was refused: pets@champion points to it\n",
     )  # fmt: skip
     result = tailorbird("registry", "delete", "pets:2", "--why", "too old", "--who", "ada")
-    assert result.stdout == "pets:2 is deleted; `tailorbird registry gc` frees its space a day from now\n"
+    assert result.stdout == "pets:2 was deleted; `tailorbird registry gc` frees its space after a day\n"
     assert tailorbird("registry", "show", "pets:2").returncode == 2
     last = tailorbird("registry", "history", "pets").stdout.splitlines()[-1]
     assert last.startswith("pets:2 was deleted 20") and last.endswith(" UTC by ada: too old")
     young = tailorbird("registry", "gc")
-    assert young.stdout == "0 files (0.0 MB) were deleted, 13 stay\n"
+    assert young.stdout == "0 files (0.0 MB) were deleted, 13 kept\n"
     would = tailorbird("registry", "gc", "--hours", "0", "--dry-run")
-    assert would.stdout == "3 files (0.0 MB) would be deleted, 10 stay\n"
+    assert would.stdout == "3 files (0.0 MB) would be deleted, 10 kept\n"
     found = json.loads(tailorbird("registry", "gc", "--hours", "0", "--json").stdout)
     assert (found["deleted"], found["kept"]) == (3, 10)
     assert tailorbird("registry", "verify", "--all").stdout == "pets:1: verified\n"
@@ -45,22 +45,22 @@ def test_hours_are_a_number_that_a_clock_can_go_back(tailorbird, pets, hours):
 def test_a_database_is_migrated_once(tailorbird, tmp_path):
     path = tmp_path / "home" / "tailorbird.db"
     result = tailorbird("registry", "migrate")
-    assert result.stdout == f"the database {path} has schema 0001 now, was empty\n"
-    assert tailorbird("registry", "migrate").stdout == f"the database {path} has schema 0001 already\n"
+    assert result.stdout == f"the database {path} was migrated to schema 0001 from empty\n"
+    assert tailorbird("registry", "migrate").stdout == f"the database {path} is up to date, with schema 0001\n"
 
 
 def test_a_server_is_migrated_by_this_command_alone(tailorbird, postgres):
     postgres.execute("CREATE DATABASE unmigrated")
     url = postgres.url("unmigrated")
     result = tailorbird("registry", "list", TAILORBIRD_DATABASE_URL=url)
-    assert result.returncode == 1 and "`tailorbird registry migrate` brings it up to date" in result.stderr
+    assert result.returncode == 1 and "run `tailorbird registry migrate`" in result.stderr
     result = tailorbird("registry", "migrate", TAILORBIRD_DATABASE_URL=url)
-    assert result.stdout == "the database 127.0.0.1/unmigrated has schema 0001 now, was empty\n"
+    assert result.stdout == "the database 127.0.0.1/unmigrated was migrated to schema 0001 from empty\n"
     assert tailorbird("registry", "list", TAILORBIRD_DATABASE_URL=url).returncode == 0
 
 
 def test_webhooks_that_are_due_are_told_of(tailorbird, pets):
-    assert tailorbird("registry", "notify").stdout == "nothing is due\n"
+    assert tailorbird("registry", "notify").stdout == "no deliveries are due\n"
     assert json.loads(tailorbird("registry", "notify", "--json").stdout) == []
 
 
@@ -70,7 +70,7 @@ def test_webhooks_that_are_due_are_told_of(tailorbird, pets):
         (["tag", "pets:1", "camera"], "error: KEY=VALUE: 'camera' has no '='; accepted: camera=north"),
         (["tag", "pets:1", "Camera=x"], "error: tag: 'Camera' is not a name"),
         (["tag", "pets:9", "a=b"], "error: version: there is no pets:9"),
-        (["delete", "pets"], "error: NAME:N: 'pets' names no number; accepted: pets:1, pets:2, …"),
+        (["delete", "pets"], "error: NAME:N: 'pets' has no version number; accepted: pets:1, pets:2, …"),
         (["delete", "pets:9"], "error: version: there is no pets:9"),
         (["delete", "pets:2", "--why", ""], "error: why: is empty"),
     ],
