@@ -42,6 +42,8 @@ class Standin:
         self._folder = folder
         self._listener = listener
         self._over = threading.Event()
+        self.begun = threading.Event()
+        """Set once a worker was seen: before the first one there is nothing to stand in for."""
 
     @cached_property
     def count(self) -> Callable[[bytes, Shed, float], None]:
@@ -58,15 +60,14 @@ class Standin:
 
     def _run(self) -> None:
         descriptor = _open(self._folder)
-        begun = False  # before the first worker there is nothing to stand in for
         while not self._over.wait(TURN_SECONDS / 5):
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                begun = True
+                self.begun.set()
                 self._over.wait(TURN_SECONDS)
             else:
-                if begun:
+                if self.begun.is_set():
                     self._answer_for_a_moment()
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)

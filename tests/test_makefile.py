@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import wait_for
+
 ROOT = Path(__file__).parent.parent
 # the make that runs these tests must not speak to the one that is tested
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
@@ -72,7 +74,7 @@ def test_a_set_up_that_was_killed_is_repaired_by_the_next(clone):
         command, cwd=clone, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as cut:
         assert any("Installing collected packages" in line for line in cut.stdout)
-        time.sleep(10)  # amid the packages: they take minutes
+        wait_for(lambda: list(clone.glob(".venv/lib/python*/site-packages/numpy")))  # amid the packages
         os.killpg(cut.pid, signal.SIGKILL)
     assert not (clone / ".venv/ready-demo").exists()
 

@@ -15,7 +15,7 @@ def together(waiting, requests, seconds=1.0):
     async def main():
         begin = threading.Event()
         tasks = [asyncio.create_task(waiting.run(seconds, begin.wait)) for _ in range(requests)]
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0)  # each of them waits, or was shed
         begin.set()
         return await asyncio.gather(*tasks, return_exceptions=True)
 

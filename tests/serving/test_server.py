@@ -4,7 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -20,7 +20,7 @@ from tailorbird import settings as known
 from tailorbird.errors import Corrupt, InvalidInput, NotFound
 from tailorbird.settings import PREFIX, Settings
 from tests.rights import WITHOUT_RIGHTS
-from tests.waiting import BOUND_SECONDS
+from tests.waiting import BOUND_SECONDS, wait_for
 
 IMAGES = {"inputs": np.zeros((3, 28, 28), int).tolist()}
 
@@ -45,6 +45,28 @@ def children(server) -> list[psutil.Process]:
     return found
 
 
+def was_read(connection) -> bool:
+    """Whether who has accepted a connection has read all that was sent."""
+    port = f":{connection.getsockname()[1]:04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+    return any(row[2].endswith(port) and row[4].endswith(":00000000") and row[9] != "0" for row in rows[1:])
+
+
+def refuses(server) -> bool:
+    """Whether nothing listens any more."""
+    try:
+        server.client.get("/livez")
+    except httpx.TransportError as error:
+        return isinstance(error, httpx.ConnectError)
+    return False
+
+
+def heeds_sigterm(process) -> bool:
+    """Whether a process has a handler of its own for it, which Python has not."""
+    [caught] = re.findall(r"^SigCgt:\s(\w+)$", Path(f"/proc/{process.pid}/status").read_text(), re.M)
+    return bool(int(caught, 16) >> signal.SIGTERM - 1 & 1)
+
+
 def check_nothing_left(server, processes):
     assert not psutil.wait_procs(processes, timeout=BOUND_SECONDS)[1]
     assert server.own_files == []
@@ -60,9 +82,9 @@ def test_sigterm_lets_requests_in_flight_end_and_leaves_nothing(start, settings)
     address = urlsplit(own.url)
     with socket.create_connection((address.hostname, address.port)) as connection:
         connection.sendall(head.encode() + body[:100])
-        time.sleep(0.3)
+        wait_for(lambda: was_read(connection))
         own.process.send_signal(signal.SIGTERM)
-        time.sleep(0.7)
+        wait_for(lambda: refuses(own))
         connection.sendall(body[100:])
         assert connection.recv(100).startswith(b"HTTP/1.1 200 OK")
     assert own.process.wait(30) == 0
@@ -90,9 +112,7 @@ def test_ctrl_c_ends_a_second_server_beside_the_first(start, settings, client):
 
 def test_a_signal_during_the_start(start, settings):
     own = start(settings)
-    while not own.own_files:
-        time.sleep(0.01)
-    time.sleep(0.3)
+    wait_for(lambda: heeds_sigterm(own.process))
     processes = psutil.Process(own.process.pid).children(recursive=True)
     assert own.stop() == 0
     assert own.output() == ""

@@ -1,7 +1,6 @@
 import os
 import socket
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -34,7 +33,7 @@ def ask(listening, seconds=5):
 
 def test_answers_when_the_last_worker_has_ended(tmp_path, listening, standing):
     workers = [standin.alive(tmp_path) for _ in range(2)]
-    time.sleep(0.2)  # the stand-in looks again and again
+    assert standing.begun.wait(BOUND_SECONDS)
     os.close(workers[0])
     with pytest.raises(httpx.ReadTimeout):  # one is left, which is the one to answer
         ask(listening, seconds=0.5)
@@ -69,7 +68,7 @@ def test_what_cannot_be_counted_is_answered_and_logged(tmp_path, listening, stan
 
     standing.count = fail
     worker = standin.alive(tmp_path)
-    time.sleep(0.2)
+    assert standing.begun.wait(BOUND_SECONDS)
     os.close(worker)
     assert [ask(listening).status_code for _ in range(2)] == [503, 503]
     wait_for(lambda: caplog.text.count(f"{error.__name__}: no room for metrics") == 2)
@@ -77,7 +76,7 @@ def test_what_cannot_be_counted_is_answered_and_logged(tmp_path, listening, stan
 
 def test_a_body_that_never_ends_does_not_keep_the_next_worker(tmp_path, listening, standing):
     worker = standin.alive(tmp_path)
-    time.sleep(0.2)
+    assert standing.begun.wait(BOUND_SECONDS)
     os.close(worker)
     over = threading.Event()
 

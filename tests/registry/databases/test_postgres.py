@@ -2,6 +2,7 @@
 
 import logging
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from tailorbird.errors import InvalidInput, TailorbirdError, Unavailable
 from tailorbird.settings import POSTGRESQL, Settings
 from tests.models import add_model, models
 from tests.postgres import GUARDED, PASSWORD
+from tests.waiting import BOUND_SECONDS, wait_for
 
 SLOW = sa.text("SELECT pg_sleep(0.4)")
 
@@ -114,6 +116,11 @@ def impatient(monkeypatch):
     )
 
 
+def wait_for_end(connection):
+    """Until the server speaks to a connection that has asked nothing, which is when it ends it."""
+    assert select.select([connection.connection.driver_connection], [], [], BOUND_SECONDS)[0]
+
+
 def test_a_lock_that_is_waited_for_too_long_is_told(url, impatient):
     with (
         closing(open_database(url)) as opened,
@@ -163,7 +170,7 @@ def test_a_transaction_that_was_idle_for_too_long_is_told_and_leaves_nothing(url
                 add_model(connection)
             else:
                 connection.execute(sa.text("SELECT 1"))
-            time.sleep(1)
+            wait_for_end(connection)
         assert models(opened) == []
 
 
@@ -243,7 +250,7 @@ def test_one_connection_that_is_ended_by_an_administrator(postgres, database):
         add_model(connection)
         pid = connection.scalar(sa.text("SELECT pg_backend_pid()"))
         postgres.execute(f"SELECT pg_terminate_backend({pid})")
-        time.sleep(0.2)
+        wait_for_end(connection)
         connection.execute(sa.text("SELECT 1"))
     assert models(database) == []
 
@@ -385,6 +392,15 @@ def test_without_its_driver_or_the_library_of_that_one_sentence_says_what_to_ins
         connect("postgresql+psycopg://ada@host/birds")
 
 
+def gets_the_lock(opened):
+    try:
+        with opened.atomic("fashion") as connection:
+            add_model(connection, "letters")
+    except Unavailable:
+        return False
+    return True
+
+
 def test_one_that_is_stopped_with_a_lock_in_its_hands_does_not_stop_the_others(url, impatient):
     """A process that hangs, as one does whose machine sleeps, loses its connection and with it the lock."""
     reader, writer = os.pipe()
@@ -396,10 +412,8 @@ def test_one_that_is_stopped_with_a_lock_in_its_hands_does_not_stop_the_others(u
             os.kill(os.getpid(), signal.SIGSTOP)
     os.read(reader, 1)
     try:
-        time.sleep(0.5)
         with closing(open_database(url)) as opened:
-            with opened.atomic("fashion") as connection:
-                add_model(connection, "letters")
+            wait_for(lambda: gets_the_lock(opened))
             assert models(opened) == ["letters"]
     finally:
         os.kill(child, signal.SIGKILL)

@@ -4,9 +4,8 @@ import json
 import shutil
 import socket
 import subprocess
-import time
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
@@ -16,6 +15,7 @@ from tailorbird.errors import InvalidInput, Unavailable
 from tailorbird.watch import counters
 from tailorbird.watch.counters import Endpoint
 from tests.answering import answering
+from tests.waiting import wait_for
 
 CLASSES = ("cat", "dog")
 LABELS = ("model", "version", "predicted_class", "confidence_bin")
@@ -73,16 +73,12 @@ def prometheus(folder, *replicas):
         process.wait(20)
 
 
-def until(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        try:
-            if condition():
-                return
-        except (Unavailable, OSError):
-            pass
-        time.sleep(0.1)
-    raise AssertionError("it did not come to be in time")
+def until(condition):
+    def holds():
+        with suppress(Unavailable):
+            return condition()
+
+    wait_for(holds)
 
 
 def test_a_prometheus_sums_over_replicas_and_their_restarts(tmp_path, replica, other):
