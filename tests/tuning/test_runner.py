@@ -89,7 +89,7 @@ def without_ray(monkeypatch, tmp_path):
 
 def test_a_trial_that_fits_no_node_is_refused(given, settings, without_ray):
     given["resources"] = {"cpus": 3}
-    with pytest.raises(InvalidInput, match=r"^resources.cpus: a trial needs 3 CPUs, and the Ray cluster has 2 in all"):
+    with pytest.raises(InvalidInput, match=r"^resources.cpus: a trial needs 3 CPUs, and the Ray cluster has 2"):
         runner.Driver(settings, Console(quiet=True), "ann").run(spec.parse(given))
 
 
