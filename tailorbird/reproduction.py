@@ -17,7 +17,7 @@ from registry.core import Registry
 from registry.version import Version
 from tailorbird.errors import Corrupt, InvalidInput
 from tailorbird.settings import Settings
-from training import backbones, candidate, checkpoint, datasets, export, network
+from training import backbones, candidate, checkpoint, datasets, export, network, registrable
 from training import config as configs
 from training import splits as dealing
 from training.config import Objective, PretrainedConfig, RunConfig
@@ -126,7 +126,7 @@ def plan(registry: Registry, version: Version, settings: Settings) -> Plan:
         )
     _check_backbone(version, config, settings)
     dealt = dealing.split(dataset, config.data)
-    candidate.check(dealt)
+    registrable.check(dealt)
     recorded = version.lineage.objective
     objective = None if recorded is None else configs.parse(Objective, recorded, "objective.")
     return Plan(version, config, epoch, objective, dealt, stored.environment)

@@ -117,7 +117,10 @@ def _own(config: PretrainedConfig) -> tuple[Path, Backbone]:
     path = Path(config.weights or "").expanduser().absolute()
     if not path.is_file():
         raise InvalidInput("model.weights", f"there is no file {path}")
-    return path, Backbone(backbone=config.backbone, source=path.name, sha256=_sha256(path))
+    known = {"licence": config.weights_licence, "images": config.weights_images}
+    notes = {name: text for name, text in known.items() if text is not None}
+    source = config.weights_source or path.name
+    return path, Backbone(backbone=config.backbone, source=source, sha256=_sha256(path), **notes)
 
 
 def _sha256(path: Path) -> str:

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from training.config import Kind
@@ -23,6 +22,8 @@ def temperature(logits: NDArray[np.floating], targets: Targets, kind: Kind) -> f
     """
     if not len(targets) or kind == "regression":
         return 1.0
+    from scipy.optimize import minimize_scalar  # slow to import, and trials of a sweep need no temperature
+
     unsure = 1 / (len(targets) + 1)
     precise = logits.astype(np.float64)
 

@@ -17,7 +17,7 @@ from tailorbird.package.measurements import Export
 from tailorbird.package.record import encode
 from tailorbird.package.samples import Samples
 from tailorbird.package.signature import Signature
-from training import estimation, evaluation, export, independence, plots, precision
+from training import estimation, evaluation, export, independence, plots, precision, registrable
 from training.config import RunConfig
 from training.export import ServedModule
 from training.network import restored, whole
@@ -26,7 +26,6 @@ from training.scores import THRESHOLD, Classification, Multilabel
 from training.splits import Split, Splits
 
 PACKAGES = ("torch", "torchvision", "ray", "onnx", "onnxruntime", "numpy", "safetensors", "scikit-learn", "tailorbird")
-REGISTERED = ("multiclass", "binary")
 FILES = (
     configuration.FILE, "checkpoint.safetensors", environment.FILE, curves.FILE, "curves.png",
     "model.onnx", "signature.json", "baseline.json", "heldout.npy", "samples.npz", "estimator.json",
@@ -77,32 +76,12 @@ class Candidate:
         }
 
 
-def check(splits: Splits) -> None:
-    """Raise InvalidInput where a candidate of these splits could not be registered or judged."""
-    if splits.kind not in REGISTERED:
-        mend = "; if the numbers are classes, set data.kind: multiclass" if splits.kind == "regression" else ""
-        raise InvalidInput(
-            "data", f"the registry accepts multiclass and binary models; this one is {splits.kind}{mend}"
-        )
-    if not len(splits.holdout):
-        raise InvalidInput("data.holdout", "must be above 0: a candidate and its export are evaluated on these images")
-
-
-def obstacle(splits: Splits) -> str | None:
-    """Why there can be no candidate of these splits, if there cannot."""
-    try:
-        check(splits)
-    except InvalidInput as error:
-        return str(error)
-    return None
-
-
 def make(config: RunConfig, splits: Splits, weights: bytes, epochs: Sequence[Epoch], best: int) -> Candidate:
     """Measure the weights of epoch `best` on the held-out and test splits, export them, and gather every file.
 
     What is measured is the export, since that is what is served. Of what is registered, test is measured nowhere else.
     """
-    check(splits)
+    registrable.check(splits)
     weights = whole(config, splits, weights)
     served, model = exported(config, splits, weights)
     holdout = export.evaluate(model, splits.holdout, splits.kind)

@@ -6,10 +6,11 @@ rows of a table. `augment.flip` adds the features of the mirrored images.
 
 import copy
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
@@ -29,7 +30,7 @@ from training.resident import Data
 from training.splits import Split, Splits
 
 BATCH = 16
-RULE = 3
+RULE = 4
 """Version of the computation of features: those of another one are computed again."""
 
 Compute = Callable[[Images], NDArray[np.float32]]
@@ -41,7 +42,7 @@ def prepared(config: RunConfig, splits: Splits) -> Splits:
     splits; those of the mirrored images join the training examples."""
     if not (isinstance(config.model, PretrainedConfig) and frozen(config)) or len(splits.train.shape) == 1:
         return splits
-    kept = _Kept(config.model, config.device)
+    kept = _Kept(config.model, config.device, config.augment.flip)
     return replace(
         splits,
         train=kept.mirrored(splits.train) if config.augment.flip else kept.of(splits.train),
@@ -64,10 +65,39 @@ def key(config: RunConfig) -> tuple[str, str | None, bool] | None:
     return config.model.backbone, config.model.weights, config.augment.flip
 
 
-def keep(configs: Iterable[RunConfig], splits: Splits) -> None:
-    """Compute what the runs of a sweep will map, with a progress bar, before they start."""
-    for config in {key(config): config for config in configs}.values():
-        prepared(config, splits)
+class Views:
+    """What runs see of the splits of a sweep, features or the images: made once for all that see the same.
+
+    Other processes are sent what was prepared, which lies in files, and put it on their own devices.
+    """
+
+    def __init__(self, splits: Splits) -> None:
+        self.splits = splits
+        self._prepared: dict[Hashable, Splits] = {}
+        self._data: dict[Hashable, Data] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_data": {}}
+
+    def keep(self, configs: Iterable[RunConfig]) -> None:
+        """Leave on devices what these see alone: there may be no room for more."""
+        seen = {(config.device, key(config)) for config in configs}
+        self._data = {known: data for known, data in self._data.items() if known in seen}
+
+    def prepared(self, config: RunConfig) -> Splits:
+        """As `prepared`."""
+        seen = key(config)
+        if seen not in self._prepared:
+            self._prepared[seen] = prepared(config, self.splits)
+        return self._prepared[seen]
+
+    def data(self, config: RunConfig) -> Data:
+        """As `data`, without what judges a candidate."""
+        seen = config.device, key(config)
+        if seen not in self._data:
+            splits = self.prepared(config).without_verdicts()
+            self._data[seen] = Data(splits, resident.device(config, splits))
+        return self._data[seen]
 
 
 def frozen(config: RunConfig) -> bool:
@@ -76,49 +106,50 @@ def frozen(config: RunConfig) -> bool:
 
 
 class _Kept:
-    """The features of a backbone, which are computed where they are not kept.
+    """The features of a backbone, behind them with `flip` those of mirrored images; computed where they are not kept.
 
     They are named by what decides them, an answer of the backbone too: weights do not tell what code does with them.
     """
 
-    def __init__(self, model: PretrainedConfig, device: Device) -> None:
-        self._model, self._wanted = model, device
+    def __init__(self, model: PretrainedConfig, device: Device, flip: bool) -> None:
+        self._model, self._wanted, self._flip = model, device, flip
         self._settings = settings.load()
         self._provenance = backbones.provenance(model, self._settings)
-        self._opened: dict[tuple[int, bool], NDArray[np.float32]] = {}
+        self._opened: dict[int, NDArray[np.float32]] = {}
         self._network = cache(self._loaded)
 
     def of(self, split: Split) -> Split:
         """The same examples by their features; a split of none stays as it is."""
-        return replace(split, inputs=self._features(split.inputs, mirrored=False)) if len(split) else split
+        return replace(split, inputs=self._features(split.inputs)) if len(split) else split
 
     def mirrored(self, split: Split) -> Split:
         """Each image and its mirror image."""
-        both = np.concatenate(
-            [self._features(split.inputs, mirrored=mirrored)[split.places] for mirrored in (False, True)]
-        )
+        places = np.concatenate([split.places, len(split.inputs) + split.places])
         twice = partial(np.concatenate, axis=0)
-        return Split(both, np.arange(len(both)), twice([split.targets] * 2), twice([split.ids] * 2))
+        return Split(self._features(split.inputs), places, twice([split.targets] * 2), twice([split.ids] * 2))
 
-    def _features(self, inputs: Inputs, *, mirrored: bool) -> NDArray[np.float32]:
-        key = (id(inputs), mirrored)
+    def _features(self, inputs: Inputs) -> NDArray[np.float32]:
+        key = id(inputs)
         if key not in self._opened:
-            path = self._path(inputs, mirrored)
+            plain, flipped = self._paths(inputs)
+            path = flipped if self._flip or flipped.exists() else plain
             if not path.exists():
                 with files.locked(path.parent):
                     if not path.exists():  # another process may have been faster
-                        self._compute(inputs, mirrored, path)
+                        self._compute(inputs, path, opened(plain) if plain.exists() else None)
             self._opened[key] = opened(path)
         return self._opened[key]
 
-    def _path(self, inputs: Inputs, mirrored: bool) -> Path:
-        total = hashlib.sha256(f"{RULE} {self._provenance.sha256} {mirrored} {inputs.shape}".encode())
+    def _paths(self, inputs: Inputs) -> list[Path]:
+        """Of the images alone, and of these and the mirrored ones."""
+        total = hashlib.sha256(f"{RULE} {self._provenance.sha256} {inputs.shape}".encode())
         total.update(_probe(self._network(inputs.shape[1:]), inputs.shape[1:]).data)
         for block in blocks(inputs):
             total.update(block.data)
-        return self._settings.cache / "features" / f"{self._provenance.backbone}-{total.hexdigest()[:32]}.npy"
+        stem = f"{self._provenance.backbone}-{total.hexdigest()[:32]}"
+        return [self._settings.cache / "features" / f"{stem}{suffix}.npy" for suffix in ("", "-flipped")]
 
-    def _compute(self, inputs: Inputs, mirrored: bool, path: Path) -> None:
+    def _compute(self, inputs: Inputs, path: Path, plain: NDArray[np.float32] | None) -> None:
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -127,18 +158,24 @@ class _Kept:
         )
         console = terminal.console(stderr=True)
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-            task = bar.add_task(f"features of {self._provenance.backbone}", total=len(inputs))
+            total = len(inputs) * (2 if self._flip else 1)
+            task = bar.add_task(f"features of {self._provenance.backbone}", total=total)
             with files.as_unavailable(path), files.new_file(path) as hidden:
                 with hidden.open("xb") as file:
-                    for rows in self._rows(inputs, mirrored):
+                    for rows in self._all(inputs, plain):
                         if not file.tell():
-                            header = {"descr": "<f4", "fortran_order": False, "shape": (len(inputs), rows.shape[1])}
+                            header = {"descr": "<f4", "fortran_order": False, "shape": (total, rows.shape[1])}
                             np.lib.format.write_array_header_1_0(file, header)
                         file.write(rows.tobytes())
                         bar.advance(task, len(rows))
                 files.flush(hidden)
 
-    def _rows(self, inputs: Inputs, mirrored: bool) -> Iterator[NDArray[np.float32]]:
+    def _all(self, inputs: Inputs, plain: NDArray[np.float32] | None) -> Iterator[NDArray[np.float32]]:
+        yield from self._rows(inputs, mirrored=False) if plain is None else blocks(plain)
+        if self._flip:
+            yield from self._rows(inputs, mirrored=True)
+
+    def _rows(self, inputs: Inputs, *, mirrored: bool) -> Iterator[NDArray[np.float32]]:
         """The features of each batch, in order; on a processor by a thread for each of its cores."""
         device = machine.choose_device(self._wanted)
         network = self._network(inputs.shape[1:])

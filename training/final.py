@@ -2,7 +2,7 @@
 
 import math
 
-from training import evaluation, features, machine, measurement, objectives, resident
+from training import evaluation, machine, measurement, objectives, resident
 from training.config import LossConfig, RunConfig
 from training.network import restored
 from training.resident import Resident
@@ -17,7 +17,6 @@ def figures(config: RunConfig, splits: Splits, weights: bytes) -> dict[str, floa
     """
     if not len(splits.test):
         return {}
-    splits = features.prepared(config, splits)
     device = resident.device(config, splits)
     loss = objectives.loss(LossConfig(name=config.loss.name), splits.kind)
     with machine.using(machine.threads(config)):

@@ -1,17 +1,17 @@
 """Lanes: runs of one data set that are trained as a group, measured together, and can leave it one by one."""
 
 import json
-from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 
 from tailorbird.errors import Corrupt, InvalidInput
-from training import checkpoint, features, final, machine, stack
+from training import checkpoint, final, machine, stack
 from training.config import Objective, RunConfig
+from training.features import Views
 from training.loop import Run
 from training.progress import Epoch, Progress
-from training.resident import Data
 from training.splits import Splits
 from training.stack import Stack
 
@@ -30,18 +30,16 @@ class Lanes:
         objective: Objective,
         state: bytes | None = None,
         begun: Collection[int] | None = None,
-        data: dict[Hashable, Data] | None = None,
+        views: Views | None = None,
     ) -> None:
         """Begin every lane, or those of `begun`, or go on with these from a group's state, which may lack some.
 
-        The others of the state rest in it as they are. `data` are those that a group before had on its device; it is
-        left with those of this one. Raises InvalidInput where the state is of other configs or other data, and Corrupt
-        where it is no such state.
+        The others of the state rest in it as they are. `views` are what groups before made of the same splits. Raises
+        InvalidInput where the state is of other configs or other data, and Corrupt where it is no such state.
         """
         self._configs, self._splits, self._objective = tuple(configs), splits, objective
-        self._data = {} if data is None else data
-        for stale in self._data.keys() - {_data_key(config) for config in configs}:
-            del self._data[stale]  # a device may have no room for both
+        self._views = views or Views(splits)
+        self._views.keep(configs)
         self._runs: dict[int, Run] = {}
         self._resting: dict[int, bytes] = {}
         self._progress: dict[int, Progress] = {}
@@ -127,7 +125,8 @@ class Lanes:
 
     def final(self, lane: int) -> dict[str, float]:
         """The final figures of a lane that is done (`training.final`)."""
-        return final.figures(self._configs[lane], self._splits, self.weights(lane))
+        config = self._configs[lane]
+        return final.figures(config, self._views.prepared(config), self.weights(lane))
 
     def state(self) -> bytes:
         """All that the group goes on from, lanes that left or are done included; those that failed are not."""
@@ -166,16 +165,10 @@ class Lanes:
 
     def _begin(self, lane: int, snapshot: bytes | None = None) -> None:
         config = self._configs[lane]
-        if (key := _data_key(config)) not in self._data:
-            self._data[key] = features.data(config, self._splits.without_verdicts())
-        run = Run(config, self._splits, self._objective, data=self._data[key], snapshot=snapshot, compared=True)
+        data = self._views.data(config)
+        run = Run(config, self._splits, self._objective, data=data, snapshot=snapshot, compared=True)
         self.exact = self.exact and machine.is_exact(run.data.device)
         self._runs[lane], self._progress[lane] = run, run.progress
 
     def _rest(self, lane: int) -> None:
         self._resting[lane] = self._runs.pop(lane).snapshot().pack()
-
-
-def _data_key(config: RunConfig) -> Hashable:
-    """What must be the same of lanes for them to share their data."""
-    return config.device, features.key(config)

@@ -70,10 +70,14 @@ def _of_container() -> int | None:
         return None
 
 
-@lru_cache
 def needed(model: PretrainedConfig, shape: tuple[int, ...], half: bool) -> tuple[int, int]:
     """Bytes for weights, and for what a backward pass needs of each example: tried with one and with two of them."""
-    network = models.build(model, shape, 2, Normalize.blank(shape)).train()
+    return _tried(model.model_dump_json(), shape, half)  # a config with a list of widths has no hash
+
+
+@lru_cache
+def _tried(model: str, shape: tuple[int, ...], half: bool) -> tuple[int, int]:
+    network = models.build(PretrainedConfig.model_validate_json(model), shape, 2, Normalize.blank(shape)).train()
     weights = sum(weight.nbytes for weight in network.parameters())
     trained = sum(weight.nbytes for weight in network.parameters() if weight.requires_grad)
     first, second = (_saved(network, torch.zeros((count, *shape), dtype=torch.uint8), half) for count in (1, 2))

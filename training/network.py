@@ -29,16 +29,24 @@ def fresh(config: RunConfig, splits: Splits, data: Data | None = None) -> nn.Seq
 def restored(config: RunConfig, splits: Splits, weights: bytes) -> nn.Sequential:
     """The network of a checkpoint, for which no example is read; raises Corrupt where the weights are not its own."""
     network = blank(config, splits)
-    checkpoint.restore(network, whole(config, splits, weights))
+    checkpoint.restore(network, _whole(config, splits, weights, network))
     return network
 
 
 def whole(config: RunConfig, splits: Splits, weights: bytes) -> bytes:
     """A checkpoint of all that is served: one of a head is put together with the backbone that it was trained on."""
-    if not (isinstance(config.model, PretrainedConfig) and features.frozen(config)) or len(splits.train.shape) == 1:
+    return _whole(config, splits, weights, blank(config, splits)) if _is_frozen(config, splits) else weights
+
+
+def _is_frozen(config: RunConfig, splits: Splits) -> bool:
+    return features.frozen(config) and len(splits.train.shape) > 1
+
+
+def _whole(config: RunConfig, splits: Splits, weights: bytes, network: nn.Sequential) -> bytes:
+    """`network` is a blank one, into which the backbone's weights are loaded."""
+    if not (isinstance(config.model, PretrainedConfig) and _is_frozen(config, splits)):
         return weights
     head = checkpoint.decode(weights)
-    network = blank(config, splits)
     if network.state_dict().keys() == head.keys():
         return weights
     backbones.load(_backbone(network).body, config.model, settings.load())

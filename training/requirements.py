@@ -53,9 +53,12 @@ def _check_pretrained(config: RunConfig, splits: Splits) -> None:
 def notes(configs: Iterable[RunConfig], splits: Splits) -> Iterator[str]:
     """What whoever trains these should know of how their models see the data."""
     configs = list(configs)
-    names = {config.model.backbone for config in configs if isinstance(config.model, PretrainedConfig)}
-    if names and len(splits.train.shape) == 2:
-        yield f"the images are grey, and {', '.join(sorted(names))} sees each in three equal channels"
+    pretrained = [config.model for config in configs if isinstance(config.model, PretrainedConfig)]
+    if pretrained and len(splits.train.shape) == 2:
+        names = sorted({model.backbone for model in pretrained})
+        yield f"the images are grey, and {', '.join(names)} sees each in three equal channels"
+    for weights in sorted({model.weights for model in pretrained if model.weights and not model.weights_licence}):
+        yield f"the licence of {weights} is not known; model.weights_licence has it recorded with each version"
     if len(splits.train.shape) == 1 and any(config.normalize == "none" for config in configs):
         yield from distinct.unscaled(splits.columns, splits.train.at(slice(0, distinct.ROWS)))
     if any(_rests(config) for config in configs):

@@ -14,6 +14,7 @@ import ray
 
 from tailorbird.errors import Unavailable
 from tuning import addresses
+from tuning.loading import Loading
 
 STORE_BYTES = 512 * 2**20
 LONGEST_FOLDER = 16
@@ -49,6 +50,16 @@ def connected(address: str | None) -> Iterator[Path]:
             ray.shutdown()
         finally:  # whatever signal ends that
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def leaving() -> Iterator[None]:
+    """Disconnect already, and stop a Ray that was started here, beside what is done within and needs it no more."""
+    shutdown = Loading(ray.shutdown)
+    try:
+        yield
+    finally:
+        shutdown.result()
 
 
 def _connect(address: str, folder: Path) -> None:

@@ -6,17 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from registry import ledger
 from registry.core import Registry
 from registry.leases import Lease
 from registry.ledger import Change
-from training import evaluation, features
+from training import evaluation
 from training.config import Objective, RunConfig
+from training.features import Views
 from training.network import restored
 from training.scores import Classification
-from training.splits import Splits
 from tuning.misfits import Misfits
 from tuning.outcome import FINALISTS, Ranked
 
@@ -36,7 +35,7 @@ class Choice:
 
 
 def choose(
-    registry: Registry, lease: Lease, ranked: Sequence[Ranked], objective: Objective, splits: Splits, misfits: Misfits
+    registry: Registry, lease: Lease, ranked: Sequence[Ranked], objective: Objective, views: Views, misfits: Misfits
 ) -> Choice:
     """By the trials that confirm others, where there are some; else the smallest of those that are as good as the best.
 
@@ -46,9 +45,9 @@ def choose(
         return confirmed
     ended = [candidate for candidate in ranked if candidate.trial.status == "finished" or candidate is ranked[0]]
     finalists = ended[:FINALISTS]
-    if len(finalists) < 2 or objective.metric != "val_accuracy" or not len(splits.validation):
+    if len(finalists) < 2 or objective.metric != "val_accuracy" or not len(views.splits.validation):
         return Choice(ranked[0])
-    answers = [_right(registry, finalist, splits) for finalist in finalists]
+    answers = [_right(registry, finalist, views) for finalist in finalists]
     right = [answer for answer in answers if answer is not None]
     if len(right) < len(finalists):
         return Choice(ranked[0])
@@ -60,7 +59,7 @@ def choose(
     ties = [
         finalist for finalist, answered in zip(finalists, right, strict=True) if p_value(right[0], answered) >= LEVEL
     ]
-    sizes = {tie.trial.number: misfits.parameters(RunConfig.model_validate(tie.trial.config)) for tie in ties}
+    sizes = _sizes(ties, misfits)
     taken = min(ties, key=lambda tie: sizes[tie.trial.number])  # of equals the better one, which comes first
     numbers = tuple(tie.trial.number for tie in ties)
     return Choice(taken, numbers, _told(ties, taken, sizes[taken.trial.number]))
@@ -74,9 +73,14 @@ def unpacked(stored: bytes) -> Right:
 def p_value(first: Right, second: Right) -> float:
     """McNemar's exact test: how likely two that are equally good differ at least so much on these examples."""
     better, worse = int((first & ~second).sum()), int((second & ~first).sum())
-    if not better + worse:
+    if better == worse:
         return 1.0
-    return float(binomtest(better, better + worse).pvalue)
+    differing = better + worse
+    ways = tail = 1
+    for count in range(min(better, worse)):
+        ways = ways * (differing - count) // (count + 1)
+        tail += ways
+    return tail / (1 << (differing - 1))  # of both tails
 
 
 def _confirmed(ranked: Sequence[Ranked], objective: Objective) -> Choice | None:
@@ -97,12 +101,25 @@ def _confirmed(ranked: Sequence[Ranked], objective: Objective) -> Choice | None:
     return Choice(runs[best][0], (best,), reason)
 
 
-def _right(registry: Registry, candidate: Ranked, splits: Splits) -> Right | None:
+def _right(registry: Registry, candidate: Ranked, views: Views) -> Right | None:
     config = RunConfig.model_validate(candidate.trial.config)
-    splits = features.prepared(config, splits.without_verdicts())
+    splits = views.prepared(config)
     network = restored(config, splits, registry.blobs.get(candidate.best.checkpoint or ""))
     scored = evaluation.of(network, splits.validation, splits.kind)
     return scored.correct if isinstance(scored, Classification) else None
+
+
+def _sizes(ties: Sequence[Ranked], misfits: Misfits) -> dict[int, int]:
+    """How many parameters each has; networks that differ in dropout alone are built once."""
+    known: dict[str, int] = {}
+    sizes = {}
+    for tie in ties:
+        config = RunConfig.model_validate(tie.trial.config)
+        network = config.model.model_dump_json(exclude={"dropout"})
+        if network not in known:
+            known[network] = misfits.parameters(config)
+        sizes[tie.trial.number] = known[network]
+    return sizes
 
 
 def _told(ties: Sequence[Ranked], taken: Ranked, size: int) -> str | None:

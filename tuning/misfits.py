@@ -3,11 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-
-from training import models, objectives
 from training.config import Kind, RunConfig
-from training.models import Denormalize, Normalize
 from training.splits import Splits
 from tuning.parts import Constraints
 
@@ -33,6 +29,11 @@ class Misfits:
 
     def parameters(self, config: RunConfig) -> int:
         """How many weights the network of a config has."""
+        import torch  # slow to import, and the writer of a sweep without constraints needs none of it
+
+        from training import models, objectives
+        from training.models import Denormalize, Normalize
+
         channels = 1 if len(self.shape) == 2 else self.shape[-1]
         last = Denormalize(0.0, 1.0) if self.kind == "regression" else None
         outputs = objectives.outputs(self.kind, self.classes)

@@ -4,9 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from registry.ledger import Report, Trial
+from registry import aliases, ledger, versions
+from registry.core import Registry
+from registry.ledger import Report, Sweep, Trial
 from registry.version import Version
+from tailorbird.errors import TailorbirdError
 from training.config import Objective
+from tuning.spec import SweepSpec
 
 COUNTED = ("finished", "stopped", "paused")
 FINALISTS = 10
@@ -69,3 +73,22 @@ def rank(trials: Sequence[Trial], objective: Objective) -> list[Ranked]:
     if not all(objective.metric in candidate.best.metrics for candidate in ranked):
         return ranked  # of a study without a validation split
     return sorted(ranked, key=lambda candidate: objective.merit(candidate.best.metrics), reverse=True)
+
+
+def ranked(registry: Registry, spec: SweepSpec, sweep: str) -> list[Ranked]:
+    """The trials of a sweep in order of merit; raises TailorbirdError where none ended well."""
+    trials = ledger.trials(registry, sweep)
+    ordered = rank(trials, spec.objective)
+    if not ordered:
+        problem = next((trial.problem for trial in trials if trial.problem), "none reported an epoch")
+        raise TailorbirdError(f"no trial of {sweep} succeeded: {problem}")
+    return ordered
+
+
+def earlier(registry: Registry, spec: SweepSpec, sweep: Sweep) -> Promotion | None:
+    """What became of the best of a sweep that is finished."""
+    if spec.promote is None or sweep.registered is None:
+        return None
+    version = versions.resolve(registry, f"{spec.promote.model}:{sweep.registered}")
+    held = aliases.current(registry, spec.promote.model, spec.promote.alias) == version.number
+    return Promotion(version, spec.promote.alias, None if held else f"{spec.promote.alias} was moved in the meantime")

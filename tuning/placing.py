@@ -10,7 +10,7 @@ import ray
 import torch
 from ray import tune
 
-from training.splits import Splits
+from training.features import Views
 from tuning.book import DEATHS
 from tuning.parts import Resources
 from tuning.spec import SweepSpec
@@ -61,10 +61,10 @@ class _Done(tune.Stopper):  # type: ignore[misc]
         return self._done
 
 
-def place(spec: SweepSpec, dealt: Splits, writer: Any, folder: Path, own: bool) -> None:
+def place(spec: SweepSpec, views: Views, writer: Any, folder: Path, own: bool) -> None:
     """Have every group trained; returns once no worker finds anything to do, or Tune was interrupted."""
     wanted = demand(spec.resources)
-    parts = {"splits": dealt, "writer": writer, "objective": spec.objective, "minutes": spec.limits.epoch_minutes}
+    parts = {"views": views, "writer": writer, "objective": spec.objective, "minutes": spec.limits.epoch_minutes}
     tune.Tuner(
         tune.with_resources(tune.with_parameters(Worker, **parts), tune.PlacementGroupFactory([wanted])),
         param_space={"place": tune.grid_search(list(range(workers(wanted, spec.total, own))))},

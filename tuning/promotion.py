@@ -6,7 +6,6 @@ from typing import Any
 
 from registry import aliases, requests, versions
 from registry.core import Registry
-from registry.ledger import Sweep
 from registry.version import Version
 from tailorbird import __version__, settings
 from tailorbird.errors import Conflict, Corrupt, NotFound, Refused, Unavailable
@@ -19,7 +18,6 @@ from training.progress import Epoch
 from training.splits import Splits
 from tuning.outcome import Promotion, Ranked
 from tuning.parts import Promote
-from tuning.spec import SweepSpec
 
 
 def measure(registry: Registry, best: Ranked, splits: Splits) -> Candidate:
@@ -43,15 +41,6 @@ def enter(
     if aliases.current(registry, to.model, to.alias) == version.number:  # a process that died had come so far
         return Promotion(version, to.alias, None)
     return Promotion(version, to.alias, _promote(registry, version, to.alias, champion, who))
-
-
-def earlier(registry: Registry, spec: SweepSpec, sweep: Sweep) -> Promotion | None:
-    """What became of the best of a sweep that is finished."""
-    if spec.promote is None or sweep.registered is None:
-        return None
-    version = versions.resolve(registry, f"{spec.promote.model}:{sweep.registered}")
-    held = aliases.current(registry, spec.promote.model, spec.promote.alias) == version.number
-    return Promotion(version, spec.promote.alias, None if held else f"{spec.promote.alias} was moved in the meantime")
 
 
 def lineage(best: Ranked, sweep: str, data: Mapping[str, Any], champion: int | None, objective: Objective) -> Lineage:

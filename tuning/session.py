@@ -1,14 +1,13 @@
 """A session: a worker trains one group until each trial has ended or waits at a rung."""
 
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tailorbird.errors import TailorbirdError
 from training.config import Objective, RunConfig
+from training.features import Views
 from training.lanes import Lanes
-from training.resident import Data
-from training.splits import Splits
 from tuning.book import Measured, Work
 from tuning.scheduler import Answer
 
@@ -29,25 +28,20 @@ class Session:
     """A group in training; raises nothing for what goes wrong in a trial, which ends that one alone."""
 
     def __init__(
-        self,
-        work: Work,
-        splits: Splits,
-        objective: Objective,
-        clock: Callable[[], float] = time.monotonic,
-        data: dict[Hashable, Data] | None = None,
+        self, work: Work, views: Views, objective: Objective, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`data` are those that the session before had on its device; they are left as this one has them."""
         self._work, self._clock = work, clock
         self._numbers = list(work.configs)
         self._told: set[int] = set()
         self._probing = work.until == 0
+        splits = views.splits
         train, validation = len(splits.train), len(splits.validation)
         self._counts = {"train_accuracy": train, "fit_accuracy": train, "test_accuracy": len(splits.test)}
         self._counts |= dict.fromkeys(("val_accuracy", "mean_val_accuracy"), validation)
         configs = [RunConfig.model_validate(config) for config in work.configs.values()]
         due = [lane for lane, number in enumerate(self._numbers) if number in work.due]
         begun = [lane for lane, number in enumerate(self._numbers) if lane in due or work.ended.get(number)]
-        self._lanes = Lanes(configs, splits, objective, work.state, begun, data)
+        self._lanes = Lanes(configs, splits, objective, work.state, begun, views)
         for lane in self._lanes.active:
             if lane not in due and not self._is_repeated(lane):
                 self._lanes.leave(lane)

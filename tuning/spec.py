@@ -116,6 +116,15 @@ class SweepSpec(Config):
         """The run config at a point of the space; errors name it as said."""
         return _checked(_at(self._base, point), where)
 
+    @property
+    def leaves_precision(self) -> bool:
+        """Whether the processor decides it."""
+        return bool(self.run.get("precision", "auto") == "auto")
+
+    def plain(self) -> dict[str, Any]:
+        """As the ledger keeps it."""
+        return self.model_dump(mode="json", exclude_none=True)
+
     def listed(self, number: int) -> Listed:
         """What the spec says of a trial beside its config; trials are numbered from 1."""
         return self.runs[(number - 1) // self.seeds] if self.runs else Listed()

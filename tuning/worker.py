@@ -4,7 +4,6 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Hashable
 from typing import Any
 
 import ray
@@ -12,8 +11,7 @@ from ray import tune
 
 from tailorbird.errors import TailorbirdError
 from training.config import Objective
-from training.resident import Data
-from training.splits import Splits
+from training.features import Views
 from tuning.book import Work
 from tuning.session import Session
 
@@ -28,12 +26,11 @@ FORGOTTEN = 10.0
 class Worker(tune.Trainable):  # type: ignore[misc]
     """Takes a group from the writer, trains it, and has each epoch in the ledger before the next begins."""
 
-    def setup(self, config: dict[str, Any], splits: Splits, writer: Any, objective: Objective, minutes: float) -> None:
+    def setup(self, config: dict[str, Any], views: Views, writer: Any, objective: Objective, minutes: float) -> None:
         self._name = f"{config['place']}.{secrets.token_hex(4)}"
-        self._splits, self._writer, self._objective = splits, writer, objective
+        self._views, self._writer, self._objective = views, writer, objective
         self._work: Work | None = None
         self._session: Session | None = None
-        self._data: dict[Hashable, Data] = {}
         if not ray.get_gpu_ids():  # Ray leaves them visible to a trial that asked for none
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         self._watchdog = Watchdog(60 * minutes, self._hung)
@@ -65,7 +62,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         self._work = answer
         with self._watchdog:
             try:
-                self._session = Session(answer, self._splits, self._objective, data=self._data)
+                self._session = Session(answer, self._views, self._objective)
             except Exception as error:
                 self._ask("fail", answer.group, answer.attempt, dict.fromkeys(answer.due, str(error)))
         return True

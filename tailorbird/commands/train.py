@@ -42,7 +42,7 @@ def train(
     Example: tailorbird train run.yaml --set model.width=256 --set epochs=10
     """
     from tailorbird import yaml_files
-    from training import candidate, datasets, memory, precision, requirements, splits
+    from training import candidate, datasets, memory, precision, registrable, requirements, splits
     from training import config as configs
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what Kubernetes sends: told like Ctrl-C
@@ -57,7 +57,7 @@ def train(
         console.print(precision.note(checked, dealt))
         checked = precision.settled(checked, dealt)
     folder = (out or here.home / "runs" / f"{config.stem}-{configs.digest(checked)[:8]}").absolute()
-    obstacle = candidate.obstacle(dealt)
+    obstacle = registrable.obstacle(dealt)
     notes = (*dealt.notes, *requirements.notes([checked], dealt))
     memory.check(checked, dealt)
     for note in notes:

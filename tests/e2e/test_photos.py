@@ -42,15 +42,14 @@ wait $server
 def home(tmp_path):
     photos.write_photographs(tmp_path / "data" / "photos", 40)
     photos.keep_random_weights(tmp_path / "cache", BACKBONE)
-    (tmp_path / "photos.yaml").write_text(yaml.safe_dump(spec()))
     return tmp_path
 
 
-def spec():
-    preset = yaml.safe_load((ROOT / "tuning" / "specs" / "photos.yaml").read_text())
-    preset["data"] |= {"path": "photos", "size": 64}
-    preset["run"] |= {"epochs": 3, "model": {"family": "pretrained", "backbone": BACKBONE, "tune": "head"}}
-    return preset | {"trials": 6}
+def write_spec(home, preset, tune, epochs, trials):
+    spec = yaml.safe_load((ROOT / "tuning" / "specs" / preset).read_text())
+    spec["data"] |= {"path": "photos", "size": 64}
+    spec["run"] |= {"epochs": epochs, "model": {"family": "pretrained", "backbone": BACKBONE, "tune": tune}}
+    (home / "photos.yaml").write_text(yaml.safe_dump(spec | {"trials": trials}))
 
 
 def environment(home):
@@ -72,9 +71,10 @@ def kept(home):
 
 @pytest.mark.long
 def test_heads_are_swept_twice_on_features_that_are_computed_once_and_served_with_no_network(home):
+    write_spec(home, "photos.yaml", "head", epochs=3, trials=6)
     record = json.loads(tailorbird(home, "sweep", "photos.yaml", "--json"))
     computed = kept(home)
-    assert len(computed) == 2  # of the images, and of the mirrored ones
+    assert len(computed) == 1
     tailorbird(home, "sweep", "photos.yaml", "--set", "seed=1", "--json")
     assert kept(home) == computed
     assert record["evidence"]["parity"]["agreement"] == 1
@@ -88,6 +88,18 @@ def test_heads_are_swept_twice_on_features_that_are_computed_once_and_served_wit
     assert tailorbird(home, "registry", "verify", "photos:1")
     answer = json.loads(served_offline(home))
     assert answer["predictions"][0]["label"] in photos.COLOURS
+    assert not (home / "cache" / "weights").exists()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("tune", ["last", "all"])
+def test_a_tuned_backbone_is_served_with_no_network(home, tune):
+    write_spec(home, "photos-tuned.yaml", tune, epochs=2, trials=1)
+    record = json.loads(tailorbird(home, "sweep", "photos.yaml", "--json"))
+    assert record["registered"] == "photos:1" and record["evidence"]["parity"]["agreement"] == 1
+    shutil.rmtree(home / "cache")
+    assert tailorbird(home, "registry", "verify", "photos:1")
+    assert json.loads(served_offline(home))["predictions"][0]["label"] in photos.COLOURS
     assert not (home / "cache" / "weights").exists()
 
 

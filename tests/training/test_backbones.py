@@ -154,3 +154,17 @@ def test_files_that_are_not_of_the_network_are_refused(write, reason, tmp_path, 
     own = PretrainedConfig(family="pretrained", backbone="nets:own", weights=str(path))
     with pytest.raises(InvalidInput, match=f"model.weights: .*{reason}"):
         backbones.load(torch.nn.Sequential(torch.nn.Linear(4, 4)), own, settings.load())
+
+
+def test_what_is_known_of_weights_of_ones_own_is_told_with_them(tmp_path):
+    path = tmp_path / "own.safetensors"
+    path.write_bytes(b"weights")
+    own = {"family": "pretrained", "backbone": "nets:own", "weights": str(path)}
+    known = {"weights_source": "https://nets.org/own", "weights_licence": "MIT", "weights_images": "a million birds"}
+    bare = {"backbone": "nets:own", "source": "own.safetensors", "sha256": hashlib.sha256(b"weights").hexdigest()}
+    for keys, told in (
+        ({}, {}),
+        (known, {"source": "https://nets.org/own", "licence": "MIT", "images": "a million birds"}),
+    ):
+        config = PretrainedConfig.model_validate({**own, **keys})
+        assert backbones.provenance(config, settings.load()).record() == {**bare, **told}

@@ -20,7 +20,7 @@ from tailorbird.package.heldout import Heldout
 from tailorbird.package.measurements import Measurements
 from tailorbird.package.samples import Samples
 from tailorbird.package.signature import Signature
-from training import candidate, checkpoint, datasets, evaluation, export, splits
+from training import candidate, checkpoint, datasets, evaluation, export, registrable, splits
 from training import config as configs
 from training.config import RunConfig
 from training.loop import Run
@@ -172,16 +172,10 @@ def test_without_validation_no_number_is_missing_from_json(trained, digit_splits
 
 def test_without_held_out_images_there_is_no_candidate(trained, digit_splits):
     parts = replace(digit_splits, holdout=nothing_of(digit_splits.holdout))
-    for call in (
-        lambda: candidate.check(parts),
-        lambda: candidate.make(trained.config, parts, checkpoint.encode(trained.best_state), trained.epochs, 1),
-    ):
-        with pytest.raises(InvalidInput, match="must be above 0") as refused:
-            call()
-        assert refused.value.field == "data.holdout"
-    candidate.check(digit_splits)
-    assert candidate.obstacle(parts).startswith("data.holdout: must be above 0")
-    assert candidate.obstacle(digit_splits) is None
+    with pytest.raises(InvalidInput, match=r"^data.holdout: must be above 0"):
+        candidate.make(trained.config, parts, checkpoint.encode(trained.best_state), trained.epochs, 1)
+    assert registrable.obstacle(parts).startswith("data.holdout: must be above 0")
+    assert registrable.obstacle(digit_splits) is None
 
 
 def test_the_weights_of_another_config_are_no_candidate(trained, digit_splits, run_config):

@@ -1,5 +1,6 @@
 """Frozen backbones: their features, and heads that are trained on these, to a package that is whole."""
 
+import pickle
 import sys
 
 import numpy as np
@@ -129,6 +130,31 @@ def test_flip_adds_the_mirrored_images(backbone, dealt):
     assert np.array_equal(both.train.at(slice(0, len(plain.train))), plain.train.at(slice(None)))
     assert np.array_equal(both.train.targets, np.tile(plain.train.targets, 2))
     assert not np.allclose(both.train.at(slice(0, 5)), both.train.at(slice(len(plain.train), len(plain.train) + 5)))
+
+
+@pytest.mark.parametrize("flips", [(False, True), (True, False)])
+def test_what_is_kept_with_mirrored_images_or_without_is_not_computed_again(flips, backbone, dealt, monkeypatch):
+    computed, rows = [], features._Kept._rows
+
+    def counted(kept, inputs, *, mirrored):
+        computed.append(mirrored)
+        return rows(kept, inputs, mirrored=mirrored)
+
+    monkeypatch.setattr(features._Kept, "_rows", counted)
+    first, second = (features.prepared(config(backbone, augment={"flip": flip}), dealt) for flip in flips)
+    assert computed == [False, True]
+    assert np.array_equal(first.validation.at(slice(None)), second.validation.at(slice(None)))
+
+
+def test_views_are_prepared_once_and_sent_to_others_by_their_files(backbone, dealt, tmp_path, monkeypatch):
+    views, chosen = features.Views(dealt), config(backbone, augment={"flip": True})
+    data = views.data(chosen)
+    assert views.data(config({**backbone, "depth": 1}, augment={"flip": True})) is data
+    sent = pickle.dumps(views)
+    assert len(sent) < len(pickle.dumps(dealt)) + 100_000
+    monkeypatch.setattr(features, "prepared", None)  # nothing is left to prepare
+    received = pickle.loads(sent).data(chosen)
+    assert np.array_equal(received.splits.train.at(slice(None)), data.splits.train.at(slice(None)))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

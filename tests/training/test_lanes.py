@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from tailorbird.errors import Corrupt, InvalidInput
 from training import checkpoint
 from training.config import Objective
+from training.features import Views
 from training.lanes import Lanes
 from training.loop import Run
 from training.stack import Stack
@@ -108,14 +109,14 @@ def test_a_group_goes_on_from_its_state(configs, few):
 
 
 def test_what_is_not_begun_again_rests_in_the_state_and_data_are_shared(configs, few):
-    lanes, data = Lanes(configs, few, Objective()), {}
+    lanes, views = Lanes(configs, few, Objective()), Views(few)
     lanes.step()
-    second = Lanes(configs, few, Objective(), lanes.state(), [1], data)
+    second = Lanes(configs, few, Objective(), lanes.state(), [1], views)
     assert second.active == (1,)
-    shared = list(data.values())
-    third = Lanes(configs, few, Objective(), second.state(), data=data)
+    shared = views.data(configs[1])
+    third = Lanes(configs, few, Objective(), second.state(), views=views)
     assert third.active == (1,)
-    assert list(data.values()) == shared
+    assert views.data(configs[1]) is shared
     for lane in (0, 2):
         third.enter(lane)
     finished(third)
@@ -123,9 +124,10 @@ def test_what_is_not_begun_again_rests_in_the_state_and_data_are_shared(configs,
 
 
 def test_data_that_no_lane_needs_are_let_go(configs, few):
-    data = {"of another backbone": None}
-    Lanes(configs, few, Objective(), data=data)
-    assert "of another backbone" not in data and len(data) == 1
+    views = Views(few)
+    other = views.data(configs[0].model_copy(update={"device": "cpu"}))
+    Lanes([configs[0].model_copy(update={"device": "auto"})], few, Objective(), views=views)
+    assert views.data(configs[0].model_copy(update={"device": "cpu"})) is not other
 
 
 def test_a_lane_that_fails_ends_alone(configs, run_config, few):

@@ -55,6 +55,11 @@ def test_runs_at_a_time_share_the_memory(tuned, photographs, free):
         memory.check(tuned(batch_size=20), photographs, together=3)
 
 
+def test_heads_of_several_widths_are_reckoned_too(tuned):
+    listed = tuned("last").model.model_copy(update={"width": [256, 128], "depth": 2})
+    assert needed(listed, (64, 64, 3), False)[0] > needed(tuned("last").model, (64, 64, 3), False)[0]
+
+
 def test_the_limit_of_a_container_counts_too(tuned, photographs, free):
     fixed, each = needed(tuned().model, (64, 64, 3), False)
     free(10**12, container=fixed + 7 * each)

@@ -89,6 +89,15 @@ def test_grey_images_in_colour_channels_are_noted_once(run_config, blobs):
     assert list(requirements.notes(configs, colour)) == list(requirements.notes([run_config()], grey)) == []
 
 
+def test_weights_whose_licence_is_not_told_are_noted_once(run_config, blobs):
+    dealt = splits.split(blobs(shape=(32, 32, 3)), DataConfig(name="digits"))
+    own = {"family": "pretrained", "backbone": "nets:own", "weights": "own.safetensors"}
+    configs = [run_config(model={**own, "dropout": rate}) for rate in (0.0, 0.5)]
+    (note,) = requirements.notes(configs, dealt)
+    assert note.startswith("the licence of own.safetensors is not known; model.weights_licence")
+    assert list(requirements.notes([run_config(model={**own, "weights_licence": "MIT"})], dealt)) == []
+
+
 def test_columns_that_are_not_scaled_and_run_into_each_other_are_noted(run_config):
     dealt = rows("multiclass", np.arange(60) % 3)
     seconds = replace(dealt, train=replace(dealt.train, inputs=dealt.train.inputs.astype(np.float64) + 1.75e9))

@@ -6,6 +6,7 @@ from registry.ledger import Report, Trial
 from tests import sweeps
 from training import datasets, lanes, splits
 from training.config import DataConfig, Objective, RunConfig
+from training.features import Views
 from tuning import finalists
 from tuning.misfits import Misfits
 from tuning.outcome import rank
@@ -54,7 +55,7 @@ def ranked(settings, trained):
 
 def test_the_smallest_of_those_that_are_as_good_as_the_best_is_taken(ranked, dealt):
     registry, lease, found = ranked()
-    choice = finalists.choose(registry, lease, found, Objective(), dealt, Misfits.of(Constraints(), dealt))
+    choice = finalists.choose(registry, lease, found, Objective(), Views(dealt), Misfits.of(Constraints(), dealt))
     assert choice.taken.trial.number == 2
     assert sorted(choice.ties) == [1, 2]
     assert choice.reason.endswith("chose trial 2, which has the fewest parameters, 5,962")
@@ -66,7 +67,7 @@ def test_the_smallest_of_those_that_are_as_good_as_the_best_is_taken(ranked, dea
 
 def test_confirming_runs_decide_by_their_mean(ranked, dealt):
     registry, lease, found = ranked(confirms=(None, 7, 9))
-    choice = finalists.choose(registry, lease, found, Objective(), dealt, Misfits.of(Constraints(), dealt))
+    choice = finalists.choose(registry, lease, found, Objective(), Views(dealt), Misfits.of(Constraints(), dealt))
     assert choice.taken.trial.number == 2 and choice.ties == (7,)
     assert choice.reason.startswith("by the mean val_accuracy of other seeds: ")
 

@@ -1,17 +1,15 @@
 from contextlib import contextmanager
 
-import joblib
 import pytest
 import ray
-import torch
 from rich.console import Console
 
 from registry import ledger, versions
 from registry.core import Registry
 from registry.ledger import Change
 from tailorbird.errors import InvalidInput, TailorbirdError
-from training import datasets, memory, splits
 from tuning import cluster, runner, spec
+from tuning.execution import Execution
 
 KINDS = {
     "digits_multilabel": "data: the registry accepts multiclass and binary models; this one is multilabel",
@@ -41,40 +39,6 @@ def test_what_cannot_be_trained_or_registered_is_refused_before_ray_starts(given
     assert not settings.home.exists()
 
 
-@pytest.mark.parametrize(("instructions", "taken"), [(["avx512_bf16"], "bf16"), ([], "fp32")])
-def test_the_precision_that_the_processor_takes_is_that_of_all_trials_from_then_on(
-    given, settings, monkeypatch, instructions, taken
-):
-    processor = dict.fromkeys(instructions, True)  # whose maker is not asked for
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: processor)
-    given["run"]["device"] = "cpu"
-    driver = runner.Driver(settings, Console(quiet=True), "ann")
-    checked = spec.parse(given)
-    dealt = splits.split(datasets.load(checked.data, None, None), checked.data)
-    settled = driver._settled(checked, dealt)
-    assert {config.precision for config in settled.configs} == {taken}
-    other = {} if instructions else {"avx512_bf16": True}
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: other)
-    again = driver._settled(spec.stored(settled.model_dump(mode="json", exclude_none=True)), dealt)
-    assert {config.precision for config in again.configs} == {taken}
-
-
-def test_a_sweep_of_the_ledger_is_prepared_without_making_its_configs_again(given, settings):
-    checked = spec.parse(given)
-    older = spec.stored({**given, "run": {**given["run"], "a_key_of_old": True}})
-    prepared = runner._prepared(older, settings, checked.configs, here=True)
-    assert prepared.notes == runner._prepared(checked, settings, None, here=True).notes
-
-
-def test_trials_that_run_at_once_are_reckoned_together(given, settings, monkeypatch):
-    given["resources"] = {"cpus": joblib.cpu_count() / 3, "gpus": 0}
-    shared = []
-    monkeypatch.setattr(memory, "check", lambda config, dealt, together: shared.append(together))
-    checked = spec.parse(given)
-    runner._prepared(checked, settings, None, here=True)
-    assert {*shared} == {min(3, checked.total)}
-
-
 @pytest.fixture
 def without_ray(monkeypatch, tmp_path):
     """A driver finds a Ray of two CPUs, on which nothing runs."""
@@ -100,7 +64,7 @@ def test_a_sweep_without_a_single_good_trial_fails_with_the_reason_of_one(given,
                 ledger.enter(registry, lease, [Change(trial.number, "running")])
                 ledger.enter(registry, lease, [Change(trial.number, "failed", "lower optimizer.lr")])
 
-    monkeypatch.setattr(runner.Driver, "_search", all_fail)
+    monkeypatch.setattr(Execution, "_search", all_fail)
     with pytest.raises(TailorbirdError, match=r"^no trial of tiny-1 succeeded: lower optimizer.lr$"):
         runner.Driver(settings, Console(quiet=True), "ann").run(spec.parse(given), "tiny-1")
     with Registry(settings) as registry:

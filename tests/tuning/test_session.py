@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from training import datasets, splits
 from training.config import DataConfig, Objective, RunConfig
+from training.features import Views
 from tuning.book import Work
 from tuning.session import Session
 
@@ -57,7 +58,7 @@ def trained(session, answers=lambda _: "go on"):
 
 @pytest.fixture(scope="module")
 def whole(dealt):
-    return trained(Session(work(), dealt, Objective()))[0]
+    return trained(Session(work(), Views(dealt), Objective()))[0]
 
 
 def test_every_trial_trains_to_its_end_with_figures_of_the_test_split(whole):
@@ -71,11 +72,11 @@ def test_every_trial_trains_to_its_end_with_figures_of_the_test_split(whole):
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(1, 3), st.lists(st.sampled_from(sorted(CONFIGS)), max_size=2, unique=True))
 def test_what_goes_on_from_a_state_is_what_it_was(dealt, whole, until, paused):
-    first = Session(work(until=until), dealt, Objective())
+    first = Session(work(until=until), Views(dealt), Objective())
     curves, _, states = trained(first, lambda one: "pause" if one.epoch == until else "go on")
     state = next(state for state in states if state is not None)
     due = [number for number in CONFIGS if number not in paused and len(curves[number]) < len(whole[number])]
-    second = Session(work(due=due, state=state), dealt, Objective())
+    second = Session(work(due=due, state=state), Views(dealt), Objective())
     rest, _, _ = trained(second)
     assert rest.keys() == set(due)
     for number in due:
@@ -83,35 +84,35 @@ def test_what_goes_on_from_a_state_is_what_it_was(dealt, whole, until, paused):
 
 
 def test_what_ended_after_the_state_is_trained_again_beside_the_others(dealt, whole):
-    first = Session(work(until=1), dealt, Objective())
+    first = Session(work(until=1), Views(dealt), Objective())
     state = first.step().state
-    second = Session(work(due=[3], ended={4: 3}, state=state), dealt, Objective())
+    second = Session(work(due=[3], ended={4: 3}, state=state), Views(dealt), Objective())
     curves, _, _ = trained(second, lambda one: "stop" if one.trial == 4 and one.epoch == 3 else "go on")
     assert curves == {3: whole[3][1:], 4: whole[4][1:3]}
 
 
 def test_a_trial_that_fails_fails_alone_and_is_told_once(dealt, whole):
-    curves, problems, _ = trained(Session(work({3: CONFIGS[3], 9: DIVERGING}), dealt, Objective()))
+    curves, problems, _ = trained(Session(work({3: CONFIGS[3], 9: DIVERGING}), Views(dealt), Objective()))
     assert curves == {3: whole[3]}
     assert problems.keys() == {9} and "lower optimizer.lr" in problems[9]
 
 
 def test_a_probe_leaves_nothing_to_go_on_from(dealt, whole):
-    curves, problems, states = trained(Session(work({**CONFIGS, 9: DIVERGING}, until=0), dealt, Objective()))
+    curves, problems, states = trained(Session(work({**CONFIGS, 9: DIVERGING}, until=0), Views(dealt), Objective()))
     assert [epoch for curve in curves.values() for epoch, _, _ in curve] == [0, 0, 0, 0] and states == [None]
     assert all(curve[0][1]["val_loss"] != whole[number][0][1]["val_loss"] for number, curve in curves.items())
     assert "of epoch 1" in problems[9]
-    again = Session(work(due=[3], until=1), dealt, Objective())
+    again = Session(work(due=[3], until=1), Views(dealt), Objective())
     assert trained(again)[0] == {3: whole[3]}
 
 
 def test_a_trial_that_the_state_lacks_is_begun(dealt, whole):
-    first = Session(work(due=[3, 7], until=1), dealt, Objective())
-    second = Session(work(due=[3, 4], state=first.step().state), dealt, Objective())
+    first = Session(work(due=[3, 7], until=1), Views(dealt), Objective())
+    second = Session(work(due=[3, 4], state=first.step().state), Views(dealt), Objective())
     assert trained(second)[0] == {3: whole[3][1:], 4: whole[4]}
 
 
 def test_state_is_stored_after_half_a_minute(dealt):
     clock = iter(range(0, 1000, 20))
-    session = Session(work(), dealt, Objective(), clock=lambda: next(clock))
+    session = Session(work(), Views(dealt), Objective(), clock=lambda: next(clock))
     assert [session.step().state is not None for _ in range(3)] == [False, True, False]

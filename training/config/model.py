@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
-from pydantic import Discriminator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Discriminator, Field, field_validator, model_validator
 
+from tailorbird import classes
 from training.config.base import CODE, CodeReference, Config
 
 DEEPEST_MLP, DEEPEST_CNN = 64, 16
@@ -21,6 +22,15 @@ Kernel = Annotated[int, Field(strict=True, ge=1, le=31)]
 Padding = Literal["same"] | Annotated[int, Field(strict=True, ge=0, le=15)]
 Pool = Literal["max", "average", "none"]
 Activation = Literal["relu", "leaky_relu", "gelu", "silu", "tanh", "sigmoid"]
+
+
+def _line(text: str) -> str:
+    if why := classes.problem(text):
+        raise ValueError(f"must be a line of text, and this {why}")
+    return text
+
+
+Line = Annotated[str, AfterValidator(_line)]
 
 T = TypeVar("T")
 Each: TypeAlias = T | Annotated[list[T], Field(min_length=1, max_length=DEEPEST_MLP)]
@@ -139,13 +149,17 @@ class PretrainedConfig(_Deep):
     """A backbone that was trained on other images, and a head of `depth` hidden layers that is trained on these.
 
     `backbone` is one of torchvision's, or `package.module:name`: a function of the user's own that returns a module
-    from normalised images, float [N, 3, height, width], to features [N, width]; its `weights` are a file. `tune` says
-    what is trained: the head alone, the last stage of the backbone too, or all of it.
+    from normalised images, float [N, 3, height, width], to features [N, width]; its `weights` are a file, and what is
+    known of them is told beside. `tune` says what is trained: the head alone, the last stage of the backbone too, or
+    all of it.
     """
 
     family: Literal["pretrained"]
     backbone: str
     weights: str | None = Field(None, description="of a backbone of the user's own: safetensors, or a .pth of tensors")
+    weights_source: Line | None = Field(None, description="where they were had from; by default the file's name")
+    weights_licence: Line | None = None
+    weights_images: Line | None = Field(None, description="what they were trained on")
     tune: Literal["head", "last", "all"] = "head"
     depth: Annotated[int, Field(strict=True, ge=0, le=8)] = 0
     width: Each[Width] = 256
@@ -162,10 +176,9 @@ class PretrainedConfig(_Deep):
 
     @model_validator(mode="after")
     def _keys_suit_backbone(self) -> "PretrainedConfig":
-        if self.weights is not None and self.backbone in BACKBONES:
-            raise ValueError(
-                f"weights applies only to a backbone of your own; those of {self.backbone} are torchvision's"
-            )
+        keys = ("weights", "weights_source", "weights_licence", "weights_images")
+        if self.backbone in BACKBONES and (key := next((key for key in keys if getattr(self, key)), None)):
+            raise ValueError(f"{key} applies only to a backbone of your own, and {self.backbone} is torchvision's")
         if self.batch_norm and self.tune == "head":
             raise ValueError("batch_norm applies only to a tuned backbone; accepted: tune: last or all")
         if self.weights is None and self.backbone not in BACKBONES:

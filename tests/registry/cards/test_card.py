@@ -124,6 +124,21 @@ def test_missing_facts_are_not_made_up(registry):
     assert "<h1>pets:1</h1>" in card.html(bare)
 
 
+def test_a_backbone_is_told_with_where_its_weights_came_from(registry):
+    known = {"backbone": "nets:own", "source": "own.safetensors", "sha256": "cd" * 32}
+    told = {"licence": "MIT", "images": "a million birds"}
+    for number, (more, licence, images) in enumerate(
+        (({}, "not recorded", "not recorded"), (told, "MIT", "a million birds")), 1
+    ):
+        gathered = gather(registry, lineage={"sweep": f"pets-{number}", "backbone": {**known, **more}})
+        text = section(card.markdown(gathered), "How it was made")
+        for line in (
+            "**Pretrained backbone**: nets:own", f"**It had been trained on**: {images}",
+            f"**Its weights**: own.safetensors; licence: {licence}", "`" + "cd" * 32 + "`",
+        ):  # fmt: skip
+            assert line in text
+
+
 def test_a_model_of_tables_is_called_with_rows(registry):
     facts = gather(registry)
     changes = {"kind": "table", "columns": ["age", "height"], "dtype": "float32", "shape": [2]}

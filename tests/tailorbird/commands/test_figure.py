@@ -12,7 +12,7 @@ from registry.core import Registry
 from tailorbird.package.lineage import Lineage
 from tailorbird.settings import Settings
 from tests.pictures import pixels
-from training import candidate, checkpoint, datasets, splits
+from training import candidate, checkpoint, datasets, registrable, splits
 from training.config import RunConfig
 from training.loop import Run
 
@@ -27,7 +27,7 @@ def made(**config):
     while not run.done:
         run.step()
     weights = checkpoint.encode(run.best_state)
-    make = candidate.results if candidate.obstacle(dealt) else candidate.make
+    make = candidate.results if registrable.obstacle(dealt) else candidate.make
     return make(checked, dealt, weights, run.epochs, run.best.epoch)
 
 

@@ -119,7 +119,9 @@ def test_head_has_its_depth_width_and_dropout():
     [
         ({"backbone": "resnet19"}, "must be one of resnet18, .*, or package.module:name, not 'resnet19'"),
         ({"weights": "w.pth"}, "weights applies only to a backbone of your own"),
+        ({"weights_licence": "MIT"}, "weights_licence applies only to a backbone of your own"),
         ({"backbone": "nets:small"}, "weights is required"),
+        ({"backbone": "nets:small", "weights": "w", "weights_licence": "M\nIT"}, "a line of text, and this holds"),
         ({"batch_norm": True}, "batch_norm applies only to a tuned backbone"),
         ({"width": [8, 8], "depth": 3}, "depth 3 contradicts the 2 widths"),
         ({"tune": "some"}, "'head', 'last' or 'all'"),

@@ -1,0 +1,51 @@
+import joblib
+import pytest
+import torch
+from rich.console import Console
+
+from training import datasets, memory, splits
+from tuning import execution, spec
+from tuning.execution import Execution
+from tuning.stop import Stop
+
+
+@pytest.fixture
+def prepared(settings):
+    def prepare(checked, left=None):
+        dataset = datasets.load(checked.data, None, None)
+        dealt = splits.split(dataset, checked.data)
+        return execution.prepare(checked, dataset, dealt, left, settings.cache, here=True)
+
+    return prepare
+
+
+@pytest.mark.parametrize(("instructions", "taken"), [(["avx512_bf16"], "bf16"), ([], "fp32")])
+def test_the_precision_that_the_processor_takes_is_that_of_all_trials_from_then_on(
+    given, settings, prepared, monkeypatch, instructions, taken
+):
+    processor = dict.fromkeys(instructions, True)  # whose maker is not asked for
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: processor)
+    given["run"]["device"] = "cpu"
+    checked = spec.parse(given)
+    executed = Execution(settings, Console(quiet=True), "ann", None, Stop(), prepared(checked))
+    settled = executed._settled(checked)
+    assert {config.precision for config in settled.configs} == {taken}
+    other = {} if instructions else {"avx512_bf16": True}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: other)
+    again = executed._settled(spec.stored(settled.plain()))
+    assert {config.precision for config in again.configs} == {taken}
+
+
+def test_a_sweep_of_the_ledger_is_prepared_without_making_its_configs_again(given, prepared):
+    checked = spec.parse(given)
+    older = spec.stored({**given, "run": {**given["run"], "a_key_of_old": True}})
+    assert prepared(older, checked.configs).notes == prepared(checked).notes
+
+
+def test_trials_that_run_at_once_are_reckoned_together(given, prepared, monkeypatch):
+    given["resources"] = {"cpus": joblib.cpu_count() / 3, "gpus": 0}
+    shared = []
+    monkeypatch.setattr(memory, "check", lambda config, dealt, together: shared.append(together))
+    checked = spec.parse(given)
+    prepared(checked)
+    assert {*shared} == {min(3, checked.total)}
