@@ -20,6 +20,7 @@ from tailorbird.settings import PREFIX, Settings
 
 STOP_SECONDS = 20
 """How long requests in flight may still take; Kubernetes kills after 30 s."""
+CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 
 
 def serve(settings: Settings, model: str, host: str, port: int, workers: int) -> None:
@@ -41,6 +42,15 @@ def serve(settings: Settings, model: str, host: str, port: int, workers: int) ->
         _run_bentoml(address, port, workers, str(home))
     if announcement.problem:
         raise Unavailable(announcement.problem)
+
+
+def workers() -> int:
+    """The whole CPUs of the container's limit (cgroup v2), at least 1; 1 if there is no limit."""
+    try:
+        quota, period = map(int, CPU_LIMIT.read_text().split())
+    except (OSError, ValueError):  # without a limit the quota is "max"
+        return 1
+    return max(1, quota // period)
 
 
 def _check_bentoml() -> None:

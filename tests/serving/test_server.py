@@ -193,6 +193,17 @@ def test_a_configuration_that_bentoml_refuses(settings, free_port, tmp_path, con
     assert line.startswith(f"error: BENTOML_CONFIG: names {tmp_path}/bento.yaml, which BentoML refuses: ")
 
 
+@pytest.mark.parametrize(
+    ("limit", "workers"),
+    [("200000 100000\n", 2), ("150000 100000\n", 1), ("50000 100000\n", 1), ("max 100000\n", 1), (None, 1)],
+)
+def test_workers_are_as_many_as_the_container_may_take_cpus(tmp_path, monkeypatch, limit, workers):
+    monkeypatch.setattr(servers, "CPU_LIMIT", tmp_path / "cpu.max")
+    if limit is not None:
+        (tmp_path / "cpu.max").write_text(limit)
+    assert servers.workers() == workers
+
+
 def test_a_port_that_is_taken(settings, server):
     port = urlsplit(server.url).port
     with pytest.raises(InvalidInput, match=f"port: {port} is in use at localhost"):
