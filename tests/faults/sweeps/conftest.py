@@ -22,7 +22,7 @@ HOME = f"/tmp/tbf-{os.getpid()}"
 SPEC = {
     "name": "tiny",
     "data": {"name": "digits", "validation": 0.2, "holdout": 0.2},
-    "run": {"model": {"family": "mlp"}, "batch_size": 2},
+    "run": {"model": {"family": "mlp"}, "batch_size": 2, "threads": 1},  # however many CPUs a trial is given
     "space": {
         "model.width": {"choice": [16, 32]},
         "model.dropout": {"uniform": [0.0, 0.5]},
@@ -89,7 +89,7 @@ class Sweep:
         own = {"home": self.settings.home, "database_url": self.settings.database, "storage_url": self.settings.storage}
         more = {name: changes.pop(name) for name in list(changes) if name.startswith("lease")}
         environment = {PREFIX + name.upper(): str(value) for name, value in (own | more).items()}
-        words = [*self.prefix, sys.executable, "tuning/sweep.py", str(self.path), "--id", self.name]
+        words = [*self.prefix, sys.executable, str(ROOT / "tuning/sweep.py"), str(self.path), "--id", self.name]
         process = subprocess.Popen(
             [*words, "--address", self.head.address],
             **{

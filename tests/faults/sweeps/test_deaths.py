@@ -1,9 +1,13 @@
 """Sweeps whose processes die, or are paused past their lease, come to the same table as those that run through."""
 
+import fcntl
 import itertools
+import os
 import random
 import signal
+import termios
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -64,7 +68,7 @@ def test_a_driver_that_is_paused_past_its_lease_finds_itself_replaced(begin, who
     paused.send_signal(signal.SIGSTOP)
     status, out = ended(sweep.drive(lease_seconds=2))
     if status:  # it came before the lease had run out
-        assert "error: sweep lanes is being run by process" in out
+        assert "error: sweep lanes is run by process" in out
         assert wait_for(lambda: sweep.standing() == "abandoned", paused)
         status, out = ended(sweep.drive(lease_seconds=2))
     assert status == 0, out
@@ -74,3 +78,41 @@ def test_a_driver_that_is_paused_past_its_lease_finds_itself_replaced(begin, who
     assert out.splitlines()[-1].startswith("error: sweep lanes was taken over by process ")
     assert out.splitlines()[-1].endswith("; this process stops, and its last reports were not accepted")
     assert sweep.table() == whole("lanes")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_sweep_that_is_stopped_by_a_signal_goes_on_to_the_same(begin, whole, number):
+    sweep = begin("halving")
+    process = sweep.drive()
+    assert sweep.wait_for_reports(3, process)
+    process.send_signal(number)
+    status, out = ended(process)
+    assert status == 130, out
+    assert "sweep halving was interrupted and registered nothing; `tailorbird sweep --resume halving` goes on" in out
+    assert sweep.standing() == "interrupted"
+    assert sweep.finish() == whole("halving")
+
+
+@pytest.mark.long
+def test_a_sweep_whose_terminal_is_closed_goes_on_to_the_same(begin, whole):
+    sweep = begin("halving")
+    terminal, inside = os.openpty()
+    os.set_blocking(terminal, False)
+    process = sweep.drive(
+        stdin=inside, stdout=inside, stderr=inside,
+        start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(inside)
+
+    def come_far():
+        with suppress(BlockingIOError):
+            while os.read(terminal, 2**16):  # else the live table fills it, and waits
+                pass
+        return sweep.reports() >= 3
+
+    assert wait_for(come_far, process)
+    os.close(terminal)
+    assert process.wait() == 130
+    assert sweep.standing() == "interrupted"
+    assert sweep.finish() == whole("halving")
