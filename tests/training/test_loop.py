@@ -354,8 +354,8 @@ def test_label_smoothing_is_for_training_alone(run_config, few):
 
 
 def test_bf16_trains_as_well_in_other_digits(run_config, few):
-    full = trained(run_config(model=CNN, epochs=12, batch_size=32), few)
-    half = trained(run_config(model=CNN, epochs=12, batch_size=32, precision="bf16"), few)
+    full = trained(run_config(model=CNN, epochs=6, batch_size=32), few)
+    half = trained(run_config(model=CNN, epochs=6, batch_size=32, precision="bf16"), few)
     assert not torch.equal(weights(full), weights(half))
     assert half.best.val_accuracy > 0.5 and all(
         parameter.dtype == torch.float32 for parameter in half.network.parameters()

@@ -75,7 +75,7 @@ def measured(folder, size):
 
 
 def test_anonymous_memory_does_not_grow_with_the_data(tmp_path):
-    told = measured(tmp_path, 300_000_000)
+    told = measured(tmp_path, 200_000_000)
     assert max(step["MB"] for step in told["steps"].values()) < 150
 
 
