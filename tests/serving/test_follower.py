@@ -18,7 +18,7 @@ from serving.follower import Follower
 from serving.metrics import Metrics
 from serving.routes import Routes
 from tailorbird.settings import Settings
-from tests.waiting import wait_for
+from tests.waiting import BOUND_SECONDS, wait_for
 
 
 class Worker:
@@ -233,6 +233,7 @@ def test_a_package_that_never_comes_holds_up_no_other_version(own, start, regist
     worker.look()
     assert (worker.number, worker.swaps("unavailable")) == (1, 1)
     assert worker.state.stale.problem == "demo:5 cannot be fetched: it did not come within 0.1 s"
+    monkeypatch.setattr(fetches, "FETCH_SECONDS", BOUND_SECONDS)
     promote_without_gates(own, 2)
     worker.look()
     assert (worker.number, worker.state.stale) == (2, None)
