@@ -87,7 +87,8 @@ def body(labels) -> bytes:
 
 
 def test_parse():
-    assert feedback.parse(body([{"receipt": "r", "label": "l"}])) == [("r", "l")]
+    for count in (1, 1000):  # the least and the most
+        assert feedback.parse(body([{"receipt": "r", "label": "l"}] * count)) == [("r", "l")] * count
 
 
 @pytest.mark.parametrize(
