@@ -40,7 +40,7 @@ def test_a_driver_that_is_killed_is_followed_by_one_that_comes_to_the_same(begin
 @pytest.mark.long
 @pytest.mark.timeout(7200)
 def test_twenty_kills(begin, whole):
-    """At random moments, over 1, 2 and 4 workers, and over halving, lanes and tpe."""
+    """Of drivers at random moments, and of writers and workers before, over 1, 2 and 4 workers, halving, lanes, tpe."""
     dice = random.Random(0)
     sweeps = itertools.cycle(
         [(begin(kind, resources={"cpus": cpus}), kind) for cpus in WORKERS for kind in ("halving", "lanes", "tpe")]
@@ -49,12 +49,16 @@ def test_twenty_kills(begin, whole):
     while killed < KILLS:
         sweep, kind = next(sweeps)
         process = sweep.drive()
-        if sweep.wait_for_reports(dice.randrange(sum(len(row[-1]) for row in whole(kind))), process):
+        moment = dice.randrange(sum(len(row[-1]) for row in whole(kind)))
+        victim = dice.choice([None, "ray::ResourceTrainable", "ray::LedgerWriter"])
+        if victim and sweep.wait_for_reports(dice.randrange(moment + 1), process):
+            kill(victim)
+        if sweep.wait_for_reports(moment, process):
             time.sleep(dice.random())  # the moment is random too
             killed += process.poll() is None
             process.kill()
-        process.communicate()
-    for sweep, kind in itertools.islice(sweeps, 9):
+        ended(process)
+    for sweep, kind in itertools.islice(sweeps, len(WORKERS) * 3):
         assert sweep.finish() == whole(kind), (kind, sweep.name)
         if kind == "lanes":
             assert [str(version) for version in versions.every(sweep.registry)] == ["tiny:1"]
