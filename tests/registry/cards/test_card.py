@@ -11,7 +11,6 @@ from registry.core import Registry
 from registry.requests import Promotion
 from tailorbird.errors import InvalidInput, Unavailable
 from tailorbird.package.baseline import Score
-from tailorbird.package.lineage import Lineage
 from tailorbird.package.measurements import Latency, Parity
 from tailorbird.package.signature import Signature
 from tests import packages
@@ -97,16 +96,12 @@ def test_a_version_that_was_never_judged(registry):
 
 def test_missing_facts_are_not_made_up(registry):
     facts = gather(registry, curves_png=b"none", confusion_png=b"none")
-    version = replace(
-        facts.version,
-        lineage=Lineage.of({"note": {"room": "elsewhere"}}),
-        evidence=facts.version.evidence.model_copy(
-            update={
-                "parity": Parity(agreement=None, max_difference=None, samples=None),
-                "latency": Latency(p50_ms=0.5, p99_ms=None, runs=3, threads=1),
-            }
-        ),
-    )
+    unknown = {
+        "parity": Parity(agreement=None, max_difference=None, samples=None),
+        "latency": Latency(p50_ms=0.5, p99_ms=None, runs=3, threads=1),
+    }
+    evidence = facts.version.evidence.model_copy(update=unknown).record()
+    version = replace(facts.version, columns={"evidence": evidence, "lineage": {"note": {"room": "elsewhere"}}})
     unmeasured = facts.contents.baseline.model_copy(
         update={"calibration_error": None, "test": Score(accuracy=0.5, samples=0)}
     )
@@ -133,7 +128,7 @@ def test_a_backbone_is_told_with_where_its_weights_came_from(registry):
         gathered = gather(registry, lineage={"sweep": f"pets-{number}", "backbone": {**known, **more}})
         text = section(card.markdown(gathered), "How it was made")
         for line in (
-            "**Pretrained backbone**: nets:own", f"**It had been trained on**: {images}",
+            "**Pretrained backbone**: nets:own", f"**Pretrained on**: {images}",
             f"**Its weights**: own.safetensors; licence: {licence}", "`" + "cd" * 32 + "`",
         ):  # fmt: skip
             assert line in text

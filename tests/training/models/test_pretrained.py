@@ -103,7 +103,7 @@ def test_grey_images_are_shown_in_three_channels():
 
 def test_images_that_are_too_small_are_refused():
     with pytest.raises(
-        InvalidInput, match=r"^model.family: .* 32 pixels or more, not images of 28x28; where .*, data.size"
+        InvalidInput, match=r"^model.family: .* 32 pixels or more, not images of 28x28; resize .* by data.size"
     ):
         network(config(), (28, 28))
 
