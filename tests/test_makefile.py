@@ -53,7 +53,7 @@ def test_an_old_python_is_refused_in_one_sentence(clone):
     (clone / "python").chmod(0o755)
     refused = make(clone, "demo", "PYTHON=./python")
     assert refused.returncode == 2
-    assert refused.stderr.splitlines()[0].startswith("Tailorbird needs Python 3.11 or newer")
+    assert refused.stderr.splitlines()[0].startswith("Tailorbird requires Python 3.11 or newer")
 
 
 def test_the_status_of_a_command_reaches_the_caller(clone):

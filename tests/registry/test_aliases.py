@@ -698,7 +698,7 @@ def test_a_way_back_that_is_long_is_not_told_whole(registry, register):
     for number in range(1, 13):
         register(registry)
         promote(registry, number)
-    with pytest.raises(InvalidInput, match=r"accepted: 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, …; any other"):
+    with pytest.raises(InvalidInput, match=r"accepted: 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, …; promote any other"):
         rollback(registry, to=12)
     assert rollback(registry, to=1).to_number == 1
 

@@ -34,12 +34,17 @@ def test_more_files_than_are_taken():
         (b"multipart/form-data; boundary=b", b"no boundary", 400, "is not multipart/form-data"),
         (b"multipart/form-data; boundary=b", b"--b\r\nContent-Disposition: form-data", 400, "ends before"),
         (b"multipart/form-data; boundary=b", b"--b\r\n\xff: x\r\n\r\n\r\n--b--\r\n", 400, "is not multipart"),
-        (b"multipart/form-data; boundary=b", b'--b\r\nA: form-data; name="x"\r\n\r\n1\r\n--b--\r\n', 422, "is no file"),
+        (
+            b"multipart/form-data; boundary=b",
+            b'--b\r\nA: form-data; name="x"\r\n\r\n1\r\n--b--\r\n',
+            422,
+            "is not a file",
+        ),
         (
             b"multipart/form-data; boundary=b",
             b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\n1\r\n--b--\r\n',
             422,
-            "part 0 is no file",
+            "part 0 is not a file",
         ),
     ],
 )

@@ -142,7 +142,8 @@ def test_a_model_that_is_not_of_the_weights_is_found_out(registry, register, dig
 
 def test_an_accuracy_that_was_not_measured_is_found_out(registry, register, trained):
     plan = reproduction.plan(registry, register(), registry.settings)
-    lying = replace(plan.version, evidence=plan.version.evidence.model_copy(update={"accuracy": 0.999}))
+    evidence = plan.version.evidence.model_copy(update={"accuracy": 0.999}).record()
+    lying = replace(plan.version, columns={**plan.version.columns, "evidence": evidence})
     weights = trained[0].files["checkpoint.safetensors"]
     found = reproduction.compare(registry, replace(plan, version=lying), weights)
     assert found.weights_equal and found.export_equal and found.mean_difference == 0

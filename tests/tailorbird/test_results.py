@@ -144,7 +144,7 @@ def test_a_config_that_refers_to_itself_is_refused(here):
 def test_what_is_no_folder_and_no_version_is_not_found(here, tmp_path):
     for name, problem in (
         (str(tmp_path), "it has no config.yaml"),
-        ("a/b", "is no folder"),
+        ("a/b", "is not a folder"),
         ("tiny", "no model 'tiny'"),
     ):
         with pytest.raises(NotFound, match=problem), results.opened(name, here):

@@ -23,6 +23,7 @@ from tailorbird.settings import Settings
 from tests import stores, sweeps
 from tests.waiting import BOUND_SECONDS
 from training.config import Objective
+from tuning import lane_table
 from tuning import spec as specs
 from tuning.outcome import rank
 from tuning.report.results import kept
@@ -80,7 +81,8 @@ def test_a_sweep_on_postgresql_and_s3_ends_as_a_promoted_version_and_keeps_nothi
         assert (len(trial.reports) == trial.config["epochs"]) == (trial.status == "finished")
         assert trial.reports[0].checkpoint
     assert list(scratch.iterdir()) == []
-    assert not settings.home.exists()
+    files = {path.name for path in settings.home.rglob("*") if path.is_file()}
+    assert files == {lane_table.FILE}  # what was measured of this processor
     assert "trial 4/4" in err  # no terminal: a line for each trial, on standard error beside the JSON
 
 

@@ -7,7 +7,6 @@ from registry.cards.contents import Bin
 from registry.cards.limits import limits
 from registry.core import Registry
 from tailorbird.package.baseline import Score
-from tailorbird.package.lineage import Lineage
 from tailorbird.package.signature import Signature
 from tests import packages
 
@@ -29,7 +28,8 @@ def off(found, error):
 
 
 def with_evidence(found, **changes):
-    return replace(found, version=replace(found.version, evidence=found.version.evidence.model_copy(update=changes)))
+    evidence = found.version.evidence.model_copy(update=changes).record()
+    return replace(found, version=replace(found.version, columns={**found.version.columns, "evidence": evidence}))
 
 
 def test_the_weakest_classes_come_first_with_what_they_are_taken_for(found):
@@ -118,5 +118,5 @@ def test_what_nobody_measured_is_said(found):
 
 
 def test_nothing_is_claimed_of_data_that_was_not_recorded(found):
-    unknown = replace(found, version=replace(found.version, lineage=Lineage()))
+    unknown = replace(found, version=replace(found.version, columns={**found.version.columns, "lineage": {}}))
     assert "only on images of its training data." in told(unknown)

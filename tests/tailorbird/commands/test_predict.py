@@ -82,7 +82,10 @@ def test_json_is_one_record(predict, house, tmp_path):
     ("words", "problem"),
     [
         (["nowhere", "--model", "digits"], "nowhere: there is no such file or folder"),
-        ([".", "--model", "digits"], "FILE|DIR: . holds no file whose name ends in .png, .jpg, .jpeg, .webp"),
+        (
+            [".", "--model", "digits"],
+            "FILE|DIR: . holds no file whose name ends in .png, .jpg, .jpeg, .jpe, .jfif, .webp",
+        ),
         ([".", "--model", "nobody"], "model: there is no model 'nobody'"),
         ([".", "--model", "digits", "--out", "p.xlsx"], "--out: must end in .csv or .parquet"),
         ([".", "--model", "digits", "--url", "http://127.0.0.1:3000"], "--url: cannot be combined with --model"),

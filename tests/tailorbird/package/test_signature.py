@@ -82,5 +82,5 @@ def test_what_is_no_object_is_told_so(data):
 def test_a_class_has_a_name_that_can_be_shown_and_kept(name):
     fine = ["a" * 256, "Ångström, T-shirt/top", "دانه\u200cها"]
     assert parse(classes=fine).classes == tuple(fine)
-    with pytest.raises(Corrupt, match=r"^signature\.json: classes\.0: .* is (no name of a class|not in its normal)"):
+    with pytest.raises(Corrupt, match=r"^signature\.json: classes\.0: .* is not (a valid class name|in its normal)"):
         parse(classes=[name, "dog"])

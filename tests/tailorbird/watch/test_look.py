@@ -108,7 +108,7 @@ def test_a_worse_baseline_is_not_rolled_back_to_either(registry, traffic, later)
         aliases.promote(registry, Promotion("owls", number, why="a test", who="ada", force=True))
     traffic.label(2, 100, 60, model="owls")
     look = Watch(registry, traffic, "owls", BACK).look(later)
-    assert "owls:1 is not known to be better: its held-out examples say 40.0%" in look.action.reasons[0]
+    assert "owls:1 is not known to be better: its held-out examples give 40.0%" in look.action.reasons[0]
 
 
 def test_a_first_version_has_nothing_to_go_back_to(registry, traffic, later):

@@ -53,7 +53,7 @@ def test_numbers_that_stay_different_are_not(tmp_path, values):
 
 
 def test_numbers_to_predict_count_too(tmp_path):
-    for note, *_ in notes(tmp_path, [1, 2, 3, 4], CLOSE):
+    for note, *_ in notes(tmp_path, [1, 2, 3, 4, 5], [*CLOSE, 1]):
         assert note.startswith("column 'y': 3 different numbers")
 
 
