@@ -154,9 +154,9 @@ def _swept(raw: dict[str, Any]) -> Swept:
         subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
         took = time.perf_counter() - start
         with Registry(Settings(home=Path(folder), _env_file=None)) as registry:
-            rows = news.reports(registry, "benchmark", "")
-        moments = [datetime.fromisoformat(moment).timestamp() for moment, _, _ in rows]
-        return Swept(took, began, moments, [value for _, _, value in rows])
+            entries = news.reports(registry, "benchmark")
+        moments = [datetime.fromisoformat(entry.reported).timestamp() for entry in entries]
+        return Swept(took, began, moments, [entry.report for entry in entries])
 
 
 def _short(size: Size) -> dict[str, dict[str, Any]]:

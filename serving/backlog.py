@@ -21,7 +21,7 @@ STANDING_SECONDS = 0.1
 """How long a queue that is never empty counts as a burst."""
 MEMORY_SECONDS = 1.0
 """How long after a standing queue a new one is limited from its beginning."""
-STANDING_LENGTH = 3
+STANDING_LENGTH = 2
 """How many requests of the same kind may be ahead of one in a standing queue."""
 SHORT_SECONDS = 0.005
 """A wait that nobody is sent away for, so that a few clients with large requests do not shut out small ones."""

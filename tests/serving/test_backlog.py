@@ -30,15 +30,15 @@ def test_a_burst_may_fill_the_queue():
 
 def test_a_queue_that_stands_is_kept_short(monkeypatch):
     monkeypatch.setattr(backlog, "STANDING_SECONDS", -1)
-    assert together(Backlog(Pool("inference", 1), most=64, deadline=5), 8) == [True] * 4 + ["queue"] * 4
+    assert together(Backlog(Pool("inference", 1), most=64, deadline=5), 8) == [True] * 3 + ["queue"] * 5
 
 
 def test_a_queue_that_has_run_empty_by_chance_is_still_kept_short(monkeypatch):
     waiting = Backlog(Pool("inference", 1), most=64, deadline=5)
     monkeypatch.setattr(backlog, "STANDING_SECONDS", -1)
-    assert together(waiting, 8) == [True] * 4 + ["queue"] * 4
+    assert together(waiting, 8) == [True] * 3 + ["queue"] * 5
     monkeypatch.setattr(backlog, "STANDING_SECONDS", 1000)
-    assert together(waiting, 8) == [True] * 4 + ["queue"] * 4
+    assert together(waiting, 8) == [True] * 3 + ["queue"] * 5
     monkeypatch.setattr(backlog, "MEMORY_SECONDS", 0)
     assert together(waiting, 8) == [True] * 8
 
