@@ -42,6 +42,7 @@ class Standin:
         self._folder = folder
         self._listener = listener
         self._over = threading.Event()
+        self._counting = threading.Lock()
         self.begun = threading.Event()
         """Set once a worker was seen: before the first one there is nothing to stand in for."""
 
@@ -81,12 +82,19 @@ class Standin:
             end = time.monotonic() + TURN_SECONDS  # then a worker may want to begin
             while time.monotonic() < end:
                 connection, _ = listening.accept()
-                with suppress(OSError), connection:
+                connection.settimeout(TURN_SECONDS)
+                if _is_silent(connection):  # on a busy machine it may take a while from connecting to sending
+                    connection.settimeout(DRAIN_SECONDS)
+                    threading.Thread(target=self._refuse, args=[connection], daemon=True).start()
+                else:
                     self._refuse(connection)
 
     def _refuse(self, connection: socket.socket) -> None:
+        with suppress(OSError), connection:
+            self._respond(connection)
+
+    def _respond(self, connection: socket.socket) -> None:
         started = time.monotonic()
-        connection.settimeout(TURN_SECONDS)
         request = b""
         with suppress(TimeoutError):
             request = connection.recv(READ_BYTES)
@@ -101,7 +109,8 @@ class Standin:
 
     def _try_to_count(self, request: bytes, shed: Shed, seconds: float) -> None:
         try:
-            self.count(request, shed, seconds)
+            with self._counting:
+                self.count(request, shed, seconds)
         except Exception:  # the next client is to be answered all the same
             logger.exception("a refused request could not be counted")
 
@@ -113,6 +122,16 @@ def _answer(connection: socket.socket, problem: Problem) -> None:
     head = "".join(f"{name}: {value}\r\n" for name, value in (lines | dict(answer.headers)).items())
     connection.sendall(f"HTTP/1.1 503 Service Unavailable\r\n{head}Connection: close\r\n\r\n".encode() + answer.body)
     connection.shutdown(socket.SHUT_WR)
+
+
+def _is_silent(connection: socket.socket) -> bool:
+    try:
+        connection.recv(1, socket.MSG_PEEK)
+    except TimeoutError:
+        return True
+    except OSError:  # the client is gone
+        return False
+    return False
 
 
 def _drain(connection: socket.socket) -> None:

@@ -1,6 +1,7 @@
 import os
 import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -59,6 +60,19 @@ def test_answers_when_the_last_worker_has_ended(tmp_path, listening, standing):
 def test_before_the_first_worker_it_leaves_everything_alone(listening, standing):
     with pytest.raises(httpx.ReadTimeout):
         ask(listening, seconds=0.5)
+
+
+def test_a_client_that_is_slow_to_send_is_answered_and_keeps_nobody_waiting(tmp_path, listening, standing):
+    worker = standin.alive(tmp_path)
+    assert standing.begun.wait(BOUND_SECONDS)
+    os.close(worker)
+    with socket.create_connection(listening.getsockname()) as slow:
+        assert ask(listening).status_code == 503
+        time.sleep(4 * standin.TURN_SECONDS)
+        slow.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n")
+        time.sleep(4 * standin.TURN_SECONDS)
+        slow.sendall(b"x")
+        assert slow.recv(100).startswith(b"HTTP/1.1 503")
 
 
 @pytest.mark.parametrize("error", [OSError, ZeroDivisionError])
