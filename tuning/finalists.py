@@ -11,6 +11,7 @@ from registry import ledger
 from registry.core import Registry
 from registry.leases import Lease
 from registry.ledger import Change
+from registry.paired import Paired
 from training import evaluation
 from training.config import Objective, RunConfig
 from training.features import Views
@@ -72,15 +73,8 @@ def unpacked(stored: bytes) -> Right:
 
 def p_value(first: Right, second: Right) -> float:
     """McNemar's exact test: how likely two that are equally good differ at least so much on these examples."""
-    better, worse = int((first & ~second).sum()), int((second & ~first).sum())
-    if better == worse:
-        return 1.0
-    differing = better + worse
-    ways = tail = 1
-    for count in range(min(better, worse)):
-        ways = ways * (differing - count) // (count + 1)
-        tail += ways
-    return tail / (1 << (differing - 1))  # of both tails
+    pairs = Paired(*(int(part.sum()) for part in (first & second, first & ~second, second & ~first, ~first & ~second)))
+    return min(1.0, 2 * min(pairs.p_better(), pairs.p_worse()))
 
 
 def _confirmed(ranked: Sequence[Ranked], objective: Objective) -> Choice | None:

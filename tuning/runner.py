@@ -88,15 +88,15 @@ class Driver:
 
     def _loaded(self, spec: SweepSpec, left: list[RunConfig] | None) -> Execute:
         """Load the data, then what trains on them: PyTorch and Tune take seconds to be imported."""
-        here = self.settings
-        dataset = datasets.load(spec.data, here.data, here.cache, here.download_timeout)
+        settings = self.settings
+        dataset = datasets.load(spec.data, settings.data, settings.cache, settings.download_timeout)
         dealt = splits.split(dataset, spec.data)
         if spec.promote:
             registrable.check(dealt)
         from tuning.execution import Execution, prepare
 
-        prepared = prepare(spec, dataset, dealt, left, here.cache, here=addresses.is_own(self.address))
-        return Execution(here, self.console, self.who, self.address, self.stop, prepared).run
+        prepared = prepare(spec, dataset, dealt, left, settings.cache, here=addresses.is_own(self.address))
+        return Execution(settings, self.console, self.who, self.address, self.stop, prepared).run
 
 
 def _check_settings(settings: Settings, who: str) -> None:

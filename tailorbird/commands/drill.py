@@ -48,12 +48,8 @@ def drill(
     from tailorbird.drill.replay import ALERTS, POLICY, Drill
     from tailorbird.drill.traffic import Scenario, Traffic
 
-    if url and not yes:
-        raise InvalidInput("--url", "sends corrupted traffic to an endpoint that may be in use; add --yes to confirm")
-    if url and labels not in (None, "none"):
-        raise InvalidInput(
-            "--labels", "would store false labels in a registry that may be in use; accepted with --url: none"
-        )
+    if url:
+        _check_running(labels, confirmed=yes)
     here, console = settings.load(), terminal.console(stderr=as_json)
     scenario = Scenario(corruption, severity, _shares(mix or []), unseen, flip, labels or ("none" if url else "prompt"))
     steps, policy = [], ALERTS if url else POLICY
@@ -72,6 +68,16 @@ def drill(
     states = Counter(step.state for step in steps if step.spoiled)
     console.print(f"of {states.total()} spoiled minutes {', '.join(f'{n} {state}' for state, n in states.items())}")
     console.print(f"picture: {path}", soft_wrap=True)
+
+
+def _check_running(labels: str | None, *, confirmed: bool) -> None:
+    """Raise InvalidInput where a drill of a running endpoint was not confirmed, or would do lasting harm."""
+    if not confirmed:
+        raise InvalidInput("--url", "sends corrupted traffic to an endpoint that may be in use; add --yes to confirm")
+    if labels not in (None, "none"):
+        raise InvalidInput(
+            "--labels", "would store false labels in a registry that may be in use; accepted with --url: none"
+        )
 
 
 def _shares(mix: list[str]) -> dict[str, float]:

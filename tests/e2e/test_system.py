@@ -169,8 +169,8 @@ def test_job_without_the_token_is_refused(ray):
     for variables in ({"RAY_AUTH_TOKEN": "0" * 64}, {"RAY_AUTH_MODE": "disabled", "RAY_AUTH_TOKEN": ""}):
         refused = ray.submit("true", **variables)
         assert refused.wait() != 0
-    told = refused.log.read_text()
-    assert "Unauthorized: Missing authentication token" in told and "Invalid authentication token" in told
+    printed = refused.log.read_text()
+    assert "Unauthorized: Missing authentication token" in printed and "Invalid authentication token" in printed
     log.info("a job with a wrong token was refused, and one without a token")
 
 

@@ -57,8 +57,8 @@ def add_versions(registry, last, model="fashion"):
     with registry.atomic() as connection:
         connection.execute(schema.models.insert().values(name=model, last_number=last, created=schema.now()))
         for number in range(1, last + 1):
-            place = history.enter(connection, model)
-            connection.execute(schema.versions.insert().values(**row, id=place, number=number))
+            entry = history.enter(connection, model)
+            connection.execute(schema.versions.insert().values(**row, id=entry, number=number))
 
 
 # --- the log

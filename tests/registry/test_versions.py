@@ -323,8 +323,8 @@ def add_rows(registry, model, numbers, created):
         if 1 in numbers:
             connection.execute(schema.models.insert().values(name=model, last_number=0, created=created))
         for number in numbers:
-            place = history.enter(connection, model)
-            connection.execute(schema.versions.insert().values(**row, id=place, number=number))
+            entry = history.enter(connection, model)
+            connection.execute(schema.versions.insert().values(**row, id=entry, number=number))
 
 
 @pytest.fixture

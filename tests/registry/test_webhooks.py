@@ -290,8 +290,8 @@ def test_each_webhook_is_told_whatever_becomes_of_the_others(settings, receiver)
 
 
 def test_a_url_that_is_no_longer_configured_is_left_alone(registry, settings, receiver):
-    told = move(registry, with_webhooks(settings, receiver.url, receiver.url + "/2"))
-    assert [delivery.move for delivery in webhooks.deliver(registry)] == [told["id"]]
+    payload = move(registry, with_webhooks(settings, receiver.url, receiver.url + "/2"))
+    assert [delivery.move for delivery in webhooks.deliver(registry)] == [payload["id"]]
     assert receiver.paths == ["/secret"]
     assert [row.attempts for row in rows(registry)] == [1, 0]
 

@@ -48,5 +48,5 @@ def test_it_says_why_there_is_no_estimate(weights, notes):
     count = np.ones((2, cells.BINS))
     answers = np.ones((2, 2, cells.BINS), np.int64)
     known = Known(("cat", "dog"), 0.5, count / 2, count, Estimator(("cat", "dog"), answers, weights, None))
-    told = [drift._note(known, name, None) for name in judgement.ASSUMPTIONS]
-    assert told == [*notes, "needs 1,000 predictions of this worker"]
+    reasons = [drift._note(known, name, None) for name in judgement.ASSUMPTIONS]
+    assert reasons == [*notes, "needs 1,000 predictions of this worker"]

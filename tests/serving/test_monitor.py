@@ -39,9 +39,9 @@ def gauges(metrics):
 
 def test_each_estimate_is_a_gauge_by_what_it_assumes():
     sure = np.where(np.arange(1000)[:, None] % 2 == np.arange(2), 0.92, 0.08)
-    made = endpoint(sure)
-    Monitor(made).estimate()
-    assert gauges(made.metrics) == {
+    served = endpoint(sure)
+    Monitor(served).estimate()
+    assert gauges(served.metrics) == {
         "fitted": pytest.approx(0.8),
         "mix_moves": pytest.approx(1, abs=0.02),
         "mix_steady": pytest.approx(0.92, abs=0.002),
@@ -49,21 +49,21 @@ def test_each_estimate_is_a_gauge_by_what_it_assumes():
 
 
 def test_of_a_ring_that_is_not_full_the_shares_of_classes_tell_nothing():
-    made = endpoint(np.full((999, 2), 0.5))
-    Monitor(made).estimate()
-    assert [name for name, value in gauges(made.metrics).items() if value is None] == ["mix_steady"]
+    served = endpoint(np.full((999, 2), 0.5))
+    Monitor(served).estimate()
+    assert [name for name, value in gauges(served.metrics).items() if value is None] == ["mix_steady"]
 
 
 def test_of_few_answers_nothing_is_estimated():
-    made = endpoint(np.full((LEAST - 1, 2), 0.5))
-    Monitor(made).estimate()
-    assert set(gauges(made.metrics).values()) == {None}
+    served = endpoint(np.full((LEAST - 1, 2), 0.5))
+    Monitor(served).estimate()
+    assert set(gauges(served.metrics).values()) == {None}
 
 
 def test_without_an_estimator_nothing_is_estimated():
-    made = endpoint(np.full((LEAST, 2), 0.5), estimator=False)
-    Monitor(made).estimate()
-    assert set(gauges(made.metrics).values()) == {None}
+    served = endpoint(np.full((LEAST, 2), 0.5), estimator=False)
+    Monitor(served).estimate()
+    assert set(gauges(served.metrics).values()) == {None}
 
 
 def test_before_a_model_is_served_there_is_nothing_to_do():

@@ -162,9 +162,9 @@ def test_what_is_known_of_weights_of_ones_own_is_told_with_them(tmp_path):
     own = {"family": "pretrained", "backbone": "nets:own", "weights": str(path)}
     known = {"weights_source": "https://nets.org/own", "weights_licence": "MIT", "weights_images": "a million birds"}
     bare = {"backbone": "nets:own", "source": "own.safetensors", "sha256": hashlib.sha256(b"weights").hexdigest()}
-    for keys, told in (
+    for keys, provenance in (
         ({}, {}),
         (known, {"source": "https://nets.org/own", "licence": "MIT", "images": "a million birds"}),
     ):
         config = PretrainedConfig.model_validate({**own, **keys})
-        assert backbones.provenance(config, settings.load()).record() == {**bare, **told}
+        assert backbones.provenance(config, settings.load()).record() == {**bare, **provenance}

@@ -41,20 +41,20 @@ def configs(*widths, **changes):
 
 
 def test_a_shape_is_measured_once_and_told(tmp_path, dealt, measured):
-    told = LaneTable(tmp_path).measure(configs(16, 16, 32, 32), 8, dealt)
+    sentence = LaneTable(tmp_path).measure(configs(16, 16, 32, 32), 8, dealt)
     speeds = "groups of 1 to 8 train 1.0 to 2.2 times as fast as one trial after the other"
-    assert told == f"lanes: {speeds} (2 shapes, measured just now)"
-    told = LaneTable(tmp_path).measure(configs(16, 16), 8, dealt)
-    assert told == (
+    assert sentence == f"lanes: {speeds} (2 shapes, measured just now)"
+    sentence = LaneTable(tmp_path).measure(configs(16, 16), 8, dealt)
+    assert sentence == (
         f"lanes: groups of 8 train 2.2 times as fast as one trial after the other (1 shape, by {tmp_path / FILE})"
     )
     assert measured == [16, 32]
 
 
 def test_groups_are_the_smallest_that_are_about_as_quick_as_any(tmp_path, dealt, measured):
-    given = configs(*[16, 32, 64] * 5)
-    LaneTable(tmp_path).measure(given, 8, dealt)
-    rows = [config.model_dump(mode="json") for config in given]
+    chosen = configs(*[16, 32, 64] * 5)
+    LaneTable(tmp_path).measure(chosen, 8, dealt)
+    rows = [config.model_dump(mode="json") for config in chosen]
     numbers = groups.grouped(rows, 8, 1, LaneTable(tmp_path).sizes(8))
     sizes = [sorted(Counter(numbers[width::3]).values()) for width in range(3)]
     assert sizes == [[5], [1] * 5, [1, 2, 2]]

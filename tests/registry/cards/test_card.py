@@ -121,9 +121,9 @@ def test_missing_facts_are_not_made_up(registry):
 
 def test_a_backbone_is_told_with_where_its_weights_came_from(registry):
     known = {"backbone": "nets:own", "source": "own.safetensors", "sha256": "cd" * 32}
-    told = {"licence": "MIT", "images": "a million birds"}
+    recorded = {"licence": "MIT", "images": "a million birds"}
     for number, (more, licence, images) in enumerate(
-        (({}, "not recorded", "not recorded"), (told, "MIT", "a million birds")), 1
+        (({}, "not recorded", "not recorded"), (recorded, "MIT", "a million birds")), 1
     ):
         gathered = gather(registry, lineage={"sweep": f"pets-{number}", "backbone": {**known, **more}})
         text = section(card.markdown(gathered), "How it was made")

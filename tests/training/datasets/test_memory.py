@@ -52,12 +52,12 @@ def main(folder, rows):
         while not ended.wait(0.01):
             most[0] = max(most[0], anonymous())
     threading.Thread(target=watch, daemon=True).start()
-    before, told = anonymous(), {}
+    before, measures = anonymous(), {}
     for name, value in steps(Path(folder), rows):
-        told[name] = {"value": value, "MB": max(most[0], anonymous()) - before}
+        measures[name] = {"value": value, "MB": max(most[0], anonymous()) - before}
         most[0] = 0
     ended.set()
-    print(json.dumps({"before": before, "steps": told}))
+    print(json.dumps({"before": before, "steps": measures}))
 
 main(sys.argv[1], int(sys.argv[2]))
 """
@@ -75,8 +75,8 @@ def measured(folder, size):
 
 
 def test_anonymous_memory_does_not_grow_with_the_data(tmp_path):
-    told = measured(tmp_path, 200_000_000)
-    assert max(step["MB"] for step in told["steps"].values()) < 150
+    memory = measured(tmp_path, 200_000_000)
+    assert max(step["MB"] for step in memory["steps"].values()) < 150
 
 
 @pytest.mark.long
@@ -84,6 +84,6 @@ def test_anonymous_memory_does_not_grow_with_the_data(tmp_path):
 def test_ten_gigabytes_are_read_within_two(tmp_path):
     if shutil.disk_usage(tmp_path).free < 15e9:
         pytest.skip("needs 15 GB of free disk for a made data set of 10 GB")
-    told = measured(tmp_path, 10_000_000_000)
+    memory = measured(tmp_path, 10_000_000_000)
     shutil.rmtree(tmp_path / "datasets")
-    assert told["before"] + max(step["MB"] for step in told["steps"].values()) < 2000
+    assert memory["before"] + max(step["MB"] for step in memory["steps"].values()) < 2000

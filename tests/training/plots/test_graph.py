@@ -47,11 +47,11 @@ def test_a_graph_has_its_input_operators_and_outputs_without_constants(cnn):
 
 
 def test_boxes_say_kernels_channels_widths_and_shapes(cnn):
-    told = {node.title: node.shape for node in graph.nodes(cnn)}
-    assert told["Conv 3×3, 1 → 4"] == "N×4×16×16"
-    assert told["Conv 3×3, 4 → 6"] == "N×6×8×8"
-    assert told["MaxPool 2×2"] == "N×6×4×4"
-    assert told["Linear 96 → 10"] == "N×10"
+    shapes = {node.title: node.shape for node in graph.nodes(cnn)}
+    assert shapes["Conv 3×3, 1 → 4"] == "N×4×16×16"
+    assert shapes["Conv 3×3, 4 → 6"] == "N×6×8×8"
+    assert shapes["MaxPool 2×2"] == "N×6×4×4"
+    assert shapes["Linear 96 → 10"] == "N×10"
 
 
 def test_every_tensor_comes_from_a_node_before(cnn):

@@ -37,19 +37,19 @@ def trained(tmp_path_factory):
     dealt = splits.split(dataset, config.data)
     run = Run(config, dealt.without_verdicts())
     run.step(), run.step()
-    made = candidate.make(config, dealt, checkpoint.encode(run.network.state_dict()), run.epochs, 2)
+    package = candidate.make(config, dealt, checkpoint.encode(run.network.state_dict()), run.epochs, 2)
     data = {**config.data.model_dump(mode="json"), "sha256": dataset.digest()}
-    return made, {"sweep": "tiny-1", "trial": 1, "epoch": 2, "data": data}
+    return package, {"sweep": "tiny-1", "trial": 1, "epoch": 2, "data": data}
 
 
 @pytest.fixture
 def registered(tmp_path, trained):
     """tiny:1 of the second of three epochs, and tiny:2 which says that it had another seed."""
-    made, lineage = trained
+    package, lineage = trained
     other = yaml.safe_dump({**RunConfig.model_validate(RUN).model_dump(mode="json"), "seed": 1}).encode()
     with Registry(Settings(home=tmp_path / "home", _env_file=None)) as registry:
-        for files in (made.files, {**made.files, "config.yaml": other, "environment.txt": b"torch==\x1b[31m0\n"}):
-            versions.register(registry, "tiny", files, made.export, Lineage(**lineage), "ada")
+        for files in (package.files, {**package.files, "config.yaml": other, "environment.txt": b"torch==\x1b[31m0\n"}):
+            versions.register(registry, "tiny", files, package.export, Lineage(**lineage), "ada")
 
 
 def test_a_version_is_trained_again_and_compared(tailorbird, registered):
