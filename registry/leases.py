@@ -17,7 +17,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from registry import schema, transitions
+from registry import schema, statements, transitions
 from registry.core import Registry
 from tailorbird.errors import LeaseHeld, LeaseLost, NotFound
 
@@ -141,10 +141,7 @@ def _started(number: int) -> str:
 
 
 def _row(connection: sa.Connection, sweep: str) -> Any:
-    columns = schema.sweeps.c
-    row = connection.execute(
-        sa.select(columns.token, columns.status, columns.owner, columns.expires, columns.problem).filter_by(id=sweep)
-    ).first()
+    row = connection.execute(statements.HOLDER, {"of_id": sweep}).first()
     if row is None:
         raise NotFound("sweep", f"there is no sweep {sweep[:96]!r}; list the sweeps with `tailorbird sweeps list`")
     return row

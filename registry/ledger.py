@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from registry import leases, repeats, schema, transitions
+from registry import leases, repeats, schema, statements, transitions
 from registry.core import BATCH, BLOBS, Registry
 from registry.leases import Lease
 from tailorbird.errors import LeaseLost, NotFound, Unavailable
@@ -128,7 +128,7 @@ def begin(
     row |= {"status": "running", "created": schema.now(), "token": 1, **leases.held(seconds)}
     with registry.atomic(f"sweep:{sweep}", "sweeps") as connection:
         leases.check_new(connection, sweep)
-        connection.execute(schema.sweeps.insert().values(**row, number=_next(schema.sweeps.c.number)))
+        connection.execute(schema.sweeps.insert().values(**row, number=statements.following(schema.sweeps.c.number)))
         _add(connection, sweep, suggestions, 1)
     return Lease(sweep, 1)
 
@@ -143,11 +143,10 @@ def add(registry: Registry, lease: Lease, suggestions: Sequence[Suggestion], fir
 
 def assign(registry: Registry, lease: Lease, group: int, trials: Sequence[int], worker: str) -> int:
     """Assign a group, of which these trials continue, to a worker; returns the number of the attempt."""
-    groups = schema.groups
+    key = {"of_sweep": lease.sweep, "of_number": group}
     with leases.writing(registry, lease) as connection:
-        key = {"sweep": lease.sweep, "number": group}
-        attempt: int = connection.execute(sa.select(groups.c.attempt).filter_by(**key)).scalar_one() + 1
-        connection.execute(groups.update().filter_by(**key).values(attempt=attempt, worker=worker))
+        attempt: int = connection.execute(statements.ATTEMPT, key).scalar_one() + 1
+        connection.execute(statements.GROUP, {**key, "attempt": attempt, "worker": worker})
         _change(connection, lease.sweep, [Change(number, "running") for number in trials])
     return attempt
 
@@ -189,8 +188,7 @@ def enter(
                 _report(connection, lease.sweep, change, change.report)
         _change(connection, lease.sweep, changes)
         if attempt is not None and state is not None:
-            group = schema.groups.update().filter_by(sweep=lease.sweep, number=attempt[0])
-            connection.execute(group.values(state=state))
+            connection.execute(statements.GROUP, {"of_sweep": lease.sweep, "of_number": attempt[0], "state": state})
 
 
 def end(
@@ -295,18 +293,17 @@ def _add(connection: sa.Connection, sweep: str, suggestions: Sequence[Suggestion
 
 
 def _check_attempt(connection: sa.Connection, sweep: str, group: int, attempt: int) -> None:
-    latest = connection.scalar(sa.select(schema.groups.c.attempt).filter_by(sweep=sweep, number=group))
+    latest = connection.scalar(statements.ATTEMPT, {"of_sweep": sweep, "of_number": group})
     if latest != attempt:
         raise LeaseLost(sweep, f"has assigned group {group} of its trials to another worker")
 
 
 def _report(connection: sa.Connection, sweep: str, change: Change, report: Report) -> None:
-    columns, key = schema.reports.c, {"sweep": sweep, "trial": change.trial, "epoch": report.epoch}
-    known = connection.execute(sa.select(columns.metrics, columns.checkpoint).filter_by(**key)).first()
+    key = {"sweep": sweep, "trial": change.trial, "epoch": report.epoch}
+    known = connection.execute(statements.REPORTED, {f"of_{name}": value for name, value in key.items()}).first()
     if known is None:
-        number = _next(columns.number, columns.sweep == sweep)
-        row = {**key, **asdict(report), "reported": schema.now(), "number": number}
-        connection.execute(schema.reports.insert().values(row))
+        row = {**key, **vars(report), "reported": schema.now()}
+        connection.execute(statements.REPORT, {**row, "of_sweep": sweep})
         return
     epoch = f"trial {change.trial} of {sweep} was trained again from its stored state, and epoch {report.epoch}"
     repeats.check(epoch, measured(known.metrics), report.metrics, change.exact, change.counts)
@@ -316,17 +313,12 @@ def _report(connection: sa.Connection, sweep: str, change: Change, report: Repor
 
 def _change(connection: sa.Connection, sweep: str, changes: Sequence[Change]) -> None:
     for change in changes:
-        update = schema.trials.update().filter_by(sweep=sweep, number=change.trial)
         if change.answers:
+            update = schema.trials.update().filter_by(sweep=sweep, number=change.trial)
             connection.execute(update.values(answers=change.answers))
         if change.status:
             which = {"sweep": sweep, "number": change.trial}
             transitions.enter(connection, change.status, _text(change.problem), **which)
-
-
-def _next(number: sa.Column[int], *among: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
-    """One more than the last number; under a lock that whoever counts on takes."""
-    return sa.select(sa.func.coalesce(sa.func.max(number), 0) + 1).where(*among).scalar_subquery()
 
 
 def measured(stored: Mapping[str, float | None]) -> dict[str, float]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from registry import schema
+from registry import schema, statements
 
 AFTER = {
     "pending": ("running", "failed", "skipped"),
@@ -31,11 +31,12 @@ def enter(connection: sa.Connection, status: str, problem: str | None = None, /,
 
     The same again changes nothing; what else is not allowed is logged, since who asked for it is behind the ledger.
     """
-    before = [earlier for earlier, after in AFTER.items() if status in after]
-    columns, update = schema.trials.c, schema.trials.update().filter_by(**which)
-    allowed = update.where(columns.status.in_(before)).values(status=status, problem=problem)
-    if connection.execute(allowed).rowcount:
+    before = tuple(earlier for earlier, after in AFTER.items() if status in after)
+    allowed = statements.transition(status, before, *which)
+    values = {f"of_{name}": value for name, value in which.items()}
+    if connection.execute(allowed, {**values, "reason": problem}).rowcount:
         return
+    columns = schema.trials.c
     refused = sa.select(columns.number, columns.status).filter_by(**which).where(columns.status != status)
     for trial in connection.execute(refused):
         logger.warning("trial %d of %s is %s and cannot become %s", trial.number, which["sweep"], trial.status, status)
