@@ -1,4 +1,4 @@
-"""Arrays and tensors: of one memory, and of enough precision."""
+"""Arrays and tensors that share memory and keep enough precision."""
 
 import warnings
 from typing import Any
@@ -9,12 +9,12 @@ from torch import Tensor
 
 
 def as_tensor(array: NDArray[Any]) -> Tensor:
-    """The array's own memory as a tensor, not to be written to."""
+    """A tensor that shares the array's memory; do not write to it."""
     with warnings.catch_warnings():  # arrays from Ray's object store are read-only, and we only read them
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array)
 
 
 def widened(tensor: Tensor) -> Tensor:
-    """A tensor as float32 at the least: float64 stays what it is."""
+    """A tensor as float32, unless it is float64 already."""
     return tensor if tensor.dtype == torch.float64 else tensor.float()

@@ -1,6 +1,6 @@
-"""What is done at random to a batch of uint8 images [N, H, W] or [N, H, W, C], each image by itself.
+"""Random augmentation of a batch of uint8 images [N, H, W] or [N, H, W, C], each image independently.
 
-Random numbers come from torch's generator of the process, which the loop seeds.
+Random numbers come from torch's global generator, which the loop seeds.
 """
 
 import torch
@@ -11,7 +11,7 @@ from training.config import AugmentConfig
 
 
 def augment(images: Tensor, config: AugmentConfig) -> Tensor:
-    """A batch as the config wants it; what moves in from outside, and what is erased, is black."""
+    """Augment a batch as the config says; pixels that are shifted in from outside, or erased, are black."""
     if config.flip:
         images = flip(images)
     if config.crop:
@@ -48,7 +48,7 @@ def erase(images: Tensor, side: int) -> Tensor:
 
 
 def _near(images: Tensor, axis: int, side: int) -> Tensor:
-    """For each image [N, length], what lies within the square along one axis; its centre lies in the image."""
+    """Which pixels of each image [N, length] lie within the square along one axis; its centre lies in the image."""
     places = torch.arange(images.shape[axis], device=images.device)
     first = torch.randint(images.shape[axis], (len(images), 1), device=images.device) - side // 2
     return (places >= first) & (places < first + side)

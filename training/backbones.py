@@ -22,18 +22,18 @@ LICENCE = "BSD-3-Clause, of torchvision; the terms of ImageNet's images are for 
 IMAGES = "ImageNet-1k: 1.28 million photographs of 1,000 kinds of animals, plants and things"
 
 SUM = ".sha256"
-"""Suffix of the file that holds the digest of weights, by which they are checked whenever they are looked for."""
+"""Suffix of the file with the digest of the weights, which is checked whenever they are used."""
 
 
 def provenance(config: PretrainedConfig, settings: Settings) -> Backbone:
-    """Where the weights came from, which are fetched where they are missing; raises Unavailable as `load` does."""
+    """The provenance of the weights, which are downloaded if missing; raises Unavailable as `load` does."""
     return _located(config, settings)[1]
 
 
 def load(body: nn.Module, config: PretrainedConfig, settings: Settings) -> Backbone:
     """Load a backbone's own weights into it.
 
-    Raises Unavailable where they are neither there nor to be had, and InvalidInput where a file is not of this network.
+    Raises Unavailable if they are missing and cannot be downloaded, and InvalidInput if a file is for another network.
     """
     path, origin = _located(config, settings)
     weights = read(path)
@@ -85,7 +85,7 @@ def _published(name: str, settings: Settings) -> tuple[Path, Backbone]:
 
 
 def _kept(path: Path) -> str | None:
-    """The digest of weights that were converted before, as it was written then; None where they are not whole."""
+    """The digest recorded when the weights were converted; None if the file is incomplete."""
     try:
         sha256 = _sha256(path)
         return sha256 if path.with_suffix(SUM).read_text() == sha256 else None

@@ -1,4 +1,4 @@
-"""Calibration: the temperature that brings a model nearer to being as right as it is sure."""
+"""Calibration: the temperature that brings a model's confidence closer to its accuracy."""
 
 import math
 
@@ -16,9 +16,9 @@ LOWEST, HIGHEST = 0.05, 20
 def temperature(logits: NDArray[np.floating], targets: Targets, kind: Kind) -> float:
     """The T that minimises the cross entropy of logits / T [N, outputs] (Guo et al. 2017).
 
-    It is 1 where there are no examples, and of a regression, which has no probabilities. A share of the targets, as of
-    one example more, is taken for any class: else a split without an error would pass for certainty, with the least T
-    that is allowed.
+    It is 1 without examples, and for regression, which has no probabilities. One extra example, spread evenly over all
+    classes, is added to the targets: otherwise a split without errors would yield the lowest T that is searched, as if
+    the model were certain.
     """
     if not len(targets) or kind == "regression":
         return 1.0

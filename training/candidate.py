@@ -1,4 +1,4 @@
-"""A candidate: what one run leaves behind, measured, exported and drawn, as the files of a package."""
+"""A candidate: the result of one run, measured, exported and plotted, as the files of a package."""
 
 import math
 import platform
@@ -31,12 +31,12 @@ FILES = (
     "model.onnx", "signature.json", "baseline.json", "heldout.npy", "samples.npz", "estimator.json",
     "confusion.png", "figures.json", "thresholds.png",
 )  # fmt: skip
-"""All that a run may leave behind; some leave less."""
+"""All files that a run may write; some runs write fewer."""
 
 
 @dataclass(frozen=True)
 class RunResults:
-    """What a run leaves behind that makes no package: files, and figures by split and name."""
+    """The results of a run that makes no package: files, and figures by split and name."""
 
     files: dict[str, bytes]
     figures: dict[str, dict[str, float]]
@@ -58,7 +58,7 @@ class Candidate:
 
     @property
     def caution(self) -> str | None:
-        """What whoever trained it must hear."""
+        """Notes for the user who trained it."""
         return self.export.caution
 
     @property
@@ -79,7 +79,7 @@ class Candidate:
 def make(config: RunConfig, splits: Splits, weights: bytes, epochs: Sequence[Epoch], best: int) -> Candidate:
     """Measure the weights of epoch `best` on the held-out and test splits, export them, and gather every file.
 
-    What is measured is the export, since that is what is served. Of what is registered, test is measured nowhere else.
+    The export is measured, since that is what is served. The test split of a registered model is measured nowhere else.
     """
     registrable.check(splits)
     weights = whole(config, splits, weights)
@@ -142,7 +142,7 @@ def exported(config: RunConfig, splits: Splits, weights: bytes) -> tuple[ServedM
 
 
 def signature(splits: Splits, temperature: float) -> Signature:
-    """What goes in and what comes out; raises InvalidInput where the registry would not take it."""
+    """The inputs and outputs of the model; raises InvalidInput if the registry would not accept them."""
     try:
         return Signature.of(
             {
@@ -162,7 +162,7 @@ def signature(splits: Splits, temperature: float) -> Signature:
 
 
 def heldout(split: Split, evaluated: Classification) -> bytes:
-    """`heldout.npy`: the held-out examples with what was answered to them."""
+    """`heldout.npy`: the held-out examples with the model's answers."""
     labels, probabilities = split.targets.astype(np.int32), evaluated.probabilities.astype(np.float32)
     return Heldout(split.ids, probabilities, labels).encode()
 
@@ -174,7 +174,7 @@ def _samples(split: Split) -> Samples:
 
 
 def surroundings() -> list[str]:
-    """Python, machine and the packages that decide the weights, a line each."""
+    """Python, the machine and the packages that affect the weights, one per line."""
     lines = [f"python=={platform.python_version()}", f"machine: {platform.platform()}"]
     if flags := precision.instructions():
         lines.append(f"cpu flags: {' '.join(flags)}")
@@ -183,7 +183,7 @@ def surroundings() -> list[str]:
 
 
 def records(config: RunConfig, weights: bytes, epochs: Sequence[Epoch], best: int) -> dict[str, bytes]:
-    """What every run leaves behind, also one that diverged after epoch `best`."""
+    """The files that every run writes, even one that diverged after epoch `best`."""
     return {
         configuration.FILE: configuration.encode(config.model_dump(mode="json")),
         "checkpoint.safetensors": weights,

@@ -1,4 +1,4 @@
-"""Checkpoints, of weights alone or of all that a run goes on from: safetensors, which run no code when loaded."""
+"""Checkpoints of weights alone, or of all that a run needs to continue: safetensors, which run no code when loaded."""
 
 import json
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ def pack(tensors: Mapping[str, Tensor], texts: Mapping[str, str]) -> bytes:
 
 
 def unpack(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """What was packed; raises Corrupt where it is no such file."""
+    """Unpack such a file; raises Corrupt if it is not one."""
     try:
         tensors = safetensors.torch.load(data)
         length = int.from_bytes(data[:8], "little")

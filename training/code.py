@@ -1,6 +1,6 @@
-"""The user's own code, named `package.module:name` in their config file, and its mistakes told in one sentence.
+"""The user's own code, named `package.module:name` in their config file, with its errors reported in one sentence.
 
-Only what a user wrote in a config of their own may come here; nothing that was loaded from a registry does.
+Only references from a user's own config may be passed to this module, never any that were loaded from a registry.
 """
 
 import importlib
@@ -33,9 +33,9 @@ def load(reference: str, field: str) -> Callable[..., Any]:
 
 @contextmanager
 def blamed(reference: str, field: str, unless: Callable[[Exception], bool] = lambda _: False) -> Iterator[None]:
-    """Tell what the user's code raises within as InvalidInput for `field`, with the file and line of theirs.
+    """Raise errors of the user's code within as InvalidInput for `field`, with file and line.
 
-    An error for which `unless` holds is none of theirs, and is raised as it is.
+    Errors for which `unless` holds are not theirs, and are raised unchanged.
     """
     try:
         yield
@@ -48,7 +48,7 @@ def blamed(reference: str, field: str, unless: Callable[[Exception], bool] = lam
 
 
 def _imported(module: str, field: str) -> ModuleType:
-    # a console script does not look there; last, so that no file of the user's stands in for an installed module
+    # a console script's sys.path lacks it; last, so that no file of the user shadows an installed module
     if (folder := str(Path.cwd())) not in sys.path:
         sys.path.append(folder)
     try:
@@ -64,7 +64,7 @@ def _imported(module: str, field: str) -> ModuleType:
 
 
 def _told(error: BaseException) -> str:
-    """`KeyError: 'x' (net.py, line 3)`: the last line that was reached in code of the user's own."""
+    """`KeyError: 'x' (net.py, line 3)`: the last line reached in the user's own code."""
     message = f"{type(error).__name__}: {error}".replace("\n", " ").removesuffix(": ")
     if isinstance(error, SyntaxError):  # which ends with file and line by itself
         return message
@@ -73,7 +73,7 @@ def _told(error: BaseException) -> str:
 
 
 def _of_others(filename: str) -> bool:
-    """Whether a file is of Python, of an installed package or of this one."""
+    """Whether a file belongs to Python, to an installed package or to this one."""
     paths = sysconfig.get_paths()
     folders = [str(Path(__file__).parent), paths["stdlib"], paths["purelib"], paths["platlib"]]
     return filename.startswith("<") or any(Path(filename).is_relative_to(folder) for folder in folders)

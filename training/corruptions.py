@@ -1,8 +1,8 @@
 """Corruptions of images, in families: what an estimator of accuracy is fitted on.
 
 A corruption takes pixels [N, H, W] or [N, H, W, C] as float32 from 0 to 1, a severity above 0 and up to 1, and a
-generator, and gives pixels of the same shape. The families follow those of Hendrycks and Dietterich 2019, as far as
-they can be made of an image of any size with array operations alone.
+generator, and returns pixels of the same shape. The families follow those of Hendrycks and Dietterich 2019, as far as
+array operations on images of any size allow.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def corrupt(name: str, images: NDArray[np.uint8], severity: float, random: np.ra
 
 
 def strangers(images: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
-    """Images that are of no class: four quarters, each of another image [N, H, W] or [N, H, W, C]."""
+    """Images of no class: each is put together from quarters of four images [N, H, W] or [N, H, W, C]."""
     mixed, (height, width) = images.copy(), (side // 2 for side in images.shape[1:3])
     for rows in (slice(height), slice(height, None)):
         for columns in (slice(width), slice(width, None)):

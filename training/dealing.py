@@ -1,4 +1,4 @@
-"""How examples are dealt into the parts of a data set, and sizes of these at which none is empty."""
+"""Dealing examples into the parts of a data set, and finding sizes at which no part is empty."""
 
 import hashlib
 from collections import Counter
@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 Dealt = dict[str, NDArray[np.int64]]
 """Indices of the examples of each part."""
 LEFT_OUT = ((), ("holdout",), ("validation",), ("holdout", "validation"))
-"""Parts that a data set can do without, where it has too few different examples for all."""
+"""Parts that can be left out if a data set has too few different examples for all."""
 
 
 class Dealing:
-    """Deals examples into parts: groups of equal ones whole, and of each stratum its share.
+    """Deals examples into parts: duplicates stay together, and each stratum gets its share.
 
-    Groups are sorted by a hash of their content, keyed by the seed, so that neither the run nor the order of a file
-    decides which part they are in. A part is dealt before those after it in `counts`, which change nothing of it.
+    Groups of duplicates are sorted by a hash of their content, keyed by the seed, so that their part depends neither on
+    the run nor on the order of a file. Parts are dealt in the order of `counts`, so that a later one never changes an
+    earlier one.
     """
 
     def __init__(self, ids: NDArray[np.uint8], strata: NDArray[np.int64], seed: int) -> None:
@@ -26,7 +27,7 @@ class Dealing:
         self._order, self._bounds = _ranked(ids, seed)
 
     def deal(self, counts: dict[str, int]) -> Dealt:
-        """Indices of each part, and of what is left for training, in the order of the data set."""
+        """Indices of each part, and of the rest, for training, in the order of the data set."""
         quotas = {name: quota for name, quota in self._quotas(counts).items() if any(quota.values())}
         parts: dict[str, list[int]] = {name: [] for name in counts}
         for group, wanted in self._groups():  # copies may lie in several strata
@@ -44,10 +45,10 @@ class Dealing:
         return dealt | {"train": np.flatnonzero(train)}
 
     def sizes(self, counts: dict[str, int], most: int) -> dict[str, int] | None:
-        """Sizes near these, `most` at most together, at which no part is empty and something of every stratum is left.
+        """Sizes near these, together at most `most`, at which no part is empty and every stratum keeps some examples.
 
-        A part keeps its size where it can, and is as small as it can be otherwise; where even the smallest are too
-        many, those of `LEFT_OUT` are 0. None where that does not do either.
+        A part keeps its size if possible, and otherwise gets the smallest that works; if even the smallest are too
+        large, those of `LEFT_OUT` are 0. None if that is not enough either.
         """
         for left_out in LEFT_OUT:
             for asked in (counts, dict.fromkeys(counts, 1)):
@@ -64,7 +65,7 @@ class Dealing:
         return len(np.unique(self._strata[self.deal(sizes)["train"]])) == len(np.unique(self._strata))
 
     def _least(self, sizes: dict[str, int], too_many: int) -> int:
-        """The least size of one more part at which it has room for one of the groups that are left."""
+        """The smallest size of one more part that holds one of the remaining groups."""
         present = Counter(self._strata.tolist())
         for quota in self._quotas(sizes).values():
             present = present - quota
@@ -78,13 +79,13 @@ class Dealing:
         return min(rooms, default=too_many)
 
     def _groups(self) -> Iterator[tuple[NDArray[np.int64], Counter[int]]]:
-        """Indices of equal examples, and how many of them lie in each stratum."""
+        """Indices of equal examples, and their number in each stratum."""
         for start, end in pairwise(self._bounds):
             group = self._order[start:end]
             yield group, Counter(self._strata[group].tolist())
 
     def _quotas(self, counts: dict[str, int]) -> dict[str, Counter[int]]:
-        """How many examples of each stratum make each part, in proportion to what the parts before it left."""
+        """How many examples of each stratum each part gets, in proportion to what earlier parts left."""
         present, quotas = Counter(self._strata.tolist()), {}
         for name, count in counts.items():
             quotas[name] = _shares(present, count, self._seed)
@@ -93,7 +94,7 @@ class Dealing:
 
 
 def _ranked(ids: NDArray[np.uint8], seed: int) -> tuple[NDArray[np.int64], list[int]]:
-    """Indices of examples, equal ones together, in an order that seed and ids decide; and where each group begins."""
+    """Indices of examples, equal ones together, in an order by seed and ids; and the start of each group."""
     key = seed.to_bytes(8, "big")
     keyed = bytearray()
     for identity in ids:
@@ -105,7 +106,7 @@ def _ranked(ids: NDArray[np.uint8], seed: int) -> tuple[NDArray[np.int64], list[
 
 
 def _shares(present: Counter[int], count: int, seed: int) -> Counter[int]:
-    """`count` in proportion to what is present, by largest remainders, of equal ones as the seed draws them."""
+    """`count` in proportion to what is present, by largest remainders; ties are drawn by the seed."""
     exact = {label: count * number / present.total() for label, number in present.items()}
     shares = Counter({label: int(share) for label, share in exact.items()})
     key = seed.to_bytes(8, "big")

@@ -1,4 +1,4 @@
-"""Numbers that differ in the data and are one to a network, which computes in float32."""
+"""Numbers that differ in the data but are equal to a network, which computes in float32."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,13 +11,13 @@ from training.datasets import Dataset, Inputs
 ROWS = 100_000
 """How many of the first rows of a large table are checked."""
 MOST_LOST = 0.01
-"""The share of different values; a few of many close ones may become equal by rounding without harm."""
+"""The share of distinct values that must remain: a few close ones may become equal by rounding without harm."""
 
 
 def notes(dataset: Dataset) -> Iterator[str]:
-    """A sentence for each column, and for the numbers to predict, whose values run into each other.
+    """A note for each column, and for the numbers to predict, whose values become equal.
 
-    They do where one value is so far from the others that these have almost none of the scale.
+    That happens if an outlier takes up almost the whole scale.
     """
     far = "remove the outliers"
     if len(dataset.shape) == 1:
@@ -29,7 +29,7 @@ def notes(dataset: Dataset) -> Iterator[str]:
 
 
 def unscaled(columns: Sequence[str] | None, rows: Inputs) -> Iterator[str]:
-    """A sentence for each column of rows [N, columns] whose values run into each other as they are."""
+    """A note for each column of rows [N, columns] whose values become equal without normalisation."""
     for name, values in _columns(columns, rows):
         yield from _note(name, values, values, "set normalize: standard")
 
@@ -40,7 +40,7 @@ def _columns(columns: Sequence[str] | None, rows: Inputs) -> Iterator[tuple[str,
 
 
 def _scaled(values: NDArray[Any]) -> NDArray[Any]:
-    spread = float(values.std(dtype=np.float64)) or float(np.ptp(values)) or 1.0  # squares of tiny ones are 0
+    spread = float(values.std(dtype=np.float64)) or float(np.ptp(values)) or 1.0  # squares of tiny numbers are 0
     return np.asarray((values.astype(np.float64) - values.mean(dtype=np.float64)) / spread)
 
 

@@ -1,4 +1,4 @@
-"""Downloads with a progress bar; a file appears under its name only when it is whole and the one that was meant."""
+"""Downloads with a progress bar; a file appears under its name only when it is complete and verified."""
 
 import gzip
 import hashlib
@@ -17,10 +17,10 @@ from tailorbird.errors import Unavailable
 
 
 def fetch(url: str, path: Path, check: Callable[[Path], None], timeout: float, folder: str) -> None:
-    """Download a file to `path`, if it passes `check`, which raises OSError; `folder` says how to choose another one.
+    """Download a file to `path` if it passes `check`, which raises OSError; `folder` says how to choose another folder.
 
-    Raises Unavailable after `timeout` seconds without an answer, and where anything else than the file came: nothing
-    is left behind then, so that the next call tries again.
+    Raises Unavailable after `timeout` seconds without a response, and if something else than the file was received:
+    nothing is left behind then, so the next call tries again.
     """
     try:
         with files.new_file(path) as hidden:
@@ -47,7 +47,7 @@ def _copy(url: str, path: Path, timeout: float) -> None:
 
 
 def check_unpacked(path: Path, sha256: str) -> None:
-    """Raise OSError where what a gzipped file holds has another SHA-256 sum."""
+    """Raise OSError if the content of a gzipped file has another SHA-256 sum."""
     try:
         with gzip.open(path) as unpacked:
             digest = hashlib.file_digest(unpacked, "sha256").hexdigest()

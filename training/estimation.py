@@ -1,4 +1,4 @@
-"""The fit of a version's estimator of accuracy on corrupted held-out images, and the error that it states of itself."""
+"""Fitting a version's estimator of accuracy, and its standard error, on corrupted held-out images."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -23,29 +23,29 @@ Answer = Callable[[NDArray[np.uint8]], NDArray[np.floating]]
 WINDOW = 1_000
 WINDOWS = 4_000
 MOST_IMAGES, MOST_NUMBERS = 2_500, 2_000_000
-"""How many images, and how many values of them, are corrupted in each way."""
+"""The most images, and values of images, that each corruption is applied to."""
 LEAST_IMAGES = 200
 """With fewer images only the class mix is fitted; at least this many are corrupted, whatever their size."""
 RIDGE = 0.1
-"""How strongly weights are held to the baseline where MOST_IMAGES are corrupted; of fewer, they would fit these."""
+"""Strength of the ridge towards the baseline at MOST_IMAGES images; with fewer it grows, or weights would overfit."""
 SMALL_DROP = 0.15
 LEAST_SHARE = 0.02
-"""Windows weigh by one over this plus their drop: what matters is to see a small drop well."""
+"""A window weighs 1 / (this + its drop), because small drops have to be estimated well."""
 STRANGERS, MOST_STRANGERS = "strangers", 0.5
 MOVED, SPREAD = 0.7, (0.3, 1.7)
-"""How many windows have a mix of classes of their own, and powers of ten of how like the usual one it is."""
+"""The share of windows with another class mix, and the range of powers of ten of how similar it is to the usual one."""
 
 
 @dataclass(frozen=True)
 class _Answers:
-    """The cell of each of some images, and whether its answer was right."""
+    """The cell of each image, and whether its answer was right."""
 
     cell: NDArray[np.int64]
     correct: NDArray[np.bool_]
 
 
 def of_export(model: bytes, split: Split, evaluated: Classification, classes: Sequence[str]) -> Estimator:
-    """The estimator of an export that was evaluated on a held-out split; of tables and few images the mix alone."""
+    """The estimator of an evaluated export; for tables and few images it is fitted to the class mix alone."""
     targets = split.targets.astype(np.int64)
     known = mix_only(evaluated.probabilities, targets, classes)
     if len(split.shape) < 2 or len(split) < LEAST_IMAGES:
@@ -56,10 +56,10 @@ def of_export(model: bytes, split: Split, evaluated: Classification, classes: Se
 
 
 def fit(known: Estimator, images: NDArray[np.uint8], targets: NDArray[np.int64], answer: Answer) -> Estimator:
-    """The estimator of a model that answers held-out images [N, ...] of targets [N].
+    """The estimator of a model from held-out images [N, ...] with targets [N].
 
-    `answer` is asked for the images and for corrupted ones. Windows are drawn of these, with parts clean and mixes of
-    classes moved, and the weights of the cells are fitted by ridge regression towards the baseline's accuracies.
+    `answer` predicts the images and corrupted ones. From these, windows with clean parts and shifted class mixes are
+    drawn, and the weights of the cells are fitted by ridge regression towards the baseline's accuracies.
     """
     random = np.random.default_rng(0)
     families = _families(images, targets, answer, random)
@@ -68,7 +68,7 @@ def fit(known: Estimator, images: NDArray[np.uint8], targets: NDArray[np.int64],
 
 
 def _answer(model: bytes, together: int) -> Answer:
-    """How an export answers, so many images at once."""
+    """The predictions of an export, so many images at once."""
     opened = onnx.session(model)
     name = opened.get_inputs()[0].name
 
@@ -81,7 +81,7 @@ def _answer(model: bytes, together: int) -> Answer:
 
 
 def mix_only(probabilities: NDArray[np.floating], targets: NDArray[np.int64], classes: Sequence[str]) -> Estimator:
-    """What is known without corruptions: how the examples of each class are answered."""
+    """What is known without corruptions: how often each class is answered by each cell."""
     count = len(classes)
     answers = _answers(probabilities, targets)
     width = count * cells.BINS
@@ -92,7 +92,7 @@ def mix_only(probabilities: NDArray[np.floating], targets: NDArray[np.int64], cl
 def _families(
     images: NDArray[np.uint8], targets: NDArray[np.int64], answer: Answer, random: np.random.Generator
 ) -> dict[str, list[_Answers]]:
-    """For each family, the answers at each severity; those to strangers are all wrong."""
+    """For each family, the answers at each severity; answers to images of no class are all wrong."""
     families = {
         name: [
             _answers(answer(corruptions.corrupt(name, images, severity, random)), targets) for severity in SEVERITIES
@@ -110,7 +110,7 @@ def _answers(probabilities: NDArray[np.floating], targets: NDArray[np.int64]) ->
 
 
 class _Windows:
-    """Draws windows of traffic: all or part of it corrupted, most of them with another mix of classes."""
+    """Draws windows of traffic, wholly or partly corrupted, most of them with another class mix."""
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ class _Windows:
         self._random = random
 
     def draw(self) -> tuple[Floats, Floats, NDArray[np.int64]]:
-        """Shares of the cells [WINDOWS, cells], accuracies [WINDOWS], and the family of each, 0 where it is clean."""
+        """Shares of cells [WINDOWS, cells], accuracies [WINDOWS], and the family of each window, 0 if it is clean."""
         family = self._random.integers(len(self._families), size=WINDOWS)
         drawn = [self._window(index) for index in family.tolist()]
         shares, accuracies = zip(*drawn, strict=True)
@@ -158,10 +158,10 @@ class _Windows:
 
 
 def _fitted(known: Estimator, shares: Floats, accuracies: Floats, family: NDArray[np.int64], ridge: float) -> Estimator:
-    """The weights from all windows; the error from those of each family with weights of the others."""
+    """Weights fitted on all windows; the error cross-validated over families."""
     start = cells.accuracies(known.counts, known.correct).ravel()
     reference = known.counts.ravel() / known.counts.sum()
-    start = start + known.accuracy - reference @ start  # what held-out examples score is met exactly
+    start = start + known.accuracy - reference @ start  # the held-out accuracy is reproduced exactly
     moved, rest = shares - reference, accuracies - shares @ start
     importance = 1 / (LEAST_SHARE + np.maximum(known.accuracy - accuracies, 0))
     estimates = np.empty_like(accuracies)
@@ -170,13 +170,13 @@ def _fitted(known: Estimator, shares: Floats, accuracies: Floats, family: NDArra
         learnt = _ridge(moved[~left_out], rest[~left_out], importance[~left_out], ridge)
         estimates[left_out] = shares[left_out] @ start + moved[left_out] @ learnt
     learnt = _ridge(moved, rest, importance, ridge)
-    weights = start + learnt - reference @ learnt  # shares sum to 1, so a constant may stand in every weight
+    weights = start + learnt - reference @ learnt  # shares sum to 1, so a constant can be part of every weight
     error = _error(np.clip(estimates, 0, 1) - accuracies, known.accuracy - accuracies)
     return replace(known, weights=weights.reshape(known.counts.shape), error=error)
 
 
 def _ridge(moved: Floats, rest: Floats, importance: Floats, ridge: float) -> Floats:
-    """Coefficients [cells] of weighted ridge regression without an intercept; cells are scaled as they vary."""
+    """Coefficients [cells] of weighted ridge regression without an intercept; cells are scaled by their deviation."""
     scales = np.sqrt((moved**2).mean(0))
     scaled = np.divide(moved, scales, out=np.zeros_like(moved), where=scales > 0)
     weighted = scaled * (importance / importance.mean())[:, None]

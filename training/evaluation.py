@@ -1,4 +1,4 @@
-"""What a trained model scores on a split: its outputs, its temperature, and its scores by what it predicts."""
+"""Evaluation of a trained model on a split: its outputs, its temperature, and the scores for its kind of target."""
 
 from collections.abc import Sequence
 
@@ -17,12 +17,12 @@ from training.splits import Split
 
 
 def of(network: nn.Module, split: Split, kind: Kind, temperature: float = 1.0) -> Evaluation:
-    """What a network scores on a split that is not empty, computed in batches where the network is, as fp32."""
+    """The scores of a network on a non-empty split, computed in batches on the network's device, in fp32."""
     return answered(logits(network, split), split.targets, kind, temperature)
 
 
 def answered(logits: Floats, targets: Targets, kind: Kind, temperature: float = 1.0) -> Evaluation:
-    """What outputs [N, outputs] score, their probabilities computed in double precision."""
+    """The scores of outputs [N, outputs], with probabilities in double precision."""
     precise = logits.astype(np.float64)
     match kind:
         case "regression":
@@ -36,7 +36,7 @@ def answered(logits: Floats, targets: Targets, kind: Kind, temperature: float = 
 
 
 def classification(kind: Kind, targets: Targets, logits: Floats, probabilities: Floats) -> Classification:
-    """Of answers that an export gave: its outputs [N, outputs] and its calibrated probabilities [N, classes]."""
+    """The scores of an export's outputs [N, outputs] and calibrated probabilities [N, classes]."""
     return (Binary if kind == "binary" else Classification)(targets, probabilities, _probabilities(kind, logits))
 
 
@@ -46,14 +46,14 @@ def _probabilities(kind: Kind, logits: Floats, temperature: float = 1.0) -> Floa
 
 
 def temperature(network: nn.Module, validation: Split, kind: Kind) -> float:
-    """The temperature of a network, fitted on validation; 1 where there is none."""
+    """The temperature of a network, fitted on validation; 1 without a validation split."""
     if not len(validation):
         return 1.0
     return calibration.temperature(logits(network, validation), validation.targets, kind)
 
 
 def logits(network: nn.Module, split: Split) -> Floats:
-    """The network's outputs [N, outputs] at rest for a split that is not empty, computed on the network's device."""
+    """The network's outputs [N, outputs] in evaluation mode for a non-empty split, computed on the network's device."""
     device = next(network.parameters()).device
     training = network.training
     network.eval()
@@ -69,7 +69,7 @@ def logits(network: nn.Module, split: Split) -> Floats:
 
 
 def baseline(holdout: Classification, test: Classification, classes: Sequence[str]) -> Baseline:
-    """Everything is of the held-out split but for `test`; raises InvalidInput where an answer is not finite."""
+    """Everything is measured on the held-out split, except `test`; raises InvalidInput if an answer is not finite."""
     for name, evaluated in (("held-out", holdout), ("test", test)):
         if wrong := int((~np.isfinite(evaluated.probabilities)).any(1).sum()):
             problem = f"gives {wrong} of {len(evaluated)} {name} examples probabilities that are NaN or infinite"

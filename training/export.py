@@ -1,4 +1,4 @@
-"""ONNX export: pixels or rows in, logits and calibrated probabilities out, in one file; and its parity with torch."""
+"""ONNX export: from pixels or rows to logits and calibrated probabilities, in one file; and its parity with torch."""
 
 import copy
 import io
@@ -36,11 +36,11 @@ class ServedModule(nn.Module):
         super().__init__()
         self.network = copy.deepcopy(network).cpu()
         for layer in self.network.children():
-            if not isinstance(layer, Normalize | Denormalize):  # their figures are float64
+            if not isinstance(layer, Normalize | Denormalize):  # their statistics are float64
                 layer.float()
         self.kind = kind
         self.temperature = temperature
-        self.eval()  # the whole of it: an export brings its parts back to the mode that it found
+        self.eval()  # all modules: the export restores the mode in which it finds them
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         logits = self.network(inputs)
@@ -50,7 +50,7 @@ class ServedModule(nn.Module):
 def to_onnx(network: nn.Module, shape: Sequence[int], outputs: Sequence[str] = OUTPUTS) -> bytes:
     """Export for N inputs of `shape`, N free: uint8 `pixels` of images, float64 `rows` of tables.
 
-    Raises InvalidInput where a layer of the user's own cannot be exported.
+    Raises InvalidInput if one of the user's own layers cannot be exported.
     """
     name, dtype = ("rows", torch.float64) if len(shape) == 1 else ("pixels", torch.uint8)
     buffer = io.BytesIO()
@@ -66,7 +66,7 @@ def to_onnx(network: nn.Module, shape: Sequence[int], outputs: Sequence[str] = O
                 output_names=list(outputs),
                 dynamic_axes={tensor: {0: "batch"} for tensor in (name, *outputs)},
                 opset_version=OPSET,
-                dynamo=False,  # ten times quicker here, and always one file
+                dynamo=False,  # ten times faster for such networks, and always one file
             )
         except torch.onnx.errors.OnnxExporterError as error:
             raise InvalidInput("model", f"cannot be exported to ONNX: {_first_line(error)}") from None
@@ -75,7 +75,7 @@ def to_onnx(network: nn.Module, shape: Sequence[int], outputs: Sequence[str] = O
     exported = bytes(model.SerializeToString())
     try:
         opened = session(exported)
-    except Exception as error:  # of kinds that ONNX Runtime does not name
+    except Exception as error:  # ONNX Runtime documents no exception types
         raise InvalidInput("model", f"ONNX Runtime cannot run its export: {_first_line(error)}") from None
     try:
         opened.run(outputs, {name: np.zeros((2, *shape), np.float64 if len(shape) == 1 else np.uint8)})
@@ -103,7 +103,7 @@ def answers(opened: Any, split: Split, size: int) -> tuple[Floats, Floats]:
 
 
 def parity(served: ServedModule, exported: Classification, split: Split) -> Parity:
-    """Compare an export's probabilities on the whole split with those of the network it was made from."""
+    """Compare an export's probabilities on the whole split with those of its network."""
     with torch.inference_mode():
         batches = [served(as_tensor(batch))[1] for batch in split.batches(split.together)]
     expected: Floats = torch.cat(batches).numpy()
@@ -124,7 +124,7 @@ def latency(model: bytes, split: Split) -> Latency:
 
 
 def _timed(opened: Any, split: Split, runs: int, seconds: float) -> list[float]:
-    """Milliseconds of each run, one at the least."""
+    """Milliseconds of each run; at least one run."""
     taken: list[float] = []
     end = time.perf_counter() + seconds
     while True:

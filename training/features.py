@@ -1,4 +1,4 @@
-"""Features of a frozen backbone: computed once for all images, and kept in a file that every trial maps.
+"""Features of a frozen backbone: computed once for all images, and stored in a file that every trial maps.
 
 A frozen backbone gives an image the same features in every epoch of every run, so heads are trained on these, as on the
 rows of a table. `augment.flip` adds the features of the mirrored images.
@@ -31,15 +31,17 @@ from training.splits import Split, Splits
 
 BATCH = 16
 RULE = 4
-"""Version of the computation of features: those of another one are computed again."""
+"""Version of the computation: features of another version are computed again."""
 
 Compute = Callable[[Images], NDArray[np.float32]]
 """Features [N, width] of images [N, ...]."""
 
 
 def prepared(config: RunConfig, splits: Splits) -> Splits:
-    """What a run is trained and measured on: features in the place of images where its backbone is frozen, else the
-    splits; those of the mirrored images join the training examples."""
+    """The splits of a run, with features in place of images if its backbone is frozen.
+
+    Features of mirrored images join the training examples.
+    """
     if not (isinstance(config.model, PretrainedConfig) and frozen(config)) or len(splits.train.shape) == 1:
         return splits
     kept = _Kept(config.model, config.device, config.augment.flip)
@@ -59,16 +61,16 @@ def data(config: RunConfig, splits: Splits) -> Data:
 
 
 def key(config: RunConfig) -> tuple[str, str | None, bool] | None:
-    """What must be the same of runs for them to be trained on the same features; None of those that see images."""
+    """A key that is equal for runs that are trained on the same features; None for those that see images."""
     if not (isinstance(config.model, PretrainedConfig) and frozen(config)):
         return None
     return config.model.backbone, config.model.weights, config.augment.flip
 
 
 class Views:
-    """What runs see of the splits of a sweep, features or the images: made once for all that see the same.
+    """The inputs of a sweep's runs, features or images, prepared once for all runs that share them.
 
-    Other processes are sent what was prepared, which lies in files, and put it on their own devices.
+    Other processes are sent the file names of what was prepared, and load it onto their own devices.
     """
 
     def __init__(self, splits: Splits) -> None:
@@ -80,7 +82,7 @@ class Views:
         return {**self.__dict__, "_data": {}}
 
     def keep(self, configs: Iterable[RunConfig]) -> None:
-        """Leave on devices what these see alone: there may be no room for more."""
+        """Keep on the devices only what these runs see, since there may be no room for more."""
         seen = {(config.device, key(config)) for config in configs}
         self._data = {known: data for known, data in self._data.items() if known in seen}
 
@@ -92,7 +94,7 @@ class Views:
         return self._prepared[seen]
 
     def data(self, config: RunConfig) -> Data:
-        """As `data`, without what judges a candidate."""
+        """As `data`, without the held-out and test splits."""
         seen = config.device, key(config)
         if seen not in self._data:
             splits = self.prepared(config).without_verdicts()
@@ -101,14 +103,15 @@ class Views:
 
 
 def frozen(config: RunConfig) -> bool:
-    """Whether the head alone is trained."""
+    """Whether only the head is trained."""
     return isinstance(config.model, PretrainedConfig) and config.model.tune == "head"
 
 
 class _Kept:
-    """The features of a backbone, behind them with `flip` those of mirrored images; computed where they are not kept.
+    """The features of a backbone, followed with `flip` by those of mirrored images; computed unless they are cached.
 
-    They are named by what decides them, an answer of the backbone too: weights do not tell what code does with them.
+    Their file name is a hash of everything that they depend on, including a sample output of the backbone, since its
+    code may change while its weights do not.
     """
 
     def __init__(self, model: PretrainedConfig, device: Device, flip: bool) -> None:
@@ -119,7 +122,7 @@ class _Kept:
         self._network = cache(self._loaded)
 
     def of(self, split: Split) -> Split:
-        """The same examples by their features; a split of none stays as it is."""
+        """The same examples with features as inputs; an empty split is returned unchanged."""
         return replace(split, inputs=self._features(split.inputs)) if len(split) else split
 
     def mirrored(self, split: Split) -> Split:
@@ -135,7 +138,7 @@ class _Kept:
             path = flipped if self._flip or flipped.exists() else plain
             if not path.exists():
                 with files.locked(path.parent):
-                    if not path.exists():  # another process may have been faster
+                    if not path.exists():  # another process may have written it meanwhile
                         self._compute(inputs, path, opened(plain) if plain.exists() else None)
             self._opened[key] = opened(path)
         return self._opened[key]
@@ -176,7 +179,7 @@ class _Kept:
             yield from self._rows(inputs, mirrored=True)
 
     def _rows(self, inputs: Inputs, *, mirrored: bool) -> Iterator[NDArray[np.float32]]:
-        """The features of each batch, in order; on a processor by a thread for each of its cores."""
+        """The features of each batch, in order; on a CPU, by one thread per core."""
         device = machine.choose_device(self._wanted)
         network = self._network(inputs.shape[1:])
         compute = _exported(network, inputs.shape[1:]) if device.type == "cpu" else _on(device, network)
@@ -192,12 +195,12 @@ class _Kept:
     def _loaded(self, shape: tuple[int, ...]) -> nn.Module:
         backbone = pretrained.backbone_of(self._model)
         backbones.load(backbone.body, self._model, self._settings)
-        pretrained.features(backbone, shape)  # raises what is wrong with it in one sentence
+        pretrained.features(backbone, shape)  # raises InvalidInput if the code is wrong
         return nn.Sequential(Normalize(*pixels(shape)), backbone).eval()
 
 
 def _probe(network: nn.Module, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """The features of two images of noise, to the same bits wherever processor and PyTorch are the same."""
+    """The features of two images of noise: bit for bit the same for the same processor and PyTorch."""
     noise = np.random.default_rng(0).integers(0, 256, (2, *shape), np.uint8)
     with machine.using(1), machine.seeded(0), torch.inference_mode():
         rows: NDArray[np.float32] = network(as_tensor(noise)).float().numpy()
@@ -224,7 +227,7 @@ def _on(device: torch.device, network: nn.Module) -> Compute:
 
 
 def pixels(shape: tuple[int, ...]) -> tuple[list[float], list[float]]:
-    """Mean and deviation by channel of what backbones expect; a grey image has the middle of the three."""
+    """Mean and deviation by channel that backbones expect; for grey images the average of the three."""
     if len(shape) == 3 and shape[2] == 3:
         return list(pretrained.MEAN), list(pretrained.DEVIATION)
     return [pretrained.MEAN[1]], [pretrained.DEVIATION[1]]

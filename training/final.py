@@ -1,4 +1,4 @@
-"""The final figures of a run of a study: what its kept weights reach, once training is over."""
+"""The final figures of a study's run: the scores of its best weights after training."""
 
 import math
 
@@ -10,10 +10,10 @@ from training.splits import Splits
 
 
 def figures(config: RunConfig, splits: Splits, weights: bytes) -> dict[str, float]:
-    """What weights reach on the test split (`test_…`), and on the training split without dropout (`fit_…`).
+    """The scores of weights on the test split (`test_…`), and on the training split without dropout (`fit_…`).
 
-    Nothing where there is no test split: only the trials of a study are given one, those of a sweep that promotes
-    nothing. Figures that are not measured of what is predicted are left out.
+    Empty if there is no test split: only trials of a study, a sweep that promotes nothing, are given one. Figures that
+    are undefined for the kind of target are left out.
     """
     if not len(splits.test):
         return {}

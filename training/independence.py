@@ -1,7 +1,7 @@
-"""Whether an answer depends on its example alone, and not on what else is in its batch.
+"""Whether an answer depends on its example alone, and not on the rest of its batch.
 
-A layer that counts over the batch (a softmax over the wrong axis, a batch norm without running figures) answers well
-whole splits, by which a model is measured, and badly the single images that it is served for.
+A layer that computes over the batch (a softmax over the wrong axis, a batch norm without running statistics) answers
+whole splits well, on which a model is measured, and single images badly, for which it is served.
 """
 
 import math
@@ -24,8 +24,10 @@ SIZES = (1, 2, 3, 7, 32)
 
 
 def measure(served: ServedModule, model: bytes, whole: Classification, split: Split) -> Parity:
-    """Compare what an export answers to the `whole` split with what it and its network answer to some of the examples,
-    from all over the split, in batches of other sizes."""
+    """Compare an export's answers to the `whole` split with answers to smaller batches.
+
+    These are its own and its network's answers to some of the examples, spread over the split.
+    """
     count = max(LEAST, min(MOST, NUMBERS // math.prod(split.shape)))
     places = np.unique(np.linspace(0, len(split) - 1, count).astype(np.int64))
     chosen, opened = split.only(places), session(model)
@@ -39,7 +41,7 @@ def measure(served: ServedModule, model: bytes, whole: Classification, split: Sp
 
 
 def _torch(served: ServedModule, split: Split, size: int) -> Floats:
-    # threads that wait for each other after each layer of a single image lose more than they gain on a busy machine
+    # on a busy machine, threads that synchronise after each layer of a single image cost more than they gain
     with torch.inference_mode(), machine.using(1):
         answers: Floats = torch.cat([served(as_tensor(batch))[1] for batch in split.batches(size)]).numpy()
     return answers

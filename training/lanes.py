@@ -1,4 +1,4 @@
-"""Lanes: runs of one data set that are trained as a group, measured together, and can leave it one by one."""
+"""Lanes: runs on one data set that are trained and measured as a group, which each of them can leave."""
 
 import json
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -19,8 +19,8 @@ from training.stack import Stack
 class Lanes:
     """A group of runs, numbered by their place in `configs`.
 
-    A lane is active until its run is done, it leaves, or it fails; what becomes of it changes none of the others, and
-    each has the results that it would have had as the only one, to the last bit.
+    A lane is active until its run is done, it leaves, or it fails. Lanes do not affect each other: each has, to the
+    last bit, the results that it would have had alone.
     """
 
     def __init__(
@@ -32,10 +32,11 @@ class Lanes:
         begun: Collection[int] | None = None,
         views: Views | None = None,
     ) -> None:
-        """Begin every lane, or those of `begun`, or go on with these from a group's state, which may lack some.
+        """Start every lane, or those of `begun`, or resume these from a group's state, which may lack some.
 
-        The others of the state rest in it as they are. `views` are what groups before made of the same splits. Raises
-        InvalidInput where the state is of other configs or other data, and Corrupt where it is no such state.
+        The other lanes of the state stay in it unchanged. `views` are the inputs that earlier groups prepared from the
+        same splits. Raises InvalidInput if the state is of other configs or other data, and Corrupt if it is not such a
+        state.
         """
         self._configs, self._splits, self._objective = tuple(configs), splits, objective
         self._views = views or Views(splits)
@@ -46,7 +47,7 @@ class Lanes:
         self._stacked: Stack | None = None
         self.failures: dict[int, Exception] = {}
         self.exact = True
-        """Whether its epochs would be the same again, to the last bit (`machine.is_exact`)."""
+        """Whether its epochs can be repeated to the last bit (`machine.is_exact`)."""
         if state is not None:
             self._restore(state, begun)
             return
@@ -85,7 +86,7 @@ class Lanes:
     def _trained(
         self, lanes: Sequence[int], train: Callable[[Stack | Run], Epoch | Sequence[Epoch | Exception]]
     ) -> Sequence[Epoch | Exception]:
-        """What can be stacked is stacked even alone, so that no figure depends on which lanes are beside it."""
+        """A lane that can be stacked is stacked even alone, so that no figure depends on the other lanes."""
         try:
             apart = stack.key(self._runs[lanes[0]]) is None
             epochs = train(self._runs[lanes[0]] if apart else self._stack(lanes))
@@ -94,7 +95,7 @@ class Lanes:
         return [epochs] if isinstance(epochs, Epoch) else epochs
 
     def _grouped(self) -> list[list[int]]:
-        """The active lanes, those together that are trained as one."""
+        """The active lanes, grouped by the stack that trains them."""
         groups: dict[str, list[int]] = {}
         for lane in self.active:
             groups.setdefault(stack.key(self._runs[lane]) or f"lane {lane}", []).append(lane)
@@ -107,11 +108,11 @@ class Lanes:
         return self._stacked
 
     def leave(self, lane: int) -> None:
-        """Pause an active lane; `enter` lets it go on where it was."""
+        """Pause an active lane; `enter` resumes it."""
         self._rest(lane)
 
     def enter(self, lane: int) -> None:
-        """Let a lane go on that had left, or begin one."""
+        """Resume a lane that had left, or start one."""
         with self._failing(lane):
             self._begin(lane, self._resting.pop(lane, None))
 
@@ -129,7 +130,7 @@ class Lanes:
         return final.figures(config, self._views.prepared(config), self.weights(lane))
 
     def state(self) -> bytes:
-        """All that the group goes on from, lanes that left or are done included; those that failed are not."""
+        """Everything needed to resume the group, including lanes that left or are done, but not those that failed."""
         packed = self._resting | {lane: run.snapshot().pack() for lane, run in self._runs.items()}
         tensors = {str(lane): torch.frombuffer(bytearray(data), dtype=torch.uint8) for lane, data in packed.items()}
         return checkpoint.pack(tensors, {"active": json.dumps(self.active)})
@@ -153,7 +154,7 @@ class Lanes:
 
     @contextmanager
     def _failing(self, lane: int) -> Iterator[None]:
-        """Whatever goes wrong within ends this lane alone."""
+        """An error within ends only this lane."""
         try:
             yield
         except Exception as error:

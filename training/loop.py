@@ -1,8 +1,8 @@
-"""The loop: one run, epoch by epoch, over a data set that lies in one array.
+"""The training loop: one run, epoch by epoch, over a data set in one array.
 
 Batches are drawn by index from a shuffled order and normalised on the device, by the network itself; the optimiser is
-fused. The same config on the same processor gives the same weights, bit for bit, also where the run was interrupted:
-an epoch follows from the state after the one before.
+fused. The same config on the same processor gives the same weights, bit for bit, also if the run was interrupted,
+because an epoch depends only on the state after the previous one.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ class Diverged(TailorbirdError):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A run between two steps: its state, how many epochs it had measured, and the best weights of then."""
+    """A run between two steps: its state, the epochs measured so far, and the best weights so far."""
 
     run: "Run"
     tensors: Mapping[str, Tensor]
@@ -56,11 +56,11 @@ class Snapshot:
 
     @property
     def trained(self) -> int:
-        """Epochs, all of them measured."""
+        """The measured epochs."""
         return self.run.epochs[self.measured - 1].epoch if self.measured else 0
 
     def pack(self) -> bytes:
-        """As one file."""
+        """Serialise to one file."""
         tensors = {**self.tensors, **{f"best/{name}": weight for name, weight in self.best.items()}}
         history = json.dumps([epoch.record() for epoch in self.run.epochs[: self.measured]])
         return checkpoint.pack(tensors, {"run": self.run.identity(), "epochs": history})
@@ -69,7 +69,7 @@ class Snapshot:
 class Run:
     """One training of one model: iterate over it, then take the weights of its best epoch.
 
-    It is made of the data on the device, the `state` that steps change, and the `progress` that measurements change.
+    It consists of the data on the device, the `state` that steps change, and the `progress` that measurements change.
     """
 
     def __init__(
@@ -82,13 +82,12 @@ class Run:
         snapshot: bytes | None = None,
         compared: bool = False,
     ) -> None:
-        """Prepare the weights, or go on from a packed snapshot.
+        """Initialise the weights, or resume from a packed snapshot.
 
-        `on_batch` is told after each batch how many examples it had; `data` are the splits where they are on the device
-        already; `compared` runs measure a running mean of weights too, while their rate is still to decay. Where the
-        objective is of validation and there is none, nothing is chosen: the best epoch is the last.
-
-        Raises InvalidInput where the config does not fit, or the snapshot is of another run, and Corrupt where it is no
+        `on_batch` is called after each batch with its number of examples; `data` are the splits if they are on the
+        device already; `compared` runs also measure a running mean of the weights until their learning rate has
+        decayed. If the objective is a validation metric and there is no validation split, the best epoch is the last.
+        Raises InvalidInput if the config does not fit, or the snapshot is of another run, and Corrupt if it is not a
         snapshot.
         """
         objective = objective or requirements.usual(splits)
@@ -116,17 +115,17 @@ class Run:
 
     @property
     def network(self) -> nn.Module:
-        """What steps change; measured and kept is the running mean of its weights, where there is one."""
+        """The state that steps change; if it has a running mean of weights, that is measured and kept."""
         return self.state.network
 
     @property
     def examples(self) -> int:
-        """How many an epoch sees."""
+        """The number of examples in an epoch."""
         return len(self.splits.train)
 
     @property
     def done(self) -> bool:
-        """Whether every epoch is trained, or early stopping saw no better one for long enough."""
+        """Whether all epochs are trained, or early stopping has ended the run."""
         return self.trained >= self.config.epochs or self.progress.stopped(self.config.early_stopping)
 
     @property
@@ -136,12 +135,12 @@ class Run:
 
     @property
     def epochs(self) -> list[Epoch]:
-        """Those that were measured."""
+        """The measured epochs."""
         return self.progress.epochs
 
     @property
     def best(self) -> Epoch:
-        """The epoch that was kept; there is one after the first step."""
+        """The best epoch, whose weights are kept; there is one after the first step."""
         return self.progress.best
 
     @property
@@ -155,7 +154,7 @@ class Run:
         return min(self.config.measure_every, self.config.epochs - self.trained)
 
     def step(self) -> Epoch:
-        """Train until the next measurement, measure, and keep the weights if they are the best so far."""
+        """Train up to the next measurement, measure, and keep the weights if they are the best so far."""
         started, before = time.perf_counter(), self.trained
         with machine.using(machine.threads(self.config)):
             lr = self._lr(before * self._steps)
@@ -164,24 +163,24 @@ class Run:
             return self.conclude(started, lr, *figures)
 
     def probe(self) -> Epoch:
-        """Train a part of the first epoch, and measure, as an epoch 0; the run is of no use after it."""
+        """Train a part of the first epoch and measure it as epoch 0; the run cannot be used afterwards."""
         started = time.perf_counter()
         with machine.using(machine.threads(self.config)):
             plan = self.probed()
             return self.conclude(started, plan.rates[0], *self._train_epoch(plan), number=0)
 
     def probed(self) -> Plan:
-        """What a probe trains."""
+        """The part of the first epoch that a probe trains."""
         return self.plan(0).first(max(1, self._steps // PROBED), self._group)
 
     def plan(self, number: int) -> Plan:
-        """Of the epoch after so many, what the run's random numbers and schedule ask for."""
+        """The plan of the epoch after so many, by the run's random numbers and schedule."""
         seed = int(torch.randint(2**62, (), generator=self.state.random))
         order = torch.randperm(self.examples, generator=self.state.random).to(self._device)
         return Plan(number, seed, order, [self._lr(number * self._steps + step) for step in range(self._steps)])
 
     def update(self, plan: Plan, step: int) -> None:
-        """One step of the optimiser, by the gradients that the weights have."""
+        """One step of the optimiser, with the current gradients."""
         for parameters in self.state.optimizer.param_groups:
             parameters["lr"] = plan.rates[step] * optimization.scale(parameters, plan.number)
         self.state.update()
@@ -189,7 +188,7 @@ class Run:
     def conclude(
         self, started: float, lr: float, train_loss: float, train_accuracy: float, number: int | None = None
     ) -> Epoch:
-        """Measure what was trained, and count it, by default as the epoch that was coming."""
+        """Measure what was trained, and record it, by default as the next epoch."""
         number = self.trained + self.coming if number is None else number
         val_loss, val_accuracy = self._measure(self.data.validation)
         mean = self._measured_mean() if number < self.config.epochs else (math.nan, math.nan)
@@ -200,21 +199,21 @@ class Run:
         return epoch
 
     def spoiled(self, plan: Plan, step: int) -> Diverged:
-        """What is raised where the loss of a step, counted from 0, is no number."""
+        """The error for a step, counted from 0, whose loss is NaN or infinite."""
         step_name = f"step {step + 1} of epoch {plan.number + 1}"
         return self._diverged(f"the loss is NaN or infinite in {step_name}", plan.rates[step])
 
     def score(self, split: Split) -> tuple[float, float]:
-        """Mean loss, without label smoothing, and accuracy on any split, by the weights as they are."""
+        """Mean loss, without label smoothing, and accuracy of the current weights on any split."""
         with machine.using(machine.threads(self.config)):
             return self._measure(Resident(split, self._device, self.data.train))
 
     def snapshot(self) -> "Snapshot":
-        """All that a run goes on from; taken between steps, it can be packed within one."""
+        """All that is needed to resume the run; taken between steps, it may be packed during a step."""
         return Snapshot(self, self.state.tensors(), len(self.epochs), self.best_state)
 
     def identity(self) -> str:
-        """What must be the same for a run to go on: all that determines its weights, and the order of its examples."""
+        """What a resumed run must have in common: all that determines its weights, and the order of its examples."""
         total = hashlib.sha256(configs.digest(self.config).encode())
         for split in (self.splits.train, self.splits.validation):
             total.update(split.ids.tobytes() + split.targets.tobytes())
@@ -236,7 +235,7 @@ class Run:
 
     @property
     def _group(self) -> int:
-        """Examples of a step."""
+        """The number of examples in a step."""
         return self.batch * self.config.accumulate
 
     def _lr(self, step: int) -> float:
@@ -266,7 +265,7 @@ class Run:
         return tally.mean(self._group, len(plan.order))
 
     def _train_group(self, places: Tensor, targets: Tensor, plan: Plan, step: int, tally: Tally) -> None:
-        """One step, by the gradients of all batches of its group."""
+        """One step with the gradients of all batches of its group."""
         self.state.optimizer.zero_grad()
         try:
             for chosen, wanted in zip(places.split(self.batch), targets.split(self.batch), strict=True):
@@ -277,7 +276,7 @@ class Run:
 
     def _backward(self, chosen: Tensor, targets: Tensor, share: float, tally: Tally) -> None:
         inputs = augment(self.data.train.inputs_at(chosen), self.augment)
-        # the rest of an epoch is of another size, and would be compiled again
+        # the last batch has another size, for which it would be compiled again
         network = self._compiled if len(chosen) == self.batch else self.network
         half = torch.autocast(self._device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
         with half, blamed(self.config.model):
@@ -289,7 +288,7 @@ class Run:
         self.on_batch(len(targets))
 
     def _check_finite(self, epoch: Epoch) -> None:
-        weights = self.state.kept.state_dict().values()  # the last step can spoil them after its loss was measured
+        weights = self.state.kept.state_dict().values()  # the last step may make them NaN after its loss was measured
         finite = all(bool(tensor.isfinite().all()) for tensor in weights)
         if not finite or (len(self.data.validation) and not math.isfinite(epoch.val_loss)):
             losses = f"(train {epoch.train_loss:g}, validation {epoch.val_loss:g})"
@@ -307,6 +306,6 @@ class Run:
 
 
 def _unit(network: nn.Module) -> float:
-    """What gradients are divided by: where numbers are predicted, they are those of what has a deviation of 1."""
+    """The divisor of gradients: numbers to predict are scaled to a deviation of 1."""
     last = list(network.children())[-1]
     return last.deviation.item() ** 2 if isinstance(last, models.Denormalize) else 1.0

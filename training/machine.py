@@ -1,4 +1,4 @@
-"""The machine that a run is on: its device, its threads, and its memory where that runs out."""
+"""The machine of a run: its device, its threads, and what to do if memory runs out."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from training.config import Device, RunConfig
 
 
 def choose_device(wanted: Device, doubles: bool = False) -> torch.device:
-    """The device to train on; raises InvalidInput where the wanted one is not here, or has no `doubles` if it must."""
+    """The device to train on; raises InvalidInput if it is not available, or lacks float64 although `doubles`."""
     mps = torch.backends.mps.is_available()
     if doubles and mps and wanted == "mps":
         raise InvalidInput("device", "mps has no float64, which normalisation requires; accepted: auto, cpu")
@@ -26,21 +26,21 @@ def choose_device(wanted: Device, doubles: bool = False) -> torch.device:
 
 
 def is_exact(device: torch.device) -> bool:
-    """Whether the same steps give the same bits again; a GPU adds in any order, unless PyTorch is told to keep one."""
+    """Whether the same steps give the same bits again; a GPU adds in any order unless told not to."""
     return device.type == "cpu" or torch.are_deterministic_algorithms_enabled()
 
 
 def threads(config: RunConfig) -> int:
-    """CPU threads of a run: small matrix products get slower by more than one."""
+    """CPU threads of a run: with more than one, small matrix products get slower."""
     if config.threads:
         return config.threads
-    # those that this process may use: a container on a large node has a few of its cores
+    # of the cores that this process may use: a container on a large node has only a few
     return int(joblib.cpu_count()) if models.convolves(config.model) else 1
 
 
 @contextmanager
 def using(threads: int) -> Iterator[None]:
-    """So many CPU threads within; they are the whole process's, so what it had before comes back."""
+    """Use so many CPU threads within; the number is process-wide, so the old one is restored."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -51,7 +51,7 @@ def using(threads: int) -> Iterator[None]:
 
 @contextmanager
 def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
-    """Random numbers by a seed within, on the CPU and this device; what else the process draws is not changed."""
+    """Seed random numbers within, on the CPU and this device; the generators' states are restored afterwards."""
     devices = [device.index or 0] if device and device.type == "cuda" else []
     with torch.random.fork_rng(devices):
         torch.manual_seed(seed)
@@ -59,7 +59,7 @@ def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
 
 
 def of_memory(error: RuntimeError, batch: int) -> Exception:
-    """What to do about memory that is used up by a batch; the error itself where it is another one."""
+    """An error that says what to do if a batch exhausted the memory; any other error is returned unchanged."""
     if not is_memory(error):
         return error
     if batch == 1:
@@ -68,7 +68,7 @@ def of_memory(error: RuntimeError, batch: int) -> Exception:
 
 
 def is_memory(error: Exception) -> bool:
-    """Whether memory ran out: told by a class on a GPU, and in words on a CPU."""
+    """Whether memory ran out: a class of its own on a GPU, only a message on a CPU."""
     return isinstance(error, RuntimeError) and (
         isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
     )

@@ -1,4 +1,4 @@
-"""Loss and accuracy of a network at rest, on a split that lies on its device."""
+"""Loss and accuracy of a network in evaluation mode, on a split on its device."""
 
 import math
 from contextlib import AbstractContextManager, nullcontext
@@ -13,7 +13,7 @@ from training.resident import Resident
 
 
 def measure(network: nn.Module, split: Resident, kind: Kind, loss: Loss, model: ModelConfig) -> tuple[float, float]:
-    """Mean loss and accuracy, computed in as large parts as memory holds; NaN where the split is empty."""
+    """Mean loss and accuracy, computed in parts as large as memory allows; NaN if the split is empty."""
     if not len(split):
         return math.nan, math.nan
     while True:
@@ -26,7 +26,7 @@ def measure(network: nn.Module, split: Resident, kind: Kind, loss: Loss, model: 
 
 
 def blamed(model: ModelConfig) -> AbstractContextManager[None]:
-    """Tell what a module of the user's own raises within as theirs, but for memory that runs out."""
+    """Report errors of the user's own module within as theirs, unless memory ran out."""
     if not isinstance(model, CustomConfig):
         return nullcontext()
     return code.blamed(model.function, "model.function", unless=machine.is_memory)

@@ -1,4 +1,4 @@
-"""The memory that tuning a backbone takes, reckoned before it begins: a process that the system kills tells nothing."""
+"""The memory that tuning a backbone takes, estimated in advance: a process killed by the system reports nothing."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -15,21 +15,21 @@ from training.splits import Splits
 COPIES = 4
 """Copies of each trained weight: itself, its gradient, and Adam's two moments."""
 BESIDE = 1.25
-"""Gradients of what lies between layers, and buffers of convolutions, beside what is kept for the backward pass."""
+"""Gradients of activations and buffers of convolutions, relative to what is saved for the backward pass."""
 MEMINFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")
 
 
 def check(config: RunConfig, splits: Splits, together: int = 1) -> None:
-    """Raise InvalidInput where a tuned backbone takes more than is free here, with the batch size to try.
+    """Raise InvalidInput if a tuned backbone takes more than is free here, with the batch size to try.
 
-    So many runs share the memory at a time.
+    `together` runs share the memory.
     """
     if not isinstance(config.model, PretrainedConfig) or config.model.tune == "head":
         return
     free = available(resident.device(config, splits))
     batch = len(splits.train) if config.batch_size == "full" else min(config.batch_size, len(splits.train))
-    model = config.model.model_copy(update={"dropout": 0.0})  # which needs next to nothing: one trial for all rates
+    model = config.model.model_copy(update={"dropout": 0.0})  # the rate does not matter: one measurement for all
     fixed, each = needed(model, splits.train.shape, precision.settled(config, splits).precision == "bf16")
     if free is None or (total := fixed + batch * each) <= free // together:
         return
@@ -45,7 +45,7 @@ def check(config: RunConfig, splits: Splits, together: int = 1) -> None:
 
 
 def available(device: torch.device) -> int | None:
-    """Bytes that this process may still take, by the machine and by its container; None where nothing tells."""
+    """Bytes that this process may still allocate, by the machine and by its container; None if unknown."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     known = [_of_machine(), _of_container()]
@@ -61,7 +61,7 @@ def _of_machine() -> int | None:
 
 
 def _of_container() -> int | None:
-    """By its limit (cgroup v2), which is a word where there is none; pages of files that it read can be dropped."""
+    """By the limit of its cgroup (v2), which is `max` if there is none; cached pages of files count as free."""
     try:
         limit, used = (int((CGROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
         kinds = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
@@ -71,8 +71,8 @@ def _of_container() -> int | None:
 
 
 def needed(model: PretrainedConfig, shape: tuple[int, ...], half: bool) -> tuple[int, int]:
-    """Bytes for weights, and for what a backward pass needs of each example: tried with one and with two of them."""
-    return _tried(model.model_dump_json(), shape, half)  # a config with a list of widths has no hash
+    """Bytes for weights, and for what a backward pass needs per example: measured with one example and with two."""
+    return _tried(model.model_dump_json(), shape, half)  # a config with a list of widths is not hashable
 
 
 @lru_cache
@@ -86,7 +86,7 @@ def _tried(model: str, shape: tuple[int, ...], half: bool) -> tuple[int, int]:
 
 
 def _saved(network: nn.Module, images: Tensor, half: bool) -> int:
-    """Bytes that are kept for the backward pass, weights left out."""
+    """Bytes that are saved for the backward pass, without weights."""
     theirs = {weight.untyped_storage().data_ptr() for weight in network.parameters()}
     kept: dict[int, Tensor] = {}
 
@@ -99,7 +99,7 @@ def _saved(network: nn.Module, images: Tensor, half: bool) -> int:
         torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
         torch.autocast("cpu", torch.bfloat16, enabled=half),
     ):
-        outputs = network(images)  # kept alive, so that no storage is given out twice
+        outputs = network(images)  # kept alive, so that no address is used twice
     total = sum(tensor.untyped_storage().nbytes() for pointer, tensor in kept.items() if pointer not in theirs)
     del outputs
     return total

@@ -13,9 +13,9 @@ from training.splits import Splits
 
 
 def fresh(config: RunConfig, splits: Splits, data: Data | None = None) -> nn.Sequential:
-    """The network of a config with first weights by its seed, normalising by figures of the training examples.
+    """The network of a config with initial weights by its seed, normalising by statistics of the training examples.
 
-    `data` are the splits where they are on the device already, of which these figures are known.
+    `data` are the splits if they are on the device already, whose statistics are known.
     """
     last = Denormalize(*normalization.of_targets(splits.train)) if splits.kind == "regression" else None
     if not isinstance(config.model, PretrainedConfig) or len(splits.train.shape) == 1:
@@ -27,14 +27,14 @@ def fresh(config: RunConfig, splits: Splits, data: Data | None = None) -> nn.Seq
 
 
 def restored(config: RunConfig, splits: Splits, weights: bytes) -> nn.Sequential:
-    """The network of a checkpoint, for which no example is read; raises Corrupt where the weights are not its own."""
+    """The network of a checkpoint, without reading any example; raises Corrupt if the weights do not fit it."""
     network = blank(config, splits)
     checkpoint.restore(network, _whole(config, splits, weights, network))
     return network
 
 
 def whole(config: RunConfig, splits: Splits, weights: bytes) -> bytes:
-    """A checkpoint of all that is served: one of a head is put together with the backbone that it was trained on."""
+    """A checkpoint of the whole network: that of a head is joined with the backbone that it was trained on."""
     return _whole(config, splits, weights, blank(config, splits)) if _is_frozen(config, splits) else weights
 
 
@@ -43,7 +43,7 @@ def _is_frozen(config: RunConfig, splits: Splits) -> bool:
 
 
 def _whole(config: RunConfig, splits: Splits, weights: bytes, network: nn.Sequential) -> bytes:
-    """`network` is a blank one, into which the backbone's weights are loaded."""
+    """`network` is untrained; the backbone's weights are loaded into it."""
     if not (isinstance(config.model, PretrainedConfig) and _is_frozen(config, splits)):
         return weights
     head = checkpoint.decode(weights)
@@ -51,7 +51,7 @@ def _whole(config: RunConfig, splits: Splits, weights: bytes, network: nn.Sequen
         return weights
     backbones.load(_backbone(network).body, config.model, settings.load())
     network[0] = Normalize(*features.pixels(splits.train.shape))
-    # the head's own first layer, which normalises features, stands behind pixels' normalisation and backbone
+    # the head's first layer, which normalises features, comes after the normalisation of pixels and the backbone
     moved = {f"{int(name.partition('.')[0]) + 2}.{name.partition('.')[2]}": tensor for name, tensor in head.items()}
     return checkpoint.encode({**network.state_dict(), **moved})
 

@@ -8,14 +8,14 @@ from training.config import RunConfig
 from training.splits import Split
 
 ROUNDING = 1e-7
-"""Pixels whose deviation is a smaller share of their range hold one value throughout."""
+"""Pixels whose deviation is a smaller share of their range count as constant."""
 
 
 def moments(config: RunConfig, split: Split) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of the inputs on their scale, float32 [channels] of images, float64 [columns] of rows.
+    """Mean and deviation of the inputs on their scale, float32 [channels] for images, float64 [columns] for rows.
 
-    `standard` makes them those of the split; `unit` and `symmetric` bring what images can hold, and what the columns
-    of the split do hold, to 0..1 and -1..1.
+    `standard` takes those of the split; `unit` and `symmetric` map the range of image values, and the range of each
+    column in the split, to 0..1 and -1..1.
     """
     return _of_rows(config, split) if len(split.shape) == 1 else _of_images(config, split)
 
@@ -63,8 +63,8 @@ def _range(config: RunConfig, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor
 
 
 def _divisor(spread: Tensor, width: Tensor) -> Tensor:
-    """The spread, or 1 where all values are the same: another one that comes later is not blown up.
+    """The deviation, or 1 if all values are the same, so that a later, different value is not blown up.
 
-    It is the width of numbers so small that their squares, which a spread is made of, are 0.
+    For numbers so small that their squares are 0 it is their range.
     """
     return torch.where(width > 0, torch.where(spread > 0, spread, width), torch.ones_like(spread))

@@ -1,7 +1,7 @@
-"""What is predicted, and what is minimised for it: outputs, losses, probabilities and right answers of each kind.
+"""Kinds of targets: their outputs, losses, probabilities and correct answers.
 
-One class of several (`multiclass`) has a logit for each class; one of two (`binary`) a single one, of the second class;
-`multilabel` a logit for each label by itself; `regression` the number.
+One class of several (`multiclass`) has a logit for each class; one of two (`binary`) a single logit, for the second
+class; `multilabel` a logit for each label by itself; `regression` the number.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,14 +25,14 @@ LOSSES = {
 
 
 def outputs(kind: Kind, classes: Sequence[str]) -> int:
-    """How many numbers a network gives for one example."""
+    """The number of outputs of a network per example."""
     return 1 if kind in ("binary", "regression") else len(classes)
 
 
 def loss(config: LossConfig, kind: Kind) -> Loss:
-    """The loss of outputs [N, outputs] and targets [N, ...], a mean in nats, or in squares of what is predicted.
+    """The loss of outputs [N, outputs] and targets [N, ...]: a mean, in nats or in squared units of the target.
 
-    Raises InvalidInput where the kind has no such loss.
+    Raises InvalidInput if the kind has no such loss.
     """
     name = config.name or LOSSES[kind][0]
     if name not in LOSSES[kind]:
@@ -56,7 +56,7 @@ def loss(config: LossConfig, kind: Kind) -> Loss:
 
 
 def probabilities(kind: Kind, logits: Tensor, temperature: float = 1.0) -> Tensor:
-    """Of each class [N, classes], from logits divided by the temperature; of a regression the numbers [N, 1]."""
+    """Probabilities [N, classes] of logits divided by the temperature; for regression the numbers [N, 1]."""
     match kind:
         case "multiclass":
             return torch.softmax(logits / temperature, dim=1)
@@ -70,7 +70,7 @@ def probabilities(kind: Kind, logits: Tensor, temperature: float = 1.0) -> Tenso
 
 
 def right(kind: Kind, logits: Tensor, targets: Tensor) -> Tensor | None:
-    """For each example whether its answer is right, of labels the share that is; None where there is no right one."""
+    """Whether the answer for each example is right, or the share of its labels that are; None for regression."""
     match kind:
         case "multiclass":
             return (logits.argmax(1) == targets).float()
@@ -83,7 +83,7 @@ def right(kind: Kind, logits: Tensor, targets: Tensor) -> Tensor | None:
 
 
 def _indicators(kind: Kind, logits: Tensor, targets: Tensor) -> Tensor:
-    """Targets as bce takes them: 0 or 1 for every output."""
+    """Targets for bce: 0 or 1 for every output."""
     match kind:
         case "multiclass":
             return functional.one_hot(targets, logits.shape[1]).to(logits.dtype)

@@ -1,6 +1,6 @@
-"""Optimisers, and the learning rate as a function of the step and of what was measured so far.
+"""Optimisers, and the learning rate as a function of the step and of the measurements so far.
 
-Nothing here has a state of its own beside the optimiser's, so a run that goes on needs no more than its history.
+Only the optimiser has state, so a resumed run needs nothing else but its history.
 """
 
 import math
@@ -14,11 +14,12 @@ from training.config import OptimizerConfig, ScheduleConfig
 from training.models.pretrained import Backbone
 
 FIRST, LAST = 25.0, 1e4
-"""The divisors of one_cycle's peak for its start, and of that for its end (defaults of OneCycleLR)."""
+"""one_cycle starts at its peak over the first number, and ends at its start over the second (defaults of OneCycleLR).
+"""
 
 
 def optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """The optimiser of a network's weights, fused where PyTorch has it so."""
+    """The optimiser of a network's weights, fused where PyTorch offers that."""
     _spare_compiler()
     parameters = _groups(network, config)
     shared: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay}
@@ -34,17 +35,17 @@ def optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.Optimi
 
 
 def _spare_compiler() -> None:
-    """Keep an optimiser's bookkeeping from importing PyTorch's compiler, which takes a second of every process."""
+    """Keep an optimiser from importing PyTorch's compiler, which takes a second in every process."""
     for name in ("add_param_group", "load_state_dict", "state_dict", "zero_grad"):
         method = getattr(getattr(torch.optim.Optimizer, name), "__wrapped__", None)
-        if method:  # it looks there for what the compiler has made of it
+        if method:  # where it looks for a compiled version
             vars(method).setdefault("__dynamo_disable", method)
 
 
 class Settled:
-    """The step of an optimiser whose weights and gradients stay where they are in memory.
+    """The step of an optimiser whose weights and gradients keep their place in memory.
 
-    Adam's tensors are then looked up once, which saves 40 us of each step: as much as the layers of a small MLP take.
+    Adam's tensors are then looked up only once, which saves 40 us per step: as much as the layers of a small MLP take.
     """
 
     def __init__(self, of: torch.optim.Optimizer) -> None:
@@ -78,15 +79,15 @@ class Settled:
 
 
 def scale(group: Mapping[str, Any], epoch: int) -> float:
-    """What the learning rate of a group of weights is multiplied by.
+    """The factor on the learning rate of a group of weights.
 
-    A backbone rests in the first epoch, until its head gives it gradients that are of use (as fastai's `fine_tune`).
+    A backbone is frozen in the first epoch, until its head passes useful gradients (as in fastai's `fine_tune`).
     """
     return 0.0 if group["backbone"] and not epoch else float(group["scale"])
 
 
 def _groups(network: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
-    """All weights that are trained, those of a backbone apart; none where it is frozen."""
+    """All trainable weights, those of a backbone apart; a frozen backbone has none."""
     backbones = [module for module in network.modules() if isinstance(module, Backbone)]
     theirs = {id(weight) for backbone in backbones for weight in backbone.parameters()}
     trained = [weight for weight in network.parameters() if weight.requires_grad]
@@ -98,7 +99,7 @@ def _groups(network: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]
 
 
 def lr(config: ScheduleConfig, peak: float, step: int, steps: int, scores: Sequence[float]) -> float:
-    """The learning rate in `step` of `steps`, from 0; `scores` were measured so far, larger is better."""
+    """The learning rate in `step` of `steps`, from 0; `scores` are the measurements so far, larger is better."""
     match config.name:
         case "constant":
             return peak
@@ -111,7 +112,7 @@ def lr(config: ScheduleConfig, peak: float, step: int, steps: int, scores: Seque
 
 
 def waited(scores: Iterable[float], least: float = 0.0) -> int:
-    """How many measurements ago the best one was, of those better than all before by more than `least`."""
+    """The number of measurements since the last one that improved by more than `least`."""
     best, waiting = -math.inf, 0
     for score in scores:
         best, waiting = (score, 0) if score > best + least else (best, waiting + 1)
@@ -119,7 +120,7 @@ def waited(scores: Iterable[float], least: float = 0.0) -> int:
 
 
 def _plateaus(scores: Iterable[float], patience: int) -> int:
-    """How often more than `patience` measurements in a row brought nothing better (as ReduceLROnPlateau counts)."""
+    """How often more than `patience` measurements in a row brought no improvement (counted as in ReduceLROnPlateau)."""
     best, waiting, plateaus = -math.inf, 0, 0
     for score in scores:
         best, waiting = (score, 0) if score > best else (best, waiting + 1)

@@ -1,4 +1,4 @@
-"""The plan of an epoch: everything that chance and schedule determine in advance."""
+"""The plan of an epoch: everything that the seed and the schedule determine in advance."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,8 +8,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Plan:
-    """One epoch of a run: how many were before it, the seed of its dropout and augmentation, the order of its examples,
-    and the rate of each step."""
+    """One epoch of a run: its number, the seed of dropout and augmentation, the order of examples, and rates."""
 
     number: int
     seed: int
@@ -17,5 +16,5 @@ class Plan:
     rates: Sequence[float]
 
     def first(self, steps: int, examples: int) -> "Plan":
-        """As far as so many steps, of so many examples each."""
+        """The first steps of it, of so many examples each."""
         return replace(self, order=self.order[: steps * examples], rates=self.rates[:steps])

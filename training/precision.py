@@ -1,8 +1,9 @@
-"""The precision of layers, if the config leaves the choice to the processor or GPU.
+"""The precision of layers where the config says `auto`.
 
 Measured on one core of an EPYC with avx512_bf16, bf16 against fp32: an MLP at batches of 64 trains 1.3 times as many
-images per second, at 256 twice as many; a CNN 1.3 times. Without such instructions a CNN in bf16 trains 0.4 times. On a
-Xeon with avx512_bf16 but without AMX the products of an MLP take twice as long in bf16, and a CNN as long as in fp32.
+images per second, at 256 twice as many; a CNN 1.3 times. Without such instructions a CNN in bf16 trains 0.4 times as
+many. On a Xeon with avx512_bf16 but without AMX the products of an MLP take twice as long in bf16, and a CNN as long as
+in fp32.
 """
 
 import torch
@@ -21,7 +22,7 @@ def instructions() -> list[str]:
 
 
 def _faster() -> list[str]:
-    """Those by which bf16 is faster than fp32: avx512_bf16 of Intel is not."""
+    """Those with which bf16 is faster than fp32: avx512_bf16 on Intel is not."""
     alone = instructions() == ["avx512_bf16"] and "Intel" in torch.cpu.get_capabilities().get("cpu_name", "")
     return [] if alone else instructions()
 
@@ -39,7 +40,7 @@ def settled(config: RunConfig, splits: Splits) -> RunConfig:
 
 
 def note(config: RunConfig, splits: Splits) -> str:
-    """What `auto` came to, and by what, in a sentence for whoever trains."""
+    """A note of what `auto` chose and why."""
     chosen = settled(config, splits).precision
     names = _instructions_of(resident.device(config, splits))
     if chosen == "bf16":

@@ -13,11 +13,12 @@ from training.config import EarlyStopping, Objective
 
 @dataclass(frozen=True)
 class Epoch:
-    """What was measured after an epoch. Losses are means of the run's loss, accuracies shares of 1.
+    """The figures of an epoch.
 
-    The train figures are running means over the epoch, with dropout and augmentation on; the val figures are those of
-    its end. NaN stands for what there is not: a validation split, or accuracy where numbers are predicted. The mean
-    figures are those of a running mean of the weights, by which runs whose rate is still to decay can be compared.
+    Losses are means of the run's loss, accuracies are fractions. Train figures are running means over the epoch, with
+    dropout and augmentation on; val figures are measured at its end. NaN means not measured: no validation split, or no
+    accuracy for regression. Mean figures are those of a running mean of the weights, by which runs whose rate has not
+    decayed yet can be compared.
     """
 
     epoch: int
@@ -32,20 +33,20 @@ class Epoch:
 
     @classmethod
     def of(cls, figures: Mapping[str, Any]) -> "Epoch":
-        """An epoch from figures by name; those that were not measured are missing, and others are ignored."""
+        """An epoch from figures by name; missing ones were not measured, unknown ones are ignored."""
         return cls(**{field.name: figures.get(field.name, math.nan) for field in fields(cls)})
 
     def metrics(self) -> dict[str, float]:
-        """The figures without the epoch's number, and without those that were not measured."""
+        """The figures that were measured, without the epoch's number."""
         return {key: value for key, value in asdict(self).items() if key != "epoch" and not math.isnan(value)}
 
     def record(self) -> dict[str, float]:
-        """What `of` makes an epoch from."""
+        """The figures by name, as `of` takes them."""
         return {"epoch": self.epoch, **self.metrics()}
 
 
 class Progress:
-    """The history of a run and the weights of its best epoch; where nothing is chosen, that is the last one."""
+    """The history of a run and the weights of its best epoch; if none is chosen, of the last one."""
 
     def __init__(self, objective: Objective, chooses: bool) -> None:
         self.objective = objective
@@ -58,25 +59,25 @@ class Progress:
 
     @property
     def best(self) -> Epoch:
-        """The epoch that was kept; there is one after the first measurement."""
+        """The best epoch; there is one after the first measurement."""
         if not self.epochs:
-            raise RuntimeError("the run has not made a step yet")
+            raise RuntimeError("the run has not measured an epoch yet")
         return self.epochs[self._best]
 
     def enter(self, epoch: Epoch, network: nn.Module) -> None:
-        """Count a measured epoch, and copy the network's weights to the CPU if it is the best so far."""
+        """Record a measured epoch, and copy the network's weights to the CPU if it is the best so far."""
         self._count(epoch)
         if epoch is self.best:
             self.weights = {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
 
     def restore(self, history: Iterable[Mapping[str, float]], weights: Mapping[str, Tensor]) -> None:
-        """Bring a fresh one to where these epochs and weights were its own."""
+        """Restore these epochs and weights."""
         for figures in history:
             self._count(Epoch.of(figures))
         self.weights = dict(weights)
 
     def stopped(self, stopping: EarlyStopping | None) -> bool:
-        """Whether early stopping saw no better epoch for long enough."""
+        """Whether early stopping ends the run."""
         return stopping is not None and optimization.waited(self.scores, stopping.least) >= stopping.patience
 
     def _count(self, epoch: Epoch) -> None:

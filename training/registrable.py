@@ -1,4 +1,4 @@
-"""Whether a candidate can be made of a data set: one that the registry takes, and that can be judged."""
+"""Whether a model of a data set can become a candidate: the registry accepts its kind, and gates can judge it."""
 
 from tailorbird.errors import InvalidInput
 from training.splits import Splits
@@ -7,7 +7,7 @@ KINDS = ("multiclass", "binary")
 
 
 def check(splits: Splits) -> None:
-    """Raise InvalidInput where a candidate of these splits could not be registered or judged."""
+    """Raise InvalidInput if a candidate of these splits could not be registered or judged."""
     if splits.kind not in KINDS:
         mend = "; if the numbers are classes, set data.kind: multiclass" if splits.kind == "regression" else ""
         raise InvalidInput(
@@ -18,7 +18,7 @@ def check(splits: Splits) -> None:
 
 
 def obstacle(splits: Splits) -> str | None:
-    """Why there can be no candidate of these splits, if there cannot."""
+    """Why there can be no candidate of these splits; None if there can."""
     try:
         check(splits)
     except InvalidInput as error:

@@ -11,11 +11,11 @@ from training.config import AugmentConfig, Objective, PretrainedConfig, RunConfi
 from training.splits import Splits
 
 COMPILER = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
-"""What torch.compile calls."""
+"""The compiler that torch.compile calls."""
 
 
 def check(config: RunConfig, splits: Splits, objective: Objective) -> None:
-    """Raise InvalidInput where a run does not fit its data, or waits for what is never measured."""
+    """Raise InvalidInput if a run does not fit its data, or uses a metric that is never measured."""
     if absent := splits.absent(splits.train):
         raise InvalidInput(
             "data", f"leaves no examples of {', '.join(absent)} to train on: add some, or hold out fewer"
@@ -51,14 +51,14 @@ def _check_pretrained(config: RunConfig, splits: Splits) -> None:
 
 
 def notes(configs: Iterable[RunConfig], splits: Splits) -> Iterator[str]:
-    """What whoever trains these should know of how their models see the data."""
+    """Notes for the user on how models see the data."""
     configs = list(configs)
     pretrained = [config.model for config in configs if isinstance(config.model, PretrainedConfig)]
     if pretrained and len(splits.train.shape) == 2:
         names = sorted({model.backbone for model in pretrained})
         yield f"the images are grey, and {', '.join(names)} sees each in three equal channels"
     for weights in sorted({model.weights for model in pretrained if model.weights and not model.weights_licence}):
-        yield f"the licence of {weights} is not known; model.weights_licence has it recorded with each version"
+        yield f"the licence of {weights} is not known; set model.weights_licence to record it with each version"
     if len(splits.train.shape) == 1 and any(config.normalize == "none" for config in configs):
         yield from distinct.unscaled(splits.columns, splits.train.at(slice(0, distinct.ROWS)))
     if any(_rests(config) for config in configs):
@@ -70,7 +70,7 @@ def _rests(config: RunConfig) -> bool:
 
 
 def usual(splits: Splits) -> Objective:
-    """By what the best epoch is chosen where nothing else is asked for."""
+    """The default objective, by which the best epoch is chosen."""
     if splits.kind == "regression":
         return Objective(metric="val_loss", mode="min")
     return Objective()

@@ -1,4 +1,4 @@
-"""Splits on the device that a run computes on."""
+"""Splits on the device of a run."""
 
 import torch
 from torch import Tensor
@@ -10,10 +10,10 @@ from training.splits import Split, Splits
 
 
 class Resident:
-    """A split whose inputs lie on the device for the whole run; on a CPU that is where they are already."""
+    """A split whose inputs stay on the device for the whole run; on a CPU they are not copied."""
 
     def __init__(self, split: Split, device: torch.device, beside: "Resident | None" = None) -> None:
-        """`beside` is a split that is there already, perhaps of the same inputs."""
+        """`beside` is a split that is on the device already, whose inputs may be the same."""
         self._array = split.inputs
         self.together = split.together
         shared = beside is not None and beside._array is split.inputs
@@ -25,16 +25,16 @@ class Resident:
         return len(self.places)
 
     def inputs_at(self, places: Tensor) -> Tensor:
-        return self._inputs.index_select(0, places)  # inputs[...] would copy byte by byte
+        return self._inputs.index_select(0, places)  # indexing a mapped array would copy byte by byte
 
 
 def device(config: RunConfig, splits: Splits) -> torch.device:
-    """Where a run of these splits is computed; raises InvalidInput where that is not here, or cannot hold them."""
+    """The device of a run on these splits; raises InvalidInput if it is not available, or has too little memory."""
     return machine.choose_device(config.device, doubles=len(splits.train.shape) == 1 or splits.kind == "regression")
 
 
 class Data:
-    """What a run trains on and is measured on, on its device; runs of the same splits can share it."""
+    """The splits of a run on its device; runs on the same splits can share them."""
 
     def __init__(self, splits: Splits, device: torch.device) -> None:
         self.splits, self.device = splits, device
@@ -44,7 +44,7 @@ class Data:
         self._moments: dict[str, tuple[Tensor, Tensor]] = {}
 
     def moments(self, config: RunConfig) -> tuple[Tensor, Tensor]:
-        """What inputs are normalised by, for which all training examples are read once."""
+        """The statistics by which inputs are normalised; computing them reads all training examples once."""
         if config.normalize not in self._moments:
             self._moments[config.normalize] = normalization.moments(config, self._split)
         mean, deviation = self._moments[config.normalize]

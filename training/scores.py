@@ -17,14 +17,14 @@ from training.datasets import Targets
 
 Floats = NDArray[np.floating[Any]]
 THRESHOLD = 0.5
-"""The probability from which a label, or the second of two classes, is predicted."""
+"""The probability at which a label, or the second of two classes, is predicted."""
 
 
 @dataclass(frozen=True, eq=False)
 class AtThreshold:
-    """Of each class [classes], if it is named wherever its probability is `threshold` or more.
+    """Figures of each class [classes], predicted where its probability is at least `threshold`.
 
-    Precision is 0 of a class that is never named, recall of one that never is there, F1 where both are.
+    Precision is 0 for a class that is never predicted, recall for a class without examples, F1 if both are 0.
     """
 
     threshold: float
@@ -44,7 +44,7 @@ class Curve:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation(ABC):
-    """The targets of a split's examples, beside what was answered."""
+    """The targets of a split's examples, with the answers to them."""
 
     targets: Targets
 
@@ -53,12 +53,12 @@ class Evaluation(ABC):
 
     @abstractmethod
     def figures(self) -> dict[str, float]:
-        """What a table shows of it, by name."""
+        """The figures that a table shows, by name."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Probable(Evaluation):
-    """Probabilities [N, classes], and what they were before their temperature."""
+    """Probabilities [N, classes], and those before temperature scaling."""
 
     probabilities: Floats
     uncalibrated: Floats
@@ -66,7 +66,7 @@ class _Probable(Evaluation):
     @property
     @abstractmethod
     def truth(self) -> NDArray[np.bool_]:
-        """Which class, or label, is there [N, classes]."""
+        """Whether each class, or label, is the true one [N, classes]."""
 
     @property
     @abstractmethod
@@ -76,7 +76,7 @@ class _Probable(Evaluation):
     @property
     @abstractmethod
     def standard_error(self) -> float:
-        """Of the accuracy, as another split of this size would give it."""
+        """The standard error of the accuracy, for a split of this size."""
 
     @property
     @abstractmethod
@@ -87,7 +87,7 @@ class _Probable(Evaluation):
 
     @property
     def nll(self) -> float:
-        """Mean cross entropy in nats, of labels over them too; no probability counts as less than its type can tell."""
+        """Mean cross entropy in nats, over labels too; probabilities are clipped at the precision of their type."""
         return self._nll(self.probabilities)
 
     @property
@@ -108,7 +108,7 @@ class _Probable(Evaluation):
         falling, hits = self.probabilities[order, index], self.truth[order, index].cumsum()
         last = np.append(np.flatnonzero(np.diff(falling)), len(falling) - 1)[
             ::-1
-        ]  # examples of one probability go together
+        ]  # examples of equal probability move together
         return Curve(falling[last], hits[last] / (last + 1), _share(hits[last].astype(np.float64), hits[-1]))
 
     def figures(self) -> dict[str, float]:
@@ -123,7 +123,7 @@ class _Probable(Evaluation):
 
 @dataclass(frozen=True, eq=False)
 class Classification(_Probable):
-    """Probabilities [N, classes] of one class of several, beside the index of the true one [N]."""
+    """Probabilities [N, classes] of one class of several, and the index of the true one [N]."""
 
     @cached_property
     def predicted(self) -> NDArray[np.int64]:
@@ -155,7 +155,7 @@ class Classification(_Probable):
         return np.bincount(self.targets * classes + self.predicted, minlength=classes**2).reshape(classes, classes)
 
     def bins(self, classes: Sequence[str]) -> dict[str, dict[str, Bin]]:
-        """For each predicted class and confidence bin that occurs, how many examples and how many of them right."""
+        """For each predicted class and confidence bin that occurs, the number of examples and of right answers."""
         return cells.binned(self.predicted, self.probabilities.max(1), self.correct, classes)
 
     def _nll(self, probabilities: Floats) -> float:
@@ -164,7 +164,7 @@ class Classification(_Probable):
 
 @dataclass(frozen=True, eq=False)
 class Binary(Classification):
-    """Of two classes; precision, recall and F1 among its figures are those of the second."""
+    """Two classes; precision, recall and F1 among its figures are those of the second."""
 
     def figures(self) -> dict[str, float]:
         rates = self.at(THRESHOLD)
@@ -177,9 +177,9 @@ class Binary(Classification):
 
 @dataclass(frozen=True, eq=False)
 class Multilabel(_Probable):
-    """Probabilities [N, labels] of each label by itself, beside 0 or 1 [N, labels].
+    """Independent probabilities [N, labels], and targets of 0 or 1 [N, labels].
 
-    The accuracy is the mean of those of the labels; precision, recall and F1 among the figures are means over labels.
+    Accuracy, precision, recall and F1 among the figures are means over labels.
     """
 
     @property
@@ -202,11 +202,11 @@ class Multilabel(_Probable):
 
     @property
     def standard_error(self) -> float:
-        return float(self.correct.mean(1).std() / math.sqrt(len(self)))  # labels of one example go together
+        return float(self.correct.mean(1).std() / math.sqrt(len(self)))  # labels of one example are not independent
 
     @property
     def exact_match(self) -> float:
-        """Share of the examples of which every label is right."""
+        """The share of examples whose labels are all right."""
         return float(self.correct.all(1).mean())
 
     @property
@@ -231,13 +231,13 @@ class Multilabel(_Probable):
 
 @dataclass(frozen=True, eq=False)
 class Regression(Evaluation):
-    """Predicted numbers [N, 1], beside the true ones [N]."""
+    """Predicted numbers [N, 1], and the true ones [N]."""
 
     predictions: Floats
 
     @cached_property
     def errors(self) -> NDArray[np.float64]:
-        """What is predicted too much [N]."""
+        """Predicted minus true numbers [N]."""
         return np.asarray(self.predictions[:, 0].astype(np.float64) - self.targets)
 
     @property
@@ -252,7 +252,7 @@ class Regression(Evaluation):
 
     @property
     def r2(self) -> float:
-        """Share of the variance that is explained; of targets that are all one, 1 if each is met and else 0."""
+        """The explained share of the variance; if all targets are equal, 1 for exact predictions, else 0."""
         wrong, spread = (self.errors**2).sum(), ((self.targets - self.targets.mean(dtype=np.float64)) ** 2).sum()
         return float(1 - wrong / spread) if spread else float(not wrong)
 
@@ -261,7 +261,7 @@ class Regression(Evaluation):
 
 
 def _surprise(answered: Floats, least: np.floating[Any]) -> float:
-    """Mean of -log of the probabilities that were given to what is so."""
+    """Mean of -log of the probabilities of the true classes."""
     return float(-np.log(np.clip(answered, least, 1), dtype=np.float64).mean())
 
 

@@ -1,7 +1,7 @@
-"""Which image is trained on, chosen on and held out: by its content and a seed, never by the run's seed.
+"""Which image is in which split: decided by its content and the split seed, never by the run's seed.
 
 Images are sorted by a keyed hash of their pixels, so that a split stays what it is when the run, the order of the
-file or the machine changes. Copies of one image go together, and each class is dealt in proportion.
+file or the machine changes. Duplicates stay together, and splits are stratified by class.
 """
 
 import math
@@ -21,13 +21,13 @@ from training.datasets.repeats import content_ids
 from training.dealing import Dealing, Dealt
 
 FEW = 20
-"""Sets of labels with fewer examples are not a stratum of their own."""
+"""Sets of labels with fewer examples than this are not strata."""
 WITHOUT = {
     "holdout": "without held-out examples nothing can be registered; registering requires more different examples",
     "validation": "without validation the objective must be a figure of training",
 }
 TOGETHER, NUMBERS = 512, 2**22
-"""How many examples, and values of them, are evaluated at once: activations take far more memory."""
+"""The most examples, and values of examples, that are evaluated at once: activations take far more memory."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ class Split:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one example."""
+        """The shape of one example."""
         return self.inputs.shape[1:]
 
     @property
     def together(self) -> int:
-        """How many of its examples are evaluated at once."""
+        """The number of examples that are evaluated at once."""
         return max(1, min(TOGETHER, NUMBERS // math.prod(self.shape)))
 
     def at(self, chosen: slice | NDArray[np.int64]) -> Inputs:
@@ -69,13 +69,13 @@ class Split:
         return self.batches(max(1, BLOCK_BYTES // max(1, self.inputs[:1].nbytes)))
 
     def only(self, chosen: slice | NDArray[np.int64]) -> "Split":
-        """A part of it."""
+        """Some of its examples, as another split."""
         return Split(self.inputs, self.places[chosen], self.targets[chosen], self.ids[chosen])
 
 
 @dataclass(frozen=True)
 class Splits:
-    """What a run sees of a data set; `notes` say what its user should know of how it was read and dealt."""
+    """The splits of a data set for a run; `notes` tell the user how it was read and split."""
 
     kind: Kind
     classes: tuple[str, ...]
@@ -89,22 +89,22 @@ class Splits:
     ground: int = GROUND
 
     def absent(self, part: Split) -> list[str]:
-        """The classes, quoted, that no example of a part is of, where an example is of one class."""
+        """The classes, quoted, without examples in a part; none if examples are not of one class."""
         if self.kind not in ("multiclass", "binary"):
             return []
         counts = np.bincount(part.targets.astype(np.int64), minlength=len(self.classes))
         return [repr(label) for label, count in zip(self.classes, counts, strict=True) if not count]
 
     def without_verdicts(self) -> "Splits":
-        """What trials are given: the examples that judge a candidate are none of theirs."""
+        """The splits for trials, which never see the held-out and test examples."""
         nothing = self.train.only(slice(0))
         return replace(self, holdout=nothing, test=nothing)
 
 
 def split(dataset: Dataset, config: DataConfig) -> Splits:
-    """Deal a data set; raises InvalidInput where sizes leave nothing to train on, or a part that is wanted is empty.
+    """Split a data set; raises InvalidInput if sizes leave nothing to train on, or a requested part is empty.
 
-    What judges is dealt first: another size of validation neither changes nor leaks the held-out and test examples.
+    Test and held-out come first: another size of validation neither changes nor leaks their examples.
     """
     ids = content_ids(dataset.inputs)
     sizes = {"test": config.test, "holdout": config.holdout, "validation": config.validation}
@@ -127,9 +127,9 @@ def split(dataset: Dataset, config: DataConfig) -> Splits:
 
 
 def _strata(dataset: Dataset) -> NDArray[np.int64]:
-    """What each example is dealt in proportion by: its class, or its set of labels; numbers are one stratum.
+    """The stratum of each example: its class, or its set of labels; numbers are one stratum.
 
-    So are all sets of labels that few examples have: shares of a single example would be rounded by the order of sets.
+    All rare sets of labels are one stratum too: shares of a single example would be rounded by the order of sets.
     """
     if dataset.kind == "regression":
         return np.zeros(len(dataset.targets), np.int64)
@@ -157,7 +157,7 @@ def _check_room(counts: dict[str, int], dataset: Dataset) -> None:
 
 
 def _check_dealt(dataset: Dataset, dealt: Dealt, counts: dict[str, int], dealing: Dealing) -> None:
-    """Refuse a part that is wanted and empty, naming sizes at which none is."""
+    """Refuse a part that is requested and empty, naming sizes at which none is."""
     if not (name := next((name for name in counts if counts[name] and not len(dealt[name])), None)):
         return
     sizes = dealing.sizes(counts, len(dataset.targets) - len(dataset.classes))
@@ -189,7 +189,7 @@ def _set_aside(dataset: Dataset, config: DataConfig) -> Iterator[str]:
 
 
 def _leaks(dataset: Dataset, splits: Splits) -> Iterator[str]:
-    """Notes of examples that were seen before they judge; parts that are dealt from one pool share none."""
+    """Notes of examples that are in an earlier split too; parts that are split from one pool share none."""
     shared = [("training", "train", name) for name in dataset.parts if name != "train"]
     if "validation" in dataset.parts:
         shared += [("validation", "validation", name) for name in ("holdout", "test")]

@@ -1,9 +1,9 @@
 """A stack: linear layers of one shape whose forward and backward passes are computed together, with gradients by hand:
 MLPs, and heads on the features of a frozen backbone.
 
-The weights of all runs lie in one tensor for each layer, of which those of a run are a view, so everything else of a
-run stays as it is: its optimiser, its means, its measurements and its snapshots. Order of batches, first weights and
-dropout are those that the seed of each run asks for.
+Each layer keeps the weights of all runs in one tensor, of which those of a run are a view, so everything else works as
+in a single run: its optimiser, its means, its measurements and its snapshots. Order of batches, initial weights and
+dropout follow the seed of each run.
 """
 
 import time
@@ -21,11 +21,11 @@ from training.plan import Plan
 from training.progress import Epoch
 
 FREE = ("seed", "optimizer", "schedule", "epochs", "ema", "early_stopping")
-"""Keys of a run config in which runs of a stack may differ."""
+"""Keys of a run config in which the runs of a stack may differ."""
 
 
 def key(run: Run) -> str | None:
-    """What must be the same of runs for them to be stacked; None of a run that is trained apart."""
+    """A key that is equal for runs that can be stacked; None for a run that cannot."""
     config, model = run.config, run.config.model
     plain = run.augment == AugmentConfig() and not config.compile and config.accumulate == 1
     kind = run.splits.kind
@@ -40,7 +40,7 @@ def key(run: Run) -> str | None:
 
 
 def _is_linear(model: ModelConfig) -> bool:
-    """Whether what is trained are linear layers with nothing but ReLU and dropout between."""
+    """Whether the trained part is linear layers with only ReLU and dropout between them."""
     match model:
         case LinearConfig():
             return True
@@ -53,7 +53,7 @@ def _is_linear(model: ModelConfig) -> bool:
 
 
 class Stack:
-    """Runs of one key, trained side by side until their next measurement."""
+    """Runs with one key, trained together until their next measurement."""
 
     def __init__(self, runs: Sequence[Run]) -> None:
         self._runs = tuple(runs)
@@ -72,11 +72,11 @@ class Stack:
             run.state.rebind()
 
     def holds(self, runs: Sequence[Run]) -> bool:
-        """Whether it is made of these runs."""
+        """Whether it consists of these runs."""
         return len(runs) == len(self._runs) and all(run is other for run, other in zip(runs, self._runs, strict=True))
 
     def step(self) -> list[Epoch | Exception]:
-        """Of each run the epoch that was measured, or what went wrong in it alone."""
+        """For each run the measured epoch, or the error that ended it alone."""
         started = time.perf_counter()
         before, coming = [run.trained for run in self._runs], self._runs[0].coming
         with machine.using(machine.threads(self._runs[0].config)):
@@ -92,7 +92,7 @@ class Stack:
             ]
 
     def probe(self) -> list[Epoch | Exception]:
-        """As `Run.probe`, of each run."""
+        """As `Run.probe`, for each run."""
         started = time.perf_counter()
         with machine.using(machine.threads(self._runs[0].config)):
             plans = [run.probed() for run in self._runs]
@@ -104,9 +104,9 @@ class Stack:
             ]
 
     def pace(self, steps: int) -> float:
-        """Seconds that so many steps take, without a measurement; the runs are of no use after it.
+        """Seconds that so many steps take, without a measurement; the runs cannot be used afterwards.
 
-        Of a single thread they are those of the processor, which other work does not lengthen.
+        With a single thread they are CPU seconds, which other processes do not affect.
         """
         threads = machine.threads(self._runs[0].config)
         clock = time.thread_time if threads == 1 else time.perf_counter
@@ -118,7 +118,7 @@ class Stack:
 
     @torch.no_grad()
     def _epoch(self, plans: Sequence[Plan]) -> list[tuple[Tensor, Tensor, float]]:
-        """Of each run the losses of the epoch's steps, how many examples each had, and the share of right answers."""
+        """For each run the losses of the epoch's steps, the examples in each, and the share of right answers."""
         data, batch = self._runs[0].data.train, self._runs[0].batch
         orders = torch.stack([plan.order for plan in plans])
         if all(torch.equal(order, orders[0]) for order in orders[1:]):
@@ -139,7 +139,7 @@ class Stack:
         return [(loss, sizes, share) for loss, share in zip(torch.stack(losses, 1).cpu(), shares, strict=True)]
 
     def _backward(self, inputs: Tensor, targets: Tensor, dropout: "_Dropout") -> tuple[Tensor, Tensor]:
-        """Mean losses [runs] and counts of right answers [runs] of a batch; gradients are written where they belong."""
+        """Mean losses [runs] and right answers [runs] of a batch; gradients are written to the weights' `grad`."""
         weights = [weight.bfloat16() for weight in self._weights] if self._half else self._weights
         inputs = dropout(0, inputs)
         layers = [inputs.bfloat16() if self._half else inputs]
@@ -163,8 +163,7 @@ class Stack:
 
 
 def _cross_entropy(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of logits [runs, batch, classes]: mean losses [runs], counts of right answers [runs], and by how much each logit
-    is too large."""
+    """Mean losses [runs] of logits [runs, batch, classes], right answers [runs], and gradients of the logits."""
     chances = torch.log_softmax(logits, 2)
     index = targets.unsqueeze(2)
     loss = -chances.gather(2, index).mean((1, 2))
@@ -173,7 +172,7 @@ def _cross_entropy(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Ten
 
 
 def _binary_cross_entropy(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The same of logits [runs, batch, 1] of the second of two classes."""
+    """The same for logits [runs, batch, 1] of the second of two classes."""
     positive, wanted = logits.squeeze(2), targets.float()
     loss = functional.binary_cross_entropy_with_logits(positive, wanted, reduction="none").mean(1)
     right = ((positive > 0) == (targets == 1)).sum(1)
@@ -184,7 +183,7 @@ _LOSSES = {"multiclass": _cross_entropy, "binary": _binary_cross_entropy}
 
 
 class _Dropout:
-    """Masks before each linear layer as each run would draw them alone, of numbers that runs of one seed share."""
+    """Masks before each linear layer as each run would draw them alone; runs with one seed share the random numbers."""
 
     def __init__(self, plans: Sequence[Plan], rates: Sequence[tuple[float, ...]]) -> None:
         device = plans[0].order.device
@@ -196,7 +195,7 @@ class _Dropout:
         self._masks: dict[int, Tensor] = {}
 
     def __call__(self, layer: int, values: Tensor) -> Tensor:
-        """Values [runs, batch, width] as they are after dropout."""
+        """Values [runs, batch, width] after dropout."""
         if not self._layers[layer]:
             return values
         drawn = torch.ones(len(self._generators), *values.shape[1:], device=values.device)
@@ -212,7 +211,7 @@ class _Dropout:
 
 
 def _rates(model: ModelConfig) -> tuple[float, ...]:
-    """Of the dropout before each linear layer."""
+    """The rate of dropout before each linear layer."""
     match model:
         case MlpConfig():
             return (0.0, *each(model.dropout, model.depth))

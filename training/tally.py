@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 LOOK_EVERY = 256
-"""Steps after which a loss that is no number is noticed at the latest."""
+"""A loss that is NaN is noticed after so many steps at the latest."""
 
 
 class Tally:
-    """Losses and right answers of an epoch's steps, kept on the device so that no step waits for them."""
+    """Losses and counts of right answers of an epoch's steps, kept on the device so that no step waits for them."""
 
     def __init__(self, steps: int, device: torch.device) -> None:
         self._losses = torch.zeros(steps, device=device)
@@ -24,18 +24,18 @@ class Tally:
             self._right = total if self._right is None else self._right + total
 
     def ends(self, step: int) -> bool:
-        """Whether it is time to look at what was counted."""
+        """Whether the losses should be checked now."""
         self._step = step + 1
         return self._step - self._checked >= LOOK_EVERY or self._step == len(self._losses)
 
     def spoiled(self) -> int | None:
-        """The first step since the last look whose loss is no number."""
+        """The first step since the last check whose loss is NaN or infinite."""
         finite = self._losses[self._checked : self._step].isfinite()
         first, self._checked = self._checked, self._step
         return None if finite.all() else first + int(finite.int().argmin())
 
     def mean(self, batch: int, count: int) -> tuple[float, float]:
-        """Loss and accuracy over `count` examples, each step of so many, the last of the rest."""
+        """Loss and accuracy over `count` examples; each step has the same number, the last has the rest."""
         losses = self._losses.cpu().double()  # mps has no doubles
         sizes = torch.full_like(losses, batch)
         sizes[-1] = count - batch * (len(losses) - 1)

@@ -1,4 +1,4 @@
-"""Imports torchvision, even if its compiled operators do not match the installed torch."""
+"""Importing torchvision, even if its compiled operators do not match the installed torch."""
 
 import importlib
 import importlib.util
@@ -9,10 +9,10 @@ import torch
 
 
 def torchvision(module: str) -> ModuleType:
-    """Import `torchvision.MODULE`; operators whose library does not load are declared first, without a kernel.
+    """Import `torchvision.MODULE`; operators whose library cannot be loaded are declared first, without a kernel.
 
-    PyPI's Linux wheels are built for CUDA. Beside a CPU build of torch their library does not load, and torchvision's
-    own import then fails over the operators' missing schemas, although transforms and models need none of them.
+    PyPI's Linux wheels are built for CUDA. With a CPU build of torch their library cannot be loaded, and importing
+    torchvision then fails because the operators have no schema, although transforms and models do not need them.
     """
     package = importlib.util.find_spec("torchvision")
     folders = package.submodule_search_locations if package else None

@@ -1,4 +1,4 @@
-"""What people change of a config on the command line, in words of `key.path=value`."""
+"""Changes to a config from the command line, written `key.path=value`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from tailorbird.errors import InvalidInput
 
 
 def override(config: Mapping[str, Any], assignments: list[str]) -> dict[str, Any]:
-    """Apply `key.path=value` words of the command line, each value read as YAML."""
+    """Apply `key.path=value` arguments of the command line, each value read as YAML."""
     result = dict(config)
     for assignment in assignments:
         path, equals, text = assignment.partition("=")

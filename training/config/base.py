@@ -1,4 +1,4 @@
-"""What every config is made of: strict, frozen models, and the types that several of them share."""
+"""The base of every config: strict, frozen models, and the types that several configs share."""
 
 import re
 from collections.abc import Mapping

@@ -87,7 +87,7 @@ class DataConfig(Config):
         return self
 
     def located(self, folder: Path) -> Path:
-        """Where `path` leads, from `folder` if it is relative; raises InvalidInput where it cannot lead anywhere."""
+        """`path`, taken from `folder` if it is relative; raises InvalidInput if it cannot be resolved."""
         try:
             path = folder / Path(self.path or "").expanduser()
             path.exists()

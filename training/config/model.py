@@ -14,7 +14,7 @@ BACKBONES = (
 )  # fmt: skip
 """Of torchvision."""
 SIDE = 224
-"""Pixels of the images that these were trained on, and to which others are brought that are given no size."""
+"""Side in pixels of the images that backbones were trained on, to which images are resized if no size is given."""
 
 Width = Annotated[int, Field(strict=True, ge=1, le=65536)]
 Dropout = Annotated[float, Field(strict=True, ge=0, lt=1)]
@@ -67,7 +67,7 @@ class LinearConfig(Config):
 
 
 class MlpConfig(_Deep):
-    """`depth` hidden layers of `width` units; after each batch norm if it is wanted, the activation, and dropout."""
+    """`depth` hidden layers of `width` units, each followed by optional batch norm, the activation and dropout."""
 
     family: Literal["mlp"]
     depth: Annotated[int, Field(strict=True, ge=1, le=DEEPEST_MLP)] = 2
@@ -80,9 +80,9 @@ class MlpConfig(_Deep):
 class CnnConfig(_Deep):
     """`depth` blocks of convolution, 2x2 pooling, batch norm, activation and dropout; then linear layers.
 
-    Padding is of zeros: so many pixels on each side, or `same`, which leaves a side of n pixels at n / stride, rounded
-    up (an even kernel's odd pixel is padded at the end). Average pooling stands behind the activation. `head` lists the
-    widths of hidden linear layers, each with the activation and `head_dropout`.
+    Padding is zeros: a number of pixels on each side, or `same`, which turns a side of n pixels into n / stride,
+    rounded up (with an even kernel, the odd pixel is padded at the end). Average pooling comes after the activation.
+    `head` lists the widths of hidden linear layers, each with the activation and `head_dropout`.
     """
 
     family: Literal["cnn"]
@@ -105,8 +105,8 @@ class CnnConfig(_Deep):
 class VggConfig(Config):
     """Stages of `convolutions` 3x3 convolutions and one pooling, each stage twice as wide (Simonyan & Zisserman 2015).
 
-    `depth` counts convolutions, of which the last stage takes what is left; `width` is that of the first stage.
-    Dropout stands at the end of each stage.
+    `depth` counts convolutions, of which the last stage has the remainder; `width` is that of the first stage. Dropout
+    comes at the end of each stage.
     """
 
     family: Literal["vgg"]
@@ -121,8 +121,8 @@ class VggConfig(Config):
 class ResnetConfig(Config):
     """`depth` residual blocks of two 3x3 convolutions, over three stages, each twice as wide (He et al. 2016).
 
-    `width` is that of the first stage; without `residual` the same layers stand without their shortcuts. Dropout stands
-    before the last layer.
+    `width` is that of the first stage; without `residual` the same layers have no shortcuts. Dropout comes before the
+    last layer.
     """
 
     family: Literal["resnet"]
@@ -149,8 +149,8 @@ class PretrainedConfig(_Deep):
     """A backbone that was trained on other images, and a head of `depth` hidden layers that is trained on these.
 
     `backbone` is one of torchvision's, or `package.module:name`: a function of the user's own that returns a module
-    from normalised images, float [N, 3, height, width], to features [N, width]; its `weights` are a file, and what is
-    known of them is told beside. `tune` says what is trained: the head alone, the last stage of the backbone too, or
+    from normalised images, float [N, 3, height, width], to features [N, width]; its `weights` are a file, which the
+    other `weights_` keys describe. `tune` says what is trained: the head alone, the last stage of the backbone too, or
     all of it.
     """
 
@@ -193,7 +193,7 @@ ModelConfig = Annotated[
 
 
 def own_code(model: ModelConfig) -> dict[str, str]:
-    """The code of somebody's own that a model names, by its key."""
+    """The user's own code that a model names, by its key."""
     match model:
         case CustomConfig():
             return {"model.function": model.function}

@@ -14,7 +14,9 @@ from training.config.data import IMAGES, DataConfig
 from training.config.model import SIDE, ModelConfig, own_code
 
 PROBED = 4
-"""One of so many steps of its first epoch shows whether a run is worth going on with, while its rate is constant."""
+"""A probe trains one in so many steps of the first epoch, at a constant rate, to show whether a run is worth
+continuing.
+"""
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -23,8 +25,8 @@ class LossConfig(Config):
     """What is minimised: the mean over a batch's images, and over classes where each has a loss of its own.
 
     By default it follows from what is predicted: cross_entropy for one class of several, bce for two and for labels,
-    mse for a number. Of one class of several there are also log_softmax_nll and softmax_log_nll, which are
-    the same written otherwise, and bce, on one-hot targets.
+    mse for a number. For one class of several there are also log_softmax_nll and softmax_log_nll, two other ways to
+    write cross_entropy, and bce on one-hot targets.
     """
 
     name: Literal["cross_entropy", "log_softmax_nll", "softmax_log_nll", "bce", "mse"] | None = None
@@ -59,8 +61,8 @@ class OptimizerConfig(Config):
 class ScheduleConfig(Config):
     """How the learning rate moves.
 
-    `one_cycle` rises to lr and falls to nothing (Smith & Topin 2018), `cosine` rises and falls along half a wave
-    (Loshchilov & Hutter 2017), `plateau` takes `factor` of it once `patience` measurements brought nothing better.
+    `one_cycle` rises to lr and falls to zero (Smith & Topin 2018), `cosine` rises and then falls along half a cosine
+    (Loshchilov & Hutter 2017), `plateau` multiplies it by `factor` after `patience` measurements without improvement.
     """
 
     name: Literal["constant", "one_cycle", "cosine", "plateau"] = "constant"
@@ -85,7 +87,7 @@ class EarlyStopping(Config):
 
 
 class AugmentConfig(Config):
-    """What is done at random to a batch of images, each image by itself."""
+    """Random augmentation of a batch of images, each image independently."""
 
     flip: bool = Field(False, description="mirrored left to right, half of them")
     crop: Annotated[int, Field(strict=True, ge=0, le=64)] = Field(0, description="moved by up to so many pixels")
@@ -93,7 +95,7 @@ class AugmentConfig(Config):
 
 
 def sized(raw: Any, families: Iterable[Any]) -> Any:
-    """Keys with `data` as they are given; images of no size get the one that a pretrained backbone wants."""
+    """The same keys, in which images without a size get that of pretrained backbones if `families` has any."""
     data = raw.get("data") if isinstance(raw, Mapping) else None
     if not isinstance(data, Mapping) or (data.get("name"), data.get("size")) != (IMAGES, None):
         return raw
@@ -101,7 +103,7 @@ def sized(raw: Any, families: Iterable[Any]) -> Any:
 
 
 class RunConfig(Config):
-    """One run, fully."""
+    """Everything that determines one run."""
 
     data: DataConfig
     model: ModelConfig
@@ -136,7 +138,7 @@ class RunConfig(Config):
 
 
 class Objective(Config):
-    """The metric that says which epoch, and which trial, is best."""
+    """The metric by which the best epoch, and the best trial, are chosen."""
 
     metric: Literal["val_accuracy", "val_loss", "train_accuracy", "train_loss"] = "val_accuracy"
     mode: Literal["max", "min"] = "max"
@@ -148,11 +150,11 @@ class Objective(Config):
         return self
 
     def score(self, metrics: Mapping[str, float]) -> float:
-        """The metric with its sign such that larger is better."""
+        """The metric, negated where smaller is better."""
         return metrics[self.metric] if self.mode == "max" else -metrics[self.metric]
 
     def merit(self, metrics: Mapping[str, float]) -> tuple[float, float]:
-        """What larger is better of: the score, and of equal ones the lesser loss on the same split."""
+        """A sort key, larger is better: the score, and of equal scores the lower loss on the same split."""
         loss = self.metric.partition("_")[0] + "_loss"
         return self.score(metrics), -metrics.get(loss, math.inf)
 

@@ -1,4 +1,4 @@
-"""CIFAR-10 (Krizhevsky 2009), from a copy that lies below the folder of data sets: its binary version, or as images."""
+"""CIFAR-10 (Krizhevsky 2009), from a copy below the folder of data sets: its binary version, or as images."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -27,11 +27,11 @@ MEND = (
 BATCHES = {"train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)), "test": ("test_batch.bin",)}
 BATCH, RECORD = 10_000, 1 + 3 * 32 * 32
 RULE = 2
-"""Version of the format of the stored batches."""
+"""Version of the format in which batches are stored."""
 
 
 def place(folder: Path) -> Path | None:
-    """Where CIFAR-10 lies below the folder of data sets; None where it does not."""
+    """The path of CIFAR-10 below the folder of data sets; None if it is not there."""
     return next((folder / name for name in (*BINARY, *TREES) if (folder / name).exists()), None)
 
 
@@ -49,7 +49,7 @@ def load(folder: Path, cache: Path) -> Dataset:
 
 
 def _make(root: Path, into: Path) -> None:
-    """Bring its binary batches, each record a label and three planes of 32x32, into the order of our pixels."""
+    """Convert its binary batches, whose records are a label and three planes of 32x32, to our order of pixels."""
     labels: dict[str, Images] = {}
     with ExitStack() as stack:
         rows = {

@@ -1,4 +1,4 @@
-"""Dataset: the examples that a model learns from, and what is known of them."""
+"""Dataset: the examples that a model learns from, with their targets, classes and splits."""
 
 import hashlib
 import json
@@ -21,18 +21,18 @@ PARTS = ("train", "validation", "test")
 """Splits that a set may come with."""
 BLOCK_BYTES = 2**24
 LARGEST = float(np.finfo(np.float32).max)
-"""Of numbers, whose squares float64 still holds."""
+"""The largest number accepted: float64 can still hold its square."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a model learns from: N examples with what is to be predicted of each.
+    """N examples, each with the target to be predicted.
 
     `inputs` are images, uint8 [N, H, W] or [N, H, W, 3], or the rows of a table, float64 [N, columns]; they may lie on
-    disk. `targets` are indices of `classes`, int64 [N], where the kind is multiclass or binary; 0 or 1 for each of
-    them, float32 [N, classes], where it is multilabel; numbers, float64 [N], where it is regression, whose one class
-    names them. `test` and `validation` are None where no such split was set apart. `notes` say what was done to the
-    files; `depth` and `ground` how files of images were brought to pixels (`tailorbird.images`).
+    disk. `targets` are indices of `classes`, int64 [N], where the kind is multiclass or binary; 0 or 1 for each class,
+    float32 [N, classes], where it is multilabel; numbers, float64 [N], where it is regression, whose only class is
+    their name. `test` and `validation` are None if the set has no such split. `notes` say what was done to the files;
+    `depth` and `ground` how image files were converted to pixels (`tailorbird.images`).
     """
 
     name: str
@@ -49,12 +49,12 @@ class Dataset:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one example."""
+        """The shape of one example."""
         return self.inputs.shape[1:]
 
     @property
     def parts(self) -> dict[str, tuple[Inputs, Targets]]:
-        """The splits that it comes with: `train`, then `validation` and `test` where these were set apart."""
+        """The splits that the set comes with: `train`, then `validation` and `test` if it has them."""
         parts = zip(PARTS, ((self.inputs, self.targets), self.validation, self.test), strict=True)
         return {name: part for name, part in parts if part is not None}
 
@@ -92,10 +92,10 @@ class Dataset:
         return np.bincount(targets.astype(np.int64, copy=False), minlength=len(self.classes))
 
     def digest(self) -> str:
-        """SHA-256 over all inputs and targets, in order, with what they are called."""
+        """SHA-256 over all inputs and targets, in order, and their names."""
         total = hashlib.sha256(json.dumps([self.kind, self.classes, self.columns]).encode())
         for name, part in self.parts.items():
-            if name == "validation":  # which tells it from a test split that holds the same
+            if name == "validation":  # so that a validation and a test split of equal content differ
                 total.update(name.encode())
             for array in part:
                 for block in blocks(array):
@@ -104,7 +104,7 @@ class Dataset:
 
 
 def blocks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """An array's rows in order, contiguous blocks of a few megabytes, so that one on disk never fills the memory."""
+    """An array's rows in contiguous blocks of a few megabytes, so that an array on disk never fills the memory."""
     plain = np.asarray(array)
     rows = max(1, BLOCK_BYTES // max(1, math.prod(plain.shape[1:]) * plain.itemsize))
     for start in range(0, len(plain), rows):

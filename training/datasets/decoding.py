@@ -1,4 +1,4 @@
-"""Images of a tree on their way into the files of a data set: decoded in parallel, brought to one size and mode."""
+"""Decoding the images of a tree into the files of a data set, in parallel, at one size and mode."""
 
 import hashlib
 from collections import Counter, deque
@@ -20,7 +20,7 @@ from training.datasets import kept, repeats, trees
 from training.datasets.layout import Layout, some
 
 MAX_PIXELS = 89_000_000
-"""Of one image; over it Pillow warns of decompression bombs."""
+"""The most pixels of an image; above this Pillow warns of decompression bombs."""
 BROKEN_NAMED = 50
 TURNED = {5, 6, 7, 8}
 BATCH_FILES, BATCH_BYTES = 64, 2**23
@@ -29,17 +29,17 @@ Shape = tuple[int, ...]
 
 
 def standing(image: Image.Image) -> tuple[int, int]:
-    """Height and width of an image as it stands once its orientation tag is applied."""
+    """Height and width of an image after its orientation tag is applied."""
     try:
         turned = image.getexif().get(0x0112) in TURNED
-    except Exception:  # of many kinds, for tags that are damaged: they are not applied then
+    except Exception:  # Pillow raises many kinds for damaged tags, which are then not applied
         turned = False
     return image.size if turned else image.size[::-1]
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What all images of a set are brought to: `shape`, by the depth and over the ground that its files have."""
+    """The form of all images of a set: `shape`, and the depth and background with which its files are read."""
 
     shape: Shape
     depth: int
@@ -47,7 +47,7 @@ class Wanted:
 
     @property
     def kind(self) -> str:
-        """How they are coloured, in words."""
+        """The mode in words."""
         mode = "colour" if len(self.shape) == 3 else "grey"
         return f"8-bit {mode}" if self.depth == DEPTH else f"8-bit {mode} (of {self.depth} bits)"
 
@@ -58,9 +58,9 @@ class Wanted:
 
 @dataclass
 class Outcome:
-    """What came of some images: how many there were, which could not be read and why, and how many were changed.
+    """Counts of decoded, unreadable and converted images, with the reason for each unreadable one.
 
-    `flat` counts, by class, those of which one value is left; `ids` are the hashes of all by name.
+    `flat` counts, by class, those whose pixels all have one value; `ids` are the hashes of all by name.
     """
 
     files: int = 0
@@ -80,7 +80,7 @@ class Outcome:
 
 
 class Decoding:
-    """All images of a tree on their way into the files of a data set."""
+    """Decodes all images of a tree into the files of a data set."""
 
     def __init__(self, root: Path, into: Path, where: Layout, wanted: Wanted) -> None:
         self._root, self._into, self._where, self._wanted = root, into, where, wanted
@@ -105,7 +105,7 @@ class Decoding:
                 self._end(future, advance)
 
     def finish(self, skip_broken: bool, notes: Sequence[str]) -> None:
-        """Leave out what could not be read, if that is allowed, and write what is known of the rest."""
+        """Leave out images that could not be read, if that is allowed, and write the metadata of the rest."""
         if self._outcome.files != len(self._where.places):
             raise InvalidInput(str(self._root), "was changed while it was read; try again")
         targets = {part: np.asarray(of, np.int64) for part, of in self._where.targets.items()}

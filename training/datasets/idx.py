@@ -26,7 +26,7 @@ class IdxSource:
     sums: dict[str, str]
 
     def path(self, data: Path, stem: str) -> Path | None:
-        """Where a file lies below the folder of data sets, unpacked or not; None where it does not.
+        """The path of a file below the folder of data sets, unpacked or not; None if it is missing.
 
         Other publishers write `.idx3` for `-idx3`, leave `raw` out, or pack a file into a folder of its own name.
         """
@@ -75,8 +75,8 @@ SOURCES = {
 def load(name: str, folder: Path, timeout: float) -> Dataset:
     """Read a published set below `folder`, downloading what is missing.
 
-    Raises InvalidInput for a damaged file or one that is not the published one, Unavailable where a download does
-    not answer within `timeout` seconds.
+    Raises InvalidInput for a damaged file or one that is not the published one, Unavailable if a download gets no
+    response within `timeout` seconds.
     """
     source = SOURCES[name]
     arrays = [_read(folder, stem, source, timeout) for stem in source.sums]

@@ -1,8 +1,8 @@
 """Images of the user's own: a folder or archive with a folder for each class, decoded once, in parallel.
 
-`train/CLASS/*.jpg`, with `validation/CLASS/*.jpg` and `test/CLASS/*.jpg` or without, or `CLASS/*.jpg` alone; a folder
-around it all does not matter.
-Every image is brought to one size and mode by the rule that serving has too: `tailorbird.images`.
+`train/CLASS/*.jpg`, with `validation/CLASS/*.jpg` and `test/CLASS/*.jpg` if there are such splits, or `CLASS/*.jpg`
+alone; a folder around everything does not matter. Every image is converted to one size and mode by the same function as
+in serving: `tailorbird.images`.
 """
 
 from functools import partial
@@ -20,13 +20,13 @@ from training.datasets.layout import layout
 from training.datasets.survey import Survey
 
 RULE = 6
-"""Version of the decoding rules: images decoded by another one are decoded again."""
+"""Version of the decoding rules: images decoded by another version are decoded again."""
 
 
 def load(config: DataConfig, folder: Path, cache: Path) -> Dataset:
-    """Decode a tree of images, or find it decoded; `config.path` is absolute or below `folder`.
+    """Decode a tree of images, unless it was decoded before; `config.path` is absolute or below `folder`.
 
-    Raises InvalidInput that names the tree for what cannot be a data set, or the files that cannot be read.
+    Raises InvalidInput that names the tree if it is not a data set, or the files that cannot be read.
     """
     root = config.located(folder)
     source = [str(root), trees.fingerprint(root), config.size, config.colour, config.skip_broken, RULE, PIL.__version__]

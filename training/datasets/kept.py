@@ -1,6 +1,6 @@
-"""Decoded data sets, kept in a folder of their own: made once, whole or not at all, and mapped from there ever after.
+"""A cache of decoded data sets, each written atomically to a folder of its own and memory-mapped afterwards.
 
-Nothing depends on what is kept: it may be deleted whenever no run uses it, and is made again.
+It may be deleted whenever no run uses it, and is then written again.
 """
 
 import hashlib
@@ -27,9 +27,9 @@ MARGIN_BYTES = 2**27
 
 
 def load(cache: Path, source: Any, name: str, make: Callable[[Path], None]) -> Dataset:
-    """The data set that `make` writes into a folder by `write`; only where none from the same `source` is there.
+    """The data set that `make` writes into a folder by `write`, unless one from the same `source` is cached.
 
-    Raises Unavailable where the folder cannot be written.
+    Raises Unavailable if the folder cannot be written.
     """
     folder = cache / "datasets" / hashlib.sha256(json.dumps(source).encode()).hexdigest()[:32]
     if not _whole(folder):
@@ -54,7 +54,7 @@ def finish(
     depth: int = DEPTH,
     ground: int = GROUND,
 ) -> None:
-    """Write what belongs to the inputs that lie in `folder` already."""
+    """Write the targets and metadata of the inputs that are already in `folder`."""
     for part, values in targets.items():
         np.save(folder / TARGETS[part], values)
     kind = "binary" if len(classes) == 2 else "multiclass"
@@ -70,10 +70,10 @@ def finish(
 
 
 class Rows:
-    """Inputs that are written row by row, each at its place, by any thread."""
+    """A file of inputs whose rows any thread may write, each by its index."""
 
     def __init__(self, path: Path, rows: int, shape: Sequence[int]) -> None:
-        """Begin a file of uint8 [rows, *shape]; raises Unavailable where there is no room for it."""
+        """Create a file of uint8 [rows, *shape]; raises Unavailable if the disk has no room for it."""
         self._row = int(np.prod(shape, dtype=np.int64))
         _check_room(path.parent, rows * self._row)
         self._file = path.open("wb")
@@ -84,7 +84,7 @@ class Rows:
         self._file.flush()
 
     def write(self, row: int, values: NDArray[np.uint8]) -> None:
-        """Write one row, or several that follow it."""
+        """Write one row, or several consecutive ones."""
         data, offset = np.ascontiguousarray(values).data.cast("B"), self._start + row * self._row
         while data:
             written = os.pwrite(self._file.fileno(), data, offset)
@@ -95,7 +95,7 @@ class Rows:
 
 
 def without(path: Path, rows: Sequence[int], shape: Sequence[int]) -> None:
-    """Take rows out of a file of inputs."""
+    """Remove rows from a file of inputs."""
     before = opened(path)
     left = np.setdiff1d(np.arange(len(before)), rows)
     hidden = path.with_suffix(".left")

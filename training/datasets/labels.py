@@ -1,4 +1,4 @@
-"""What a column that is predicted means by its values: classes, two of them, marks of several labels, or a quantity."""
+"""Infers from the values of a label column what is predicted: classes, two classes, several labels, or a quantity."""
 
 import re
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ _WHOLE = re.compile(r"^(-?(?:0|[1-9]\d*))\.0+$")
 
 
 class Cell(NamedTuple):
-    """A value, and where it stands: `line 3` of a CSV file, `row 2` of Parquet."""
+    """A value and its position: `line 3` of a CSV file, `row 2` of Parquet."""
 
     place: str
     column: str
@@ -29,17 +29,18 @@ class Cell(NamedTuple):
 
 
 def number(value: Any) -> float | None:
-    """A value as a number; None where it is none."""
+    """A value as a number; None if it is not one."""
     try:
-        return None if "_" in str(value) else float(value)  # Python takes 1_000 for a number
+        return None if "_" in str(value) else float(value)  # Python accepts 1_000 as a number
     except (TypeError, ValueError, OverflowError):
         return None
 
 
 def kind(path: Path, label: Sequence[Cell]) -> tuple[Kind, str | None]:
-    """What a label is by its values, with a note where that may surprise.
+    """The kind of a label by its values, with a note where that may surprise.
 
-    Text and few whole numbers are classes, other numbers a quantity. Raises InvalidInput for some of both.
+    Text and a few distinct whole numbers are classes, other numbers a quantity. Raises InvalidInput for a mix of text
+    and numbers.
     """
     sizes = [size for cell in label if (size := _size(cell.value)) is not None]
     distinct = set(sizes)
@@ -66,18 +67,18 @@ def _doubt(column: str, distinct: int, rows: int) -> str | None:
 
 
 def _size(value: Any) -> float | None:
-    """The size of a value; None for a word, which whole numbers with leading zeros are too."""
+    """A value as a number; None for text, which includes whole numbers with leading zeros."""
     return None if isinstance(value, bool) or _CODE.match(str(value)) else number(value)
 
 
 def _class(value: Any) -> str:
-    """The name of a class: as it is written, but for the zeros of a whole number that was kept as a fraction."""
+    """The name of a class as it is written, without the fraction of a whole number that is stored as 1.0."""
     name = _WHOLE.sub(r"\1", format(value, "f") if isinstance(value, Decimal) else str(value))
     return "0" if name == "-0" else class_names.normal(name)
 
 
 def classes(path: Path, label: Sequence[Cell], wanted: Kind | None) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """Names of the classes, numbers by size and text by the alphabet, and the index of each row's."""
+    """Names of the classes, numbers in numerical and text in alphabetical order, and the index of each row's class."""
     names = [_class(cell.value) for cell in label]
     names_in_order, column = sorted(set(names), key=class_names.order), label[0].column
     if wrong := next((name for name in names_in_order if class_names.problem(name)), None):
@@ -104,7 +105,7 @@ def classes(path: Path, label: Sequence[Cell], wanted: Kind | None) -> tuple[tup
 
 
 def marks(path: Path, labels: Sequence[Sequence[Cell]]) -> NDArray[np.float32]:
-    """Whether each row has each of several labels [N, labels]."""
+    """Which of several labels each row has [N, labels]."""
     for cell in (cell for label in labels for cell in label if str(cell.value).lower() not in MARKS):
         raise InvalidInput(
             str(path),

@@ -1,4 +1,4 @@
-"""Which images of a tree are of which class and part, told by their names."""
+"""The class and split of each image of a tree, inferred from its path."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,21 +11,21 @@ from training.datasets.dataset import PARTS
 
 NAMED = 3
 DEEP = 3
-"""Steps to an image: its part, its class and its own name."""
+"""Parts of an image's path: its split, its class and its name."""
 CALLED = {
     **dict.fromkeys(("train", "training", "train_set", "training_set"), "train"),
     **dict.fromkeys(("test", "testing", "test_set", "testing_set"), "test"),
 }
 """Names of folders of splits, in lower case."""
 BESIDE_TRAIN = dict.fromkeys(("validation", "validation_set", "val", "val_set", "valid", "dev"), "validation")
-"""Further names beside `train`; without `train` these may be classes."""
+"""Other names of splits, if there is a `train`; without one they may be classes."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each image belongs: its part, and its row there; classes by name, targets by part and row.
+    """Where each image belongs: its split and its row there; classes by name, targets by split and row.
 
-    `notes` say what may not be meant so.
+    `notes` point out what may not be intended.
     """
 
     classes: tuple[str, ...]
@@ -35,9 +35,9 @@ class Layout:
 
 
 def layout(root: Path, names: Sequence[str]) -> Layout:
-    """Read parts and classes off the names of all images; raises InvalidInput where they do not tell them.
+    """Infer splits and classes from the paths of all images; raises InvalidInput if these are ambiguous.
 
-    Rows go by part, class and name, whatever the order of an archive.
+    Rows are sorted by split, class and name, whatever the order in an archive.
     """
     steps = dict(zip(names, _below(names), strict=True))
     belongs = {name: _part_and_class(root, parts) for name, parts in steps.items()}
@@ -58,7 +58,7 @@ def layout(root: Path, names: Sequence[str]) -> Layout:
 
 
 def _forms(steps: Iterable[tuple[str, ...]]) -> Iterator[str]:
-    """A note of classes whose folders have several names: composed and decomposed, with spaces and without."""
+    """A note of classes whose folders have several spellings: composed and decomposed, with and without spaces."""
     forms = defaultdict(set)
     for step in steps:
         forms[classes.normal(step[1])].add(step[1])
@@ -69,7 +69,7 @@ def _forms(steps: Iterable[tuple[str, ...]]) -> Iterator[str]:
 
 
 def _deeper(steps: Iterable[tuple[str, ...]]) -> Iterator[str]:
-    """A note of folders below those of classes: these may be the classes, and what is above them is not."""
+    """A note of folders inside class folders, which may be the real classes."""
     below: dict[str, Counter[str]] = defaultdict(Counter)
     for step in steps:
         if len(step) > DEEP:
@@ -84,7 +84,7 @@ def _deeper(steps: Iterable[tuple[str, ...]]) -> Iterator[str]:
 
 
 def _below(names: Sequence[str]) -> list[tuple[str, ...]]:
-    """The steps of each name, below the folders that are around them all."""
+    """The parts of each path, without the folders that contain all of them."""
     paths = [PurePosixPath(name).parts for name in names]
     while _part(paths[0][0]) is None and all(len(path) > 2 and path[0] == paths[0][0] for path in paths):
         paths = [path[1:] for path in paths]
@@ -132,6 +132,6 @@ def _check_classes(root: Path, names: dict[str, list[str]]) -> None:
 
 
 def some(names: Sequence[str], most: int = NAMED) -> str:
-    """The first names, and how many more there are."""
+    """The first names, and the number of the others."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

@@ -1,4 +1,4 @@
-"""One way in: the data set that a config names."""
+"""Loading the data set that a config names."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from training.datasets.layout import some
 def load(config: DataConfig, folder: Path, cache: Path, timeout: float = 5) -> Dataset:
     """Read a data set: published ones below `folder`, decoded images from `cache` once they are there.
 
-    Raises InvalidInput for what cannot be read as what it should be, Unavailable where a download does not answer
+    Raises InvalidInput for data that cannot be read as the config says, Unavailable if a download gets no response
     within `timeout` seconds or nothing can be written.
     """
     dataset = _read(config, folder, cache, timeout)

@@ -1,4 +1,4 @@
-"""Arrays that stay in their file: read page by page when they are looked at, and sent to other processes by name."""
+"""Memory-mapped arrays: read page by page on access, and sent to other processes by file name."""
 
 import math
 import mmap
@@ -12,7 +12,10 @@ from tailorbird.errors import Unavailable
 
 
 class Mapped(np.ndarray):
-    """A read-only array in a file. It is pickled as a reference to that file; a part of it as the plain array it is."""
+    """A read-only array in a file.
+
+    It is pickled as a reference to that file; slices of it are pickled as plain arrays.
+    """
 
     _path: Path | None = None
 
@@ -23,14 +26,14 @@ class Mapped(np.ndarray):
 
 
 def opened(path: Path) -> NDArray[Any]:
-    """A whole `.npy` file as a mapped array; raises Unavailable where the file is not on this machine, or is cut."""
+    """A whole `.npy` file as a mapped array; raises Unavailable if the file is not on this machine, or is truncated."""
     try:
         with path.open("rb") as file:
             np.lib.format.read_magic(file)
             shape, _, dtype = np.lib.format.read_array_header_1_0(file)
             if path.stat().st_size != file.tell() + math.prod(shape) * dtype.itemsize:
                 raise ValueError("its length differs from that in its header")
-            if not math.prod(shape):  # nothing can be mapped to no bytes
+            if not math.prod(shape):  # zero bytes cannot be mapped
                 return np.zeros(shape, dtype)
             buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             array = np.frombuffer(buffer, dtype, offset=file.tell()).reshape(shape).view(Mapped)

@@ -1,4 +1,4 @@
-"""Numbers of a table that differ as they are written, and are one in float64."""
+"""Numbers of a table that differ as written and become equal in float64."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -7,20 +7,20 @@ from decimal import Decimal
 from training.datasets.labels import Cell
 
 SAFE = 15
-"""Digits that float64 always tells apart: DBL_DIG of C."""
+"""Decimal digits that float64 always keeps: DBL_DIG of C."""
 REMEMBERED = 2**18
-"""Numbers of more digits, in all columns; where many of a column become one, few are to be remembered."""
+"""The most numbers with more digits to remember, in all columns together."""
 
 
 class Merging:
-    """Counts, by column, the numbers that become equal to another one of the column in float64."""
+    """Counts, by column, the numbers that become equal to another number of the column in float64."""
 
     def __init__(self) -> None:
         self._written: dict[tuple[str, float], Decimal] = {}
         self._counts: Counter[str] = Counter()
 
     def add(self, cell: Cell, number: float) -> None:
-        """What a cell became."""
+        """Add a cell and the number that it became."""
         if isinstance(cell.value, float) or len(text := str(cell.value)) <= SAFE:
             return
         key, exact = (cell.column, number), Decimal(text)
@@ -29,7 +29,7 @@ class Merging:
         self._counts[cell.column] += self._written.get(key, exact) != exact
 
     def notes(self) -> Iterator[str]:
-        """A sentence for each column that has such numbers."""
+        """A note for each column that has such numbers."""
         for name, count in self._counts.items():
             if count:
                 yield (

@@ -1,4 +1,4 @@
-"""A data set of the user's own, made by a function that their config names."""
+"""The user's own data set, returned by a function that their config names."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -44,13 +44,13 @@ def load(reference: str) -> Dataset:
 
 
 def _laid_out(array: NDArray[Any], numbers: bool) -> NDArray[Any]:
-    """The array, numbers as float64; a copy of a view that runs backwards, which torch does not take."""
+    """The array, numbers as float64; a view with negative strides is copied, since torch refuses it."""
     array = array.astype(np.float64, copy=False) if numbers else array
     return np.ascontiguousarray(array) if min(array.strides, default=0) < 0 else array
 
 
 def problems(dataset: Dataset) -> Iterator[str]:
-    """What is wrong with a data set, in words that follow its name; what comes later rests on what came before."""
+    """What is wrong with a data set, in words that follow its name; later checks rely on earlier ones."""
     classes, least, most = len(dataset.classes), *_classes_of(dataset.kind)
     if not least <= classes <= (most or classes):
         yield f"has {classes} classes; accepted of {dataset.kind}: {least}{'' if most else ' or more'}"
@@ -77,7 +77,7 @@ def problems(dataset: Dataset) -> Iterator[str]:
 
 
 def _classes_of(kind: Kind) -> tuple[int, int | None]:
-    """The least and the most classes, if there is a most."""
+    """The fewest and the most classes accepted; None where there is no maximum."""
     return {"multiclass": (2, None), "binary": (2, 2), "multilabel": (1, None), "regression": (1, 1)}[kind]
 
 

@@ -1,4 +1,4 @@
-"""Parquet as a table: a file, or the parts of one, of which only the columns that are asked for are decoded."""
+"""Parquet as a table: one file, or a folder of parts, of which only the requested columns are decoded."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -9,19 +9,19 @@ from typing import Any
 from tailorbird.errors import InvalidInput
 
 _INDEX = re.compile(r"(?:Unnamed: \d+)?|__index_level_\d+__")
-"""What pandas calls an index without a name: in CSV nothing, or so once it was read again."""
+"""Names that pandas gives an unnamed index; in CSV it is empty, or this after the file was read and written again."""
 
 Read = Callable[[Sequence[int]], Iterator[tuple[str, Sequence[Any]]]]
 
 
 def is_index(name: str) -> bool:
-    """Whether a column is called as one that pandas makes of an index without a name."""
+    """Whether a column has a name that pandas gives an unnamed index."""
     return _INDEX.fullmatch(name) is not None
 
 
 @contextmanager
 def opened(path: Path, parts: Sequence[Path]) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], Read]]:
-    """Names of the columns, those that pandas wrote for an index, and what reads some columns; `path` is for errors."""
+    """Names of the columns, those of pandas' index, and a function that reads some columns; `path` is for errors."""
     try:
         import pyarrow
         from pyarrow import dataset, parquet
@@ -30,7 +30,7 @@ def opened(path: Path, parts: Sequence[Path]) -> Iterator[tuple[tuple[str, ...],
     folders = {"partitioning": "hive", "partition_base_dir": str(path)} if path.is_dir() else {}
     try:
         first = parquet.read_schema(parts[0])
-        several = [name for name in first.names if first.names.count(name) > 1]  # which Arrow does not read
+        several = [name for name in first.names if first.names.count(name) > 1]  # Arrow does not read them
         once = pyarrow.schema([field for field in first if field.name not in several], first.metadata)
         table = dataset.dataset(list(map(str, parts)), once if several else None, "parquet", **folders)
         names = (*table.schema.names, *several)
@@ -83,7 +83,7 @@ def _binary() -> tuple[Callable[[Any], bool], ...]:
 
 
 def _values(path: Path, name: str, column: Any) -> list[Any]:
-    """The values of a column, bytes as the text that they are."""
+    """The values of a column, bytes decoded as text."""
     from pyarrow import types
 
     if types.is_dictionary(column.type):

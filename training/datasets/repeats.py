@@ -1,4 +1,4 @@
-"""Examples that are equal, told by the hash of their content; and such as are of two classes."""
+"""Duplicate examples, found by the hash of their content, and those with contradicting classes."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -23,14 +23,14 @@ def content_ids(inputs: Inputs) -> NDArray[np.uint8]:
 def contradictions(
     things: str, names: Sequence[str], inputs: Inputs, targets: Targets, classes: Sequence[str]
 ) -> Iterator[str]:
-    """A note of examples that are equal and of different classes, where there are any; `names` say which is which."""
+    """A note of equal examples of different classes, if there are any; `names` are shown in it."""
     return of_ids(things, names, content_ids(inputs), targets, classes)
 
 
 def of_ids(
     things: str, names: Sequence[str], ids: NDArray[np.uint8], targets: Targets, classes: Sequence[str]
 ) -> Iterator[str]:
-    """The same for examples whose ids are known."""
+    """The same, for examples whose ids are known."""
     high, low = ids.view(">u8").reshape(-1, 2).T
     order = np.lexsort((low, high))
     changes = np.r_[True, (np.diff(high[order]) != 0) | (np.diff(low[order]) != 0)][: len(order)]

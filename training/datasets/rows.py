@@ -1,6 +1,6 @@
 """Rows of a table on a disk: a CSV or Parquet file, or a folder of the parts of one, read row by row.
 
-Of the columns that nobody asks for nothing is read but their names.
+Only the names of columns that are not requested are read.
 """
 
 import csv
@@ -24,7 +24,7 @@ SUFFIXES = CSV + PARQUET
 SPLITS = {*CALLED, *BESIDE_TRAIN}
 DELIMITERS = ",;\t"
 _DELIMITER = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
-"""A line above the header by which spreadsheets are told the delimiter."""
+"""A line above the header that tells spreadsheets the delimiter."""
 MISSING = ("", "na", "n/a", "nan", "null", "<na>", "#n/a", "#na")
 """Missing values in CSV files, in lower case."""
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -34,12 +34,11 @@ Read = Callable[[Sequence[int]], Iterator[tuple[str, Sequence[Any]]]]
 
 @dataclass(frozen=True)
 class Rows:
-    """A table: the names of its columns, and a function that reads those at some places, row by row.
+    """A table: the names of its columns, and a function that reads columns by position, row by row.
 
-    With the values of a row comes where it stands in the file: `line 3` of CSV, `row 2` of Parquet. `index` are columns
-    that number the rows or name them, looked at only where they are asked for; `unsure` are those that pandas writes
-    for an index and that do neither. `others` are files beside the parts. Where values are `typed`, text is never a
-    number that is missing.
+    With the values of a row comes its position in the file: `line 3` of CSV, `row 2` of Parquet. `index` are columns
+    that number or name the rows, used only if they are requested; `unsure` are those that have pandas' name of an index
+    and do neither. `others` are files beside the parts. If values are `typed`, text never stands for a missing number.
     """
 
     columns: tuple[str, ...]
@@ -50,16 +49,16 @@ class Rows:
     typed: bool = False
 
     def lacks(self, value: Any) -> bool:
-        """Whether a value stands for there being none."""
+        """Whether a value means that there is none."""
         if value is None or value == "" or value != value:
             return True
         return not self.typed and str(value).lower() in MISSING
 
 
 def files(path: Path) -> list[Path]:
-    """The files of a table: itself, or the parts in a folder, as Spark writes them; none where there is no table.
+    """The files of a table: itself, or the parts in a folder, as Spark writes them; empty if there is no table.
 
-    Text beside parts of other suffixes is no part.
+    A .txt file beside parts with other suffixes is not a part.
     """
     if not path.is_dir():
         return [path] if path.suffix.lower() in SUFFIXES else []
@@ -68,7 +67,7 @@ def files(path: Path) -> list[Path]:
 
 
 def is_table(path: Path) -> bool:
-    """Whether there are the files of a table, and no others but hidden ones and text."""
+    """Whether a folder holds a table's files, and otherwise only hidden files and text."""
     parts = files(path)
     return bool(parts) and (path.is_file() or all(part.suffix.lower() in SUFFIXES for part in _visible(path)))
 
@@ -80,7 +79,7 @@ def _visible(folder: Path) -> Iterator[Path]:
 
 
 def _check_parts(folder: Path, parts: Sequence[Path]) -> None:
-    """Refuse splits that would become one table."""
+    """Refuse a folder of splits, which would be read as one table."""
     names = sorted({part.relative_to(folder).parts[0] for part in parts})
     if len(names) > 1 and (apart := [name for name in names if Path(name).stem.lower() in SPLITS]):
         raise InvalidInput(
@@ -92,7 +91,7 @@ def _check_parts(folder: Path, parts: Sequence[Path]) -> None:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Rows]:
-    """The rows of a table; raises NotFound where there is none, InvalidInput for what cannot be read as one."""
+    """The rows of a table; raises NotFound if there is none, InvalidInput if it cannot be read."""
     if not path.exists():
         raise NotFound(str(path), "there is no such file")
     parts = files(path)
@@ -119,7 +118,7 @@ def opened(path: Path) -> Iterator[Rows]:
 
 
 def _numbered(table: Rows) -> Rows:
-    """The table with those of its `index` that tell nothing, by what is in them."""
+    """The table with only those of its `index` columns whose values carry no information."""
     index = tuple(name for name in table.index if _tells_nothing(table, name))
     return replace(table, index=index, unsure=tuple(name for name in table.index if name not in index))
 
@@ -128,9 +127,9 @@ def _tells_nothing(table: Rows, name: str) -> bool:
     """Whether a column is empty, numbers the rows, in any order, or names each."""
     try:
         values = [str(value) for _, (value,) in table.read([table.columns.index(name)])]
-    except InvalidInput:  # dates, as a rule, which no column may hold
+    except InvalidInput:  # usually dates, which a column may not hold
         return True
-    if not any(values):  # a delimiter at the end of each line
+    if not any(values):  # from a delimiter at the end of each line
         return True
     if all(map(str.isdecimal, values)):
         return sorted(map(int, values)) in (list(range(len(values))), list(range(1, len(values) + 1)))
@@ -167,10 +166,15 @@ def _header(path: Path) -> tuple[str, ...]:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[Any]:
-    """A reader of the lines of a CSV file; bytes that are not UTF-8 become surrogates, and matter where looked at."""
+    """A reader of the lines of a CSV file.
+
+    Bytes that are not UTF-8 become surrogates, reported only in columns that are used.
+    """
     with path.open("rb") as file:
         encoding = "utf-16" if file.read(2) in UTF16 else "utf-8-sig"
-    csv.field_size_limit(sys.maxsize)  # of the whole process: a long text in a column that nobody asks for is no error
+    csv.field_size_limit(
+        sys.maxsize
+    )  # for the whole process: a long text in a column that is not requested is no error
     with path.open(encoding=encoding, errors="surrogateescape", newline="") as text:
         try:
             named = _DELIMITER.fullmatch(text.readline())
@@ -190,7 +194,7 @@ def _reader(text: TextIO, delimiter: str) -> Any:
 
 
 def _delimiter(text: TextIO) -> str:
-    """What makes the most columns of the header, and as many of the line below it; names may hold the others."""
+    """The delimiter that gives the header most columns, and the line below it as many; names may contain the others."""
     return max(DELIMITERS, key=lambda delimiter: _columns(text, delimiter))
 
 

@@ -1,4 +1,4 @@
-"""Data sets that scikit-learn carries within itself."""
+"""Data sets that are part of scikit-learn."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,7 +16,7 @@ _LABELS = {"even": (0, 2, 4, 6, 8), "over four": (5, 6, 7, 8, 9), "prime": (2, 3
 
 
 def load(config: DataConfig) -> Dataset:
-    """Make the set that is named; raises InvalidInput for a column that it does not have."""
+    """The named data set; raises InvalidInput for a column that it does not have."""
     dataset = MAKERS[config.name]()
     return _only(dataset, config.columns) if config.columns else dataset
 
@@ -36,7 +36,7 @@ def _digits() -> Dataset:
 
 
 def _digits_multilabel() -> Dataset:
-    """The same images, of which several things are to be told at once; most people's 4 is open at the top."""
+    """The digits with several labels for each image; most people write a 4 that is open at the top."""
     images, labels = _read_digits()
     targets = np.stack([np.isin(labels, members) for members in _LABELS.values()], axis=1).astype(np.float32)
     return Dataset("digits_multilabel", tuple(_LABELS), images, targets, None, "multilabel")

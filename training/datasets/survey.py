@@ -1,4 +1,4 @@
-"""A look through a tree of images before it is decoded: what is in it, and how all of it is brought to pixels."""
+"""A survey of a tree of images before decoding: what it contains, and to which size, mode and depth to convert it."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
@@ -21,26 +21,28 @@ from training.datasets import trees
 from training.datasets.decoding import MAX_PIXELS, Wanted, standing
 from training.datasets.layout import some
 
-# of pictures, also such as cannot be read, so that these are counted and not overlooked
+# of image files, also of those that cannot be read, so that they are counted and not overlooked
 SUFFIXES = (
     *pixels.SUFFIXES, ".avif", ".bmp", ".gif", ".heic", ".heif", ".jp2", ".pgm", ".ppm", ".tga", ".tif", ".tiff",
 )  # fmt: skip
 GREY = ("1", "L", "LA", "La", "I", "F")
 ANIMATED = ("PNG", "WEBP")
-"""Formats whose further pictures are others; those of a JPEG are previews of the first."""
+"""Formats that may hold several pictures; further pictures in a JPEG are previews of the first."""
 DARK = 128
-"""Ink whose mean grey is below it wants a light ground."""
+"""Content whose mean grey is below this gets a light background."""
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 TOGETHER = 64
 DEEP, CHANNELS = 16, (2, 4, 6)
-"""Bits of a channel, and kinds of PNG of several (ISO 15948); of these together Pillow reads the upper 8 bits alone."""
+"""Bits of a channel, and the PNG colour types with several channels (ISO 15948); at this depth Pillow reads only the
+upper 8 bits of these.
+"""
 
 
 class Seen(NamedTuple):
-    """What the pixels of an image tell, of what is not known otherwise.
+    """What only the pixels of an image show.
 
-    `depth` are the bits that it uses of one channel of more than 8, `cut` the lower bits used where the upper 8 of 16
-    are read whatever they hold; `ink` is the mean grey of what is not transparent.
+    `depth` is the number of bits in use in a channel of more than 8, `cut` the number of lower bits in use where only
+    the upper 8 of 16 are read; `ink` is the mean grey of what is not transparent.
     """
 
     depth: int | None = None
@@ -50,12 +52,12 @@ class Seen(NamedTuple):
 
 @dataclass
 class Survey:
-    """What a look at all headers tells of a tree: names of images, their sizes and whether any has colour.
+    """What the headers of all images of a tree show: names, sizes and whether any has colour.
 
-    `animated` are those that hold several pictures, `unclear` those whose pixels must be seen before it is known how
-    they are shown: of more than 8 bits, or with transparency; `cut` are the lower bits that those use of 16 whose upper
-    8 are read. `guessed` are folders whose names do not tell how they are encoded. What is left out: folders without
-    images, hidden images by what hides them, other files by suffix.
+    `animated` are those with several pictures, `unclear` those whose pixels have to be read first, because they have
+    more than 8 bits or transparency; `cut` are the lower bits in use of 16-bit images whose upper 8 are read. `guessed`
+    are folders whose names have an unknown encoding. Left out are folders without images, hidden images by what hides
+    them, and other files by suffix.
     """
 
     names: list[str] = field(default_factory=list)
@@ -72,7 +74,7 @@ class Survey:
 
     @classmethod
     def of(cls, root: Path, advance: Callable[[], None]) -> Self:
-        """Look through a tree."""
+        """Survey a tree."""
         survey = cls()
         with trees.entries(root) as entries:
             for entry in entries:
@@ -105,7 +107,7 @@ class Survey:
     def _look(self, file: trees.File) -> None:
         try:
             with file.open() as opened, Image.open(opened, formats=pixels.FORMATS) as image:
-                cut = _is_cut(image)  # before its tags are read, for which Pillow decodes it
+                cut = _is_cut(image)  # before reading its tags, for which Pillow would decode it
                 self.sizes[standing(image)] += 1
                 self.colourful |= not image.mode.startswith(GREY)
                 if image.format in ANIMATED and getattr(image, "is_animated", False):
@@ -114,11 +116,11 @@ class Survey:
                     self.unclear.add(file.name)
         except UnidentifiedImageError:
             self.broken[file.name] = "is not a PNG, JPEG or WebP image"
-        except Exception as error:  # of many kinds, as damaged files are; decoding will name them all
+        except Exception as error:  # Pillow raises many kinds for damaged files; decoding will name them all
             self.broken[file.name] = str(error) or type(error).__name__
 
     def check(self, root: Path, config: DataConfig) -> None:
-        """Raise InvalidInput where there is nothing to decode."""
+        """Raise InvalidInput if there is nothing to decode."""
         if not self.names:
             left = [_counted(self.others)] if self.others else []
             left += [f"hidden ones in {some(list(map(repr, sorted(self.hidden))))}"] if self.hidden else []
@@ -131,10 +133,10 @@ class Survey:
             raise InvalidInput(str(root), f"holds {len(self.names):,} images, and none of them can be read: {reasons}")
 
     def wanted(self, root: Path, config: DataConfig) -> Wanted:
-        """What all images are brought to: by the config, else the size that most have, or the median of each side.
+        """The form of all images: the size of the config, else the one that most have, or the median of each side.
 
-        The depth is all 16 bits where files declare that they were scaled to these, else what their largest value
-        takes; the ground is light where what is seen on it is dark.
+        The depth is 16 bits if files declare that they were scaled to that, else what their largest value needs; the
+        background is light if what is drawn on it is dark.
         """
         side = config.size or self._size()
         size = (side, side) if isinstance(side, int) else side
@@ -154,7 +156,7 @@ class Survey:
         return median_low(heights), median_low(widths)
 
     def notes(self) -> Iterator[str]:
-        """What was left out, and what is a guess."""
+        """Notes of what was left out, and of what is a guess."""
         if self.guessed:
             yield (
                 f"names of folders that are not in UTF-8 are read as cp437, as MS-DOS wrote them: "
@@ -186,7 +188,7 @@ def _counted(others: Counter[str]) -> str:
 
 
 def _is_cut(image: ImageFile.ImageFile) -> bool:
-    """Whether it is of 16 bits in several channels, by how Pillow is going to unpack it."""
+    """Whether it has 16 bits in several channels, by the raw mode that Pillow unpacks."""
     return not pixels.is_deep(image) and any(";16" in str(tile[3]) for tile in image.tile)
 
 
@@ -202,7 +204,7 @@ def _measured(root: Path, names: Collection[str]) -> Iterator[Seen]:
 def _contents(file: trees.File) -> bytes:
     try:
         return file.read()
-    except (InvalidInput, OSError):  # which decoding will tell
+    except (InvalidInput, OSError):  # decoding will report it
         return b""
 
 

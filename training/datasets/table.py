@@ -1,4 +1,4 @@
-"""Tables of the user's own: CSV or Parquet, with columns of numbers and one or several that are predicted."""
+"""The user's own tables: CSV or Parquet, with columns of numbers and one or several label columns."""
 
 from array import array
 from collections.abc import Iterator, Sequence
@@ -20,12 +20,12 @@ from training.datasets.merging import Merging
 from training.datasets.rows import Rows
 
 COUNTED = 20
-"""Rows that a column numbers hardly by chance."""
+"""From so many rows on, a column that counts up is hardly chance."""
 
 
 @dataclass
 class Columns:
-    """What was read of a table: numbers, row after row, the cells of each label, and where each row stands."""
+    """The content of a table: numbers, row after row, the cells of each label, and the position of each row."""
 
     names: tuple[str, ...]
     numbers: "array[float]" = field(default_factory=lambda: array("d"))
@@ -41,7 +41,7 @@ class Columns:
 def load(config: DataConfig, folder: Path) -> Dataset:
     """Read a table; `config.path` is absolute or below `folder`.
 
-    Raises InvalidInput that names file, row and column for what is no number where one is needed.
+    Raises InvalidInput that names file, row and column of a value that should be a number.
     """
     path = config.located(folder)
     wanted = [config.label] if isinstance(config.label, str) else list(config.label or ())
@@ -64,7 +64,7 @@ def load(config: DataConfig, folder: Path) -> Dataset:
 
 
 def _left_out(table: Rows, asked: Sequence[str]) -> Iterator[str]:
-    """What is not looked at: columns, and files beside the parts."""
+    """Notes of what is not read: columns, and files beside the parts."""
     if index := [name or "without a name" for name in table.index if name not in asked]:
         yield f"columns that are empty, or number or name the rows, are not looked at: {', '.join(index)}"
     if table.others:
@@ -81,14 +81,14 @@ def _unsure(table: Rows, columns: Sequence[str]) -> Iterator[str]:
 
 
 def _numbering(cells: Columns) -> Iterator[str]:
-    """A note of each column that looks like an index which has a name: of sorted rows it tells what is predicted."""
+    """A note of each column that looks like a named index: in sorted rows it would give away the label."""
     for name, values in zip(cells.names, cells.inputs.T, strict=True):
         if len(values) >= COUNTED and (np.diff(values) == 1).all():
             yield f"column {name!r} numbers the rows; if it is an index, list the other columns in data.columns"
 
 
 def _predicted(path: Path, config: DataConfig, predicted: Sequence[str], cells: Columns) -> Dataset:
-    """What the labels make of it."""
+    """The kind, the targets and the classes, from the cells of the labels."""
     if isinstance(config.label, list):
         if config.kind not in (None, "multilabel"):
             raise InvalidInput("data.kind", f"must be multilabel for a list of labels, not {config.kind}")

@@ -1,7 +1,6 @@
-"""Trees of files, in a folder or an archive: read one file after the other, and never unpacked to a disk.
+"""Trees of files in a folder or an archive, read one file after the other and never unpacked to disk.
 
-What would lead out of an archive is refused: names with `..` or a root, links and devices, and what unpacks to far
-more than it is.
+Unsafe archives are refused: names with `..` or a root, links and devices, and decompression bombs.
 """
 
 import lzma
@@ -28,7 +27,7 @@ ENCRYPTED, UTF8 = 1, 1 << 11
 """Flags of a member of a zip archive."""
 UNICODE_PATH = 0x7075
 RESOURCES = "__MACOSX"
-"""Where archives that macOS writes keep what its own files have besides their contents."""
+"""The folder in which archives of macOS keep metadata."""
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
 
@@ -36,7 +35,7 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.
 class File:
     """One file of a tree: its path within, with `/` between, how many bytes it has, and how they are opened.
 
-    A name is `guessed` where an archive does not tell its encoding: it is read in that of MS-DOS, cp437.
+    A name is `guessed` if the archive does not declare its encoding: it is read as cp437, of MS-DOS.
     """
 
     name: str
@@ -64,10 +63,10 @@ Entry = File | Folder
 
 @contextmanager
 def entries(root: Path) -> Iterator[Iterator[Entry]]:
-    """Every file and folder of a folder or archive; a file must be read before the next; those of a folder by name.
+    """Every file and folder of a folder, sorted by name, or archive.
 
-    Raises NotFound where there is no such tree, InvalidInput that names it for one that cannot be read or trusted, then
-    or while its files are read.
+    A file must be read before the next one. Raises NotFound if there is no such tree, and InvalidInput that names it if
+    it cannot be read or is unsafe, at once or while its files are read.
     """
     with _told(root):
         yield _kind(root)(root)
@@ -92,7 +91,7 @@ def _kind(root: Path) -> Callable[[Path], Iterator[Entry]]:
 
 
 def fingerprint(root: Path) -> list[tuple[str, int, int, int]]:
-    """What tells that a tree has changed: name, size and times of the archive, or of each file of a folder."""
+    """A fingerprint of a tree: name, size and times of the archive, or of each file of a folder."""
     if not root.is_dir():
         _kind(root)
     with _told(root):
@@ -110,7 +109,7 @@ def _in_folder(root: Path) -> Iterator[Entry]:
 
 
 def _state(path: Path) -> os.stat_result:
-    """That of a file, or of the link where it leads nowhere."""
+    """The stat of a file, or of a link whose target is missing."""
     return path.stat() if path.exists() else path.lstat()
 
 
@@ -123,7 +122,7 @@ def _walk(root: Path, folder: Path, depth: int) -> Iterator[Path]:
         if entry.is_dir():
             yield Path(entry.path)
             yield from _walk(root, Path(entry.path), depth - 1)
-        elif entry.is_file() or not Path(entry.path).exists():  # a link that leads nowhere cannot be read
+        elif entry.is_file() or not Path(entry.path).exists():  # a link whose target is missing cannot be read
             yield Path(entry.path)
 
 
@@ -180,12 +179,12 @@ def _in_tar(root: Path) -> Iterator[Entry]:
                 yield Folder(name)
             else:
                 yield File(name, member.size, partial(archive.extractfile, member))  # type: ignore[arg-type]
-        while archive.fileobj and archive.fileobj.read(BLOCK):  # only at its end does a packer's sum tell damage
+        while archive.fileobj and archive.fileobj.read(BLOCK):  # the checksum is compared only at the end
             pass
 
 
 class _Member(tarfile.TarInfo):
-    """A header that knows when there is none: tarfile itself takes an archive that was cut for one that has ended."""
+    """A header that reports truncation: tarfile itself takes a truncated archive for a complete one."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
@@ -204,7 +203,7 @@ def _check_total(root: Path, unpacked: int) -> None:
 
 
 def _checked(root: Path, name: str, *, plain: bool) -> str:
-    """The name of an archive's member, if it stays within."""
+    """The name of an archive's member, if it stays inside the tree."""
     if not plain:
         raise InvalidInput(str(root), f"holds {name!r}, which is a link or device; accepted: files and folders")
     path = PurePosixPath(name.replace("\\", "/"))
@@ -214,18 +213,18 @@ def _checked(root: Path, name: str, *, plain: bool) -> str:
 
 
 def shown(name: str) -> str:
-    """A name as it can be printed, where its bytes are no UTF-8 too."""
+    """A name that can be printed, even if its bytes are not UTF-8."""
     return name.encode(errors="backslashreplace").decode()
 
 
 def hidden(name: str) -> bool:
-    """Whether a name within a tree is one that is left out."""
+    """Whether a name within a tree is hidden."""
     return any(part.startswith(".") or part == RESOURCES for part in name.split("/"))
 
 
 @contextmanager
 def _told(root: Path) -> Iterator[None]:
-    """Turn what is wrong with a folder or archive into InvalidInput that names it."""
+    """Turn errors of reading a folder or archive into InvalidInput that names it."""
     try:
         yield
     except OSError as error:
@@ -234,7 +233,7 @@ def _told(root: Path) -> Iterator[None]:
         raise InvalidInput(str(root), f"cannot be unpacked ({error})") from None
 
 
-# ValueError and RuntimeError: of zipfile, for damaged names, and for a password that is needed
+# zipfile raises ValueError for damaged names, and RuntimeError if a password is needed
 _BROKEN = (
     tarfile.TarError,
     zipfile.BadZipFile,

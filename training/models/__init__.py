@@ -1,4 +1,4 @@
-"""The families of models. Every network takes raw inputs and normalises them itself, so its export does too."""
+"""The families of models. Every network takes raw inputs and normalises them itself, and so does its export."""
 
 import math
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def build(
     """
     network = nn.Sequential(normalize, *_layers(config, shape, outputs), *([last] if last else []))
     for layer in network.modules():
-        if type(layer) is nn.Conv2d:  # a user's own module may have some; their own kinds of it stay as they are
+        if type(layer) is nn.Conv2d:  # a user's own module may contain some; subclasses of it are not replaced
             layer.__class__ = Conv2d
     return network
 
@@ -69,7 +69,7 @@ def check(config: ModelConfig, shape: Sequence[int]) -> None:
         case PretrainedConfig():
             pretrained.check(config, shape)
         case CustomConfig():
-            with torch.random.fork_rng(devices=[]):  # looking changes nothing
+            with torch.random.fork_rng(devices=[]):  # a check draws no random numbers of the run
                 custom.module(config, shape, outputs=2)
 
 

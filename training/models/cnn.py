@@ -1,4 +1,4 @@
-"""Blocks of one convolution each, and linear layers behind them."""
+"""Blocks of one convolution each, followed by linear layers."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from training.models.layers import BatchNorm2d, activation, dropout, each, image
 
 @dataclass(frozen=True)
 class Block:
-    """One block as an image of a known size meets it; `sides` are height and width of what leaves it."""
+    """One block for an image of a known size; `sides` are height and width of its output."""
 
     channels: int
     width: int
@@ -38,7 +38,7 @@ def layers(config: CnnConfig, shape: Sequence[int], outputs: int) -> list[nn.Mod
 
 
 def fitted(config: CnnConfig, shape: Sequence[int]) -> Iterator[Block]:
-    """The blocks in turn; raises InvalidInput at the one that nothing of the image comes through."""
+    """The blocks in order; raises InvalidInput at the first one whose output would be empty."""
     height, width, channels = image("cnn", shape)
     sides: tuple[int, ...] = (height, width)
     of_blocks = (config.width, config.kernel, config.stride, config.padding, config.pool, config.dropout)
@@ -86,7 +86,7 @@ def _block(config: CnnConfig, block: Block) -> list[nn.Module]:
             return [*convolved, *norm, *act, *drop]
         case "average":
             return [*convolved, *norm, *act, nn.AvgPool2d(2), *drop]
-    # pooled first, there is a quarter to normalise; but a batch of one image has nothing to normalise in 1x1
+    # pooling first leaves a quarter to normalise; but one image of 1x1 has no deviation
     middle = [nn.MaxPool2d(2), *norm] if min(block.sides) > 1 else [*norm, nn.MaxPool2d(2)]
     return [*convolved, *middle, *act, *drop]
 

@@ -1,4 +1,4 @@
-"""A module of the user's own."""
+"""The user's own module."""
 
 import copy
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from training.config import CustomConfig
 FIELD = "model.function"
 PROBES = 2
 TOLERANCE = 1e-3
-"""The tolerated difference, relative to the largest output, between products of one row and of several."""
+"""The tolerated difference between outputs for one row and for several, relative to the largest output."""
 
 
 def module(config: CustomConfig, shape: Sequence[int], outputs: int) -> nn.Module:
-    """What the user's function returns, tried on some inputs; raises InvalidInput where it is of no use."""
+    """The module that the user's function returns, tested on some inputs; raises InvalidInput if it cannot be used."""
     sizes = _channels_first(shape)
     function = code.load(config.function, FIELD)
     with code.blamed(config.function, FIELD):
@@ -26,7 +26,7 @@ def module(config: CustomConfig, shape: Sequence[int], outputs: int) -> nn.Modul
         raise InvalidInput(FIELD, f"{config.function} must return a torch.nn.Module, not {type(module).__name__}")
     inputs = torch.randn(PROBES, *sizes, generator=torch.Generator().manual_seed(0))
     with code.blamed(config.function, FIELD):
-        with torch.no_grad():  # first: some modules have their weights only then
+        with torch.no_grad():  # first: lazy modules create their weights in it
             together = module.eval()(inputs)
         answers = [together, copy.deepcopy(module).train()(inputs)]
     shapes = [_given(answer) for answer in answers]
@@ -44,7 +44,7 @@ def module(config: CustomConfig, shape: Sequence[int], outputs: int) -> nn.Modul
 
 
 def _check_alone(function: str, module: nn.Module, inputs: Tensor, together: Tensor) -> None:
-    """Refuse what can only answer several inputs, or answers one otherwise when others stand beside it."""
+    """Refuse a module that fails on a single input, or whose output for an input depends on the rest of the batch."""
     try:
         with torch.no_grad():
             alone = torch.cat([module(example) for example in inputs.split(1)])
@@ -52,7 +52,7 @@ def _check_alone(function: str, module: nn.Module, inputs: Tensor, together: Ten
     except Exception as error:  # of the user's own code
         reason = " ".join(str(error).split())[:200]
         raise InvalidInput(FIELD, f"{function}: its module fails on a single input: {reason}") from None
-    if apart > TOLERANCE:  # and not where it is NaN, as without a weight that makes sense yet
+    if apart > TOLERANCE:  # NaN is accepted: the weights are not trained yet
         raise InvalidInput(
             FIELD,
             f"{function}: the output of its module for an input depends on the rest of the batch, or on chance; look "

@@ -1,4 +1,4 @@
-"""What several families are made of."""
+"""Layers that several families share."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,24 +19,24 @@ _ACTIVATIONS: dict[Activation, type[nn.Module]] = {
 
 
 class BatchNorm1d(nn.BatchNorm1d):
-    """Batch norm of rows; a single one, which has no deviation, is normalised by the running figures."""
+    """Batch norm of rows; a single row, which has no deviation, is normalised by the running statistics."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (its name in the base)
         return _by_running_figures(self, input) if self.training and _is_single(input) else super().forward(input)
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """Batch norm of images; a single pixel, which has no deviation, is normalised by the running figures."""
+    """Batch norm of images; a single pixel, which has no deviation, is normalised by the running statistics."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (its name in the base)
         return _by_running_figures(self, input) if self.training and _is_single(input) else super().forward(input)
 
 
 class Conv2d(nn.Conv2d):
-    """A convolution; one of 1x1 with a stride takes out its pixels first, if its input channels are few.
+    """A convolution; a strided 1x1 one with few input channels subsamples its pixels first.
 
     For these, oneDNN (3.x, channels last, fewer channels than a vector register holds) writes past the end of a buffer
-    in the backward pass, which ends the process or spoils what lies there:
+    in the backward pass, which crashes the process or corrupts memory:
     https://github.com/uxlfoundation/oneDNN/issues/6035.
     """
 
@@ -49,9 +49,9 @@ class Conv2d(nn.Conv2d):
 
 
 class Dropout(nn.Dropout):
-    """Dropout by random numbers that are the same whatever its rate, so that runs of one seed can share them.
+    """Dropout whose random numbers do not depend on its rate, so that runs with one seed can share them.
 
-    They are drawn in a third of the time that `bernoulli_` takes on a CPU.
+    Drawing them takes a third of the time of `bernoulli_` on a CPU.
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (its name in the base)
@@ -70,17 +70,17 @@ def activation(name: Activation) -> nn.Module:
 
 
 def dropout(rate: float) -> list[nn.Module]:
-    """No layer where nothing is dropped."""
+    """No layer if the rate is 0."""
     return [Dropout(rate)] if rate else []
 
 
 def each(value: Any, depth: int) -> list[Any]:
-    """The value of each of `depth` layers or blocks: one goes for all of them."""
+    """The value for each of `depth` layers or blocks: a single value applies to all."""
     return value if isinstance(value, list) else [value] * depth
 
 
 def image(family: str, shape: Sequence[int]) -> tuple[int, int, int]:
-    """Height, width and channels of [H, W] or [H, W, C]; raises InvalidInput where a convolution has no image."""
+    """Height, width and channels of [H, W] or [H, W, C]; raises InvalidInput for rows, which cannot be convolved."""
     if len(shape) == 1:
         raise InvalidInput(
             "model.family", f"{family} requires images, and these are rows of a table; accepted: linear, mlp or custom"
@@ -88,7 +88,7 @@ def image(family: str, shape: Sequence[int]) -> tuple[int, int, int]:
     return shape[0], shape[1], shape[2] if len(shape) == 3 else 1
 
 
-# asked in training alone: an export must hold for every size
+# only in training: an export must work for every size
 def _is_single(values: Tensor) -> bool:
     return values.numel() == values.shape[1]
 

@@ -1,4 +1,4 @@
-"""Linear layers one after the other."""
+"""A multilayer perceptron."""
 
 from torch import nn
 
@@ -11,7 +11,7 @@ def layers(config: MlpConfig, inputs: int, outputs: int) -> list[nn.Module]:
     modules: list[nn.Module] = [nn.Flatten()]
     for width, rate in zip(each(config.width, config.depth), each(config.dropout, config.depth), strict=True):
         norm = [BatchNorm1d(width)] if config.batch_norm else []
-        # batch norm shifts by itself, so a bias before it would do nothing
+        # batch norm has a shift of its own, so a bias before it would do nothing
         modules += [nn.Linear(inputs, width, bias=not norm), *norm, activation(config.activation), *dropout(rate)]
         inputs = width
     return [*modules, nn.Linear(inputs, outputs)]

@@ -1,6 +1,7 @@
-"""The first layer of every network, which makes it take raw inputs, and the last one of those that give a number.
+"""Normalisation: the first layer of every network, and the last layer of those that predict numbers.
 
-Both count in float64: of a date in seconds, or an identifier, float32 keeps only what is the same in every row.
+Both compute in float64: of a date in seconds, or an identifier, float32 keeps only the leading digits, which are the
+same in every row.
 """
 
 from collections.abc import Sequence
@@ -11,10 +12,10 @@ from torch import Tensor, nn
 
 
 class Normalize(nn.Module):
-    """Inputs less `mean`, over `deviation`: one of each for every channel or column, on the scale of the inputs.
+    """(inputs - mean) / deviation, with one of each for every channel or column, on the scale of the inputs.
 
     uint8 images [N, H, W] or [N, H, W, C] become float32 [N, C, H, W]; rows [N, columns] are centred and divided in
-    float64, where the figures are, before they become float32.
+    float64 before they become float32.
     """
 
     mean: Tensor
@@ -27,7 +28,7 @@ class Normalize(nn.Module):
 
     @classmethod
     def blank(cls, shape: Sequence[int]) -> Self:
-        """One for inputs of `shape` that changes nothing, until a checkpoint gives it its figures."""
+        """An identity for inputs of `shape`, until a checkpoint sets mean and deviation."""
         channels, kind = 1 if len(shape) == 2 else shape[-1], torch.float64 if len(shape) == 1 else torch.float32
         return cls(torch.zeros(channels, dtype=kind), torch.ones(channels, dtype=kind))
 
@@ -39,7 +40,7 @@ class Normalize(nn.Module):
 
 
 class Denormalize(nn.Module):
-    """Outputs [N, 1] times `deviation`, plus `mean`, as float64: both of what is predicted, whose units they take."""
+    """outputs [N, 1] * deviation + mean, as float64, which converts them to the units of the target."""
 
     mean: Tensor
     deviation: Tensor

@@ -1,4 +1,4 @@
-"""A backbone that was trained on other images, and the head on its features."""
+"""A backbone that was trained on other images, and a head on its features."""
 
 import math
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ from training.models.normalize import Normalize
 from training.vision import torchvision
 
 LEAST_SIDE = 32
-"""Pixels: the stages of these networks halve a side five times."""
+"""The smallest side in pixels: the stages of these networks halve it five times."""
 MEAN, DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-"""Of ImageNet's pixels by channel, which torchvision's weights expect (their `transforms()`)."""
+"""Mean and deviation of ImageNet's pixels by channel, as torchvision's weights expect (their `transforms()`)."""
 LAST_STAGE = {
     "resnet18": ["layer4"], "resnet50": ["layer4"], "mobilenet_v3_small": ["features.10", "features.11", "features.12"],
     "mobilenet_v3_large": ["features.14", "features.15", "features.16"],
@@ -29,8 +29,8 @@ LAST_STAGE = {
 class Backbone(nn.Module):
     """From normalised images [N, 1 or 3, H, W] to features [N, width]; grey ones are shown in all three channels.
 
-    What is not tuned stays as in evaluation, and so does batch norm unless it is to `count`: statistics of few images
-    are worse than those that it came with.
+    Frozen layers stay in evaluation mode, and so does batch norm unless it is to `count`: statistics of few images are
+    worse than those of its training.
     """
 
     def __init__(self, body: nn.Module, tuned: Sequence[nn.Module], *, count: bool) -> None:
@@ -67,7 +67,7 @@ def layers(config: PretrainedConfig, shape: Sequence[int], outputs: int) -> list
 
 
 def check(config: PretrainedConfig, shape: Sequence[int]) -> None:
-    """Raise InvalidInput where there is no image, or one that is too small."""
+    """Raise InvalidInput for rows, and for images that are too small."""
     if len(shape) == 1:
         return  # features of a frozen backbone; tables are refused by `requirements`
     height, width, _ = image("pretrained", shape)
@@ -95,7 +95,7 @@ def _tuned(config: PretrainedConfig, body: nn.Module) -> list[nn.Module]:
     if last is not None:
         return [body.get_submodule(name) for name in last]
     weighty = [body]
-    while len(weighty) == 1:  # what wraps a network is no stage of it
+    while len(weighty) == 1:  # a wrapper of a network is not one of its stages
         inner = [child for child in weighty[0].children() if any(True for _ in child.parameters())]
         if not inner:
             break
@@ -104,13 +104,13 @@ def _tuned(config: PretrainedConfig, body: nn.Module) -> list[nn.Module]:
 
 
 def features(backbone: Backbone, shape: Sequence[int]) -> int:
-    """How many features a backbone makes of an image; raises InvalidInput where it makes none."""
+    """The number of features that a backbone returns for an image; raises InvalidInput if it returns none."""
     height, width, _ = image("pretrained", shape)
     backbone.eval()
     try:
         with torch.no_grad():
             features: Tensor = backbone(torch.zeros(1, 3, height, width))
-    except Exception as error:  # of many kinds: it may be code of the user's own
+    except Exception as error:  # of any kind: it may be the user's own code
         problem = f"fails on images of {height}x{width} pixels: {error}"
         raise InvalidInput("model.backbone", problem) from None
     return math.prod(features.shape[1:])

@@ -31,14 +31,14 @@ def layers(config: ResnetConfig, shape: Sequence[int], outputs: int) -> list[nn.
 
 
 def check(config: ResnetConfig, shape: Sequence[int]) -> None:
-    """Raise InvalidInput where there is no image, or nothing of it is left; stages themselves leave a pixel."""
+    """Raise InvalidInput for rows, and for images that the first layer reduces to nothing."""
     height, width, _ = image("resnet", shape)
     if config.pool and min(height, width) < 2:
         raise InvalidInput("model.pool", f"{height}x{width} pixels cannot be halved; accepted: false")
 
 
 def blocks(depth: int, stage: int) -> int:
-    """How many of `depth` blocks a stage has; those that do not come out even go to the first stages."""
+    """The number of `depth` blocks in each stage; the remainder goes to the first stages."""
     return depth // STAGES + (stage < depth % STAGES)
 
 
@@ -59,7 +59,7 @@ def _plain(inputs: int, filters: int, stride: int) -> nn.Module:
 
 
 def _initialize(modules: list[nn.Module]) -> None:
-    """He et al. 2015, which lets deep nets begin to learn; torch's own draws are smaller."""
+    """The initialisation of He et al. 2015, with which deep nets start to learn; torch's own weights are smaller."""
     for layer in nn.ModuleList(modules).modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")

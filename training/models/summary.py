@@ -1,4 +1,4 @@
-"""What a network consists of, layer by layer."""
+"""A summary of a network, layer by layer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Layer:
 def summary(network: nn.Module, shape: Sequence[int]) -> list[Layer]:
     """The layers that one input of `shape` ([H, W], [H, W, C] or [columns]) passes, each with its own parameters.
 
-    A layer that is passed twice stands there twice, the second time without parameters.
+    A layer that is used twice is listed twice, the second time without parameters.
     """
     rows: list[Layer] = []
     counted: set[nn.Parameter] = set()

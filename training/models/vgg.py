@@ -1,6 +1,5 @@
-"""Stages of 3x3 convolutions, each ended by a pooling (Simonyan & Zisserman 2015).
-
-torchvision's own starts with three channels and 224 pixels; these stages are as many as small images have halves.
+"""Stages of 3x3 convolutions, each ending with pooling (Simonyan & Zisserman 2015). torchvision's VGG expects three
+channels and 224 pixels; this one has as many stages as a small image can be halved.
 """
 
 from collections.abc import Sequence
@@ -28,7 +27,7 @@ def layers(config: VggConfig, shape: Sequence[int], outputs: int) -> list[nn.Mod
 
 
 def fitted(config: VggConfig, shape: Sequence[int]) -> list[int]:
-    """How many convolutions each stage has; raises InvalidInput where the stages halve the image to nothing."""
+    """How many convolutions each stage has; raises InvalidInput if the stages halve the image to nothing."""
     height, width, _ = image("vgg", shape)
     full, rest = divmod(config.depth, config.convolutions)
     stages = [config.convolutions] * full + [rest] * bool(rest)

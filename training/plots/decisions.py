@@ -18,10 +18,10 @@ COLUMNS = 4
 def precision_recall(
     probabilities: NDArray[np.floating[Any]], truths: NDArray[Any], labels: Sequence[str], threshold: float, title: str
 ) -> bytes:
-    """Precision and recall of each label, a panel each, by the threshold from which on it is said to hold.
+    """Precision and recall of each label by its decision threshold, one panel per label.
 
-    `probabilities` and `truths` (true where the label holds) are [N, labels]; of two classes, give the one that counts
-    as found, [N, 1].
+    `probabilities` and `truths` (true where the label holds) are [N, labels]; for two classes, pass the positive one,
+    [N, 1].
     """
     columns = min(COLUMNS, len(labels))
     rows = math.ceil(len(labels) / columns)
@@ -43,7 +43,7 @@ def precision_recall(
 def rates(
     probabilities: NDArray[np.floating[Any]], truths: NDArray[np.bool_], thresholds: NDArray[np.floating[Any]]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Precision and recall at each threshold; NaN where nothing is said to hold, or nothing holds."""
+    """Precision and recall at each threshold; NaN if there are no positive predictions, or no positive examples."""
     text = probabilities[:, None] >= thresholds
     hits = (text & truths[:, None]).sum(0)
     with np.errstate(invalid="ignore"):

@@ -1,8 +1,8 @@
 """Gradient descent on a·x² + b·y², which is also the error of a straight line that is fitted to points.
 
-For points whose inputs t have the mean 0, b times the mean squared error of the line w·t + c is, but for what no line
-can mend, b·mean(t²)·(w - w*)² + b·(c - c*)², where w* and c* are of the best line. With mean(t²) = a/b that is
-a·x² + b·y²: one path of (x, y) is at once the way of a line to its points.
+For points whose inputs t have mean 0, b times the mean squared error of the line w·t + c is, up to a constant,
+b·mean(t²)·(w - w*)² + b·(c - c*)², where w* and c* are those of the best line. With mean(t²) = a/b that is a·x² + b·y²:
+the path of (x, y) also shows how the line approaches the points.
 """
 
 from collections.abc import Sequence
@@ -19,26 +19,26 @@ from training.plots import style
 START = (4.0, 2.0)
 STEPS = 20
 BEST = (1.0, 0.5)
-"""Slope and intercept of the line that fits best."""
+"""Slope and intercept of the best line."""
 REACH = 5.0
-"""The surface is drawn from minus this to this."""
+"""The surface is drawn from -SPAN to SPAN."""
 POINTS = 40
 
 Path = NDArray[np.float64]
 
 
 def path(a: float, b: float, lr: float) -> Path:
-    """The start and where each step of x -= lr·2·a·x, y -= lr·2·b·y leads, [steps + 1, 2]."""
+    """The start and the point after each step of x -= lr·2·a·x, y -= lr·2·b·y, [steps + 1, 2]."""
     factors = 1 - 2 * lr * np.array([a, b])
     return np.array(START) * factors ** np.arange(STEPS + 1)[:, None]
 
 
 def points(a: float, b: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Points whose squared error, times b, is that of `path` but for a constant, whatever the line."""
+    """Points for which the squared error of any line, times b, equals the function of `path` up to a constant."""
     x = np.linspace(-1, 1, POINTS)
     x *= np.sqrt(a / b / (x**2).mean())
     noise = np.random.default_rng(0).normal(0, 1.0, POINTS)
-    noise -= noise.mean() + x * (noise @ x) / (x @ x)  # so that no line could fit better than BEST
+    noise -= noise.mean() + x * (noise @ x) / (x @ x)  # so that BEST is the best line
     return x, BEST[0] * x + BEST[1] + noise
 
 
@@ -66,7 +66,7 @@ def gradient_descent(a: float, b: float, rates: Sequence[float]) -> bytes:
 
 
 def _told(a: float, b: float, lr: float) -> str:
-    """The learning rate, and what it leads to: along each axis a step multiplies what is left."""
+    """The learning rate and its behaviour: along each axis, a step multiplies the remaining distance."""
     factors = [1 - 2 * lr * a, 1 - 2 * lr * b]
     if max(map(abs, factors)) > 1:
         return f"lr {lr:g}: diverges"
@@ -74,7 +74,7 @@ def _told(a: float, b: float, lr: float) -> str:
 
 
 def _reaching(way: Path) -> tuple[Path, int]:
-    """The path to where it leaves the picture, and how many of its points lie within."""
+    """The path up to where it leaves the picture, and the number of its points inside."""
     out = np.abs(way).max(1) > REACH
     if not out.any():
         return way, len(way)
@@ -111,7 +111,7 @@ def _contour(axes: Any, a: float, b: float) -> None:
 
 
 def _lines(figure: Any, a: float, b: float, paths: Sequence[Path], rates: Sequence[float]) -> None:
-    """The points with the line at each step, a panel a learning rate."""
+    """The points with the line at each step, one panel per learning rate."""
     x, y = points(a, b)
     shades = Normalize(0, STEPS)
     colors: Any = ScalarMappable(shades, "viridis_r")

@@ -16,17 +16,17 @@ MOST_MAPS, MOST_LAYERS = 8, 8
 DIAGONAL = np.eye(3, dtype=np.float32)
 TIMES = 3
 LEAST_SIDE = 2 * TIMES + 1
-"""Of an image that is left a pixel by the diagonal kernel."""
+"""The smallest image of which the diagonal kernel leaves a pixel."""
 
 Floats = NDArray[np.float32]
 Images = NDArray[np.uint8]
 
 
 def feature_maps(maps: Mapping[str, Floats], image: Images, title: str) -> bytes:
-    """An image [H, W] or [H, W, 3] and the maps [channels, h, w] that each layer makes of it, a row a layer.
+    """An image [H, W] or [H, W, 3] and the maps [channels, h, w] of each layer, one row per layer.
 
-    Each map has its own scale, from its least value (dark) to its largest. Of deep and wide models the first maps of
-    layers from first to last are shown.
+    Each map has its own scale, from its least value (dark) to its largest. For deep models a selection of layers is
+    shown, for wide ones the first maps.
     """
     places = np.unique(np.linspace(0, len(maps) - 1, min(len(maps), MOST_LAYERS)).round().astype(int))
     shown = [(index + 1, *list(maps.items())[index]) for index in places]
@@ -39,7 +39,7 @@ def feature_maps(maps: Mapping[str, Floats], image: Images, title: str) -> bytes
     for row, (number, name, of_layer) in zip(grid, shown, strict=True):
         channels, height, width = of_layer.shape
         message = f"{min(channels, MOST_MAPS)} of {channels} maps, {height}×{width}"
-        row[1].set_title(" ", fontsize=9)  # for the height alone: the words would push the next map away
+        row[1].set_title(" ", fontsize=9)  # reserves only height: the text would push the next map away
         heading = f"convolution {number}, layer {name}: {message}"
         row[1].text(0, 1.05, heading, transform=row[1].transAxes, va="bottom", fontsize=9).set_in_layout(False)
         for axes, picture in zip(row[1:], of_layer, strict=False):
@@ -50,8 +50,10 @@ def feature_maps(maps: Mapping[str, Floats], image: Images, title: str) -> bytes
 
 
 def maps(network: "nn.Sequential", image: Images) -> dict[str, Floats]:
-    """What each convolution of a network makes of one image, [channels, h, w] by the layer's name, where that is more
-    than a single pixel, as in the gates of a mobilenet."""
+    """The output of each convolution for one image, [channels, h, w] by the layer's name.
+
+    Those of a single pixel, as in the gates of a mobilenet, are left out.
+    """
     import torch
     from torch import nn
 
@@ -70,9 +72,9 @@ def maps(network: "nn.Sequential", image: Images) -> dict[str, Floats]:
 
 
 def diagonal(image: Images) -> bytes:
-    """An image [H, W] and what a 3x3 kernel with ones on its diagonal makes of it, applied once, twice and thrice.
+    """An image [H, W] convolved once, twice and three times with a 3x3 kernel that has ones on its diagonal.
 
-    Its sides are `LEAST_SIDE` at least.
+    Its sides are at least `LEAST_SIDE`.
     """
     steps = [image.astype(np.float32)]
     while len(steps) <= TIMES:
@@ -98,7 +100,7 @@ def lines() -> Images:
 
 
 def convolved(image: Floats, kernel: Floats, stride: int = 1, padding: int = 0) -> Floats:
-    """The cross-correlation of an image [H, W] with a kernel, which is what the field calls a convolution."""
+    """The cross-correlation of an image [H, W] with a kernel, which is called a convolution in machine learning."""
     padded = np.pad(image, padding)
     windows = np.lib.stride_tricks.sliding_window_view(padded, kernel.shape)[::stride, ::stride]
     return np.asarray(np.einsum("hwij,ij->hw", windows, kernel))

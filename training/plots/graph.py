@@ -14,11 +14,11 @@ from training.plots import style
 
 MOST_NODES = 400
 PER_COLUMN = 14
-"""Ranks beneath each other, at most."""
+"""The most ranks in a column."""
 WIDTH, HEIGHT, PITCH, BESIDE, GUTTER = 2.3, 0.62, 0.98, 0.3, 0.9
-"""Inches: of a box, from rank to rank, between boxes of one rank, between columns."""
+"""In inches: the size of a box, and the distances between ranks, between boxes of a rank, and between columns."""
 NESTED, TURN = 0.22, 0.18
-"""Inches: between arrows that pass boxes by, and from a box to where an arrow turns."""
+"""In inches: between arrows that pass by boxes, and from a box to where an arrow bends."""
 TITLE, LEAST_WIDTH = 0.6, 4.5
 """Inches."""
 FILLS = {
@@ -33,7 +33,7 @@ NAMES = {"Gemm": "Linear", "MatMul": "Linear", "BatchNormalization": "BatchNorm"
 
 @dataclass(frozen=True)
 class Node:
-    """A box: what it does, what it gives, and the places of the nodes that it takes tensors from."""
+    """A box: its operator, its output, and the indices of the nodes of its inputs."""
 
     kind: str
     title: str
@@ -43,7 +43,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Places:
-    """In inches: the centre of each node, the line left of its column that arrows from others take, and the whole."""
+    """In inches: the centre of each node, the lane for arrows left of its column, and the whole size."""
 
     centres: list[tuple[float, float]]
     gutters: list[float]
@@ -52,7 +52,7 @@ class Places:
 
 
 def model_graph(model: bytes, title: str) -> bytes:
-    """Draw an ONNX model; raises Corrupt for what is none, InvalidInput where it has too many nodes to be looked at."""
+    """Draw an ONNX model; raises Corrupt if it is not one, InvalidInput if it has too many nodes for a picture."""
     drawn = nodes(model)
     if not drawn:
         raise Corrupt("model.onnx: is not an ONNX model: it has no nodes")
@@ -73,10 +73,10 @@ def model_graph(model: bytes, title: str) -> bytes:
 
 
 def nodes(model: bytes) -> list[Node]:
-    """Input, operators and outputs of an ONNX model in order, without what follows from its constants alone."""
+    """Input, operators and outputs of an ONNX model in order, without nodes that depend only on constants."""
     try:
         parsed = onnx.shape_inference.infer_shapes(onnx.load_from_string(model))
-    except Exception as error:  # whatever protobuf and onnx make of bytes that are no model
+    except Exception as error:  # protobuf and onnx raise many kinds for bytes that are not a model
         raise Corrupt(f"model.onnx: is not an ONNX model: {' '.join(str(error).split())[:200]}") from None
     inner = parsed.graph
     weights = {tensor.name: tuple(tensor.dims) for tensor in inner.initializer}
@@ -94,20 +94,20 @@ def nodes(model: bytes) -> list[Node]:
             drawn.append(Node(operator.op_type, _title(operator, weights), shapes.get(operator.output[0], ""), sources))
         elif (
             operator.op_type == "Identity" and operator.input[0] in weights
-        ):  # by which the exporter shares equal weights
+        ):  # with which the exporter shares equal weights
             weights[operator.output[0]] = weights[operator.input[0]]
     ends = [tensor.name for tensor in inner.output if tensor.name in maker]
     return [*drawn, *(Node("output", name, shapes[name], (maker[name],)) for name in ends)]
 
 
 def _shape(value: Any) -> str:
-    """As in N×32×14×14."""
+    """A shape, such as N×32×14×14."""
     dims = value.type.tensor_type.shape.dim
     return "×".join(str(dim.dim_value) if dim.HasField("dim_value") else "N" for dim in dims)
 
 
 def _title(node: Any, weights: Mapping[str, tuple[int, ...]]) -> str:
-    """What a node does, with the figures that matter."""
+    """A node's operator, with its most important parameters."""
     name = NAMES.get(node.op_type, node.op_type)
     attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
     weight = next((weights[name] for name in node.input if len(weights.get(name, ())) >= 2), ())
@@ -123,7 +123,7 @@ def _title(node: Any, weights: Mapping[str, tuple[int, ...]]) -> str:
 
 
 def _ranks(drawn: Sequence[Node]) -> list[int]:
-    """How many nodes lie on the longest way to each."""
+    """The number of nodes on the longest path to each node."""
     ranks: list[int] = []
     for node in drawn:
         ranks.append(max((ranks[source] + 1 for source in node.sources), default=0))
@@ -150,7 +150,7 @@ def _columns(drawn: Sequence[Node], ranks: Sequence[int]) -> list[range]:
 
 
 def _places(ranks: Sequence[int], columns: Sequence[range]) -> Places:
-    """Nodes of one rank stand side by side, the first of each beneath each other."""
+    """Nodes of one rank are placed side by side, the first nodes of all ranks below each other."""
     beside = [[index for index, of in enumerate(ranks) if of == rank] for rank in range(max(ranks) + 1)]
     centres = [(0.0, 0.0)] * len(ranks)
     gutters = [0.0] * len(ranks)
@@ -199,7 +199,7 @@ def _arrows(axes: Any, drawn: Sequence[Node], ranks: Sequence[int], places: Plac
 
 
 def _line(axes: Any, way: Sequence[tuple[float, float]]) -> None:
-    """A line through all points, with an arrow's head at the last."""
+    """A line through all points, with an arrowhead at the last."""
     axes.plot(*zip(*way[:-1], strict=True), color=EDGE, linewidth=1, zorder=1)
     head = {"arrowstyle": "-|>", "color": EDGE, "linewidth": 1, "shrinkA": 0, "shrinkB": 0}
     axes.annotate("", way[-1], way[-2], arrowprops=head)

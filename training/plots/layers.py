@@ -19,7 +19,7 @@ HEADS = ("layer", "kind", "output", "parameters")
 
 
 def layer_table(layers: Sequence["Layer"], title: str) -> bytes:
-    """A row a layer with its total below; of very many layers the first and last."""
+    """One row per layer and the total below; of very many layers only the first and last."""
     rows = [_row(layer) for layer in layers]
     if len(rows) > MOST_ROWS:
         hidden = layers[MOST_ROWS // 2 : -(MOST_ROWS // 2)]

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from training.progress import Epoch
 
 MARKED = 30
-"""Up to so many points each has a marker."""
+"""Curves with at most so many points have markers."""
 LOGARITHMIC = 20
-"""Losses that differ by this factor are drawn on a logarithmic scale."""
+"""From this ratio of losses on, the scale is logarithmic."""
 COINCIDE = 0.01
-"""Curves of which no point is farther from the other's, as a share of it, are drawn one around the other."""
+"""Curves closer than this, relative to their values, are drawn one around the other."""
 MOST_AROUND = 3
 MARKERS = ("", "o", "s", "^")
 SPLITS = {"train": ("train (running mean)", style.TRAIN), "val": ("validation", style.VALIDATION)}
@@ -27,11 +27,11 @@ Points = tuple[NDArray[np.int64], NDArray[np.float64]]
 
 
 def curves(epochs: Sequence["Epoch"], best: int, fitted: Mapping[str, float] | None = None) -> bytes:
-    """Loss and accuracy by epoch, train beside validation, with the gap between them at the epoch that was kept.
+    """Loss and accuracy by epoch for train and validation, with the gap between them at the best epoch.
 
-    The gap is that of `fitted`, loss and accuracy of the kept weights on what they were trained on; where these were
-    not measured, that of the running mean, which dropout, augmentation and a mean of weights make look worse. What was
-    not measured, as validation without a split for it or the accuracy of a regression, is left out.
+    The gap is measured with `fitted`, loss and accuracy of the kept weights on the training split; without it, with the
+    running mean over the epoch, which dropout, augmentation and averaged weights make look worse. Missing figures, such
+    as the accuracy of a regression, are left out.
     """
     shown = [name for name in ("loss", "accuracy") if len(_measured(epochs, f"train_{name}")[0])]
     figure = Figure(figsize=(5 * len(shown) + (len(shown) == 1), 4.4), layout="constrained")
@@ -57,8 +57,8 @@ def curves(epochs: Sequence["Epoch"], best: int, fitted: Mapping[str, float] | N
 def loss_curves(series: Mapping[str, Sequence[tuple[int, float]]], title: str) -> bytes:
     """The loss of many runs by epoch, `{run: [(epoch, loss), …]}`, in one picture.
 
-    Neighbours in the order given share a colour and differ in their dashes, so that 18 runs of 6 models by 3
-    optimisers have a colour for each model.
+    Neighbouring runs share a colour and differ in their dashes, so that 18 runs of 6 models by 3 optimisers have one
+    colour per model.
     """
     figure = Figure(figsize=(11, max(5.0, 1.5 + 0.24 * len(series))), layout="constrained")
     axes: Any = figure.subplots()
@@ -89,13 +89,13 @@ def _coincide(first: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
 
 
 def _measured(epochs: Sequence["Epoch"], name: str) -> Points:
-    """Numbers and values of the epochs in which a figure was measured."""
+    """The epochs in which a figure was measured, and its values."""
     points = [(epoch.epoch, value) for epoch in epochs if not math.isnan(value := getattr(epoch, name))]
     return np.array([number for number, _ in points], np.int64), np.array([value for _, value in points], np.float64)
 
 
 def _mark_gap(axes: Any, drawn: Mapping[str, Points], best: int, name: str, fitted: float | None) -> None:
-    """Shade what lies between the two curves, and say how far apart they are at the epoch that was kept."""
+    """Shade the area between the two curves, and label their distance at the best epoch."""
     (train_at, train), (val_at, val) = drawn["train"], drawn["val"]
     both = np.intersect1d(train_at, val_at)
     if best not in both:
@@ -125,15 +125,15 @@ def _told(epoch: int, gap: float, name: str, running: bool) -> str:
     apart = f"{100 * abs(gap):.1f} points" if name == "accuracy" else f"{abs(gap):,.{3 if abs(gap) < 100 else 0}f}"
     if gap > 0:
         return f"gap at epoch {epoch}: {apart}"
-    # a running mean is no word on the weights that were kept
+    # a running mean over the epoch says nothing about the kept weights
     text = "better than the running mean\nby" if running else "better by"
     return f"epoch {epoch}: validation is\n{text} {apart}"
 
 
 def _free(axes: Any, points: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Of some places within the axes, in fractions of them, the one that is farthest from every point."""
+    """Of some positions in the axes, as fractions, the one that is farthest from every point."""
     places = np.array([(x, y) for x in (0.26, 0.5, 0.74) for y in (0.12, 0.3, 0.5, 0.7, 0.88)])
     shown = axes.transAxes.inverted().transform(axes.transData.transform(np.array(points, float)))
-    apart = (places[:, None] - shown) / (0.3, 0.08)  # about half of what the words take
+    apart = (places[:, None] - shown) / (0.3, 0.08)  # about half of the text's size
     x, y = places[np.linalg.norm(apart, axis=2).min(1).argmax()]
     return float(x), float(y)

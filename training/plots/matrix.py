@@ -15,15 +15,15 @@ from training.plots import style
 CELLS_WITH_NUMBERS = 20
 SHARES = (0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1)
 GAP = 0.35
-"""Between the matrix and the figures beside it, in cells."""
+"""The gap between the matrix and the figures beside it, in cells."""
 
 
 def decided(probabilities: NDArray[np.floating[Any]], targets: NDArray[Any], threshold: float) -> NDArray[np.int64]:
     """Counts by true and predicted class at a decision threshold.
 
-    Of two classes the second is the answer where its probability is at least `threshold`: [2, 2]. Of more the
-    likeliest is, where its probability is at least that; what gets no answer is counted in one more column:
-    [classes, classes + 1].
+    With two classes, the second is predicted if its probability is at least `threshold`: [2, 2]. With more, the most
+    likely class is predicted if its probability is at least that; examples without a prediction are counted in an extra
+    column: [classes, classes + 1].
     """
     classes = probabilities.shape[1]
     if classes == 2:
@@ -35,10 +35,10 @@ def decided(probabilities: NDArray[np.floating[Any]], targets: NDArray[Any], thr
 
 
 def confusion(counts: NDArray[np.int64], classes: Sequence[str], title: str) -> bytes:
-    """Rows are true classes, columns predicted ones; colour is the root of the row's share, so that errors show.
+    """Rows are true classes, columns predicted ones; colour is the square root of the row's share, so that errors show.
 
-    `counts` is [classes, classes], or has one more column for what got no answer. Beside each row stands the class's
-    recall, under each column its precision.
+    `counts` is [classes, classes], or has an extra column for examples without a prediction. Recall is shown beside
+    each row, precision under each column.
     """
     rows, columns = counts.shape
     size = min(14.0, 0.62 * columns + 4.1)
@@ -65,7 +65,7 @@ def confusion(counts: NDArray[np.int64], classes: Sequence[str], title: str) -> 
 def _cells(
     axes: Any, shares: NDArray[np.float64], texts: Sequence[str], at: tuple[float, float], letters: float
 ) -> Any:
-    """Coloured cells whose first is centred on `at`, with texts in them."""
+    """Coloured cells with texts in them, the first centred on `at`."""
     rows, columns = shares.shape
     left, top = at[0] - 0.5, at[1] - 0.5
     drawn = axes.imshow(
@@ -83,7 +83,7 @@ def _percents(shares: NDArray[np.float64], places: int) -> list[str]:
 
 
 def _name(axes: Any, names: list[str], columns: int, size: float) -> None:
-    """Ticks: the classes, and what stands beside them."""
+    """Ticks: the classes, and the labels of the cells beside them."""
     rows = len(names)
     answers = [*names, *(["no answer"] * (columns - rows))]
     axes.set_xticks([*range(columns), columns + GAP], [*answers, "recall, %"], ha="right", va="center")

@@ -19,10 +19,10 @@ MARKERS = "o^sDvPX"
 
 
 def scatter_matrix(dataset: "Dataset") -> bytes:
-    """Each column of a table against each other, and its histogram on the diagonal; coloured by class or by number.
+    """Each column of a table against every other, with histograms on the diagonal; coloured by class or by number.
 
-    Of wide tables the first columns are shown, of long ones so many rows, evenly spread; very many classes, and
-    several labels of one row, have no colours.
+    Wide tables are cut to their first columns, long ones to evenly spaced rows; very many classes, and multiple labels
+    per row, are not coloured.
     """
     total = len(dataset.inputs)
     rows = np.linspace(0, total - 1, min(MOST_ROWS, total)).astype(np.int64)
@@ -34,7 +34,7 @@ def scatter_matrix(dataset: "Dataset") -> bytes:
         axes: Any = grid[row, column]
         axes.tick_params(labelsize=7)
         if row == column:
-            _histogram(axes.twinx(), dataset, values[:, row], targets)  # counts, on the height of the row's numbers
+            _histogram(axes.twinx(), dataset, values[:, row], targets)  # counts, scaled to the axis of the row
         else:
             _points(axes, dataset, values[:, [column, row]], targets)
         axes.set(xlim=_limits(values[:, column]), ylim=_limits(values[:, row]))
@@ -51,7 +51,7 @@ def _by_class(dataset: "Dataset") -> bool:
 
 
 def _groups(dataset: "Dataset", targets: NDArray[Any]) -> list[tuple[str, str, NDArray[np.bool_]]]:
-    """Colour, marker and members [N] of what is told apart."""
+    """Colour, marker and members [N] of each group."""
     if not _by_class(dataset):
         return [(style.SEVERAL[0], "o", np.ones(len(targets), bool))]
     return [
@@ -78,7 +78,7 @@ def _points(axes: Any, dataset: "Dataset", values: NDArray[np.float64], targets:
 
 
 def _limits(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Of an axis, with a margin; of a column without numbers, any."""
+    """The limits of an axis, with a margin; arbitrary for a column without numbers."""
     finite = values[np.isfinite(values)]
     if not len(finite):
         return 0.0, 1.0

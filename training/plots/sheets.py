@@ -19,14 +19,14 @@ Images = NDArray[np.uint8]
 CONTACT_COLUMNS = 12
 APART = 1.06
 MOST_CLASSES = 40
-"""Of a contact sheet."""
+"""The columns of a contact sheet."""
 SHEET_COLUMNS = 10
 LINE = 14
-"""So many letters fit beneath an image."""
+"""The letters that fit below an image."""
 
 
 def contact_sheet(dataset: "Dataset") -> bytes:
-    """The first images of each class, a row a class; of very many classes the first."""
+    """The first images of each class, one row per class; of very many classes only the first."""
     classes = dataset.classes[:MOST_CLASSES]
     rows = [
         dataset.inputs[np.flatnonzero(_holds(dataset, position))[:CONTACT_COLUMNS]] for position in range(len(classes))
@@ -34,7 +34,7 @@ def contact_sheet(dataset: "Dataset") -> bytes:
     side = 0.7
     figure = Figure(figsize=(CONTACT_COLUMNS * side + 2, len(rows) * side + 0.8), layout="constrained")
     axes = figure.subplots()
-    for row, images in enumerate(rows):  # a class of few images leaves blanks
+    for row, images in enumerate(rows):  # a class with few images leaves blanks
         for column, image in enumerate(images):
             _image(axes, image, column * APART, row * APART)
     axes.set_yticks([row * APART for row in range(len(rows))], [style.short(name) for name in classes], fontsize=9)
@@ -78,7 +78,7 @@ def predictions(images: Images, truths: Sequence[str], answers: Sequence[str], t
 
 
 def _holds(dataset: "Dataset", index: int) -> Any:
-    """Of which examples a class is, or a label holds, [N]."""
+    """Whether each example is of a class, or has a label, [N]."""
     return dataset.targets[:, index] == 1 if dataset.kind == "multilabel" else dataset.targets == index
 
 
@@ -89,7 +89,7 @@ def _image(axes: Any, image: Images, column: float, row: float) -> None:
 
 
 def _told(true: str, answer: str) -> str:
-    """On one line where there is room for it."""
+    """On one line if it fits."""
     if len(true) + len(answer) < LINE:
         return f"{style.short(true)}:{style.short(answer)}"
     return f"{style.short(true, LINE - 1)}:\n{style.short(answer, LINE)}"

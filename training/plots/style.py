@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 TRAIN, VALIDATION, MARK = "#4c72b0", "#dd8452", "#999999"
 RIGHT, WRONG = "#00694e", "#c43c00"
-"""Of answers: they also differ in lightness and, wherever they are used, in weight or frame."""
+"""Colours of right and wrong answers: they also differ in lightness and, wherever they are used, in weight or frame."""
 SEVERAL = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#b8860b", "#333333")
 """After Okabe & Ito 2008, with its yellow darkened so that it shows on white."""
 DASHES = ("-", "--", ":", "-.")
@@ -19,13 +19,13 @@ TITLE_SIZE = 12
 
 
 def short(name: str, length: int = NAME_LENGTH) -> str:
-    """A name on one line, cut in its middle to what a picture has room for."""
+    """A name on one line, shortened in its middle to fit into a picture."""
     line, left = _line(name), length - 1
     return _plain(line if len(line) <= length else f"{line[: left - left // 3]}…{line[len(line) - left // 3 :]}")
 
 
 def title(figure: Figure, text: str) -> None:
-    """A title above a whole figure, on as many lines as its width makes of it."""
+    """A title above a whole figure, wrapped to its width."""
     letters = int(72 * figure.get_figwidth() / (0.6 * TITLE_SIZE))
     lines = [part for line in text.splitlines() for part in textwrap.wrap(_line(line), letters)]
     figure.suptitle(_plain("\n".join(lines)), fontsize=TITLE_SIZE)
@@ -36,7 +36,7 @@ def _line(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Without what matplotlib gives a meaning: dollar signs make formulas, and a first underscore hides a label."""
+    """Escape what is special to matplotlib: dollar signs start formulas, and a leading underscore hides a label."""
     return f"{' ' * text.startswith('_')}{text}".replace("$", r"\$")
 
 
