@@ -23,14 +23,14 @@ from tailorbird.errors import InvalidInput, Unavailable
 
 LOCAL, AUTO, CLIENT = "local", "auto", "ray://"
 SECONDS = 5
-"""For all that is asked together; Ray itself would try for a minute and end in a traceback."""
+"""Seconds for all checks together; Ray itself would try for a minute and end in a traceback."""
 PAUSE_SECONDS = 0.2
-"""Between looks for a node that is starting."""
+"""Seconds between looks for a node that is starting."""
 LAST_PORT = 2**16 - 1
 
 
 def resolved(address: str | None) -> str:
-    """An address as it is given, else that of RAY_ADDRESS, else `local`, where Ray is started here."""
+    """The address passed, else RAY_ADDRESS, else `local`, for which Ray is started here."""
     return address or os.environ.get("RAY_ADDRESS") or LOCAL
 
 
@@ -40,17 +40,17 @@ def is_own(address: str | None) -> bool:
 
 
 def check(address: str) -> None:
-    """Ask the head of a cluster, or the server of Ray's clients, whether it is one, of our release and for our token;
-    of a cluster whose head is given, ask the node on this machine too, which a driver needs.
+    """Check that the head of a cluster, or the server of Ray's clients, answers with our release and accepts our token.
 
-    Raises InvalidInput for what is no address, and Unavailable where nothing that can be used answers.
+    For the address of a head, check the node on this machine too, which a driver needs. Raises InvalidInput for an
+    invalid address, and Unavailable if no usable cluster answers.
     """
     ends = time.monotonic() + SECONDS
     target = _target(address)
     host, _, port = target.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=SECONDS).close()
-    except (OSError, UnicodeError) as error:  # the latter of a host with an empty or too long part
+    except (OSError, UnicodeError) as error:  # UnicodeError: for a host with an empty or too long label
         raise Unavailable(f"the Ray cluster at {address} does not answer: {error}") from None
     with init_grpc_channel(target) as channel:
         try:
@@ -67,7 +67,7 @@ def check(address: str) -> None:
 
 
 def _check_release(channel: grpc.Channel, address: str, seconds: float) -> None:
-    """Ask the head for its release; clients are asked for theirs only once they are connected."""
+    """Ask the head for its release; a client's server reports its release only after connecting."""
     if address.startswith(CLIENT):
         ping = ray_client_pb2.ClusterInfoRequest(type=ray_client_pb2.ClusterInfoType.PING)
         ray_client_pb2_grpc.RayletDriverStub(channel).ClusterInfo(ping, timeout=seconds)
@@ -79,7 +79,7 @@ def _check_release(channel: grpc.Channel, address: str, seconds: float) -> None:
 
 
 def _check_node(channel: grpc.Channel, address: str, ends: float) -> None:
-    """Ask the node on this machine what every driver asks it first; one that is starting is waited for."""
+    """Send the node on this machine the first request of every driver; a node that is starting is waited for."""
     while (node := _node(channel, _left(ends))) is None:
         if time.monotonic() > ends:
             raise Unavailable(
@@ -98,7 +98,7 @@ def _check_node(channel: grpc.Channel, address: str, ends: float) -> None:
 
 
 def _target(address: str) -> str:
-    """Host and port; Ray finds those of `auto` among the processes of this machine."""
+    """Host and port; Ray finds those of `auto` in the processes of this machine."""
     if address == AUTO:
         try:
             local: str | None = canonicalize_bootstrap_address(AUTO)
@@ -122,7 +122,7 @@ def _left(ends: float) -> float:
 
 
 def _node(channel: grpc.Channel, seconds: float) -> str | None:
-    """The address of the node on this machine that a driver would join, the head before others."""
+    """The address of the node on this machine that a driver would join, preferably the head's."""
     selector = gcs_service_pb2.GetAllNodeInfoRequest.NodeSelector
     ids = [selector(node_id=bytes.fromhex(number)) for number in find_node_ids()]
     if not ids:

@@ -1,7 +1,7 @@
 """The book of a sweep: the only owner of the state of its trials.
 
-It gives groups of trials to workers, enters what they report, and answers each report with what the trial is to do.
-All that it knows it has from the ledger, so that one that died is followed by another from the rows alone.
+It assigns groups of trials to workers, records their reports, and answers each with the decision for the trial. All its
+state is in the ledger, so that after a crash another book continues from the rows alone.
 """
 
 import time
@@ -24,19 +24,19 @@ from tuning.search import Misfit
 from tuning.spec import SweepSpec
 
 DEATHS = 3
-"""A group fails whose process died so often without a new report."""
+"""A group fails if its process dies so often without a new report."""
 RUBBISH = 64
-"""How many files are deleted at a time; more in a sweep of many trials."""
+"""The number of files that are deleted at a time; more in a sweep of many trials."""
 
 Nothing = Literal["wait", "done"]
 
 
 @dataclass(frozen=True)
 class Work:
-    """A group to train: which of its trials, until which epoch, and from what.
+    """A group to train: which of its trials, until which epoch, and from which state.
 
     `configs` are those of all its trials in order of their numbers, which is the order of its lanes. `ended` has the
-    last epochs of those that ended, perhaps after the state was stored: what is trained again, is trained as it was.
+    last epochs of those that ended, perhaps after the state was stored: they are trained again in the same way.
     """
 
     group: int
@@ -50,10 +50,10 @@ class Work:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a trial measured after an epoch, with its weights where they are its best.
+    """The figures of a trial after an epoch, with its weights if they are its best.
 
-    `whole` says that it is at its end, `exact` that it would measure the same again, to the last bit; `counts` of how
-    many examples its accuracies are.
+    `whole` says that the trial is complete, `exact` that training again would give the same bits; `counts` are the
+    numbers of examples of its accuracies.
     """
 
     trial: int
@@ -66,7 +66,7 @@ class Measured:
 
 
 class Book:
-    """What the ledger says of a sweep, and the decisions that follow from it."""
+    """The state of a sweep by the ledger, and the decisions that follow from it."""
 
     def __init__(
         self,
@@ -105,13 +105,13 @@ class Book:
         }
         self._deaths: dict[int, int] = {}
         self._rubbish: set[str] = set()
-        self._settled = 0  # trials since files were deleted
+        self._settled = 0  # trials whose files changed since the last deletion
         self._queue: deque[tuple[int, list[int]]] = deque()
-        self._stale = True  # whether the queue may lack something that is due
+        self._stale = True  # whether the queue has to be filled again
 
     @property
     def limit(self) -> str | None:
-        """The limit of the spec that is used up, if one is."""
+        """The limit of the spec that has been reached, if any."""
         limits, cpus = self._spec.limits, self._spec.resources.cpus
         if limits.minutes is not None and time.monotonic() - self._began > 60 * limits.minutes:
             return f"limits.minutes, {limits.minutes:g}"
@@ -120,10 +120,10 @@ class Book:
         return None
 
     def work(self, worker: str) -> Work | Nothing:
-        """A group for a worker, which has no other one any more; `worker` is its place and the life that it is in.
+        """The next group for a worker, which gives up any other; `worker` is its place and its life.
 
-        What the place had is begun again, but no death is counted: of two lives neither knows which of them is to last,
-        where a node was cut off and is back.
+        Groups of earlier lives of the place are started again, without counting a death: after a network partition, two
+        lives may exist, and neither knows which will last.
         """
         for group, holder in list(self._held.items()):
             if _place(holder) == _place(worker):
@@ -134,11 +134,11 @@ class Book:
         return self._assigned(*chosen, worker)
 
     def report(self, group: int, attempt: int, measured: Iterable[Measured], state: bytes | None) -> dict[int, Answer]:
-        """Enter what a group measured and, where there is one, the state that it goes on from; answers each trial.
+        """Record a group's reports and, if passed, the state to resume from; returns a decision for each trial.
 
-        Raises LeaseLost where another worker has the group by now, or may have it.
+        Raises LeaseLost if another worker has, or may have, the group by now.
         """
-        if attempt != self._groups[group].attempt:  # before what it measured is judged, which the ledger will refuse
+        if attempt != self._groups[group].attempt:  # before its reports are judged, since the ledger will refuse them
             raise LeaseLost(self._lease.sweep, f"has assigned group {group} of its trials to another worker")
         changes, answers = [], dict[int, Answer]()
         files = [result.weights for result in measured if result.weights is not None]
@@ -160,7 +160,7 @@ class Book:
         return answers
 
     def fail(self, group: int, attempt: int, problems: Mapping[int, str]) -> None:
-        """Enter why trials of a group failed."""
+        """Record why trials of a group failed."""
         changes = [Change(trial, "failed", problem) for trial, problem in problems.items()]
         self._enter(changes, (group, attempt))
         for change in changes:
@@ -168,14 +168,14 @@ class Book:
         self._settle(group, None)
 
     def lost(self, machine: str, problem: str) -> None:
-        """The process of a worker ended: what it had is begun again, or fails where that has happened too often."""
+        """A worker's process has ended: its group is started again, or fails if that has happened too often."""
         for group, holder in list(self._held.items()):
             if _place(holder) == machine:
                 self._die(group, problem)
 
     def tidy(self) -> None:
-        """Delete the files that later ones have replaced, and those of trials that are behind for good."""
-        if self._spec.space is not None:  # trials that somebody listed are all to be looked at
+        """Delete files that were replaced by later ones, and those of trials that can no longer be chosen."""
+        if self._spec.space is not None:  # trials that were listed explicitly are all kept
             self._outrank()
         self._settled = 0
         if self._rubbish:
@@ -197,12 +197,12 @@ class Book:
         for number in self._field.due():
             due.setdefault(self._group[number], []).append(number)
         free = [(group, numbers) for group, numbers in due.items() if group not in self._held]
-        # the longest first, so that no worker is left waiting for one; it changes nothing that anything rests on
+        # the longest first, so that workers end together; results do not depend on the order
         self._queue.extend(sorted(free, key=lambda waiting: -sum(map(self._field.left, waiting[1]))))
         self._stale = False
 
     def _suggested(self) -> bool:
-        """Enter the next wave; whether there is one."""
+        """Add the next wave; returns whether there is one."""
         trials = self._trials()
         wave = search.suggest(self._spec, trials, self._misfit, self._sizes)
         if not wave:
@@ -225,7 +225,7 @@ class Book:
     def _assigned(self, group: int, due: list[int], worker: str) -> Work:
         until = self._until(due)
         if until == 0:
-            due = [number for number in due if self._rung(number) == 0]  # a probe is not gone on from
+            due = [number for number in due if self._rung(number) == 0]  # a probe cannot be resumed
         attempt = patient(lambda: ledger.assign(self._registry, self._lease, group, due, worker))
         digest = self._groups[group].state
         state = None if digest is None else patient(lambda: self._registry.blobs.get(digest))
@@ -239,7 +239,7 @@ class Book:
         return Work(group, attempt, configs, due, ended, until, state)
 
     def _until(self, due: list[int]) -> int | None:
-        """The next epoch after which any of these is compared with its rivals."""
+        """The next epoch after which any of these is compared."""
         rungs = [self._rung(number) for number in due]
         return min((rung for rung in rungs if rung is not None), default=None)
 
@@ -247,13 +247,13 @@ class Book:
         return self._field.rung(number, max(self._field.standings[number].scores, default=-1))
 
     def _beyond(self, result: Measured) -> bool:
-        """Whether a trial that ended was trained on, which is of no account."""
+        """Whether this is a report of a trial that has ended, which is ignored."""
         standing = self._field.standings[result.trial]
         return standing.ended and result.epoch > max(standing.scores, default=0)
 
     def _judged(self, result: Measured) -> tuple[str | None, Answer]:
         standing = self._field.standings[result.trial]
-        if standing.ended:  # trained again beside others
+        if standing.ended:  # trained again together with others
             return None, "go on" if result.epoch < max(standing.scores, default=0) else "stop"
         answer = self._field.report(result.trial, result.epoch, result.metrics)
         if result.whole:
@@ -266,7 +266,7 @@ class Book:
         patient(lambda: ledger.enter(self._registry, self._lease, changes, attempt, state))
 
     def _note(self, change: Change) -> None:
-        """Keep in mind what was entered."""
+        """Remember a recorded report."""
         standing = self._field.standings[change.trial]
         if change.status and not standing.ended:
             standing.status, self._stale = change.status, True
@@ -278,14 +278,14 @@ class Book:
             self._keep(change.trial, change.report)
 
     def _keep(self, trial: int, report: Report) -> None:
-        """Keep in mind which weights are the best of a trial."""
+        """Remember which weights are the best of a trial."""
         if report.checkpoint:
             self._kept[trial] = report.checkpoint
             if self._spec.objective.metric in report.metrics:
                 self._merits[trial] = self._spec.objective.merit(report.metrics)
 
     def _settle(self, group: int, state: str | None) -> None:
-        """See what is left of a group after some of its trials have left."""
+        """Update a group after some of its trials have left."""
         known = self._groups[group]
         if state is not None and state != known.state:
             self._supersede(known.state)
@@ -299,10 +299,10 @@ class Book:
             self._rubbish.add(digest)
 
     def _outrank(self) -> None:
-        """Let go of the weights of trials that nobody will choose, and of states that nothing of value goes on from.
+        """Release the weights of trials that can no longer be chosen, and states that are no longer needed.
 
-        Trials that confirm others are chosen among by their mean, whatever their rank: they keep theirs, and displace
-        nobody.
+        Confirming trials are chosen by their mean, whatever their rank: they keep their weights, and displace no other
+        trial.
         """
         standings = self._field.standings
         finished = {number for number, standing in standings.items() if standing.status == "finished"}

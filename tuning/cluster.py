@@ -19,14 +19,14 @@ from tuning.loading import Loading
 STORE_BYTES = 512 * 2**20
 LONGEST_FOLDER = 16
 
-# Read by Ray's processes when they start, so they must stand before ray.init.
+# Read by Ray's processes when they start, so they must be set before ray.init.
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: it must reach the ledger
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is handled by us, so that it reaches the ledger
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # our ledger is the record; CSV and JSON copies of it are not needed
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",  # the new output prints trials in spite of verbose=0; the table is ours
+    "RAY_AIR_NEW_OUTPUT": "0",  # the new output prints trials in spite of verbose=0; we show a table of our own
 }
 
 
@@ -34,27 +34,26 @@ _ENVIRONMENT = {
 def connected(address: str | None) -> Iterator[Path]:
     """Connect to `address`, else to RAY_ADDRESS, else start Ray here; yields a temporary folder for Tune's files.
 
-    A Ray that was started here is stopped again, and its files are removed. Raises what `addresses.check`
-    raises.
+    If Ray was started here, it is stopped again, and its files are removed. Raises as `addresses.check` does.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are told by the table and the ledger
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are shown by the table and the ledger
     folder = Path(tempfile.mkdtemp(prefix="tailorbird-", dir=_short_folder()))
     try:
-        # Ray opens its folder to everybody; the one above it stays private
+        # Ray makes its folder readable for everybody; its parent stays private
         _connect(addresses.resolved(address), folder / "r")
         yield folder / "tune"
     finally:
         try:
             ray.shutdown()
-        finally:  # whatever signal ends that
+        finally:  # even if a signal interrupts that
             shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
 def leaving() -> Iterator[None]:
-    """Disconnect already, and stop a Ray that was started here, beside what is done within and needs it no more."""
+    """Disconnect, and stop Ray if it was started here, in parallel to what is done within, which does not need it."""
     shutdown = Loading(ray.shutdown)
     try:
         yield
@@ -66,7 +65,7 @@ def _connect(address: str, folder: Path) -> None:
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == addresses.LOCAL:
         _ensure_token()
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "torch")  # a folder that torch makes unasked
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "torch")  # a folder that torch creates
         options = {"include_dashboard": False, "object_store_memory": STORE_BYTES, "_temp_dir": str(folder)}
         with _told("Ray did not start"):
             ray.init(addresses.LOCAL, num_cpus=joblib.cpu_count(), **options, **quiet)
@@ -80,18 +79,18 @@ def _connect(address: str, folder: Path) -> None:
 def _told(problem: str) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # Ray has no class of its own for what takes too long, or is gone
+    except Exception as error:  # Ray has no exception class for time-outs and lost connections
         first = str(error).partition("\n")[0]
         raise Unavailable(f"{problem}: {first}; if this machine is busy, try again") from None
 
 
 def _short_folder() -> str:
-    # Ray puts sockets below its folder, and the path of a socket has at most 107 bytes (unix(7))
+    # Ray creates sockets below its folder, and the path of a socket has at most 107 bytes (unix(7))
     usual = tempfile.gettempdir()
     return usual if len(usual) <= LONGEST_FOLDER else "/tmp"  # noqa: S108 (mkdtemp makes a private one in it)
 
 
 def _ensure_token() -> None:
-    """A token of its own for a cluster of our own; Ray would leave one in the user's home."""
+    """A token for a local cluster; Ray would otherwise write one to the user's home."""
     if not os.environ.keys() & {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)

@@ -1,5 +1,4 @@
-"""The execution of a sweep on a Ray that is connected: begun or adopted, searched, and finished with its best in the
-registry."""
+"""Executing a sweep on a connected Ray: it is created or adopted, searched, and its best trial is registered."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -36,7 +35,7 @@ from tuning.stop import Stop
 
 @dataclass(frozen=True)
 class Prepared:
-    """The data of a sweep, dealt into splits, what its trials see of them, and what does not fit its constraints."""
+    """The splits of a sweep's data, the inputs of its trials, and the configs that violate its constraints."""
 
     dataset: Dataset
     dealt: Splits
@@ -45,24 +44,24 @@ class Prepared:
     notes: tuple[str, ...]
     """Notes for the user on these runs."""
     lanes: str | None = None
-    """What is known of how much lanes gain."""
+    """A note on the speed-up of lanes."""
     sizes: Mapping[str, int] = field(default_factory=dict)
-    """Of groups, by the shape of their trials."""
+    """The sizes of groups, by the shape of their trials."""
 
 
 def prepare(
     spec: SweepSpec, dataset: Dataset, dealt: Splits, left: list[RunConfig] | None, cache: Path, *, here: bool
 ) -> Prepared:
-    """Check what was dealt against the spec, and compute what trials see of it.
+    """Check the splits against the spec, and compute the inputs of trials.
 
-    `left` are the configs that a sweep of the ledger has still to train, None of a new one; `here` says that they are
-    trained on this machine; `cache` keeps how much lanes gain on it.
+    `left` are the configs that a sweep of the ledger still has to train, None for a new sweep; `here` says that they
+    are trained on this machine; `cache` stores the speed-up of lanes on it.
     """
     if left is None:
         _check_runs(spec, dealt, here=here)
-    configs = spec.configs if left is None else left  # a spec of another release may not make configs any more
+    configs = spec.configs if left is None else left  # a spec of another release may no longer yield valid configs
     views = Views(dealt.without_verdicts() if spec.promote else dealt)
-    for config in configs:  # features are computed here, before workers look for them
+    for config in configs:  # features are computed here, before workers need them
         views.prepared(config)
     notes = (*dealt.notes, *requirements.notes(configs, dealt))
     prepared = Prepared(dataset, dealt, views, Misfits.of(spec.constraints, dealt), notes)
@@ -75,7 +74,7 @@ def prepare(
 
 @dataclass(frozen=True)
 class Execution:
-    """Who executes a sweep, where it is recorded and shown, and on which cluster."""
+    """The user who executes a sweep, where it is recorded and shown, and on which cluster."""
 
     settings: Settings
     console: Console
@@ -85,7 +84,7 @@ class Execution:
     prepared: Prepared
 
     def run(self, registry: Registry, spec: SweepSpec, sweep: str, known: Sweep | None, folder: Path) -> Outcome:
-        """Execute a sweep of the ledger, which is `known`, or a new one; `folder` is for Tune's files."""
+        """Execute the sweep `known` to the ledger, or a new one; `folder` is for Tune's files."""
         self._check_room(spec)
         for note in self.prepared.notes:
             self.console.print(note, style="yellow", soft_wrap=True)
@@ -96,7 +95,7 @@ class Execution:
         return self._held_to_the_end(registry, self._held(registry, spec, sweep, known), spec, folder)
 
     def _held(self, registry: Registry, spec: SweepSpec, sweep: str, known: Sweep | None) -> Lease:
-        """Begin a sweep, or adopt one whose process is gone."""
+        """Create a sweep, or adopt one whose process is gone."""
         if known is not None:
             self.console.print(f"resuming {sweep}")
             return leases.take(registry, sweep, self.settings.lease_seconds)
@@ -107,7 +106,7 @@ class Execution:
         )  # fmt: skip
 
     def _settled(self, spec: SweepSpec) -> SweepSpec:
-        """The spec with what data and processor make of what it leaves open, which then holds wherever it goes on."""
+        """The spec with defaults resolved by data and processor, which stay the same wherever it is resumed."""
         if not spec.leaves_precision:
             return spec
         dealt, first = self.prepared.dealt, spec.configs[0].model_copy(update={"precision": "auto"})
@@ -158,7 +157,7 @@ class Execution:
         return promotion.enter(registry, candidate, to, lineage, sweep.champion, self.who)
 
     def _check_room(self, spec: SweepSpec) -> None:
-        """Say so where no node has room for a trial; a cluster of the user's own may still grow."""
+        """Note if no node has room for a trial; an existing cluster may still grow."""
         resources = ray.cluster_resources()
         for key, name, wanted in (
             ("cpus", "CPU", spec.resources.cpus),
@@ -177,7 +176,7 @@ class Execution:
 
 
 def _check_runs(spec: SweepSpec, dealt: Splits, *, here: bool) -> None:
-    """Refuse what does not fit the data, or this machine."""
+    """Refuse configs that do not fit the data, or this machine."""
     for config in spec.configs:
         try:
             requirements.check(config, dealt, spec.objective)
@@ -192,7 +191,7 @@ def _check_runs(spec: SweepSpec, dealt: Splits, *, here: bool) -> None:
 
 @contextmanager
 def _answered() -> Iterator[None]:
-    """What went wrong in the writer is told as if it had gone wrong here."""
+    """Raise errors of the writer as if they had happened here."""
     try:
         yield
     except ray.exceptions.RayTaskError as error:
@@ -210,12 +209,12 @@ class _Closing:
 
 @contextmanager
 def _closed(registry: Registry, lease: Lease) -> Iterator[_Closing]:
-    """See to it that the ledger says how the sweep ended, however it did."""
+    """Make sure that the ledger says how the sweep ended."""
     closing = _Closing()
     try:
         yield closing
     except KeyboardInterrupt:
-        with suppress(Unavailable):  # nobody renews its lease, so it will be found abandoned
+        with suppress(Unavailable):  # nobody renews its lease, so it will count as abandoned
             ledger.end(registry, lease, "interrupted")
         raise Interrupted(
             f"sweep {lease.sweep} was interrupted and registered nothing; resume it with `tailorbird sweep --resume "

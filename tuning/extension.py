@@ -11,7 +11,7 @@ from tuning import spec as specs
 
 
 def add_trials(registry: Registry, sweep: str, count: int, seconds: float) -> None:
-    """Let a sweep have so many points more; raises InvalidInput where its spec lists its trials."""
+    """Add so many points to a sweep; raises InvalidInput if its spec lists its trials."""
     known = ledger.sweep(registry, sweep)
     spec = specs.stored(known.spec)
     if spec.trials is None:
@@ -24,7 +24,7 @@ def add_trials(registry: Registry, sweep: str, count: int, seconds: float) -> No
 
 
 def thaw(registry: Registry, sweep: str, number: int, seconds: float) -> None:
-    """Let a trial that was paused or stopped train to its end."""
+    """Let a paused or stopped trial train to its end."""
     trials = {trial.number: trial for trial in ledger.trials(registry, ledger.sweep(registry, sweep).id)}
     if number not in trials:
         raise NotFound("--thaw", f"{sweep} has no trial {number}; accepted: 1 to {len(trials)}")
@@ -36,7 +36,7 @@ def thaw(registry: Registry, sweep: str, number: int, seconds: float) -> None:
 
 
 def retry(registry: Registry, sweep: str, seconds: float) -> int:
-    """Let the trials that failed go on from what is stored of them; returns how many these are."""
+    """Let the failed trials resume from their stored state; returns their number."""
     trials = ledger.trials(registry, ledger.sweep(registry, sweep).id)
     failed = [Change(trial.number, "interrupted") for trial in trials if trial.status == "failed"]
     if not failed:

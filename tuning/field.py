@@ -1,4 +1,4 @@
-"""The field of a sweep: the progress of each trial among its competitors, from the ledger's rows."""
+"""The field of a sweep: the standing of each trial among its competitors, from the ledger's rows."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -11,12 +11,12 @@ from tuning.spec import SweepSpec
 
 
 def probed(spec: SweepSpec, configs: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether trials are compared within their first epoch, which says something while the rate is constant."""
+    """Whether trials are compared within their first epoch, which is informative only while the rate is constant."""
     return spec.probe and all(config["schedule"]["name"] == "constant" for config in configs)
 
 
 class Field:
-    """Standings of trials, kept up as they report; what it says follows from the spec and the reports alone."""
+    """Standings of trials, updated with each report; they depend on the spec and the reports alone."""
 
     def __init__(self, spec: SweepSpec, trials: Iterable[Trial] = ()) -> None:
         self._spec, self._objective = spec, spec.objective
@@ -27,7 +27,7 @@ class Field:
         self.add(trials)
 
     def add(self, trials: Iterable[Trial]) -> None:
-        """Enter trials with what they have reported."""
+        """Add trials with their reports."""
         fresh: dict[tuple[int, int], list[Standing]] = {}
         every: dict[int, int] = {}
         configs: dict[tuple[int, int], list[Mapping[str, Any]]] = {}
@@ -53,28 +53,28 @@ class Field:
         return self._brackets[self.standings[number].bracket]
 
     def report(self, number: int, epoch: int, metrics: Mapping[str, float]) -> Answer:
-        """Count a report, and say what becomes of the trial."""
+        """Add a report, and decide how the trial continues."""
         standing = self.standings[number]
-        if epoch not in standing.scores:  # of an epoch that was trained again, the ledger has what was reported first
+        if epoch not in standing.scores:  # of an epoch that was trained twice, the ledger has the first report
             self._score(standing, epoch, metrics)
         return self._scheduler.answer(standing, epoch, self.bracket(number))
 
     def due(self) -> list[int]:
-        """The trials that are to be trained now, in order."""
+        """The trials to be trained now, in order."""
         return sorted(number for bracket in self._brackets.values() for number in self._scheduler.due(bracket))
 
     def behind(self) -> list[int]:
-        """The trials that lost at a rung, and go on only where they are thawed."""
+        """The trials that lost at a rung, and continue only if they are thawed."""
         return [number for bracket in self._brackets.values() for number in self._scheduler.behind(bracket)]
 
     def rung(self, number: int, after: int) -> int | None:
-        """The next epoch after which a trial is compared; None where it may train to its end."""
+        """The next epoch after which a trial is compared; None if it may train to its end."""
         if self.standings[number].thawed:
             return None
         return next((epoch for epoch in self.bracket(number).rungs if epoch > after), None)
 
     def left(self, number: int) -> float:
-        """Seconds that a trial may take until it is compared, or ends; 0 where it has reported nothing yet."""
+        """Estimated seconds until a trial is compared, or ends; 0 if it has not reported yet."""
         standing = self.standings[number]
         trained = max(standing.scores, default=0)
         return standing.seconds * ((self.rung(number, trained) or standing.bracket[1]) - trained)
@@ -87,7 +87,7 @@ class Field:
     def _score(self, standing: Standing, epoch: int, metrics: Mapping[str, float]) -> None:
         metric = self._objective.metric
         figures = metrics
-        if (mean := f"mean_{metric}") in metrics:  # of weights whose rate is still to decay
+        if (mean := f"mean_{metric}") in metrics:  # scores of weights whose rate has not decayed yet
             figures = {metric: metrics[mean]}
         score = self._objective.score(figures) if metric in figures else -math.inf
         standing.scores[epoch] = -math.inf if math.isnan(score) else score

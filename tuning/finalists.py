@@ -21,14 +21,14 @@ from tuning.misfits import Misfits
 from tuning.outcome import FINALISTS, Ranked
 
 LEVEL = 0.05
-"""The significance level of calling one of two equally good trials worse."""
+"""The significance level at which a trial counts as worse than the best."""
 
 Right = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The trial that is taken, and why; `ties` are those that are not significantly worse than the best."""
+    """The chosen trial, and why; `ties` are the trials that are not significantly worse than the best."""
 
     taken: Ranked
     ties: tuple[int, ...] = ()
@@ -38,9 +38,9 @@ class Choice:
 def choose(
     registry: Registry, lease: Lease, ranked: Sequence[Ranked], objective: Objective, views: Views, misfits: Misfits
 ) -> Choice:
-    """By the trials that confirm others, where there are some; else the smallest of those that are as good as the best.
+    """By the confirming trials, if there are any; else the smallest of those that are as good as the best.
 
-    Which validation examples each of these gets right is stored beside the trial.
+    Which validation examples each of these gets right is stored with the trial.
     """
     if confirmed := _confirmed(ranked, objective):
         return confirmed
@@ -61,24 +61,24 @@ def choose(
         finalist for finalist, answered in zip(finalists, right, strict=True) if p_value(right[0], answered) >= LEVEL
     ]
     sizes = _sizes(ties, misfits)
-    taken = min(ties, key=lambda tie: sizes[tie.trial.number])  # of equals the better one, which comes first
+    taken = min(ties, key=lambda tie: sizes[tie.trial.number])  # of equally small ones the better, which comes first
     numbers = tuple(tie.trial.number for tie in ties)
     return Choice(taken, numbers, _told(ties, taken, sizes[taken.trial.number]))
 
 
 def unpacked(stored: bytes) -> Right:
-    """Which examples were right, as `choose` stores it, with a few more at the end that were not."""
+    """Whether each example was right, as stored by `choose`, padded with False to whole bytes."""
     return np.unpackbits(np.frombuffer(stored, np.uint8)).astype(bool)
 
 
 def p_value(first: Right, second: Right) -> float:
-    """McNemar's exact test: how likely two that are equally good differ at least so much on these examples."""
+    """McNemar's exact test: the probability that equally good models differ at least this much on these examples."""
     pairs = Paired(*(int(part.sum()) for part in (first & second, first & ~second, second & ~first, ~first & ~second)))
     return min(1.0, 2 * min(pairs.p_better(), pairs.p_worse()))
 
 
 def _confirmed(ranked: Sequence[Ranked], objective: Objective) -> Choice | None:
-    """The config whose further seeds score best on average, by its best run."""
+    """The best run of the config whose seeds score best on average."""
     runs: dict[int, list[Ranked]] = defaultdict(list)
     for candidate in ranked:
         if candidate.trial.confirms is not None:
@@ -104,7 +104,7 @@ def _right(registry: Registry, candidate: Ranked, views: Views) -> Right | None:
 
 
 def _sizes(ties: Sequence[Ranked], misfits: Misfits) -> dict[int, int]:
-    """How many parameters each has; networks that differ in dropout alone are built once."""
+    """The number of parameters of each; networks that differ only in dropout are built once."""
     known: dict[str, int] = {}
     sizes = {}
     for tie in ties:

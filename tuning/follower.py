@@ -30,7 +30,7 @@ class Seen:
 
 
 class Follower:
-    """Reads what is new of a sweep each time that it is asked."""
+    """Reads the new rows of a sweep on each call."""
 
     def __init__(self, registry: Registry, sweep: str, spec: SweepSpec) -> None:
         self._registry, self._sweep, self._spec = registry, sweep, spec
@@ -38,7 +38,7 @@ class Follower:
         self.trials: dict[int, Seen] = {}
 
     def poll(self) -> list[Seen]:
-        """Read on; returns the trials whose status has changed."""
+        """Read new rows; returns the trials whose status has changed."""
         changed = []
         for number, status, problem in news.statuses(self._registry, self._sweep):
             if number not in self.trials:
@@ -48,7 +48,7 @@ class Follower:
                 trial.status, trial.problem = status, problem
                 changed.append(trial)
         for entry in news.reports(self._registry, self._sweep, self._last):
-            if entry.trial not in self.trials:  # it was entered just now, and both are read the next time
+            if entry.trial not in self.trials:  # it was added just now; both are read next time
                 break
             self._count(self.trials[entry.trial], entry.report.epoch, entry.report.metrics)
             self._last = entry.number
@@ -56,12 +56,12 @@ class Follower:
 
     @property
     def trained(self) -> int:
-        """How many epochs were trained so far."""
+        """The number of epochs trained so far."""
         return sum(trial.epoch for trial in self.trials.values())
 
     @property
     def expected(self) -> int:
-        """About how many epochs will be trained in all."""
+        """The expected number of epochs in all."""
         brackets: dict[tuple[int, int], list[Seen]] = {}
         for trial in self.trials.values():
             brackets.setdefault((trial.wave, trial.epochs), []).append(trial)

@@ -1,4 +1,4 @@
-"""Which trials are trained as one: it follows from their configs, and from what that gains on the processor."""
+"""Grouping trials that are trained together, by their configs and by the speed-up on the processor."""
 
 import json
 from collections import Counter
@@ -9,16 +9,15 @@ FREE = ("seed", "epochs", "optimizer.lr", "optimizer.weight_decay", "optimizer.m
 """Keys in which the trials of a group may differ; all others decide shapes, batches or when they are measured."""
 
 STACKED = ("linear", "mlp")
-"""Families of networks that are quicker together than apart, as heads on a frozen backbone are; convolutions are not,
-on processors."""
+"""Families that train faster together, as do heads on a frozen backbone; convolutions do not, on CPUs."""
 
 
 def grouped(
     configs: Sequence[Mapping[str, Any]], most: int, first: int, sizes: Mapping[str, int] | None = None
 ) -> list[int]:
-    """The number of each config's group, counted from `first`; of one key they are in order, and equally many.
+    """The number of each config's group, counted from `first`; configs of one key are grouped in order, and evenly.
 
-    Groups have `most` members, or as many as `sizes` says of their shape, or fewer, so that none is left with a few.
+    Groups have at most `most` members, or as many as `sizes` says for their shape.
     """
     keys = [_key(config) for config in configs]
     counts, before = Counter(keys), Counter[str]()
@@ -33,14 +32,14 @@ def grouped(
 
 
 def shape(config: Mapping[str, Any]) -> str:
-    """What decides how long a step of a trial takes."""
+    """A key of everything that determines the time of a trial's step."""
     kept = {name: config[name] for name in ("data", "normalize", "batch_size", "precision", "threads")}
     model = {key: value for key, value in config["model"].items() if key != "dropout"}
     return json.dumps({**kept, "model": model, "optimizer": config["optimizer"]["name"]}, sort_keys=True)
 
 
 def stacks(config: Mapping[str, Any]) -> bool:
-    """Whether trials of such a config may be lanes at all."""
+    """Whether trials of such a config may be lanes."""
     model = config["model"]
     return (model["family"] in STACKED or model.get("tune") == "head") and not config["compile"]
 

@@ -16,11 +16,11 @@ from tuning.spec import SweepSpec
 
 SHOW_EVERY = 1.0
 BEATS = 4
-"""How many times a lease is renewed within its duration."""
+"""Renewals of a lease within its duration."""
 
 
 class Heartbeat:
-    """A thread of the driver; where the sweep is somebody else's by now, the search is told to stop."""
+    """A thread of the driver, which stops the search if another driver has taken over the sweep."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Heartbeat:
         self._thread.join()
 
     def check(self) -> None:
-        """Raise LeaseLost where the sweep is somebody else's."""
+        """Raise LeaseLost if another driver has taken over the sweep."""
         if self._lost:
             raise self._lost
 
@@ -63,9 +63,9 @@ class Heartbeat:
                 self._on_lost()
                 return
             except Unavailable:
-                continue  # the writer waits for the database too, and tells where it gives up
+                continue  # the writer waits for the database too, and reports if it gives up
 
     def show(self) -> None:
-        """Show what the ledger has now."""
-        with self._showing, suppress(OSError):  # a terminal that was closed ends nothing
+        """Show the current state of the ledger."""
+        with self._showing, suppress(OSError):  # a closed terminal does not end the sweep
             self._table.show(self._follower, self._follower.poll())

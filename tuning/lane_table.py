@@ -1,8 +1,7 @@
-"""The table of lanes: how many times as many steps trials of a shape train side by side as one after the other.
+"""The lane table: the speed-up of training trials of one shape together instead of one after the other.
 
-It depends on the processor. So it is measured where it is not known yet, in a moment for each shape, and kept by the
-kind of processor. How trials are grouped changes nothing of what they report: each has the figures that it would have
-alone.
+It depends on the processor, so it is measured briefly for each new shape, and stored by the kind of processor. Grouping
+never changes the figures of a trial.
 """
 
 import time
@@ -28,34 +27,34 @@ from tuning.processor import processor
 
 FILE = "lanes.json"
 ENOUGH = 1.1
-"""A smaller group is taken where no larger one trains so many times as many steps: they share workers better."""
+"""A larger group must be faster by this factor: smaller ones share workers better."""
 ROUNDS, STEPS = 3, 5
 MOST_SECONDS = 5.0
-"""After which no further shape is measured; of those that are not known, groups are as large as the spec allows."""
+"""Seconds after which no further shape is measured; groups of unknown shapes are as large as the spec allows."""
 MOST_CONFIGS = 1_000
 
 Gains = Mapping[int, float]
-"""By the number of lanes."""
+"""Speed-up by the number of lanes."""
 _FORM = TypeAdapter(dict[str, dict[str, dict[int, float]]])
 
 
 class LaneTable:
-    """Gains by the kind of processor and the shape (`groups.shape`); a file of the cache."""
+    """Speed-ups by the kind of processor and the shape (`groups.shape`), in a file of the cache."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
         try:
             self._kinds = _FORM.validate_json(self._path.read_bytes())
-        except (OSError, ValidationError):  # what is missing or damaged is measured anew
+        except (OSError, ValidationError):  # missing or damaged entries are measured again
             self._kinds = {}
         self._gains = self._kinds.setdefault(processor(), {})
 
     def sizes(self, most: int) -> dict[str, int]:
-        """How large groups of each shape that is known are to be, where a spec allows so many lanes."""
+        """The size of groups of each known shape, if a spec allows so many lanes."""
         return {shape: _size(gains, most) for shape, gains in self._gains.items() if most in gains}
 
     def measure(self, configs: Iterable[RunConfig], most: int, dealt: Splits) -> str | None:
-        """See to it that shapes which several of these have are known; returns what is known of them, in a sentence."""
+        """Measure unknown shapes that several of these have; returns a note on all of their shapes."""
         shared = _shared(configs, dealt) if most > 1 else {}
         unknown = [shape for shape in shared if most not in self._gains.get(shape, ())]
         until, splits = time.monotonic() + MOST_SECONDS, dealt.without_verdicts()
@@ -72,20 +71,20 @@ class LaneTable:
 
 
 def _size(gains: Gains, most: int) -> int:
-    """The smallest group that is about as quick as any."""
+    """The smallest group that is about as fast as any."""
     gains = {1: 1.0} | {lanes: gain for lanes, gain in gains.items() if lanes <= most}
     return min(lanes for lanes, gain in gains.items() if ENOUGH * gain >= max(gains.values()))
 
 
 def _shared(configs: Iterable[RunConfig], dealt: Splits) -> dict[str, RunConfig]:
-    """By each shape that several of the first configs have, and that may be lanes of a processor, one of them."""
+    """One config of each shape that several of the first configs have, and that may be lanes on a CPU."""
     first, again = dict[str, RunConfig](), dict[str, RunConfig]()
     for config in islice(configs, MOST_CONFIGS):
         settled = precision.settled(config, dealt)
         row = settled.model_dump(mode="json")
-        if machine.threads(settled) > joblib.cpu_count():  # no room for it here, which is told later
+        if machine.threads(settled) > joblib.cpu_count():  # does not fit into memory here, which is reported later
             continue
-        if groups.stacks(row) and not features.frozen(config):  # a head is small, and its features may be large
+        if groups.stacks(row) and not features.frozen(config):  # a head is small, but its features may be large
             shape = groups.shape(row)
             if first.setdefault(shape, settled) is not settled:
                 again[shape] = first[shape]
@@ -93,7 +92,7 @@ def _shared(configs: Iterable[RunConfig], dealt: Splits) -> dict[str, RunConfig]
 
 
 def _measured(config: RunConfig, most: int, splits: Splits, data: Data) -> Gains:
-    """Nothing where they are not trained as one, or on a GPU, where more are always quicker, or where it goes wrong."""
+    """Empty if they cannot be stacked, on a GPU, where more lanes are always faster, or after an error."""
     try:
         if resident.device(config, splits) != data.device:
             return {}
@@ -102,10 +101,10 @@ def _measured(config: RunConfig, most: int, splits: Splits, data: Data) -> Gains
         if key(runs[0][0]) is None:
             return {}
         stacks = [Stack(several) for several in runs]
-        rounds = [[stack.pace(STEPS) for stack in stacks] for _ in range(ROUNDS + 1)][1:]  # the first warms up
+        rounds = [[stack.pace(STEPS) for stack in stacks] for _ in range(ROUNDS + 1)][1:]  # the first is a warm-up
         alone, *together = (min(paces) for paces in zip(*rounds, strict=True))
         return {count: count * alone / pace for count, pace in zip(counts[1:], together, strict=True)}
-    except (RuntimeError, TailorbirdError):  # as for want of memory
+    except (RuntimeError, TailorbirdError):  # such as out of memory
         return {}
 
 

@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class Loading(Generic[T]):
-    """Runs a function on a thread of its own, which ends with the process."""
+    """Runs a function on a daemon thread."""
 
     def __init__(self, load: Callable[[], T]) -> None:
         self._load = load
@@ -18,15 +18,15 @@ class Loading(Generic[T]):
         self._thread.start()
 
     def wait(self, seconds: float) -> None:
-        """Wait for a moment; raises what went wrong, if something has by then."""
+        """Wait for a moment; raises the function's error if it has failed by then."""
         self._thread.join(seconds)
         if self._error:
             raise self._error
 
     def result(self) -> T:
-        """What was loaded, once it is; raises what went wrong."""
+        """The function's result, once it is there; raises its error."""
         while self._thread.is_alive():
-            self._thread.join(0.2)  # in parts, so that a signal is heard
+            self._thread.join(0.2)  # with a time-out, so that signals are handled
         if self._error:
             raise self._error
         return self._result
@@ -34,5 +34,5 @@ class Loading(Generic[T]):
     def _run(self) -> None:
         try:
             self._result = self._load()
-        except BaseException as error:  # of any kind: it is raised where the result is asked for
+        except BaseException as error:  # of any kind: it is raised again in `result`
             self._error = error

@@ -1,4 +1,4 @@
-"""Which configs do not fit the constraints of a sweep."""
+"""Configs that do not fit the constraints of a sweep."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from tuning.parts import Constraints
 
 @dataclass(frozen=True)
 class Misfits:
-    """Says of a config why it is skipped, if it is; it needs no more of the data than its form."""
+    """Returns why a config is skipped, or None; of the data only shape and classes are needed."""
 
     constraints: Constraints
     shape: tuple[int, ...]
@@ -28,8 +28,8 @@ class Misfits:
         return f"has {count:,} parameters, and constraints.parameters is {most:,}"
 
     def parameters(self, config: RunConfig) -> int:
-        """How many weights the network of a config has."""
-        import torch  # slow to import, and the writer of a sweep without constraints needs none of it
+        """The number of parameters of a config's network."""
+        import torch  # slow to import, and the writer of a sweep without constraints does not need it
 
         from training import models, objectives
         from training.models import Denormalize, Normalize

@@ -14,7 +14,7 @@ from tuning.spec import SweepSpec
 
 COUNTED = ("finished", "stopped", "paused")
 FINALISTS = 10
-"""How many of the best trials are compared example by example and keep their checkpoints."""
+"""The number of best trials that are compared example by example and keep their checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Promotion:
-    """The version that was registered; `obstacle` says why the alias was not moved, where it was not."""
+    """The registered version; `obstacle` says why the alias was not moved, None if it was."""
 
     version: Version
     alias: str
@@ -36,14 +36,14 @@ class Promotion:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A sweep that came to its end."""
+    """A finished sweep."""
 
     sweep: str
     ranked: list[Ranked]
     promotion: Promotion | None
 
     def record(self) -> dict[str, Any]:
-        """What `--json` prints."""
+        """The output of `--json`."""
         best = [
             {"trial": candidate.trial.number, "epoch": candidate.best.epoch, **candidate.best.metrics}
             for candidate in self.ranked[:5]
@@ -61,22 +61,22 @@ class Outcome:
 
 
 def rank(trials: Sequence[Trial], objective: Objective) -> list[Ranked]:
-    """Trials that ended well, best first by their best epoch; of equals the one of lesser loss, then the earlier.
+    """Trials that ended well, best first by their best epoch; ties are broken by lower loss, then by number.
 
-    Where nothing is measured that could be chosen by, they stay in order.
+    Without a metric to choose by, they stay in order.
     """
     ranked = []
     for trial in trials:
         kept = [report for report in trial.reports if report.checkpoint]
         if kept and trial.status in COUNTED:
-            ranked.append(Ranked(trial, kept[-1]))  # a checkpoint is stored only where it beats those before it
+            ranked.append(Ranked(trial, kept[-1]))  # a checkpoint is stored only if it beats earlier ones
     if not all(objective.metric in candidate.best.metrics for candidate in ranked):
-        return ranked  # of a study without a validation split
+        return ranked  # in a study without a validation split
     return sorted(ranked, key=lambda candidate: objective.merit(candidate.best.metrics), reverse=True)
 
 
 def ranked(registry: Registry, spec: SweepSpec, sweep: str) -> list[Ranked]:
-    """The trials of a sweep in order of merit; raises TailorbirdError where none ended well."""
+    """The trials of a sweep in order of merit; raises TailorbirdError if none ended well."""
     trials = ledger.trials(registry, sweep)
     ordered = rank(trials, spec.objective)
     if not ordered:
@@ -86,7 +86,7 @@ def ranked(registry: Registry, spec: SweepSpec, sweep: str) -> list[Ranked]:
 
 
 def earlier(registry: Registry, spec: SweepSpec, sweep: Sweep) -> Promotion | None:
-    """What became of the best of a sweep that is finished."""
+    """The promotion of a finished sweep's best trial."""
     if spec.promote is None or sweep.registered is None:
         return None
     version = versions.resolve(registry, f"{spec.promote.model}:{sweep.registered}")

@@ -26,29 +26,29 @@ class Promote(Config):
 
 
 class Resources(Config):
-    """What one trial takes of the cluster."""
+    """The resources of one trial."""
 
     cpus: float = Field(1, gt=0)
-    gpus: float | None = Field(None, ge=0, description="also a part of one; default: 1 where there are any, else 0")
-    memory_gb: float | None = Field(None, gt=0, description="of main memory; default: as much as it takes")
+    gpus: float | None = Field(None, ge=0, description="may be a fraction; default: 1 if the cluster has any, else 0")
+    memory_gb: float | None = Field(None, gt=0, description="main memory; default: not reserved")
 
 
 class Limits(Config):
-    """When a sweep ends though it could go on, and when a trial is taken for hung."""
+    """Limits after which a sweep ends early, and after which a trial counts as hung."""
 
-    minutes: float | None = Field(None, gt=0, description="on the clock, from where its process began")
-    cpu_minutes: float | None = Field(None, gt=0, description="of training, times the CPUs of a trial")
+    minutes: float | None = Field(None, gt=0, description="wall-clock time, from the start of its process")
+    cpu_minutes: float | None = Field(None, gt=0, description="training time, times the CPUs of a trial")
     epoch_minutes: float = Field(60, gt=0, description="the longest that an epoch may take")
 
 
 class Constraints(Config):
-    """What a config of the space must keep to; one that does not is skipped."""
+    """Constraints on configs of the space; those that violate them are skipped."""
 
     parameters: PositiveInt | None = Field(None, description="the most weights that a network may have")
 
 
 class Confirm(Config):
-    """How the choice among the best is made sure: the top ones are trained again with other seeds."""
+    """Confirmation of the choice: the best trials are trained again with other seeds."""
 
     top: Annotated[int, Field(strict=True, ge=2, le=100)] = 3
     seeds: Annotated[int, Field(strict=True, ge=1, le=100)] = 3

@@ -13,9 +13,9 @@ R = TypeVar("R")
 
 
 def patient(act: Callable[[], R]) -> R:
-    """Do it, again and again while a database or store is away; what is done must be idempotent.
+    """Call a function, and retry while a database or store is down; it must be idempotent.
 
-    Raises Unavailable where that lasts too long.
+    Raises Unavailable if that takes too long.
     """
     deadline = time.monotonic() + PATIENCE
     while True:

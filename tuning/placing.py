@@ -27,7 +27,7 @@ _CLASS = re.compile(r"^(\w+\.)+\w+: |^\w+Error: ")
 
 
 class _Deaths(tune.Callback):  # type: ignore[misc]
-    """Tells the writer of workers that died, so that others take on what they had."""
+    """Tells the writer of workers that died, so that others take over their groups."""
 
     def __init__(self, writer: Any) -> None:
         self._writer = writer
@@ -48,7 +48,7 @@ class _Deaths(tune.Callback):  # type: ignore[misc]
 
 
 class _Done(tune.Stopper):  # type: ignore[misc]
-    """Ends all, also workers that wait for a place, once one finds that nothing is left to train."""
+    """Ends all workers, also those that wait for resources, once one finds nothing left to train."""
 
     def __init__(self) -> None:
         self._done = False
@@ -62,7 +62,7 @@ class _Done(tune.Stopper):  # type: ignore[misc]
 
 
 def place(spec: SweepSpec, views: Views, writer: Any, folder: Path, own: bool) -> None:
-    """Have every group trained; returns once no worker finds anything to do, or Tune was interrupted."""
+    """Train every group; returns once no worker finds anything to do, or Tune was interrupted."""
     wanted = demand(spec.resources)
     parts = {"views": views, "writer": writer, "objective": spec.objective, "minutes": spec.limits.epoch_minutes}
     tune.Tuner(
@@ -85,7 +85,7 @@ def place(spec: SweepSpec, views: Views, writer: Any, folder: Path, own: bool) -
 
 
 def demand(resources: Resources) -> dict[str, float]:
-    """What a worker takes of the cluster, as Ray names it."""
+    """The resources of a worker, in Ray's names."""
     gpus = resources.gpus
     if gpus is None:
         gpus = min(1, ray.cluster_resources().get("GPU", 0))
@@ -94,13 +94,13 @@ def demand(resources: Resources) -> dict[str, float]:
 
 
 def at_once(resources: Resources, trials: int) -> int:
-    """How many trials share the memory of this machine, or of one of its GPUs, on a cluster of our own."""
+    """The number of trials that share the memory of this machine, or of one of its GPUs, on a local cluster."""
     gpus = min(1, torch.cuda.device_count()) if resources.gpus is None else resources.gpus
     return max(1, min(trials, math.floor(1 / gpus if gpus else joblib.cpu_count() / resources.cpus)))
 
 
 def workers(wanted: dict[str, float], trials: int, own: bool) -> int:
-    """As many as there is room and work for; a cluster of the user's own may grow when more wait for a place."""
+    """The number of workers, by resources and work; an existing cluster may grow if more of them wait."""
     resources = ray.cluster_resources()
     room = min((math.floor(resources.get(name, 0) / much + 1e-9) for name, much in wanted.items() if much), default=1)
     return max(1, min(trials, room if own else max(2 * room, 8), MOST_WORKERS))

@@ -1,4 +1,4 @@
-"""The kind of processor: the same kind computes the same figures, to the last bit."""
+"""The kind of processor: processors of one kind compute the same figures, to the last bit."""
 
 import torch
 

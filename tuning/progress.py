@@ -1,4 +1,4 @@
-"""The progress of a running sweep: a live table of its trials; in a pipe, lines."""
+"""The progress of a running sweep: a live table of its trials, or lines in a pipe."""
 
 import time
 from typing import Self
@@ -16,7 +16,7 @@ from tuning.summary import cells, figure
 
 ROWS = 16
 FIRST_LINE, NEXT_LINE = 8, 30
-"""Seconds until a pipe gets its first line on the progress of the sweep, and between further ones."""
+"""Seconds until the first progress line in a pipe, and between further ones."""
 MOST_LINES = 100
 """In larger sweeps a line is printed only for trials that failed."""
 SHOWN = ("finished", "stopped", "paused", "failed")
@@ -24,7 +24,7 @@ _MARKS = {"pending": "dim", "running": "cyan", "finished": "green", "paused": "y
 
 
 class LiveTable:
-    """Rows of trials with a bar over all epochs that are expected and the time that is left."""
+    """Rows of trials, and a bar over all expected epochs with the remaining time."""
 
     def __init__(self, spec: SweepSpec, console: Console) -> None:
         self._console, self._spec = console, spec
@@ -48,8 +48,8 @@ class LiveTable:
             self._live.stop()
 
     def show(self, follower: Follower, changed: list[Seen]) -> None:
-        """Show a sweep as it is now; `changed` are the trials whose status is another than before."""
-        if self._trained is None:  # what was trained before this process tells nothing of its pace
+        """Show the current state of a sweep; `changed` are the trials whose status has changed."""
+        if self._trained is None:  # epochs trained before this process started say nothing about its pace
             self._trained = follower.trained
         left = self._left(follower)
         self._bar.update(self._task, completed=follower.trained, total=follower.expected, left=left)
@@ -99,7 +99,7 @@ class LiveTable:
     def _table(self, follower: Follower) -> Table:
         rows: list[list[str | Text]] = []
         shown = list(follower.trials.values())
-        if len(shown) > ROWS:  # those that move, then those that moved last
+        if len(shown) > ROWS:  # running trials, then the latest others
             shown = sorted(
                 shown, key=lambda trial: (trial.status != "running", trial.status == "pending", -trial.number)
             )
@@ -113,7 +113,7 @@ class LiveTable:
 
 
 def clock(seconds: float) -> str:
-    """A span of time as a person says it."""
+    """A duration in rounded units."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -23,7 +23,7 @@ from tuning.parts import Promote
 def measure(registry: Registry, best: Ranked, splits: Splits) -> Candidate:
     """Measure, export and draw the best trial's best epoch."""
     weights = registry.blobs.get(best.best.checkpoint or "")
-    first = min(1, best.best.epoch)  # a probe is of a run that was begun anew
+    first = min(1, best.best.epoch)  # a probe belongs to a run that was started anew
     epochs = [
         Epoch.of({**report.metrics, "epoch": report.epoch}) for report in best.trial.reports if report.epoch >= first
     ]
@@ -33,12 +33,12 @@ def measure(registry: Registry, best: Ranked, splits: Splits) -> Candidate:
 def enter(
     registry: Registry, candidate: Candidate, to: Promote, lineage: Lineage, champion: int | None, who: str
 ) -> Promotion:
-    """Register a candidate, and move the alias if it is still where it was at the start and the gates pass."""
+    """Register a candidate, and move the alias if the gates pass and nobody else has moved it since the start."""
     version = _registered(registry, to.model, lineage)
     if version is None:
         files = {name: data for name, data in candidate.files.items() if to.samples or name != samples.FILE}
         version = versions.register(registry, to.model, files, candidate.export, lineage, who)
-    if aliases.current(registry, to.model, to.alias) == version.number:  # a process that died had come so far
+    if aliases.current(registry, to.model, to.alias) == version.number:  # a process that died had come this far
         return Promotion(version, to.alias, None)
     return Promotion(version, to.alias, _promote(registry, version, to.alias, champion, who))
 
@@ -62,8 +62,8 @@ def lineage(best: Ranked, sweep: str, data: Mapping[str, Any], champion: int | N
 
 
 def _registered(registry: Registry, model: str, lineage: Lineage) -> Version | None:
-    """The version that a process which died has made of the same epoch of the same trial."""
-    with suppress(NotFound):  # of a model that has none
+    """The version that an earlier process registered from the same epoch of the same trial before it died."""
+    with suppress(NotFound):  # if the model has no versions
         for version in versions.page(registry, model):
             known = version.lineage
             if (known.sweep, known.trial, known.epoch) == (lineage.sweep, lineage.trial, lineage.epoch):
@@ -83,6 +83,6 @@ def _promote(registry: Registry, version: Version, alias: str, champion: int | N
             automatic=True,
         )
         aliases.promote(registry, promotion)
-    except (Conflict, Corrupt, Refused, Unavailable) as error:  # the version is registered all the same
+    except (Conflict, Corrupt, Refused, Unavailable) as error:  # the version stays registered
         return str(error)
     return None

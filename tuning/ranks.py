@@ -9,16 +9,16 @@ Merit = tuple[float, float]
 
 
 def outranked(merits: Mapping[int, Merit], finished: Iterable[int], behind: Iterable[int]) -> set[int]:
-    """The trials that can come to be nobody's choice any more, whatever the others do.
+    """The trials that can no longer be chosen, whatever the others do.
 
-    Of those that are finished, and of those that were left behind, the best few are kept; who may still go on counts
-    for nothing yet, since it may fail.
+    Of the finished trials, and of those left behind, the best few are kept; trials that may still continue do not count
+    yet, since they may fail.
     """
     return {number for trials in (finished, behind) for number in _ordered(merits, trials)[FINALISTS:]}
 
 
 def _ordered(merits: Mapping[int, Merit], trials: Iterable[int]) -> list[int]:
-    """Best first; of equals the earlier."""
+    """Best first; ties are broken by number."""
     return sorted(
         (number for number in trials if number in merits),
         key=lambda number: (*(-part for part in merits[number]), number),

@@ -1,4 +1,4 @@
-"""Running a sweep: its data are loaded, and Ray is started beside the import of what trains on them."""
+"""Running a sweep: loading its data, and starting Ray while PyTorch and Tune are imported."""
 
 import secrets
 from collections.abc import Callable, Mapping
@@ -40,10 +40,10 @@ class Driver:
     stop: Stop = field(default_factory=Stop)
 
     def run(self, spec: SweepSpec, sweep: str | None = None) -> Outcome:
-        """Run a checked spec to its end; where there is a sweep of that name already, go on with it.
+        """Run a checked spec to its end, or resume the sweep of that name.
 
-        Raises InvalidInput where that one has another spec, and Interrupted on Ctrl-C, SIGTERM or SIGHUP: the ledger
-        keeps what was reported, and nothing is registered.
+        Raises InvalidInput if that has another spec, and Interrupted on Ctrl-C, SIGTERM or SIGHUP: the ledger keeps all
+        reports, and nothing is registered.
         """
         if sweep is None:
             return self._driven(spec, f"{spec.name}-{secrets.token_hex(3)}", None)
@@ -63,7 +63,7 @@ class Driver:
             return specs.stored(ledger.sweep(registry, sweep).spec)
 
     def resume(self, sweep: str) -> Outcome:
-        """Go on with a sweep of the ledger."""
+        """Resume a sweep of the ledger."""
         with Registry(self.settings) as registry:
             known = ledger.sweep(registry, sweep)
         return self._driven(specs.stored(known.spec), sweep, known)
@@ -83,11 +83,11 @@ class Driver:
             # caught again: Ray sets a handler of its own for SIGTERM when it starts, which aborts the process
             with cluster.connected(self.address) as folder, self.stop.caught():
                 execute = loading.result()
-                _check_writable(registry)  # which makes the folder, so after what refuses most specs
+                _check_writable(registry)  # creates the folder, so after the checks that refuse most specs
                 return execute(registry, spec, sweep, known, folder)
 
     def _loaded(self, spec: SweepSpec, left: list[RunConfig] | None) -> Execute:
-        """Load the data, then what trains on them: PyTorch and Tune take seconds to be imported."""
+        """Load the data, then PyTorch and Tune, whose import takes seconds."""
         settings = self.settings
         dataset = datasets.load(spec.data, settings.data, settings.cache, settings.download_timeout)
         dealt = splits.split(dataset, spec.data)
@@ -100,7 +100,7 @@ class Driver:
 
 
 def _check_settings(settings: Settings, who: str) -> None:
-    """Refuse before hours of training what would fail after them."""
+    """Refuse before training what would fail after it."""
     names.check_text("--who", who, names.WHO)
     policy.load(settings.gates)
     if settings.signing_key is not None:
@@ -108,12 +108,12 @@ def _check_settings(settings: Settings, who: str) -> None:
 
 
 def _check_writable(registry: Registry) -> None:
-    """Raise Unavailable where a sweep cannot be recorded, or its checkpoints not stored."""
+    """Raise Unavailable if a sweep cannot be recorded, or its checkpoints cannot be stored."""
     if registry.database.read_only:
         raise Unavailable(f"the database {registry.database.name} is read-only, and a sweep is recorded in it")
     if registry.blobs.read_only:
         raise Unavailable(f"the storage {registry.settings.storage} is read-only, and checkpoints are stored in it")
-    next(iter(registry.blobs.listing()), None)  # whether there is a bucket
+    next(iter(registry.blobs.listing()), None)  # checks that the bucket exists
 
 
 def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:

@@ -1,8 +1,8 @@
 """Decisions on which trials continue: pure functions of the ledger.
 
 Synchronous successive halving (Jamieson & Talwalkar 2016): the trials of a bracket train to a rung and wait there for
-each other, and the best third, rounded up, goes on to the next. A bracket is the trials of one wave with one number of
-epochs, since under a schedule that decays what a run reads at an epoch depends on how many are to come.
+each other, and the best third, rounded up, goes on to the next. A bracket is the trials of one wave with the same
+number of epochs: under a decaying schedule, the score at an epoch depends on how many are to come.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 FACTOR = 3
-"""The reduction factor: one in this many trials continues, and the distance of rungs grows by it."""
+"""The reduction factor: one in this many trials continues, and rungs are spaced by it."""
 
 ENDED = ("finished", "failed", "stopped", "skipped")
 Answer = Literal["go on", "pause", "stop"]
@@ -19,7 +19,7 @@ SchedulerName = Literal["halving", "asha", "none"]
 
 @dataclass
 class Standing:
-    """How far a trial has come: its scores by epoch, larger is better, and the seconds of its latest report."""
+    """The progress of a trial: its scores by epoch, larger is better, and the seconds of its latest report."""
 
     number: int
     bracket: tuple[int, int]
@@ -35,13 +35,13 @@ class Standing:
 
 @dataclass(frozen=True)
 class Bracket:
-    """Trials that compete, and the epochs after which the worse ones are left behind."""
+    """Trials that compete, and the epochs after which the worse ones stop."""
 
     trials: Sequence[Standing]
     rungs: Sequence[int]
 
     def survivors(self, rung: int) -> frozenset[int] | None:
-        """The trials that go on beyond a rung; None while one that is to come to it has not."""
+        """The trials that continue beyond a rung; None while some have not reached it."""
         entrants = {trial.number for trial in self.trials}
         for epoch in self.rungs[: self.rungs.index(rung) + 1]:
             racing = [trial for trial in self.trials if trial.number in entrants]
@@ -52,7 +52,7 @@ class Bracket:
         return frozenset(entrants)
 
     def expected(self, epochs: int) -> int:
-        """How many epochs the bracket takes in all, where each rung lets a third through."""
+        """The total epochs of the bracket, if a third of the trials passes each rung."""
         left, total, before = len(self.trials), 0, 0
         for rung in [*self.rungs, epochs]:
             total += left * (rung - before)
@@ -60,20 +60,20 @@ class Bracket:
         return total
 
     def leads(self, trial: Standing, rung: int) -> bool:
-        """Whether a trial is among the best of those that have come to a rung so far."""
+        """Whether a trial is among the best of those that have reached a rung so far."""
         return trial.number in _best([trial for trial in self.trials if rung in trial.scores], rung)
 
 
 @dataclass(frozen=True)
 class Scheduler:
-    """What becomes of the trials of a sweep, by the name that its spec gives."""
+    """Decides how the trials of a sweep continue, by the scheduler that its spec names."""
 
     name: SchedulerName
 
     def rungs(self, epochs: int, measure_every: int, rivals: int, probed: bool = False) -> list[int]:
         """The epochs after which trials are compared: 1, 3, 9 and so on, or when they are measured next.
 
-        Where they are `probed`, that is the first rung, and stands as epoch 0.
+        If trials are `probed`, the probe is the first rung, as epoch 0.
         """
         if self.name == "none" or rivals < 2:
             return []
@@ -85,7 +85,7 @@ class Scheduler:
         return sorted({level for level in levels if level < epochs})
 
     def answer(self, trial: Standing, epoch: int, bracket: Bracket) -> Answer:
-        """What a trial is told that has just reported an epoch, which its scores hold."""
+        """The decision for a trial that has just reported an epoch; its scores include it."""
         if trial.thawed or epoch not in bracket.rungs:
             return "go on"
         if self.name == "halving":
@@ -93,7 +93,7 @@ class Scheduler:
         return "go on" if bracket.leads(trial, epoch) else "stop"
 
     def due(self, bracket: Bracket) -> list[int]:
-        """The trials of a bracket that are to be trained now: new ones, interrupted ones, survivors of a rung."""
+        """The trials of a bracket to be trained now: new ones, interrupted ones, survivors of a rung."""
         survivors = {rung: bracket.survivors(rung) or frozenset() for rung in bracket.rungs}
         due = []
         for trial in bracket.trials:
@@ -104,7 +104,7 @@ class Scheduler:
         return due
 
     def behind(self, bracket: Bracket) -> list[int]:
-        """The trials that lost at a rung, and go on only where they are thawed."""
+        """The trials that lost at a rung, and continue only if they are thawed."""
         survivors = {rung: bracket.survivors(rung) for rung in bracket.rungs}
         behind = []
         for trial in bracket.trials:
@@ -117,9 +117,9 @@ class Scheduler:
 
 
 def merit(trial: Standing, rungs: Sequence[int], rivals: Sequence[Standing]) -> float:
-    """How good a trial is among all of a sweep, from 0 to 1: first by how far it was let come, then by its rank there.
+    """The merit of a trial in a sweep, from 0 to 1: first by the last rung that it passed, then by its rank there.
 
-    Trials that were stopped early and those of other brackets become comparable by it.
+    This makes trials that stopped early, and those of different brackets, comparable.
     """
     if not trial.scores:
         return 0.0
@@ -137,6 +137,6 @@ def merit(trial: Standing, rungs: Sequence[int], rivals: Sequence[Standing]) -> 
 
 
 def _best(trials: Sequence[Standing], epoch: int) -> list[int]:
-    """The best third, rounded up, by score after an epoch; of equals those with the lower numbers."""
+    """The best third, rounded up, by score after an epoch; ties are broken by number."""
     ordered = sorted(trials, key=lambda trial: (-trial.scores[epoch], trial.number))
     return [trial.number for trial in ordered[: -(-len(ordered) // FACTOR)]]

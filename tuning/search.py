@@ -11,18 +11,18 @@ from tuning.field import Field
 from tuning.spec import SweepSpec
 
 UNENDED = ("pending", "running", "interrupted", "paused")
-"""What a trial that may still be trained is."""
+"""Statuses of trials that may still be trained."""
 
 Misfit = Callable[[RunConfig], str | None]
-"""Says why a config does not fit the constraints of its sweep, if it does not."""
+"""Returns why a config does not fit the constraints of its sweep, or None."""
 
 
 def suggest(
     spec: SweepSpec, trials: Sequence[Trial], misfit: Misfit, sizes: Mapping[str, int] | None = None
 ) -> list[Suggestion]:
-    """The next wave, for when no trial is left to train; nothing where the search is over.
+    """The next wave, once no trial is left to train; empty if the search is over.
 
-    `sizes` are those of groups by the shape of their trials, where they are known (`lane_table`).
+    `sizes` are the known sizes of groups by the shape of their trials (`lane_table`).
     """
     wave = _wave(spec, trials, misfit)
     first = 1 + max((trial.group for trial in trials), default=0)
@@ -31,7 +31,7 @@ def suggest(
 
 
 def left(trials: Iterable[Trial]) -> list[RunConfig]:
-    """The configs of the trials that may still be trained; raises InvalidInput where one is of another release."""
+    """The configs of the trials that may still be trained; raises InvalidInput if one is from another release."""
     return [
         config.parse(RunConfig, trial.config, prefix=f"trial {trial.number}: ")
         for trial in trials
@@ -57,7 +57,7 @@ def _further(spec: SweepSpec, trials: Sequence[Trial]) -> list[RunConfig]:
 
 
 def _confirming(spec: SweepSpec, trials: Sequence[Trial], misfit: Misfit) -> list[Suggestion]:
-    """The best configs again, each with seeds that no trial has had."""
+    """The best configs again, each with new seeds."""
     top, seeds = (spec.confirm.top, spec.confirm.seeds) if spec.confirm else (0, 0)
     field = Field(spec, trials)
     finished = sorted(

@@ -17,7 +17,7 @@ STORE_EVERY = 30
 
 @dataclass(frozen=True)
 class Step:
-    """What a group measured, why trials failed, and the state that it goes on from, where that was due."""
+    """A group's reports, why trials failed, and the state to resume from, if it was due."""
 
     measured: list[Measured]
     problems: dict[int, str]
@@ -25,7 +25,7 @@ class Step:
 
 
 class Session:
-    """A group in training; raises nothing for what goes wrong in a trial, which ends that one alone."""
+    """A group in training; an error in a trial ends only that trial, and is not raised."""
 
     def __init__(
         self, work: Work, views: Views, objective: Objective, clock: Callable[[], float] = time.monotonic
@@ -52,7 +52,7 @@ class Session:
 
     @property
     def over(self) -> bool:
-        """Whether nothing is left to train, or to tell."""
+        """Whether nothing is left to train, or to report."""
         return not self._lanes.active and self._lanes.failures.keys() <= self._told
 
     def step(self) -> Step:
@@ -77,7 +77,7 @@ class Session:
         return Step(measured, problems, self._state({epoch.epoch for epoch in measured}))
 
     def obey(self, answers: Mapping[int, Answer]) -> None:
-        """Take out the trials that are to pause or stop."""
+        """Remove the trials that are to pause or stop."""
         for number, answer in answers.items():
             lane = self._numbers.index(number)
             if answer != "go on" and lane in self._lanes.active:
@@ -90,7 +90,7 @@ class Session:
         return self._lanes.state()
 
     def _is_repeated(self, lane: int) -> bool:
-        """Whether a trial ended after the state was stored, so that it is trained again beside the others."""
+        """Whether a trial ended after the state was stored, so that it is trained again with the others."""
         return self._work.ended.get(self._numbers[lane], 0) > self._lanes.progress(lane).trained
 
 

@@ -15,7 +15,7 @@ Whole = Annotated[int, Field(strict=True)]
 Point = dict[str, Any]
 
 MOST_COUNTED = 10_000
-"""Points of a larger space may be drawn twice."""
+"""In larger spaces, points may be drawn twice."""
 ABSENT = object()
 KINDS = ("choice", "uniform", "loguniform", "integer", "loginteger")
 
@@ -56,12 +56,12 @@ class Domain(Config):
 
     @property
     def bounds(self) -> tuple[float, float] | None:
-        """The ends of a range; None of a choice."""
+        """The ends of a range; None for a choice."""
         return self.uniform or self.loguniform or self.integer or self.loginteger
 
     @property
     def log(self) -> bool:
-        """Whether what is small is sampled as densely as what is large."""
+        """Whether it is sampled on a logarithmic scale."""
         return self.loguniform is not None or self.loginteger is not None
 
     @property
@@ -71,7 +71,7 @@ class Domain(Config):
 
     @property
     def listed(self) -> list[Any] | None:
-        """All values, where they can be counted."""
+        """All values, if there are finitely many."""
         if self.choice or self.bounds is None:
             return self.choice
         if self.step is None and not self.integer:
@@ -79,7 +79,7 @@ class Domain(Config):
         return [self._at(position) for position in range(self._steps + 1)]
 
     def extremes(self) -> list[Any]:
-        """Values that are accepted by a config only if all are: every choice, or both ends."""
+        """Values to validate: if a config accepts these, it accepts all of them. Every choice, or both ends."""
         return self.choice or list(self.bounds or ())
 
     def sample(self, random: random.Random) -> Any:
@@ -90,7 +90,7 @@ class Domain(Config):
         low, high = self.bounds or (1, 1)
         if not self.log:
             return random.uniform(low, high)
-        if self.whole:  # each number has as much room as is rounded to it
+        if self.whole:  # so that every number is equally likely after rounding
             drawn = math.exp(random.uniform(math.log(low - 0.5), math.log(high + 0.5)))
             return min(int(high), max(int(low), round(drawn)))
         return min(high, max(low, math.exp(random.uniform(math.log(low), math.log(high)))))
@@ -105,14 +105,14 @@ class Domain(Config):
         return self.tidied(low + index * (self.step or 1))
 
     def tidied(self, value: float) -> float | int:
-        """A value of a range as people write it: whole, or where there are steps 0.3 for 0.30000000000000004."""
+        """A value of a range as people write it: an int, or with steps 0.3 for 0.30000000000000004."""
         if self.whole:
             return round(value)
         return value if self.step is None else float(f"{value:.12g}")
 
 
 def samples(space: Mapping[str, Domain], trials: int, seed: int) -> Iterator[Point]:
-    """`trials` points of the space; of countable values none again before all were drawn. One seed gives the same."""
+    """`trials` points of the space, determined by the seed; in a finite space none repeats before all were drawn."""
     source, drawn, most = random.Random(seed), set[str](), _count(space)
     for _ in range(trials):
         point = _point(space, source)
@@ -137,7 +137,7 @@ def grid(space: Mapping[str, Domain], point: Point | None = None) -> Iterator[Po
 
 
 def firsts(space: Mapping[str, Domain], fixed: Mapping[str, Any]) -> Point:
-    """A point of the first values of all domains, but for keys that are fixed."""
+    """A point of the first values of all domains, except for fixed keys."""
     point: Point = {}
     for key, domain in space.items():
         if active(domain, point):
@@ -146,12 +146,12 @@ def firsts(space: Mapping[str, Domain], fixed: Mapping[str, Any]) -> Point:
 
 
 def active(domain: Domain, point: Mapping[str, Any]) -> bool:
-    """Whether a key has a value where those before it have these."""
+    """Whether a key applies, given the values of earlier keys."""
     return all(point.get(key) == value for key, value in (domain.when or {}).items())
 
 
 def written(value: Any) -> str:
-    """A point, or a value of one, as a text that tells it from others."""
+    """A point, or a value of one, as a unique text."""
     return json.dumps(value, sort_keys=True, default=str)
 
 
@@ -164,7 +164,7 @@ def _point(space: Mapping[str, Domain], source: random.Random) -> Point:
 
 
 def _count(space: Mapping[str, Domain]) -> int | None:
-    """How many points there are; None where a domain has no end of values, or too many to wait for each."""
+    """The number of points; None if a domain is continuous, or there are too many to list."""
     values = [domain.listed for domain in space.values()]
     if None in values or math.prod(len(value or []) for value in values) > MOST_COUNTED:
         return None

@@ -23,7 +23,7 @@ from tuning.space import Domain
 
 MOST_TRIALS = 100_000
 WAVES, LEAST_WAVE = 4, 8
-"""tpe suggests a quarter of the trials at a time, but not fewer than so many, since those of a wave are compared."""
+"""tpe suggests a quarter of the trials at a time, but at least so many, since trials of a wave are compared."""
 
 
 class SweepSpec(Config):
@@ -77,7 +77,7 @@ class SweepSpec(Config):
 
     @property
     def stopping(self) -> SchedulerName:
-        """The scheduler: by default halving, where there is something to choose from and to choose by."""
+        """The scheduler: by default halving, if there are several configs and a metric to choose by."""
         return self.scheduler or ("halving" if self.space is not None and self._measured else "none")
 
     @property
@@ -86,24 +86,24 @@ class SweepSpec(Config):
 
     @property
     def total(self) -> int:
-        """How many trials there are in the end, but for those that confirm others."""
+        """The number of trials in all, without those that confirm others."""
         return self.seeds * (self.trials or len(self.runs or [*space.grid(self.space or {})]))
 
     @property
     def wave(self) -> int:
-        """How many points are suggested at a time, which no number of workers changes."""
+        """The number of points suggested at a time, whatever the number of workers."""
         return max(LEAST_WAVE, -(-(self.trials or 0) // WAVES)) if self.search == "tpe" else (self.trials or 0)
 
     @cached_property
     def configs(self) -> list[RunConfig]:
-        """The run config of each trial that is known before any has run, in order.
+        """The run configs of trials that are known in advance, in order.
 
-        Raises InvalidInput where one of them is not valid. Of tpe they are those of the first wave.
+        Raises InvalidInput if one of them is not valid. With tpe they are those of the first wave.
         """
         return self.seeded(self._points())
 
     def seeded(self, points: Sequence[RunConfig], before: Iterable[RunConfig] = ()) -> list[RunConfig]:
-        """Each config with each of its seeds; one that was drawn before has others."""
+        """Each config with each of its seeds; a config that was drawn before gets new seeds."""
         configs: list[RunConfig] = []
         times = Counter(_seedless(config) for config in before)
         for point in points:
@@ -113,25 +113,25 @@ class SweepSpec(Config):
         return configs
 
     def at(self, point: Mapping[str, Any], where: str) -> RunConfig:
-        """The run config at a point of the space; errors name it as said."""
+        """The run config at a point of the space; errors name it by `name`."""
         return _checked(_at(self._base, point), where)
 
     @property
     def leaves_precision(self) -> bool:
-        """Whether the processor decides it."""
+        """Whether the precision depends on the processor."""
         return bool(self.run.get("precision", "auto") == "auto")
 
     def plain(self) -> dict[str, Any]:
-        """As the ledger keeps it."""
+        """The form in which the ledger stores it."""
         return self.model_dump(mode="json", exclude_none=True)
 
     def listed(self, number: int) -> Listed:
-        """What the spec says of a trial beside its config; trials are numbered from 1."""
+        """The entry of a trial in `runs`; trials are numbered from 1."""
         return self.runs[(number - 1) // self.seeds] if self.runs else Listed()
 
     @property
     def _base(self) -> dict[str, Any]:
-        # a trial has as many threads as it is given CPUs, and its config says so
+        # a trial has as many threads as CPUs, and its config says so
         return {"data": self.data.model_dump(), "threads": max(1, int(self.resources.cpus)), **self.run}
 
     def _points(self) -> list[RunConfig]:
@@ -145,9 +145,9 @@ class SweepSpec(Config):
 
     @cached_property
     def varied(self) -> dict[str, str]:
-        """The dotted keys in which the trials differ, each with the shortest name that tells it from the others."""
+        """The dotted keys in which the trials differ, each with its shortest unique name."""
         keys = list(self.space or dict.fromkeys(key for listed in self.runs or [] for key in _leaves(listed.run)))
-        paths = [key.removesuffix(".name") for key in keys]  # which says nothing by itself
+        paths = [key.removesuffix(".name") for key in keys]  # not informative by itself
         last = Counter(path.rpartition(".")[2] for path in paths)
         return {
             key: short if last[short := path.rpartition(".")[2]] == 1 else key
@@ -155,12 +155,12 @@ class SweepSpec(Config):
         }
 
     def values(self, config: Mapping[str, Any]) -> list[Any]:
-        """What a run config holds at the keys that vary; None where it has no such key."""
+        """A run config's values at the keys that vary; None if it lacks a key."""
         return [lookup(config, key) for key in self.varied]
 
     @property
     def titles(self) -> list[str]:
-        """What distinguishes trials: the names of the runs, if all have one, or the keys that vary."""
+        """Titles that distinguish trials: the name of the run, if all have one, or the keys that vary."""
         return ["run"] if self._named else list(self.varied.values())
 
     def shown(self, number: int, config: Mapping[str, Any]) -> list[Any]:
@@ -169,7 +169,7 @@ class SweepSpec(Config):
 
     @property
     def watched(self) -> str:
-        """The metric that is shown while trials run: without a validation split, what there is."""
+        """The metric that is shown while trials run; without a validation split it is one of training."""
         return self.objective.metric if self._measured else "train_loss"
 
     @property
@@ -177,7 +177,7 @@ class SweepSpec(Config):
         return self.runs is not None and all(run.name for run in self.runs)
 
     def _check_domains(self, base: Mapping[str, Any], domains: Mapping[str, Domain]) -> None:
-        """Name the domain, not a trial, where a value is at fault; what lies in no domain stands in `run`."""
+        """Check every domain by itself, so that errors name the domain; other errors name `run`."""
         sizes = (len(domain.listed or []) for domain in domains.values())
         if self.search == "grid" and math.prod(sizes) > MOST_TRIALS:
             raise InvalidInput("space", f"a grid of more than {MOST_TRIALS:,} points is not accepted")
@@ -203,10 +203,10 @@ def read(path: Path, assignments: list[str]) -> SweepSpec:
     changes = yaml_files.read(path, "name: fashion-mlp")
     for assignment in assignments:
         key, _, _ = assignment.partition("=")
-        if key.startswith("space."):  # the keys of a space have dots in them
+        if key.startswith("space."):  # the keys of a space contain dots
             domain = config.override({}, [f"value={assignment.partition('=')[2]}"])["value"]
             domains = changes.get("space") or {}
-            if isinstance(domains, Mapping):  # what is none is refused below
+            if isinstance(domains, Mapping):  # anything else is refused below
                 changes = {**changes, "space": {**domains, key.removeprefix("space."): domain}}
         else:
             changes = config.override(changes, [assignment])
@@ -218,7 +218,7 @@ def read(path: Path, assignments: list[str]) -> SweepSpec:
 
 
 def parse(raw: Mapping[str, Any]) -> SweepSpec:
-    """Check a spec whole, down to the config of every trial."""
+    """Check a whole spec, including the config of every trial."""
     spec = config.parse(SweepSpec, raw)
     names.check("name", spec.name)
     if spec.promote:
@@ -231,9 +231,9 @@ def parse(raw: Mapping[str, Any]) -> SweepSpec:
 
 
 def stored(raw: Mapping[str, Any]) -> SweepSpec:
-    """A spec from the ledger: its trials' configs stand there as well, and are not made again.
+    """A spec from the ledger, which stores its trials' configs too, so they are not built again.
 
-    Keys that another release had are passed over.
+    Keys of other releases are ignored.
     """
     known = copy.deepcopy(dict(raw))
     try:
@@ -247,7 +247,7 @@ def stored(raw: Mapping[str, Any]) -> SweepSpec:
     return config.parse(SweepSpec, known)
 
 
-# What `read` refuses and `parse` does not: a ledger may hold it, written when it was accepted.
+# Refused by `read` and not by `parse`: a ledger may hold such specs, from when they were accepted.
 
 
 def _check_effect(spec: SweepSpec) -> None:
@@ -301,7 +301,7 @@ def _seedless(config: RunConfig) -> str:
 
 
 def _families(raw: Mapping[str, Any]) -> list[Any]:
-    """Those of models that the keys of a spec name, whatever else they hold."""
+    """The model families that a raw spec names."""
     space, runs = raw.get("space"), raw.get("runs")
     choice = lookup(space.get("model.family"), "choice") if isinstance(space, Mapping) else None
     listed = [lookup(run, "model.family") for run in runs] if isinstance(runs, list) else []
@@ -309,7 +309,7 @@ def _families(raw: Mapping[str, Any]) -> list[Any]:
 
 
 def lookup(config: Any, path: str) -> Any:
-    """The value at a dotted path, None where there is none."""
+    """The value at a dotted path; None if there is none."""
     for key in path.split("."):
         config = config.get(key, {}) if isinstance(config, Mapping) else {}
     return None if config == {} else config

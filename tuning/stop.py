@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 PATIENCE = 3
-"""This many signals end the process at once; earlier ones after the first are ignored while it stops."""
+"""This many signals end the process at once; the ones between the first and the last are ignored."""
 
 
 class Stop:
     """Turns signals into a KeyboardInterrupt, raised where that is safe.
 
-    SIGTERM, which `ray job stop` and Kubernetes send, and SIGHUP, which a closed terminal sends, count as Ctrl-C does.
-    While Tune searches nothing may be raised: an exception that comes up inside Ray's C++ code aborts the process. Tune
-    ends its loop on SIGUSR1.
+    SIGTERM, which `ray job stop` and Kubernetes send, and SIGHUP, which a closed terminal sends, are treated like
+    Ctrl-C. While Tune searches nothing may be raised: an exception inside Ray's C++ code aborts the process. Tune ends
+    its loop on SIGUSR1.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class Stop:
 
     @contextmanager
     def caught(self) -> Iterator[None]:
-        """Catch all of them; Ctrl-C too, which a shell has background jobs ignore, but not the SIGHUP of nohup."""
+        """Catch all of them: Ctrl-C even if a shell made it ignored, SIGHUP only if nohup did not."""
         numbers = [signal.SIGINT, signal.SIGTERM]
         if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
             numbers.append(signal.SIGHUP)
@@ -38,8 +38,8 @@ class Stop:
 
     @contextmanager
     def searching(self) -> Iterator[None]:
-        """Around Tune's loop; raises KeyboardInterrupt after it where a signal came."""
-        before = signal.signal(signal.SIGUSR1, _interrupt)  # until Tune sets its own
+        """Wraps Tune's loop; raises KeyboardInterrupt after it if a signal was received."""
+        before = signal.signal(signal.SIGUSR1, _interrupt)  # until Tune sets its own handler
         self._searching = True
         try:
             yield
@@ -50,12 +50,12 @@ class Stop:
             raise KeyboardInterrupt
 
     def cancel(self) -> None:
-        """End Tune's loop, if it runs, from another thread."""
+        """End Tune's loop, if it is running, from another thread."""
         if self._searching:
             os.kill(os.getpid(), signal.SIGUSR1)
 
     def commit(self) -> None:
-        """The last short step begins: a signal comes too late for it, and is let go by."""
+        """Ignore signals from here on: the last, short step is finished in any case."""
         self._committing = True
 
     def _on_signal(self, *_: object) -> None:
@@ -67,7 +67,7 @@ class Stop:
         elif self._signals in (1, PATIENCE):
             raise KeyboardInterrupt
         elif self._signals < PATIENCE:
-            with suppress(OSError):  # of a terminal that was closed
+            with suppress(OSError):  # the terminal was closed
                 print("stopping: waiting for running trials to end", file=sys.stderr)
 
 

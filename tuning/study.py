@@ -1,6 +1,6 @@
-"""Trials as Optuna sees them, which suggests what to try next and says which keys matter.
+"""Optuna studies of trials, for suggesting the next points and for the importance of keys.
 
-A study is made of the ledger's rows each time that it is needed: Optuna keeps nothing.
+A study is built from the ledger's rows whenever it is needed: Optuna stores nothing.
 """
 
 import warnings
@@ -26,7 +26,7 @@ QUANTILE = 0.25
 def tpe(spec: SweepSpec, trials: Sequence[Trial]) -> list[RunConfig]:
     """The next wave of the tree-structured Parzen estimator (Watanabe 2023), one fresh sampler for each point.
 
-    Trials that were left behind at a rung count as complete, with a value below all that came further.
+    Trials that stopped at a rung count as complete, with a value below all trials that got further.
     """
     domains, field = spec.space or {}, Field(spec, trials)
     first = len(trials) // spec.seeds
@@ -39,9 +39,9 @@ def tpe(spec: SweepSpec, trials: Sequence[Trial]) -> list[RunConfig]:
 
 
 def importance(spec: SweepSpec, trials: Sequence[Trial]) -> dict[str, float]:
-    """How much each key decides who is among the best quarter at the first report, as shares of 1, the largest first.
+    """The importance of each key for being in the best quarter at the first report, as shares of 1, the largest first.
 
-    By PED-ANOVA (Watanabe et al. 2023). Nothing where there are too few trials to say.
+    By PED-ANOVA (Watanabe et al. 2023). Empty if there are too few trials.
     """
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
@@ -70,7 +70,7 @@ def _sampler(spec: SweepSpec, number: int) -> "optuna.samplers.TPESampler":
 
 @contextmanager
 def _study(spec: SweepSpec, trials: Sequence[Trial], value: Callable[[Trial], float]) -> Iterator["optuna.study.Study"]:
-    """A study of these trials, the larger the value, the better; of a point's seeds it is the mean."""
+    """A study of these trials, to be maximised; the value of a point is the mean over its seeds."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -110,7 +110,7 @@ def _observed(
 def _params(
     domains: Mapping[str, Domain], accepted: Mapping[str, list[str]], config: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """A config's point of the space, choices by their place."""
+    """A config's point of the space, choices by index."""
     point: Point = {}
     params: dict[str, Any] = {}
     for key, domain in domains.items():
@@ -122,7 +122,7 @@ def _params(
 
 
 def _accepted(spec: SweepSpec, domains: Mapping[str, Domain], key: str) -> list[str]:
-    """A key's choices as they stand in a config that was read."""
+    """A key's choices in the form that they have in a parsed config."""
     when = domains[key].when or {}
     configs = [spec.at(space.firsts(domains, {**when, key: value}), key) for value in domains[key].choice or []]
     return [space.written(lookup(config.model_dump(mode="json"), key)) for config in configs]

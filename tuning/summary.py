@@ -13,7 +13,7 @@ BEST = 5
 
 
 def show_trials(spec: SweepSpec, console: Console) -> None:
-    """The trials that a spec would run."""
+    """Print the trials that a spec would run."""
     rows = [
         [str(number), *cells(*spec.shown(number, config.model_dump()))] for number, config in enumerate(spec.configs, 1)
     ]
@@ -22,7 +22,7 @@ def show_trials(spec: SweepSpec, console: Console) -> None:
 
 
 def show_outcome(outcome: Outcome, spec: SweepSpec, console: Console) -> None:
-    """The best five trials, and what became of the best."""
+    """Print the best five trials, and what was registered and promoted."""
     _show_best(outcome.ranked, spec, console)
     console.print(f"sweep {outcome.sweep} finished")
     if not outcome.promotion:
@@ -53,10 +53,10 @@ def _show_best(ranked: Sequence[Ranked], spec: SweepSpec, console: Console) -> N
 
 
 def figure(value: float | None) -> str:
-    """A loss or accuracy as a table shows it."""
+    """A loss or accuracy in the format of tables."""
     return "-" if value is None else f"{value:.4f}"
 
 
 def cells(*values: Any) -> list[str]:
-    """Hyperparameters as a table shows them."""
+    """Hyperparameters in the format of tables."""
     return ["-" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value) for value in values]

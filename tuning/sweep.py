@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-if __name__ == "__main__":  # as a script, Python looks for modules beside this file, not in the project
+if __name__ == "__main__":  # for a script, Python searches modules beside this file, not in the project
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from tailorbird import terminal
@@ -58,7 +58,7 @@ def sweep(
     from tuning import addresses
 
     if not addresses.is_own(address):
-        addresses.check(addresses.resolved(address))  # before what takes seconds to be imported
+        addresses.check(addresses.resolved(address))  # before imports that take seconds
     from tuning.report.terminal import show
     from tuning.runner import Driver
 

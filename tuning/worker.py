@@ -24,20 +24,20 @@ FORGOTTEN = 10.0
 
 
 class Worker(tune.Trainable):  # type: ignore[misc]
-    """Takes a group from the writer, trains it, and has each epoch in the ledger before the next begins."""
+    """Takes a group from the writer and trains it; each epoch is in the ledger before the next one starts."""
 
     def setup(self, config: dict[str, Any], views: Views, writer: Any, objective: Objective, minutes: float) -> None:
         self._name = f"{config['place']}.{secrets.token_hex(4)}"
         self._views, self._writer, self._objective = views, writer, objective
         self._work: Work | None = None
         self._session: Session | None = None
-        if not ray.get_gpu_ids():  # Ray leaves them visible to a trial that asked for none
+        if not ray.get_gpu_ids():  # Ray leaves GPUs visible to a trial that requested none
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         self._watchdog = Watchdog(60 * minutes, self._hung)
-        self._asked = threading.Event()  # whether Tune has asked for the step that is waited for
+        self._asked = threading.Event()  # whether Tune has requested the next step
 
     def step(self) -> dict[str, Any]:
-        """Train for a moment; `done` says that there is nothing left for anybody."""
+        """Train for a moment; `done` means that no group is left for any worker."""
         self._asked.set()
         done = False
         until = time.monotonic() + TURN
@@ -46,7 +46,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
                 if self._session is None:
                     done = not self._begin()
                 self._train()
-            except TailorbirdError:  # of this group, or of the whole sweep, which the next answer shows
+            except TailorbirdError:  # the lease of this group, or of the whole sweep, which the next answer shows
                 self._session = self._work = None
                 time.sleep(WAIT)
         self._arm()
@@ -81,7 +81,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
             self._work = self._session = None
 
     def _hung(self) -> None:
-        """Tell why, and end this process, for which Tune starts another."""
+        """Report why, and exit this process; Tune starts another."""
         work = self._work
         try:
             if work is not None:
@@ -91,13 +91,13 @@ class Worker(tune.Trainable):  # type: ignore[misc]
             os._exit(1)
 
     def _arm(self) -> None:
-        """Have it looked after until Tune asks for the next step, which a driver that is paused never does."""
+        """Watch the sweep's owner until Tune requests the next step, which a paused driver never does."""
         self._asked = threading.Event()
         room = ray.util.get_current_placement_group()
         threading.Thread(target=self._look, args=[room, self._asked], daemon=True).start()
 
     def _look(self, room: Any, asked: threading.Event) -> None:
-        """Until it is asked, look now and then whose the sweep is; give the room free where it is another driver's."""
+        """Until then, check now and then who owns the sweep; exit and free the resources if it is another driver."""
         while not asked.wait(FORGOTTEN):
             try:
                 self._ask("check")
@@ -107,7 +107,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
                 return
 
     def _ask(self, method: str, *arguments: Any) -> Any:
-        """What the writer answers; its errors are raised as they were there."""
+        """The writer's answer; its errors are raised again here."""
         try:
             return ray.get(getattr(self._writer, method).remote(*arguments))
         except ray.exceptions.RayTaskError as error:
@@ -117,7 +117,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
 
 class Watchdog:
-    """Calls for help where what is done within it takes longer than so many seconds."""
+    """Calls a function if the block within takes longer than so many seconds."""
 
     def __init__(self, seconds: float, bark: Any) -> None:
         self.seconds, self._bark = seconds, bark

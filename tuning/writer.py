@@ -22,7 +22,7 @@ R = TypeVar("R")
 class LedgerWriter:
     """The book as an actor: every method returns after its rows are committed.
 
-    Where it ends, Ray starts it again: the book is read anew, and what was not answered is asked once more.
+    If it dies, Ray restarts it: the book is read again, and calls without an answer are repeated.
     """
 
     def __init__(
@@ -46,11 +46,11 @@ class LedgerWriter:
         self._kept(lambda book: book.lost(machine, problem))
 
     def check(self) -> None:
-        """Raise what has ended the sweep, where something has."""
+        """Raise the error that ended the sweep, if one has."""
         self._kept(lambda _: patient(self._hold))
 
     def end(self) -> str | None:
-        """Delete what is no longer needed; returns the limit that ended the search, where one did."""
+        """Delete what is no longer needed; returns the limit that ended the search, if one did."""
         self._kept(Book.tidy)
         return self._kept(lambda book: book.limit)
 
@@ -59,7 +59,7 @@ class LedgerWriter:
             pass
 
     def _kept(self, act: Callable[[Book], R]) -> R:
-        """What is done with the book; what has ended the sweep is kept, and raised again."""
+        """Wraps calls of the book: an error that ends the sweep is stored, and raised again by later calls."""
         if self._problem:
             raise self._problem
         try:
@@ -68,7 +68,7 @@ class LedgerWriter:
                     lambda: Book(self._registry, self._lease, self._spec, self._misfits, self._sizes)
                 )
             return act(self._opened)
-        except LeaseLost:  # of a group alone, or of the whole sweep
+        except LeaseLost:  # of one group, or of the whole sweep
             try:
                 self._hold()
             except LeaseLost as lost:

@@ -34,7 +34,7 @@ def test_where_nothing_is_chosen_the_last_epoch_is_kept():
 
 
 def test_there_is_no_best_before_a_measurement():
-    with pytest.raises(RuntimeError, match="has not made a step"):
+    with pytest.raises(RuntimeError, match="has not measured an epoch"):
         _ = entered().best
 
 

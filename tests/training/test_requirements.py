@@ -94,7 +94,7 @@ def test_weights_whose_licence_is_not_told_are_noted_once(run_config, blobs):
     own = {"family": "pretrained", "backbone": "nets:own", "weights": "own.safetensors"}
     configs = [run_config(model={**own, "dropout": rate}) for rate in (0.0, 0.5)]
     (note,) = requirements.notes(configs, dealt)
-    assert note.startswith("the licence of own.safetensors is not known; model.weights_licence")
+    assert note.startswith("the licence of own.safetensors is not known; set model.weights_licence")
     assert list(requirements.notes([run_config(model={**own, "weights_licence": "MIT"})], dealt)) == []
 
 

@@ -18,19 +18,19 @@ LINES = 500
 """The most trials in a plot, the best ones."""
 
 KINDS = ("rest", "bad", "good")
-"""Of trials: left behind, failed, trained to their end; the last are drawn above the others."""
+"""Classes of trials: left behind, failed, trained to their end; the last are drawn on top."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """The trials of a sweep, and their reports in the order in which they were made."""
+    """The trials of a sweep, and their reports in order of time."""
 
     spec: SweepSpec
     trials: Sequence[Trial]
     news: Sequence[Entry]
 
     def blocks(self) -> Iterator[Block]:
-        """The drawings that there is something for."""
+        """The drawings for which there are reports."""
         if not self._scored:
             return
         yield self._progress()
@@ -46,7 +46,7 @@ class Search:
 
     @property
     def _scored(self) -> list[Trial]:
-        """Trials with a figure to be drawn by, the best last, and so above the others."""
+        """Trials with a score, the best last, so that it is drawn on top."""
         known = [trial for trial in self.trials if any(self._metric in report.metrics for report in trial.reports)]
         return sorted(known, key=lambda trial: self._merit(self._best(trial)))[-LINES:]
 
@@ -83,7 +83,7 @@ class Search:
         drawing = Drawing()
         drawing.frame(across, up, ("CPU-seconds of training", self._metric))
         drawing.line([(across.at(x), up.at(y)) for x, y in points])
-        return Drawn("The best result so far by training time.", drawing.svg())
+        return Drawn("The best score so far by training time.", drawing.svg())
 
     def _curves(self) -> Block:
         trials = self._scored
@@ -179,7 +179,7 @@ class Search:
 
 @dataclass(frozen=True)
 class _Scale:
-    """Where the values of a key lie: along an axis where all are numbers, else side by side."""
+    """The positions of a key's values: along an axis if all are numbers, else side by side."""
 
     axis: Axis
     places: Sequence[str]

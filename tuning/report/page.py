@@ -33,7 +33,7 @@ ROWS = 200
 
 
 def html(registry: Registry, settings: Settings, results: SweepResults) -> str:
-    """The page; weights and data are looked up for the pictures, and where they are missing the page says so."""
+    """The page; pictures need weights and data, and where these are missing the page says so."""
     script = resources.files("tuning.report").joinpath("page.js").read_text()
     return as_html(_document(registry, settings, results), script)
 
@@ -82,7 +82,7 @@ def _about(results: SweepResults) -> Terms:
 
 
 def _search(registry: Registry, results: SweepResults) -> list[Block]:
-    """How the search went, what mattered in it, and which trials nobody can tell from the best."""
+    """How the search went, which keys mattered, and which trials are not significantly worse than the best."""
     blocks = list(Search(results.spec, results.trials, results.news).blocks())
     if shares := study.importance(results.spec, results.trials):
         lines = [[results.spec.varied[key], f"{share:.0%}"] for key, share in shares.items()]
@@ -93,7 +93,7 @@ def _search(registry: Registry, results: SweepResults) -> list[Block]:
 
 
 def _ties(registry: Registry, results: SweepResults) -> str | None:
-    """Those of the stored answers that are not significantly worse than the best ones."""
+    """The trials whose stored answers are not significantly worse than those of the best."""
     known = [trial for trial in results.trials if trial.answers]
     try:
         right = {trial.number: finalists.unpacked(registry.blobs.get(trial.answers or "")) for trial in known}
@@ -112,7 +112,7 @@ def _ties(registry: Registry, results: SweepResults) -> str | None:
 
 
 def _repeatable(results: SweepResults) -> str:
-    """Whether another run of the spec would come to the same."""
+    """Whether another run of the spec would give the same result."""
     limits = [f"limits.{name}" for name in ("minutes", "cpu_minutes") if getattr(results.spec.limits, name)]
     if results.spec.stopping == "asha":
         limits.append("scheduler asha")
@@ -148,7 +148,7 @@ def _others(results: SweepResults) -> Table:
 
 
 def _of(results: SweepResults, blocks: Iterator[Block]) -> list[Block]:
-    """Pictures of the runs that have their own, with the word which runs these are; or why there are none."""
+    """Pictures of single runs and a sentence on which runs these are, or why there are none."""
     drawn, shown, rows = list(blocks), len(pictures.drawn(results)), len(results.rows)
     of = "Of every run, the best first." if shown == rows else f"Of the best {shown} of {rows} runs."
     return [Paragraph(of), *drawn] if any(isinstance(block, Picture) for block in drawn) else drawn

@@ -26,7 +26,7 @@ FITTED = ("loss", "accuracy")
 
 
 def losses(rows: Sequence[Row]) -> Iterator[Block]:
-    """All loss curves in one picture, and those of validation where there is one."""
+    """All training loss curves in one picture, and all validation loss curves in another."""
     for metric, title in (("train_loss", "Training loss"), ("val_loss", "Validation loss")):
         series = {}
         for row in rows[:CURVES]:
@@ -56,21 +56,21 @@ def learning(rows: Sequence[Row]) -> Iterator[Block]:
 
 
 def drawn(results: SweepResults) -> list[Row]:
-    """The runs that have pictures of their own."""
+    """The runs that get pictures of their own."""
     ordered = best(results.spec, results.rows)
     return ordered if len(ordered) <= DRAWN else ordered[:BEST]
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What stored weights answer, on the split that a sweep may be shown by."""
+    """Predictions of stored weights, on the split that a report may use."""
 
     registry: Registry
     settings: Settings
     results: SweepResults
 
     def pictures(self, rows: Sequence[Row]) -> Iterator[Block]:
-        """Confusion matrices, and precision and recall by threshold; where there can be none, the reason."""
+        """Confusion matrices, and precision and recall by threshold, or the reason why there are none."""
         undrawn: dict[str, list[str]] = {}
         for row in rows:
             try:
@@ -101,14 +101,14 @@ class Answers:
     @cached_property
     def _splits(self) -> Splits:
         data = self.results.spec.data
-        if CODE.fullmatch(data.name):  # the spec comes from the ledger, and nothing that stands there runs code
+        if CODE.fullmatch(data.name):  # the spec comes from the ledger, and nothing in the ledger may run code
             raise NotFound("data", f"{data.name} is custom code, which a report does not run")
         settings = self.settings
         return splits.split(datasets.load(data, settings.data, settings.cache, settings.download_timeout), data)
 
     @property
     def _where(self) -> str:
-        """Test examples of a study; choices among what may be promoted are made on validation."""
+        """The test examples of a study; sweeps that promote choose on validation."""
         return "validation" if self.results.spec.promote else "test"
 
     def _evaluated(self, trial: Trial) -> Evaluation:

@@ -20,12 +20,12 @@ from tuning.summary import cells
 ONCE = ("test_", "fit_")
 """Figures measured once, at the end of a trial, in its last report."""
 DIGITS = 4
-"""Notes tell accuracies and losses to so many."""
+"""Decimals of accuracies and losses in notes."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """The mean of some runs; `spread` is their standard deviation where there are several."""
+    """The mean of some runs; `spread` is their standard deviation if there are several."""
 
     mean: float
     spread: float | None = None
@@ -33,7 +33,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Row:
-    """Trials of one config with different seeds, with the name of the config and the figures it is shown beside."""
+    """Trials of one config with different seeds, with the config's name and reference figures."""
 
     name: str
     values: tuple[Any, ...]
@@ -42,20 +42,20 @@ class Row:
 
     @cached_property
     def figures(self) -> dict[str, Figure]:
-        """What all of its trials measured, by name, and what follows from that."""
+        """Figures that all of its trials measured, by name, and those derived from them."""
         measured = [figures(trial) for trial in self.trials]
         shared = [name for name in measured[0] if all(name in metrics for metrics in measured)]
         return {name: _figure([metrics[name] for metrics in measured]) for name in shared}
 
     def behind(self, metric: str) -> float | None:
-        """By how much it is worse than its reference, rounded as that is; None where either is missing."""
+        """How much it is worse than its reference, rounded like it; None if either is missing."""
         if metric not in self.reference or metric not in self.figures:
             return None
         return behind(metric, self.figures[metric].mean, self.reference[metric])
 
     @property
     def lags(self) -> bool:
-        """Whether a figure is worse than its reference by more than the spread of its seeds."""
+        """Whether a figure is worse than its reference by more than the spread over seeds."""
         return any((self.behind(name) or 0.0) > (self.figures[name].spread or 0.0) for name in self._compared)
 
     @property
@@ -65,7 +65,7 @@ class Row:
 
 @dataclass(frozen=True)
 class SweepResults:
-    """A sweep of the ledger with its rows in the order of their first trials, and the trials that are in none."""
+    """A sweep with its rows in the order of their first trials, and the trials that are in no row."""
 
     sweep: Sweep
     spec: SweepSpec
@@ -97,7 +97,7 @@ class SweepResults:
 
 
 def read(registry: Registry, sweep_id: str) -> SweepResults:
-    """The results of a sweep so far; raises NotFound where the ledger has no such sweep."""
+    """The results of a sweep so far; raises NotFound if the ledger has no such sweep."""
     sweep = ledger.sweep(registry, sweep_id)
     trials = ledger.trials(registry, sweep_id)
     spec = stored(sweep.spec)
@@ -107,7 +107,7 @@ def read(registry: Registry, sweep_id: str) -> SweepResults:
 
 
 def rows(spec: SweepSpec, ended: Iterable[tuple[Trial, Listed]]) -> list[Row]:
-    """Trials that ended well, each with what the spec says of it, gathered by name and config without the seeds."""
+    """Trials that ended well, with their entry in the spec, grouped by name and config without seed."""
     gathered: dict[tuple[str | None, str], list[tuple[Trial, Listed]]] = {}
     for trial, listed in ended:
         gathered.setdefault((listed.name, key(trial.config)), []).append((trial, listed))
@@ -115,12 +115,12 @@ def rows(spec: SweepSpec, ended: Iterable[tuple[Trial, Listed]]) -> list[Row]:
 
 
 def key(config: Mapping[str, Any]) -> str:
-    """A run config but for its seed."""
+    """A run config without its seed."""
     return json.dumps({name: value for name, value in config.items() if name != "seed"}, sort_keys=True)
 
 
 def figures(trial: Trial) -> dict[str, float]:
-    """What the kept weights of a trial scored, and what that took, as ratios, nats and seconds."""
+    """The scores of a trial's kept weights as ratios and nats, and its seconds."""
     metrics = {name: value for name, value in kept(trial).metrics.items() if not name.startswith(ONCE)}
     metrics |= {name: value for name, value in trial.reports[-1].metrics.items() if name.startswith(ONCE)}
     metrics["seconds"] = sum(report.metrics.get("seconds", 0.0) for report in trial.reports)
@@ -133,13 +133,13 @@ def figures(trial: Trial) -> dict[str, float]:
 
 
 def kept(trial: Trial) -> Report:
-    """The epoch whose weights were kept: the last one that was stored, or reported at all."""
+    """The epoch whose weights were kept: the last stored one, or else the last reported one."""
     stored = [report for report in trial.reports if report.checkpoint]
     return stored[-1] if stored else trial.reports[-1]
 
 
 def merit(spec: SweepSpec, rows: Sequence[Row]) -> str | None:
-    """What rows are ordered by: what trials are chosen by, or, where nothing is chosen, what was measured last."""
+    """The figure that rows are sorted by: the objective, or the last one measured if nothing is chosen."""
     known = (spec.objective.metric, "test_accuracy", "test_rmse", "train_loss")
     return next((metric for metric in known if rows and all(metric in row.figures for row in rows)), None)
 
@@ -157,7 +157,7 @@ def lower_is_better(metric: str) -> bool:
 
 
 def behind(metric: str, ours: float, theirs: float) -> float:
-    """By how much our figure is worse, at most 0 where it is as good."""
+    """How much our figure is worse; 0 or less if it is as good."""
     return round(ours - theirs if lower_is_better(metric) else theirs - ours, DIGITS)
 
 

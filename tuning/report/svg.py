@@ -1,4 +1,4 @@
-"""Drawings of many lines and points as SVG: small, sharp at every width, legible on light and dark ground."""
+"""Drawings of many lines and points as SVG: small, sharp at every width, legible on light and dark backgrounds."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Axis:
-    """A range of values along so many pixels, from `start` to `end`."""
+    """A range of values mapped to pixels, from `start` to `end`."""
 
     low: float
     high: float
@@ -29,7 +29,7 @@ class Axis:
 
     @classmethod
     def over(cls, values: Iterable[float], start: float, end: float, *, log: bool = False) -> "Axis":
-        """An axis that has room for all of these; logarithmic only where all are positive."""
+        """An axis that fits all of these; logarithmic only if all are positive."""
         known = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
         low, high = min(known), max(known)
         log = log and low > 0
@@ -38,7 +38,7 @@ class Axis:
         return cls(low, high, start, end, log)
 
     def at(self, value: float) -> float:
-        """Where a value lies, in pixels."""
+        """The position of a value, in pixels."""
         low, high, position = (math.log(number) if self.log else number for number in (self.low, self.high, value))
         return self.start + (position - low) / (high - low) * (self.end - self.start)
 
@@ -56,7 +56,7 @@ class Axis:
 
 @dataclass
 class Drawing:
-    """What is drawn so far, in a frame of so many pixels."""
+    """A drawing in a frame of so many pixels."""
 
     height: float = HEIGHT
     parts: list[str] = field(default_factory=list)

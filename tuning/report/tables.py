@@ -33,7 +33,7 @@ def rate(figure: Figure) -> str:
 
 
 def signed(value: float, digits: int) -> str:
-    """A difference with its sign, none where it is nothing."""
+    """A difference with its sign, if it is not 0."""
     shown = f"{abs(value):.{digits}f}"
     return shown if not float(shown) else (MINUS if value < 0 else "+") + shown
 
@@ -67,7 +67,7 @@ SHORT = ("test_accuracy", "test_rmse", "test_r2", "gap", "test_nll", "seconds")
 
 
 def compared(rows: Sequence[Row]) -> list[str]:
-    """The columns of the main table: those with a reference, and then all that are no losses."""
+    """The columns of the main table: those with a reference, then all others except losses."""
     referred = {name for row in rows for name in row.reference}
     others = [name for name in RESULTS if name not in LOSSES and name not in referred]
     return [*(name for name in RESULTS if name in referred), *others]
@@ -79,7 +79,7 @@ def losses(rows: Sequence[Row]) -> list[str]:
 
 
 def results(rows: Sequence[Row], names: Sequence[str]) -> Table:
-    """Figures of each row by name; beside one with a reference stand that and the difference, of ratios in points."""
+    """Figures of each row by name, with any reference and the difference to it, in points for ratios."""
     columns = ["run"]
     lines = [[_titled(row)] for row in rows]
     referred = {name for row in rows for name in row.reference}
@@ -98,7 +98,7 @@ def results(rows: Sequence[Row], names: Sequence[str]) -> Table:
 
 
 def top(spec: SweepSpec, rows: Sequence[Row]) -> list[str]:
-    """What the best row reached, a sentence for each figure that the spec gives for it."""
+    """The result of the best row, one sentence for each reference figure."""
     if (by := merit(spec, rows)) is None:
         return []
     first = best(spec, rows)[0]
@@ -112,12 +112,12 @@ def top(spec: SweepSpec, rows: Sequence[Row]) -> list[str]:
 
 
 def amount(name: str, value: float) -> str:
-    """A difference of a figure, in points where it is a ratio."""
+    """A difference of a figure, in points if it is a ratio."""
     return f"{100 * value:.2f} points" if RESULTS[name][1] is percent else f"{value:.4f}"
 
 
 def settings(spec: SweepSpec, rows: Sequence[Row]) -> Table | None:
-    """What the rows differ in, where their names do not tell."""
+    """The keys in which the rows differ, if they have no names."""
     differing = [
         position for position in range(len(spec.varied)) if len({str(row.values[position]) for row in rows}) > 1
     ]
@@ -129,7 +129,7 @@ def settings(spec: SweepSpec, rows: Sequence[Row]) -> Table | None:
 
 
 def ends(rows: Sequence[Row]) -> Table:
-    """The first and the last epoch of each row's first trial, as a log shows them."""
+    """The first and the last epoch of each row's first trial."""
     shown = {"train_loss": plain, "train_accuracy": percent, "val_loss": plain, "val_accuracy": percent}
     names = [name for name in shown if any(name in row.trials[0].reports[-1].metrics for row in rows)]
     lines = []

@@ -14,7 +14,7 @@ ROWS = 40
 
 
 def show(outcome: Outcome, spec: SweepSpec, console: Console) -> None:
-    """What a sweep that promotes came to, or the table of a study."""
+    """The result of a sweep that promotes, or the table of a study."""
     if spec.promote:
         summary.show_outcome(outcome, spec, console)
     else:
@@ -22,7 +22,7 @@ def show(outcome: Outcome, spec: SweepSpec, console: Console) -> None:
 
 
 def _show_study(outcome: Outcome, spec: SweepSpec, console: Console) -> None:
-    """Every run beside its reference, in the order of the spec; of very many the best."""
+    """Every run with its reference, in the order of the spec; of very many, only the best."""
     trials = sorted((candidate.trial for candidate in outcome.ranked), key=lambda trial: trial.number)
     result_rows = rows(spec, [(trial, spec.listed(trial.number)) for trial in trials])
     referred = [name for row in result_rows for name in row.reference]
@@ -30,7 +30,7 @@ def _show_study(outcome: Outcome, spec: SweepSpec, console: Console) -> None:
     table = tables.results(shown, [*referred, *tables.SHORT])
     drawn = Table(title=spec.name, box=box.SIMPLE, padding=(0, 1, 0, 0))
     for index, title in enumerate(table.columns):
-        if table.numeric(index):  # a word a line, spreads too, so that all columns fit beside each other
+        if table.numeric(index):  # one word per line, also of spreads, so that all columns fit
             drawn.add_column(title.replace(" ", "\n"), justify="right", no_wrap=True)
         else:
             drawn.add_column(title, min_width=12)
