@@ -17,21 +17,21 @@ from registry.version import Version
 from tailorbird.errors import Conflict, InvalidInput, NotFound, Refused
 
 SHOWN = 10
-"""How many versions that can be rolled back to a message lists."""
+"""The most versions to roll back to that a message lists."""
 
 
 def current(registry: Registry, model: str, alias: str = CHAMPION) -> int | None:
-    """The number an alias points to, or None where it is unset."""
+    """The number an alias points to, or None if it is unset."""
     with registry.asking() as connection:
         return _current(connection, names.check("model", model), names.check_alias("alias", alias))
 
 
 def promote(registry: Registry, asked: Promotion) -> Move:
-    """Point an alias at a version if it is where that is expected and the gates pass.
+    """Point an alias at a version if it points to the expected one and the gates pass.
 
-    Alias, verdict and the line of history commit together, and webhooks are told then; the verdict of a refusal is kept
-    too. Raises Conflict where the alias is elsewhere, Refused, also where it is at that version already (of which
-    nothing is written), and NotFound for a version that is not there.
+    Alias, verdict and the row of history commit together, and webhooks are sent afterwards; the verdict of a refusal is
+    stored too. Raises Conflict if the alias points elsewhere, Refused by the gates or if it points to that version
+    already (then nothing is written), and NotFound if there is no such version.
     """
     rules = policy.load(registry.settings.gates).of(asked.model, asked.alias)
     while True:
@@ -49,9 +49,8 @@ def promote(registry: Registry, asked: Promotion) -> Move:
 def rollback(registry: Registry, asked: Rollback) -> Move:
     """Point an alias at a version that it had before.
 
-    Raises Conflict where the alias is elsewhere than expected, and Refused where there is none, or where it does not
-    verify. There is no way back to what it was rolled back from, which somebody found wanting: that is promoted again,
-    and so judged again.
+    Raises Conflict if the alias does not point to the expected version, and Refused if there is no earlier one, or it
+    does not verify. A version that was rolled back from is not a target: it has to be promoted, and so judged, again.
     """
     while True:
         with registry.reading() as connection:
@@ -67,7 +66,7 @@ def rollback(registry: Registry, asked: Rollback) -> Move:
 
 
 def _compared(registry: Registry, asked: Promotion) -> tuple[Version, Version | None]:
-    """The candidate, and the version that holds the alias, if another one does."""
+    """The candidate, and the version that holds the alias, if it is another one."""
     with registry.reading() as connection:
         candidate = versions.find(connection, Reference(asked.model, number=asked.number))
         holder = _expected(connection, asked)
@@ -77,7 +76,7 @@ def _compared(registry: Registry, asked: Promotion) -> tuple[Version, Version | 
 
 
 def _expected(connection: sa.Connection, asked: Request) -> int | None:
-    """The version that holds the alias, which is the one that is expected there."""
+    """The version that holds the alias; raises Conflict if it is not the expected one."""
     holder = _current(connection, asked.model, asked.alias)
     if asked.expect is not None and asked.expect != (holder or UNSET):
         raise Conflict(asked.model, asked.alias, asked.expect, holder)
@@ -96,16 +95,16 @@ class _Judged:
 
 
 def _decide(registry: Registry, asked: Request, judged: _Judged) -> Move | None:
-    """Store the verdict, and move the alias and tell webhooks if it may be.
+    """Store the verdict and, if it allows that, move the alias and queue webhooks.
 
-    None if the alias has moved since the verdict.
+    None if the alias has moved meanwhile.
     """
     version = judged.version
     with registry.atomic(f"model:{asked.model}") as connection:
         if _current(connection, asked.model, asked.alias) != judged.holder:
             return None
         if isinstance(asked, Rollback) and version.number not in history.earlier(connection, asked.model, asked.alias):
-            return None  # it went away and came back, and the way is another now
+            return None  # it has moved away and back, so its history is another one
         hold = holds.on(connection, asked.model) if asked.automatic else None
         if versions.gone(connection, version.model, version.number):
             raise NotFound("version", f"there is no {version}: it was deleted just now")
@@ -122,7 +121,7 @@ def _decide(registry: Registry, asked: Request, judged: _Judged) -> Move | None:
 
 
 def _way_back(connection: sa.Connection, asked: Rollback) -> list[int]:
-    """The versions that an alias could be rolled back to: the last one, or those down to the one that is wanted."""
+    """The versions that an alias could be rolled back to: the last one, or all down to the requested one."""
     before = []
     for number in history.earlier(connection, asked.model, asked.alias):
         before.append(number)
@@ -147,7 +146,7 @@ def _target(registry: Registry, asked: Rollback, before: list[int]) -> Version:
 
 
 def _store(connection: sa.Connection, asked: Request, judged: _Judged) -> int:
-    """Enter the verdict; returns the number that it got."""
+    """Store the verdict; returns its number."""
     record = judged.verdict.record()
     row = {
         "model": asked.model,
@@ -187,7 +186,7 @@ def _move(connection: sa.Connection, asked: Request, judged: _Judged, verdict: i
 
 
 def _judged_before(registry: Registry, candidate: Version, split: str | None) -> int:
-    """How many other versions the same held-out images have judged."""
+    """The number of other versions that were judged on the same held-out images."""
     if split is None:
         return 0
     named = {"split": split, "model": candidate.model, "number": candidate.number}
@@ -200,12 +199,12 @@ def _current(connection: sa.Connection, model: str, alias: str) -> int | None:
     return number
 
 
-# Statements are made once: to make one takes SQLAlchemy longer than SQLite to answer it.
+# Statements are built once: SQLAlchemy takes longer to build one than SQLite to answer it.
 
 
 @cache
 def _judged() -> sa.Executable:
-    """Adds a verdict, and returns the number that it got."""
+    """Adds a verdict, and returns its number."""
     return schema.verdicts.insert().returning(schema.verdicts.c.id)
 
 

@@ -18,7 +18,7 @@ ANSWERS = "the answers in heldout.npy give"
 
 
 def denied(heldout: Heldout, classes: Sequence[str], baseline: Baseline, evidence: Measurements) -> Iterator[str]:
-    """What is not so, a sentence for each: of `baseline.json`, and of the figures that the version's row keeps."""
+    """The wrong claims of `baseline.json` and of the figures in the version's row, a sentence for each."""
     answers = np.asarray(heldout.probabilities.argmax(1), np.int64)
     confidences = heldout.probabilities.max(1)
     right = heldout.finite & (answers == heldout.labels)
@@ -69,7 +69,7 @@ def _bins(
 
 
 def _differs(claimed: float, measured: float) -> bool:
-    return not abs(claimed - measured) <= TOLERANCE  # asked as «not within», so that NaN differs
+    return not abs(claimed - measured) <= TOLERANCE  # «not within», so that NaN counts as different
 
 
 def _percent(share: float) -> str:

@@ -11,11 +11,11 @@ from registry.evidence import Evidence
 from registry.policy import Champion, Policy, Recall
 from registry.verdict import Gate, gate, points
 
-if TYPE_CHECKING:  # it brings numpy, which nothing but a judgement needs
+if TYPE_CHECKING:  # it imports numpy, which only a judgement needs
     from registry.paired import Paired, Shared
 
 LEAST_SHARED = 0.5
-"""The least share of the smaller held-out split that two versions must have in common to be compared."""
+"""The smallest share of the smaller held-out split that two versions must have in common to be compared."""
 MOST_RELABELLED = 0.01
 """The largest share of held-out images whose true class may differ between two versions."""
 SIGNIFICANT = 0.05
@@ -34,7 +34,7 @@ class _Beside:
 
 def compared(candidate: Evidence, holder: Evidence, policy: Policy, judged_before: int) -> Iterator[Gate]:
     """The results of the comparing gates for a candidate and the version that holds the alias."""
-    from registry import paired  # and numpy with it, which nothing but a judgement needs
+    from registry import paired  # imports numpy, which only a judgement needs
 
     both = _Beside(candidate, holder, paired.shared(candidate, holder), judged_before)
     for name, answer in GATES.items():
@@ -128,7 +128,7 @@ def _class_record(pair: Paired) -> dict[str, float]:
 
 
 def _strangers(holder: Evidence, shared: Shared) -> str:
-    """Why two versions cannot be compared, where too few of their images are the same."""
+    """Why two versions cannot be compared, if too few of their images are the same."""
     needed = max(1, math.ceil(LEAST_SHARED * shared.of))
     if len(shared) < needed:
         return (
@@ -156,10 +156,10 @@ def _compared(holder: Evidence, pair: Paired) -> str:
 
 
 def _worn(judged_before: int) -> str:
-    """How worn a held-out split is: of many candidates one passes by luck."""
+    """How often a held-out split was used: of many candidates one passes by luck."""
     times = {0: "no candidate", 1: "1 candidate"}.get(judged_before, f"{judged_before} candidates")
     return f"this held-out split was used to judge {times} before"
 
 
 GATES: dict[str, Callable[[_Beside, Any], Gate]] = {"classes": _classes, "champion": _champion, "recall": _recall}
-"""By the names of their parts of the policy."""
+"""The gates by the names of their parts of the policy."""

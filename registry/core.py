@@ -11,12 +11,11 @@ from registry.storage.opening import open_store
 from tailorbird.settings import Settings
 
 BLOBS = "blobs"
-"""Lock of whoever deletes blobs; `blobs?` is held by those who write rows that name some.
-
-The others are `model:NAME`, `sweep:ID`, `sweeps`, `feedback`, `inputs` and `schema`.
+"""The lock for deleting blobs; `blobs?` is its shared form, for writing rows that name blobs. The other locks are
+`model:NAME`, `sweep:ID`, `sweeps`, `feedback`, `inputs` and `schema`.
 """
 BATCH = 1_000
-"""Rows or blobs in one statement, few enough that no PostgreSQL transaction is idle for minutes."""
+"""Rows or blobs in one statement: few enough that no PostgreSQL transaction is idle for minutes."""
 
 
 class Registry:
@@ -32,7 +31,9 @@ class Registry:
     def database(self) -> Database:
         """Opened at first use; raises Unavailable if that fails, and is retried at the next use."""
         if self._database is None:
-            opened = open_database(self.settings.database)  # a server that is gone makes nobody wait for another
+            opened = open_database(
+                self.settings.database
+            )  # the lock is not held while waiting for a server that is down
             with self._lock:
                 if self._database is None:
                     self._database = opened

@@ -17,9 +17,9 @@ from tailorbird.package.signature import Signature
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that gates look at of one version; `size` is that of the model that is served, in bytes.
+    """The evidence of one version for gates; `size` is that of the served model, in bytes.
 
-    `problems` say what is wrong. Of a package that cannot be read, it holds what stands in the version's row alone.
+    `problems` say what is wrong. If the package cannot be read, only the version's row is used.
     """
 
     model: str
@@ -36,16 +36,15 @@ class Evidence:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Their names in the order of the outputs; none where the package cannot be read."""
+        """Their names in the order of the outputs; empty if the package cannot be read."""
         return self.signature.classes if self.signature else ()
 
 
 def read(blobs: BlobStore, version: Version, manifest: Manifest) -> Evidence:
     """The evidence of a stored version.
 
-    A file that cannot be read for what it should be is a problem, and so is a figure that the package's own answers
-    deny: nothing is raised for it, so that a damaged candidate gets its verdict, and a damaged champion can be
-    replaced.
+    A file that cannot be read is a problem, and so is a figure that the package's own answers contradict. Neither
+    raises an error, so that a damaged candidate gets a verdict, and a damaged champion can be replaced.
     """
     try:
         return _read(blobs, version, manifest)
@@ -59,7 +58,7 @@ def unreadable(version: Version, problems: Iterable[str]) -> Evidence:
 
 
 def _read(blobs: BlobStore, version: Version, manifest: Manifest) -> Evidence:
-    from registry import claims  # and numpy with it, which nothing but a judgement needs
+    from registry import claims  # imports numpy, which only a judgement needs
 
     def content(name: str) -> bytes:
         return packages.content(blobs, manifest, name)

@@ -9,10 +9,10 @@ import sqlalchemy as sa
 from registry import schema
 from registry.core import Registry
 
-CHUNK = 10_000  # SQLite takes 32,766 variables in one statement
+CHUNK = 10_000  # SQLite accepts 32,766 variables in one statement
 
 MOST_MARKS = 100_000
-"""The most labels read in their order; older ones are ignored."""
+"""The most labels read in order of arrival; older ones are ignored."""
 
 Outcome = Literal["accepted", "duplicate", "conflict"]
 
@@ -56,7 +56,7 @@ def record(registry: Registry, labels: Sequence[Feedback]) -> list[Outcome]:
 
 @dataclass(frozen=True)
 class Cell:
-    """How many labels came for predictions of one class and bin, and how many of them agree."""
+    """The number of labels for predictions of one class and bin, and of those that agree."""
 
     predicted: str
     confidence_bin: str
@@ -79,7 +79,7 @@ def cells(registry: Registry, model: str, version: int, *, since: str = "") -> l
 
 @dataclass(frozen=True)
 class Mark:
-    """One label in the order of arrival: of which class and bin the prediction was, and whether it was wrong."""
+    """One label in order of arrival: class and bin of the prediction, and whether it was wrong."""
 
     predicted: str
     confidence_bin: str
@@ -87,7 +87,7 @@ class Mark:
 
 
 def marks(registry: Registry, model: str, version: int, *, since: str = "", limit: int = MOST_MARKS) -> list[Mark]:
-    """The last labels of a version that were received since, in the order in which they came."""
+    """The last labels of a version received since `since`, in order of arrival."""
     row = schema.feedback.c
     query = (
         sa.select(row.predicted, row.confidence_bin, row.predicted != row.label)

@@ -12,18 +12,19 @@ from registry.core import BATCH, BLOBS, Registry
 from tailorbird.errors import Corrupt, Refused
 
 AGE = timedelta(days=1)
-"""Younger blobs are kept, since their rows may follow, and so are versions deleted since, which may still be read."""
+"""Younger blobs are kept, since their rows may follow, and so are recently deleted versions, which may still be read.
+"""
 
 WRITING = timedelta(hours=1)
-"""How long a hidden file is assumed to be still in writing, whatever age is requested."""
+"""Until this age, a hidden file counts as being written, whatever age is requested."""
 
 FORGOTTEN = timedelta(days=30)
-"""How long an ended sweep can be extended or thawed."""
+"""Time after which an ended sweep can no longer be extended or thawed."""
 
 
 @dataclass(frozen=True)
 class Collected:
-    """How many blobs were deleted, or would be, with their bytes, and how many stay."""
+    """The number and bytes of blobs that were deleted, or would be, and of those that stay."""
 
     deleted: int
     bytes: int
@@ -34,17 +35,18 @@ class Collected:
 
 
 def collect(registry: Registry, *, age: timedelta = AGE, dry_run: bool = False) -> Collected:
-    """Delete blobs older than `age` that are not needed, and what killed writers left.
+    """Delete blobs older than `age` that are not needed, and leftovers of killed writers.
 
-    Needed are the packages of versions that are not deleted, or were within `age`; of each trial that is not outranked
-    the last checkpoint; and what a sweep goes on from, until it has rested for `FORGOTTEN`. Rows that name blobs are
-    written by transactions that saw them, which wait while these are deleted. Raises Corrupt, and deletes nothing,
-    where a manifest cannot be read, and Refused where the database was never used, and so is not the store's.
+    Needed are the packages of versions, also of those deleted within `age`; the last checkpoint of each trial that is
+    not outranked; and the state that a sweep resumes from, unless it has been idle for `FORGOTTEN`. Transactions that
+    write rows with names of blobs check that these exist, and wait during a deletion. Raises Corrupt, and deletes
+    nothing, if a manifest cannot be read, and Refused if the database was never used, and so does not belong to the
+    store.
     """
     before = datetime.now(UTC) - age
     with registry.reading() as connection:
         manifests = connection.scalars(_manifests(before)).all()
-    packaged = {manifest: _package(registry, manifest) for manifest in manifests}  # too slow for within a transaction
+    packaged = {manifest: _package(registry, manifest) for manifest in manifests}  # too slow for a transaction
     with registry.reading() as connection:
         needed = _needed(registry, connection, before, packaged)
     blobs = list(registry.blobs.listing())
@@ -68,14 +70,14 @@ def collect(registry: Registry, *, age: timedelta = AGE, dry_run: bool = False) 
 
 
 def discard(registry: Registry, digests: Iterable[str], packaged: dict[str, frozenset[str]]) -> None:
-    """Delete those of these blobs that nothing needs any more, however young; `packaged` is kept from call to call."""
+    """Delete those of these blobs that are no longer needed, however young; `packaged` is a cache between calls."""
     now, gone = datetime.now(UTC), [*digests]
     for start in range(0, len(gone), BATCH):
         _delete(registry, dict.fromkeys(gone[start : start + BATCH], 0), now, packaged)
 
 
 def _used(registry: Registry) -> bool:
-    """Whether the database has ever known a version or a sweep, without which it is hardly that of the store."""
+    """Whether the database has ever had a version or a sweep; otherwise it probably does not belong to the store."""
     with registry.reading() as connection:
         return any(connection.scalar(sa.select(sa.exists(table.select()))) for table in (schema.models, schema.sweeps))
 
@@ -83,7 +85,7 @@ def _used(registry: Registry) -> bool:
 def _delete(
     registry: Registry, batch: dict[str, int], before: datetime, packaged: dict[str, frozenset[str]]
 ) -> dict[str, int]:
-    """Delete those that are still not needed, while nobody can write a row that names one."""
+    """Delete blobs that are still not needed, while no row that names one can be written."""
     with registry.atomic(BLOBS) as connection:
         needed = _needed(registry, connection, before, packaged, list(batch))
         gone = {digest: size for digest, size in batch.items() if digest not in needed}
@@ -98,9 +100,9 @@ def _needed(
     packaged: dict[str, frozenset[str]],
     among: Sequence[str] | None = None,
 ) -> set[str]:
-    """The digests that are needed, among all or among the given ones.
+    """The digests that are needed, of all or of the passed ones.
 
-    `packaged` keeps what is in a package, which never changes, from call to call.
+    `packaged` caches the contents of packages, which never change, between calls.
     """
     needed: set[str] = set()
     for select in (_checkpoints(), _states(), _answers()):
@@ -117,7 +119,7 @@ def _package(registry: Registry, manifest: str) -> frozenset[str]:
     try:
         files = packages.manifest(registry.blobs, manifest).files
     except Corrupt as error:
-        if not _visible(registry, manifest):  # deleted just now; perhaps another collection has been at it
+        if not _visible(registry, manifest):  # deleted just now, perhaps by another collection
             return frozenset({manifest})
         raise Corrupt(f"{error}, so its files are unknown and nothing is deleted; delete its version first") from None
     return frozenset({manifest, *(entry.sha256 for entry in files.values())})
@@ -139,7 +141,7 @@ def _manifests(before: datetime) -> sa.Select[Any]:
 
 
 def _checkpoints() -> sa.Select[Any]:
-    """The last one of each trial, which is its best, but for trials that are behind for good."""
+    """The last checkpoint of each trial, which is its best, except for outranked trials."""
     report, trial = schema.reports.c, schema.trials.c
     later = schema.reports.alias().c
     superseded = sa.exists().where(

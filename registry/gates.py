@@ -13,15 +13,15 @@ from tailorbird.package.measurements import Parity as Figures
 
 
 def split(candidate: Evidence) -> str | None:
-    """The held-out split that judges a candidate, None where it is not known."""
+    """The held-out split that a candidate is judged on; None if it is not known."""
     return candidate.heldout.split if candidate.heldout else None
 
 
 def judge(candidate: Evidence, holder: Evidence | None, policy: Policy, judged_before: int = 0) -> Verdict:
-    """Judge a candidate beside the version that holds the alias now, if one does.
+    """Judge a candidate against the version that holds the alias now, if any.
 
-    `judged_before` is how many candidates the same held-out split has judged already. Nothing else is asked of a
-    candidate that does not verify: what is damaged proves nothing.
+    `judged_before` is the number of candidates that were judged on the same held-out split before. A candidate that
+    does not verify fails without other gates: its figures cannot be trusted.
     """
     gates = [_integrity(candidate)]
     if not candidate.problems:
@@ -32,7 +32,7 @@ def judge(candidate: Evidence, holder: Evidence | None, policy: Policy, judged_b
 
 
 def verify(candidate: Evidence) -> Verdict:
-    """The verdict of the integrity gate alone, since an earlier holder of the alias was judged before."""
+    """The verdict of the integrity gate alone, for an earlier holder of the alias, which was judged before."""
     return Verdict([_integrity(candidate)], split(candidate), 0)
 
 
@@ -42,7 +42,7 @@ def _integrity(candidate: Evidence) -> Gate:
     return gate(INTEGRITY, failed, "every file is what was registered", {"problems": problems}, "no problem")
 
 
-# Limits are tested as «not at least» and «not at most», so that NaN fails.
+# Limits are tested as «not >=» and «not <=», so that NaN fails.
 
 
 def _parity(candidate: Evidence, allowed: Parity) -> Gate:
@@ -56,7 +56,7 @@ def _parity(candidate: Evidence, allowed: Parity) -> Gate:
 
 
 def _apart(measured: Figures, allowed: Parity, subject: str, other: str) -> str:
-    """Why two ways to answer do not give the same, if they do not."""
+    """Why two ways to compute answers do not agree, if they do not."""
     agreement, difference = number(measured.agreement), number(measured.max_difference)
     if not measured.samples:
         return f"{subject} was not compared with {other} on any image"
@@ -121,7 +121,7 @@ def _size(candidate: Evidence, allowed: Size) -> Gate:
 
 
 def _commonest(candidate: Evidence) -> tuple[str, float | None]:
-    """The class that most held-out images are of, and the share that it has; None where that is not known."""
+    """The most common class of the held-out images, and its share; None if that is not known."""
     counts = [sum(row) for row in candidate.baseline.confusion] if candidate.baseline else []
     if not sum(counts):
         return "", None

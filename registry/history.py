@@ -1,4 +1,4 @@
-"""What aliases pointed to: the log of their moves, which is only appended to, and what of it is still needed."""
+"""The history of aliases: the append-only log of their moves, and the versions in it that must be kept."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -13,18 +13,18 @@ from registry.core import Registry
 from tailorbird.errors import NotFound
 
 WINDOW = 5
-"""How many earlier versions of each alias are kept from deletion, to roll back to."""
+"""The number of earlier versions of each alias that cannot be deleted, to roll back to."""
 
 PAGE = 100
 CHUNK = 100
-"""How many moves are read at a time when walking backwards."""
+"""The number of moves that are read at a time when walking backwards."""
 LAST = 2**31 - 1
 """No move has a higher id."""
 
 
 @dataclass(frozen=True)
 class Move:
-    """A move, at its place `id` in the log; `kind` is promote or rollback, `gates` is what each gate said."""
+    """A move with its position `id` in the log; `kind` is promote or rollback, `gates` are the results of the gates."""
 
     id: int
     model: str
@@ -40,7 +40,7 @@ class Move:
 
     @property
     def reasons(self) -> list[str]:
-        """What the gates say that did not pass."""
+        """The messages of the gates that failed."""
         return [gate["message"] for gate in self.gates if not gate["passed"]]
 
     def record(self) -> dict[str, Any]:
@@ -65,20 +65,20 @@ def moves(registry: Registry, model: str, *, limit: int = PAGE) -> list[Move]:
 
 
 def enter(connection: sa.Connection, model: str) -> int:
-    """A new place in the log, after all that has happened to a model; under its lock."""
+    """A new position in the log, after all earlier ones of a model; requires its lock."""
     entry: int = connection.execute(_entered(), {"model": model}).scalar_one()
     return entry
 
 
 def check_model(connection: sa.Connection, model: str) -> None:
-    """Raise NotFound where nothing was ever registered as `model`."""
+    """Raise NotFound if nothing was ever registered as `model`."""
     if connection.scalar(sa.select(schema.models.c.name).filter_by(name=model)) is None:
         raise NotFound("model", f"there is no model {model!r}; list the models with `tailorbird registry list`")
 
 
 @dataclass(frozen=True)
 class Deletion:
-    """Which version was deleted, when, by whom and why; `id` is its place in the log."""
+    """Which version was deleted, when, by whom and why; `id` is its position in the log."""
 
     id: int
     number: int
@@ -98,10 +98,10 @@ def deletions(registry: Registry, model: str, *, limit: int = PAGE) -> list[Dele
 def earlier(connection: sa.Connection, model: str, alias: str) -> Iterator[int]:
     """The versions that an alias could be rolled back to, the last one first.
 
-    The log is read backwards, within the caller's transaction, and only as far as versions are asked for.
+    The log is read backwards, within the caller's transaction, and only as far as the caller iterates.
     """
     walked = _walked(_backwards(connection, model, alias))
-    next(walked, None)  # where it is
+    next(walked, None)  # its current version
     for row in walked:
         if not row.gone:
             yield row.to_number
@@ -118,9 +118,9 @@ def needed(connection: sa.Connection, model: str) -> dict[int, str]:
 
 
 def _walked(log: Iterable[Any]) -> Iterator[Any]:
-    """Of a log, newest first, the rows of where an alias has been, each version once.
+    """The rows of a log, newest first, that lead to the versions an alias has had, each version once.
 
-    A rollback undoes the steps after its target: what was moved to between the two is left out.
+    A rollback undoes the moves after its target, which are left out.
     """
     seen, undoing = set[int](), list[int]()
     for row in log:
@@ -134,7 +134,7 @@ def _walked(log: Iterable[Any]) -> Iterator[Any]:
 
 
 def _backwards(connection: sa.Connection, model: str, alias: str) -> Iterator[sa.Row[Any]]:
-    """The moves of an alias, newest first, until each version that it had and that is not deleted was named."""
+    """The moves of an alias, newest first, until each version that it had and that is not deleted was yielded."""
     named = {"of_model": model, "of_alias": alias, "limit": CHUNK, "before": LAST}
     seen = set[int]()
     while True:
@@ -167,9 +167,9 @@ def _before() -> sa.Select[Any]:
 
 @cache
 def _had() -> sa.Select[Any]:
-    """How many versions that are not deleted an alias has had, counted up to `limit`.
+    """The number of existing versions that an alias has had, counted up to `limit`.
 
-    It leaps from one to the next in the index, however many moves there were to each.
+    It skips from one to the next in the index, however many moves there were to each.
     """
     move = schema.moves.c
     first = sa.select(sa.func.min(move.to_number)).where(

@@ -1,4 +1,4 @@
-"""Holds: while there is one on a model, only people move its aliases."""
+"""Holds: while a model has one, only people move its aliases."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from registry.core import Registry
 
 @dataclass(frozen=True)
 class Hold:
-    """Since when and why only people move a model's aliases, or do no longer; `id` is its place in the log."""
+    """The start or the end of a hold on a model, with its reason; `id` is its position in the log."""
 
     id: int
     model: str
@@ -29,7 +29,7 @@ class Hold:
 
 
 def hold(registry: Registry, model: str, *, held: bool, why: str, who: str) -> Hold:
-    """Stop automatic moves of a model's aliases, or (`held=False`) let them go on."""
+    """Stop automatic moves of a model's aliases, or (`held=False`) allow them again."""
     names.check_text("why", why)
     names.check_text("who", who, names.WHO)
     names.check("model", model)

@@ -1,4 +1,4 @@
-"""Inputs that an endpoint kept, where its owner wants that: examples by the id of their receipt, for a while."""
+"""Inputs that an endpoint kept, if it is set to: examples by the id of their receipt, for a limited time."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +14,7 @@ PAGE = 500
 
 @dataclass(frozen=True)
 class Input:
-    """An example as its model takes it, row by row, in the bytes of the signature's type."""
+    """An example in the form of the model's input: row by row, in the signature's type."""
 
     receipt: str
     model: str
@@ -24,7 +24,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Labelled:
-    """An input with the true label that came back for it."""
+    """An input with its true label."""
 
     receipt: str
     version: int
@@ -33,7 +33,7 @@ class Labelled:
 
 
 def keep(registry: Registry, inputs: Sequence[Input], most: int, days: float) -> None:
-    """Commit inputs of one model, and delete of that model what is older than `days` or beyond the newest `most`."""
+    """Commit inputs of one model, and delete those older than `days` or beyond the newest `most`."""
     table, kept = schema.inputs, schema.now()
     with registry.atomic("inputs") as connection:
         connection.execute(table.insert(), [asdict(example) | {"kept": kept} for example in inputs])
@@ -45,7 +45,7 @@ def keep(registry: Registry, inputs: Sequence[Input], most: int, days: float) ->
 
 
 def expire(registry: Registry, model: str, days: float) -> None:
-    """Delete of a model what is older than `days`."""
+    """Delete a model's inputs older than `days`."""
     table = schema.inputs
     with registry.atomic("inputs") as connection:
         connection.execute(table.delete().where(table.c.model == model, table.c.kept <= _oldest(days)))
@@ -63,7 +63,7 @@ def labelled(registry: Registry, model: str) -> Iterator[Labelled]:
 
 
 def forget(registry: Registry, model: str) -> int:
-    """Delete all inputs that were kept for a model; returns how many there were."""
+    """Delete all kept inputs of a model; returns their number."""
     with registry.atomic("inputs") as connection:
         return connection.execute(schema.inputs.delete().filter_by(model=names.check("model", model))).rowcount
 

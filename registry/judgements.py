@@ -1,4 +1,4 @@
-"""Judgements: what the watch made of a served version, a row whenever that changed."""
+"""Judgements of the watch on served versions, one row per change."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +15,7 @@ PAGE = 100
 
 @dataclass(frozen=True)
 class Judgement:
-    """One row, at its place `id` in the log: the state of a version, what was done, why, and on which figures."""
+    """One row with its position `id` in the log: the state of a version, the action, the reason, and the figures."""
 
     id: int
     model: str
@@ -44,7 +44,7 @@ def add(
 ) -> Judgement | None:
     """Store a judgement of a version; returns None, and stores nothing, if the last row is the same.
 
-    Raises NotFound for a version that never was.
+    Raises NotFound for a version that never existed.
     """
     names.check_text("who", who, names.WHO)
     row: dict[str, Any] = {

@@ -1,8 +1,8 @@
 """Leases: which process may write to a sweep's ledger.
 
-A lease alone is not safe: its holder may be paused past its end and wake up. So each holder has a token, larger than
-that of the one before, and every write is refused whose token is not the latest (a fencing token; Kleppmann,
-«How to do distributed locking», 2016).
+A lease alone is not safe: its holder may be suspended, and wake up after its end. So each holder has a token, larger
+than that of the previous one, and writes are refused unless their token is the latest (a fencing token; Kleppmann, «How
+to do distributed locking», 2016).
 """
 
 import os
@@ -26,7 +26,7 @@ RUNNING = "running"
 
 @dataclass(frozen=True)
 class Lease:
-    """The right to write to a sweep's ledger, for as long as nobody has a later token."""
+    """The right to write to a sweep's ledger, until another process gets a later token."""
 
     sweep: str
     token: int
@@ -34,7 +34,7 @@ class Lease:
 
 @contextmanager
 def writing(registry: Registry, lease: Lease, *locks: str) -> Iterator[sa.Connection]:
-    """A transaction on a sweep's rows; raises LeaseLost where another process has taken the sweep over."""
+    """A transaction on a sweep's rows; raises LeaseLost if another process has taken over the sweep."""
     with registry.atomic(f"sweep:{lease.sweep}", *locks) as connection:
         row = _row(connection, lease.sweep)
         if row.token != lease.token:
@@ -75,14 +75,14 @@ def cancel(registry: Registry, sweep: str, who: str) -> None:
 
 
 def check_new(connection: sa.Connection, sweep: str) -> None:
-    """Raise LeaseHeld where there is a sweep of that name already."""
+    """Raise LeaseHeld if there is a sweep of that name already."""
     row = connection.execute(sa.select(schema.sweeps).filter_by(id=sweep)).first()
     if row is not None:
         raise LeaseHeld(sweep, row.owner or process(), row.expires or row.created)
 
 
 def release(connection: sa.Connection, sweep: str) -> None:
-    """Mark running trials as interrupted, since no worker has them."""
+    """Mark running trials as interrupted, since no worker trains them."""
     interrupt(connection, sweep)
     connection.execute(schema.groups.update().filter_by(sweep=sweep).values(worker=None))
 
@@ -94,7 +94,7 @@ def interrupt(connection: sa.Connection, sweep: str, group: int | None = None) -
 
 
 def held(seconds: float) -> dict[str, str]:
-    """The columns of a lease that this process holds for so long from now."""
+    """The columns of a lease that this process holds for so many seconds from now."""
     until = datetime.fromisoformat(schema.now()) + timedelta(seconds=seconds)
     return {"owner": process(), "expires": schema.timestamp(until)}
 
@@ -106,12 +106,12 @@ def expired(owner: str | None, expires: str | None) -> bool:
 
 @cache
 def process() -> str:
-    """This process, by names that no other one has had."""
+    """A unique name of this process, never used by another one."""
     return f"{socket.gethostname()[:128]} {_machine()} {os.getpid()} {_started(os.getpid())}"
 
 
 def host(owner: str) -> str:
-    """A holder as a person reads it."""
+    """A holder in readable form."""
     name, _, number, _ = owner.split(" ")
     return f"process {number} on {name}"
 
@@ -123,7 +123,7 @@ def _gone(owner: str) -> bool:
 
 
 def _machine() -> str:
-    """This boot of this machine, and within it the namespace that numbers of processes are of."""
+    """The boot of this machine and the PID namespace."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot}/{Path('/proc/self/ns/pid').readlink().name}"
@@ -132,7 +132,7 @@ def _machine() -> str:
 
 
 def _started(number: int) -> str:
-    """When a process started, in ticks; nothing where there is none, or a dead one that nobody has waited for."""
+    """When a process started, in ticks; empty if there is none, or it is a zombie."""
     try:
         fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
     except OSError:

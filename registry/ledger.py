@@ -1,7 +1,7 @@
-"""The ledger: our own record of sweeps, trials and their reports, and the truth about a sweep.
+"""The ledger: our own record of sweeps, trials and their reports, and the source of truth about them.
 
-A sweep is running, then finished, interrupted, cancelled or failed; all but a finished one can go on. Reports are
-idempotent by (trial, epoch). Who writes needs the sweep's lease.
+A sweep is running, then finished, interrupted, cancelled or failed; all but a finished one can be resumed. Reports are
+idempotent by (trial, epoch). Writing requires the sweep's lease.
 """
 
 import math
@@ -19,7 +19,7 @@ from tailorbird.errors import LeaseLost, NotFound, Unavailable
 
 @dataclass(frozen=True)
 class Report:
-    """What a trial measured after one epoch, and the digest of its checkpoint where that was its best so far."""
+    """The figures of a trial after one epoch, and the digest of its checkpoint if that was its best so far."""
 
     epoch: int
     metrics: dict[str, float]
@@ -66,7 +66,7 @@ class Sweep:
 
     @property
     def standing(self) -> str:
-        """Its status, but that one whose process is gone is not running."""
+        """Its status; a running sweep whose process is gone is interrupted."""
         abandoned = self.status == leases.RUNNING and leases.expired(self.owner, self.expires)
         return "abandoned" if abandoned else self.status
 
@@ -76,7 +76,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A trial to be entered; `basis` names the trials that it was suggested by."""
+    """A trial to be added; `basis` names the trials that its suggestion was based on."""
 
     config: Mapping[str, Any]
     wave: int = 1
@@ -88,20 +88,20 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class Change:
-    """What happened to a trial: a report, another status, or a file of its own."""
+    """A change of a trial: a report, a status, or a file."""
 
     trial: int
     status: str | None = None
     problem: str | None = None
     report: Report | None = None
     answers: str | None = None
-    exact: bool = True  # whether the report would have the same figures again, to the last bit
-    counts: Mapping[str, int] = field(default_factory=dict)  # of how many examples its accuracies are
+    exact: bool = True  # whether training again would give the same figures, to the last bit
+    counts: Mapping[str, int] = field(default_factory=dict)  # the numbers of examples of its accuracies
 
 
 @dataclass(frozen=True)
 class Group:
-    """Trials that are trained as one: how often it was begun, by whom it is trained now, and what it goes on from."""
+    """Trials that are trained together: the number of attempts, the current worker, and the state to resume from."""
 
     number: int
     attempt: int
@@ -120,9 +120,9 @@ def begin(
     processor: str | None = None,
     seconds: float = 60,
 ) -> Lease:
-    """Enter a sweep with its first trials, numbered from 1, as pending; the lease lasts so many seconds.
+    """Add a sweep with its first trials, numbered from 1, as pending; the lease lasts `seconds`.
 
-    Raises LeaseHeld where there is one of that name already.
+    Raises LeaseHeld if there is a sweep of that name already.
     """
     row = {"id": sweep, "spec": dict(spec), "champion": champion, "who": who, "processor": processor}
     row |= {"status": "running", "created": schema.now(), "token": 1, **leases.held(seconds)}
@@ -134,7 +134,7 @@ def begin(
 
 
 def add(registry: Registry, lease: Lease, suggestions: Sequence[Suggestion], first: int) -> None:
-    """Enter further trials, numbered from `first`; those that are there already change nothing."""
+    """Add further trials, numbered from `first`; existing ones are not changed."""
     with leases.writing(registry, lease) as connection:
         known = sa.select(sa.func.max(schema.trials.c.number)).filter_by(sweep=lease.sweep)
         if (connection.scalar(known) or 0) < first:
@@ -152,7 +152,7 @@ def assign(registry: Registry, lease: Lease, group: int, trials: Sequence[int], 
 
 
 def release(registry: Registry, lease: Lease, group: int, attempt: int) -> None:
-    """Take a group away from the worker that had it: what it was training is interrupted."""
+    """Take a group from its worker; its running trials become interrupted."""
     groups = schema.groups
     with leases.writing(registry, lease) as connection:
         taken = groups.update().filter_by(sweep=lease.sweep, number=group, attempt=attempt)
@@ -169,9 +169,9 @@ def enter(
 ) -> None:
     """Apply changes atomically and idempotently.
 
-    `attempt` is the group and the number by which a worker trains it, `state` what the group goes on from. Raises
-    LeaseLost where another worker has the group by now, Irreproducible where an epoch was reported before with other
-    figures, Unavailable where a file is not stored.
+    `attempt` is the group and the number of the worker's attempt, `state` what the group resumes from. Raises LeaseLost
+    if another worker has the group by now, Irreproducible if an epoch was reported before with other figures,
+    Unavailable if a file is not stored.
     """
     files = {
         file for change in changes for file in (change.answers, change.report and change.report.checkpoint) if file
@@ -194,7 +194,7 @@ def enter(
 def end(
     registry: Registry, lease: Lease, status: str, *, registered: int | None = None, problem: str | None = None
 ) -> None:
-    """Close a sweep; trials that were still running are interrupted, and nobody holds it any more."""
+    """Close a sweep; running trials become interrupted, and the lease ends."""
     values = {"status": status, "registered": registered, "problem": _text(problem), "ended": schema.now()}
     with leases.writing(registry, lease) as connection:
         update = schema.sweeps.update().filter_by(id=lease.sweep, status="running")
@@ -240,7 +240,7 @@ def sweeps(registry: Registry) -> list[Sweep]:
 
 
 def known(registry: Registry, sweep_id: str) -> bool:
-    """Whether there is such a sweep."""
+    """Whether a sweep of this id exists."""
     with registry.asking() as connection:
         return connection.scalar(sa.select(schema.sweeps.c.id).filter_by(id=sweep_id)) is not None
 
@@ -307,7 +307,7 @@ def _report(connection: sa.Connection, sweep: str, change: Change, report: Repor
         return
     epoch = f"trial {change.trial} of {sweep} was trained again from its stored state, and epoch {report.epoch}"
     repeats.check(epoch, measured(known.metrics), report.metrics, change.exact, change.counts)
-    if report.checkpoint and known.checkpoint is None:  # of a trial that was thawed after its weights were deleted
+    if report.checkpoint and known.checkpoint is None:  # a trial that was thawed after its weights were deleted
         connection.execute(schema.reports.update().filter_by(**key).values(checkpoint=report.checkpoint))
 
 

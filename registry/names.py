@@ -13,7 +13,7 @@ ACCEPTED = "1 to 64 of a-z, 0-9, '.', '_' and '-', with a letter or digit at bot
 
 
 def check(field: str, name: str) -> str:
-    """Return `name` where it is a name, else raise InvalidInput."""
+    """Return `name` if it is a valid name, else raise InvalidInput."""
     if not _NAME.fullmatch(name):
         shown = name if len(name) <= 64 else name[:61] + "..."
         raise InvalidInput(field, f"{shown!r} is not a name; accepted: {ACCEPTED}")
@@ -21,7 +21,7 @@ def check(field: str, name: str) -> str:
 
 
 def check_alias(field: str, name: str) -> str:
-    """Return `name` where an alias can have it: nobody may take it for the number of a version, or for the newest."""
+    """Return `name` if it can be an alias: it must not look like a version number, or mean the newest."""
     check(field, name)
     if name == "latest" or _NUMBER.fullmatch(name):
         raise InvalidInput(field, f"{name!r} could be mistaken for a version number; accepted: a name "
@@ -30,7 +30,7 @@ def check_alias(field: str, name: str) -> str:
 
 
 def check_text(field: str, text: str, most: int = TEXT) -> str:
-    """Return `text` where a record can keep it, else raise InvalidInput."""
+    """Return `text` if a record can store it, else raise InvalidInput."""
     if not text.strip():
         raise InvalidInput(field, "is empty; accepted: any text")
     if len(text) > most:

@@ -1,4 +1,4 @@
-"""What is new in the ledger, for those who follow a sweep without reading all of it each time."""
+"""New rows of the ledger, for following a sweep without reading all of it each time."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from registry.ledger import Report, Trial, measured
 
 
 class Entry(NamedTuple):
-    """A report in the ledger: its place among those of the sweep, when it was entered, and of which trial it is."""
+    """A report in the ledger, with its position among those of the sweep, its time and its trial."""
 
     number: int
     reported: str
@@ -27,7 +27,7 @@ def statuses(registry: Registry, sweep_id: str) -> list[tuple[int, str, str | No
 
 
 def configs(registry: Registry, sweep_id: str, first: int) -> list[Trial]:
-    """The trials from a number on, without their reports."""
+    """The trials from a number on, without reports."""
     columns = schema.trials.c
     chosen = sa.select(columns.number, columns.config, columns.wave).filter_by(sweep=sweep_id)
     with registry.asking() as connection:
@@ -36,7 +36,7 @@ def configs(registry: Registry, sweep_id: str, first: int) -> list[Trial]:
 
 
 def reports(registry: Registry, sweep_id: str, after: int = 0) -> list[Entry]:
-    """The reports after the one of a number, in the order in which they came."""
+    """The reports after the one with a number, in order of arrival."""
     columns = schema.reports.c
     chosen = sa.select(schema.reports).filter_by(sweep=sweep_id).where(columns.number > after)
     with registry.asking() as connection:

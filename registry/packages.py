@@ -1,7 +1,7 @@
 """A package: the files of one version, with a manifest of their SHA-256 sums.
 
-In the store its files are blobs and its manifest is a blob too, whose digest stands in the version's row. A folder
-becomes a package when `manifest.json`, written last, lies in it.
+In the store its files and its manifest are blobs; the version's row has the digest of the manifest. A folder becomes a
+package by `manifest.json`, which is written last.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from tailorbird.package.manifest import MANIFEST, OPTIONAL, REQUIRED, About, Ent
 
 CACHED = "packages"
 SPARED = 5
-"""How many recently used packages a cache keeps, so that a rollback needs no store."""
+"""The number of recently used packages in a cache, so that a rollback works without the store."""
 
 
 def put(blobs: BlobStore, files: Mapping[str, bytes], about: About) -> str:
@@ -39,7 +39,7 @@ def put(blobs: BlobStore, files: Mapping[str, bytes], about: About) -> str:
 
 
 def manifest(blobs: BlobStore, digest: str) -> Manifest:
-    """The manifest stored under `digest`; raises Corrupt where it is not whole."""
+    """The manifest stored under `digest`; raises Corrupt if it is damaged."""
     with named(MANIFEST):
         data = blobs.get(digest)
     return Manifest.parse(data)
@@ -51,7 +51,7 @@ def file(blobs: BlobStore, digest: str, name: str) -> bytes:
 
 
 def content(blobs: BlobStore, about: Manifest, name: str) -> bytes:
-    """The same of a manifest at hand."""
+    """The same for a manifest that was read already."""
     if name not in about.files:
         raise NotFound(name, f"is not in this package, which has {', '.join(about.files)}")
     with named(name):
@@ -68,7 +68,7 @@ def held(blobs: BlobStore, digest: str) -> bool:
 
 
 def problems(blobs: BlobStore, about: Manifest) -> Iterator[str]:
-    """What is wrong with the files of a stored package, a sentence for each; nothing where they verify."""
+    """The problems of a stored package's files, a sentence for each; empty if they verify."""
     for name, entry in about.files.items():
         try:
             with named(name):
@@ -78,7 +78,7 @@ def problems(blobs: BlobStore, about: Manifest) -> Iterator[str]:
 
 
 def write(blobs: BlobStore, digest: str, folder: Path) -> Path:
-    """Write a package out as `folder`, which must not exist; it appears whole or not at all."""
+    """Write a package to `folder`, which must not exist, atomically."""
     about = manifest(blobs, digest)
     with as_unavailable(folder), files.new_folder(folder) as hidden:
         _copy(blobs, digest, about, hidden)
@@ -86,7 +86,7 @@ def write(blobs: BlobStore, digest: str, folder: Path) -> Path:
 
 
 def read(folder: Path, digest: str) -> Manifest:
-    """The manifest of a package folder, after every file was compared with it; raises Corrupt that names the file."""
+    """The manifest of a package folder, after verifying every file; raises Corrupt that names the file."""
     path = folder / MANIFEST
     with _opened(path) as file:
         data = file.read()
@@ -103,7 +103,7 @@ def read(folder: Path, digest: str) -> Manifest:
 
 
 def fetch(blobs: BlobStore, digest: str, cache: Path) -> Path:
-    """A verified package folder in the cache, written there first where it is missing or damaged.
+    """A verified package folder in the cache, written first if it is missing or damaged.
 
     A store that hangs blocks only the caller: the cache is locked only briefly.
     """
@@ -115,15 +115,15 @@ def fetch(blobs: BlobStore, digest: str, cache: Path) -> Path:
         with as_unavailable(folder.parent), _workplace(folder) as hidden:
             _copy(blobs, digest, about, hidden)
             _install(hidden, folder, digest)
-    with suppress(OSError):  # as in a cache that is read-only
-        os.utime(folder)  # when it was last used
+    with suppress(OSError):  # such as in a read-only cache
+        os.utime(folder)  # marks the last use
     return folder
 
 
 def discard(cache: Path, needed: Collection[str]) -> None:
-    """Remove from the cache all packages but these manifests' and the `SPARED` that were used last.
+    """Remove packages from the cache, except those of these manifests and the `SPARED` that were used last.
 
-    Raises Unavailable where the cache cannot be looked at.
+    Raises Unavailable if the cache cannot be read.
     """
     folder = cache / CACHED
     with as_unavailable(folder), files.locked(folder):
@@ -135,7 +135,7 @@ def discard(cache: Path, needed: Collection[str]) -> None:
 
 @contextmanager
 def named(name: str) -> Iterator[None]:
-    """Put the name of the file before what is wrong with its blob."""
+    """Prefix an error of a blob with the name of its file."""
     try:
         yield
     except Corrupt as error:
@@ -152,9 +152,9 @@ def _copy(blobs: BlobStore, digest: str, about: Manifest, folder: Path) -> None:
 
 @contextmanager
 def _workplace(folder: Path) -> Iterator[Path]:
-    """A hidden folder beside a package of the cache, locked while somebody writes there."""
+    """A hidden folder beside a package of the cache, locked while it is written."""
     with ExitStack() as stack:
-        with files.locked(folder.parent):  # else it would seem left by a process that died
+        with files.locked(folder.parent):  # else it would look like the leftover of a dead process
             hidden = stack.enter_context(files.hidden_folder(folder))
             stack.enter_context(files.locked(hidden))
         try:
@@ -165,7 +165,7 @@ def _workplace(folder: Path) -> Iterator[Path]:
 
 
 def _install(hidden: Path, folder: Path, digest: str) -> None:
-    """Make a written package that of the cache, unless another process was first, and may be loading its own now."""
+    """Rename a written package into the cache, unless another process was first, and may be loading it now."""
     with files.locked(folder.parent):
         for left in folder.parent.glob(f".{digest}-*"):
             if not files.in_use(left):  # by a process that died

@@ -1,4 +1,4 @@
-"""Two versions judged on the same images: who was right where the other was wrong, and what that proves."""
+"""Two versions judged on the same images: paired comparison of their right answers."""
 
 import math
 from collections import defaultdict
@@ -20,7 +20,7 @@ PRECISION = 1e-8
 
 @dataclass(frozen=True)
 class Paired:
-    """How many images both versions got right, the candidate alone, the other alone, and neither."""
+    """The numbers of images that both versions, only the candidate, only the other, or neither classified correctly."""
 
     both: int
     gained: int
@@ -33,7 +33,7 @@ class Paired:
 
     @property
     def accuracies(self) -> tuple[float, float]:
-        """The candidate's and the other's."""
+        """The accuracies of the candidate and the other."""
         return (self.both + self.gained) / self.images, (self.both + self.lost) / self.images
 
     @property
@@ -70,17 +70,17 @@ class Paired:
         a, b, c = 2 * n, (2 * n - gained + lost) * true - gained - lost, -lost * true * (1 - true)
         losing = (math.sqrt(b * b - 4 * a * c) - b) / (
             2 * a
-        )  # the likeliest chance of a loss, were the difference true
+        )  # the maximum-likelihood probability of a loss, given the difference
         variance = 2 * losing + true * (1 - true)
         return (gained - lost - n * true) / math.sqrt(n * variance) if variance > 0 else math.inf
 
 
 @dataclass(frozen=True, eq=False)
 class Shared:
-    """The images that two versions were both judged on, with the index of their true class among the candidate's.
+    """The images that both versions were judged on, with the index of their true class among the candidate's.
 
-    `of` is how many images the smaller of the two splits has, `relabelled` how many images that both have are of
-    another class to the other one; they are not shared.
+    `of` is the number of images in the smaller split, `relabelled` the number of common images with different true
+    classes, which are not included.
     """
 
     truth: NDArray[Any]
@@ -96,7 +96,7 @@ class Shared:
         return self._paired(np.ones(len(self), np.bool_))
 
     def of_class(self, index: int) -> Paired:
-        """The images of one true class: the difference in accuracy is that in recall."""
+        """The images of one true class, for which accuracy is recall."""
         return self._paired(self.truth == index)
 
     def _paired(self, chosen: NDArray[np.bool_]) -> Paired:
@@ -106,10 +106,10 @@ class Shared:
 
 
 def shared(candidate: Evidence, other: Evidence) -> Shared | None:
-    """Join two held-out splits by image; None where one of the two cannot be read.
+    """Join two held-out splits by image; None if one of the two cannot be read.
 
-    An image is shared where both have it with the same true class; one that stands in a split twice counts twice.
-    Classes are compared by name.
+    An image is shared if both have it with the same true class; duplicates count separately. Classes are compared by
+    name.
     """
     ours, theirs = candidate.heldout, other.heldout
     if ours is None or theirs is None:
@@ -130,13 +130,13 @@ def shared(candidate: Evidence, other: Evidence) -> Shared | None:
 
 
 def _keys(judged: Heldout, labels: NDArray[Any]) -> NDArray[np.uint8]:
-    """An image's id and true class as bytes, a row for each."""
+    """Ids and true classes as bytes, one row per image."""
     return np.hstack([judged.ids, labels.astype("<i4").reshape(-1, 1).view("u1")])
 
 
 def _join(ours: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The places of equal rows in both, each row taken once."""
-    if np.array_equal(ours, theirs):  # the usual case, without sorting out thousands of rows
+    """The indices of equal rows in both, each row used once."""
+    if np.array_equal(ours, theirs):  # the usual case, without sorting thousands of rows
         return (every := np.arange(len(ours))), every
     waiting = defaultdict(list)
     for index, row in enumerate(_rows(theirs)):
@@ -151,7 +151,7 @@ def _rows(matrix: NDArray[np.uint8]) -> list[bytes]:
 
 
 def _chance(least: int, trials: int, p: float) -> float:
-    """How likely `trials` of chance p bring `least` successes or more."""
+    """The probability of at least `least` successes in `trials` of probability p."""
     return _upper_tail(_log_choose(trials), least, p)
 
 
@@ -163,6 +163,6 @@ def _upper_tail(log_choose: NDArray[np.float64], least: int, p: float) -> float:
 
 
 def _log_choose(n: int) -> NDArray[np.float64]:
-    """Logarithms of the binomial coefficients, which themselves overflow."""
+    """Logarithms of the binomial coefficients, which would overflow."""
     factorials = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, n + 1)))))
     return np.asarray(factorials[-1] - factorials - factorials[::-1])

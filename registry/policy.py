@@ -1,4 +1,4 @@
-"""The policy: what each gate allows, for each alias, from a YAML file over defaults that suit most."""
+"""The policy: the limits of each gate, for each alias, from a YAML file over defaults."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,58 +21,58 @@ Positive = Annotated[float, NoSwitch, Field(gt=0)]
 
 
 class Limits(BaseModel):
-    """What one gate allows."""
+    """The limits of one gate."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Parity(Limits):
-    """How far the export may be from torch on the held-out split."""
+    """How much the export may differ from torch on the held-out split."""
 
     agreement: Share = 0.999
     max_difference: Share = 1e-3
 
 
 class Accuracy(Limits):
-    """A floor under the held-out accuracy, besides that of a model which always says the commonest class."""
+    """The least held-out accuracy, besides that of always predicting the most common class."""
 
     at_least: Share | None = None
 
 
 class Champion(Limits):
-    """How the candidate must compare with the version that holds the alias, on the images that both were judged on."""
+    """How the candidate must compare with the version that holds the alias, on their common images."""
 
     require: Literal["not_worse", "better"] = "not_worse"
-    margin: Share = Field(0.01, description="of accuracy, that a candidate which is not worse may lose, 95% sure")
+    margin: Share = Field(0.01, description="the loss of accuracy that is accepted as not worse, at 95% confidence")
 
 
 class Recall(Limits):
-    """How much of a single class's recall may be lost, whether that is proved or may be chance."""
+    """How much recall of a single class may be lost, and whether only a significant loss counts."""
 
     margin: Share = 0.05
 
 
 class Calibration(Limits):
-    """The expected calibration error on the held-out split, where it is known."""
+    """The expected calibration error on the held-out split, if it is known."""
 
     at_most: Share = 0.1
 
 
 class Latency(Limits):
-    """Milliseconds for one image on one CPU thread, where they were measured."""
+    """Milliseconds for one image on one CPU thread, if they were measured."""
 
     p50_ms: Positive | None = 100
     p99_ms: Positive | None = None
 
 
 class Size(Limits):
-    """Megabytes (10^6 bytes) of the model that is served."""
+    """Megabytes (10^6 bytes) of the served model."""
 
     megabytes: Positive = 500
 
 
 class Policy(Limits):
-    """What the gates of one alias allow; None switches one off."""
+    """The limits of one alias's gates; None turns a gate off."""
 
     integrity: Literal["always"] = "always"
     parity: Parity | None = Parity()
@@ -85,18 +85,18 @@ class Policy(Limits):
     classes: Literal["same"] | None = "same"
 
     def record(self) -> dict[str, Any]:
-        """The policy as JSON keeps it beside a verdict."""
+        """The policy in the form in which it is stored with a verdict."""
         return self.model_dump(mode="json")
 
 
 @dataclass(frozen=True)
 class Policies:
-    """The sections of a policy file, by `default`, ALIAS and MODEL@ALIAS."""
+    """The sections of a policy file: `default`, ALIAS and MODEL@ALIAS."""
 
     sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def of(self, model: str, alias: str) -> Policy:
-        """The defaults, changed by what the file says of every alias, then of this one, then of this model's."""
+        """The defaults, updated with the file's sections for all aliases, for this one, and for this model's."""
         merged: dict[str, Any] = {}
         for name in (EVERY, alias, f"{model}@{alias}"):
             merged = _merged(merged, self.sections.get(name, {}))

@@ -1,4 +1,4 @@
-"""One POST to a configured URL: its host's addresses are vetted before one is connected to, and it ends in time."""
+"""One POST to a configured URL, with a deadline, and only to addresses that were checked."""
 
 import http.client
 import io
@@ -15,16 +15,16 @@ from urllib.parse import SplitResult, urlsplit
 from tailorbird.errors import Unavailable
 
 SECONDS = 5
-"""How long connecting, sending and the answer's head may take together; finding the host's addresses comes before."""
+"""Seconds for connecting, sending and the response's head together, after the host was resolved."""
 
 GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def send(url: str, body: bytes, headers: Mapping[str, str], *, private: bool) -> None:
-    """Send `body`; returns where the answer is 2xx, else raises Unavailable that says what came instead.
+    """Send `body`; raises Unavailable unless the response is 2xx.
 
-    Redirects and proxies are not followed, and the answer's body is not read. The host's name is resolved once: all
+    Redirects and proxies are not followed, and the response's body is not read. The host's name is resolved once: all
     its addresses must be public, unless `private`, and the connection goes to one of them.
     """
     parts = urlsplit(url)
@@ -61,7 +61,7 @@ def is_public(address: str) -> bool:
 def _vetted(host: str, private: bool) -> list[str]:
     try:
         infos = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):  # the second where a label is empty or too long
+    except (OSError, UnicodeError):  # UnicodeError: a label is empty or too long
         raise Unavailable(f"the host {host} cannot be found") from None
     addresses = list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in infos))
     for address in addresses:
@@ -86,13 +86,13 @@ def _answer(parts: SplitResult, addresses: list[str], body: bytes, headers: Mapp
 
 
 def _connected(parts: SplitResult, addresses: list[str], deadline: float) -> socket.socket:
-    """A socket to the first address that takes it, with TLS where the URL says so."""
+    """A socket to the first address that accepts it, with TLS if the URL is https."""
     port = parts.port or (443 if parts.scheme == "https" else 80)
     connected = _first(addresses, port, deadline)
     if parts.scheme == "http":
         return connected
     connected.settimeout(_left(deadline))
-    with closing(connected):  # wrapped, it lives on
+    with closing(connected):  # the TLS socket owns it now
         return ssl.create_default_context().wrap_socket(connected, server_hostname=parts.hostname)
 
 
@@ -101,7 +101,7 @@ def _first(addresses: list[str], port: int, deadline: float) -> socket.socket:
     for left, address in zip(range(len(addresses), 1, -1), others, strict=True):
         try:
             return socket.create_connection((address, port), _left(deadline) / left)
-        except OSError:  # a host may have an address of a kind that is not routed here
+        except OSError:  # a host may have an address of a family without a route here
             continue
     return socket.create_connection((last, port), _left(deadline))
 
@@ -114,7 +114,7 @@ def _left(deadline: float) -> float:
 
 
 class _Answer(io.RawIOBase):
-    """Reads a socket until a deadline, however slowly data arrive: a socket's own timeout applies to each read."""
+    """Reads a socket until a deadline; a socket's own timeout applies to each read only."""
 
     def __init__(self, connected: socket.socket, deadline: float) -> None:
         self._socket = connected

@@ -1,4 +1,4 @@
-"""Figures of an epoch that was trained again, held against those that were reported first."""
+"""Comparing the figures of an epoch that was trained again with those that were reported first."""
 
 import math
 from collections.abc import Mapping
@@ -6,23 +6,24 @@ from collections.abc import Mapping
 from tailorbird.errors import Irreproducible
 
 UNCOMPARED = ("seconds",)
-"""What differs from one training to the next."""
+"""Figures that differ between repeats."""
 
 TOLERANCE = 0.02
 """The tolerated difference, absolute or relative, of a figure recomputed on a GPU, which adds in any order.
 
-This is a choice: how far such repeats lie apart was not measured.
+This is a choice: how much repeats differ was not measured.
 """
 FLIPPED = 3
-"""The tolerated number of changed predictions, if that is more of an accuracy; also a choice."""
+"""The tolerated number of changed predictions, if that is the larger difference; also a choice."""
 
 
 def check(
     epoch: str, before: Mapping[str, float], now: Mapping[str, float], exact: bool, counts: Mapping[str, int]
 ) -> None:
-    """Raises Irreproducible where an epoch has other figures: to the last bit where they are `exact`, or as a GPU's.
+    """Raises Irreproducible if an epoch has other figures.
 
-    `counts` has the numbers of examples that accuracies are of.
+    They are compared to the last bit if they are `exact`, else with the tolerance for GPUs. `counts` has the numbers of
+    examples of accuracies.
     """
     for name in sorted((before.keys() | now.keys()) - set(UNCOMPARED)):
         first, second = before.get(name, math.nan), now.get(name, math.nan)

@@ -1,4 +1,4 @@
-"""Requests: what somebody asks of an alias, checked when it is made."""
+"""Requests for moves of aliases, validated when they are created."""
 
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
@@ -12,11 +12,10 @@ UNSET = 0
 
 @dataclass(frozen=True)
 class Request:
-    """A move of `alias`, if it is at the version `expect` (UNSET: at none; None: wherever it is).
+    """A move of `alias`, if it points to the version `expect` (UNSET: to none; None: to any).
 
-    `automatic` says that no person asks, so that a hold stops it.
-
-    Raises InvalidInput for a name that is none, and for reasons and people that the records do not keep.
+    `automatic` moves are not made by a person, and are stopped by a hold. Raises InvalidInput for invalid names, and
+    for reasons and users that records cannot store.
     """
 
     kind: ClassVar[str]
@@ -38,9 +37,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Promotion(Request):
-    """To version `number`; `force` moves it against the verdict of the gates, though never to a version that does not
-    verify.
-    """
+    """To version `number`; `force` overrides the gates, except for a version that does not verify."""
 
     kind = "promote"
 
@@ -51,7 +48,7 @@ class Promotion(Request):
 
 @dataclass(frozen=True)
 class Rollback(Request):
-    """To the version that the alias had before this one, or to `to`, which it has had before."""
+    """To the previous version of the alias, or to `to`, one of its earlier versions."""
 
     kind = "rollback"
 

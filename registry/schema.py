@@ -1,7 +1,7 @@
-"""The tables. From the first release on, a change here needs a migration beside the first, and a new REVISION.
+"""The tables.
 
-Rows of `versions`, `verdicts`, `log`, `moves`, `holds`, `judgements` and `deletions` are only ever added: triggers of
-the migrations keep them.
+From the first release on, a change here needs a new migration, and a new REVISION. Rows of `versions`, `verdicts`,
+`log`, `moves`, `holds`, `judgements` and `deletions` are only added: triggers protect them.
 """
 
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 REVISION = "0001"
-"""Of the tables below; revisions are ordered as text."""
+"""The revision of the tables below; revisions are ordered as text."""
 
 metadata = sa.MetaData(
     naming_convention={
@@ -21,7 +21,7 @@ metadata = sa.MetaData(
     }
 )
 
-compatibility = sa.Table(  # a row for each migration: releases whose own revision is `oldest` or later can go on
+compatibility = sa.Table(  # one row per migration: releases whose own revision is `oldest` or later can still be used
     "compatibility",
     metadata,
     sa.Column("revision", sa.String(32), primary_key=True),
@@ -32,14 +32,14 @@ models = sa.Table(
     "models",
     metadata,
     sa.Column("name", sa.String(64), primary_key=True),
-    sa.Column("last_number", sa.Integer, nullable=False),  # counts up only, so that a number is never used twice
+    sa.Column("last_number", sa.Integer, nullable=False),  # only counts up, so that a number is never used twice
     sa.Column("created", sa.String(27), nullable=False),
 )
 
 log = sa.Table(
     "log",
     metadata,
-    sa.Column("id", sa.Integer, primary_key=True),  # one order of all that happens to models, whatever clocks say
+    sa.Column("id", sa.Integer, primary_key=True),  # one order of all events of models, independent of clocks
     sa.Column("model", sa.ForeignKey("models.name"), nullable=False),
 )
 
@@ -95,9 +95,9 @@ verdicts = sa.Table(
     sa.Column("model", sa.String(64), nullable=False),
     sa.Column("number", sa.Integer, nullable=False),
     sa.Column("alias", sa.String(64), nullable=False),
-    sa.Column("holder", sa.Integer),  # the version that held the alias, which the candidate was compared with
+    sa.Column("holder", sa.Integer),  # the version that held the alias, with which the candidate was compared
     sa.Column("passed", sa.Boolean, nullable=False),
-    sa.Column("split", sa.String(64)),  # digest of the held-out images: how often they have judged is counted
+    sa.Column("split", sa.String(64)),  # digest of the held-out images, to count how often they were used
     sa.Column("policy", sa.JSON, nullable=False),
     sa.Column("gates", sa.JSON, nullable=False),
     sa.Column("who", sa.String(128), nullable=False),
@@ -164,7 +164,7 @@ outbox = sa.Table(
     sa.Column("body", sa.Text, nullable=False),
     sa.Column("created", sa.String(27), nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False),
-    sa.Column("next_attempt", sa.String(27)),  # none where it was delivered or given up
+    sa.Column("next_attempt", sa.String(27)),  # null if it was delivered or given up
     sa.Column("delivered", sa.String(27)),
     sa.Column("problem", sa.Text),
     sa.Index(None, "next_attempt"),
@@ -174,7 +174,7 @@ sweeps = sa.Table(
     "sweeps",
     metadata,
     sa.Column("id", sa.String(96), primary_key=True),
-    sa.Column("number", sa.Integer, nullable=False, unique=True),  # in the order in which they were begun
+    sa.Column("number", sa.Integer, nullable=False, unique=True),  # in the order in which they were started
     sa.Column("spec", sa.JSON, nullable=False),
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("champion", sa.Integer),
@@ -183,10 +183,12 @@ sweeps = sa.Table(
     sa.Column("who", sa.String(128), nullable=False),
     sa.Column("created", sa.String(27), nullable=False),
     sa.Column("ended", sa.String(27)),
-    sa.Column("token", sa.Integer, nullable=False),  # counts the processes that have held it; older ones are refused
-    sa.Column("owner", sa.String(256)),  # of the lease: a host and a process
-    sa.Column("expires", sa.String(27)),  # when another process may take it over
-    sa.Column("processor", sa.Text),  # what its figures were computed by
+    sa.Column(
+        "token", sa.Integer, nullable=False
+    ),  # counts the processes that have held the lease; writes of older ones are refused
+    sa.Column("owner", sa.String(256)),  # of the lease: host and process
+    sa.Column("expires", sa.String(27)),  # when another process may take over
+    sa.Column("processor", sa.Text),  # that its figures were computed with
 )
 
 groups = sa.Table(
@@ -194,9 +196,11 @@ groups = sa.Table(
     metadata,
     sa.Column("sweep", sa.ForeignKey("sweeps.id"), primary_key=True),
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("attempt", sa.Integer, nullable=False),  # counts the workers that have trained it; older ones are refused
-    sa.Column("worker", sa.String(64)),  # that trains it now
-    sa.Column("state", sa.String(64)),  # file that the training of all its trials goes on from
+    sa.Column(
+        "attempt", sa.Integer, nullable=False
+    ),  # counts the attempts of workers; writes of older ones are refused
+    sa.Column("worker", sa.String(64)),  # that trains the group now
+    sa.Column("state", sa.String(64)),  # file from which the training of all its trials resumes
 )
 
 trials = sa.Table(
@@ -207,13 +211,13 @@ trials = sa.Table(
     sa.Column("config", sa.JSON, nullable=False),
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("problem", sa.Text),
-    sa.Column("wave", sa.Integer, nullable=False),  # trials that were suggested together, and compete
-    sa.Column("group", sa.Integer, nullable=False),  # trials that are trained as one
-    sa.Column("basis", sa.Text),  # the trials that its suggestion rests on, as in 1-8,10
+    sa.Column("wave", sa.Integer, nullable=False),  # trials of a wave were suggested together, and compete
+    sa.Column("group", sa.Integer, nullable=False),  # trials of a group are trained together
+    sa.Column("basis", sa.Text),  # the trials on which its suggestion is based, such as 1-8,10
     sa.Column("confirms", sa.Integer),  # the trial whose config it repeats with another seed
-    sa.Column("thawed", sa.Boolean, nullable=False),  # goes on whatever the scheduler says
-    sa.Column("outranked", sa.Boolean, nullable=False),  # its weights are not kept: it is behind for good
-    sa.Column("answers", sa.String(64)),  # file of which validation examples its best weights got right
+    sa.Column("thawed", sa.Boolean, nullable=False),  # continues whatever the scheduler says
+    sa.Column("outranked", sa.Boolean, nullable=False),  # its weights are not kept: it can no longer be chosen
+    sa.Column("answers", sa.String(64)),  # file with the validation examples that its best weights got right
     sa.ForeignKeyConstraint(["sweep", "group"], ["groups.sweep", "groups.number"]),
 )
 
@@ -226,7 +230,7 @@ reports = sa.Table(
     sa.Column("metrics", sa.JSON, nullable=False),
     sa.Column("checkpoint", sa.String(64)),
     sa.Column("reported", sa.String(27), nullable=False),
-    sa.Column("number", sa.Integer, nullable=False),  # in the order in which those of the sweep were entered
+    sa.Column("number", sa.Integer, nullable=False),  # in order of arrival within the sweep
     sa.ForeignKeyConstraint(["sweep", "trial"], ["trials.sweep", "trials.number"]),
     sa.UniqueConstraint("sweep", "number"),
 )
@@ -245,7 +249,7 @@ feedback = sa.Table(
     sa.Index(None, "model", "version", "received"),
 )
 
-inputs = sa.Table(  # as an endpoint kept them, whose owner asked for it; the bytes of one example
+inputs = sa.Table(  # inputs that an endpoint kept, if it is set to; the bytes of one example
     "inputs",
     metadata,
     sa.Column("receipt", sa.String(32), primary_key=True),
@@ -258,7 +262,7 @@ inputs = sa.Table(  # as an endpoint kept them, whose owner asked for it; the by
 
 
 def now() -> str:
-    """The time as every table keeps it: ISO 8601 in UTC with microseconds, so that text order is time order."""
+    """The current time in the format of all tables: ISO 8601 in UTC with microseconds, which sorts as text."""
     return timestamp(datetime.now(UTC))
 
 

@@ -1,4 +1,4 @@
-"""Ed25519 signatures of manifests: who can write to database and store still cannot make a version that is served."""
+"""Ed25519 signatures of manifests: access to database and store alone does not suffice to have a version served."""
 
 import base64
 from pathlib import Path
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def sign(key_path: Path, manifest_digest: str, model: str) -> str:
-    """The signature, in base64, of a model's manifest; raises InvalidInput where the key file is not usable."""
+    """The signature, in base64, of a model's manifest; raises InvalidInput if the key file cannot be used."""
     return base64.b64encode(private_key(key_path).sign(_message(manifest_digest, model))).decode()
 
 
 def verifies(public_key_path: Path, signature: str, manifest_digest: str, model: str) -> bool:
-    """Whether the private key that belongs to this public one made the signature of a model's manifest."""
+    """Whether a signature of a model's manifest verifies with this public key."""
     from cryptography.exceptions import InvalidSignature
 
     key = public_key(public_key_path)
@@ -61,7 +61,7 @@ def public_key(path: Path) -> "Ed25519PublicKey":
 
 
 def _message(manifest_digest: str, model: str) -> bytes:
-    # the first words keep a signature from being taken for one of something else by the same key
+    # the prefix separates these signatures from other uses of the same key
     return f"tailorbird manifest v1\0{model}\0{manifest_digest}".encode()
 
 

@@ -1,4 +1,4 @@
-"""The status of a trial, and the one place that enters it."""
+"""The status of a trial; only this module writes it."""
 
 import logging
 from typing import Any
@@ -19,17 +19,19 @@ AFTER = {
 }
 """The allowed transitions of a trial's status.
 
-A paused one waits for its rivals, or lost to them; a stopped one lost to those that had come as far; a skipped one does
-not fit the constraints of its sweep. `sweeps extend` makes a stopped one paused, and a failed one interrupted.
+A paused trial waits for others at a rung, or lost there; a stopped one lost to those that had reached the rung; a
+skipped one does not fit the constraints of its sweep. `sweeps extend` turns stopped into paused, and failed into
+interrupted.
 """
 
 logger = logging.getLogger(__name__)
 
 
 def enter(connection: sa.Connection, status: str, problem: str | None = None, /, **which: Any) -> None:
-    """Give this status to the trials whose columns are `which`, where the table allows it.
+    """Set this status for the trials whose columns match `which`, if the table allows it.
 
-    The same again changes nothing; what else is not allowed is logged, since who asked for it is behind the ledger.
+    The same status again changes nothing; other transitions that are not allowed are logged, since their caller has an
+    outdated view of the ledger.
     """
     before = tuple(earlier for earlier, after in AFTER.items() if status in after)
     allowed = statements.transition(status, before, *which)

@@ -1,4 +1,4 @@
-"""A verdict: what every gate that was asked said of a candidate."""
+"""A verdict: the results of all gates that judged a candidate."""
 
 import math
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer of every gate that was asked; `split` names the held-out images that it rests on."""
+    """The results of all gates that judged; `split` identifies the held-out images."""
 
     gates: list[Gate]
     split: str | None
@@ -35,16 +35,16 @@ class Verdict:
 
     @property
     def intact(self) -> bool:
-        """Whether the candidate verifies: without that, nothing moves an alias to it."""
+        """Whether the candidate verifies: otherwise no alias can be moved to it."""
         return all(gate.passed for gate in self.gates if gate.name == INTEGRITY)
 
     @property
     def reasons(self) -> list[str]:
-        """What the gates that failed say."""
+        """The messages of the gates that failed."""
         return [gate.message for gate in self.gates if not gate.passed]
 
     def record(self) -> dict[str, Any]:
-        """The verdict as JSON keeps it, with None for what is not finite."""
+        """The verdict as JSON, with None for numbers that are not finite."""
         return {
             "passed": self.passed,
             "reasons": self.reasons,

@@ -12,7 +12,7 @@ from tailorbird.package.signature import Signature
 
 
 def verify(registry: Registry, version: Version) -> list[str]:
-    """What is wrong with a version, a sentence each: what keeps it from every alias; else empty."""
+    """The problems of a version, a sentence each, which keep it from every alias; empty if it verifies."""
     try:
         return list(examined(registry, version).problems)
     except Corrupt as error:  # the row itself
@@ -20,8 +20,11 @@ def verify(registry: Registry, version: Version) -> list[str]:
 
 
 def examined(registry: Registry, version: Version) -> Evidence:
-    """The evidence of a version all of which was looked at: files against sums, manifest against row, signature against
-    key, and, where nothing is wrong with these, figures against its own answers."""
+    """The evidence of a fully verified version.
+
+    Files are compared with their sums, the manifest with the row, the signature with the key and, if all these match,
+    figures with the version's own answers.
+    """
     try:
         manifest = packages.manifest(registry.blobs, version.manifest)
         problems = list(packages.problems(registry.blobs, manifest)) or _differences(manifest, version)
@@ -36,7 +39,7 @@ def examined(registry: Registry, version: Version) -> Evidence:
 
 
 def read(registry: Registry, version: Version) -> Evidence:
-    """The evidence of a version of which no more is looked at than manifest, row and the files that are evidence."""
+    """The evidence of a version of which only manifest, row and the files with evidence are verified."""
     try:
         manifest = packages.manifest(registry.blobs, version.manifest)
         check(version, manifest)
@@ -46,16 +49,17 @@ def read(registry: Registry, version: Version) -> Evidence:
 
 
 def check(version: Version, manifest: Manifest) -> None:
-    """Raise Corrupt unless this is the manifest of what was registered as this version.
+    """Raise Corrupt unless this is the manifest that was registered as this version.
 
-    Whoever reads a package asks this: its files are compared with the manifest, and the manifest only with its digest.
+    Every reader of a package calls this: files are compared with the manifest, but the manifest itself only with its
+    digest.
     """
     for problem in _differences(manifest, version):
         raise Corrupt(f"{version}: {problem}")
 
 
 def check_signature(public_key_path: Path, version: Version) -> None:
-    """Raise Corrupt unless the version was signed with the private key that belongs to this public one."""
+    """Raise Corrupt unless the version was signed with the private key of this public one."""
     if version.signature is None:
         raise Corrupt(f"{version} is not signed, and {public_key_path} requires a signature")
     if not signing.verifies(public_key_path, version.signature, version.manifest, version.model):

@@ -1,4 +1,4 @@
-"""A version: one row of the registry, immutable but for the aliases that point to it."""
+"""A version: one row of the registry, immutable except for the aliases that point to it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,8 +13,8 @@ from tailorbird.package.measurements import Measurements
 class Version:
     """A row: its package, its measurements and its lineage.
 
-    `columns` are the row's JSON, by `evidence` and `lineage`. Each is checked when it is first asked for, since of a
-    page few are, and raises Corrupt where it is none.
+    `columns` are the row's JSON, by `evidence` and `lineage`. Each is validated on first access, since few rows of a
+    page need it, and raises Corrupt if it is invalid.
     """
 
     model: str
@@ -31,7 +31,7 @@ class Version:
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Self:
-        """From what `record` gives; evidence and lineage are not looked at."""
+        """From the output of `record`; evidence and lineage are not validated."""
         fields = dict(record)
         columns = {name: fields.pop(name) for name in ("evidence", "lineage")}
         return cls(**fields | {"columns": columns, "aliases": tuple(fields["aliases"])})
@@ -45,7 +45,7 @@ class Version:
         return Lineage.of(self.columns["lineage"], f"{self}: lineage")
 
     def checked(self) -> Self:
-        """The same version; raises Corrupt where its evidence or lineage are none."""
+        """The same version; raises Corrupt if its evidence or lineage is invalid."""
         _ = self.evidence, self.lineage
         return self
 

@@ -34,10 +34,10 @@ def register(
     lineage: Lineage,
     who: str,
 ) -> Version:
-    """Store a package and make it the next version of `model`.
+    """Store a package and register it as the next version of `model`.
 
-    `export` is what was measured of it and stands in no file. The row is written last, by a transaction that saw every
-    file: a version that can be seen is whole. Raises InvalidInput for files that are not a package.
+    `export` are measurements that are in no file of it. The row is written last, in a transaction that checks every
+    file, so a visible version is complete. Raises InvalidInput for files that are not a package.
     """
     names.check("model", model)
     names.check_text("who", who, names.WHO)
@@ -50,8 +50,8 @@ def register(
         signature = None if key is None else signing.sign(key, digest, model)
         row: dict[str, Any] = {"manifest": digest, "who": who, "signature": signature}
         with registry.atomic(BLOBS + "?") as connection:
-            if packages.held(registry.blobs, digest):  # else a collection came between
-                registry.database.lock(connection, f"model:{model}")  # after a look into a store that may be slow
+            if packages.held(registry.blobs, digest):  # else a collection has deleted some meanwhile
+                registry.database.lock(connection, f"model:{model}")  # after a query of the store, which may be slow
                 number = _next_number(connection, model)
                 row |= {**about.record(), "number": number}
                 connection.execute(schema.versions.insert(), {**row, "id": history.enter(connection, model)})
@@ -62,7 +62,7 @@ def register(
 def resolve(registry: Registry, reference: str | Reference) -> Version:
     """The version that `NAME`, `NAME@ALIAS` or `NAME:N` names.
 
-    Raises NotFound that says what there is, and Corrupt where its row is damaged.
+    Raises NotFound that lists what exists, and Corrupt if its row is damaged.
     """
     wanted = Reference.parse(reference) if isinstance(reference, str) else reference
     with registry.asking() as connection:
@@ -90,7 +90,7 @@ def recall(registry: Registry, model: str, number: int) -> Version:
 def page(
     registry: Registry, model: str | None = None, *, limit: int = PAGE, before: Version | None = None
 ) -> list[Version]:
-    """At most `limit` versions of all models, or of one, newest first; those after `before` where that is given."""
+    """At most `limit` versions of all models, or of one, newest first, starting after `before` if it is passed."""
     bounds: dict[str, Any] = {"limit": limit}
     if model is not None:
         bounds["wanted"] = names.check("model", model)
@@ -112,9 +112,9 @@ def every(registry: Registry, model: str | None = None) -> Iterator[Version]:
 
 
 def delete(registry: Registry, model: str, number: int, *, why: str, who: str) -> None:
-    """Take a version out of sight for good; its number is not used again, its files go with the next collection.
+    """Delete a version; its number is not used again, its files are deleted by the next collection.
 
-    Raises Refused where an alias points to it or could be rolled back to it.
+    Raises Refused if an alias points to it or could be rolled back to it.
     """
     names.check_text("why", why)
     names.check_text("who", who, names.WHO)
@@ -136,7 +136,7 @@ def gone(connection: sa.Connection, model: str, number: int) -> bool:
 
 
 def tag(registry: Registry, version: Version, changes: Mapping[str, str]) -> dict[str, str]:
-    """Set tags of a version, and remove those that are set to nothing; returns all that it has then."""
+    """Set tags of a version, and remove those with an empty value; returns all its tags."""
     for key, value in changes.items():
         names.check("tag", key)
         if value:
@@ -161,7 +161,7 @@ def tags(registry: Registry, version: Version) -> dict[str, str]:
         return {row.key: row.value for row in connection.execute(query)}
 
 
-# Queries are made once: to make one takes SQLAlchemy longer than SQLite to answer it.
+# Queries are built once: SQLAlchemy takes longer to build one than SQLite to answer it.
 
 
 @cache
@@ -172,7 +172,7 @@ def _named(by_alias: bool) -> sa.Select[Any]:
     mine = _visible().where(row.model == wanted)
     if not by_alias:
         return mine.where(row.number == sa.bindparam("number"))
-    # not `alias.model == row.model`, by which PostgreSQL would look the alias up for each version of the model
+    # not `alias.model == row.model`, with which PostgreSQL would look up the alias for each version of the model
     pointed = sa.select(alias.number).where(alias.model == wanted, alias.alias == sa.bindparam("alias"))
     return mine.where(row.number == pointed.scalar_subquery())
 
@@ -235,7 +235,7 @@ def _version(row: sa.Row[Any]) -> Version:
 
 
 def _read(files: Mapping[str, bytes]) -> Baseline:
-    """The baseline of files that are to be a package, after the others that have a type were read by it too."""
+    """The baseline of a new package, after parsing all its typed files."""
     try:
         signature = Signature.parse(files.get(Signature.file, b""))
         baseline = Baseline.parse(files.get(Baseline.file, b"")).check(signature.classes)
@@ -264,7 +264,7 @@ def _next_number(connection: sa.Connection, model: str) -> int:
 
 
 def _missing(connection: sa.Connection, wanted: Reference) -> NotFound:
-    """That a version is not there, by what of its name is wrong, with what there is."""
+    """The error for a missing version: it says which part of the name is wrong, and what exists."""
     row = schema.versions.c
     part = "alias" if wanted.number is None else "version"
     numbers = [

@@ -1,6 +1,6 @@
-"""Webhooks: every move of an alias is told to the configured URLs, at least once, from an outbox.
+"""Webhooks: every move of an alias is sent to the configured URLs, at least once, from an outbox.
 
-A move and its rows in the outbox commit together; nothing is sent before that, and nothing within a transaction.
+A move and its rows in the outbox commit together; nothing is sent before that, or within a transaction.
 """
 
 import hashlib
@@ -29,15 +29,15 @@ logger = logging.getLogger(__name__)
 ATTEMPTS = 12
 FIRST_WAIT, LONGEST_WAIT = 10, 6 * 3600
 LEASE_SECONDS = 120
-"""How long a row is reserved by its sender: well over `post.SECONDS` and the resolution of the host."""
+"""Seconds for which a sender reserves a row: well over `post.SECONDS` and the resolution of the host."""
 
 PATIENCE = 10
-"""For how many seconds the process that moved an alias starts pending deliveries."""
+"""Seconds for which the process that moved an alias starts pending deliveries."""
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """How one attempt went. `host` is the URL without its path, which is often secret."""
+    """The result of one attempt. `host` is the URL without its path, which is often secret."""
 
     id: str
     move: int
@@ -51,7 +51,7 @@ class Delivery:
 
 
 def enqueue(connection: sa.Connection, settings: Settings, move_record: Mapping[str, Any]) -> None:
-    """Put a move, which has its `id`, into the outbox once for each webhook; in the transaction that wrote it."""
+    """Add a move, which has an `id`, to the outbox once for each webhook, in the transaction that wrote it."""
     now = schema.now()
     body = encode({"event": "alias.moved", "move": dict(move_record)})
     waiting = {"move": move_record["id"], "body": body, "created": now, "attempts": 0, "next_attempt": now}
@@ -60,9 +60,9 @@ def enqueue(connection: sa.Connection, settings: Settings, move_record: Mapping[
 
 
 def tell(registry: Registry) -> None:
-    """Send what is due after a move, which stands whatever comes of this; what goes wrong is logged.
+    """Send what is due after a move; errors are logged and do not affect the move.
 
-    What is not begun within PATIENCE seconds stays in the outbox.
+    Deliveries that are not started within PATIENCE seconds stay in the outbox.
     """
     try:
         for delivery in deliver(registry, seconds=PATIENCE):
@@ -75,10 +75,10 @@ def tell(registry: Registry) -> None:
 
 
 def deliver(registry: Registry, *, limit: int = 100, seconds: float = math.inf) -> list[Delivery]:
-    """Send what is due to the webhooks that are configured here; returns how each attempt went.
+    """Send what is due to the configured webhooks; returns the result of each attempt.
 
-    At most `limit` attempts are made, and none is begun after so many seconds. May run in many processes at once, and
-    be killed: what was begun and not told is sent again when its lease ends.
+    At most `limit` attempts are made, and none is started after so many seconds. May run in many processes at once, and
+    be killed: a delivery without a recorded result is repeated when its lease ends.
     """
     begun = schema.now()
     attempts: list[Delivery] = []
@@ -97,7 +97,7 @@ def sign(key: str, moment: str, body: str) -> str:
 
 
 def _claim(registry: Registry, begun: str) -> sa.Row[Any] | None:
-    """Take the oldest row that was due at `begun`, and keep others from it until the lease ends."""
+    """Reserve the oldest row that was due at `begun` until the lease ends."""
     outbox = schema.outbox
     due = (
         sa.select(outbox.c.id, outbox.c.attempts)
@@ -121,10 +121,10 @@ def _claim(registry: Registry, begun: str) -> sa.Row[Any] | None:
 
 def _attempt(registry: Registry, row: sa.Row[Any]) -> Delivery:
     outbox = schema.outbox.c
-    identifier = f"{row.id}-{row.created}"  # another one where a restored database gives the number again
+    identifier = f"{row.id}-{row.created}"  # a restored database may assign the number again
     problem = _send(registry.settings, identifier, row.url, row.body)
     ours = [outbox.id == row.id, outbox.delivered.is_(None)]
-    if problem is not None:  # and the lease has not ended before, with another attempt begun, whose end then counts
+    if problem is not None:  # unless the lease has ended and another attempt has started, whose result counts
         ours.append(outbox.attempts == row.attempts)
     outcome = _outcome(row.attempts, problem)
     with registry.atomic() as connection:
@@ -148,8 +148,8 @@ def _outcome(attempts: int, problem: str | None) -> dict[str, str | None]:
 
 
 def _send(settings: Settings, identifier: str, url: str, body: str) -> str | None:
-    """What went wrong, or None."""
-    from registry import post  # with http.client and ssl, which take longer to import than an alias to move
+    """The problem, or None."""
+    from registry import post  # imports http.client and ssl, which takes longer than moving an alias
 
     assert settings.webhook_key is not None  # noqa: S101 - settings have one where they have webhooks
     moment = str(int(time.time()))

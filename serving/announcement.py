@@ -12,7 +12,7 @@ RETRY_SECONDS = 0.1
 
 
 class Announcement:
-    """Asks `/readyz` beside the server, which has the main thread; where it does not get ready, stops it.
+    """Polls `/readyz` in a thread, since the server has the main thread; stops the server if it does not get ready.
 
     `problem` then says why.
     """
@@ -39,12 +39,12 @@ class Announcement:
         while time.monotonic() < deadline:
             try:
                 return self._ask()
-            except (OSError, http.client.HTTPException):  # nothing listens yet, or a worker ended
+            except (OSError, http.client.HTTPException):  # nothing is listening yet, or a worker ended
                 time.sleep(RETRY_SECONDS)
         return f"the server did not answer within {START_SECONDS} s"
 
     def _ask(self) -> str | None:
-        # http.client, because it goes past any proxy
+        # http.client, because it ignores proxies
         connection = http.client.HTTPConnection(self._reached_at, self._port, timeout=START_SECONDS)
         try:
             connection.request("GET", "/readyz")

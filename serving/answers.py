@@ -10,7 +10,7 @@ JSON = "application/json"
 
 
 class Answer(NamedTuple):
-    """One whole response; the application adds length and id, and calls `afterwards` when it is sent."""
+    """A complete response; the application adds length and id, and calls `afterwards` when it is sent."""
 
     body: bytes
     media_type: str = JSON

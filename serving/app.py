@@ -1,6 +1,6 @@
-"""The ASGI application: our routes, each request in one envelope, and BentoML's own application behind them.
+"""The ASGI application: our routes, handled in one place, and BentoML's own application behind them.
 
-No router, no middleware, no objects of a framework on the way: they would take longer than most models do.
+It uses no router, middleware or request objects of a framework: they would take longer than most models do.
 """
 
 import asyncio
@@ -25,9 +25,9 @@ ASGI = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Route:
-    """Who answers a path, and by which methods; `open` routes need no token.
+    """The handler of a path, and its methods; `open` routes need no token.
 
-    `inline` may answer a request whose body is read already, without waiting; None leaves it to `handler`.
+    `inline` may answer a request whose body is already read, without waiting; None leaves it to `handler`.
     """
 
     methods: tuple[str, ...]
@@ -37,9 +37,9 @@ class Route:
 
 
 class Application:
-    """Answers every request; `behind` are paths that another application answers, within the same envelope.
+    """Answers every request; paths in `behind` are answered by another application, with the same headers and metrics.
 
-    While it is `stopping`, every answer asks the client to connect anew, be it to another server.
+    While it is `stopping`, every response asks the client to reconnect, perhaps to another server.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Application:
             await self._answer(scope, receive, send)
 
     def answer_inline(self, request: Request, body: bytes, started: float) -> Answer | None:
-        """The answer to a whole request of a path in `inline_paths`, where it can be had at once.
+        """The response to a complete request of a path in `inline_paths`, if it is available at once.
 
         `started` is when its head began, by the monotonic clock.
         """
@@ -104,7 +104,9 @@ class Application:
                 lines = headers(answer, request.id)
                 if self.stopping():
                     lines.append((b"connection", b"close"))
-                count(answer.status)  # before it goes out: whoever has an answer is counted, even if this process dies
+                count(
+                    answer.status
+                )  # before it is sent, so that every answered request is counted, even if this process dies
                 uncounted = None
                 await send({"type": "http.response.start", "status": answer.status, "headers": lines})
                 await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else answer.body})
@@ -118,7 +120,7 @@ class Application:
                 count(uncounted)
 
     async def _handle(self, route: Route | None, request: Request) -> Answer | None:
-        """The answer, be it a problem; None where the application behind answers."""
+        """The response, which may be a problem; None if the application behind answers."""
         try:
             if self._token is not None and not (route is not None and route.open):
                 _authorise(request, self._token)
@@ -150,7 +152,7 @@ class Application:
 
 
 def headers(answer: Answer, request_id: str) -> list[tuple[bytes, bytes]]:
-    """As ASGI has them."""
+    """In the form of ASGI."""
     lines = [
         (b"content-type", answer.media_type.encode()),
         (b"content-length", b"%d" % len(answer.body)),

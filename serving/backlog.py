@@ -1,10 +1,10 @@
-"""The requests that wait for the model's thread: a bounded number, and few where the wait does not end.
+"""The queue of the model's thread: bounded, and short under overload.
 
-A burst may fill the queue. A queue that has not been empty for a while stands: more comes than can be answered, and
-longer waits would not change that. A request is then taken only if those before it take no longer than a few of its
-kind, or hardly any time. This lasts until no queue has stood for a second, since under overload a queue runs empty by
-chance, and would fill to its end before it counts as standing again.
-So accepted requests stay quick under overload and the others are refused at once (the idea is CoDel's, RFC 8289).
+A burst may fill the queue. A queue that has not been empty for a while is a standing queue: more requests arrive than
+can be answered, and a longer queue would not change that. A request is then accepted only if those ahead of it take no
+longer than a few of its kind, or hardly any time. This lasts until there was no standing queue for a second, since
+under overload a queue becomes empty by chance, and would fill up before it counts as standing again. So accepted
+requests stay fast under overload, and the others are refused at once (the idea is CoDel's, RFC 8289).
 """
 
 import asyncio
@@ -18,17 +18,17 @@ from serving.problems import Shed
 
 R = TypeVar("R")
 STANDING_SECONDS = 0.1
-"""How long a queue that is never empty counts as a burst."""
+"""Seconds for which a queue that is never empty counts as a burst."""
 MEMORY_SECONDS = 1.0
-"""How long after a standing queue a new one is limited from its beginning."""
+"""Seconds after a standing queue in which a new queue is limited at once."""
 STANDING_LENGTH = 2
-"""How many requests of the same kind may be ahead of one in a standing queue."""
+"""The requests of the same kind that may be ahead of one in a standing queue."""
 SHORT_SECONDS = 0.005
-"""A wait that nobody is sent away for, so that a few clients with large requests do not shut out small ones."""
+"""A wait for which nobody is refused, so that a few clients with large requests do not shut out small ones."""
 
 
 class Backlog:
-    """Belongs to one event loop; `deadline` is how many seconds a request may take, waiting included."""
+    """Belongs to one event loop; `deadline` is the seconds that a request may take, waiting included."""
 
     def __init__(self, pool: Pool, most: int, deadline: float) -> None:
         self._pool = pool
@@ -44,7 +44,7 @@ class Backlog:
         return self._count == 0
 
     async def run(self, seconds: float, function: Callable[[], R]) -> R:
-        """What the function, which will take about so many seconds, returns in a thread; raises Shed."""
+        """The result of a function, run in the thread, that takes about so many seconds; raises Shed."""
         self._admit(seconds)
         self._count += 1
         self._seconds += seconds

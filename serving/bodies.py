@@ -14,7 +14,7 @@ CODINGS = ((b"content-encoding", "content", "identity"), (b"transfer-encoding", 
 
 
 async def read(request: Request, limit: int) -> bytes:
-    """The body; raises Problem 413 over `limit` bytes, be they announced or just sent."""
+    """The body; raises Problem 413 over `limit` bytes, announced or sent."""
     announced = request.headers.get(b"content-length", b"0")
     if announced.isdigit() and int(announced) > limit:
         raise _too_large(limit)
@@ -32,7 +32,7 @@ async def read(request: Request, limit: int) -> bytes:
 
 
 def media_type(request: Request, *accepted: str) -> str:
-    """The body's type without parameters; raises Problem 415 where it is none of `accepted`, or is compressed."""
+    """The body's type without parameters; raises Problem 415 if it is not one of `accepted`, or is compressed."""
     for header, kind, plain in CODINGS:
         if header in request.headers:
             coding = request.headers[header].decode("latin-1").strip().lower()
@@ -51,7 +51,7 @@ def _without_parameters(content_type: bytes) -> str:
 
 
 def parse(body: bytes, field: str) -> list[Any]:
-    """The list, with something in it, of a JSON object whose only key is `field`; raises Problem 400 or 422."""
+    """The non-empty list of a JSON object whose only key is `field`; raises Problem 400 or 422."""
     values = members(loads(body), "the body", field)[0]
     if not isinstance(values, list) or not values:
         raise Problem(422, f"{field} is {shown(values)}; accepted: a list with one or more in it")
@@ -62,7 +62,9 @@ def loads(body: bytes) -> Any:
     """Parsed JSON (RFC 8259, in UTF-8, without repeated keys); raises Problem 400."""
     try:
         content = orjson.loads(body)
-        if _third_quote(body) >= 0:  # with one string at most no key can be there twice, and orjson keeps the last
+        if (
+            _third_quote(body) >= 0
+        ):  # with at most one string no key can be repeated, of which orjson would keep the last
             json.loads(body, object_pairs_hook=_unique)
     except orjson.JSONDecodeError as error:
         raise Problem(400, f"the body is not JSON: {error}") from None
@@ -72,12 +74,12 @@ def loads(body: bytes) -> Any:
 
 
 def _third_quote(body: bytes) -> int:
-    """Where it is, in a quarter of the time that counting all of them takes; -1 where there is none."""
+    """Its index, in a quarter of the time that counting takes; -1 if there is none."""
     return body.find(b'"', body.find(b'"', body.find(b'"') + 1) + 1)
 
 
 def members(value: Any, name: str, *keys: str) -> list[Any]:
-    """The values of an object that has just these keys; raises Problem 422."""
+    """The values of an object with exactly these keys; raises Problem 422."""
     accepted = f"accepted: an object with {' and '.join(keys)}"
     if not isinstance(value, dict):
         raise Problem(422, f"{name} is {shown(value)}; {accepted}")
@@ -91,7 +93,7 @@ def members(value: Any, name: str, *keys: str) -> list[Any]:
 
 
 def shown(value: Any) -> str:
-    """A JSON value as a sentence can hold it."""
+    """A JSON value, shortened for an error message."""
     match value:
         case None:
             return "null"

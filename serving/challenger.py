@@ -20,14 +20,14 @@ from tailorbird import bins
 logger = logging.getLogger(__name__)
 
 MOST_WAITING = 16
-"""Copies of requests that wait; more are dropped."""
+"""The most copies of requests that wait; more are dropped."""
 MOST_REMEMBERED = 10_000
-"""How many predictions of the challenger a worker remembers for later labels."""
+"""The predictions of the challenger that a worker remembers for later labels."""
 
 
 @dataclass(frozen=True)
 class Answered:
-    """A request that was answered by a version: its examples, what was said of each, and the receipts."""
+    """A request that was answered by a version: its examples, their predictions and receipts."""
 
     version: Version
     examples: Examples
@@ -36,10 +36,10 @@ class Answered:
 
 
 class Shadow:
-    """Gives copies of answered requests to a challenger, in a thread of its own; belongs to one event loop.
+    """Passes copies of answered requests to a challenger, in a thread of its own; belongs to one event loop.
 
-    Its accuracy is counted as that of what is served, by the labels that come back to the same worker: of W workers
-    some 1/W of all, which ones being chance.
+    Its accuracy is counted like that of the served version, from the labels that arrive at the same worker: with W
+    workers a random 1/W of all.
     """
 
     def __init__(self, metrics: Metrics, pool: Pool) -> None:
@@ -51,7 +51,7 @@ class Shadow:
         self._answers: OrderedDict[str, tuple[Version, int, int]] = OrderedDict()
 
     def follow(self, answered: Answered) -> None:
-        """Take a copy, or drop it where too many wait."""
+        """Add a copy, or drop it if too many wait."""
         predictor = self.predictor
         if predictor is None:
             return
@@ -61,7 +61,7 @@ class Shadow:
             self._count(answered, predictor, "dropped", len(answered.receipts))
 
     def score(self, judged: Judged) -> None:
-        """Count whether the challenger was right, where it answered the example whose label came back."""
+        """Count whether the challenger was right, if it predicted the example of this label."""
         with self._lock:
             answer = self._answers.pop(judged.receipt.id, None)
         if answer is not None:
@@ -74,7 +74,7 @@ class Shadow:
     def _compare(self, answered: Answered, predictor: Predictor) -> None:
         try:
             labels = predictor.label(answered.examples)
-        except Exception as error:  # of the runtime or of the model: nobody waits for it
+        except Exception as error:  # of the runtime or the model: nobody waits for the result
             logger.error("the challenger %s did not answer: %s", predictor.model.version, error)
             self._count(answered, predictor, "failed", len(answered.receipts))
         else:

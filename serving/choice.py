@@ -9,16 +9,16 @@ from serving.state import Failure, Stale, State
 from tailorbird.errors import Corrupt, Unavailable
 
 REGISTRY_SECONDS = 5
-"""How long the registry may take to resolve a reference."""
+"""Seconds that the registry may take to resolve a reference."""
 FETCH_SECONDS = 15
-"""How long its download may take if another version can be served; the follower then downloads it later."""
+"""Seconds that its download may take if another version can be served; the follower then downloads it later."""
 
 
 def choose(registry: Registry, reference: Reference, pool: Pool) -> State:
-    """A version whose package lies verified in the cache.
+    """A version whose verified package is in the cache.
 
-    Raises NotFound where the registry has no such version, Unavailable where neither it nor the cache has one, and
-    Corrupt where the version does not verify and the cache has no other.
+    Raises NotFound if the registry has no such version, Unavailable if neither the registry nor the cache can provide
+    one, and Corrupt if the version does not verify and the cache has no other.
     """
     cache = registry.settings.cache
     alias = reference.alias if reference.number is None else ""

@@ -16,12 +16,13 @@ ENOUGH_LABELS = 10_000
 MOST_WAITING = 1_000
 """Requests whose labels wait for the database; more are refused."""
 ANSWER_SECONDS = 10
-"""How long a request waits for the database; its labels may still be committed, and are then duplicates if resent."""
+"""Seconds that a request waits for the database; its labels may still be committed, and are then duplicates if resent.
+"""
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """The labels of one request; `committed` hears what became of each, whether or not somebody still waits for it."""
+    """The labels of one request; `committed` is called with the outcome of each, even if nobody waits for it."""
 
     labels: Sequence[Feedback]
     committed: Callable[[list[Outcome]], None]
@@ -40,7 +41,7 @@ class Commits:
     async def record(
         self, labels: Sequence[Feedback], committed: Callable[[list[Outcome]], None] = lambda _: None
     ) -> list[Outcome]:
-        """What became of each label, after its row is committed; raises Unavailable where it cannot be, or not soon."""
+        """The outcome of each label, after its row is committed; raises Unavailable if that fails or takes too long."""
         if len(self._waiting) >= MOST_WAITING:
             raise Unavailable("too many labels wait for the database")
         batch = Batch(labels, committed, asyncio.get_running_loop().create_future())
@@ -59,7 +60,7 @@ class Commits:
             labels = [label for batch in batches for label in batch.labels]
             try:
                 outcomes = iter(await self._pool.run(lambda labels=labels: feedback.record(self._registry, labels)))  # type: ignore[misc]
-            except Exception as error:  # each of the requests must hear of it
+            except Exception as error:  # every request must get the error
                 for batch in batches:
                     if not batch.outcomes.done():
                         batch.outcomes.set_exception(error)
@@ -69,7 +70,7 @@ class Commits:
                 batch.committed(mine)
                 if (
                     not batch.outcomes.done()
-                ):  # done is what is cancelled: the client has left, or was told to come later
+                ):  # a cancelled future is done: the client has left, or was asked to retry later
                     batch.outcomes.set_result(mine)
         self._writing = None
 

@@ -31,7 +31,7 @@ BLIND_SPOTS = (
 
 
 def content(served: Served, metrics: Metrics, registry: Registry) -> dict[str, Any]:
-    """What the page shows; blocks. Raises TailorbirdError where the registry cannot be read."""
+    """The data of the page; blocks. Raises TailorbirdError if the registry cannot be read."""
     known, version = served.model.known, served.version
     recent = observed(known, served.predictor.recent.rows())
     since = schema.timestamp(datetime.now(UTC) - timedelta(days=LABEL_DAYS))
@@ -104,13 +104,13 @@ def _classes(known: Known, recent: Observed) -> list[dict[str, Any]]:
 
 
 def _latency(metrics: Metrics) -> list[dict[str, Any]]:
-    """Quantiles of this worker, each as the upper edge of the histogram's bucket that it lies in."""
+    """Quantiles of this worker, each as the upper edge of its bucket in the histogram."""
     counts = metrics.seconds("/predict")
     return [{"name": f"p{100 * quantile:g}", "seconds": _quantile(counts, quantile)} for quantile in QUANTILES]
 
 
 def _quantile(counts: Sequence[tuple[float, float]], quantile: float) -> float | None:
-    """None where nothing was counted, or where it lies beyond the last edge."""
+    """None if nothing was counted, or if it is above the last edge."""
     edges, numbers = [edge for edge, _ in counts], np.cumsum([count for _, count in counts])
     if not len(numbers) or not numbers[-1]:
         return None

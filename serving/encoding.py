@@ -1,4 +1,4 @@
-"""The JSON of a response, assembled from parts that are encoded once for a version: a fifth of the time of `dumps`."""
+"""The JSON of a response, assembled from parts that are encoded once per version: a fifth of the time of `dumps`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +20,7 @@ class Encoding:
         self._prediction = b'%b%b,"probabilities":{' + keys + b'},"receipt":"%b"}'
 
     def encode(self, classes: Sequence[int], probabilities: NDArray[np.float32], receipts: Sequence[str]) -> bytes:
-        """The body of the answer for rows of probabilities [N, classes], each with its likeliest class and receipt."""
+        """The response body for probabilities [N, classes], with the most likely class and the receipt of each row."""
         rows = orjson.dumps(probabilities, option=orjson.OPT_SERIALIZE_NUMPY)[2:-2].split(b"],[")
         predictions = []
         for index, row, receipt in zip(classes, rows, receipts, strict=True):

@@ -26,7 +26,7 @@ from tailorbird.settings import Settings
 
 @dataclass(frozen=True)
 class Served:
-    """A version that answers, as long as it is served: a model, its predictor, and what reads inputs for it."""
+    """The served version: a model, its predictor, and the reader of its inputs."""
 
     model: Model
     predictor: Predictor
@@ -38,9 +38,9 @@ class Served:
 
 
 class Endpoint:
-    """Owns registry, labels, receipts and metrics; `folder` is the server's own, which its workers share.
+    """Owns registry, labels, receipts and metrics; `folder` is the server's, shared by its workers.
 
-    `problem` says why there is no model, where there is none; `stopping` is true from the signal on.
+    `problem` says why there is no model, if there is none; `stopping` is true from the signal on.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics, folder: Path) -> None:
@@ -66,7 +66,7 @@ class Endpoint:
 
     @cached_property
     def reference(self) -> Reference:
-        """What is served; raises InvalidInput where the setting is no reference."""
+        """The reference to serve; raises InvalidInput if the setting is not one."""
         return Reference.parse(self.settings.model)
 
     @cached_property
@@ -85,7 +85,7 @@ class Endpoint:
 
     @property
     def served(self) -> Served:
-        """What is served; raises Problem 503 where that is nothing."""
+        """The served version; raises Problem 503 if there is none."""
         if self._served is None:
             raise unavailable(f"there is no model to serve: {self.problem}")
         return self._served
@@ -97,7 +97,7 @@ class Endpoint:
     def prepare(self, version: Version, alias: str) -> Served:
         """Fetch, verify, open and warm up a version.
 
-        Raises Corrupt or InvalidInput where it cannot be served, Unavailable where it cannot be fetched.
+        Raises Corrupt or InvalidInput if it cannot be served, Unavailable if it cannot be fetched.
         """
         model = open_model(version, alias, self.fetches.verified(version))
         return Served(
@@ -107,7 +107,7 @@ class Endpoint:
         )
 
     def swap(self, served: Served) -> None:
-        """From now on answer with another version; requests that have begun end with the one that they began with."""
+        """Answer with another version from now on; requests in flight keep the version that they started with."""
         before = self._served
         model = served.model
         self.labels.know(model.version.number, model.signature.classes)

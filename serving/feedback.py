@@ -23,7 +23,7 @@ from tailorbird.errors import NotFound, Unavailable
 
 LOOKUP_SECONDS = 5
 MOST_LABELS = 1_000
-"""Labels of one request: judging that many takes the event loop some 5 ms."""
+"""The most labels of one request: judging them takes the event loop some 5 ms."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class Judged:
 
 
 class Labels:
-    """Takes the labels that come back for the predictions of one model, whichever of its versions made them.
+    """Accepts labels for the predictions of one model, from all of its versions.
 
-    `accepted` hears of each new one, after it is committed.
+    `accepted` is called for each new label, after it is committed.
     """
 
     def __init__(
@@ -68,11 +68,11 @@ class Labels:
         self._classes: dict[int, Sequence[str]] = {}
 
     def know(self, version: int, classes: Sequence[str]) -> None:
-        """Spare the registry the question which classes a version has."""
+        """Remember the classes of a version, which saves a query to the registry."""
         self._classes[version] = classes
 
     async def take(self, labels: Sequence[tuple[str, str]]) -> dict[str, Any]:
-        """The answer for pairs of receipt and label; raises Unavailable where they cannot be kept."""
+        """The response for pairs of receipt and label; raises Unavailable if they cannot be stored."""
         judged: list[Judged] = []
         reasons: list[dict[str, Any]] = []
         for index, (receipt, label) in enumerate(labels):

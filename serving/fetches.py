@@ -1,4 +1,4 @@
-"""Packages on their way into the cache, each in a thread of its own: one that never comes holds up no other version."""
+"""Downloads of packages into the cache, each in a thread of its own: one that hangs does not block other versions."""
 
 import time
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from tailorbird.errors import Unavailable
 
 
 class Fetches:
-    """Belongs to one thread. What takes long is waited for once, and may be there when it is asked for again."""
+    """Belongs to one thread. A slow download is waited for once, and may be complete at a later call."""
 
     def __init__(self, registry: Callable[[], Registry], pool: Pool) -> None:
         self._registry = registry
@@ -22,7 +22,7 @@ class Fetches:
         self._running: dict[str, tuple[Future[Path], float]] = {}
 
     def verified(self, version: Version) -> Path:
-        """The package's folder in the cache; raises as `resolution.verified`, also where it takes too long."""
+        """The package's folder in the cache; raises as `resolution.verified`, and Unavailable if it takes too long."""
         running = version.manifest in self._running
         future, deadline = self._running.pop(version.manifest) if running else self._begin(version)
         if future not in wait([future], max(0.0, deadline - time.monotonic())).done:

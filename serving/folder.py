@@ -14,12 +14,12 @@ from tailorbird.files import in_use
 MEMORY, ROOM_BYTES = "/dev/shm", 16 * 2**20  # noqa: S108 - the folder in it is made by tempfile
 PREFIX = "tailorbird-serve-"
 OWNER = "owner"
-"""A file in the folder that its server has locked for as long as it lives."""
+"""A file in the folder that its server keeps locked as long as it runs."""
 
 
 @contextmanager
 def own() -> Iterator[Path]:
-    """A new folder, which is removed at the end; those of servers that were killed are removed before it is made."""
+    """A new folder, which is removed at the end; folders of killed servers are removed first."""
     for room in (MEMORY, tempfile.gettempdir()):
         for folder in Path(room).glob(f"{PREFIX}*"):
             if _left(folder):
@@ -37,24 +37,28 @@ def _claim(folder: Path) -> int:
     unlocked = folder / f".{OWNER}"
     descriptor = os.open(unlocked, os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
-    unlocked.rename(folder / OWNER)  # so that nobody finds it while it is not locked
+    unlocked.rename(folder / OWNER)  # so that nobody sees it unlocked
     return descriptor
 
 
 def _left(folder: Path) -> bool:
-    """Whether this user's server was killed, and its workers have ended too; not told by a process's number, which
-    another process may have by now, or another container."""
+    """Whether this user's server was killed, and its workers have ended too.
+
+    Process numbers do not show this: they may be reused, also by other containers.
+    """
     try:
         if folder.lstat().st_uid != os.geteuid() or in_use(folder / OWNER):
             return False
         return not ((folder / ALIVE).exists() and in_use(folder / ALIVE))
-    except OSError:  # without an owner it is just being made
+    except OSError:  # without an owner it is just being created
         return False
 
 
 def _memory() -> str | None:
-    """Where the folder goes, if not among temporary files: workers map the files of their metrics, and whoever writes
-    to such a file on a full disk is ended by the system."""
+    """The parent of the folder, if not that of temporary files.
+
+    Workers map the files of their metrics, and the system kills a process that writes to a mapped file on a full disk.
+    """
     try:
         room = os.statvfs(MEMORY)
     except OSError:

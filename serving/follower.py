@@ -25,14 +25,14 @@ JITTER = 0.2
 
 
 class Follower:
-    """Belongs to one event loop, but for `start`, which is called before it looks around."""
+    """Belongs to one event loop, except `start`, which is called before the loop runs it."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._next_look = time.monotonic() + self._pause()
 
     def start(self) -> None:
-        """Load what the server serves, or, in its first worker, what the registry or the cache says; blocks."""
+        """Load the served version or, in the first worker, the one that registry or cache name; blocks."""
         endpoint = self._endpoint
         try:
             with endpoint.state.turn():
@@ -44,20 +44,20 @@ class Follower:
             endpoint.swap(served)
             self._remember(state)
         except TailorbirdError as error:
-            if endpoint.problem != str(error):  # once, however often it is tried again
+            if endpoint.problem != str(error):  # logged once, not for every retry
                 logger.error("not ready: %s", error)
             endpoint.problem = str(error)
-        except Exception:  # a worker that ends here would be started again for ever
+        except Exception:  # a worker that exits here would be restarted for ever
             endpoint.problem = "loading it failed; see the log"
             logger.exception("not ready")
 
     async def run(self) -> None:
-        """Look around until cancelled."""
+        """Check regularly, until cancelled."""
         while True:
             await asyncio.sleep(TICK_SECONDS)
             try:
                 await self._endpoint.pools.loading.run(self._look_around)
-            except Exception:  # what is served goes on whatever happens here
+            except Exception:  # serving continues whatever happens here
                 logger.exception("checking the served version failed")
 
     def _look_around(self) -> None:
@@ -102,14 +102,14 @@ class Follower:
             return None
 
     def _try(self, state: State, version: Version) -> State:
-        """The state after a swap to `version`, or without one, saying why."""
+        """The state after a swap to `version`, or the old one with the reason why not."""
         endpoint = self._endpoint
         try:
             served = self._prepare(version, state.alias)
         except Unavailable as error:
             endpoint.metrics.swaps.labels("unavailable").inc()
             return self._stale(state, f"{version} cannot be fetched: {error}")
-        except Exception as error:  # whatever it is that a version does when it is loaded, it is not served
+        except Exception as error:  # of any kind: a version that fails to load is not served
             endpoint.metrics.swaps.labels("failed").inc()
             logger.error("%s is not served: %s", version, error)
             return state.with_failure(version, str(error))
@@ -142,7 +142,7 @@ class Follower:
         return served
 
     def _do_as_the_server(self) -> None:
-        """Serve, and be shadowed by, what the server's file says."""
+        """Serve the version, and run the challenger, that the server's file names."""
         endpoint, state = self._endpoint, self._endpoint.state.read()
         if state is None or endpoint.current is None:
             return
@@ -168,7 +168,9 @@ class Follower:
         try:
             resolution.remember(endpoint.settings.cache, endpoint.reference, state.version)
             resolution.tidy(endpoint.settings.cache, state.version, state.challenger)
-        except Unavailable as error:  # as on a full disk: a start without the registry will not know of it
+        except (
+            Unavailable
+        ) as error:  # such as on a full disk: a start without the registry would serve an older version
             logger.warning("the served version cannot be recorded in the cache: %s", error)
 
     def _note(self, state: State) -> None:
@@ -181,7 +183,7 @@ class Follower:
 
 
 def _check_signature(served: Signature, other: Signature) -> None:
-    """Raise InvalidInput where clients of the one could not go on with the other."""
+    """Raise InvalidInput if clients of the one version could not use the other."""
     if _interface(served) != _interface(other):
         raise InvalidInput(
             "signature.json",

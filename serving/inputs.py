@@ -22,7 +22,7 @@ INLINE_PIXELS = 256 * 256
 class Reader:
     """Reads bodies for models of one signature.
 
-    `max_pixels` is of an image, width times height, `max_rows` is how many examples one request may have.
+    `max_pixels` limits width times height of an image, `max_rows` the examples of one request.
     """
 
     signature: Signature
@@ -31,11 +31,11 @@ class Reader:
 
     @cached_property
     def media_types(self) -> tuple[str, ...]:
-        """What is accepted."""
+        """The accepted content types."""
         return (JSON, OCTETS) if self._table else (JSON, *PICTURES, multipart.MEDIA_TYPE, OCTETS)
 
     def read_inline(self, media_type: str, content_type: bytes, body: bytes) -> Examples | None:
-        """The examples of a body, or None where reading it would take more than a millisecond.
+        """The examples of a body, or None if reading it would take more than a millisecond.
 
         Raises Problem 400, 413 or 422.
         """

@@ -1,4 +1,4 @@
-"""Stores the inputs of answered requests for a while, if the settings say so, for training when labels arrive."""
+"""Stores the inputs of answered requests for some time, if the settings say so, for training once labels arrive."""
 
 import asyncio
 import logging
@@ -18,15 +18,15 @@ from tailorbird.errors import TailorbirdError
 logger = logging.getLogger(__name__)
 
 MOST_WAITING = 1_000
-"""Examples that wait for the database; more are dropped."""
+"""The most examples that wait for the database; more are dropped."""
 GROUP = 200
-"""Examples of one transaction."""
+"""The most examples in one transaction."""
 EXPIRE_SECONDS = 600
-"""Between looks for examples that were kept long enough."""
+"""Seconds between deletions of expired examples."""
 
 
 class Keeper:
-    """Writes inputs of a model in a thread of its own, which no answer waits for; `most` of them, for `days`."""
+    """Writes inputs of a model in a background thread; at most `most` of them, for `days`."""
 
     def __init__(
         self,
@@ -48,24 +48,24 @@ class Keeper:
 
     @property
     def wanted(self) -> bool:
-        """Whether anything is kept."""
+        """Whether inputs are kept."""
         return self._most > 0
 
     async def run(self) -> None:
-        """Delete what was kept long enough, until cancelled: also where nothing is kept any more."""
+        """Delete expired examples regularly, until cancelled: also if keeping was turned off."""
         while True:
             await asyncio.sleep(EXPIRE_SECONDS)
             try:
                 await self._pool.run(self.expire)
-            except Exception as error:  # predictions go on whatever happens here
+            except Exception as error:  # predictions continue whatever happens here
                 logger.warning("inputs that were kept long enough are still there: %s", error)
 
     def expire(self) -> None:
-        """Delete what was kept long enough; raises as the registry does."""
+        """Delete expired examples; raises as the registry does."""
         inputs.expire(self._registry(), self._model(), self._days)
 
     def keep(self, version: int, examples: Examples, texts: Sequence[str]) -> None:
-        """Keep examples [N, …] by their N receipts, or drop them where too many wait."""
+        """Keep examples [N, …] by their N receipts, or drop them if too many wait."""
         if len(self._waiting) + len(texts) > MOST_WAITING:
             self._count("dropped", len(texts))
             return

@@ -10,15 +10,15 @@ from tailorbird import bins
 
 
 class Labels(NamedTuple):
-    """Of each example the likeliest class by index, and the bin that its probability falls into."""
+    """The most likely class of each example, by index, and the confidence bin of its probability."""
 
     classes: list[int]
     bins: list[int]
 
 
 def label(probabilities: NDArray[np.float32]) -> Labels:
-    """Those of rows of probabilities [N, classes]; raises Problem 422 where the model's answer is not a number."""
-    # as Python floats: an edge compared with float32 would be rounded, and bins would differ from training's
+    """From probabilities [N, classes]; raises Problem 422 if any of them is NaN or infinite."""
+    # as Python floats: edges compared with float32 would be rounded, and bins would differ from those of training
     labels = Labels([], [])
     for index, row in enumerate(probabilities.tolist()):
         confidence = max(row)

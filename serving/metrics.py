@@ -1,8 +1,8 @@
 """The metrics for Prometheus, summed over the worker processes of a server.
 
-Made inside a worker, never at import: prometheus_client decides when it is imported whether values live in memory or,
-where PROMETHEUS_MULTIPROC_DIR is set, in a file per process that every process reads. There a killed worker's counts
-stay, and its gauges too: so no gauge may add up, and each takes the value that was set last.
+Created in a worker, never at import: prometheus_client decides at its import whether values are in memory or, if
+PROMETHEUS_MULTIPROC_DIR is set, in a file per process that every process reads. The counts and gauges of a killed
+worker stay in its file: so gauges are not summed, but take the value that was set last.
 """
 
 import math
@@ -50,7 +50,7 @@ PREDICTED = ("model", "version", "predicted_class", "confidence_bin")
 
 
 def shown(classes: Sequence[str], index: int) -> str:
-    """The class as a label of a metric; those beyond the first hundred share one, so that series stay few."""
+    """The class as a label of a metric; classes beyond the first hundred share one, to limit the number of series."""
     return classes[index] if index < MOST_CLASSES else OTHER
 
 
@@ -138,7 +138,7 @@ class Metrics:
         child.observe(seconds)
 
     def publish(self, version: Version, alias: str, known: Known) -> None:
-        """Say what is served, what it scored on held-out data, and what each cell weighs in the fitted estimate."""
+        """Set the gauges of the served version, its held-out accuracy, and the cells' weights in the estimate."""
         self.model_info.labels(version.model, version.number, alias).set(1)
         self.baseline_accuracy.labels(version.model, version.number).set(known.accuracy)
         self._publish(self.baseline_bin_accuracy, version, known, known.accuracies)
@@ -146,7 +146,7 @@ class Metrics:
             self._publish(self.estimator_weight, version, known, known.estimator.weights)
 
     def _publish(self, gauge: Gauge, version: Version, known: Known, values: NDArray[np.float64]) -> None:
-        """Every cell, since empty ones fill under drift; of classes that share a name, their mean by count."""
+        """Every cell, since empty ones fill under drift; for classes that share a name, the mean weighted by count."""
         counts, rows = known.count + 1, min(len(known.classes), MOST_CLASSES)
         merged = values[:rows]
         if len(values) > rows:
@@ -157,7 +157,7 @@ class Metrics:
                 gauge.labels(version.model, version.number, shown(known.classes, index), label).set(value)
 
     def seconds(self, route: str) -> list[tuple[float, float]]:
-        """How many requests of a route this worker answered within each bucket's upper edge, in seconds."""
+        """The requests of a route that this worker answered, by the upper edge of the bucket in seconds."""
         counts: dict[float, float] = {}
         for sample in next(iter(self.requests.collect())).samples:
             if sample.name.endswith("_bucket") and sample.labels["route"] == route:
@@ -167,14 +167,13 @@ class Metrics:
         return [(edge, counts[edge] - counts.get(before, 0)) for before, edge in pairwise([-1.0, *edges])]
 
     def retire(self, version: Version, alias: str) -> None:
-        """Say that a version is served no longer, and estimate nothing of it; its baseline stays, for the labels that
-        are still to come."""
+        """Clear the gauges of a version that is no longer served, but not its baseline: labels may still arrive."""
         self.model_info.labels(version.model, version.number, alias).set(0)
-        for assumes in ASSUMPTIONS:  # NaN, since a series that is taken away here stays in the files of other workers
+        for assumes in ASSUMPTIONS:  # NaN, since a series that is removed here stays in the files of other workers
             self.estimated_accuracy.labels(version.model, version.number, assumes).set(math.nan)
 
     def render(self) -> bytes:
-        """The text format, over all worker processes where there are several."""
+        """The text format, summed over all worker processes."""
         folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
         if folder is None:
             return generate_latest(self.registry)
@@ -194,7 +193,7 @@ class Metrics:
 
 
 class VersionMetrics:
-    """The metrics of one version; each series is made when it is first needed, and then kept at hand."""
+    """The metrics of one version; each series is created on first use and then cached."""
 
     def __init__(self, metrics: Metrics, version: Version, classes: Sequence[str]) -> None:
         self.inference = metrics.inference.labels(version.model, version.number)
@@ -204,7 +203,7 @@ class VersionMetrics:
         self._predictions: dict[tuple[int, int], Counter] = {}
 
     def predicted(self, classes: Sequence[int], confidence_bins: Sequence[int]) -> None:
-        """Count what a request was answered, example by example."""
+        """Count the answers to a request, example by example."""
         counts: dict[tuple[int, int], int] = {}
         for cell in zip(classes, confidence_bins, strict=True):
             counts[cell] = counts.get(cell, 0) + 1
@@ -219,7 +218,7 @@ class VersionMetrics:
 
 
 def _bury(folder: Path) -> None:
-    """Take the requests in flight of workers that were killed out of the sum."""
+    """Remove the requests in flight of killed workers from the sum."""
     for path in folder.glob("gauge_live*_*.db"):
         pid = int(path.stem.rpartition("_")[2])
         if not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():

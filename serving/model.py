@@ -1,4 +1,4 @@
-"""A version that is ready to predict: its files are read, its session is open and warm."""
+"""A version that is ready to predict, with an open, warmed-up session."""
 
 import logging
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Model:
-    """An opened version; `alias` is what it was asked for by, "" where that was its number."""
+    """An opened version; `alias` is the one by which it was requested, "" if it was by number."""
 
     version: Version
     alias: str
@@ -33,10 +33,7 @@ class Model:
 
 
 def open_model(version: Version, alias: str, folder: Path) -> Model:
-    """Open and warm up what lies in a verified package folder.
-
-    Raises Corrupt where it does not do what its signature says.
-    """
+    """Open and warm up the model in a verified package folder. Raises Corrupt if it does not match its signature."""
     signature = Signature.parse((folder / Signature.file).read_bytes())
     baseline = Baseline.parse((folder / Baseline.file).read_bytes()).check(signature.classes)
     return Model(
@@ -51,7 +48,7 @@ def open_model(version: Version, alias: str, folder: Path) -> Model:
 
 
 def _estimator(version: Version, signature: Signature, folder: Path) -> Estimator | None:
-    """None, and said once, of a package that has none or one that cannot be read: metrics go on."""
+    """None, and logged, if the package has none or it cannot be read: the other metrics work without it."""
     path = folder / Fit.file
     try:
         if path.exists():
@@ -63,7 +60,7 @@ def _estimator(version: Version, signature: Signature, folder: Path) -> Estimato
 
 
 def _samples(version: Version, signature: Signature, folder: Path) -> Samples | None:
-    """None of a package that has none, or none that can be read: they serve to try it alone."""
+    """None if the package has none or they cannot be read: they are only for trying the model."""
     path = folder / samples.FILE
     try:
         return Samples.parse(path.read_bytes(), signature) if path.exists() else None

@@ -19,7 +19,7 @@ LEAST = 200
 
 
 def observed(known: Known, rows: NDArray[np.float32]) -> Observed:
-    """The last answers [N, classes] as they are judged, with the estimate that needs all their probabilities."""
+    """The last answers [N, classes] for the estimates, with the one that needs all their probabilities."""
     none = np.zeros_like(known.count)
     if len(rows) < LEAST:
         return Observed(none, none, none)
@@ -32,7 +32,7 @@ def observed(known: Known, rows: NDArray[np.float32]) -> Observed:
 
 
 class Monitor:
-    """Belongs to one worker; what it finds is a gauge by what each estimate assumes."""
+    """Belongs to one worker; sets a gauge for each estimate, labelled by its assumption."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
@@ -43,17 +43,17 @@ class Monitor:
             await asyncio.sleep(SECONDS)
             try:
                 await self._endpoint.pools.metrics.run(self.estimate)
-            except Exception:  # predictions go on whatever happens here
+            except Exception:  # predictions continue whatever happens here
                 logger.exception("the accuracy of the last answers could not be estimated")
 
     def estimate(self) -> None:
-        """Set the gauges of what is served now; blocks."""
+        """Set the gauges of the served version; blocks."""
         served = self._endpoint.current
         if served is None:
             return
         version, estimates = served.version, _estimates(served)
         if self._endpoint.current is not served:
-            return  # it was retired meanwhile
+            return  # it was replaced meanwhile
         for assumes, value in estimates.items():
             if value is not None:
                 self._endpoint.metrics.estimated_accuracy.labels(version.model, version.number, assumes).set(value)

@@ -12,7 +12,7 @@ MEDIA_TYPE = "multipart/form-data"
 
 @dataclass
 class _Parts:
-    """What the parser calls back: each part's headers by lower-case name, and its content."""
+    """The parser's callbacks: they collect each part's headers by lower-case name, and its content."""
 
     headers: list[dict[bytes, bytes]] = field(default_factory=list)
     contents: list[bytearray] = field(default_factory=list)
@@ -42,7 +42,7 @@ class _Parts:
 
 
 def files(content_type: bytes, body: bytes, most: int) -> list[bytes]:
-    """The contents of the files, at most so many, in their order; raises Problem 400, 413 or 422."""
+    """The contents of at most `most` files, in order; raises Problem 400, 413 or 422."""
     boundary = parse_options_header(content_type)[1].get(b"boundary")
     if not boundary:
         raise Problem(400, "the content type multipart/form-data has no boundary")

@@ -1,4 +1,4 @@
-"""`/openapi.json`: the routes as OpenAPI 3.1 describes them, for the model that is served."""
+"""`/openapi.json`: an OpenAPI 3.1 description of the routes, for the served model."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,14 +25,16 @@ WORDS = {
     503: "overloaded, stopping, or without a model",
 }
 ALWAYS = (400, 408, 431, 503)
-"""What may be answered whichever route is asked: of requests that are none, or while there is no worker."""
+"""Responses that any route may give: to malformed requests, or while there is no worker."""
 BODY = (413, 415, 422)
 
 
 def describe(routes: Mapping[str, Route], reader: Reader, token: bool) -> Content:
     """The description; `token` says whether the endpoint asks for one."""
     operations = _operations(reader)
-    useless = () if PICTURES[0] in reader.media_types else ("/pixels",)  # which answers a table's model 422 to all
+    useless = (
+        () if PICTURES[0] in reader.media_types else ("/pixels",)
+    )  # which answers 422 to everything if the model is of a table
     components: Content = {"schemas": _schemas(reader)}
     document: Content = {
         "openapi": "3.1.0",
@@ -51,7 +53,7 @@ def describe(routes: Mapping[str, Route], reader: Reader, token: bool) -> Conten
 
 
 def _path(route: Route, operation: Content, token: bool) -> Content:
-    """The one operation of a path; HEAD, which every GET route takes, goes without saying."""
+    """The one operation of a path; HEAD, which every GET route accepts, is not listed."""
     statuses = sorted({*operation.pop("problems"), *ALWAYS, *([401] if token and not route.open else [])})
     problem = {"content": {problems.MEDIA_TYPE: {"schema": _ref("Problem")}}}
     responses = operation["responses"] | {str(status): {"description": WORDS[status], **problem} for status in statuses}

@@ -30,7 +30,7 @@ def from_image(body: bytes, signature: Signature, max_pixels: int) -> Pixels:
 
 
 def from_octets(body: bytes, shape: Sequence[int]) -> Pixels:
-    """The pixels [N, *shape] of N images, one byte a value, in the order of `shape`; raises Problem 422."""
+    """The pixels [N, *shape] of N images, one byte per value, in the order of `shape`; raises Problem 422."""
     size = prod(shape)
     if not body or len(body) % size:
         raise Problem(
@@ -42,7 +42,7 @@ def from_octets(body: bytes, shape: Sequence[int]) -> Pixels:
 def from_json(body: bytes, shape: Sequence[int]) -> Pixels:
     """The pixels [N, *shape] of `{"inputs": [image, …]}`; raises Problem 400 or 422."""
     inputs = bodies.parse(body, "inputs")
-    if b"e" in body:  # as in true and false, which would pass for 1 and 0
+    if b"e" in body:  # true and false would pass for 1 and 0
         return from_lists(inputs, shape)
     try:
         return _trusting(inputs, shape)
@@ -51,9 +51,9 @@ def from_json(body: bytes, shape: Sequence[int]) -> Pixels:
 
 
 def from_lists(inputs: list[Any], shape: Sequence[int]) -> Pixels:
-    """The pixels [N, *shape] of N nested lists of integers from 0 to 255; raises Problem 422 at the first other thing.
+    """The pixels [N, *shape] of N nested lists of integers from 0 to 255; raises Problem 422 at the first other value.
 
-    Goes down level by level, each one a flat list of all that lies at that depth.
+    Descends level by level, each one a flat list of all values at that depth.
     """
     level = inputs
     for depth, size in enumerate(shape):
@@ -69,9 +69,9 @@ def from_lists(inputs: list[Any], shape: Sequence[int]) -> Pixels:
 
 
 def _trusting(inputs: list[Any], shape: Sequence[int]) -> Pixels:
-    """The same where no boolean is in it, in a third of the time: whatever else is no integer has no length or no byte.
+    """The same for input without booleans, in a third of the time.
 
-    Raises TypeError or ValueError.
+    Other wrong values have no length or are no byte. Raises TypeError or ValueError.
     """
     level = inputs
     for size in shape:
@@ -82,7 +82,7 @@ def _trusting(inputs: list[Any], shape: Sequence[int]) -> Pixels:
 
 
 def _joined(lists: list[list[Any]]) -> list[Any]:
-    """All that lies in the lists; this takes a third of `chain`'s time, and a bytearray a third of that of bytes."""
+    """The items of all lists; this takes a third of `chain`'s time, and a bytearray a third of that of bytes."""
     return reduce(iadd, lists, [])
 
 
@@ -101,7 +101,7 @@ def _not_a_pixel(level: list[Any], shape: Sequence[int]) -> Problem:
 
 
 def _path(index: int, inner: Sequence[int]) -> str:
-    # all levels above are regular, so the place in the flat list tells the place in each
+    # all levels above are regular, so the flat index determines the index in each
     steps = []
     for size in reversed(inner):
         index, step = divmod(index, size)

@@ -14,9 +14,10 @@ R = TypeVar("R")
 
 
 class Pool:
-    """Up to `most` threads, started when they are needed.
+    """Up to `most` threads, started on demand.
 
-    They are daemons, unlike those of `ThreadPoolExecutor`: one that hangs in a database does not keep the process.
+    They are daemons, unlike those of `ThreadPoolExecutor`: one that hangs in a database does not keep the process
+    alive.
     """
 
     def __init__(self, name: str, most: int) -> None:
@@ -27,7 +28,7 @@ class Pool:
         self._idle = threading.Semaphore(0)
 
     def submit(self, function: Callable[[], R]) -> "Future[R]":
-        """Belongs to one thread, or to callers that do not meet."""
+        """Belongs to one thread, or to callers that do not run at the same time."""
         future: Future[R] = Future()
         self._jobs.put((future, function))
         if not self._idle.acquire(blocking=False) and self._threads < self._most:
@@ -36,16 +37,16 @@ class Pool:
         return future
 
     async def run(self, function: Callable[[], R]) -> R:
-        """What the function returns or raises in a thread of the pool."""
+        """Run the function in a thread of the pool; returns or raises as it does."""
         return await asyncio.wrap_future(self.submit(function))
 
     def within(self, seconds: float, function: Callable[[], R]) -> R:
-        """The same for callers without an event loop; raises Unavailable where it takes too long."""
+        """The same for callers without an event loop; raises Unavailable if it takes too long."""
         future = self.submit(function)
         try:
             return future.result(seconds)
         except TimeoutError:
-            future.cancel()  # where it has not begun
+            future.cancel()  # if it has not started
             raise Unavailable(f"there was no answer within {seconds:g} s") from None
 
     def _work(self) -> None:
@@ -54,7 +55,7 @@ class Pool:
             if future.set_running_or_notify_cancel():
                 try:
                     future.set_result(function())
-                except BaseException as error:  # as every executor does: it belongs to whoever asked
+                except BaseException as error:  # as every executor does: the caller gets it
                     future.set_exception(error)
             del future, function
             self._idle.release()

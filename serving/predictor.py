@@ -15,11 +15,11 @@ from serving.receipts import Receipts
 from serving.recent import Recent
 
 INLINE_SECONDS = 0.001
-"""The longest work in the event loop; handing it to a thread costs a tenth of that."""
+"""The seconds of the longest work in the event loop; handing it to a thread costs a tenth of that."""
 
 
 class Predicted(NamedTuple):
-    """The JSON of an answer, and what it says of each example, with its receipt."""
+    """The JSON of a response, and the predictions and receipts in it."""
 
     body: bytes
     probabilities: NDArray[np.float32]
@@ -28,7 +28,7 @@ class Predicted(NamedTuple):
 
 
 class Predictor:
-    """Lives as long as its version is served; `most_inline` examples may be answered in the event loop."""
+    """Exists as long as its version is served; up to `most_inline` examples may be answered in the event loop."""
 
     def __init__(self, model: Model, receipts: Receipts, metrics: Metrics) -> None:
         self.model = model
@@ -39,13 +39,13 @@ class Predictor:
         self.recent = Recent(len(model.signature.classes))
 
     def answer(self, examples: Examples) -> Predicted:
-        """The predictions for examples [N, …], counted; raises Problem 422 where one has none."""
+        """The predictions for examples [N, …], counted; raises Problem 422 if an answer is NaN."""
         predicted = self.predict(examples)
         self.count(predicted)
         return predicted
 
     def predict(self, examples: Examples) -> Predicted:
-        """The same uncounted: whoever waits for it may give up."""
+        """The same without counting: the waiting request may give up."""
         probabilities = self.infer(examples)
         labels = label(probabilities)
         receipts = self._receipts.make(self.model.version.number, labels.classes, labels.bins)
@@ -53,7 +53,7 @@ class Predictor:
         return Predicted(body, probabilities, labels, receipts)
 
     def count(self, predicted: Predicted) -> None:
-        """Count what is answered."""
+        """Count the predictions of a response."""
         self.recent.add(predicted.probabilities)
         self._metrics.predicted(predicted.labels.classes, predicted.labels.bins)
 
@@ -65,7 +65,7 @@ class Predictor:
         return probabilities
 
     def label(self, examples: Examples) -> Labels:
-        """What `answer` would say, without a receipt and uncounted: for a shadow."""
+        """The labels of `answer`, without receipts and not counted: for a challenger."""
         return label(self.infer(examples))
 
 

@@ -12,7 +12,7 @@ RETRY_SECONDS = "5"
 
 
 class Problem(Exception):
-    """A request that is answered with `status` and one sentence."""
+    """An error that is answered with `status` and one sentence."""
 
     def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
@@ -21,7 +21,7 @@ class Problem(Exception):
         self.headers = headers or {}
 
     def answer(self, request_id: str) -> Answer:
-        """The answer; its `instance` is the request's id, which the log has too."""
+        """The response; its `instance` is the request's id, which is also in the log."""
         content = {
             "type": "about:blank",
             "title": HTTPStatus(self.status).phrase,
@@ -33,7 +33,7 @@ class Problem(Exception):
 
 
 class Shed(Problem):
-    """503 because of load or time; `reason` is the word that metrics count it under."""
+    """503 because of load or time; `reason` is its label in the metrics."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(503, detail, {"Retry-After": "1"})
@@ -41,7 +41,7 @@ class Shed(Problem):
 
 
 def unavailable(detail: str) -> Problem:
-    """503: not this request is wrong, and the same one may be taken later."""
+    """503: the request is not at fault, and may be repeated later."""
     return Problem(503, detail, {"Retry-After": RETRY_SECONDS})
 
 

@@ -1,8 +1,8 @@
-"""HTTP/1.1 as uvicorn speaks it, with what it lacks: limits of time and size, errors that are problems, short ways.
+"""uvicorn's HTTP/1.1 protocol, with limits of time and size, problem responses, and fast paths added.
 
-BentoML's worker makes its uvicorn server after the application, with the protocol that is called "auto": `install`
-puts ours there. Uvicorn has no deadline for receiving, takes 80 MB of headers, and loses the body of a request that
-asks for h2c, as the JDK's client does (its issue 2722).
+BentoML's worker creates its uvicorn server after the application, with the protocol named "auto": `install` replaces it
+by ours. Uvicorn has no deadline for receiving, accepts 80 MB of headers, and loses the body of a request that asks for
+h2c, as the JDK's client does (its issue 2722).
 """
 
 import asyncio
@@ -28,15 +28,15 @@ MAX_HEAD_BYTES = 64 * 1024
 MAX_TARGET_BYTES = 2**16 - 1
 """The limit of httptools, which stores the parts of a URL in 16 bits."""
 HEAD_SECONDS = 10
-"""How long a head may take, and how long a new connection may be silent."""
+"""Seconds that a head may take, and that a new connection may be silent."""
 SWEEP_SECONDS = 0.5
 QUIET_SECONDS = 0.5
-"""How long a connection must be idle to be closed at a stop, so that active clients are still answered."""
+"""Seconds that a connection must be idle to be closed at a stop, so that active clients are still answered."""
 MOST_CONNECTIONS = 10_000
 OWN_FILES = 100
 OFFER = (b"upgrade", b"connection", b"http2-settings")
 INLINE_BYTES = 256 * 1024
-"""Bodies up to this size are collected, and answered without a task where the route can."""
+"""Bodies up to this size are collected, and answered without a task if the route can do that."""
 
 
 class Protocol(HttpToolsProtocol):
@@ -49,7 +49,7 @@ class Protocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.app = self.application  # without what uvicorn would put around it
+        self.app = self.application  # without uvicorn's wrappers
         self._head_seconds = min(HEAD_SECONDS, self.receive_seconds)
         self.last_event = time.monotonic()
         self._fresh = True
@@ -58,7 +58,7 @@ class Protocol(HttpToolsProtocol):
         self._collected: list[bytes] | None = None
         self._offered = False
 
-    # what comes in
+    # incoming data
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -66,11 +66,11 @@ class Protocol(HttpToolsProtocol):
             self._make_room()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._hand_on()  # for the count of those who left
+        self._hand_on()  # for the count of disconnected clients
         super().connection_lost(error)
 
     def _make_room(self) -> None:
-        """Close the connection that nothing has come from, or gone to, for longest."""
+        """Close the connection that has been idle for longest."""
         waiting = [
             connection
             for connection in self.connections
@@ -89,7 +89,7 @@ class Protocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            if self.parser.get_method() == b"CONNECT":  # which offers another protocol by itself
+            if self.parser.get_method() == b"CONNECT":  # it asks for another protocol by itself
                 self._refuse(Problem(400, "the request's method CONNECT is for proxies"))
             else:
                 self._feed_again(data[upgrade.args[0] :])
@@ -99,15 +99,15 @@ class Protocol(HttpToolsProtocol):
             self._refuse(Problem(400, f"the request is not HTTP: {error}"))
 
     def _fail(self, error: BaseException | None) -> None:
-        """Refuse a target that uvicorn could not take apart; what else fails is a defect, and ends the connection."""
+        """Refuse a target that uvicorn cannot parse; any other error is a bug, and ends the connection."""
         if _is_url(self.url):
             logger.error("a connection failed", exc_info=error)
-            self.transport.close()  # without an answer: there may have been one
+            self.transport.close()  # without a response: one may have been sent
         else:
             self._refuse(Problem(400, f"the request's target is not a URL of at most {MAX_TARGET_BYTES:,} bytes"))
 
     def _feed_again(self, rest: bytes) -> None:
-        """Read a request that offered another protocol as if it did not: the parser would take its body for that."""
+        """Ignore a request's offer of another protocol: the parser would take its body for that protocol."""
         lines = [self.parser.get_method() + b" " + self.url + b" HTTP/1.1"]
         lines += [name + b": " + value for name, value in self.headers if name not in OFFER]
         self.parser = httptools.HttpRequestParser(self)
@@ -158,7 +158,7 @@ class Protocol(HttpToolsProtocol):
             self._send(answer, request.id)
 
     def _short(self) -> bool:
-        """Whether the request may be answered without a task: it is whole soon, and its route can."""
+        """Whether the request may be answered without a task: it will be complete soon, and its route can do that."""
         if self.expect_100_continue or self.url not in self.application.inline_paths:
             return False
         for name, value in self.headers:
@@ -167,13 +167,13 @@ class Protocol(HttpToolsProtocol):
         return False
 
     def _hand_on(self) -> None:
-        """Let a task answer what has come of a request that was to be answered without one, and what still comes."""
+        """Hand a request that was to be answered without a task to one, with the data received so far."""
         if self._collected is not None:
             body, self._collected = b"".join(self._collected), None
             super().on_headers_complete()
             self.cycle.body += body
 
-    # what goes out without a task
+    # responses without a task
 
     def _send(self, answer: Answer, request_id: str) -> None:
         keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
@@ -187,7 +187,7 @@ class Protocol(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, problem: Problem) -> None:
-        """Answer what is no request, and close."""
+        """Answer a malformed request, and close."""
         if self.being_answered and self.cycle.more_body and not self.cycle.response_started:
             self._hand_over(problem)
             return
@@ -204,15 +204,15 @@ class Protocol(HttpToolsProtocol):
         head = b"".join([b"%b: %b\r\n" % line for line in lines])
         return b"%b%b\r\n%b" % (STATUS_LINE[answer.status], head, answer.body)
 
-    # the clock
+    # time-outs
 
     def on_response_complete(self) -> None:
         self.last_event = time.monotonic()
         super().on_response_complete()
-        self._unset_keepalive_if_required()  # the sweep does that
+        self._unset_keepalive_if_required()  # `sweep` does that
 
     def look_at_clock(self, now: float) -> None:
-        """Close what has been idle for too long; answer 408 where a request does not come to its end."""
+        """Close a connection that has been idle for too long; answer 408 to an incomplete request."""
         waited = now - self.last_event
         if self.idle:
             if waited > (self._head_seconds if self._fresh else self.keep_alive_seconds):
@@ -231,20 +231,20 @@ class Protocol(HttpToolsProtocol):
             self._hand_over(problem)
 
     def _hand_over(self, problem: Problem) -> None:
-        """Let the application answer, which waits for a body that does not come; the connection ends with that."""
+        """Let the application, which waits for the rest of a body, answer 408; then close the connection."""
         self.cycle.scope["state"]["problem"] = problem
         self.cycle.keep_alive = False
         self.cycle.message_event.set()
 
     @property
     def being_answered(self) -> bool:
-        """Whether the application has a request in hand."""
+        """Whether the application is handling a request."""
         return self.cycle is not None and not self.cycle.response_complete
 
     def shutdown(self) -> None:
-        """Close when nothing is being received or answered, and nothing has been for a while.
+        """Close once nothing is being received or answered, and nothing has been for a while.
 
-        What uvicorn waits for are tasks: those that are not done when it gives up answer 503.
+        Uvicorn waits for tasks: those that are not done when it gives up answer 503.
         """
         self._hand_on()
         rest = self.last_event + QUIET_SECONDS - time.monotonic()
@@ -267,7 +267,7 @@ def _is_url(target: bytes) -> bool:
 
 
 def install(application: Application, receive_seconds: float, keep_alive_seconds: float) -> None:
-    """Make what uvicorn serves from now on in this process speak by `Protocol`."""
+    """Let uvicorn use `Protocol` in this process from now on."""
     members = {
         "most_connections": _most_connections(),
         "application": application,
@@ -278,18 +278,18 @@ def install(application: Application, receive_seconds: float, keep_alive_seconds
 
 
 def _most_connections() -> int:
-    """As many as the process may open files, which it lets be as many as it can, less some for its own."""
+    """The most connections: the limit of open files, raised as far as allowed, less some for the process itself."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):  # as where no limit is one that cannot be set
+    with suppress(ValueError, OSError):  # on systems where an unlimited value cannot be set
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         soft = hard
     return min(max(soft - OWN_FILES, soft // 2), MOST_CONNECTIONS)
 
 
 async def sweep(connections: "set[Any]") -> None:
-    """Close what takes too long, until cancelled: one look at all now and then, instead of a timer for each."""
+    """Close connections that take too long, until cancelled: one periodic check of all instead of a timer for each."""
     while True:
-        now = time.monotonic() + SWEEP_SECONDS  # where this loop is late, it was not the clients who took so long
+        now = time.monotonic() + SWEEP_SECONDS  # if this loop is late, the clients were not slow
         await asyncio.sleep(SWEEP_SECONDS)
         for connection in list(connections):
             if not connection.transport.is_closing():

@@ -1,8 +1,8 @@
 """Receipts: a short signed token in every prediction, which identifies it when its true label is sent.
 
 36 bytes, so that base64url needs no padding and has one spelling: key id (2), version (4), class (2), confidence bin
-(1), time in seconds (4), nonce (11), and 96 bits of keyed BLAKE2s over all of that, by a key that is derived for the
-model's name. A receipt made for one model is worthless for another, and nobody without the key can make or change one.
+(1), time in seconds (4), nonce (11), and 96 bits of keyed BLAKE2s over all of that, with a key derived for the model's
+name. A receipt for one model is invalid for another, and nobody without the key can create or change one.
 """
 
 import base64
@@ -31,7 +31,7 @@ KEY_BYTES = 32
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a receipt says of its prediction; `id` is unique to it, `time` in seconds since 1970."""
+    """The content of a receipt; `id` is unique, `time` is in seconds since 1970."""
 
     id: str
     version: int
@@ -41,7 +41,7 @@ class Receipt:
 
 
 class BadReceipt(Exception):
-    """A receipt that is not accepted; `reason` is the word that metrics count it under."""
+    """A receipt that is not accepted; `reason` is its label in the metrics."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
@@ -49,7 +49,7 @@ class BadReceipt(Exception):
 
 
 class Receipts:
-    """Makes and reads the receipts of one model; the first key signs, those after it are accepted too."""
+    """Issues and reads the receipts of one model; the first key signs, the others are accepted too."""
 
     def __init__(self, keys: Sequence[bytes], model: str, lifetime_days: float) -> None:
         self._macs = {_key_id(key): _mac(key, model) for key in reversed(keys)}
@@ -70,7 +70,7 @@ class Receipts:
         return [text[start : start + CHARACTERS] for start in range(0, len(text), CHARACTERS)]
 
     def read(self, text: str) -> Receipt:
-        """What the receipt says; raises BadReceipt with the reason malformed, key, signature or expired."""
+        """The content of a receipt; raises BadReceipt with the reason malformed, key, signature or expired."""
         if not _SPELLING.fullmatch(text):
             raise BadReceipt("malformed", "a receipt has 48 characters of A-Z, a-z, 0-9, '-' and '_'")
         data = base64.urlsafe_b64decode(text)
@@ -88,7 +88,7 @@ class Receipts:
 
 
 def identify(text: str) -> str:
-    """The id of a receipt that was made here; of one that comes from outside, `Receipts.read` tells it."""
+    """The id of a receipt that was issued here; for one from a client, use `Receipts.read`."""
     return base64.urlsafe_b64decode(text)[_NONCE].hex()
 
 
@@ -97,22 +97,22 @@ def _key_id(key: bytes) -> bytes:
 
 
 def _mac(key: bytes, model: str) -> "hashlib.blake2s":
-    """BLAKE2s (RFC 7693) keyed with a key of this model's own, so that no receipt is good for another model."""
+    """BLAKE2s (RFC 7693) with a key derived for this model, so that a receipt is invalid for others."""
     return hashlib.blake2s(
         key=hmac.digest(key, b"tailorbird receipt of " + model.encode(), "sha256"), digest_size=MAC_BYTES
     )
 
 
 def keys(settings: Settings) -> list[bytes]:
-    """The key that signs, and one more that is accepted where the settings have it; raises as `key` does."""
+    """The signing key, and the second accepted key if the settings have one; raises as `key` does."""
     accepted = settings.receipt_key_accepted
     return [key(settings), *([] if accepted is None else [accepted.get_secret_value().encode()])]
 
 
 def key(settings: Settings) -> bytes:
-    """The key of the receipts: that of the settings, else the one in HOME, made there on first use.
+    """The key of the receipts: that of the settings, else the one in HOME, generated on first use.
 
-    Raises InvalidInput where there is none and none can be made.
+    Raises InvalidInput if there is none and none can be generated.
     """
     if settings.receipt_key is not None:
         return settings.receipt_key.get_secret_value().encode()

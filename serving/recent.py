@@ -9,7 +9,7 @@ ROWS = transport.ANSWERS
 
 
 class Recent:
-    """The probabilities of the last answers; written by whoever answers, read by one thread beside."""
+    """The probabilities of the last answers; written by request threads, read by one other thread."""
 
     def __init__(self, classes: int) -> None:
         self._rows = np.zeros((ROWS, classes), np.float32)
@@ -17,7 +17,7 @@ class Recent:
         self._full = False
 
     def add(self, probabilities: NDArray[np.float32]) -> None:
-        """Keep the rows [N, classes], of more than there is room for the last."""
+        """Add rows [N, classes]; the oldest are overwritten."""
         rows = probabilities[-ROWS:]
         end = self._next + len(rows)
         if end <= ROWS:
@@ -30,5 +30,5 @@ class Recent:
         self._next = end % ROWS
 
     def rows(self) -> NDArray[np.float32]:
-        """A copy of what there is [N, classes], in no order; a row that is being written may be of two answers."""
+        """A copy of the rows [N, classes], in any order; a row that is being written may mix two answers."""
         return self._rows.copy() if self._full else self._rows[: self._next].copy()

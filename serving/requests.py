@@ -14,11 +14,11 @@ _ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
 class ClientLeft(Exception):
-    """The client closed its connection before its request was whole."""
+    """The client closed its connection before its request was complete."""
 
 
 class Request:
-    """`headers` by name in lower case, of a repeated one the last; `id` is the client's own where that is good."""
+    """`headers` by lower-case name, the last one if repeated; `id` is the client's if that is valid."""
 
     __slots__ = ("_receive", "_scope", "headers", "id", "method", "path")
 
@@ -38,7 +38,7 @@ class Request:
         self._receive = receive
 
     async def chunk(self) -> tuple[bytes, bool]:
-        """The next piece of the body, and whether more follows; raises ClientLeft, or Problem 408 or 400."""
+        """The next chunk of the body, and whether more follows; raises ClientLeft, or Problem 408 or 400."""
         if self._scope is None or self._receive is None:
             return b"", False
         message = await self._receive()
@@ -55,7 +55,7 @@ def of_scope(scope: Scope, receive: Receive) -> Request:
 
 
 def new_id() -> str:
-    """128 random bits: of no client's, and of no other request's."""
+    """128 random bits, so that ids are unique."""
     return os.urandom(16).hex()
 
 

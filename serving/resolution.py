@@ -16,10 +16,10 @@ NOTES = "served"
 
 
 def verified(registry: Registry, version: Version, cache: Path) -> Path:
-    """The package's folder in the cache, fetched where it is not there whole; no file of it was changed.
+    """The package's verified folder in the cache, fetched if it is not complete.
 
-    Raises Corrupt where the package does not verify, is that of another version, or was not signed with the key whose
-    public half the settings name, Unavailable where it cannot be fetched.
+    Raises Corrupt if the package does not verify, is that of another version, or was not signed with the key whose
+    public half is in the settings, Unavailable if it cannot be fetched.
     """
     if (key := registry.settings.public_key) is not None:
         verification.check_signature(key, version)
@@ -29,7 +29,7 @@ def verified(registry: Registry, version: Version, cache: Path) -> Path:
 
 
 def remember(cache: Path, reference: Reference, version: Version) -> None:
-    """Note in the cache what is served under a reference, for a start without the registry."""
+    """Record in the cache which version is served under a reference, for a start without the registry."""
     path = _note(cache, reference)
     with as_unavailable(path):
         make_folder(path.parent)
@@ -37,21 +37,21 @@ def remember(cache: Path, reference: Reference, version: Version) -> None:
 
 
 def recall(cache: Path, reference: Reference) -> Version | None:
-    """The version that was served last under this reference; None where none was."""
+    """The version that was served last under this reference, if any."""
     return _read(_note(cache, reference))
 
 
 def tidy(cache: Path, *serving: Version | None) -> None:
-    """Remove old packages: neither these versions', nor what was served last under any reference, nor lately used.
+    """Remove old packages, except of these versions, of those served last under any reference, and those used lately.
 
-    Raises Unavailable where the cache cannot be looked at.
+    Raises Unavailable if the cache cannot be read.
     """
     noted = [_read(path) for path in (cache / NOTES).glob("*.json")]
     packages.discard(cache, {version.manifest for version in (*serving, *noted) if version is not None})
 
 
 def decode(record: dict[str, Any]) -> Version:
-    """A version from its record; raises Corrupt where it is none."""
+    """A version from its record; raises Corrupt if it is not one."""
     try:
         return Version.of(record).checked()
     except (KeyError, TypeError, ValueError) as error:

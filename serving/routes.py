@@ -25,7 +25,7 @@ from tailorbird.errors import ReadOnly, TailorbirdError
 logger = logging.getLogger(__name__)
 
 MODEL_SECONDS = 2
-"""How long `/model` waits for the current aliases from the registry."""
+"""Seconds that `/model` waits for the current aliases from the registry."""
 CARD_SECONDS = 10
 DRIFT_SECONDS = 10
 GET = ("GET", "HEAD")
@@ -33,7 +33,7 @@ POST = ("POST",)
 
 
 class Routes:
-    """One method a route; an endpoint that is not ready answers 503 by itself."""
+    """One method per route; without a model, `endpoint.served` raises Problem 503."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
@@ -55,7 +55,7 @@ class Routes:
         return Answer(predicted.body, afterwards=self._afterwards(served, examples, predicted))
 
     async def pixels(self, request: Request) -> Answer:
-        """What the model sees of a picture, in the form that `/predict` takes."""
+        """A picture as the model sees it, in the form that `/predict` accepts."""
         endpoint = self._endpoint
         reader = endpoint.served.reader
         media_type = bodies.media_type(request, *PICTURES)
@@ -66,7 +66,7 @@ class Routes:
         return answers.of_json({"inputs": examples.tolist()})
 
     def predict_inline(self, request: Request, body: bytes) -> Answer | None:
-        """The same for a small body and a quick model, where nothing else waits."""
+        """The same for a small body and a fast model, if nothing else waits."""
         endpoint = self._endpoint
         served = endpoint.served
         media_type = bodies.media_type(request, *served.reader.media_types)
@@ -96,7 +96,7 @@ class Routes:
         return predicted
 
     def _afterwards(self, served: Served, examples: Examples, predicted: Predicted) -> Callable[[], None] | None:
-        """What is to be done with a request when its answer is sent, if anything."""
+        """What remains to be done after the response is sent: the challenger, and keeping inputs."""
         shadow, keeper = self._endpoint.shadow, self._endpoint.keeper
         if shadow.predictor is None and not keeper.wanted:
             return None
@@ -202,7 +202,7 @@ class Routes:
             raise problems.unavailable("labels cannot be read now: the registry does not answer") from None
 
     async def _aliases(self, served: Version) -> tuple[str, ...] | None:
-        """Those that point to a version now, which may be others than when it was loaded; None where nobody can say."""
+        """The current aliases of a version, which may have changed since it was loaded; None if unknown."""
         ask = partial(versions.resolve, self._endpoint.registry, Reference(served.model, served.number))
         try:
             async with asyncio.timeout(MODEL_SECONDS):

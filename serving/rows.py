@@ -30,7 +30,7 @@ def from_octets(body: bytes, width: int) -> Rows:
 
 
 def from_json(body: bytes, width: int, columns: Sequence[str] | None) -> Rows:
-    """The rows [N, width] of `{"inputs": [row, …]}`, be they objects by column or arrays; raises Problem 400 or 422."""
+    """The rows [N, width] of `{"inputs": [row, …]}`, objects by column or arrays; raises Problem 400 or 422."""
     inputs = bodies.parse(body, "inputs")
     rows = [_row(row, f"inputs[{index}]", width, columns) for index, row in enumerate(inputs)]
     values = list(chain.from_iterable(rows))
@@ -72,7 +72,7 @@ def _in_order(row: dict[str, Any], name: str, columns: Sequence[str]) -> list[An
 
 
 def _normal(row: dict[str, Any], name: str) -> dict[str, Any]:
-    """A row by the normal forms of its columns' names, which are those that training knows."""
+    """A row by the normal forms of its columns' names, as in training."""
     normal = {classes.normal(key): value for key, value in row.items()}
     if len(normal) < len(row):
         raise Problem(422, f"{name} has a column twice, in two forms of its name; accepted: each once")

@@ -19,15 +19,15 @@ from tailorbird.errors import InvalidInput, Unavailable
 from tailorbird.settings import PREFIX, Settings
 
 STOP_SECONDS = 20
-"""How long requests in flight may still take; Kubernetes kills after 30 s."""
+"""Seconds that requests in flight may still take; Kubernetes kills after 30 s."""
 CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 
 
 def serve(settings: Settings, model: str, host: str, port: int, workers: int) -> None:
-    """Answer HTTP with `model`, `NAME[@ALIAS|:N]`, until SIGTERM, SIGHUP or Ctrl-C, which end what is in flight first.
+    """Serve `model`, `NAME[@ALIAS|:N]`, over HTTP until SIGTERM, SIGHUP or Ctrl-C, then finish requests in flight.
 
-    Raises InvalidInput, Corrupt or Unavailable before any worker starts where workers could not do their work, and
-    Unavailable where they do not get ready.
+    Raises InvalidInput, Corrupt or Unavailable before any worker starts if workers could not work, and Unavailable if
+    they do not get ready.
     """
     reference = Reference.parse(model)
     if workers < 1:
@@ -62,7 +62,7 @@ def _check_bentoml() -> None:
 
 
 def _check_address(host: str, port: int) -> str:
-    """The IP address of `host`; raises InvalidInput where nothing can listen there, by the variable that it is from."""
+    """The IP address of `host`; raises InvalidInput, naming the variable it is from, if it cannot be bound."""
     if not 1 <= port <= 65_535:
         raise InvalidInput("port", f"{port} is not accepted; accepted: 1 to 65535")
     try:
@@ -89,7 +89,7 @@ def _not_free(host: str, port: int, error: OSError) -> InvalidInput:
 
 
 def _enter(settings: Settings, reference: Reference, home: Path) -> Version:
-    """Choose the version that every worker is to serve, and leave it where they look for it."""
+    """Choose the version that every worker serves, and write it to the file that they read."""
     receipts.keys(settings)
     with Registry(settings) as registry:
         state = choose(registry, reference, Pool("registry", 1))
@@ -98,7 +98,7 @@ def _enter(settings: Settings, reference: Reference, home: Path) -> Version:
 
 
 def _environment(settings: Settings, reference: Reference, home: str) -> dict[str, str]:
-    """What workers are told: just the settings that were checked, and a BentoML folder that no other server has."""
+    """The environment of workers: exactly the checked settings, and a BentoML folder of their own."""
     changes = {name: value for name, value in settings if value is not None}
     changes |= {
         "model": reference,
@@ -110,7 +110,9 @@ def _environment(settings: Settings, reference: Reference, home: str) -> dict[st
     ours = {f"{PREFIX}{name.upper()}": _text(value) for name, value in changes.items()}
     ours[FOLDER] = home
     theirs = {"BENTOML_HOME": home, "BENTOML_DO_NOT_TRACK": "True", "BENTOML_QUIET": "True", "TMPDIR": home}
-    theirs["PROMETHEUS_MULTIPROC_DIR"] = f"{home}/prometheus_multiproc_dir"  # BentoML's own; here for the stand-in
+    theirs["PROMETHEUS_MULTIPROC_DIR"] = (
+        f"{home}/prometheus_multiproc_dir"  # BentoML sets it too; the stand-in needs it here
+    )
     return ours | theirs
 
 
@@ -122,10 +124,10 @@ def _text(value: object) -> str:
 
 def _run_bentoml(address: str, port: int, workers: int, home: str) -> None:
     # imported here, because BentoML reads its settings from the environment; workers run in `home`, because Python
-    # would take a folder `registry` or `serving` where the user stands for ours
+    # would import a folder `registry` or `serving` of the working directory in place of ours
     try:
         from _bentoml_impl.server import serve_http
-    except Exception as error:  # of many kinds, by what is wrong in its configuration
+    except Exception as error:  # of many kinds, depending on the error in its configuration
         if not (path := os.environ.get("BENTOML_CONFIG")):
             raise
         problem = " ".join(str(error).split())[:200]

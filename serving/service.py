@@ -15,13 +15,15 @@ from tailorbird.errors import InvalidInput
 
 
 class _Fronted(bentoml.Service):  # type: ignore[misc]
-    """A service whose request path does not lead through BentoML's middlewares: they cost more than the model.
+    """A service whose requests bypass BentoML's middlewares, which cost more than the model.
 
-    BentoML's workers call `to_asgi` for what they serve (measured, and pinned, at 1.4.39).
+    BentoML's workers call `to_asgi` for the application to serve (measured, and pinned, at 1.4.39).
     """
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
-        from serving import worker  # a third of a second that the server's first process, which loads this too, spares
+        from serving import (
+            worker,
+        )  # saves a third of a second in the server's first process, which imports this module too
 
         return worker.build(settings.load(), super().to_asgi(is_main))
 
@@ -32,9 +34,9 @@ class _Classifier:
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
     def prepare() -> None:
-        """Before any worker starts: wrong settings would end each of them, to be started again for ever.
+        """Check settings before any worker starts: with wrong ones, workers would exit and be restarted for ever.
 
-        Where `bentoml serve` is the server, its workers get a folder to share.
+        Under `bentoml serve`, this also gives workers a folder to share.
         """
         try:
             settings.load()

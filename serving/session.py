@@ -18,10 +18,10 @@ WARM_UP_BATCH = 32
 
 
 class Session:
-    """Runs one `model.onnx`; safe to call from many threads. `seconds` is what one example takes."""
+    """Runs one `model.onnx`; thread-safe. `seconds` is the time of one example."""
 
     def __init__(self, model: bytes, signature: Signature) -> None:
-        """Open and warm up; raises Corrupt where the model does not open or not do what its signature says."""
+        """Open and warm up; raises Corrupt if the model cannot be opened or does not match its signature."""
         self._classes = len(signature.classes)
         try:
             self._session = onnx.session(model)
@@ -29,7 +29,7 @@ class Session:
             self.seconds, self._seconds_more = self._warm_up(signature)
         except Corrupt:
             raise
-        except Exception as error:  # ONNX Runtime's own have no base but this
+        except Exception as error:  # ONNX Runtime's exceptions have no other base
             raise Corrupt(f"model.onnx does not run: {error}") from None
 
     def run(self, examples: Examples) -> NDArray[np.float32]:
@@ -40,7 +40,7 @@ class Session:
         return np.concatenate(parts)
 
     def estimate(self, count: int) -> float:
-        """The seconds that so many examples will take, by what the warm-up took."""
+        """The estimated seconds for so many examples, from the warm-up."""
         return self.seconds + (count - 1) * self._seconds_more
 
     def _run(self, examples: Examples) -> NDArray[np.float32]:

@@ -1,7 +1,7 @@
-"""Signals that stop a server, until they do.
+"""Signals that stop a server, repeated until it stops.
 
-BentoML's process manager listens for signals only late in its start, and drops one that comes while it starts workers
-or looks after them: sent once, it would be lost, and the server would stay.
+BentoML's process manager listens for signals only late in its start, and drops those that arrive while it starts or
+checks workers: a signal that is sent once would be lost.
 """
 
 import os
@@ -15,21 +15,21 @@ from pathlib import Path
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 REPEAT_SECONDS = 0.5
 RUNNING = "running"
-"""A file in the server's own folder until a signal stops it: a worker that hears one alone leaves the rest as it is."""
+"""A file in the server's folder until a signal stops it, by which a worker knows whether it was signalled alone."""
 
 
 def heeded() -> tuple[signal.Signals, ...]:
-    """Those that stop this process: not SIGHUP where it was started by `nohup`, which has it ignored."""
+    """The signals that stop this process: not SIGHUP if it was started by `nohup`, which ignores it."""
     nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     return STOPPING[:-1] if nohup else STOPPING
 
 
 @contextmanager
 def repeated(folder: Path) -> Iterator[None]:
-    """Within, the signals that stop do nothing by themselves, and after the first one SIGTERM comes again and again.
+    """Within, the signals that stop have no effect by themselves, but after the first one SIGTERM is sent repeatedly.
 
-    So a handler that somebody sets hears of a signal that came before it was set. The first one also removes the file
-    RUNNING from the server's folder. Only the main thread can enter.
+    So a handler that is set later still gets a signal that came before. The first one also removes the file RUNNING
+    from the server's folder. Only the main thread can enter.
     """
     numbers = heeded()
     running = folder / RUNNING
@@ -46,7 +46,7 @@ def repeated(folder: Path) -> Iterator[None]:
         while received and not over.wait(REPEAT_SECONDS):
             os.kill(os.getpid(), signal.SIGTERM)
 
-    # the interpreter writes each signal there, whichever handler is set
+    # the interpreter writes each signal to it, whichever handler is set
     wakeup_before = signal.set_wakeup_fd(wakeup.fileno(), warn_on_full_buffer=False)
     handlers_before = {number: signal.signal(number, lambda *_: None) for number in numbers}
     repeating = threading.Thread(target=repeat, daemon=True)

@@ -1,8 +1,8 @@
 """Responds with 503 in the server's parent process while no worker is alive, so that clients do not wait.
 
-Each worker holds a lock from when it is ready until it ends, however it ends; where the parent gets that lock for
-itself, there is none, and the listening socket, which it shares with them, is its own for a moment. What it answers
-is counted as what workers answer, so that the metrics are what clients count.
+Each worker holds a lock from when it is ready until it ends, even by a kill. If the parent gets an exclusive lock,
+there is no worker, and it accepts connections from the shared listening socket itself. Its responses are counted like
+those of workers, so that the metrics match what clients see.
 """
 
 import fcntl
@@ -22,14 +22,14 @@ from serving.requests import new_id
 logger = logging.getLogger(__name__)
 
 ALIVE = "alive"
-"""The file in the server's own folder that workers lock."""
+"""The file in the server's folder that workers lock."""
 TURN_SECONDS = 0.05
 DRAIN_SECONDS = 1
 READ_BYTES = 64 * 1024
 
 
 def alive(folder: Path) -> int:
-    """Say that a worker is ready, for as long as the descriptor is open; blocks for a moment at most."""
+    """Mark this worker as ready as long as the descriptor is open; blocks for a moment at most."""
     descriptor = _open(folder)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
     return descriptor
@@ -44,12 +44,12 @@ class Standin:
         self._over = threading.Event()
         self._counting = threading.Lock()
         self.begun = threading.Event()
-        """Set once a worker was seen: before the first one there is nothing to stand in for."""
+        """Set once a worker was seen: before that, there is nothing to stand in for."""
 
     @cached_property
     def count(self) -> Callable[[bytes, Shed, float], None]:
-        """Had when there is something to count: the folder that workers share their metrics in is there by then."""
-        from serving.refusals import Refusals  # a third of a second that the server's start spares
+        """Created for the first refusal, when the folder of the workers' metrics exists."""
+        from serving.refusals import Refusals  # saves a third of a second at the server's start
 
         return Refusals().count
 
@@ -79,11 +79,11 @@ class Standin:
             return
         with suppress(OSError), socket.socket(fileno=os.dup(shared.fileno())) as listening:
             listening.settimeout(TURN_SECONDS)
-            end = time.monotonic() + TURN_SECONDS  # then a worker may want to begin
+            end = time.monotonic() + TURN_SECONDS  # lets a starting worker take the lock
             while time.monotonic() < end:
                 connection, _ = listening.accept()
                 connection.settimeout(TURN_SECONDS)
-                if _is_silent(connection):  # on a busy machine it may take a while from connecting to sending
+                if _is_silent(connection):  # on a busy machine, a client may send a while after connecting
                     connection.settimeout(DRAIN_SECONDS)
                     threading.Thread(target=self._refuse, args=[connection], daemon=True).start()
                 else:
@@ -111,7 +111,7 @@ class Standin:
         try:
             with self._counting:
                 self.count(request, shed, seconds)
-        except Exception:  # the next client is to be answered all the same
+        except Exception:  # the next client must still be answered
             logger.exception("a refused request could not be counted")
 
 
@@ -135,7 +135,7 @@ def _is_silent(connection: socket.socket) -> bool:
 
 
 def _drain(connection: socket.socket) -> None:
-    """Read what still comes: a body that is not read would reset the connection before the answer is seen."""
+    """Read the rest of the body: unread data would reset the connection before the client gets the response."""
     end = time.monotonic() + DRAIN_SECONDS
     with suppress(TimeoutError):
         while time.monotonic() < end and connection.recv(READ_BYTES):

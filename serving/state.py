@@ -1,7 +1,7 @@
 """The served version of a server, in a file shared by its workers, so that all use the same one.
 
-One worker leads: it looks at the registry, tries new versions, and writes here what became of it. The others, and
-those that take a dead one's place, do what the file says and ask nobody.
+One worker leads: it polls the registry, tries new versions, and writes the result to the file. The other workers, and
+those that replace dead ones, only read the file.
 """
 
 import fcntl
@@ -33,7 +33,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Stale:
-    """Since when (RFC 3339) and why the registry cannot be followed."""
+    """Since when (RFC 3339) and why the alias is not followed."""
 
     since: str
     problem: str
@@ -45,7 +45,7 @@ class Stale:
 
 @dataclass(frozen=True)
 class State:
-    """What is served by which alias ("" where its number was asked for), what it is shadowed by, and what is wrong."""
+    """The served version, its alias ("" if it was requested by number), the challenger, and problems."""
 
     version: Version
     alias: str
@@ -60,7 +60,7 @@ class State:
         return replace(self, failures=(*self.failures, Failure(version, problem)))
 
     def followed(self, *versions: Version | None) -> "State":
-        """The state when the registry was asked: of what failed, what aliases still point at is remembered."""
+        """The state after a query of the registry; failed versions are remembered while an alias points to them."""
         failures = [failure for failure in self.failures if any(v and same(failure.version, v) for v in versions)]
         return replace(self, stale=None, failures=tuple(failures))
 
@@ -89,7 +89,7 @@ def decode(record: dict[str, Any]) -> State:
 
 
 class StateFile:
-    """`state.json` in the server's own folder, with the locks that go with it."""
+    """`state.json` in the server's folder, with its locks."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "state.json"
@@ -98,7 +98,7 @@ class StateFile:
         self._leading: int | None = None
 
     def read(self) -> State | None:
-        """What the file says; None where nothing was served yet."""
+        """The state in the file; None if nothing was served yet."""
         try:
             status = self._path.stat()
         except FileNotFoundError:
@@ -109,11 +109,11 @@ class StateFile:
         return self._state
 
     def write(self, state: State) -> None:
-        """Raises Unavailable where it cannot be written."""
+        """Raises Unavailable if it cannot be written."""
         write_flushed(self._path, json.dumps(state.record()).encode())
 
     def lead(self) -> bool:
-        """Whether this process leads, which it then does until it ends."""
+        """Whether this process leads; it then stays the leader until it ends."""
         if self._leading is None:
             descriptor = os.open(self._path.with_name("leader"), os.O_RDWR | os.O_CREAT, 0o600)
             try:
@@ -125,7 +125,7 @@ class StateFile:
         return self._leading is not None
 
     def turn(self) -> AbstractContextManager[None]:
-        """One worker at a time, so that all of them never load at once; blocks."""
+        """Let one worker load at a time; blocks."""
         return locked(self._path.with_name("turn"))
 
     def close(self) -> None:
@@ -135,5 +135,5 @@ class StateFile:
 
 
 def same(version: Version, other: Version) -> bool:
-    """Whether both are one version, with one package."""
+    """Whether both are the same version with the same package."""
     return (version.number, version.manifest) == (other.number, other.manifest)

@@ -1,8 +1,8 @@
 """The graceful stop of a worker: /readyz fails at once, the listener stays open for a while, and no request is lost.
 
-It goes between the signal and uvicorn, which closes its listener as soon as it hears of it, and its idle connections
-too, be it that a request is on its way in one of them. Where this worker alone was told to end, the listening socket,
-which it shares with the others, stays theirs.
+It delays the signal for uvicorn, which would close its listener at once, and its idle connections too, even if a
+request is on its way in one of them. If only this worker was signalled, the listening socket, which workers share,
+stays open for the others.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ DROP = struct.pack("HBBI", 0x06, 0, 0, 0)
 
 
 class Stop:
-    """Made in the main thread, where the event loop of uvicorn runs; elsewhere it leaves the signals alone."""
+    """Created in the main thread, where uvicorn's event loop runs; in other threads it does not touch signals."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
@@ -49,7 +49,7 @@ class Stop:
     def _hear(self, number: int, _: FrameType | None) -> None:
         again, self._endpoint.stopping = self._endpoint.stopping, True
         if not again:
-            # whoever presses Ctrl-C does not want to wait until clients have noticed
+            # after Ctrl-C nobody wants to wait until clients have noticed
             seconds = 0 if number == signal.SIGINT else self._endpoint.settings.drain_seconds
             self._loop.call_soon_threadsafe(self._loop.call_later, seconds, self._begin_end)
         elif number == signal.SIGINT and self._server is not None:
@@ -71,7 +71,7 @@ class Stop:
         self._server.should_exit = True
 
     async def _all_end(self) -> bool:
-        """Whether the server was told to end, and not this worker alone; both may hear of it at the same moment."""
+        """Whether the whole server was signalled, and not this worker alone; both may be at the same time."""
         running = self._endpoint.folder / signals.RUNNING
         for _ in range(LOOKS):
             if not running.exists() or os.getppid() != self._parent:
@@ -88,15 +88,15 @@ class Stop:
 
 
 def _last_connections(listening: socket.socket) -> list[socket.socket]:
-    """Take what has come in, then refuse everything.
+    """Accept waiting connections, then refuse new ones.
 
-    The socket is shared with the parent, which closes it last: whoever came until then would wait for nothing.
+    The parent, which shares the socket, closes it last: clients that connected until then would wait in vain.
     """
     connections = []
     with listening:
         _let_nothing_in(listening)
         listening.setblocking(False)
-        with suppress(OSError):  # nobody waits, or another worker was first to shut it
+        with suppress(OSError):  # no connection waits, or another worker has shut it
             while True:
                 connections.append(listening.accept()[0])
         with suppress(OSError):
@@ -105,8 +105,11 @@ def _last_connections(listening: socket.socket) -> list[socket.socket]:
 
 
 def _let_nothing_in(listening: socket.socket) -> None:
-    """Drop what comes to the socket, but not to its connections: whoever came between the last `accept` and the end
-    would believe to be connected. Where there is no such filter (it is Linux's), that remains possible."""
+    """Drop packets to the listening socket, but not to its connections.
+
+    A client that came after the last `accept` would otherwise seem to be connected. Without such a filter, which only
+    Linux has, that remains possible.
+    """
     program = ctypes.create_string_buffer(DROP, len(DROP))
     with suppress(OSError):
         listening.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", 1, ctypes.addressof(program)))

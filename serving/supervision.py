@@ -14,13 +14,15 @@ from serving import signals
 from serving.standin import Standin
 
 CHECK_SECONDS = 1
-"""Seconds between checks for dead workers; with BentoML's 10 a single worker would be missing for as long."""
+"""Seconds between checks for dead workers; with BentoML's 10 a single worker would be missing that long."""
 
 
 @contextmanager
 def adjusted(folder: Path) -> Iterator[None]:
-    """Within, workers that end are soon started again, SIGHUP stops instead of starting all anew, and while there is no
-    worker somebody answers. `folder` is the server's own."""
+    """Restart dead workers soon, stop on SIGHUP, and let the stand-in answer while there is no worker.
+
+    `folder` is the server's.
+    """
     make, hang_up = bentoml_circus.create_standalone_arbiter, SysHandler.handle_hup
     arbiters: list[Any] = []
 
@@ -35,7 +37,7 @@ def adjusted(folder: Path) -> Iterator[None]:
     standin = Standin(folder, listener)
     stops = signal.SIGHUP in signals.heeded()
     bentoml_circus.create_standalone_arbiter = adjusted_arbiter
-    SysHandler.handle_hup = SysHandler.handle_term if stops else SysHandler.handle_winch  # which does nothing
+    SysHandler.handle_hup = SysHandler.handle_term if stops else SysHandler.handle_winch  # a no-op
     standin.start()
     try:
         yield

@@ -24,11 +24,11 @@ from serving.stopping import Stop
 from tailorbird.settings import Settings
 
 BEHIND = ("/healthz", "/schema.json")
-"""The routes used by BentoML's tools; its other routes would show an API that this service lacks."""
+"""The routes that BentoML's tools use; its other routes would show an API that this service does not have."""
 
 
 def build(settings: Settings, bentoml_app: Starlette) -> Application:
-    """One application that owns every route, and runs the start and stop of both."""
+    """One application that owns every route, and runs start-up and shutdown of both."""
     metrics = Metrics()
     endpoint = Endpoint(settings, metrics, Path(os.environ.get(FOLDER) or tempfile.mkdtemp(prefix="tailorbird-")))
     follower = Follower(endpoint)
@@ -43,7 +43,7 @@ def build(settings: Settings, bentoml_app: Starlette) -> Application:
                 asyncio.create_task(run())
                 for run in (follower.run, stop.watch, Monitor(endpoint).run, endpoint.keeper.run, _end_with_parent)
             ]
-            gc.freeze()  # a full collection would look through what was imported, and hold up requests for 50 ms
+            gc.freeze()  # a full collection would scan all imported modules, and delay requests by 50 ms
             try:
                 yield
             finally:
@@ -67,7 +67,7 @@ def build(settings: Settings, bentoml_app: Starlette) -> Application:
 
 
 async def _end_with_parent() -> None:
-    # a server that was killed outright cannot stop its workers, and they would hold its port for ever
+    # a killed server cannot stop its workers, which would keep its port for ever
     parent = os.getppid()
     while os.getppid() == parent:
         await asyncio.sleep(1)

@@ -12,9 +12,9 @@ from decimal import Decimal
 from tailorbird.errors import InvalidInput
 
 LONGEST = 256
-"""Characters: feedback keeps a name in a column of its own."""
+"""The most characters of a name, for which feedback has a column."""
 BIDIRECTIONAL = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Unicode's Bidi_Control: they turn the text around a name, and two names that differ by them look the same."""
+"""Unicode's Bidi_Control: they reverse the text around a name, and names that differ only in them look the same."""
 INVISIBLE = "\ufeff\u200b\u2060"
 """Byte-order and line-break marks, which are stripped from the ends of a name."""
 _REFUSED = {"Cc": "a control character", "Cs": "bytes that are not UTF-8", "Zl": "a line break", "Zp": "a line break"}
@@ -62,8 +62,7 @@ def order(name: str) -> tuple[bool, float, str]:
 
 
 def alike(names: Iterable[str]) -> list[tuple[str, ...]]:
-    """Names that are told apart though a reader may not: by case, by width, by kinds and numbers of spaces, by marks
-    that cannot be seen, by how one number is written."""
+    """Different names that look alike: they differ in case, width, spaces, invisible marks or number notation."""
     groups = defaultdict(list)
     for name in names:
         groups[_seen(name)].append(name)
@@ -71,12 +70,12 @@ def alike(names: Iterable[str]) -> list[tuple[str, ...]]:
 
 
 def printed(names: Iterable[str]) -> list[str]:
-    """Names that are what Python prints for an object which may hold the name, or for nothing."""
+    """Names that look like Python's repr of an object, or of None."""
     return [name for name in names if _PRINTED.fullmatch(name)]
 
 
 def _seen(name: str) -> str:
-    """A name as a reader perceives it, mostly its NFKC_Casefold; a number by its value."""
+    """A key that is equal for names that look alike: mostly NFKC_Casefold; for numbers the value."""
     if _WRITTEN.fullmatch(name):
         return str(Decimal(name).normalize())
     text = unicodedata.normalize("NFKC", name).casefold()

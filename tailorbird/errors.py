@@ -4,15 +4,15 @@ TailorbirdError                 one plain sentence; exit status 1
 ├── InvalidInput                a field, a file or an argument that is not accepted; exit status 2
 │   ├── NotFound                a name that does not exist here; exit status 2
 │   └── TooLarge                a file over a limit; exit status 2
-├── Conflict                    somebody else moved the alias first
-├── Refused                     a promotion whose verdict is no
+├── Conflict                    another process moved the alias first
+├── Refused                     a promotion that the gates refuse
 ├── LeaseHeld                   a sweep that another process runs
 ├── LeaseLost                   a sweep that another process has taken over or cancelled
-├── Irreproducible              figures that were measured again, and differ
+├── Irreproducible              figures that differ when they are measured again
 ├── Corrupt                     bytes that are not what was stored
 ├── Unavailable                 a database, store or cluster that cannot be used now
-│   ├── ReadOnly                a database that can be read alone
-│   └── Unmigrated              a database that waits for `tailorbird registry migrate`
+│   ├── ReadOnly                a database that is read-only
+│   └── Unmigrated              a database that requires `tailorbird registry migrate`
 └── Interrupted                 stopped by the user; exit status 130
 
 Any other exception is a bug and keeps its traceback.
@@ -51,10 +51,10 @@ class InvalidInput(TailorbirdError):
     def from_validation(
         cls, error: "ValidationError", raw: Any, kind: type["BaseModel"], prefix: str = ""
     ) -> "InvalidInput":
-        """The first problem that pydantic found where `given` was to be of a kind, with the full path of its key.
+        """The first problem that pydantic found when it validated `given` as `kind`, with the full path of its key.
 
-        A value that no branch of a union accepts is one problem: the branch that came furthest tells it, or all
-        that came equally far.
+        A value that no branch of a union accepts is one problem, reported by the branch that got furthest, or by all
+        that got equally far.
         """
         located = [(_path(detail, raw), detail) for detail in error.errors(include_url=False)]
         first = located[0][0]
@@ -75,7 +75,7 @@ class TooLarge(InvalidInput):
 
 
 class Conflict(TailorbirdError):
-    """The alias was not where the caller expected it (0: unset): another promotion won."""
+    """The alias did not point to the version that the caller expected (0: unset): another promotion won."""
 
     def __init__(self, model: str, alias: str, expected: int, actual: int | None) -> None:
         super().__init__(model, alias, expected, actual)
@@ -92,7 +92,7 @@ class Conflict(TailorbirdError):
 
 
 class Refused(TailorbirdError):
-    """A promotion that the gates refuse; `reasons` says by how much each failed."""
+    """A promotion that the gates refuse; `reasons` say by how much each gate failed."""
 
     def __init__(self, what: str, reasons: list[str]) -> None:
         super().__init__(what, reasons)
@@ -134,7 +134,7 @@ class LeaseLost(TailorbirdError):
 
 
 class Irreproducible(TailorbirdError):
-    """The same epochs were trained again, with other results."""
+    """Training the same epochs again gave other results."""
 
 
 class Corrupt(TailorbirdError):
@@ -150,7 +150,7 @@ class ReadOnly(Unavailable):
 
 
 class Unmigrated(Unavailable):
-    """The database's schema is older than that of this release, or it has none yet."""
+    """The database's schema is older than this release's, or there is none yet."""
 
 
 class Interrupted(TailorbirdError):
@@ -164,7 +164,7 @@ def _version(number: int | None) -> str:
 
 
 def _path(error: "ErrorDetails", raw: Any) -> tuple[str, ...]:
-    # pydantic puts the branch of a union into the path too; the user never wrote that key
+    # pydantic includes the branch of a union in the path, which is not a key of the user's
     path = []
     for step in error["loc"]:
         keys = range(len(raw)) if isinstance(raw, list) else raw if isinstance(raw, Mapping) else ()
@@ -179,7 +179,7 @@ def _path(error: "ErrorDetails", raw: Any) -> tuple[str, ...]:
 
 
 def _sentence(errors: list["ErrorDetails"], kind: type["BaseModel"]) -> str:
-    """What is wrong with one value; each error is that of another branch of a union."""
+    """What is wrong with one value; the errors are those of the branches of a union."""
     musts, others = [], []
     for error in errors:
         accepted = _accepted(error)
@@ -218,7 +218,7 @@ def _problem(error: "ErrorDetails", kind: type["BaseModel"]) -> str:
 
 
 def _keys(kind: type["BaseModel"], loc: tuple[int | str, ...]) -> list[str]:
-    """Those that are accepted at a place within a model, which goes through keys, indices and branches of unions."""
+    """The accepted keys at a path within a model, which consists of keys, indices and branches of unions."""
     kinds = [kind]
     for step in loc:
         below = [model for each in kinds if step in each.model_fields for model in _models(each.model_fields[step])]
@@ -238,7 +238,7 @@ def _is_branch(kind: type["BaseModel"], step: int | str) -> bool:
 
 
 def _printable(text: str) -> str:
-    # it may hold the names of a stranger's package, and a terminal obeys control characters
+    # it may contain names from an untrusted package, and a terminal obeys control characters
     return "".join(character if character.isprintable() or character == "\n" else "\ufffd" for character in text)
 
 
@@ -258,7 +258,7 @@ def reported() -> Iterator[None]:
     except KeyboardInterrupt as ending:
         print(_interruption(ending), file=sys.stderr)
         sys.exit(Interrupted.exit_status)
-    except SystemExit as ending:  # Typer makes it of a KeyboardInterrupt, without a word
+    except SystemExit as ending:  # Typer turns a KeyboardInterrupt into it, without a message
         if ending.code == Interrupted.exit_status:
             print(_interruption(ending), file=sys.stderr)
         raise

@@ -18,7 +18,7 @@ SHEET = 50
 
 
 def of_model(draw: Callable[[Results], bytes], model: str, *, own_code: bool) -> bytes:
-    """Draw a picture of a version NAME[:N|@ALIAS], or of a run's folder, of which `own_code` may run."""
+    """Draw a picture of a version NAME[:N|@ALIAS], or of a run's folder, whose custom code `own_code` allows to run."""
     with results.opened(model, settings.load(), own_code=own_code) as opened:
         return draw(opened)
 
@@ -62,7 +62,7 @@ def curves(run: Results) -> bytes:
 
 
 def confusion(run: Results, threshold: float | None) -> bytes:
-    """Counts of held-out examples by true and predicted class, from a probability on where there is a threshold."""
+    """Counts of held-out examples by true and predicted class, optionally at a decision threshold."""
     task = run.task()
     classes = task.classes
     if task.objective not in ("binary", "multiclass"):
@@ -79,7 +79,7 @@ def confusion(run: Results, threshold: float | None) -> bytes:
 
 
 def scatter(table: str, *, own_code: bool) -> bytes:
-    """Each column against each other, of a published table or of a model's."""
+    """Each column against every other, for a published table or the table of a model."""
     if table in get_args(config.Published):
         environment = settings.load()
         data = config.DataConfig(name=table)
@@ -93,7 +93,7 @@ def scatter(table: str, *, own_code: bool) -> bytes:
 
 
 def diagonal(image: Path | None) -> bytes:
-    """What a kernel with a diagonal of ones makes of an image, by default of drawn lines."""
+    """An image, by default of drawn lines, convolved with a kernel that has a diagonal of ones."""
     pixels = image_file(image, settings.load().max_pixels) if image else maps.lines()
     if min(pixels.shape) < maps.LEAST_SIDE:
         sides = f"{pixels.shape[1]}x{pixels.shape[0]}"
@@ -102,7 +102,7 @@ def diagonal(image: Path | None) -> bytes:
 
 
 def image_file(path: Path, max_pixels: int, task: Task | None = None) -> NDArray[np.uint8]:
-    """A file of the user's own, as a task takes it; without one, grey in the size that it has."""
+    """The user's image in the form that a task's model takes; without a task, grey in its own size."""
     try:
         decoded = images.decode(path.read_bytes(), max_pixels)
     except OSError as error:

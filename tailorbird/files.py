@@ -16,16 +16,16 @@ PUBLIC, PRIVATE = 0o644, 0o600
 
 
 def write_flushed(path: Path, data: bytes) -> None:
-    """Write one file, and its name, to the disk; raises Unavailable that names it."""
+    """Write one file durably; raises Unavailable that names it."""
     write_all({path: data})
     with as_unavailable(path):
         flush(path.parent)
 
 
 def write_all(files: Mapping[Path, bytes]) -> None:
-    """Write files and give them their names, in this order; the names are on the disk when their folders are flushed.
+    """Write files and rename them, in this order; the names are durable once their folders are flushed.
 
-    Raises Unavailable that names the file which cannot be written.
+    Raises Unavailable that names the file that cannot be written.
     """
     with ExitStack() as stack:
         hidden = {}
@@ -44,23 +44,23 @@ def write_all(files: Mapping[Path, bytes]) -> None:
 
 
 def write_once(path: Path, data: bytes) -> None:
-    """Write a file that nobody else may read, and leave alone what another process has written before.
+    """Write a file that only its owner may read, unless another process was first.
 
-    Raises OSError where it cannot be.
+    Raises OSError if it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _hidden(path) as hidden:
         _fill(hidden.descriptor, [data], PRIVATE)
         os.fsync(hidden.descriptor)
         try:
-            os.link(hidden.path, path)  # unlike a change of its name, never in the place of another
+            os.link(hidden.path, path)  # unlike a rename, a link never replaces a file
         except FileExistsError:
             return
     flush(path.parent)
 
 
 def write_chunks(path: Path, chunks: Iterable[bytes]) -> None:
-    """Write a new file to the disk piece by piece, for folders that are named when all is in them."""
+    """Write a new file in chunks and flush it, for folders that are renamed when they are complete."""
     with path.open("xb", buffering=0) as file:
         _fill(file.fileno(), chunks, PUBLIC)
         os.fsync(file.fileno())
@@ -68,9 +68,9 @@ def write_chunks(path: Path, chunks: Iterable[bytes]) -> None:
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
-    """An empty folder which is flushed and gets the name `folder` at the end, and is removed after an exception.
+    """An empty folder that is flushed and renamed to `folder` at the end, or removed after an exception.
 
-    What is in it must be flushed by whoever writes it. Raises OSError where `folder` is there and not empty.
+    Files in it must be flushed by their writers. Raises OSError if `folder` exists and is not empty.
     """
     with hidden_folder(folder) as hidden:
         yield hidden
@@ -79,7 +79,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def hidden_folder(path: Path) -> Iterator[Path]:
-    """A new folder beside `path`, which is removed at the end where it has not got that name by then."""
+    """A new folder beside `path`, which is removed at the end unless it was renamed."""
     make_folder(path.parent)
     hidden = Path(tempfile.mkdtemp(prefix=f"{HIDDEN}{path.name}-", dir=path.parent))
     try:
@@ -89,7 +89,7 @@ def hidden_folder(path: Path) -> Iterator[Path]:
 
 
 def name_folder(hidden: Path, folder: Path) -> None:
-    """Flush a hidden folder and give it the name `folder`; raises OSError where that is there and not empty."""
+    """Flush a hidden folder and rename it to `folder`; raises OSError if that exists and is not empty."""
     hidden.chmod(0o755)
     flush(hidden)
     hidden.replace(folder)
@@ -98,8 +98,7 @@ def name_folder(hidden: Path, folder: Path) -> None:
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """A path at which a file is to be written and flushed, which gets the name `path` at the end; none after an
-    exception."""
+    """A path for a file to be written and flushed, which is renamed to `path` at the end, or removed on an error."""
     with hidden_folder(path) as hidden:
         yield hidden / path.name
         (hidden / path.name).replace(path)
@@ -107,7 +106,7 @@ def new_file(path: Path) -> Iterator[Path]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and its parents, so that they are still there after a power cut."""
+    """Create a folder and its parents durably."""
     if folder.is_dir():
         return
     make_folder(folder.parent)
@@ -116,7 +115,7 @@ def make_folder(folder: Path) -> None:
 
 
 def flush(path: Path) -> None:
-    """Bring the names in a folder, or what is in a file, to the disk."""
+    """Flush the names in a folder, or the content of a file, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -126,8 +125,10 @@ def flush(path: Path) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Let one process at a time in, of those that lock the same folder; the lock ends with the process, however that
-    ends. Raises OSError where the folder cannot be made."""
+    """An exclusive lock on a folder between processes, which ends with the process, even if it is killed.
+
+    Raises OSError if the folder cannot be created.
+    """
     make_folder(folder)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -138,7 +139,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def in_use(path: Path) -> bool:
-    """Whether a process has locked a folder or a file, or may have: it is another user's."""
+    """Whether a process has locked a folder or a file; also true if it belongs to another user, so cannot be tested."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except PermissionError:
@@ -168,7 +169,7 @@ def as_unavailable(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _hidden(path: Path) -> Iterator[_Hidden]:
-    """A new file beside `path`, which is removed at the end where it has not got that name by then."""
+    """A new file beside `path`, which is removed at the end unless it was renamed."""
     descriptor, name = tempfile.mkstemp(prefix=HIDDEN, dir=path.parent)  # O_EXCL, mode 0600
     try:
         yield _Hidden(descriptor, Path(name))
@@ -178,12 +179,12 @@ def _hidden(path: Path) -> Iterator[_Hidden]:
 
 
 def _fill(descriptor: int, chunks: Iterable[bytes], mode: int) -> None:
-    # without a buffer, which a full disk would leave unwritten to be tried again, and to fail again, when it is closed
+    # unbuffered: on a full disk, closing a buffered file would try again to write, and fail again
     for chunk in chunks:
         rest = memoryview(chunk)
         while rest:
             rest = rest[os.write(descriptor, rest) :]
     os.fchmod(descriptor, mode)
     if hasattr(os, "posix_fadvise"):
-        # begins to write, so that the flushes of many files find most of the work done: 2.4 ms instead of 4.3 for 12
+        # starts writing, so that the later flushes of many files are quick: 2.4 ms instead of 4.3 for 12
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)

@@ -1,7 +1,7 @@
 """Conversion of image files to the pixels of a signature, the same in training and serving.
 
-Orientation tags are applied, transparency is laid over the grey of the signature, images of more than 8 bits keep the
-upper 8 of those that the signature's data set used, colour becomes grey by ITU-R 601 luma where the signature is grey,
+Orientation tags are applied, transparency is drawn over the grey of the signature, images of more than 8 bits keep the
+upper 8 of the bits that the signature's data set used, colour becomes grey by ITU-R 601 luma if the signature is grey,
 and other sizes are resampled with an antialiasing bilinear filter without keeping the aspect ratio.
 """
 
@@ -23,14 +23,14 @@ PNG = b"\x89PNG\r\n\x1a\n"
 def decode(data: bytes, max_pixels: int) -> Image.Image:
     """Read one PNG, JPEG or WebP image; nothing is decompressed beyond `max_pixels`.
 
-    Raises TooLarge for an image over that limit or Pillow's own, InvalidInput for what is no such image.
+    Raises TooLarge for an image over that limit or Pillow's own, InvalidInput if it is not such an image.
     """
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         if image.width * image.height > max_pixels:
             raise TooLarge("image", f"{image.width}x{image.height} pixels is over the limit of {max_pixels}")
         image.load()
-    except UnidentifiedImageError:  # its own text names a buffer's address
+    except UnidentifiedImageError:  # Pillow's message contains a memory address
         raise InvalidInput("image", "is not a PNG, JPEG or WebP image") from None
     except Image.DecompressionBombError as error:
         raise TooLarge("image", str(error)) from None
@@ -44,8 +44,8 @@ def to_signature(
 ) -> NDArray[np.uint8]:
     """Bring an image to uint8 pixels of `shape`: [height, width], or [height, width, 3] for colour.
 
-    `depth` is how many bits a grey image of more than 8 uses, `ground` the grey under transparency. Raises InvalidInput
-    for one whose palette does not fit its pixels.
+    `depth` is the number of bits in use in a grey image of more than 8, `ground` the grey under transparency. Raises
+    InvalidInput if its palette does not fit its pixels.
     """
     try:
         return _converted(_upright(image), shape, depth, ground)
@@ -54,7 +54,7 @@ def to_signature(
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Whether it has one channel of more than 8 bits, which Pillow's own conversion would clip instead of scale."""
+    """Whether it has one channel of more than 8 bits, which Pillow's conversion would clip instead of scale."""
     return image.mode.startswith(("I", "F"))
 
 
@@ -76,5 +76,5 @@ def _converted(image: Image.Image, shape: Sequence[int], depth: int, ground: int
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # of many kinds, for tags that are damaged: they say nothing, and the pixels are whole
+    except Exception:  # Pillow raises many kinds for damaged tags, which are ignored: the pixels are intact
         return image

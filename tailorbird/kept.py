@@ -18,10 +18,10 @@ ROWS = "rows.csv"
 
 
 def write(registry: Registry, model: str, out: Path) -> dict[str, int]:
-    """Write folders of images by class, or a table, into a new folder; returns how many examples there are by class.
+    """Write folders of images by class, or a table, into a new folder; returns the number of examples by class.
 
-    Raises InvalidInput where the folder is not empty or a class's name is no name of a folder, NotFound where there is
-    nothing to write.
+    Raises InvalidInput if the folder is not empty or a class cannot be the name of a folder, NotFound if nothing is
+    stored.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InvalidInput("--out", f"{out} already exists; accepted: a new or empty folder")

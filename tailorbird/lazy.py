@@ -19,7 +19,7 @@ from tailorbird.errors import Unavailable
 
 
 class LazyCommand(TyperCommand):
-    """The function `package.module:function` as a command, known by its name and its docstring's first line alone."""
+    """The function `package.module:function` as a command, of which only name and first docstring line are read."""
 
     def __init__(self, name: str, target: str) -> None:
         self.module, _, self.function = target.partition(":")
@@ -40,7 +40,7 @@ class LazyCommand(TyperCommand):
 
 
 class _Loaded(TyperCommand):
-    """A command of an imported module, which imports further ones when it is run."""
+    """A command of an imported module, which imports further modules when it runs."""
 
     def invoke(self, ctx: Any) -> Any:
         with _installed(self.name):
@@ -56,7 +56,7 @@ def group(commands: Mapping[str, str]) -> type[TyperGroup]:
             self.commands = {**{name: LazyCommand(name, target) for name, target in commands.items()}, **self.commands}
 
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-            """Options may stand before the command of a group which has none of its own, and so before its name."""
+            """Options of a command may come before its name, if its group has no options."""
             name = next((word for word in args if word in self.commands), None)
             if ctx.parent and name and args[0].startswith("-") and args[0] != "--help":
                 args = [name, *args[: args.index(name)], *args[args.index(name) + 1 :]]
@@ -72,7 +72,7 @@ def group(commands: Mapping[str, str]) -> type[TyperGroup]:
 
 @contextmanager
 def _installed(command: str | None) -> Iterator[None]:
-    """Say so where a library is missing, rather than that some module cannot be imported."""
+    """Report a missing library instead of a failed import."""
     try:
         yield
     except ModuleNotFoundError as error:

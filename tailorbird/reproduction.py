@@ -1,8 +1,8 @@
 """Reproduction: retrain a version from its configuration and lineage, and compare the results.
 
-The weights are the same bit for bit where processor and packages are the same. Elsewhere rounding differs, and training
-makes more of it: with other vector instructions of one processor, probabilities moved by 0.02 on average after 10
-epochs on Fashion-MNIST and by less than 0.0001 after 40 on digits; with another seed by 0.03 to 0.08.
+With the same processor and packages, the weights are the same bit for bit. Otherwise rounding differs, and training
+amplifies it: with other vector instructions of one processor, probabilities moved by 0.02 on average after 10 epochs on
+Fashion-MNIST and by less than 0.0001 after 40 on digits; with another seed by 0.03 to 0.08.
 """
 
 from collections.abc import Sequence
@@ -25,14 +25,14 @@ from training.scores import Classification
 from training.splits import Splits
 
 MEAN_DIFFERENCE = 0.025
-"""The accepted mean, over held-out images, of the largest difference of an image's probabilities."""
+"""The accepted mean, over held-out images, of the largest difference between an image's probabilities."""
 STANDARD_ERRORS = 2
 """The accepted difference of accuracies, in standard errors."""
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What a version says of how it was made, and the data for it."""
+    """The config and lineage of a version, and its data."""
 
     version: Version
     config: RunConfig
@@ -44,7 +44,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What came out, beside what is registered. Differences are absolute; `environment` is where the two differ."""
+    """The retrained model compared with the registered one.
+
+    Differences are absolute; `environment` are lines that differ.
+    """
 
     version: str
     epoch: int
@@ -63,7 +66,7 @@ class Reproduction:
 
     @property
     def problems(self) -> list[str]:
-        """By how much it is out of bounds; nothing where the version is reproduced."""
+        """The differences that are out of bounds; empty if the version is reproduced."""
         problems = []
         if self.mean_difference > MEAN_DIFFERENCE:
             problems.append(
@@ -81,7 +84,7 @@ class Reproduction:
         return problems
 
     def lines(self) -> list[str]:
-        """It as a person reads it."""
+        """The outcome in readable form."""
         weights = "the same bit for bit" if self.weights_equal else f"differ by up to {self.weights_difference:.2g}"
         lines = [
             f"weights of epoch {self.epoch}: {weights}",
@@ -109,9 +112,9 @@ class Reproduction:
 
 
 def plan(registry: Registry, version: Version, settings: Settings) -> Plan:
-    """Read how a version was made, and load its data.
+    """Read the config and lineage of a version, and load its data.
 
-    Raises InvalidInput where the lineage does not say enough, or the data set or a backbone's weights are others here.
+    Raises InvalidInput if the lineage is insufficient, or the data set or a backbone's weights here are different.
     """
     stored = contents.read(registry, version)
     config = configs.stored(stored.config, "config.yaml: ")
@@ -133,7 +136,7 @@ def plan(registry: Registry, version: Version, settings: Settings) -> Plan:
 
 
 def compare(registry: Registry, plan: Plan, weights: bytes) -> Reproduction:
-    """Compare the weights of a retraining with those of the version, and its export with the one that is served."""
+    """Compare the retrained weights with those of the version, and the new export with the registered one."""
     splits, manifest = plan.splits, plan.version.manifest
     stored = packages.file(registry.blobs, manifest, "checkpoint.safetensors")
     model = packages.file(registry.blobs, manifest, "model.onnx")
@@ -175,7 +178,7 @@ def _lineage(version: Version, config: RunConfig) -> tuple[int, str]:
 
 
 def _check_backbone(version: Version, config: RunConfig, settings: Settings) -> None:
-    """Raise InvalidInput where the weights of its backbone are other ones here."""
+    """Raise InvalidInput if the weights of its backbone are different here."""
     known = version.lineage.backbone
     if not isinstance(config.model, PretrainedConfig) or known is None or known.sha256 is None:
         return
@@ -191,13 +194,15 @@ def _check_backbone(version: Version, config: RunConfig, settings: Settings) -> 
 def _evaluated(plan: Plan, model: bytes) -> Classification:
     try:
         return export.evaluate(model, plan.splits.holdout, plan.splits.kind)
-    except Exception as error:  # whatever ONNX Runtime makes of bytes that are no model, or one of other images
+    except (
+        Exception
+    ) as error:  # ONNX Runtime raises many kinds for bytes that are not a model, or a model of other images
         reason = " ".join(str(error).split())[:200]
         raise Corrupt(f"{plan.version} has a damaged package: model.onnx: cannot be run: {reason}") from None
 
 
 def _difference(plan: Plan, stored: bytes, weights: bytes) -> float:
-    """The largest between two weights of one place; 0 only where all are the same bit for bit."""
+    """The largest difference between corresponding weights; 0 only if all are the same bit for bit."""
     states = [network.restored(plan.config, plan.splits, data).state_dict() for data in (stored, weights)]
     if checkpoint.encode(states[0]) == checkpoint.encode(states[1]):
         return 0.0
@@ -206,7 +211,7 @@ def _difference(plan: Plan, stored: bytes, weights: bytes) -> float:
 
 
 def _differing(registered: Sequence[str], current: Sequence[str]) -> tuple[str, ...]:
-    """Lines of one environment alone: `-` of that of the version, `+` of this one."""
+    """Lines that differ: `-` for those of the version, `+` for those of this environment."""
     return (
         *(f"-{line}" for line in registered if line not in current),
         *(f"+{line}" for line in current if line not in registered),

@@ -1,7 +1,7 @@
 """Results: the files of one training, of a registered version or of a folder that `tailorbird train` wrote.
 
-They may come from a stranger, so none of them can make code run: a config that names some is refused, unless the user
-says of a folder that the code is theirs.
+They may be untrusted, so none of them can run code: a config that names code is refused, unless it is in a folder and
+the user allows it.
 """
 
 import math
@@ -39,7 +39,7 @@ CONFIG = package_config.FILE
 
 @dataclass(frozen=True)
 class Task:
-    """What goes in and what comes out of a model; unlike a package's signature, of whatever can be trained."""
+    """Inputs and outputs of a model; unlike a package's signature, for every kind of target."""
 
     shape: tuple[int, ...]
     classes: tuple[str, ...]
@@ -50,9 +50,9 @@ class Task:
 
 @dataclass(frozen=True)
 class Results:
-    """`name` is how the user calls them, `epoch` the one that was kept, where the registry knows it.
+    """`name` is the user's name for them, `epoch` the best one, if the registry knows it.
 
-    `read` gives a file's bytes; it raises NotFound for one that a run without held-out examples does not have.
+    `read` returns a file's bytes; it raises NotFound for files that a run without held-out examples does not have.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Results:
     read: Callable[[str], bytes]
     here: Settings
     own_code: bool = False
-    """Whether the code that the config names may run."""
+    """Whether code that the config names may run."""
 
     def config(self) -> RunConfig:
         """The configuration."""
@@ -68,7 +68,7 @@ class Results:
         return configs.parse(RunConfig, config, f"{self.name}: {CONFIG}: ")
 
     def task(self) -> Task:
-        """That of the package's signature; of a run that made none, what its data set says."""
+        """From the package's signature or, for a run without a package, from its data set."""
         try:
             signature = self._understood(Signature.file, Signature.parse)
         except NotFound:
@@ -82,16 +82,16 @@ class Results:
         return self._understood(Baseline.file, lambda data: Baseline.parse(data).check(classes)).confusion
 
     def heldout(self) -> Heldout:
-        """The held-out examples with their answers."""
+        """The held-out examples with their predictions."""
         return Heldout.parse(self.read("heldout.npy"), len(self.task().classes))
 
     def epochs(self) -> list[Epoch]:
-        """What was measured after each epoch."""
+        """The figures of each epoch."""
         epochs = self._understood(curves.FILE, curves.parse)
         return [Epoch.of(epoch.model_dump(exclude_none=True)) for epoch in epochs]
 
     def kept(self, epochs: list[Epoch]) -> int:
-        """The epoch whose weights these are: that of the registry, else the one that a run would choose by itself."""
+        """The epoch of the weights: by the registry, else the one that the run's objective chooses."""
         if self.epoch is not None:
             return self.epoch
         accurate = [epoch for epoch in epochs if not math.isnan(epoch.val_accuracy)]
@@ -101,7 +101,7 @@ class Results:
         return min(measured, key=lambda epoch: epoch.val_loss).epoch if measured else epochs[-1].epoch
 
     def network(self) -> nn.Sequential:
-        """The model with its weights."""
+        """The network with its weights."""
         task, config = self.task(), self.config()
         for field, code in own_code(config.model).items() if not self.own_code else ():
             raise self._of_code(field, code, "; `tailorbird figure graph` draws any model")
@@ -113,13 +113,13 @@ class Results:
         return network
 
     def dataset(self) -> Dataset:
-        """The data set, as it lies on this machine."""
+        """The data set on this machine."""
         return datasets.load(self._data(), self.here.data, self.here.cache, self.here.download_timeout)
 
     def examples(self, count: int) -> tuple[Split, Heldout]:
-        """So many held-out examples from all over the split, which may lie class by class, with their answers.
+        """So many held-out examples, spread over the split, which may be sorted by class, with their predictions.
 
-        Raises InvalidInput where the data are other ones.
+        Raises InvalidInput if the data set is a different one.
         """
         heldout = self.heldout()
         judged = heldout.only(np.linspace(0, len(heldout) - 1, min(count, len(heldout))).astype(np.int64))
@@ -136,7 +136,7 @@ class Results:
         return dealt.only(chosen), judged
 
     def example(self) -> Split:
-        """The first held-out example, of a run without any the first of the test split."""
+        """The first held-out example or, in a run without any, the first of the test split."""
         try:
             return self.examples(1)[0]
         except NotFound:
@@ -162,9 +162,9 @@ class Results:
 
 @contextmanager
 def opened(model: str, here: Settings, *, own_code: bool = False) -> Iterator[Results]:
-    """The results of a version NAME[:N|@ALIAS], or of a run's folder, of which `own_code` may run.
+    """The results of a version NAME[:N|@ALIAS], or of a run's folder, whose custom code `own_code` allows to run.
 
-    Raises NotFound where there are none, InvalidInput for code of a version.
+    Raises NotFound if there are none, InvalidInput for a version with custom code.
     """
     folder = Path(model).expanduser()
     if (folder / CONFIG).is_file():

@@ -95,7 +95,7 @@ class Settings(BaseSettings):
             return POSTGRESQL + rest
         path = url.removeprefix(SQLITE)
         if url and path in (url, "", ":memory:"):
-            # without the URL itself: it may hold a password
+            # without the URL, which may contain a password
             raise ValueError(f"must be {SQLITE}PATH or {POSTGRESQL}USER@HOST/NAME")
         return f"{SQLITE}{_absolute(Path(path))}" if url else url
 

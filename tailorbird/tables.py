@@ -46,12 +46,12 @@ def fitting(
 
 
 def moment(text: str) -> str:
-    """A time of the records, to the second, as tables show it."""
+    """A time from the records, to the second."""
     return text[:19].replace("T", " ")
 
 
 def plain(value: Any) -> str:
-    """A value of a record in words: the keys that have a value, and the items of lists."""
+    """A value of a record in words: keys that have a value, and items of lists."""
     if isinstance(value, dict):
         return (
             ", ".join(f"{key} {plain(item)}" for key, item in value.items() if item is not None and item is not False)

@@ -1,6 +1,6 @@
 """The terminal: output that cannot be written does not stop a command.
 
-A closed pipe (`| head -1`), a full disk under the log, a closed terminal or an encoding that lacks a character must not
+A closed pipe (`| head -1`), a log on a full disk, a closed terminal or a character that the encoding lacks must not
 stop a training, or fail a command that has done its work.
 """
 
@@ -27,9 +27,9 @@ ASCII = {"±": "+/-", "×": "x", "·": "*", "…": "...", "–": "-", "→": "->
 
 
 def console(*, stderr: bool = False) -> Console:
-    """One that shows what people wrote, as names of runs, as they wrote it: brackets and colons are no markup.
+    """A console without markup, so that brackets and colons in names are printed literally.
 
-    Into a file or pipe lines go unbroken, unless COLUMNS says how wide it is.
+    In files and pipes lines are not wrapped, unless COLUMNS sets a width.
     """
     file = sys.stderr if stderr else sys.stdout
     width = None if file.isatty() or "COLUMNS" in os.environ else UNBOUNDED
@@ -37,16 +37,16 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def print_product(text: str) -> None:
-    """Print what a caller needs, as a record for machines; raises Unavailable where that cannot be written."""
+    """Print output that callers need, such as JSON; raises Unavailable if it cannot be written."""
     print(text, flush=True)
     if loss := _loss(sys.stdout):
         raise Unavailable(f"the command finished, but its output could not be written: {loss.strerror}")
 
 
 def start_over_in_utf8() -> None:
-    """Run this process anew in Python's UTF-8 mode where it reads arguments and names of files as ASCII (PEP 540).
+    """Restart this process in Python's UTF-8 mode if it would decode arguments and file names as ASCII (PEP 540).
 
-    It does so in the C locale where the environment switches that mode off; what is printed stays ASCII.
+    That happens in the C locale if the environment turns the mode off; output stays ASCII.
     """
     if sys.getfilesystemencoding() != "ascii" or os.environ.get("PYTHONUTF8") == "1":
         return
@@ -57,7 +57,7 @@ def start_over_in_utf8() -> None:
 
 @contextmanager
 def tolerant() -> Iterator[None]:
-    """Count what standard output and standard error cannot take as written; a warning at the end tells of it."""
+    """Ignore errors of writing to standard output and standard error, except for a warning at the end."""
     _open_standard_descriptors()
     codecs.register_error("tailorbird", _spelled)
     before = sys.stdout, sys.stderr
@@ -73,7 +73,7 @@ def tolerant() -> Iterator[None]:
 
 
 class _Sink(io.RawIOBase):
-    """A descriptor that takes everything; `loss` is why it did not, unless its reader went away."""
+    """A descriptor that never fails; `loss` is the error of a write, unless its reader closed the pipe."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
@@ -115,13 +115,13 @@ class _Stream(io.TextIOWrapper):
 
 
 def _stream(standard: TextIO | None) -> TextIO:
-    if standard is None:  # it was closed when this process began
+    if standard is None:  # it was closed when this process started
         return Path(os.devnull).open("w")
     if not isinstance(standard, io.TextIOWrapper):
         return standard
     try:
         return _Stream(_Sink(standard.fileno()), standard)
-    except io.UnsupportedOperation:  # a caller put something without a descriptor there
+    except io.UnsupportedOperation:  # it was replaced by an object without a descriptor
         return standard
 
 
@@ -134,14 +134,14 @@ def _loss(stream: TextIO) -> OSError | None:
 
 
 def _open_standard_descriptors() -> None:
-    # else the next file that is opened, as a database, would be standard output to a library or a child process
+    # else the next opened file, perhaps a database, would become standard output for libraries and child processes
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= LAST_STANDARD:
         pass
     os.close(descriptor)
 
 
 def _spelled(error: UnicodeError) -> tuple[str, int]:
-    """An error handler of codecs: characters that an encoding lacks, as ASCII."""
+    """An error handler of codecs that replaces characters by ASCII."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     lacking = error.object[error.start : error.end]

@@ -18,7 +18,7 @@ NUMBERS = {
 
 
 def read(path: Path, example: str) -> dict[Any, Any]:
-    """A file that holds a mapping, as in `example`; raises InvalidInput that names the file."""
+    """Read a file with a mapping, such as `example`; raises InvalidInput that names the file."""
     try:
         content = _load(path.read_bytes())
     except FileNotFoundError:
@@ -33,7 +33,7 @@ def read(path: Path, example: str) -> dict[Any, Any]:
 
 
 def value(text: str) -> Any:
-    """What a text means; raises ValueError where it is not YAML."""
+    """Parse a text; raises ValueError if it is not YAML."""
     try:
         return _load(text)
     except ValueError:
@@ -41,7 +41,7 @@ def value(text: str) -> Any:
 
 
 def _load(text: str | bytes) -> Any:
-    import yaml  # a hundredth of a second that most commands spare
+    import yaml  # importing it takes 10 ms, and most commands do not need it
 
     try:
         return yaml.load(text, _loader())  # noqa: S506 (a SafeLoader)
@@ -50,20 +50,20 @@ def _load(text: str | bytes) -> Any:
 
 
 def _no_switch(number: Any) -> Any:
-    if isinstance(number, bool):  # pydantic would take it for 1 or 0
+    if isinstance(number, bool):  # pydantic would accept it as 1 or 0
         raise ValueError(f"must be a number, not {number}")
     return number
 
 
 NoSwitch = BeforeValidator(_no_switch)
-"""Tags of values that are not `yes` or `no`."""
+"""Marks a number that must not be a boolean, such as yes or no in YAML."""
 
 
 @cache
 def _loader() -> type[Any]:
-    """Of safe YAML whose numbers are as everyone expects, and no key of which is given twice.
+    """A loader of safe YAML with the usual notation of numbers, which refuses duplicate keys.
 
-    In YAML 1.1 the number 1e-3 is none, 010 is 8, and 1:30 is 90: here they are 0.001 and words.
+    In YAML 1.1, 1e-3 is a text, 010 is 8, and 1:30 is 90; here they are 0.001 and texts.
     """
     import yaml
 

@@ -1,7 +1,7 @@
-"""Model cards: what a version is, how to use it, how it was made, what it scores, where it fails.
+"""Model cards: what a version is, how to use it, how it was trained, its scores and its weaknesses.
 
-In the manner of «Model Cards for Model Reporting» (Mitchell et al. 2019, https://arxiv.org/abs/1810.03993). All of it
-is derived from the registry's records; nothing is claimed that was not measured.
+After «Model Cards for Model Reporting» (Mitchell et al. 2019, https://arxiv.org/abs/1810.03993). Everything is derived
+from the registry's records; nothing is claimed that was not measured.
 """
 
 import json
@@ -36,7 +36,7 @@ CAPTIONS = {
     "curves.png": "Loss and accuracy by epoch; the dotted line is the epoch that was kept.",
 }
 LINEAGE = ("sweep", "trial", "epoch", "data", "champion", "code", "backbone")
-"""The lineage keys that the card shows in its own words."""
+"""The lineage keys that have a row of their own in the card."""
 CURVES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 SHOWN_CLASSES = 30
 
@@ -52,7 +52,7 @@ def html(facts: Facts) -> str:
 
 
 def files(facts: Facts) -> dict[str, bytes]:
-    """The pictures that the Markdown refers to, by name."""
+    """The pictures of the Markdown, by file name."""
     return _document(facts).pictures()
 
 

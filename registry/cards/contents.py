@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ByClass:
-    """How the held-out images of one class were answered; `mistaken` is the commonest wrong answer, and its count."""
+    """The answers to held-out images of one class; `mistaken` is the most common wrong answer and its count."""
 
     name: str
     support: int
@@ -40,7 +40,7 @@ class ByClass:
 
 @dataclass(frozen=True)
 class Bin:
-    """The held-out images answered with a confidence in [low, high), and how many of them rightly."""
+    """The number of held-out images answered with a confidence in [low, high), and of the right answers among them."""
 
     low: float
     high: float
@@ -50,7 +50,7 @@ class Bin:
 
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """The small files of a package, and the sizes of all in bytes."""
+    """The small files of a package, and the sizes of all files in bytes."""
 
     sizes: dict[str, int]
     signature: Signature
@@ -70,7 +70,7 @@ class Contents:
 
 
 def read(registry: Registry, version: Version) -> Contents:
-    """Read a version's package; raises Corrupt that names the file which is damaged or not understood."""
+    """Read a version's package; raises Corrupt that names the damaged or invalid file."""
     manifest = packages.manifest(registry.blobs, version.manifest)
     verification.check(version, manifest)
     measured = evidence.read(registry.blobs, version, manifest)

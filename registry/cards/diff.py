@@ -32,8 +32,8 @@ class Pair:
 class Images:
     """The held-out images that both versions were judged on, of `of` in the smaller split.
 
-    `difference` is that of the accuracies on them, b minus a, `interval` its ends, each of them 95% sure; `p` is how
-    likely the better of the two would be as much ahead by chance (exact McNemar, one-sided).
+    `difference` is that of the accuracies on them, b minus a, `interval` its bounds, each at 95% confidence; `p` is the
+    p-value of the better one's lead (exact McNemar, one-sided).
     """
 
     shared: int
@@ -49,9 +49,9 @@ class Images:
 
 @dataclass(frozen=True)
 class Diff:
-    """Only the differences of `config`, `environment` and `data`; all of the rest.
+    """The differences of `config`, `environment` and `data`, and all measurements.
 
-    `images` is a sentence where the two cannot be compared image by image.
+    `images` is a sentence if the two cannot be compared image by image.
     """
 
     a: str
@@ -78,7 +78,7 @@ class Diff:
 
 
 def between(registry: Registry, a: Version, b: Version) -> Diff:
-    """Compare two versions, of one model or of two; raises Corrupt where a file of theirs cannot be read."""
+    """Compare two versions, of one model or of two; raises Corrupt if one of their files cannot be read."""
     first, second = contents.read(registry, a), contents.read(registry, b)
     return Diff(
         a=str(a),

@@ -19,7 +19,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 @dataclass(frozen=True)
 class Event:
-    """A verdict on a version, or a move of an alias to it or away from it; `reasons` is what failed then."""
+    """A verdict on a version, or a move of an alias to it or away from it; `reasons` are the gates that failed."""
 
     when: str
     alias: str
@@ -31,7 +31,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Record:
-    """The events of a version, newest first; its last gate results; how many others its split has judged."""
+    """The events of a version, newest first; its last gate results; the number of others judged on its split."""
 
     events: tuple[Event, ...]
     gates: tuple[dict[str, Any], ...]
@@ -40,7 +40,7 @@ class Record:
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """One version with the files that people can read, its pictures (PNG), tags and record."""
+    """One version with its readable files, its pictures (PNG), tags and record."""
 
     version: Version
     contents: Contents
@@ -50,7 +50,7 @@ class Facts:
 
     @property
     def kept(self) -> Epoch | None:
-        """The epoch that the weights are of, where that is known."""
+        """The epoch of the weights, if it is known."""
         epoch = self.version.lineage.epoch
         return next((measured for measured in self.contents.epochs if measured.epoch == epoch), None)
 
@@ -62,7 +62,7 @@ class Facts:
 
 
 def gather(registry: Registry, version: Version) -> Facts:
-    """Raises Corrupt where a file of the version's package cannot be read."""
+    """Raises Corrupt if a file of the version's package cannot be read."""
     content = contents.read(registry, version)
     return Facts(
         version=version,
@@ -79,7 +79,7 @@ def _pictures(registry: Registry, version: Version) -> dict[str, bytes]:
 
 
 def events(registry: Registry, version: Version) -> tuple[Event, ...]:
-    """What happened to a version, newest first."""
+    """The events of a version, newest first."""
     with registry.reading() as connection:
         return tuple(_event(row, version.number) for row in connection.execute(_judged(version)))
 
@@ -96,7 +96,7 @@ def _record(registry: Registry, version: Version, split: str | None) -> Record:
 
 
 def _judged(version: Version) -> sa.Select[Any]:
-    """Verdicts on a version, and those on others that took an alias from it, each with the move that it led to."""
+    """Verdicts on a version, and on others that took an alias from it, each with the resulting move."""
     verdict, move = schema.verdicts.c, schema.moves.c
     mine = sa.and_(verdict.model == version.model, verdict.number == version.number)
     return (

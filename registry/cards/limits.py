@@ -10,14 +10,14 @@ from tailorbird.shares import interval
 
 WEAKEST = 3
 WIDE = 0.1
-"""A 95% interval of recall wider than this means too few images to compare classes by."""
+"""A 95% interval of recall wider than this means too few images to compare classes."""
 OFF = 0.05
-"""A calibration error above this: confidence must not be read as a probability."""
+"""Above this calibration error, confidence must not be read as a probability."""
 SURE = 0.99
 
 
 def limits(facts: Facts) -> list[Inline]:
-    """A sentence or two for each, the most telling first."""
+    """A sentence or two for each, the most important first."""
     return [
         *_weakest(facts),
         *_unseen(facts),

@@ -1,4 +1,4 @@
-"""The database: SQLite or PostgreSQL behind one way to write, `with database.atomic():`, and one to read."""
+"""The database: SQLite or PostgreSQL, with one way to write, `with database.atomic():`, and one to read."""
 
 import json
 import math
@@ -17,7 +17,7 @@ MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
 
 class Database(ABC):
-    """What holds for every database; `name` is how messages call it, without a password."""
+    """The interface of all databases; `name` is used in messages and has no password."""
 
     read_only = False
 
@@ -27,10 +27,10 @@ class Database(ABC):
 
     @contextmanager
     def atomic(self, *locks: str) -> Iterator[sa.Connection]:
-        """A transaction that commits at the end, or leaves no trace.
+        """A transaction that commits at the end, or is rolled back.
 
-        Of the writers that name the same lock, one is inside at a time. A name that ends in `?` shares its lock with
-        the others that do, and keeps out those who name it without.
+        Only one writer at a time holds a named lock. A name that ends in `?` takes the lock in shared mode, which
+        excludes only writers that name it without.
         """
         if self.read_only:
             raise ReadOnly(f"the database {self.name} is read-only here")
@@ -41,27 +41,27 @@ class Database(ABC):
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """A snapshot: all that is read is of one moment, no writer waits for it, and it waits for none."""
+        """A snapshot: all reads see the same state, and neither block writers nor wait for them."""
         with self._told(), self._engine.connect() as connection:
             yield self._snapshot(connection)
 
     @contextmanager
     def asking(self) -> Iterator[sa.Connection]:
-        """For one statement, or some that need not agree: each is a snapshot by itself, and spared begin and end."""
+        """For single statements: each is a snapshot by itself, without the cost of a transaction."""
         with self._told(), self._engine.connect() as connection:
             yield self._alone(connection)
 
     def check(self) -> None:
-        """Raise Unavailable where this release cannot use the schema, nor bring it up to date here."""
+        """Raise Unavailable if this release cannot use the schema, nor migrate it here."""
         with self.reading() as connection:
             revision = self._revision(connection)
         if _is_old(revision):
             self._outdated(revision)
 
     def migrate(self) -> str | None:
-        """Bring the schema up to date; returns the revision that it had, None where there was nothing.
+        """Migrate the schema; returns its previous revision, None if the database was empty.
 
-        Raises Unavailable where the schema is too new for this release.
+        Raises Unavailable if the schema is too new for this release.
         """
         with self.atomic("schema") as connection:
             before = self._revision(connection)
@@ -75,7 +75,7 @@ class Database(ABC):
 
     @abstractmethod
     def lock(self, connection: sa.Connection, *locks: str) -> None:
-        """Wait, within `atomic`, until the named locks are had, which they are for as long as the transaction lasts."""
+        """Acquire the named locks within `atomic`, until the transaction ends."""
 
     @abstractmethod
     def _begin(self, connection: sa.Connection) -> None:
@@ -83,23 +83,23 @@ class Database(ABC):
 
     @abstractmethod
     def _snapshot(self, connection: sa.Connection) -> sa.Connection:
-        """The connection, all of whose reads are of one moment."""
+        """Begin a transaction whose reads all see the same state."""
 
     def _alone(self, connection: sa.Connection) -> sa.Connection:
-        """The connection, whose statements are no transaction."""
+        """The connection in autocommit mode."""
         return connection
 
     @abstractmethod
     def _outdated(self, revision: str | None) -> None:
-        """Migrate an older schema, or raise Unavailable that says how to."""
+        """Migrate an older schema, or raise Unavailable that says how to do that."""
 
     @abstractmethod
     def _prepare_migration(self, connection: sa.Connection, revision: str | None) -> None:
-        """Runs before a migration, in its transaction; `revision` is the present one, or None."""
+        """Runs before a migration, in its transaction; `revision` is the current one, or None."""
 
     @abstractmethod
     def _problem(self, cause: BaseException) -> str | None:
-        """The message of a driver's error if the database cannot be used; None if the error is a bug."""
+        """The message of a driver's error if the database cannot be used; None if the error is a bug of ours."""
 
     @contextmanager
     def _told(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Which database a URL names."""
+"""Opening the database that a URL names."""
 
 from pathlib import Path
 
@@ -18,9 +18,9 @@ def connect(url: str) -> Database:
 
 
 def open_database(url: str) -> Database:
-    """The same with this release's schema: SQLite migrates itself, PostgreSQL by `tailorbird registry migrate`.
+    """The same with this release's schema: SQLite is migrated here, PostgreSQL by `tailorbird registry migrate`.
 
-    Raises Unavailable where it cannot be opened, or its schema is another.
+    Raises Unavailable if it cannot be opened, or has another schema.
     """
     database = connect(url)
     try:

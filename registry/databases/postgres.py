@@ -8,7 +8,7 @@ from registry import schema
 from registry.databases.database import Database, encode
 from tailorbird.errors import InvalidInput, Unavailable, Unmigrated
 
-# A host that is gone, or a client that hangs with a lock in its hands, must not stop all others.
+# A host that is down, or a client that hangs while it holds a lock, must not block all others.
 CONNECTION = {
     "application_name": "tailorbird",
     "client_encoding": "utf8",
@@ -30,13 +30,13 @@ UNUSABLE = ("25006", "25P03", "XX")  # a standby, a transaction that was idle fo
 
 
 class Postgres(Database):
-    """What waits for one writer at a time in SQLite does so here by named advisory locks."""
+    """SQLite has a single writer; here named advisory locks do the same."""
 
     def __init__(self, url: str) -> None:
-        """Nothing is connected yet; raises InvalidInput where the URL is none, Unavailable without psycopg."""
+        """Does not connect yet; raises InvalidInput if the URL is invalid, Unavailable without psycopg."""
         try:
             engine = _engine(url)
-        except ImportError:  # psycopg itself is missing, or the library that it needs
+        except ImportError:  # psycopg itself or libpq is missing
             raise Unavailable("PostgreSQL needs psycopg: pip install 'tailorbird[postgres]'") from None
         sa.event.listen(engine, "connect", _prepare)
         known = engine.url
@@ -46,7 +46,7 @@ class Postgres(Database):
         """It begins with its first statement."""
 
     def lock(self, connection: sa.Connection, *locks: str) -> None:
-        for lock in sorted(locks, key=_name):  # all in one order, so that two never wait for each other
+        for lock in sorted(locks, key=_name):  # always in the same order, so that there are no deadlocks
             function = "pg_advisory_xact_lock_shared" if lock.endswith("?") else "pg_advisory_xact_lock"
             connection.exec_driver_sql(f"SELECT {function}(hashtextextended(%s, 0))", ("tailorbird " + _name(lock),))
 
@@ -85,18 +85,18 @@ class Postgres(Database):
 
 
 def _engine(url: str) -> sa.Engine:
-    """An engine that has not connected yet; no message holds the URL, because it may hold a password."""
+    """An engine that has not connected yet; messages never contain the URL, since it may have a password."""
     from psycopg import ProgrammingError
     from psycopg.conninfo import make_conninfo, timeout_from_conninfo
 
     try:
         parsed = sa.make_url(url)
-        make_conninfo(**dict.fromkeys(parsed.query, ""))  # libpq knows which options there are
+        make_conninfo(**dict.fromkeys(parsed.query, ""))  # libpq knows the valid options
         timeout_from_conninfo({name: str(value) for name, value in parsed.query.items()})
         engine = sa.create_engine(
             parsed,
             max_overflow=-1,
-            pool_pre_ping=True,  # so that a restarted server is not noticed
+            pool_pre_ping=True,  # so that a restart of the server is not noticed
             json_serializer=encode,
             connect_args={name: value for name, value in CONNECTION.items() if name not in parsed.query},
         )
@@ -108,7 +108,7 @@ def _engine(url: str) -> sa.Engine:
         raise InvalidInput(
             "TAILORBIRD_DATABASE_URL", "must look like postgresql+psycopg://USER@HOST:PORT/NAME"
         ) from None
-    if "@" in f"{parsed.host}{parsed.database}":  # the rest of a password, which messages would show as the host
+    if "@" in f"{parsed.host}{parsed.database}":  # part of a password, which messages would show as the host
         raise InvalidInput("TAILORBIRD_DATABASE_URL", "has more than one @; write an @ in the password as %40")
     return engine
 
@@ -118,7 +118,7 @@ def _name(lock: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    """What libpq says, which it says once for each address and way that it tried."""
+    """libpq's message, which it repeats for each address that it tried."""
     lines = (line.strip().removeprefix("connection failed: ") for line in text.splitlines())
     return " ".join(dict.fromkeys(line for line in lines if line))
 

@@ -19,10 +19,10 @@ BUSY_SECONDS = 30
 
 
 class Sqlite(Database):
-    """A file whose commits are flushed; it migrates itself after a backup, and is immutable in a read-only folder."""
+    """A file whose commits are flushed; migrated after a backup, and opened as immutable in a read-only folder."""
 
     def __init__(self, path: Path) -> None:
-        """Open, or make, the file; raises Unavailable where a log of unmerged writes lies beside a read-only one."""
+        """Open or create the file; raises Unavailable if a read-only one has a write-ahead log with unmerged writes."""
         self.path = path
         self.read_only = not (writable(path.parent) and writable(path))
         if self.read_only:
@@ -34,7 +34,7 @@ class Sqlite(Database):
                 raise Unavailable(
                     f"the folder {path.parent} of the database cannot be created: {error.strerror}"
                 ) from None
-        # an immutable file is never looked at again by a connection, though its owner may change it elsewhere
+        # a connection never re-reads an immutable file, although another machine may change it
         pool: dict[str, Any] = (
             {"poolclass": sa.NullPool} if self.read_only else {"poolclass": sa.QueuePool, "max_overflow": -1}
         )
@@ -52,14 +52,14 @@ class Sqlite(Database):
                 _use_wal(connection)
                 connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute("PRAGMA recursive_triggers = ON")  # else REPLACE changes rows that triggers keep
+            connection.execute("PRAGMA recursive_triggers = ON")  # else REPLACE bypasses the triggers that protect rows
         except BaseException:
             connection.close()
             raise
         return connection
 
     def _begin(self, connection: sa.Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")  # the one write lock that there is, taken before anything is read
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # the write lock of the database, taken before the first read
 
     def lock(self, connection: sa.Connection, *locks: str) -> None:
         """Nothing to do: SQLite has a single writer."""
@@ -69,8 +69,8 @@ class Sqlite(Database):
         return connection
 
     def _problem(self, cause: BaseException) -> str | None:
-        # full, locked for too long and gone are OperationalError, a damaged file is DatabaseError itself; the others
-        # (a constraint, a misused parameter) are defects of ours, and so is SQL that SQLite does not understand
+        # full, locked for too long and missing are OperationalError, a damaged file is DatabaseError itself; the others
+        # (a constraint, a misused parameter) are bugs of ours, and so is SQL that SQLite does not understand
         known = type(cause) in (sqlite3.OperationalError, sqlite3.DatabaseError)
         defect = getattr(cause, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_ERROR
         return str(cause) if known and not defect else None
@@ -94,7 +94,7 @@ class Sqlite(Database):
         self.migrate()
 
     def _prepare_migration(self, _: sa.Connection, revision: str | None) -> None:
-        """Copy the database file; for PostgreSQL backups are up to its operator."""
+        """Copy the database file; backups of PostgreSQL are left to its operator."""
         if revision is None:
             return
         copy = self.path.with_name(f"{self.path.name}.{revision}.backup")
@@ -108,7 +108,7 @@ class Sqlite(Database):
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
-    # on a new database that another process opens too, SQLite asks for this lock once, whatever the timeout
+    # if another process opens a new database too, SQLite tries this lock only once, whatever the timeout
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:

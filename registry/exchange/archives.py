@@ -1,8 +1,8 @@
 """A package as one archive: an uncompressed or gzipped tar of its files, `manifest.json` first.
 
-Equal packages make equal archives: every entry is a plain file of nobody's, from 1970. An archive is read from its
-beginning to its end without going back, and only headers of plain files are understood: those that carry other
-headers' contents (long names, links, sparse files) are where readers of archives are led astray.
+Equal packages give equal archives: every entry is a plain file without an owner, dated 1970. An archive is read
+sequentially, and only headers of plain files are accepted: other types (long names, links, sparse files) are what
+attacks on archive readers use.
 """
 
 import gzip
@@ -22,7 +22,7 @@ from tailorbird.package.manifest import MANIFEST, Manifest, shown
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz")
 GZIP = b"\x1f\x8b"
-LEVEL = 6  # of the same zlib, the same bytes
+LEVEL = 6  # the same bytes with the same zlib
 KINDS = {
     tarfile.SYMTYPE: "a link",
     tarfile.LNKTYPE: "a link",
@@ -35,7 +35,7 @@ _END = bytes(tarfile.BLOCKSIZE)
 
 
 def check_suffix(path: Path) -> None:
-    """Raise InvalidInput where the name does not say which kind of archive is meant."""
+    """Raise InvalidInput if the name has none of the suffixes."""
     if not path.name.endswith(SUFFIXES):
         raise InvalidInput("path", f"{path} must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
 
@@ -54,7 +54,7 @@ def is_archive(path: Path) -> bool:
 
 
 def read(path: Path) -> Carried:
-    """Read an archive; raises Corrupt where it is anything but a whole package."""
+    """Read an archive; raises Corrupt if it is not one complete package."""
     with _unpacked(path) as stream:
         digest, manifest = carried.parse(_first(stream))
         return Carried(digest, manifest, _files(stream, manifest))
@@ -122,7 +122,7 @@ def _files(stream: Readable, manifest: Manifest) -> dict[str, bytes]:
         files[name] = carried.take(stream, name, promised)
         _padding(stream, name, promised.size)
     carried.check_complete(files.keys(), manifest.files)
-    # one block of zeros was the end's first; reading on to the last byte also compares the sum of what was compressed
+    # the first of the two zero blocks has been read; reading to the last byte also verifies the checksum of gzip
     rest = stream.read(tarfile.RECORDSIZE + 1)
     if not tarfile.BLOCKSIZE <= len(rest) <= tarfile.RECORDSIZE or any(rest):
         raise Corrupt("it goes on after its last file")
@@ -145,7 +145,7 @@ def _header(stream: Readable) -> tarfile.TarInfo | None:
 
 
 def _block(stream: Readable, name: str, size: int) -> bytes:
-    """Some bytes, and the zeros that fill their last block."""
+    """Read some bytes, and the zeros that fill their last block."""
     data = stream.read(size)
     if len(data) < size:
         raise Corrupt(f"{name} ends after {len(data):,} of {size:,} bytes")

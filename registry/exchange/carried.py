@@ -1,8 +1,7 @@
-"""A package as it comes in from outside: everything is checked before the registry learns of it.
+"""A package from outside: everything is checked before it is registered.
 
-Nothing that it says of itself is believed. No file is read beyond the size that the manifest promises, and that is
-bounded; bytes count when they have the manifest's SHA-256 sum. Whatever does not hold is Corrupt, in a sentence that
-names the entry.
+Its own claims are not trusted. No file is read beyond its size in the manifest, which is bounded, and every file must
+match its SHA-256 sum. Any violation raises Corrupt that names the entry.
 """
 
 import hashlib
@@ -23,7 +22,7 @@ from tailorbird.package.record import json_object
 
 LARGEST_JSON = 2**20
 LARGEST = 2**30
-"""Bytes of all files of a package together: an import holds them in memory."""
+"""The most bytes of all files of a package together: an import holds them in memory."""
 DEEPEST = 32
 
 
@@ -35,8 +34,7 @@ class Readable(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Carried:
-    """A whole package, every file as its manifest says, which has the SHA-256 sum `digest`; `number` is that of its
-    version, where the form knows it."""
+    """A verified package; `digest` is the SHA-256 sum of its manifest, `number` that of its version, if known."""
 
     digest: str
     manifest: Manifest
@@ -45,7 +43,7 @@ class Carried:
 
 
 def parse(data: bytes) -> tuple[str, Manifest]:
-    """Understand a manifest; its own SHA-256 sum comes with it."""
+    """Parse a manifest; `digest` is its own SHA-256 sum."""
     content = json_object(MANIFEST, data)
     _check_plain([content.get(key) for key in ("created", "lineage", "evidence")])
     manifest = Manifest.of(content)
@@ -60,20 +58,20 @@ def parse(data: bytes) -> tuple[str, Manifest]:
 
 
 def promised(name: str, files: Mapping[str, Entry]) -> Entry:
-    """What the manifest promises of a file that was found."""
+    """The manifest's entry of a file."""
     if name not in files:
         raise Corrupt(f"{shown(name)} is not in its {MANIFEST}")
     return files[name]
 
 
 def check_complete(names: Set[str], files: Mapping[str, Entry]) -> None:
-    """Refuse a package that misses a file of its manifest."""
+    """Refuse a package that lacks a file of its manifest."""
     for name in sorted(files.keys() - names):
         raise Corrupt(f"{name} is missing")
 
 
 def take(stream: Readable, name: str, entry: Entry) -> bytes:
-    """The bytes of one file, none read beyond its size."""
+    """The bytes of one file, read up to its size."""
     taken, digest = bytearray(), hashlib.sha256()
     while chunk := stream.read(min(CHUNK, entry.size - len(taken))):
         taken += chunk
@@ -86,7 +84,7 @@ def take(stream: Readable, name: str, entry: Entry) -> bytes:
 
 
 def take_file(path: Path, name: str, entry: Entry) -> bytes:
-    """The same of a file in a folder, which must have this size."""
+    """The same for a file in a folder, which must have this size."""
     with opened(path, name) as stream:
         size = os.fstat(stream.fileno()).st_size
         if size != entry.size:
@@ -95,7 +93,7 @@ def take_file(path: Path, name: str, entry: Entry) -> bytes:
 
 
 def small_file(path: Path, name: str) -> bytes:
-    """A file that can be read without a promise of its size: some JSON."""
+    """A JSON file, whose size is not known in advance."""
     with opened(path, name) as stream:
         size = os.fstat(stream.fileno()).st_size
         check_small(name, size)
@@ -110,7 +108,7 @@ def check_small(name: str, size: int) -> None:
 
 @contextmanager
 def opened(path: Path, name: str) -> Iterator[FileIO]:
-    """A plain file: a link is not followed, and nothing waits for the other end of a pipe."""
+    """Open a plain file: links are not followed, and a pipe does not block."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -128,7 +126,7 @@ def opened(path: Path, name: str) -> Iterator[FileIO]:
 
 
 def _check_plain(value: Any, depth: int = DEEPEST) -> None:
-    """What goes into records is printed by people: no control characters, no broken Unicode, no endless nesting."""
+    """Refuse what cannot be printed from records: control characters, broken Unicode, deep nesting."""
     if not depth:
         raise Corrupt(f"{MANIFEST} is nested more than {DEEPEST} deep")
     if isinstance(value, str) and not value.isprintable():

@@ -20,10 +20,10 @@ Form = Literal["folder", "archive", "oci"]
 
 
 def export(registry: Registry, version: Version, path: Path, form: Form = "folder") -> Path:
-    """Write a version's package out as `path`, which must not exist yet; it appears whole or not at all.
+    """Write a version's package to `path`, which must not exist yet, atomically.
 
-    A folder is the package as it is, an archive a tar of it (see `archives.SUFFIXES`), `oci` an image layout.
-    Raises Corrupt where the version is damaged, Unavailable where the path cannot be written.
+    The result is the package folder itself, an archive of it (see `archives.SUFFIXES`), or with `oci` an image layout.
+    Raises Corrupt if the version is damaged, Unavailable if the path cannot be written.
     """
     path = path.absolute()
     if form == "archive":
@@ -44,11 +44,11 @@ def export(registry: Registry, version: Version, path: Path, form: Form = "folde
 
 
 def import_version(registry: Registry, path: Path, who: str, model: str | None = None) -> Version:
-    """Make what `export` wrote in another registry the next version of its model, or of the one that is given.
+    """Register what `export` wrote in another registry as the next version of its model, or of `model`.
 
-    It is read and verified as a whole before anything is written here. It gets a manifest of its own, and so the
-    signature of this registry's key, if any; where it comes from stands in its lineage as `origin`.
-    Raises InvalidInput that names the entry which is not what a package has there.
+    It is completely verified before anything is written here. It gets a new manifest, and so the signature of this
+    registry's key, if any; its origin is recorded in its lineage as `origin`. Raises InvalidInput that names the
+    invalid entry.
     """
     try:
         package = _read(path)
@@ -107,5 +107,5 @@ def _origin(package: Carried) -> Origin:
         manifest=package.digest,
         created=about.created,
         number=package.number,
-        origin=about.lineage.origin,  # it was carried before
+        origin=about.lineage.origin,  # it was exported and imported before
     )

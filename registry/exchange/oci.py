@@ -1,8 +1,8 @@
-"""A package as an OCI image layout: what `oras`, `skopeo` and container registries carry unchanged.
+"""A package as an OCI image layout, which `oras`, `skopeo` and container registries copy unchanged.
 
-One artifact: the package's `manifest.json` is its config, each file is a layer that is titled with its name. The
-layout's reference, which container registries call a tag, is the version's number.
-Format: https://github.com/opencontainers/image-spec, image-layout.md and manifest.md.
+It is one artifact: the package's `manifest.json` is its config, each file is a layer with its name as title. The
+layout's reference, which container registries call a tag, is the version's number. Format:
+https://github.com/opencontainers/image-spec, image-layout.md and manifest.md.
 """
 
 import hashlib
@@ -38,14 +38,14 @@ _IMAGE = "the artifact's manifest"
 
 
 def write(blobs: BlobStore, digest: str, number: int, folder: Path) -> None:
-    """Write a stored package as a layout into an empty folder, flushed to the disk."""
+    """Write a stored package as a layout into an empty folder, flushed to disk."""
     about = packages.manifest(blobs, digest)
     config = _descriptor(MANIFEST_TYPE, digest, len(blobs.get(digest)))
     image = encode(_image(about, config, number))
     held = folder / "blobs" / "sha256"
     held.mkdir(parents=True)
     for name, sha256 in {MANIFEST: digest, **{name: entry.sha256 for name, entry in about.files.items()}}.items():
-        if not (held / sha256).exists():  # two files may have the same bytes
+        if not (held / sha256).exists():  # two files may have equal bytes
             with packages.named(name):
                 write_chunks(held / sha256, blobs.chunks(sha256))
     sha256 = hashlib.sha256(image).hexdigest()
@@ -59,12 +59,12 @@ def write(blobs: BlobStore, digest: str, number: int, folder: Path) -> None:
 
 
 def is_layout(folder: Path) -> bool:
-    """Whether a folder says of itself that it is a layout."""
+    """Whether a folder is marked as a layout."""
     return (folder / LAYOUT).is_file()
 
 
 def read(folder: Path) -> Carried:
-    """Read a layout that holds one package; raises Corrupt where it is anything but a whole one.
+    """Read a layout that holds one package; raises Corrupt if it is not complete and valid.
 
     Other files in its folder are ignored: the format allows unreferenced blobs.
     """

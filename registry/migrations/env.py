@@ -1,4 +1,4 @@
-"""Run by Alembic on the connection that `registry.database` hands it, inside that connection's transaction."""
+"""Run by Alembic on the connection from `registry.databases`, inside its transaction."""
 
 from alembic import context
 

@@ -1,1 +1,1 @@
-"""Where the bytes of packages and checkpoints lie: a folder or S3."""
+"""Storage of packages and checkpoints: a folder or S3."""

@@ -35,13 +35,13 @@ class FolderStore(BlobStore):
             path = self.path(digest)
             with as_unavailable(path):
                 make_folder(self.folder)
-                path.parent.mkdir(exist_ok=True)  # flushed into its own folder below, once for all
+                path.parent.mkdir(exist_ok=True)  # the folder is flushed below, once for all of them
                 if not _renewed(path, digest):
                     absent[path] = data
         write_all(absent)
         for folder in {folder for digest in blobs for folder in (self.path(digest).parent, self.folder)}:
             with as_unavailable(folder):
-                flush(folder)  # also where another process made a name in it, and died before this
+                flush(folder)  # also if another process created a name in it, and died before flushing
 
     def holds(self, *digests: str) -> bool:
         with self._readable():
@@ -70,7 +70,7 @@ class FolderStore(BlobStore):
                 while chunk := file.read(CHUNK):
                     yield chunk
         except FileNotFoundError:
-            if not self.folder.is_dir():  # a disk that is not mounted has lost nothing
+            if not self.folder.is_dir():  # an unmounted disk is not damage
                 raise Unavailable(f"{path} cannot be read: there is no folder {self.folder}") from None
             raise Corrupt(f"{path} is missing") from None
         except OSError as error:
@@ -83,7 +83,7 @@ class FolderStore(BlobStore):
                     try:
                         yield path, path.stat()
                     except FileNotFoundError:
-                        continue  # named or removed since
+                        continue  # renamed or removed meanwhile
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
@@ -94,12 +94,12 @@ class FolderStore(BlobStore):
 
 
 def _renewed(path: Path, digest: str) -> bool:
-    """Whether a blob was there undamaged; it is young now, so that no collection takes it for forgotten."""
+    """Whether a blob is there undamaged; its time is renewed, so that no collection deletes it."""
     try:
         os.utime(path)
         with path.open("rb", buffering=0) as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == digest
-    except (FileNotFoundError, PermissionError):  # another user's file cannot be made young, only replaced
+    except (FileNotFoundError, PermissionError):  # the time of another user's file cannot be set, so it is replaced
         return False
 
 

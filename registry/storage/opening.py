@@ -1,4 +1,4 @@
-"""Which store a URL names."""
+"""Opening the store that a URL names."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tailorbird.settings import S3
 
 
 def open_store(storage: str) -> BlobStore:
-    """The store in a folder, or at `s3://BUCKET/PREFIX`; nothing is made or asked before it is used."""
+    """The store in a folder, or at `s3://BUCKET/PREFIX`; nothing is created or connected before its first use."""
     if storage.startswith(S3):
         from registry.storage.s3 import S3Store
 

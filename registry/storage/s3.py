@@ -1,4 +1,4 @@
-"""Blobs in a bucket of S3, or of a server that speaks it."""
+"""Blobs in a bucket of S3, or of a compatible server."""
 
 import base64
 import os
@@ -25,15 +25,15 @@ R = TypeVar("R")
 
 THREADS = 8
 BATCH = 1000  # as many as one request may delete
-CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 4, 30, 3  # a dead endpoint is told after 15 seconds at most
+CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 4, 30, 3  # a dead endpoint is reported after at most 15 seconds
 _KEY = re.compile(r"[0-9a-f]{2}/([0-9a-f]{64})", re.ASCII)
 
 
 class S3Store(BlobStore):
     """Blobs as `PREFIX/blobs/ab/abcdef…`, reached with the usual AWS variables.
 
-    An object appears whole or not at all, and the server compares it with the SHA-256 that goes along. So a blob is put
-    without a condition: that replaces it with itself, or with what it should be, and makes it young.
+    Objects appear atomically, and the server verifies the SHA-256 that is sent along. So blobs are put unconditionally,
+    which renews their time and repairs damaged ones.
     """
 
     def __init__(self, url: str) -> None:
@@ -71,7 +71,7 @@ class S3Store(BlobStore):
                 raise Unavailable(f"{S3}{self.bucket}/{error['Key']} cannot be removed: {error['Code']}")
 
     def leftovers(self) -> Iterator[Leftover]:
-        return iter(())  # an upload that breaks off leaves nothing
+        return iter(())  # an aborted upload leaves nothing
 
     def discard(self, leftovers: Iterable[Leftover]) -> None:
         pass
@@ -104,12 +104,12 @@ class S3Store(BlobStore):
         return True
 
     def _at_once(self, do: Callable[[T], R], items: Iterable[T]) -> list[R]:
-        self._client()  # made here, not by each thread
+        self._client()  # created here, not by each thread
         with ThreadPoolExecutor(THREADS) as threads:
             return list(threads.map(do, items))
 
     def _client(self) -> "S3Client":
-        if self._made is None or self._made[0] != os.getpid():  # processes must not share a connection
+        if self._made is None or self._made[0] != os.getpid():  # processes must not share connections
             self._made = os.getpid(), self._connect()
         return self._made[1]
 
@@ -127,10 +127,10 @@ class S3Store(BlobStore):
             read_timeout=READ_SECONDS,
             retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
             max_pool_connections=THREADS,
-            response_checksum_validation="when_required",  # `chunks` compares what is read with the digest
+            response_checksum_validation="when_required",  # `chunks` verifies the digest
         )
         with self._as_unavailable(bucket, "reached"):
-            region = os.environ.get("AWS_REGION") or None  # boto3 knows AWS_DEFAULT_REGION alone
+            region = os.environ.get("AWS_REGION") or None  # boto3 reads only AWS_DEFAULT_REGION
             return boto3.session.Session().client("s3", region_name=region, config=config)
 
     @contextmanager
@@ -157,7 +157,7 @@ class S3Store(BlobStore):
         return f"{code}: {error.response['Error'].get('Message', '')}"
 
     def _failure(self, error: Exception) -> str:
-        """Why there was no answer. URLs are left out, which could hold a password."""
+        """Why there was no response. URLs are left out, since they may contain a password."""
         from botocore import exceptions
 
         variable = "AWS_ENDPOINT_URL_S3" if os.environ.get("AWS_ENDPOINT_URL_S3") else "AWS_ENDPOINT_URL"

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 IMAGES = 10
 RULE = 80
 START_SECONDS = 60
-DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy does not know this machine
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy cannot reach this machine
 
 
 def demo() -> None:
@@ -91,7 +91,7 @@ def _verify(here: Settings, model: str, console: Console) -> None:
 
 
 def _ask(here: Settings, spec: "SweepSpec", dataset: "Dataset", model: str, console: Console) -> None:
-    """Send ten test images, one of each class as far as there are, then their true labels."""
+    """Send ten test images, one of each class if possible, then their true labels."""
     from training import splits
 
     test = splits.split(dataset, spec.data).test
@@ -125,12 +125,12 @@ def _ask(here: Settings, spec: "SweepSpec", dataset: "Dataset", model: str, cons
 
 @contextmanager
 def _serving(model: str) -> Iterator[str]:
-    """A server of its own process on a free port, stopped as Kubernetes would stop it."""
+    """A server in a process of its own on a free port, stopped as Kubernetes would stop it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "tailorbird", "serve", model, "--host", "127.0.0.1", "--port", str(port)]
-    alone = os.environ | {f"{settings.PREFIX}DRAIN_SECONDS": "0"}  # no balancer has to notice its end
+    alone = os.environ | {f"{settings.PREFIX}DRAIN_SECONDS": "0"}  # no load balancer has to notice the stop
     server = subprocess.Popen(command, env=alone, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         _wait(server, f"http://127.0.0.1:{port}")

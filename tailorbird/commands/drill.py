@@ -37,9 +37,9 @@ def drill(
 ) -> None:
     """Replay the test split, corrupted from minute 12 on, and show how metrics, labels and the watch react.
 
-    It starts an endpoint with a home of its own, whose registry has the champion and the version before it: false
-    labels reach no registry that serves people. A step of 100 examples stands for a minute. With --url it asks an
-    endpoint of this registry, as of a staging system, sends it no labels, and rolls nothing back.
+    It starts an endpoint with a home of its own, whose registry has copies of the champion and the version before it,
+    so that false labels do not reach your registry. A step of 100 examples stands for a minute. With --url it uses a
+    running endpoint of this registry, such as a staging system, sends it no labels, and rolls nothing back.
 
     Example: tailorbird drill demo --corruption blur --labels uneven
     """
@@ -71,7 +71,7 @@ def drill(
 
 
 def _check_running(labels: str | None, *, confirmed: bool) -> None:
-    """Raise InvalidInput where a drill of a running endpoint was not confirmed, or would do lasting harm."""
+    """Raise InvalidInput if a drill of a running endpoint was not confirmed, or would store false labels."""
     if not confirmed:
         raise InvalidInput("--url", "sends corrupted traffic to an endpoint that may be in use; add --yes to confirm")
     if labels not in (None, "none"):

@@ -45,7 +45,7 @@ def train(
     from training import candidate, datasets, memory, precision, registrable, requirements, splits
     from training import config as configs
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what Kubernetes sends: told like Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # sent by Kubernetes: handled like Ctrl-C
     here = settings.load()
     checked = configs.parse(
         configs.RunConfig, configs.override(yaml_files.read(config, "epochs: 5"), assignments or [])
@@ -64,7 +64,7 @@ def train(
         console.print(note, style="yellow", soft_wrap=True)
     _make(folder)
     run = _trained(checked, dealt, console, folder, resume)
-    weights = _keep(folder, run)  # so that they are there whatever comes after
+    weights = _keep(folder, run)  # written first, so that they exist even if the rest fails
     outcome = (candidate.results if obstacle else candidate.make)(checked, dealt, weights, run.epochs, run.best.epoch)
     _write(folder, outcome.files)
     (folder / INTERRUPTED).unlink(missing_ok=True)
@@ -82,7 +82,7 @@ def _make(folder: Path) -> None:
 
 
 def _trained(config: "RunConfig", dealt: "Splits", console: Console, folder: Path, resume: bool) -> "Run":
-    """Train to the end; after epochs the state for --resume is saved as often as that is cheap."""
+    """Train to the end; the state for --resume is saved after epochs, as often as that is cheap."""
     from training.loop import Diverged, Run
 
     state = folder / INTERRUPTED

@@ -32,13 +32,13 @@ def watch(
 ) -> None:
     """Monitor the accuracy of the served version; alert, roll back or suggest a retraining, by its policy.
 
-    Labels come from the registry's database, counters from TAILORBIRD_PROMETHEUS_URL. Exit status of --once:
-    0 healthy, 10 a drop was acted on, 11 too little data, 12 something cannot be read and nothing was decided. Without
-    it, a first look that cannot read ends with 12 too; later ones are tried again.
+    Labels come from the registry's database, counters from TAILORBIRD_PROMETHEUS_URL. Exit status of --once: 0 healthy,
+    10 a drop was acted on, 11 too little data, 12 something cannot be read and nothing was decided. Without --once, it
+    exits with 12 if the first check cannot read; later checks are retried.
 
     Example: tailorbird watch demo --once
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # which process 1 of a container would else not heed
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # process 1 of a container would otherwise ignore it
     here = settings.load()
     rules = policies.load(policy or here.watch_policy)
     token = here.api_token.get_secret_value() if here.api_token else None
@@ -56,7 +56,7 @@ def watch(
                     print_json(look.record())
                 else:
                     _tell(look)
-            if once or (look is None and first):  # what has never been read is set up wrong
+            if once or (look is None and first):  # if nothing could ever be read, the set-up is wrong
                 raise typer.Exit(BLIND if look is None else look.status)
             first = False
             if gauges is not None:

@@ -13,11 +13,11 @@ from tailorbird.package.baseline import Bin
 Floats = NDArray[np.float64]
 BINS = len(bins.LABELS)
 SHRINKAGE = 8.0
-"""Pseudo-counts: by this many predictions a cell is shrunk towards its bin, and a bin towards its confidence."""
+"""Pseudo-counts by which a cell is shrunk towards its bin, and a bin towards its confidence."""
 
 
 def table(counted: Mapping[str, Mapping[str, Bin]], classes: Sequence[str], key: str) -> Floats:
-    """The counts [classes, bins] of `key`, count or correct, in a baseline's bins; 0 where a cell is not named."""
+    """The counts [classes, bins] of `key`, count or correct, in a baseline's bins; 0 for missing cells."""
     counts = np.zeros((len(classes), BINS))
     for row, name in enumerate(classes):
         for label, cell in counted.get(name, {}).items():
@@ -26,7 +26,7 @@ def table(counted: Mapping[str, Mapping[str, Bin]], classes: Sequence[str], key:
 
 
 class Labelled(Protocol):
-    """How many labels came for predictions of one class and bin, and how many of them agree."""
+    """The number of labels for predictions of one class and bin, and of those that agree."""
 
     @property
     def predicted(self) -> str: ...
@@ -39,7 +39,7 @@ class Labelled(Protocol):
 
 
 def labelled(labels: Iterable[Labelled], classes: Sequence[str]) -> tuple[Floats, Floats]:
-    """The labels and those that agree [classes, bins]; what is of no known class is left out."""
+    """The labels and those that agree [classes, bins]; unknown classes are left out."""
     count, correct = np.zeros((len(classes), BINS)), np.zeros((len(classes), BINS))
     rows = {name: row for row, name in enumerate(classes)}
     for cell in labels:
@@ -52,7 +52,7 @@ def labelled(labels: Iterable[Labelled], classes: Sequence[str]) -> tuple[Floats
 def accuracies(count: Floats, correct: Floats) -> Floats:
     """The accuracy of every cell [classes, bins], each shrunk towards its bin, and each bin towards its confidence.
 
-    Empty cells fill under drift: without a figure for them, what they hold would count as whatever the rest is.
+    Empty cells fill under drift: without an accuracy of their own, they would count like the average of the rest.
     """
     return np.asarray((correct + SHRINKAGE * of_bins(count, correct)) / (count + SHRINKAGE))
 
@@ -71,7 +71,7 @@ def tally(predicted: NDArray[np.integer[Any]], confidences: Floats, classes: int
 def binned(
     predicted: NDArray[np.integer[Any]], confidences: Floats, correct: NDArray[np.bool_], classes: Sequence[str]
 ) -> dict[str, dict[str, Bin]]:
-    """Answers [N] as a baseline counts them: by class and bin that occurs, how many and how many of them right."""
+    """Answers [N] in the form of a baseline: counts of answers and right ones by class and bin."""
     count = tally(predicted, confidences, len(classes)).astype(int)
     right = tally(predicted[correct], confidences[correct], len(classes)).astype(int)
     counted: dict[str, dict[str, Bin]] = {}

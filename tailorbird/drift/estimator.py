@@ -19,12 +19,12 @@ from tailorbird.package.estimator import Error, Fit
 
 Floats = NDArray[np.float64]
 FEW = 0.2
-"""Pseudo-count of each cell, since cells without held-out examples may fill too."""
+"""Pseudo-count of each cell, since cells without held-out examples may get predictions too."""
 
 
 @dataclass(frozen=True, eq=False)
 class Estimator:
-    """What is fitted of a model; `weights` and `error` are None where inputs cannot be corrupted, as of a table.
+    """The fitted estimator of a model; `weights` and `error` are None if inputs cannot be corrupted, such as tables.
 
     `answers` [true class, predicted class, bin] counts the held-out examples. `weights` are [predicted class, bin].
     """
@@ -35,7 +35,7 @@ class Estimator:
     error: Error | None
 
     def fitted(self, counts: Floats) -> float | None:
-        """The accuracy that was learnt from corruptions for counts [classes, bins]; None where nothing was fitted."""
+        """The accuracy for counts [classes, bins] by the weights fitted on corruptions; None without weights."""
         total = counts.sum()
         if self.weights is None or not total:
             return None
@@ -48,9 +48,10 @@ class Estimator:
         return mix.accuracy(counts, self._likelihood)
 
     def fitted_noise(self, counts: Floats) -> float:
-        """The standard error of the drop that `fitted` of counts [classes, bins] tells, were only their mix another.
+        """The standard error of the drop by `fitted` for counts [classes, bins], if only their class mix changed.
 
-        That of a clean window of as many, and of the held-out examples, few of which may be of what became frequent.
+        It combines that of a clean window of the same size and that of the held-out examples, which may be few for
+        classes that became frequent.
         """
         if self.weights is None:
             return math.inf
@@ -60,28 +61,28 @@ class Estimator:
         return math.sqrt(window + shares**2 @ (mix.variance(weights, self._likelihood) / self._seen.sum(1)))
 
     def mix_noise(self, counts: Floats) -> float:
-        """The standard error of the drop that `mix_moves` of counts [classes, bins] tells, above 0 in all."""
+        """The standard error of the drop by `mix_moves` for counts [classes, bins], whose sum is above 0."""
         return mix.noise(counts, self._seen)
 
     def steady_noise(self) -> float:
-        """The standard error of the drop that `mix_steady` tells of answers like the held-out examples."""
+        """The standard error of the drop by `mix_steady` for answers like those to the held-out examples."""
         variance = self.accuracy * (1 - self.accuracy)
         return math.sqrt(variance * (1 / transport.ANSWERS + 1 / self.counts.sum()))
 
     @cached_property
     def counts(self) -> Floats:
-        """The held-out examples by cell [classes, bins]."""
+        """The number of held-out examples by cell [classes, bins]."""
         return np.asarray(self.answers.sum(0), np.float64)
 
     @cached_property
     def correct(self) -> Floats:
-        """Those of them that were answered right [classes, bins]."""
+        """The number of right answers among them [classes, bins]."""
         every = np.arange(len(self.classes))
         return self.answers[every, every].astype(np.float64)
 
     @cached_property
     def accuracy(self) -> float:
-        """On the held-out examples."""
+        """The accuracy on the held-out examples."""
         return float(self.correct.sum() / self.counts.sum())
 
     @cached_property
@@ -92,9 +93,9 @@ class Estimator:
 
     @cached_property
     def _seen(self) -> Floats:
-        """The held-out examples by true class and cell [classes, cells], a few more than there were in each.
+        """The held-out examples by true class and cell [classes, cells], plus pseudo-counts.
 
-        Those are right as often as their whole bin is: else what falls into an empty cell would count as wrong.
+        These have the accuracy of their bin: otherwise predictions in empty cells would count as wrong.
         """
         right = cells.of_bins(self.counts, self.correct)
         wrong = (1 - right) / max(len(self.classes) - 1, 1)
@@ -103,7 +104,7 @@ class Estimator:
 
     @cached_property
     def _likelihood(self) -> Floats:
-        """How often an example of a class falls into a cell [classes, cells]."""
+        """The probability of each cell for an example of a class [classes, cells]."""
         return np.asarray(self._seen / self._seen.sum(1, keepdims=True))
 
     def encode(self) -> bytes:
@@ -114,7 +115,7 @@ class Estimator:
 
 
 def parse(data: bytes, classes: Sequence[str]) -> Estimator:
-    """The estimator of a file; raises Corrupt where it is not one of these classes."""
+    """The estimator of a file; raises Corrupt if it is not for these classes."""
     fit = Fit.parse(data).check(classes)
     answers = np.stack([_table(fit.answers[name], classes) for name in classes]).astype(np.int64)
     weights = None if fit.weights is None else _table(fit.weights, classes)

@@ -1,6 +1,6 @@
 """Accuracy from labels, with an interval that stays valid for repeated checks from one start.
 
-Labels arrive unevenly: people check what the model was unsure of. So accuracy is combined from strata, bins of
+Labels arrive unevenly: people check predictions of low confidence. So accuracy is combined from strata, bins of
 confidence, each weighted by its share of all predictions.
 """
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 ALPHA = 0.05
-"""The probability that the interval from one start is ever wrong, for any number of checks."""
+"""The probability that the interval from one start is ever wrong, over any number of checks."""
 STRENGTH = 30.0
 """The weight of a stratum's prior, in labels; a wrong prior widens the interval but keeps it valid."""
 STEPS = 60
@@ -22,7 +22,7 @@ TINY = 1e-12
 
 @dataclass(frozen=True)
 class Accuracy:
-    """An accuracy with the ends of its interval, of so many labels."""
+    """An accuracy with the bounds of its interval, and the number of labels."""
 
     value: float
     low: float
@@ -35,14 +35,13 @@ class Accuracy:
 
 
 def accuracy(count: Floats, correct: Floats, weights: Floats, prior: Floats) -> Accuracy | None:
-    """The accuracy that labels of strata [strata] tell; None where there is no label.
+    """The accuracy by labels in strata [strata]; None without labels.
 
-    `weights` are the strata's shares of all predictions, and sum to 1; `prior` is the accuracy expected of each, from
-    0 to 1. A stratum without labels counts as expected in the value, and as anything from 0 to 1 in the interval.
-
-    The interval is a confidence sequence: a beta-binomial mixture (Robbins 1970) for each stratum, whose product is a
-    martingale at the true accuracies, so that the set where it stays below 1/alpha holds them at all times with
-    probability 1 - alpha. Its ends are the least and the greatest weighted sum over that convex set.
+    `weights` are the strata's shares of all predictions, and sum to 1; `prior` is the accuracy expected of each, from 0
+    to 1. A stratum without labels has its expected accuracy in the value, and any from 0 to 1 in the interval. The
+    interval is a confidence sequence: a beta-binomial mixture (Robbins 1970) for each stratum, whose product is a
+    martingale at the true accuracies, so that the set where it stays below 1/alpha contains them at all times with
+    probability 1 - alpha. Its bounds are the smallest and the largest weighted sum over that convex set.
     """
     labels = int(count.sum())
     if not labels:
@@ -55,7 +54,7 @@ def accuracy(count: Floats, correct: Floats, weights: Floats, prior: Floats) -> 
 
 
 def needed(count: Floats, correct: Floats, weights: Floats, prior: Floats, width: float) -> int:
-    """About how many more labels, spread as these are or else as predictions are, make the interval so narrow."""
+    """The estimated number of further labels, distributed like these or like predictions, for so narrow an interval."""
     labels = count.sum()
     spread = count / labels if labels else weights
     accuracies = (correct + STRENGTH * prior) / (count + STRENGTH)
@@ -78,7 +77,7 @@ def _width(count: Floats, accuracies: Floats, spread: Floats, more: int, weights
 
 
 def _mixture(correct: Floats, wrong: Floats, prior: Floats) -> float:
-    """The logarithm of the likelihood of labels, over all accuracies that the prior allows."""
+    """The log likelihood of labels, integrated over the prior's accuracies."""
     prior = np.clip(prior, 0.01, 0.99)
     a, b = STRENGTH * prior, STRENGTH * (1 - prior)
     return sum(
@@ -92,7 +91,7 @@ def _log_beta(a: float, b: float) -> float:
 
 
 def _end(correct: Floats, wrong: Floats, weights: Floats, budget: float, sign: int) -> float:
-    """The least (sign -1) or greatest weighted accuracy whose labels are not less likely than the budget allows."""
+    """The smallest (sign -1) or largest weighted accuracy whose log likelihood stays within the budget."""
     low, high = -20.0, 40.0  # of the logarithm of the Lagrange multiplier's inverse
     for _ in range(STEPS):
         middle = (low + high) / 2
@@ -104,7 +103,7 @@ def _end(correct: Floats, wrong: Floats, weights: Floats, budget: float, sign: i
 
 
 def _tilted(correct: Floats, wrong: Floats, weights: Floats, pull: float, sign: int) -> Floats:
-    """The likeliest accuracies when a larger (sign 1) or smaller weighted sum is worth exp(pull) times as much."""
+    """The most likely accuracies if exp(pull) times the weighted sum is added (sign 1) or subtracted (sign -1)."""
     pulls, count = math.exp(pull) * weights, correct + wrong
     against = wrong if sign > 0 else correct
     root = np.sqrt(np.maximum((count + pulls) ** 2 - 4 * pulls * against, 0))

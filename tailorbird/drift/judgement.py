@@ -20,11 +20,11 @@ LEAST_LABELS = 30
 LEAST_DROP = 0.01
 """Smaller drops of the fitted estimate never raise an alarm."""
 SURE = 5.0
-"""Standard errors above which an alarm is raised: weights fit their own examples best, and checks are frequent."""
+"""Standard errors above which an alarm is raised: weights overfit their examples, and checks are frequent."""
 WIDE_GAP = 0.05
-"""The difference of the two estimates of the mix, beyond chance, above which it is reported."""
+"""The difference of the two estimates by class mix, beyond chance, above which it is reported."""
 USEFUL_WIDTH = 0.1
-"""The widest interval that is acted on; until then more labels are requested."""
+"""The widest interval that is acted on; with a wider one, more labels are requested."""
 BASELINE_ERRORS = 2.0
 """Standard errors of the baseline that are tolerated."""
 SHARE_ERRORS = 2.0
@@ -33,9 +33,9 @@ SHARE_ERRORS = 2.0
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What a version was when it was registered; `accuracies` and `count` are of the cells [classes, bins].
+    """A version at its registration; `accuracies` and `count` are by cell [classes, bins].
 
-    `estimator` is None of a package that has none.
+    `estimator` is None if its package has none.
     """
 
     classes: tuple[str, ...]
@@ -46,22 +46,22 @@ class Known:
 
     @classmethod
     def of(cls, classes: Sequence[str], baseline: Baseline, estimator: Estimator | None) -> "Known":
-        """What a baseline and an estimator say of a model of these classes."""
+        """From the baseline and the estimator of a model with these classes."""
         count, correct = (cells.table(baseline.bins, classes, key) for key in ("count", "correct"))
         return cls(tuple(classes), baseline.accuracy, cells.accuracies(count, correct), count, estimator)
 
     @property
     def tolerance(self) -> float:
-        """How far below its baseline the accuracy may be: that was measured on so many examples, and not on all."""
+        """The tolerated drop below the baseline, which was itself measured on a sample."""
         error = math.sqrt(self.accuracy * (1 - self.accuracy) / self.count.sum())
         return max(change.TOLERANCE, BASELINE_ERRORS * error)
 
 
 @dataclass(frozen=True, eq=False)
 class Observed:
-    """What was counted since: predictions of the window, labels and those right among them [classes, bins].
+    """The observations since: predictions of the window, labels and those that agree [classes, bins].
 
-    `evidence` is that of `change`, `mix_steady` the estimate of an endpoint that keeps its last answers.
+    `evidence` is that of `change`, `mix_steady` the estimate by an endpoint from its last answers.
     """
 
     predictions: Floats
@@ -73,7 +73,7 @@ class Observed:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The state, why, in sentences, what else is worth telling, and the figures that it rests on."""
+    """The state, its reasons and further notes, in sentences, and the figures that it is based on."""
 
     state: State
     reasons: tuple[str, ...]
@@ -84,7 +84,7 @@ class Judgement:
 
 
 def judge(known: Known, observed: Observed, policy: Policy) -> Judgement:
-    """What labels prove comes first, then what estimates say; where both are silent, what is missing."""
+    """Labels come first, then estimates; if neither shows a drop, missing data is reported."""
     estimates = estimate(known, observed)
     labelled = accuracy(known, observed, policy)
     proof = tuple(_proof(known, observed, labelled, policy))
@@ -108,7 +108,7 @@ ASSUMPTIONS = ("fitted", "mix_moves", "mix_steady")
 
 
 def estimate(known: Known, observed: Observed) -> dict[str, float | None]:
-    """The estimates by what they assume; None stands for one that there is not."""
+    """The estimates by their assumption; None if there is none."""
     estimator, counts = known.estimator, observed.predictions
     fitted = estimator.fitted(counts) if estimator else None
     mix_moves = estimator.mix_moves(counts) if estimator else None
@@ -116,10 +116,10 @@ def estimate(known: Known, observed: Observed) -> dict[str, float | None]:
 
 
 def accuracy(known: Known, observed: Observed, policy: Policy) -> Accuracy | None:
-    """The labelled accuracy, stratified by confidence bin as the predictions of the window, or the baseline's, are.
+    """The labelled accuracy, stratified by bin with the shares of the window's predictions, or the baseline's.
 
-    Few predictions tell no shares: one alone would make its bin weigh everything. The interval is widened by what
-    chance leaves the shares of so many.
+    A few predictions do not determine shares: with one, its bin would have all the weight. The interval is widened by
+    the sampling error of the shares.
     """
     shares, expected = _shares(known, observed, policy), _of_bins(known)
     labelled = intervals.accuracy(observed.labels.sum(0), observed.correct.sum(0), shares, expected)
@@ -131,7 +131,7 @@ def accuracy(known: Known, observed: Observed, policy: Policy) -> Accuracy | Non
 
 
 def needed(known: Known, observed: Observed, policy: Policy) -> int:
-    """About how many more labels make the interval narrow enough to act on, as far as labels can."""
+    """The estimated number of labels until the interval is narrow enough to act on."""
     shares = _shares(known, observed, policy)
     return intervals.needed(observed.labels.sum(0), observed.correct.sum(0), shares, _of_bins(known), USEFUL_WIDTH)
 
@@ -141,7 +141,7 @@ def _enough(observed: Observed, policy: Policy) -> bool:
 
 
 def _shares(known: Known, observed: Observed, policy: Policy) -> Floats:
-    """The share of each bin [bins] among the predictions of the window, or where these are few at registration."""
+    """The share of each bin [bins] among the predictions of the window or, if these are few, at registration."""
     served = observed.predictions if _enough(observed, policy) else known.count
     return np.asarray(served.sum(0) / served.sum())
 
@@ -174,7 +174,7 @@ def _doubts(known: Known, observed: Observed, estimates: Mapping[str, float | No
 
 
 def alarms(estimator: Estimator, assumes: str, drop: float, counts: Floats, policy: Policy) -> bool:
-    """Whether so large a drop of an estimate, of counts [classes, bins], is too much, and more than chance explains."""
+    """Whether a drop of an estimate, for counts [classes, bins], is too large, and more than chance explains."""
     if assumes == "mix_steady":
         return drop - transport.chance(estimator.mix) > max(policy.drop, SURE * estimator.steady_noise())
     least, noise = (LEAST_DROP, estimator.fitted_noise) if assumes == "fitted" else (policy.drop, estimator.mix_noise)
@@ -182,7 +182,7 @@ def alarms(estimator: Estimator, assumes: str, drop: float, counts: Floats, poli
 
 
 def _notes(known: Known, observed: Observed, estimates: Mapping[str, float | None], policy: Policy) -> Iterator[str]:
-    """What is worth telling and no alarm: where the mix may move, that it did is no drop."""
+    """Notes that are no alarm: if the class mix may move, a move is not a drop."""
     moves, steady = estimates["mix_moves"], estimates["mix_steady"]
     if not _enough(observed, policy) or known.estimator is None or moves is None or steady is None:
         return
@@ -195,7 +195,7 @@ MEANINGS = {
     "mix_moves": "if only the class mix changed",
     "mix_steady": "if the class mix is as in training",
 }
-"""The assumption of each estimate."""
+"""The assumption of each estimate, in words."""
 
 
 def _blind(known: Known, observed: Observed, estimates: Mapping[str, float | None], policy: Policy) -> bool:

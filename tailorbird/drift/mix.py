@@ -10,9 +10,9 @@ RIDGE = 1e-9
 
 
 def fit(counts: Floats, likelihood: Floats) -> Floats:
-    """The shares [classes] of true classes that make counts [cells] likeliest, by expectation maximisation.
+    """The maximum-likelihood shares [classes] of true classes for counts [cells], by expectation maximisation.
 
-    `likelihood` [classes, cells] is how often an example of each class falls into each cell (Saerens, Latinne and
+    `likelihood` [classes, cells] is the probability of each cell for an example of each class (Saerens, Latinne and
     Decaestecker 2002, over cells instead of single probabilities).
     """
     classes = len(likelihood)
@@ -32,7 +32,7 @@ def fit(counts: Floats, likelihood: Floats) -> Floats:
 def accuracy(counts: Floats, likelihood: Floats) -> float:
     """The accuracy [0 to 1] of counts [classes, bins] by predicted class under the mix that explains them.
 
-    The predictions of a cell are right as often as its examples are of the predicted class.
+    The accuracy of a cell is the share of its examples that are of the predicted class.
     """
     joint = fit(counts.ravel(), likelihood)[:, None] * likelihood
     right, total = (joint * _own(likelihood)).sum(0), joint.sum(0)
@@ -44,8 +44,8 @@ def noise(counts: Floats, heldout: Floats) -> float:
     """The standard error of the drop from the accuracy of held-out examples to `accuracy` of counts [classes, bins].
 
     `heldout` [classes, cells], all above 0, counts these examples by true class; their shares are the likelihood. Both
-    they and the predictions are a draw, and the estimate follows each of their cells as its derivative says (the delta
-    method), also where the mix has moved to classes of which few were held out.
+    they and the predictions are samples, whose variance is propagated by the derivative of the estimate (the delta
+    method), also if the mix has moved to classes with few held-out examples.
     """
     totals = heldout.sum(1, keepdims=True)
     likelihood, own = heldout / totals, _own(heldout)
@@ -54,7 +54,7 @@ def noise(counts: Floats, heldout: Floats) -> float:
     expected = (mix * likelihood).sum(0)
     ratio = likelihood / expected
     right = (own * mix * ratio).sum(0)
-    free = np.flatnonzero(mix.ravel() * counts.sum() > 1)  # a class that no prediction needs stays at 0
+    free = np.flatnonzero(mix.ravel() * counts.sum() > 1)  # the share of a class without predictions stays 0
     information = (ratio[free] * shares) @ ratio[free].T + RIDGE * np.eye(len(free))
     pull = np.zeros_like(mix)
     pull[free, 0] = np.linalg.solve(information, ((own - right) * ratio)[free] @ shares)
@@ -66,10 +66,10 @@ def noise(counts: Floats, heldout: Floats) -> float:
 
 
 def _own(cells: Floats) -> Floats:
-    """1 for the cells of a class that predict it, else 0 [classes, cells]."""
+    """1 for the cells in which a class is the predicted one, else 0 [classes, cells]."""
     return np.repeat(np.eye(len(cells)), cells.shape[1] // len(cells), axis=1)
 
 
 def variance(values: Floats, shares: Floats) -> Floats:
-    """The variance [...] of values [..., cells] that have these shares."""
+    """The variance [...] of values [..., cells] with these probabilities."""
     return np.asarray((shares * values**2).sum(-1) - (shares * values).sum(-1) ** 2)

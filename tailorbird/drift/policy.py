@@ -14,7 +14,7 @@ Minutes = Annotated[Number, Field(gt=0, le=525_600)]
 
 
 class Policy(BaseModel):
-    """What a watch is to do; `labels` and `estimate` are what follows where each says that accuracy dropped."""
+    """What a watch does; `labels` and `estimate` are the actions if they show a drop in accuracy."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -37,7 +37,7 @@ class Policy(BaseModel):
 
     @model_validator(mode="after")
     def _ends(self) -> Self:
-        """Before a version is rolled back it has had the time that the policy gives labels, and a look."""
+        """A rollback has to wait for the policy's window and one check, or versions could roll back in a loop."""
         if self.labels == "roll_back":
             for name in ("label_window", "every"):
                 if self.cool_down < getattr(self, name):

@@ -1,25 +1,25 @@
 """Accuracy from the optimal transport of predictions to the class mix of the held-out examples.
 
 Confidence optimal transport (Lu et al. 2023, arXiv 2305.15640): every answer is assigned a class so that the shares of
-classes are those of the baseline, and the probability of the assigned class is as large as it can be on the mean. That
-mean is the estimate. It is right while the mix of classes holds, and wrong by as much as the mix moves.
+classes are those of the baseline, and the mean probability of the assigned classes is as large as possible. That mean
+is the estimate. It is right while the class mix stays the same, and off by as much as the mix moves.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 ANSWERS = 1_000
-"""So many are estimated together: of fewer, chance makes the shares of classes too unlike those of the baseline."""
+"""The number of answers that are estimated together: with fewer, the shares of classes vary too much by chance."""
 STEPS = 300
 SHARPEST = 200.0
-"""The final sharpness of the soft maximum, which has a gradient everywhere."""
+"""The final sharpness of the soft maximum, which is differentiable everywhere."""
 
 
 def accuracy(probabilities: NDArray[np.floating], mix: NDArray[np.float64]) -> float:
     """The estimate for probabilities [N, classes] and the classes' shares [classes].
 
-    Solved in the classes' prices: the least, over prices, of the mean over answers of the largest probability plus
-    price, less the mean price (the dual of the transport). Any prices bound the estimate from above.
+    Solved by the dual: minimise, over prices of the classes, the mean over answers of the largest probability plus
+    price, minus the mean price. Any prices give an upper bound of the estimate.
     """
     known = mix > 0
     probabilities, mix = probabilities[:, known].astype(np.float64), mix[known] / mix[known].sum()
@@ -35,8 +35,9 @@ def accuracy(probabilities: NDArray[np.floating], mix: NDArray[np.float64]) -> f
 
 
 def chance(mix: NDArray[np.float64]) -> float:
-    """By how much the estimate is too low on the mean, since answers of this mix [classes] are a draw of classes.
+    """The mean bias of the estimate, which is too low because answers are a random sample of this mix [classes].
 
-    Half the mean sum of the differences between the draw's shares and the mix: so many are moved to another class.
+    It is half the mean absolute difference, summed over classes, between the sample's shares and the mix: so many
+    answers are assigned to another class.
     """
     return float(0.5 * np.sqrt(2 / np.pi * mix * (1 - mix) / ANSWERS).sum())

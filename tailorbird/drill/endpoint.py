@@ -1,6 +1,6 @@
 """The endpoint of a drill: its client, and a server with a home of its own, which isolates false labels.
 
-With a URL a running endpoint is used instead, which gets no labels.
+With a URL, a running endpoint is used instead, which gets no labels.
 """
 
 import json
@@ -31,7 +31,7 @@ from tailorbird.settings import PREFIX, Settings
 
 START_SECONDS = 60
 WHO = "tailorbird drill"
-DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy does not know this machine
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy cannot reach this machine
 
 
 class Endpoint:
@@ -53,12 +53,12 @@ class Endpoint:
             self._ask("/feedback", json.dumps({"labels": named}).encode(), "application/json")
 
     def version(self) -> int:
-        """The version that is served."""
+        """The served version."""
         number: int = self._ask("/readyz")["version"]
         return number
 
     def check(self, champion: Version) -> None:
-        """Raise InvalidInput where this is no endpoint, or one of another version."""
+        """Raise InvalidInput if this is not an endpoint, or serves another version."""
         parts = urllib.parse.urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InvalidInput("--url", f"must be a URL as http://127.0.0.1:3000, not {self.url!r}")
@@ -71,7 +71,7 @@ class Endpoint:
             raise InvalidInput("--url", f"serves a different {champion} than the registry of the settings")
 
     def wait(self, version: int) -> None:
-        """Until a version is served; raises Unavailable where it does not come."""
+        """Wait until a version is served; raises Unavailable after a while."""
         end = time.monotonic() + START_SECONDS
         while self.version() != version:
             if time.monotonic() > end:
@@ -96,7 +96,7 @@ class Endpoint:
 
 @contextmanager
 def own(here: Settings, model: str) -> Iterator[tuple[Endpoint, Registry]]:
-    """An endpoint of a drill's own, with its registry: a copy of the champion and of what is before it."""
+    """An endpoint for the drill, with its own registry: a copy of the champion and of the version before it."""
     with tempfile.TemporaryDirectory(prefix="tailorbird-drill-") as folder:
         home = copy(here, model, Path(folder))
         with serving(home, model) as endpoint, Registry(home) as registry:
@@ -105,7 +105,7 @@ def own(here: Settings, model: str) -> Iterator[tuple[Endpoint, Registry]]:
 
 @contextmanager
 def running(here: Settings, model: str, url: str) -> Iterator[tuple[Endpoint, Registry]]:
-    """The endpoint at a URL, with the registry of the settings; raises InvalidInput where it serves another version."""
+    """The endpoint at a URL, with the registry of the settings; raises InvalidInput if it serves another version."""
     endpoint = Endpoint(url, here.api_token.get_secret_value() if here.api_token else None)
     with Registry(here) as registry:
         endpoint.check(versions.resolve(registry, Reference(model)))
@@ -113,9 +113,9 @@ def running(here: Settings, model: str, url: str) -> Iterator[tuple[Endpoint, Re
 
 
 def copy(here: Settings, model: str, home: Path) -> Settings:
-    """A home with the champion of a model as its version 2, and what it could be rolled back to as its version 1.
+    """A home with the champion of a model as version 2, and the version it could be rolled back to as version 1.
 
-    Where there is no such version, the champion is both.
+    Without such a version, the champion is both.
     """
     own = _own(home)
     with Registry(here) as registry, Registry(own) as other:
@@ -129,7 +129,7 @@ def copy(here: Settings, model: str, home: Path) -> Settings:
 
 
 def _own(home: Path) -> Settings:
-    """Settings of a home that share nothing with those of the environment, whose database and webhooks people use."""
+    """Settings of a home, independent of the environment's, whose database and webhooks are in use."""
     defaults = {name: field.get_default(call_default_factory=True) for name, field in Settings.model_fields.items()}
     return Settings(_env_file=None, **{**defaults, "home": home, "watch": 0.5})
 
@@ -142,7 +142,7 @@ def _before(registry: Registry, champion: Version) -> Version:
 
 @contextmanager
 def serving(own: Settings, model: str) -> Iterator[Endpoint]:
-    """A server of a drill's home, in a process of its own, stopped as Kubernetes would stop it."""
+    """A server of the drill's home, in a process of its own, stopped as Kubernetes would stop it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -19,18 +19,18 @@ from tailorbird.watch.counters import Endpoint as Metrics
 from tailorbird.watch.look import Look, Watch
 
 SIZE = 100
-"""Images in a step, which stands for a minute."""
+"""Images per step, which stands for a minute."""
 CLEAN, SPOILED = 12, 28
 WINDOW = transport.ANSWERS // SIZE
 POLICY = Policy(labels="roll_back", window=WINDOW, every=1, predictions=500).model_copy(update={"cool_down": WINDOW})
-"""Minutes are steps here, but labels carry real times, so they stay in the window."""
+"""A step is shorter than a minute, and labels have real times, so they stay in the window."""
 ALERTS = POLICY.model_copy(update={"labels": "alert"})
 """The policy for running endpoints: a drill never moves their aliases."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What was true in a step, and what the watch made of everything until then; shares are from 0 to 1."""
+    """The true accuracy in a step, and the watch's judgement up to then; shares are from 0 to 1."""
 
     minute: int
     spoiled: bool
@@ -47,7 +47,7 @@ class Step:
         return asdict(self)
 
     def line(self) -> str:
-        """It as a person reads it."""
+        """The step in readable form."""
         values = ((name, value) for name, value in self.estimates.items() if value is not None)
         estimates = ", ".join(f"{name} {value:.1%}" for name, value in values) or "none"
         labelled = "" if self.labelled is None else f"; labels {self.labelled:.1%} ({self.low:.1%} to {self.high:.1%})"
@@ -56,7 +56,7 @@ class Step:
 
 
 class Drill:
-    """One drill: an endpoint with its registry, and the traffic that it gets."""
+    """One drill: an endpoint with its registry, and its traffic."""
 
     def __init__(self, registry: Registry, endpoint: Endpoint, traffic: Traffic, model: str, policy: Policy) -> None:
         self._endpoint = endpoint
@@ -72,7 +72,7 @@ class Drill:
 
     def steps(self) -> Iterator[Step]:
         """Send clean, then corrupted traffic, and check after each step."""
-        self.read(self._model, self._endpoint.version(), self._classes, WINDOW)  # what was counted before is left out
+        self.read(self._model, self._endpoint.version(), self._classes, WINDOW)  # excludes earlier counts
         for self._minute in range(CLEAN + SPOILED):
             version, accuracy = self._send(self._minute >= CLEAN)
             look = self._watch.look(self._began + timedelta(minutes=self._minute))
@@ -81,14 +81,14 @@ class Drill:
                 self._endpoint.wait(1)
 
     def read(self, model: str, version: int, classes: Sequence[str], minutes: float) -> Counters:
-        """The endpoint's counters, and what it would make of its last answers within a real minute."""
+        """The endpoint's counters, and its estimate of the last answers, which it would make within a real minute."""
         counters = self._metrics.read(model, version, classes, minutes)
         if len(self._recent) < WINDOW:
             return counters
         return replace(counters, mix_steady=transport.accuracy(np.concatenate(self._recent), self._mix))
 
     def _send(self, spoiled: bool) -> tuple[int, float]:
-        """One batch, and the labels that are due; the version that answered, and the share that is right."""
+        """Send one batch, and the labels that are due; returns the version that answered, and its accuracy."""
         batch = self._traffic.batch(SIZE, spoiled)
         version, predictions = self._endpoint.predict(batch.inputs.tobytes())
         rows = [[row["probabilities"][name] for name in self._classes] for row in predictions]

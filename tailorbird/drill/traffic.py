@@ -22,7 +22,7 @@ UNSURE = 0.9
 
 @dataclass(frozen=True)
 class Scenario:
-    """What happens to the traffic from the middle on, and to its labels all the time."""
+    """The changes of the traffic from the middle on, and of its labels throughout."""
 
     corruption: str | None = None
     severity: float = 0.45
@@ -32,7 +32,7 @@ class Scenario:
     labels: Labels = "prompt"
 
     def normal(self) -> Self:
-        """The same with names of classes in their one form."""
+        """The same with class names in their normal form."""
         return replace(
             self,
             mix={class_names.normal(name): share for name, share in self.mix.items()},
@@ -41,7 +41,7 @@ class Scenario:
         )
 
     def check(self, classes: tuple[str, ...], table: bool) -> None:
-        """Raise InvalidInput, by the option's name, for what cannot be done with these classes, or with a table."""
+        """Raise InvalidInput, naming the option, for what is impossible with these classes, or with a table."""
         for option, value in (("--corruption", self.corruption), ("--unseen", self.unseen)):
             if table and value is not None:
                 raise InvalidInput(option, "applies only to images, not to rows of a table; accepted: --mix, --flip")
@@ -70,7 +70,7 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Batch:
-    """Images [N, ...] or rows [N, columns], with what people call them, by class index."""
+    """Images [N, ...] or rows [N, columns], with the labels of their users, by class index."""
 
     inputs: NDArray[np.uint8] | NDArray[np.float64]
     truth: NDArray[np.int64]
@@ -89,7 +89,7 @@ class Traffic:
         self._random = np.random.default_rng(seed)
 
     def batch(self, size: int, spoiled: bool) -> Batch:
-        """So many examples, as they are or as the scenario has them."""
+        """A batch of examples, unchanged or changed by the scenario."""
         places = self._random.choice(len(self._split), size, p=self._chances() if spoiled else None)
         inputs, truth = self._split.at(places), self._split.targets[places].astype(np.int64)
         if self._table:
@@ -99,7 +99,7 @@ class Traffic:
         return Batch(self._spoil(images, truth), self._called(truth)) if spoiled else Batch(images, truth)
 
     def labelled(self, confidences: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which of some predictions somebody labels."""
+        """Which predictions get a label."""
         chances = np.full(len(confidences), LABELLED)
         if self._scenario.labels == "none":
             chances[:] = 0
@@ -115,7 +115,7 @@ class Traffic:
 
     @property
     def delay(self) -> int:
-        """After how many steps labels come."""
+        """The number of steps until labels arrive."""
         return LATE_STEPS if self._scenario.labels == "late" else 0
 
     def _chances(self) -> NDArray[np.float64] | None:
@@ -142,7 +142,7 @@ class Traffic:
         return images
 
     def _called(self, truth: NDArray[np.int64]) -> NDArray[np.int64]:
-        """What people come to call examples of these classes."""
+        """The labels that users give to examples of these classes."""
         if not self._scenario.flip:
             return truth
         first, other = (self.classes.index(name) for name in self._scenario.flip)

@@ -1,4 +1,4 @@
-"""`baseline.json`: what a version scored when it was registered."""
+"""`baseline.json`: the scores of a version at registration."""
 
 from collections.abc import Sequence
 from typing import Annotated, ClassVar
@@ -17,18 +17,18 @@ def _label(label: str) -> str:
 
 
 Label = Annotated[str, AfterValidator(_label)]
-"""Of a bin of confidence."""
+"""Counts of one confidence bin."""
 
 
 class Score(Record):
-    """Which share of so many answers is right."""
+    """An accuracy, and the number of answers."""
 
     accuracy: Share
     samples: Count
 
 
 class Bin(Record):
-    """How many answers of one class and confidence there were, and how many of them right."""
+    """The number of answers of one class and confidence bin, and of right ones among them."""
 
     count: Count
     correct: Count
@@ -41,7 +41,7 @@ class Bin(Record):
 
 
 class Baseline(Score):
-    """All of it is of the held-out split but for `test`.
+    """Everything is measured on the held-out split, except `test`.
 
     `nll` is in nats, `nll_uncalibrated` the same without the temperature; rows of `confusion` are true classes,
     columns answers; `bins` are by the answered class and the lower edge of the confidence, where there are any.
@@ -58,7 +58,7 @@ class Baseline(Score):
     test: Score
 
     def check(self, classes: Sequence[str]) -> "Baseline":
-        """Return it where it is of these classes, else raise Corrupt."""
+        """Return it if it is for these classes, else raise Corrupt."""
         size = len(classes)
         if len(self.confusion) != size or any(len(row) != size for row in self.confusion):
             raise Corrupt(f"{self.file}: its confusion must be {size} rows of {size} counts")

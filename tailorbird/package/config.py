@@ -9,18 +9,18 @@ FILE = "config.yaml"
 
 
 def encode(config: Mapping[str, Any]) -> bytes:
-    """The file of a config, its keys in their order."""
+    """Serialise a config, keeping the order of keys."""
     import yaml
 
     return yaml.safe_dump(dict(config), sort_keys=False).encode()
 
 
 def parse(data: bytes) -> dict[str, Any]:
-    """Read the file; raises Corrupt where it is no mapping, or has aliases."""
+    """Read the file; raises Corrupt if it is not a mapping, or has aliases."""
     import yaml
 
     try:
-        # an alias could make a value that holds itself, or one that grows without bound when it is written out
+        # aliases could make a value that contains itself, or one that is huge when it is expanded
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(data, yaml.SafeLoader)):
             raise ValueError("alias")
         return {str(key): value for key, value in dict(yaml.safe_load(data)).items()}

@@ -1,4 +1,4 @@
-"""`curves.json`: what was measured after each epoch of a run."""
+"""`curves.json`: the figures of each epoch of a run."""
 
 import itertools
 import json
@@ -14,9 +14,9 @@ FILE = "curves.json"
 
 
 class Epoch(Record):
-    """Losses, and accuracies as shares of 1; None stands for what was not measured, such as without validation.
+    """Losses, and accuracies as fractions; None means not measured, for example without validation.
 
-    The mean figures are of a running mean of weights, by which trials are compared while their rate is to decay.
+    Mean figures are those of a running mean of the weights, by which trials are compared until their rate has decayed.
     """
 
     epoch: Annotated[int, Field(ge=1)]

@@ -8,12 +8,12 @@ FILE = "environment.txt"
 
 
 def encode(lines: Iterable[str]) -> bytes:
-    """The lines as the file holds them."""
+    """Serialise the lines."""
     return "".join(f"{line}\n" for line in lines).encode()
 
 
 def parse(data: bytes) -> tuple[str, ...]:
-    """Read the file; raises Corrupt where it is not UTF-8."""
+    """Read the file; raises Corrupt if it is not UTF-8."""
     try:
         return tuple(data.decode().splitlines())
     except UnicodeDecodeError:

@@ -10,16 +10,16 @@ from tailorbird.package.baseline import Label
 from tailorbird.package.record import LARGEST, Count, Record, Share
 
 MOST_WEIGHT = 1e6
-"""Far above what is ever fitted, so that sums of weights stay finite."""
+"""Far above any fitted weight, so that sums of weights stay finite."""
 
 Weight = Annotated[float, Field(ge=-MOST_WEIGHT, le=MOST_WEIGHT, allow_inf_nan=False)]
 
 
 class Error(Record):
-    """Mean absolute errors, as shares of 1, on kinds of corruption that the fit did not see.
+    """Mean absolute errors, as fractions, on kinds of corruption that were left out of the fit.
 
-    `small` is of windows whose accuracy drops by less than 15 points, `p90` their 90th percentile, `all` of all;
-    `window` is how many predictions each has.
+    `small` is over windows whose accuracy drops by less than 15 points, `p90` their 90th percentile, `all` over all
+    windows; `window` is the number of predictions in each.
     """
 
     small: Share
@@ -30,7 +30,7 @@ class Error(Record):
 
 class Fit(Record):
     """`answers` counts the held-out examples by true class, predicted class and bin; `weights` are by predicted class
-    and bin. A cell that is not named is 0. `weights` and `error` are None where inputs cannot be corrupted.
+    and bin. A missing cell is 0. `weights` and `error` are None if inputs cannot be corrupted.
     """
 
     file: ClassVar = "estimator.json"
@@ -47,7 +47,7 @@ class Fit(Record):
         return self
 
     def check(self, classes: Sequence[str]) -> "Fit":
-        """Return it where it is of these classes, else raise Corrupt."""
+        """Return it if it is for these classes, else raise Corrupt."""
         names = set(classes)
         if missing := names - self.answers.keys():
             raise Corrupt(f"{self.file}: its answers do not name {min(missing)[:60]!r}, which is a class")

@@ -30,12 +30,12 @@ class Heldout:
 
     @classmethod
     def parse(cls, data: bytes, classes: int) -> "Heldout":
-        """Read the file of a model of so many classes; raises Corrupt where it is anything else."""
+        """Read the file of a model with so many classes; raises Corrupt if it is invalid."""
         import numpy as np
 
         try:
             records = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-        except Exception as error:  # whatever numpy's parser makes of bytes that are no array of plain numbers
+        except Exception as error:  # numpy's parser raises many kinds for bytes that are not an array of plain numbers
             problem = " ".join(str(error).split())[:200]
             raise Corrupt(f"{FILE}: is not an array without objects: {problem}") from None
         if records.ndim != 1 or records.dtype != _layout(classes):
@@ -64,19 +64,19 @@ class Heldout:
         return len(self.ids)
 
     def only(self, chosen: "NDArray[np.int64]") -> "Heldout":
-        """Those of some places."""
+        """The examples at some indices."""
         return Heldout(self.ids[chosen], self.probabilities[chosen], self.labels[chosen])
 
     @cached_property
     def finite(self) -> "NDArray[np.bool_]":
-        """Which examples got an answer [N]: argmax takes NaN for the largest, and would be right now and then."""
+        """Which examples have a finite answer [N]: argmax would take NaN as the largest, and be right by chance."""
         import numpy as np
 
         return np.asarray(np.isfinite(self.probabilities).all(1))
 
     @cached_property
     def split(self) -> str:
-        """What names these examples, in whatever order they are: SHA-256 over the sorted ids."""
+        """An id of these examples, independent of their order: SHA-256 over the sorted ids."""
         import numpy as np
 
         halves = np.ascontiguousarray(self.ids).view(">u8")

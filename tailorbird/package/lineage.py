@@ -9,7 +9,7 @@ from tailorbird.package.record import Count, Record
 
 
 class Origin(Record):
-    """The version of another registry that was imported, and the one that was imported there."""
+    """The version of another registry from which this one was imported, and that one's origin, if any."""
 
     model: str
     manifest: str
@@ -19,7 +19,7 @@ class Origin(Record):
 
 
 class Noted(Record):
-    """Notes: what else was noted is kept as it is, and nothing is said of what was not."""
+    """A record that keeps unknown keys, and omits those that are None."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -28,7 +28,7 @@ class Noted(Record):
 
 
 class Data(Noted):
-    """A data set by name and by the SHA-256 sum of its content; further notes say how it was split."""
+    """A data set by name and SHA-256 sum of its content; further keys say how it was split."""
 
     name: str | None = None
     sha256: str | None = None
@@ -40,8 +40,7 @@ class Data(Noted):
 
 
 class Backbone(Noted):
-    """A network that had been trained on other images: its name, where its weights came from with the SHA-256 sum of
-    their file, under which licence, and on what images they were trained."""
+    """A pretrained network: its name, its training images, and source, SHA-256 sum and licence of its weights."""
 
     backbone: str
     source: str | None = None
@@ -51,8 +50,10 @@ class Backbone(Noted):
 
 
 class Lineage(Noted):
-    """The sweep and the trial, the epoch whose weights these are and the precision they were trained in, the data, what
-    epochs and trials were chosen by, the number that the champion had then, the release, and a pretrained backbone."""
+    """The origin of the weights: sweep, trial, epoch, precision, data, objective, release and backbone.
+
+    `champion` is the number of the champion at that time.
+    """
 
     sweep: str | None = None
     trial: Count | None = None
@@ -66,5 +67,5 @@ class Lineage(Noted):
     origin: Origin | None = None
 
     def storable(self) -> Self:
-        """As it comes back from JSON, which has no tuples, and None for NaN."""
+        """A value after a round trip through JSON: lists for tuples, None for NaN."""
         return self.of(json.loads(json.dumps(self.record()), parse_constant=lambda _: None), "lineage")

@@ -28,15 +28,14 @@ OPTIONAL = frozenset({"estimator.json", "samples.npz", "model.int8.onnx"})
 
 
 class Entry(Record):
-    """Which bytes are promised: their SHA-256 sum in hexadecimal, and how many."""
+    """The SHA-256 sum of a file, in hexadecimal, and its size."""
 
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     size: Count
 
 
 class About(Record):
-    """What is said of a package: the model that it is a version of, when it was registered (ISO 8601, UTC), what was
-    measured of it, and where it came from."""
+    """The metadata of a package: its model, the time of registration (ISO 8601, UTC), its evidence, and its lineage."""
 
     file: ClassVar = MANIFEST
 
@@ -57,7 +56,7 @@ class Manifest(About):
     @field_validator("files", mode="before")
     @classmethod
     def _check(cls, files: Any) -> Any:
-        """By the names, of which a forged one could lead anywhere."""
+        """Check the names, since a forged one could be any path."""
         if isinstance(files, dict):
             for name in sorted(files.keys() - REQUIRED - OPTIONAL):
                 raise ValueError(f"names {shown(name)}, which is not a file of a package")
@@ -67,5 +66,5 @@ class Manifest(About):
 
 
 def shown(name: str) -> str:
-    """A name that somebody else chose, as messages show it."""
+    """An untrusted name, made printable for messages."""
     return repr(name if len(name) <= 64 else name[:61] + "...")

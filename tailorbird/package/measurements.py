@@ -5,8 +5,10 @@ from tailorbird.package.record import Amount, Figure, Record, Share
 
 
 class Parity(Record):
-    """How two ways to answer so many held-out examples compare, of an export and of torch for the most part: the share
-    of equal labels, and the largest difference of probabilities."""
+    """The agreement of two sets of predictions for held-out examples, usually those of export and torch.
+
+    It is the share of equal labels, and the largest difference of probabilities.
+    """
 
     agreement: Figure
     max_difference: Figure
@@ -20,7 +22,7 @@ class Parity(Record):
 
 
 class Latency(Record):
-    """Milliseconds that an export takes for one example: the median and the 99th percentile of so many runs."""
+    """Milliseconds of an export for one example: median and 99th percentile of so many runs."""
 
     p50_ms: Figure
     p99_ms: Figure
@@ -29,8 +31,10 @@ class Latency(Record):
 
 
 class Export(Record):
-    """What was measured of an export, which no file of the package tells; `batches` compares what it answers to
-    examples one by one and in small batches, by torch too, with what it answers to the whole split."""
+    """Measurements of an export that are in no file of the package.
+
+    `batches` compares its answers in the whole split with those alone and in small batches, by torch too.
+    """
 
     parity: Parity
     batches: Parity | None = None
@@ -38,7 +42,7 @@ class Export(Record):
 
     @property
     def caution(self) -> str | None:
-        """What whoever trained it must hear: that an answer depends on what else is in its batch."""
+        """A warning for the user if an answer depends on the rest of its batch."""
         if self.batches is None or self.batches.agreement in (None, 1):
             return None
         return (
@@ -48,7 +52,7 @@ class Export(Record):
 
 
 class Measurements(Export, Score):
-    """The figures of `baseline.json` that a row keeps, with those of the export."""
+    """The figures of `baseline.json` that a version's row contains, with those of the export."""
 
     standard_error: Share
     calibration_error: Share | None = None

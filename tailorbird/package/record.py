@@ -22,11 +22,13 @@ def _finite(value: Any) -> Any:
 
 Amount = Annotated[Count | None, BeforeValidator(_finite)]
 Figure = Annotated[Annotated[float, Field(ge=0)] | None, BeforeValidator(_finite)]
-"""A measurement, at least 0; None stands for values that are not finite, which JSON lacks and every gate refuses."""
+"""A measurement, at least 0; None stands for values that are not finite, which JSON does not have and every gate
+refuses.
+"""
 
 
 class Record(BaseModel):
-    """An immutable JSON object; keys that a later release may have added are passed over."""
+    """An immutable JSON object; unknown keys, perhaps of a later release, are ignored."""
 
     model_config = ConfigDict(frozen=True, strict=True)
     file: ClassVar[str] = ""
@@ -39,7 +41,7 @@ class Record(BaseModel):
 
     @classmethod
     def of(cls, value: Any, name: str | None = None) -> Self:
-        """Check what was read already; raises Corrupt that begins with `name`, of a file with the file's."""
+        """Validate parsed JSON; raises Corrupt that begins with `name`, by default the file's."""
         try:
             return cls.model_validate(value)
         except ValidationError as error:
@@ -47,7 +49,7 @@ class Record(BaseModel):
             raise Corrupt(str(problem)) from None
 
     def record(self) -> dict[str, Any]:
-        """As JSON keeps it."""
+        """The record as JSON values."""
         return self.model_dump(mode="json")
 
     def encode(self) -> bytes:
@@ -56,7 +58,7 @@ class Record(BaseModel):
 
 
 def json_object(name: str, data: bytes) -> dict[str, Any]:
-    """A JSON object; raises Corrupt that names the file where it is none."""
+    """Parse a JSON object; raises Corrupt that names the file if it is not one."""
     try:
         content = json.loads(data)
     except (ValueError, RecursionError):
@@ -67,5 +69,5 @@ def json_object(name: str, data: bytes) -> dict[str, Any]:
 
 
 def encode(value: Any) -> bytes:
-    """JSON as it is stored: sorted keys, so that equal content has an equal digest."""
+    """JSON in the stored form: with sorted keys, so that equal content has an equal digest."""
     return json.dumps(value, sort_keys=True, indent=1, allow_nan=False).encode()

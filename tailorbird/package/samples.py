@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 FILE = "samples.npz"
 PER_CLASS = 3
 MOST_BYTES = 2**20
-"""Of the inputs of one file."""
+"""The most bytes of inputs in one file."""
 HEADER_BYTES = 2**16
 
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Examples [N, *shape] as the model takes them, and the indices of their true classes [N].
+    """Examples [N, *shape] in the form of the model's inputs, and the indices of their true classes [N].
 
     The file has them as `inputs` and `labels` (int32), without compression and without objects.
     """
@@ -31,7 +31,7 @@ class Samples:
 
     @classmethod
     def parse(cls, data: bytes, signature: Signature) -> "Samples":
-        """Read the file of a model with this signature; raises Corrupt where it is anything else."""
+        """Read the file of a model with this signature; raises Corrupt if it is invalid."""
         import numpy as np
 
         try:
@@ -40,7 +40,7 @@ class Samples:
                     raise ValueError("its arrays are too large")
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 inputs, labels = arrays["inputs"], arrays["labels"]
-        except Exception as error:  # whatever zipfile and numpy make of bytes that are no such archive
+        except Exception as error:  # zipfile and numpy raise many kinds for bytes that are not such an archive
             raise Corrupt(
                 f"{FILE}: is not an archive of inputs and labels: {' '.join(str(error).split())[:200]}"
             ) from None
@@ -64,7 +64,7 @@ class Samples:
 
 
 def choose(labels: "NDArray[np.integer]", example_bytes: int) -> "NDArray[np.int64]":
-    """The places of the first few examples of each class, as many as a file may hold; the firsts of all come first."""
+    """The indices of the first few examples of each class that fit into a file, starting with one per class."""
     import numpy as np
 
     order = np.argsort(labels, kind="stable")

@@ -8,9 +8,9 @@ from tailorbird import classes as names
 from tailorbird.package.record import Positive, Record
 
 DEPTH, GROUND = 16, 0
-"""Bits of an image of more than 8, and the grey under transparency, where a data set had no such images."""
+"""Defaults of bits and background, for data sets without images of more than 8 bits or transparency."""
 MOST_CLASSES = 2**16
-"""Receipts store the class in two bytes."""
+"""The most classes: receipts store the class in two bytes."""
 
 
 def _class_name(name: str) -> str:
@@ -34,8 +34,8 @@ Size = Annotated[int, Field(ge=1)]
 class Signature(Record):
     """`shape` is that of one input: [height, width] of grey, [height, width, 3] of colour images, [columns] of a table.
 
-    `classes` are in the order of the outputs, `columns` in that of the inputs; `temperature` divides the logits. Of
-    images, `depth` is how many bits files of more than 8 use, and `ground` the grey under what is transparent.
+    `classes` are in the order of the outputs, `columns` in that of the inputs; `temperature` divides the logits. For
+    images, `depth` is the number of bits in use in files of more than 8, and `ground` the grey under transparency.
     """
 
     file: ClassVar = "signature.json"
@@ -62,7 +62,7 @@ class Signature(Record):
 
     @property
     def input(self) -> str:
-        """What goes in, in words."""
+        """The model's input, in words."""
         if self.columns is not None:
             return f"rows of {', '.join(self.columns)}"
         if self.kind == "table":

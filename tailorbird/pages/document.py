@@ -1,7 +1,7 @@
-"""A document of sections, which `as_html` and `as_markdown` beside it write out.
+"""A document of sections, rendered by `as_html` and `as_markdown`.
 
-Texts are plain: whatever stands in them, a class name or the reason of a promotion, is shown as it is and means
-nothing to either form. Only what is `Code` or a block of its own is set apart.
+Texts are plain: whatever they contain, such as a class name or the reason of a promotion, is escaped. Only `Code` and
+blocks have a format of their own.
 """
 
 import unicodedata
@@ -13,7 +13,7 @@ BIDIRECTIONAL = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u206
 
 @dataclass(frozen=True)
 class Code:
-    """Something to type, or a name of it."""
+    """Something to type, or the name of such."""
 
     text: str
 
@@ -33,14 +33,14 @@ class Bullets:
 
 @dataclass(frozen=True)
 class Terms:
-    """Names with what is to be said of each."""
+    """Names with their descriptions."""
 
     rows: Sequence[tuple[str, Inline]]
 
 
 @dataclass(frozen=True)
 class Table:
-    """Plain cells; the `right` last columns hold numbers."""
+    """Plain cells; the last `right` columns are numbers."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -52,7 +52,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Listing:
-    """Text in a fixed width, its lines kept."""
+    """Preformatted text."""
 
     text: str
     language: str = ""
@@ -60,7 +60,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG; `file` is its name beside a Markdown text."""
+    """A PNG; `file` is its file name beside the Markdown."""
 
     file: str
     caption: str
@@ -69,7 +69,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A drawing as SVG, for pages alone."""
+    """A drawing as SVG, only for pages."""
 
     caption: str
     svg: str
@@ -97,12 +97,12 @@ class Document:
 
 
 def clean(text: str) -> str:
-    """One line that a terminal and a browser show as it is: no control characters, no turning of the direction."""
+    """One line that is safe in a terminal and a browser: without control characters or changes of direction."""
     return "".join(_shown(inline) for inline in text)
 
 
 def lines(text: str) -> list[str]:
-    """The lines of a text, each of them clean."""
+    """The lines of a text, each made safe."""
     return [clean(line).rstrip() for line in text.strip("\n").split("\n")]
 
 

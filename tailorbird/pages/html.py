@@ -1,4 +1,4 @@
-"""Pages as HTML, each of them one self-contained file for light and dark screens and for paper."""
+"""Pages as HTML, each a self-contained file for light and dark screens and for print."""
 
 import base64
 import hashlib
@@ -28,7 +28,7 @@ def page(room: str, template: str, *, title: str, script: str = "", **values: An
 
 
 def _policy(style: str, script: str) -> str:
-    """The Content-Security-Policy that lets just this style and this script through."""
+    """The Content-Security-Policy that allows only this style and this script."""
     rules = ["default-src 'none'", "base-uri 'none'", "form-action 'none'", "img-src data: blob:"]
     rules.append(f"style-src '{_digest(style)}'")
     if script:
@@ -91,5 +91,5 @@ def _data_url(png: bytes) -> str:
 
 
 def _svg_url(svg: str) -> str:
-    """An image of its own, which takes nothing from the page and runs no script."""
+    """An SVG as an image, which runs no script and inherits nothing from the page."""
     return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"

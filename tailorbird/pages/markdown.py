@@ -20,11 +20,11 @@ from tailorbird.pages.document import (
 )
 
 PADDED = 40
-"""Columns of a table that are wider than so many characters are not padded."""
+"""Columns of a table that are wider than this are not padded."""
 
 
 def as_markdown(document: Document, *, pictures: bool = True) -> str:
-    """GitHub-flavoured Markdown; without `pictures` nothing has to lie beside it."""
+    """GitHub-flavoured Markdown; without `pictures` it needs no other files."""
     lines = [f"# {_text(document.title)}", *_markdown(document.lead, pictures=pictures)]
     for section in document.sections:
         lines += [f"## {_text(section.title)}", *_markdown(section.blocks, pictures=pictures)]
@@ -53,7 +53,7 @@ def _text(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    # an underscore within a word or before one ends no emphasis, and names are easier to read with it
+    # an underscore within or before a word ends no emphasis; unescaped, names are easier to read
     return re.sub(r"([\\`*\[\]<>|~$]|&(?=\S)|_(?![^\W_]))", r"\\\1", clean(text))
 
 
@@ -62,7 +62,7 @@ def _inline(text: Inline) -> str:
 
 
 def _line(text: Inline) -> str:
-    """What stands at the start of a line, where a list, a heading or a rule could begin."""
+    """Escape the start of a line, where a list, a heading or a rule could begin."""
     return re.sub(r"^(\d+(?=[.)])|(?=[-+#]))", r"\1\\", _inline(text))
 
 

@@ -23,7 +23,7 @@ BLOCK = 2**20
 
 @dataclass(frozen=True)
 class Failure:
-    """A file, or where in a file something stands, that cannot be read."""
+    """A file, or a position in it, that cannot be read."""
 
     source: str
     problem: str
@@ -31,7 +31,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Batch:
-    """Inputs [N, *shape], the file of each and, in a table, its row; and what could not be read among them."""
+    """Inputs [N, *shape], the file and, in a table, the row of each; and the failures among them."""
 
     files: Sequence[str]
     rows: Sequence[str]
@@ -44,21 +44,21 @@ class Batch:
 
 
 class Reader(Protocol):
-    """Reads one batch, in whatever thread."""
+    """Reads one batch; may be called from any thread."""
 
     def __call__(self) -> Batch: ...
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The files to predict for; `others` are in the folders too, and of another kind."""
+    """The files to predict for; `others` is the number of files of other kinds in the folders."""
 
     files: Sequence[Path]
     others: int
 
 
 def select(paths: Sequence[Path], signature: Signature) -> Selection:
-    """Files as they are named, and of folders every file of the model's kind, by name; hidden ones are left out."""
+    """The named files, and all files of the model's kind in folders, sorted by name; hidden ones are left out."""
     suffixes = rows.SUFFIXES if signature.kind == "table" else images.SUFFIXES
     files: list[Path] = []
     others = 0
@@ -83,12 +83,12 @@ def _is_visible(file: Path, folder: Path) -> bool:
 
 
 def count(files: Sequence[Path], signature: Signature) -> int:
-    """How many inputs there will be, about, to tell how long they take."""
+    """The approximate number of inputs, for a progress bar."""
     return sum(map(_rows, files)) if signature.kind == "table" else len(files)
 
 
 def readers(files: Sequence[Path], signature: Signature, max_pixels: int) -> Iterator[Reader]:
-    """What reads all files in their order, batch by batch."""
+    """Readers of all files in order, batch by batch."""
     if signature.kind == "table":
         for path in files:
             yield from _table_readers(path, signature)
@@ -124,7 +124,7 @@ def _table_readers(path: Path, signature: Signature) -> Iterator[Reader]:
 
 
 def _columns(table: Rows, signature: Signature) -> Sequence[str]:
-    """The columns that the model takes, or, where it knows none, all in their order."""
+    """The columns of the model's inputs or, if it has no names, all columns in order."""
     names = signature.columns or table.columns
     if signature.columns is None and len(names) != signature.shape[0]:
         raise InvalidInput("columns", f"are {len(names)}; accepted: {signature.shape[0]}, as the model was trained on")
@@ -160,7 +160,7 @@ def _rows(path: Path) -> int:
             return int(parquet.read_metadata(path).num_rows)
         with path.open("rb") as file:
             return sum(block.count(b"\n") for block in iter(partial(file.read, BLOCK), b""))
-    except Exception:  # of many kinds, for a file that is damaged, which its reader will tell
+    except Exception:  # of many kinds for damaged files, which reading will report
         return 0
 
 

@@ -10,15 +10,16 @@ from tailorbird.prediction.outputs import Answers, Output
 from tailorbird.prediction.predictors import Predictor
 
 AHEAD = 4
-"""Batches that are read ahead for each core."""
+"""Batches that are read ahead per core."""
 
 
 def predict(
     readers: Iterator[Reader], predictor: Predictor, output: Output, advance: Callable[[int], None]
 ) -> tuple[int, Sequence[Failure]]:
-    """Write an answer for everything that can be read; returns how many there are, and what could not be read.
+    """Write a prediction for every readable input; returns their number, and the failures.
 
-    `advance` is told of how many inputs each batch disposed. Decoding and inference leave Python's lock, so threads do.
+    `advance` is called with the number of inputs in each finished batch. Threads suffice, since decoding and inference
+    release the GIL.
     """
     answered, failures = 0, list[Failure]()
     for batch, answers in _in_order(readers, predictor):

@@ -32,13 +32,13 @@ class Answers:
 
 
 class Output(Protocol):
-    """Takes answers in their order."""
+    """Writes answers in order."""
 
     def write(self, answers: Answers) -> None: ...
 
 
 class Lines:
-    """A line for each answer."""
+    """One line per answer."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -52,7 +52,7 @@ class Lines:
 
 
 class Records:
-    """Answers as they are printed by --json."""
+    """Answers in the format of --json."""
 
     def __init__(self, signature: Signature) -> None:
         self._classes = signature.classes
@@ -112,16 +112,15 @@ FILES: dict[str, type[_Csv] | type[_Parquet]] = {".csv": _Csv, ".parquet": _Parq
 
 
 def check(path: Path) -> None:
-    """Raise InvalidInput where a file's name does not say in what form it is to be written."""
+    """Raise InvalidInput unless a file's name has the suffix of a format."""
     if path.suffix.lower() not in FILES:
         raise InvalidInput("--out", f"must end in {' or '.join(FILES)}, not {path.name!r}")
 
 
 @contextmanager
 def file(path: Path, signature: Signature) -> Iterator[Output]:
-    """A file with the columns file, row, label, confidence and the probability of each class; there once it is whole.
-
-    Raises Unavailable where it cannot be written.
+    """A file with the columns file, row, label, confidence and the probability of each class, which appears once it is
+    complete. Raises Unavailable if it cannot be written.
     """
     try:
         with files.new_file(path) as hidden:

@@ -20,7 +20,7 @@ from tailorbird.package.signature import Signature
 from tailorbird.settings import Settings
 
 INPUTS_AT_ONCE, NUMBERS_AT_ONCE = 64, 2**18
-"""Bytes of one request, far below the limits of an endpoint."""
+"""The most bytes of one request, far below the limits of an endpoint."""
 TRIES, MOST_WAIT_SECONDS = 5, 30.0
 TIMEOUT_SECONDS = 60
 
@@ -29,7 +29,7 @@ Probabilities = NDArray[np.float32]
 
 
 class Predictor(Protocol):
-    """`predict` gives the probabilities [N, classes] of inputs [N, *shape]."""
+    """`predict` returns the probabilities [N, classes] of inputs [N, *shape]."""
 
     model: str
     version: int
@@ -39,10 +39,10 @@ class Predictor(Protocol):
 
 
 class Local:
-    """A version of the registry, in ONNX Runtime with one thread a call: the callers are what runs side by side."""
+    """A version of the registry, in ONNX Runtime with one thread per call; callers run in parallel."""
 
     def __init__(self, registry: Registry, reference: str) -> None:
-        """Raises NotFound, and Corrupt for a package that does not verify or a model that does not open."""
+        """Raises NotFound, and Corrupt for a package that does not verify or a model that cannot be opened."""
         version = versions.resolve(registry, reference)
         if (key := registry.settings.public_key) is not None:
             verification.check_signature(key, version)
@@ -64,7 +64,7 @@ class Remote:
     """An endpoint by its URL."""
 
     def __init__(self, url: str, settings: Settings) -> None:
-        """Raises InvalidInput for what is no URL, Unavailable where no endpoint answers."""
+        """Raises InvalidInput for an invalid URL, Unavailable if no endpoint answers."""
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
             raise InvalidInput("--url", f"must be a URL as http://127.0.0.1:3000, not {url!r}")
         self._url = url.rstrip("/")
@@ -117,7 +117,7 @@ class Remote:
 def _session(model: bytes) -> Any:
     try:
         return onnx.session(model)
-    except Exception as error:  # ONNX Runtime's own have no base but this
+    except Exception as error:  # ONNX Runtime's exceptions have no other base
         raise Corrupt(f"model.onnx does not run: {error}") from None
 
 

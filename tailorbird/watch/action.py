@@ -22,7 +22,7 @@ WHO = "tailorbird watch"
 
 @dataclass(frozen=True)
 class Action:
-    """What was done, in a word for the records, and what is to be told of it."""
+    """The action, in a word for the records, and its notes."""
 
     kind: str
     reasons: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ MOVED = "the alias moved in the meantime"
 
 
 def take(registry: Registry, version: Version, judgement: Judgement, policy: Policy, now: datetime) -> Action:
-    """Do what the policy says of a judgement that the version's accuracy dropped."""
+    """Act by the policy on a judgement that the version's accuracy dropped."""
     match policy.labels if judgement.state == "drifted" else policy.estimate:
         case "roll_back":
             return _roll_back(registry, version, judgement, policy, now)
@@ -44,7 +44,7 @@ def take(registry: Registry, version: Version, judgement: Judgement, policy: Pol
 
 
 def promoted(registry: Registry, version: Version) -> str:
-    """When the champion last moved to a version, as tables keep it: labels of an earlier time are not looked at."""
+    """When the champion last moved to a version, in the format of tables; earlier labels are ignored."""
     last = _last_move(registry, version)
     return last.moved if last is not None and last.to_number == version.number else ""
 
@@ -94,7 +94,7 @@ def _before(registry: Registry, version: Version) -> Version | None:
 
 
 def _not_better(registry: Registry, target: Version, judgement: Judgement, policy: Policy) -> str | None:
-    """Why a version is no better than the present one may be, by its own labels or else by its baseline."""
+    """Why a version may not be better than the current one, by its own labels or else by its baseline."""
     if judgement.labelled is None:
         return "there are no labels to compare an earlier version with"
     known_target = known.read(registry, target)

@@ -30,9 +30,9 @@ MOST_BYTES = 64 * 2**20
 
 @dataclass(frozen=True, eq=False)
 class Counters:
-    """Predictions [classes, bins] of the window, and the estimate that the endpoint makes of its last answers.
+    """Predictions [classes, bins] of the window, and the endpoint's estimate for its last answers.
 
-    `since_start` says that they are all since the server started: nobody looked when the window began.
+    `since_start` says that they count from the start of the server, if there was no check when the window began.
     """
 
     predictions: Floats
@@ -42,11 +42,11 @@ class Counters:
 
 class Source(Protocol):
     def read(self, model: str, version: int, classes: Sequence[str], minutes: float) -> Counters:
-        """The counters of a version over the last minutes; raises Unavailable where they cannot be read."""
+        """The counters of a version over the last minutes; raises Unavailable if they cannot be read."""
 
 
 def open_source(url: str, token: str | None = None) -> Source:
-    """The source at `url`: an endpoint's where it ends in /metrics, else a Prometheus; raises InvalidInput."""
+    """The source at `url`: an endpoint if it ends in /metrics, else a Prometheus; raises InvalidInput."""
     parts = urllib.parse.urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InvalidInput("PROMETHEUS_URL", f"must be http://HOST[:PORT] of a Prometheus, or end in {METRICS_PATH}")
@@ -54,7 +54,7 @@ def open_source(url: str, token: str | None = None) -> Source:
 
 
 class Prometheus:
-    """A Prometheus server, which sums over replicas and knows of their restarts."""
+    """A Prometheus server, which sums over replicas and handles their restarts."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -66,10 +66,10 @@ class Prometheus:
             "sum by (predicted_class, confidence_bin) ("
             f'label_replace(increase({PREDICTIONS}{selector}{window}), "part", "grown", "", "")'
             f" or label_replace(min_over_time({PREDICTIONS}{selector}{window})"
-            # increase() sees none in the first value of a series, which begins when its first prediction comes
+            # increase() ignores the first value of a series, which starts with its first prediction
             f' unless {PREDICTIONS}{selector} offset {window[1:-1]}, "part", "first", "", ""))'
         )
-        # >= 0 passes over replicas that serve the version no longer, whose estimate is NaN
+        # >= 0 skips replicas that no longer serve the version, whose estimate is NaN
         steady = self._query(f'avg({ESTIMATE}{{model="{model}",version="{version}",assumes="mix_steady"}} >= 0)')
         return Counters(table(counted, classes), _finite(value for _, value in steady))
 
@@ -83,7 +83,7 @@ class Prometheus:
 
 
 class Endpoint:
-    """An endpoint's own metrics: one server with all its workers. What they were at earlier looks is remembered."""
+    """An endpoint's own metrics: one server with all its workers. The counts of earlier checks are remembered."""
 
     def __init__(self, url: str, token: str | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._url = url
@@ -99,7 +99,7 @@ class Endpoint:
         return Counters(now if before is None else now - before, _finite(steady), before is None)
 
     def _before(self, now: Floats, key: tuple[str, int], seconds: float) -> Floats | None:
-        """What had been counted when the window began; None where nobody looked then, or the server started since."""
+        """The counts when the window began; None if there was no check then, or the server has started since."""
         looks, moment = self._looks.setdefault(key, deque()), self._clock()
         while len(looks) > 1 and looks[1][0] <= moment - seconds:
             looks.popleft()
@@ -111,7 +111,7 @@ class Endpoint:
 
 
 def table(series: Iterable[Series], classes: Sequence[str]) -> Floats:
-    """The values [classes, bins] by predicted class and confidence bin; others, as of merged classes, are left out."""
+    """The values [classes, bins] by predicted class and confidence bin; those of merged classes are left out."""
     counts = np.zeros((len(classes), len(bins.LABELS)))
     places = {name: index for index, name in enumerate(classes)}
     columns = {label: index for index, label in enumerate(bins.LABELS)}
@@ -123,7 +123,7 @@ def table(series: Iterable[Series], classes: Sequence[str]) -> Floats:
 
 
 def _finite(values: Iterable[float]) -> float | None:
-    """The first that is a number: an estimate is NaN where nothing is estimated any more."""
+    """The first that is not NaN: an estimate that is no longer made is NaN."""
     return next((value for value in values if math.isfinite(value)), None)
 
 

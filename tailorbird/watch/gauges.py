@@ -11,7 +11,7 @@ OWN = ("fitted", "mix_moves")
 
 
 class Gauges:
-    """Answers `/metrics` on an address until the process ends; raises InvalidInput where the port is taken."""
+    """Answers `/metrics` on an address until the process ends; raises InvalidInput if the port is taken."""
 
     def __init__(self, host: str, port: int) -> None:
         registry = CollectorRegistry()
@@ -23,7 +23,7 @@ class Gauges:
             raise InvalidInput("--metrics-port", f"{host}:{port} cannot be bound: {error.strerror}") from None
 
     def show(self, look: Look | None) -> None:
-        """Say what a look estimated, and nothing else; None stands for one that could not read what it needs."""
+        """Set the estimates of a check, and clear all others; None is a check that could not read its data."""
         self._estimates.clear()
         if look is None:
             return

@@ -15,7 +15,7 @@ from tailorbird.package.signature import Signature
 
 
 def read(registry: Registry, version: Version) -> Known:
-    """What is known of a version; raises Corrupt where its package is damaged, or not what was registered."""
+    """The baseline and estimator of a version; raises Corrupt if its package is damaged, or not the registered one."""
     manifest = packages.manifest(registry.blobs, version.manifest)
     verification.check(version, manifest)
 
@@ -31,12 +31,12 @@ def read(registry: Registry, version: Version) -> Known:
 
 
 def labels(registry: Registry, version: Version, known: Known, since: str) -> tuple[Floats, Floats]:
-    """The labels of a version and those that agree [classes, bins], of those received since."""
+    """The labels of a version received since `since`, and those that agree [classes, bins]."""
     return cells.labelled(feedback.cells(registry, version.model, version.number, since=since), known.classes)
 
 
 def evidence(registry: Registry, version: Version, known: Known, since: str) -> float:
-    """How strongly the labels of a version since, in their order, say that it fails more often than it did."""
+    """The evidence, from the labels of a version since `since` in order, that its errors are more frequent."""
     errors = {
         (name, label): 1 - known.accuracies[row, column]
         for row, name in enumerate(known.classes)

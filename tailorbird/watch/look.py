@@ -24,10 +24,10 @@ SINCE_START = "predictions are counted since the server started, not over the po
 
 @dataclass(frozen=True)
 class Look:
-    """What was seen of a version and done about it.
+    """The result of a check of a version.
 
-    `changed` says whether that differs from the last row of the history, `news` whether it does or other notes came,
-    `since_start` whether its predictions are those since the server started, and not of the policy's window.
+    `changed` says whether it differs from the last row of the history, `news` whether it or its notes differ,
+    `since_start` whether predictions count from the start of the server instead of over the policy's window.
     """
 
     version: Version
@@ -39,15 +39,15 @@ class Look:
 
     @property
     def status(self) -> int:
-        """The exit status of a watch that ends here."""
+        """The exit status of a watch that ends with this check."""
         return STATUS.get(self.judgement.state, ACTED)
 
     def reasons(self) -> list[str]:
-        """All that is told beside the state: why it is so, what was done, what else is worth telling."""
+        """The reasons of the state, the action and its notes, in sentences."""
         return [*self.judgement.reasons, *self.action.reasons, *self.judgement.notes, *[SINCE_START] * self.since_start]
 
     def record(self) -> dict[str, Any]:
-        """As `--json` prints it."""
+        """The output of `--json`."""
         return {
             "model": self.version.model,
             "version": self.version.number,
@@ -61,7 +61,7 @@ class Look:
 
 
 class Watch:
-    """Looks at the version that `model`'s champion is; without a source, at its labels alone."""
+    """Checks the champion of `model`; without a source, only by labels."""
 
     def __init__(self, registry: Registry, source: Source | None, model: str, policy: Policy) -> None:
         self._registry = registry
@@ -72,7 +72,7 @@ class Watch:
         self._notes: tuple[str, ...] = ()
 
     def look(self, now: datetime | None = None) -> Look:
-        """Judge and act; raises Unavailable, and decides nothing, where something cannot be read."""
+        """Judge and act; raises Unavailable, without a decision, if something cannot be read."""
         now = now or datetime.now(UTC)
         version = versions.resolve(self._registry, Reference(self._model))
         known = self._known_of(version)

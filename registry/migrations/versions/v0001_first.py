@@ -1,7 +1,7 @@
-"""The tables, the triggers that keep rows, and PostgreSQL's roles.
+"""The tables, the triggers that protect rows, and PostgreSQL's roles.
 
-Until the first release this migration makes the tables of `registry.schema` as they are; the release writes them out
-here, so that a change of the schema after it is a migration of its own.
+Until the first release this migration creates the current tables of `registry.schema`; the release will write them out
+here, so that later changes of the schema are migrations of their own.
 """
 
 import sqlalchemy as sa
@@ -13,7 +13,7 @@ from tailorbird.errors import Unavailable
 revision = "0001"
 down_revision = None
 oldest = "0001"
-"""Revision of the oldest release that may go on with this schema while pods of the new one start."""
+"""Revision of the oldest release that can still use this schema, while pods of the new one start."""
 
 APPEND_ONLY = ("versions", "deletions", "verdicts", "log", "moves", "holds", "judgements")
 
@@ -32,7 +32,7 @@ MOVES = {
 }
 ROLES = {
     "migrator": {},
-    "serving": {"feedback": "INSERT", "inputs": "SELECT, INSERT, DELETE"},  # people's own data: nobody else reads it
+    "serving": {"feedback": "INSERT", "inputs": "SELECT, INSERT, DELETE"},  # personal data: no other role reads it
     "sweep": {
         "models": "INSERT, UPDATE (last_number)",
         "log, versions": "INSERT",
@@ -88,7 +88,7 @@ def _roles() -> None:
         op.execute(f"GRANT SELECT ON {READS} TO tailorbird_{name}")
         for objects, actions in allowed.items():
             op.execute(f"GRANT {actions} ON {objects} TO tailorbird_{name}")
-    # who migrates next time need not be who did now
+    # the next migration may be run by another login
     op.execute(f"GRANT CREATE ON SCHEMA {current} TO tailorbird_migrator")
     for table in f"{READS}, {LEDGER}, inputs, outbox".split(", "):
         op.execute(f"ALTER TABLE {table} OWNER TO tailorbird_migrator")
@@ -107,5 +107,7 @@ def _make_roles(connection: sa.Connection) -> None:
         raise Unavailable(
             f"{login} may not create roles; have an administrator run `{'; '.join(wanted)}`, then migrate"
         )
-    for statement in wanted:  # another database of this server may do the same just now: no lock of ours keeps it out
+    for (
+        statement
+    ) in wanted:  # a migration of another database of this server may do the same now: our locks do not cover it
         op.execute(f"DO $$ BEGIN {statement}; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$")
