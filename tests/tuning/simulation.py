@@ -235,7 +235,7 @@ class Sweep:
                     book.report(place.work.group, place.work.attempt, *place.step(self.dice))
                 self.refused += 1
             with suppress(LeaseLost):  # or there is nothing to be had
-                assert book.work(place.name) in ("wait", "done")
+                assert book.work(place.name) in ("wait", "done"), "what was replaced is heard"
         self.world.faults = self.faults
         return None
 

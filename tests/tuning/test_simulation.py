@@ -1,65 +1,49 @@
 """Made-up sweeps in which everything goes wrong end with the table of those in which nothing does."""
 
+import multiprocessing
 import random
-import shutil
-import tempfile
-from pathlib import Path
+import sqlite3
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing, contextmanager
+from itertools import product
 
 import pytest
 
-from registry import schema
+from registry import leases
 from registry.core import Registry
-from tailorbird.settings import Settings
-from tests.tuning.simulation import KEPT, DriverDied, Sweep, World, spec
-from tuning import book, patience, ranks
+from registry.ledger import Report
+from tests import sweeps
+from tests.tuning import simulator
+from tests.tuning.simulation import DriverDied
+from tuning import spec as specs
 from tuning.book import Book
 
-SWEEPS = 40
-MEMORY = Path("/dev/shm")
+COURSES = 25
+"""How often a sweep of each spec meets other faults."""
+BATCH = 10
+"""Specs that one process has at a time."""
 
 
 @pytest.fixture
-def world(monkeypatch):
-    world = World()
-    monkeypatch.setattr(schema, "now", world.now)
-    monkeypatch.setattr(book, "time", world)
-    monkeypatch.setattr(patience, "time", world)
-    monkeypatch.setattr(book, "patient", world.patient)
-    monkeypatch.setattr(ranks, "FINALISTS", KEPT)
-    monkeypatch.setattr(book, "RUBBISH", 8)
-    monkeypatch.setattr(book, "DEATHS", 1_000)  # none of these deaths is a trial's own doing
-    return world
-
-
-@pytest.fixture
-def simulate(world):
-    """Runs the sweep of a seed through faults, and holds its table against the unbroken one's; counts refusals."""
-    folder = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
-    tables = {}
-
-    def run(seed, opened=Book):
-        dice = random.Random(seed)
-        chosen = spec(dice)
-        key = chosen.model_dump_json()
-        if key not in tables:
-            tables[key] = Sweep(registry, chosen, world).run(f"whole-{seed}", 1)
-        broken = Sweep(registry, chosen, world, dice.choice([0.01, 0.04]), opened)
-        assert broken.run(f"broken-{seed}", dice.choice([1, 2, 4]), seed) == tables[key], f"seed {seed}"
-        return broken.refused
-
-    with Registry(Settings(home=folder, _env_file=None)) as registry:
-        yield run
-    shutil.rmtree(folder)
+def simulate():
+    with simulator.simulator() as simulate:
+        yield simulate
 
 
 def test_no_fault_changes_the_table_and_nothing_stale_is_heard(simulate):
-    assert sum(simulate(seed) for seed in range(SWEEPS)) > 0
+    assert sum(simulate(COURSES * drawn + course, drawn) for drawn, course in product(range(8), range(COURSES))) > 0
 
 
 @pytest.mark.long
 @pytest.mark.timeout(7200)
-def test_ten_thousand_sweeps(simulate):
-    assert sum(simulate(seed) for seed in range(10_000)) > 0
+@pytest.mark.parametrize("runs", [10_000])
+def test_in_none_of_many_sweeps_is_a_promise_broken(runs):
+    batches = [
+        [(COURSES * drawn + course, drawn) for drawn in range(first, first + BATCH) for course in range(COURSES)]
+        for first in range(0, runs // COURSES, BATCH)
+    ]
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+        assert all(refused > 0 for refused in pool.map(simulator.simulated, batches))
 
 
 class Hasty(Book):
@@ -84,4 +68,42 @@ class Hasty(Book):
 def test_a_report_that_is_acknowledged_before_its_commit_is_noticed(simulate):
     with pytest.raises(AssertionError, match=r"the report of trial \d+, epoch \d+, is lost"):
         for seed in range(100):
-            simulate(seed, Hasty)
+            simulate(seed, opened=Hasty)
+
+
+def test_a_write_of_a_driver_that_was_replaced_is_noticed(simulate, monkeypatch):
+    @contextmanager
+    def unfenced(registry, lease, *locks):
+        with registry.atomic(*locks) as connection:
+            yield connection
+
+    monkeypatch.setattr(leases, "writing", unfenced)
+    heard = "what was replaced is heard|DID NOT RAISE .*LeaseLost"
+    with pytest.raises((AssertionError, pytest.fail.Exception), match=heard):
+        for seed in range(100):
+            simulate(seed)
+
+
+@pytest.mark.parametrize(
+    ("rule", "statement"),
+    [
+        ("a status against the table", "UPDATE trials SET status = 'finished'"),
+        ("an attempt that does not rise", "UPDATE groups SET attempt = 0"),
+        ("a token that falls", "UPDATE sweeps SET token = 0"),
+        ("another group", 'UPDATE trials SET "group" = 2 WHERE number = 1'),
+        ("other figures", "UPDATE reports SET metrics = '{}'"),
+        ("a report that is deleted", "DELETE FROM reports"),
+    ],
+)
+def test_what_breaks_a_rule_is_refused(settings, given, rule, statement):
+    with Registry(settings) as registry:
+        spec = specs.parse(given)
+        plain = [config.model_dump(mode="json") for config in spec.configs]
+        sweeps.begin(registry, "tiny-1", spec.plain(), plain)
+        sweeps.report(registry, "tiny-1", 1, Report(1, {"val_accuracy": 0.5}))
+        simulator.guard(registry)
+        with (
+            closing(sqlite3.connect(registry.database.path)) as connection,
+            pytest.raises(sqlite3.IntegrityError, match=rule),
+        ):
+            connection.execute(statement)
