@@ -59,7 +59,7 @@ class Settled:
             return
         for group, tensors in zip(self._optimizer.param_groups, self._tensors, strict=True):
             weights, gradients, means, squares, steps = tensors
-            torch._foreach_add_(steps, 1)
+            steps[0].add_(1)
             fused = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
             fused(
                 weights, gradients, means, squares, [], steps, lr=group["lr"], beta1=group["betas"][0],
@@ -73,6 +73,8 @@ class Settled:
             if not state:
                 state |= {name: torch.zeros_like(weight, requires_grad=False) for name in ("exp_avg", "exp_avg_sq")}
                 state["step"] = torch.zeros((), device=weight.device)
+        for state in kept:
+            state["step"] = kept[0]["step"]  # which all have in common, and is counted up once
         names = ("exp_avg", "exp_avg_sq", "step")
         gradients = [weight.grad for weight in weights if weight.grad is not None]
         return [[*weights], gradients, *([state[name] for state in kept] for name in names)]

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from training import machine, objectives
+from training.block import LOSSES, Block, lanes_at_once
 from training.config import AugmentConfig, LinearConfig, MlpConfig, ModelConfig, PretrainedConfig, RunConfig
 from training.loop import Run
-from training.models.layers import each, mask
+from training.models.layers import each
 from training.plan import Plan
 from training.progress import Epoch
 
@@ -29,7 +29,7 @@ def key(run: Run) -> str | None:
     config, model = run.config, run.config.model
     plain = run.augment == AugmentConfig() and not config.compile and config.accumulate == 1
     kind = run.splits.kind
-    if not (plain and kind in _LOSSES and config.loss.name in (None, objectives.LOSSES[kind][0])):
+    if not (plain and kind in LOSSES and config.loss.name in (None, objectives.LOSSES[kind][0])):
         return None
     if config.loss.label_smoothing or not _is_linear(model):
         return None
@@ -52,24 +52,21 @@ def _is_linear(model: ModelConfig) -> bool:
             return False
 
 
+ROWS = 512
+"""Examples that are read at a time: a block trains on them before the next one does, while its weights are cached."""
+
+
 class Stack:
     """Runs with one key, trained together until their next measurement."""
 
     def __init__(self, runs: Sequence[Run]) -> None:
         self._runs = tuple(runs)
-        self._half = runs[0].config.precision == "bf16"
         self._normalize = next(iter(runs[0].network.children()))
-        self._loss = _LOSSES[runs[0].splits.kind]
-        parameters = [list(run.network.parameters()) for run in runs]
-        self._weights = [
-            torch.stack([parameter.detach() for parameter in layer]) for layer in zip(*parameters, strict=True)
-        ]
-        self._gradients = [torch.zeros_like(weight) for weight in self._weights]
-        for index, own in enumerate(parameters):
-            for parameter, weight, gradient in zip(own, self._weights, self._gradients, strict=True):
-                parameter.data, parameter.grad = weight[index], gradient[index]
-        for run in runs:
-            run.state.rebind()
+        size = lanes_at_once(runs[0], len(runs))
+        self._places = [slice(start, start + size) for start in range(0, len(runs), size)]
+        gradients = [weight.new_zeros(size, *weight.shape) for weight in runs[0].network.parameters()]
+        self._rates = [_rates(run.config.model) for run in runs]
+        self._blocks = [Block(self._runs[lanes], self._rates[lanes], gradients) for lanes in self._places]
 
     def holds(self, runs: Sequence[Run]) -> bool:
         """Whether it consists of these runs."""
@@ -123,91 +120,55 @@ class Stack:
         orders = torch.stack([plan.order for plan in plans])
         if all(torch.equal(order, orders[0]) for order in orders[1:]):
             orders = orders[:1]
-        dropout = _Dropout(plans, [_rates(run.config.model) for run in self._runs])
-        losses, right = [], torch.zeros(len(plans), device=orders.device)
-        for step, chosen in enumerate(orders.split(batch, dim=1)):
+        dropout = _Dropout(plans, self._rates, self._blocks[0].widths)
+        losses: list[list[Tensor]] = [[] for _ in self._blocks]
+        right = torch.zeros(len(plans), device=orders.device)
+        stretch = max(1, ROWS // batch)
+        for first, chosen in enumerate(orders.split(stretch * batch, dim=1)):
             inputs = self._normalize(data.inputs_at(data.places[chosen.flatten()])).flatten(1)
-            inputs = inputs.unflatten(0, chosen.shape).expand(len(plans), -1, -1)
-            targets = data.targets[chosen].expand(len(plans), -1)
-            loss, correct = self._backward(inputs, targets, dropout)
-            losses.append(loss)
-            right += correct
-            for run, plan in zip(self._runs, plans, strict=True):
-                run.update(plan, step)
+            seen = inputs.unflatten(0, chosen.shape).split(batch, 1), data.targets[chosen].split(batch, 1)
+            batches = [(*batch_of, dropout.drawn(batch_of[0].shape[1])) for batch_of in zip(*seen, strict=True)]
+            for lanes, block, kept in zip(self._places, self._blocks, losses, strict=True):
+                own = slice(None) if len(orders) == 1 else lanes
+                for step, (examples, targets, drawn) in enumerate(batches, first * stretch):
+                    loss, correct = block.backward(examples[own], targets[own], dropout.own(drawn, lanes))
+                    kept.append(loss)
+                    right[lanes] += correct
+                    for run, plan in zip(self._runs[lanes], plans[lanes], strict=True):
+                        run.update(plan, step)
         sizes = torch.tensor([chosen.shape[1] for chosen in orders.split(batch, dim=1)])
         shares = (right / orders.shape[1]).tolist()
-        return [(loss, sizes, share) for loss, share in zip(torch.stack(losses, 1).cpu(), shares, strict=True)]
-
-    def _backward(self, inputs: Tensor, targets: Tensor, dropout: "_Dropout") -> tuple[Tensor, Tensor]:
-        """Mean losses [runs] and right answers [runs] of a batch; gradients are written to the weights' `grad`."""
-        weights = [weight.bfloat16() for weight in self._weights] if self._half else self._weights
-        inputs = dropout(0, inputs)
-        layers = [inputs.bfloat16() if self._half else inputs]
-        for position in range(0, len(weights) - 2, 2):
-            linear = torch.baddbmm(weights[position + 1].unsqueeze(1), layers[-1], weights[position].mT)
-            layers.append(dropout(position // 2 + 1, linear.relu_()))
-        logits = torch.baddbmm(weights[-1].unsqueeze(1), layers[-1], weights[-2].mT).float()
-        loss, right, back = self._loss(logits, targets)
-        back = (back / targets.shape[1]).to(layers[0].dtype)
-        for position in range(len(weights) - 2, -1, -2):
-            if self._half:
-                self._gradients[position].copy_(torch.bmm(back.mT, layers[position // 2]))
-                self._gradients[position + 1].copy_(back.sum(1))
-            else:
-                torch.bmm(back.mT, layers[position // 2], out=self._gradients[position])
-                torch.sum(back, 1, out=self._gradients[position + 1])
-            if position:
-                back = dropout.back(position // 2, torch.bmm(back, weights[position]))
-                back = torch.ops.aten.threshold_backward(back, layers[position // 2], 0)
-        return loss, right
-
-
-def _cross_entropy(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean losses [runs] of logits [runs, batch, classes], right answers [runs], and gradients of the logits."""
-    chances = torch.log_softmax(logits, 2)
-    index = targets.unsqueeze(2)
-    loss = -chances.gather(2, index).mean((1, 2))
-    right = (logits.argmax(2) == targets).sum(1)
-    return loss, right, chances.exp_().scatter_add_(2, index, torch.full_like(index, -1, dtype=torch.float32))
-
-
-def _binary_cross_entropy(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The same for logits [runs, batch, 1] of the second of two classes."""
-    positive, wanted = logits.squeeze(2), targets.float()
-    loss = functional.binary_cross_entropy_with_logits(positive, wanted, reduction="none").mean(1)
-    right = ((positive > 0) == (targets == 1)).sum(1)
-    return loss, right, (positive.sigmoid() - wanted).unsqueeze(2)
-
-
-_LOSSES = {"multiclass": _cross_entropy, "binary": _binary_cross_entropy}
+        reached = torch.cat([torch.stack(kept, 1) for kept in losses]).cpu()
+        return [(loss, sizes, share) for loss, share in zip(reached, shares, strict=True)]
 
 
 class _Dropout:
-    """Masks before each linear layer as each run would draw them alone; runs with one seed share the random numbers."""
+    """Numbers for the dropout before each linear layer, as each run would draw them alone; a seed's are shared."""
 
-    def __init__(self, plans: Sequence[Plan], rates: Sequence[tuple[float, ...]]) -> None:
-        device = plans[0].order.device
-        self._layers = [any(layer) for layer in zip(*rates, strict=True)]
-        self._rates = torch.tensor(rates, device=device)[..., None, None]
+    def __init__(self, plans: Sequence[Plan], rates: Sequence[tuple[float, ...]], widths: Sequence[int]) -> None:
+        layers = zip(*rates, strict=True)
+        self._widths = [width if any(layer) else 0 for width, layer in zip(widths, layers, strict=True)]
+        self._device = plans[0].order.device
         drawing = [(plan.seed, *map(bool, own)) for plan, own in zip(plans, rates, strict=True)]
-        self._generators = {key: torch.Generator(device).manual_seed(key[0]) for key in drawing}
-        self._shares = torch.tensor([list(self._generators).index(key) for key in drawing], device=device)
-        self._masks: dict[int, Tensor] = {}
+        self._generators = {key: torch.Generator(self._device).manual_seed(key[0]) for key in drawing}
+        self._shares = torch.tensor([list(self._generators).index(key) for key in drawing], device=self._device)
 
-    def __call__(self, layer: int, values: Tensor) -> Tensor:
-        """Values [runs, batch, width] after dropout."""
-        if not self._layers[layer]:
-            return values
-        drawn = torch.ones(len(self._generators), *values.shape[1:], device=values.device)
-        for own, (key, generator) in zip(drawn, self._generators.items(), strict=True):
+    def drawn(self, examples: int) -> list[Tensor | None]:
+        """The next numbers of each seed [seeds, examples, width] for each layer that has dropout before it."""
+        return [self._numbers(layer, examples, width) if width else None for layer, width in enumerate(self._widths)]
+
+    def own(self, drawn: Sequence[Tensor | None], lanes: slice) -> list[Tensor | None]:
+        """Those of these lanes [lanes or 1, examples, width]."""
+        if len(self._generators) == 1:
+            return [*drawn]
+        return [None if numbers is None else numbers[self._shares[lanes]] for numbers in drawn]
+
+    def _numbers(self, layer: int, examples: int, width: int) -> Tensor:
+        numbers = torch.ones(len(self._generators), examples, width, device=self._device)
+        for own, (key, generator) in zip(numbers, self._generators.items(), strict=True):
             if key[1 + layer]:
                 own.uniform_(generator=generator)
-        drawn = drawn[self._shares] if len(drawn) > 1 else drawn
-        self._masks[layer] = mask(drawn, self._rates[:, layer], values.dtype)
-        return values * self._masks[layer]
-
-    def back(self, layer: int, gradients: Tensor) -> Tensor:
-        return gradients.mul_(self._masks[layer]) if layer in self._masks else gradients
+        return numbers
 
 
 def _rates(model: ModelConfig) -> tuple[float, ...]:

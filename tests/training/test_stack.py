@@ -79,6 +79,20 @@ def test_a_probe_trains_a_quarter_of_the_steps(run_config, few):
     assert len(steps) == math.ceil(len(few.train) / 16) // 4
 
 
+def test_the_size_of_a_block_changes_no_bit(run_config, few, monkeypatch):
+    model = {**MLP, "dropout": 0.3}
+    configs = [run_config(model=model, batch_size=batch, seed=n % 2, epochs=2) for batch in (16, 600) for n in range(5)]
+    weights = []
+    for size in (1, 2, 5):
+        monkeypatch.setattr(stack, "lanes_at_once", lambda run, most, size=size: min(size, most))
+        lanes = Lanes(configs, few, Objective())
+        while lanes.active:
+            lanes.step()
+        assert not lanes.failures
+        weights.append([lanes.weights(lane) for lane in range(len(configs))])
+    assert weights[0] == weights[1] == weights[2]
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("name", ["adam", "adamw", "rmsprop"])
 def test_every_optimiser_ends_where_it_does_alone(run_config, few, name, precision):
