@@ -107,6 +107,7 @@ class Book:
         self._rubbish: set[str] = set()
         self._settled = 0  # trials whose files changed since the last deletion
         self._queue: deque[tuple[int, list[int]]] = deque()
+        self._paced = 0  # shapes whose pace was known when the queue was sorted
         self._stale = True  # whether the queue has to be filled again
 
     @property
@@ -190,6 +191,8 @@ class Book:
             self._fill()
             while not self._queue and not self._held and self._suggested():
                 self._fill()
+        if self._paced != self._field.paced:
+            self._sort()
         return self._queue.popleft() if self._queue else None
 
     def _fill(self) -> None:
@@ -197,9 +200,17 @@ class Book:
         for number in self._field.due():
             due.setdefault(self._group[number], []).append(number)
         free = [(group, numbers) for group, numbers in due.items() if group not in self._held]
-        # the longest first, so that workers end together; results do not depend on the order
-        self._queue.extend(sorted(free, key=lambda waiting: -sum(map(self._field.left, waiting[1]))))
+        self._queue.extend(free)
+        self._sort()
         self._stale = False
+
+    def _sort(self) -> None:
+        """The longest first, so that workers end together, but before them what tells how long others will take.
+
+        Results do not depend on the order.
+        """
+        self._queue = deque(sorted(self._queue, key=lambda waiting: -sum(map(self._field.left, waiting[1]))))
+        self._paced = self._field.paced
 
     def _suggested(self) -> bool:
         """Add the next wave; returns whether there is one."""

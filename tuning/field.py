@@ -1,11 +1,12 @@
 """The field of a sweep: the standing of each trial among its competitors, from the ledger's rows."""
 
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from registry.ledger import Trial
-from tuning import scheduler
+from tuning import groups, scheduler
 from tuning.scheduler import Answer, Bracket, Scheduler, Standing
 from tuning.spec import SweepSpec
 
@@ -24,6 +25,8 @@ class Field:
         self._alone = Scheduler("none")
         self.standings: dict[int, Standing] = {}
         self._brackets: dict[tuple[int, int], Bracket] = {}
+        self._shapes: dict[int, str] = {}
+        self._paces: dict[str, float] = {}
         self.add(trials)
 
     def add(self, trials: Iterable[Trial]) -> None:
@@ -35,6 +38,7 @@ class Field:
         for trial in trials:
             key = (trial.wave, trial.config["epochs"])
             standing = Standing(trial.number, key, trial.status, thawed=trial.thawed)
+            self._shapes[trial.number] = sys.intern(groups.shape(trial.config))
             for report in trial.reports:
                 self._score(standing, report.epoch, report.metrics)
             self.standings[trial.number] = standing
@@ -73,11 +77,17 @@ class Field:
             return None
         return next((epoch for epoch in self.bracket(number).rungs if epoch > after), None)
 
+    @property
+    def paced(self) -> int:
+        """The number of shapes (`groups.shape`) whose pace is known."""
+        return len(self._paces)
+
     def left(self, number: int) -> float:
-        """Estimated seconds until a trial is compared, or ends; 0 if it has not reported yet."""
+        """Estimated seconds until a trial is compared, or ends; infinite if none of its shape has reported yet."""
         standing = self.standings[number]
         trained = max(standing.scores, default=0)
-        return standing.seconds * ((self.rung(number, trained) or standing.bracket[1]) - trained)
+        pace = standing.seconds or self._paces.get(self._shapes[number], math.inf)
+        return pace * ((self.rung(number, trained) or standing.bracket[1]) - trained)
 
     def merit(self, number: int) -> float:
         """From 0 to 1, see `scheduler.merit`."""
@@ -92,3 +102,4 @@ class Field:
         score = self._objective.score(figures) if metric in figures else -math.inf
         standing.scores[epoch] = -math.inf if math.isnan(score) else score
         standing.seconds = metrics.get("seconds", 0.0)
+        self._paces[self._shapes[standing.number]] = standing.seconds
