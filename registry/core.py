@@ -31,9 +31,8 @@ class Registry:
     def database(self) -> Database:
         """Opened at first use; raises Unavailable if that fails, and is retried at the next use."""
         if self._database is None:
-            opened = open_database(
-                self.settings.database
-            )  # the lock is not held while waiting for a server that is down
+            # the lock is not held while waiting for a server that is down
+            opened = open_database(self.settings.database)
             with self._lock:
                 if self._database is None:
                     self._database = opened

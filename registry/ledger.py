@@ -66,7 +66,7 @@ class Sweep:
 
     @property
     def standing(self) -> str:
-        """Its status; a running sweep whose process is gone is interrupted."""
+        """Its status; `abandoned` for a running sweep whose process is gone."""
         abandoned = self.status == leases.RUNNING and leases.expired(self.owner, self.expires)
         return "abandoned" if abandoned else self.status
 

@@ -68,9 +68,8 @@ class Paired:
         """How many standard errors the observed difference is above a `true` one."""
         n, gained, lost = self.images, self.gained, self.lost
         a, b, c = 2 * n, (2 * n - gained + lost) * true - gained - lost, -lost * true * (1 - true)
-        losing = (math.sqrt(b * b - 4 * a * c) - b) / (
-            2 * a
-        )  # the maximum-likelihood probability of a loss, given the difference
+        # the maximum-likelihood probability of a loss, given the difference
+        losing = (math.sqrt(b * b - 4 * a * c) - b) / (2 * a)
         variance = 2 * losing + true * (1 - true)
         return (gained - lost - n * true) / math.sqrt(n * variance) if variance > 0 else math.inf
 

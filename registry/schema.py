@@ -183,9 +183,8 @@ sweeps = sa.Table(
     sa.Column("who", sa.String(128), nullable=False),
     sa.Column("created", sa.String(27), nullable=False),
     sa.Column("ended", sa.String(27)),
-    sa.Column(
-        "token", sa.Integer, nullable=False
-    ),  # counts the processes that have held the lease; writes of older ones are refused
+    # counts the processes that have held the lease; writes of older ones are refused
+    sa.Column("token", sa.Integer, nullable=False),
     sa.Column("owner", sa.String(256)),  # of the lease: host and process
     sa.Column("expires", sa.String(27)),  # when another process may take over
     sa.Column("processor", sa.Text),  # that its figures were computed with
@@ -196,9 +195,8 @@ groups = sa.Table(
     metadata,
     sa.Column("sweep", sa.ForeignKey("sweeps.id"), primary_key=True),
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column(
-        "attempt", sa.Integer, nullable=False
-    ),  # counts the attempts of workers; writes of older ones are refused
+    # counts the attempts of workers; writes of older ones are refused
+    sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("worker", sa.String(64)),  # that trains the group now
     sa.Column("state", sa.String(64)),  # file from which the training of all its trials resumes
 )

@@ -104,9 +104,8 @@ class Application:
                 lines = headers(answer, request.id)
                 if self.stopping():
                     lines.append((b"connection", b"close"))
-                count(
-                    answer.status
-                )  # before it is sent, so that every answered request is counted, even if this process dies
+                # before it is sent, so that every answered request is counted, even if this process dies
+                count(answer.status)
                 uncounted = None
                 await send({"type": "http.response.start", "status": answer.status, "headers": lines})
                 await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else answer.body})

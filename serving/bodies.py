@@ -62,9 +62,8 @@ def loads(body: bytes) -> Any:
     """Parsed JSON (RFC 8259, in UTF-8, without repeated keys); raises Problem 400."""
     try:
         content = orjson.loads(body)
-        if (
-            _third_quote(body) >= 0
-        ):  # with at most one string no key can be repeated, of which orjson would keep the last
+        # with at most one string no key can be repeated, of which orjson would keep the last
+        if _third_quote(body) >= 0:
             json.loads(body, object_pairs_hook=_unique)
     except orjson.JSONDecodeError as error:
         raise Problem(400, f"the body is not JSON: {error}") from None

@@ -68,9 +68,8 @@ class Commits:
             for batch in batches:
                 mine = [next(outcomes) for _ in batch.labels]
                 batch.committed(mine)
-                if (
-                    not batch.outcomes.done()
-                ):  # a cancelled future is done: the client has left, or was asked to retry later
+                # a cancelled future is done: the client has left, or was asked to retry later
+                if not batch.outcomes.done():
                     batch.outcomes.set_result(mine)
         self._writing = None
 

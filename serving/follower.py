@@ -168,9 +168,7 @@ class Follower:
         try:
             resolution.remember(endpoint.settings.cache, endpoint.reference, state.version)
             resolution.tidy(endpoint.settings.cache, state.version, state.challenger)
-        except (
-            Unavailable
-        ) as error:  # such as on a full disk: a start without the registry would serve an older version
+        except Unavailable as error:  # a full disk: a start without the registry would serve an older version
             logger.warning("the served version cannot be recorded in the cache: %s", error)
 
     def _note(self, state: State) -> None:

@@ -32,9 +32,8 @@ BODY = (413, 415, 422)
 def describe(routes: Mapping[str, Route], reader: Reader, token: bool) -> Content:
     """The description; `token` says whether the endpoint asks for one."""
     operations = _operations(reader)
-    useless = (
-        () if PICTURES[0] in reader.media_types else ("/pixels",)
-    )  # which answers 422 to everything if the model is of a table
+    # which answers 422 to everything if the model is of a table
+    useless = () if PICTURES[0] in reader.media_types else ("/pixels",)
     components: Content = {"schemas": _schemas(reader)}
     document: Content = {
         "openapi": "3.1.0",

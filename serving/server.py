@@ -110,9 +110,7 @@ def _environment(settings: Settings, reference: Reference, home: str) -> dict[st
     ours = {f"{PREFIX}{name.upper()}": _text(value) for name, value in changes.items()}
     ours[FOLDER] = home
     theirs = {"BENTOML_HOME": home, "BENTOML_DO_NOT_TRACK": "True", "BENTOML_QUIET": "True", "TMPDIR": home}
-    theirs["PROMETHEUS_MULTIPROC_DIR"] = (
-        f"{home}/prometheus_multiproc_dir"  # BentoML sets it too; the stand-in needs it here
-    )
+    theirs["PROMETHEUS_MULTIPROC_DIR"] = f"{home}/prometheus_multiproc_dir"  # as BentoML does; for the stand-in
     return ours | theirs
 
 

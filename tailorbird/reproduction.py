@@ -194,9 +194,7 @@ def _check_backbone(version: Version, config: RunConfig, settings: Settings) -> 
 def _evaluated(plan: Plan, model: bytes) -> Classification:
     try:
         return export.evaluate(model, plan.splits.holdout, plan.splits.kind)
-    except (
-        Exception
-    ) as error:  # ONNX Runtime raises many kinds for bytes that are not a model, or a model of other images
+    except Exception as error:  # ONNX Runtime raises many kinds for bytes that are not such a model
         reason = " ".join(str(error).split())[:200]
         raise Corrupt(f"{plan.version} has a damaged package: model.onnx: cannot be run: {reason}") from None
 

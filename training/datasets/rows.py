@@ -172,9 +172,8 @@ def _reading(path: Path) -> Iterator[Any]:
     """
     with path.open("rb") as file:
         encoding = "utf-16" if file.read(2) in UTF16 else "utf-8-sig"
-    csv.field_size_limit(
-        sys.maxsize
-    )  # for the whole process: a long text in a column that is not requested is no error
+    # for the whole process: a long text in a column that is not requested is no error
+    csv.field_size_limit(sys.maxsize)
     with path.open(encoding=encoding, errors="surrogateescape", newline="") as text:
         try:
             named = _DELIMITER.fullmatch(text.readline())

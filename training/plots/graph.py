@@ -92,9 +92,7 @@ def nodes(model: bytes) -> list[Node]:
         if sources:
             maker |= {name: len(drawn) for name in operator.output}
             drawn.append(Node(operator.op_type, _title(operator, weights), shapes.get(operator.output[0], ""), sources))
-        elif (
-            operator.op_type == "Identity" and operator.input[0] in weights
-        ):  # with which the exporter shares equal weights
+        elif operator.op_type == "Identity" and operator.input[0] in weights:  # the exporter shares equal weights
             weights[operator.output[0]] = weights[operator.input[0]]
     ends = [tensor.name for tensor in inner.output if tensor.name in maker]
     return [*drawn, *(Node("output", name, shapes[name], (maker[name],)) for name in ends)]

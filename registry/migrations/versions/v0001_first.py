@@ -107,7 +107,6 @@ def _make_roles(connection: sa.Connection) -> None:
         raise Unavailable(
             f"{login} may not create roles; have an administrator run `{'; '.join(wanted)}`, then migrate"
         )
-    for (
-        statement
-    ) in wanted:  # a migration of another database of this server may do the same now: our locks do not cover it
+    # a migration of another database of this server may do the same now: our locks do not cover it
+    for statement in wanted:
         op.execute(f"DO $$ BEGIN {statement}; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$")
