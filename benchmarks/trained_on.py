@@ -31,7 +31,7 @@ def main() -> None:
     here = settings.load()
     dealt = splits.split(datasets.load(study.data, here.data, here.cache, here.download_timeout), study.data)
     if arguments.quick:
-        dealt = replace(dealt, train=dealt.train.only(slice(6400)))
+        dealt = replace(dealt, train=dealt.train.only(slice(1280)))
     weights = None
     for number, config in enumerate(study.configs, 1):
         name, reference = study.listed(number).name or "", study.listed(number).reference or {}

@@ -90,8 +90,8 @@ def test_every_key_of_a_spec_is_documented_and_no_other():
 def test_every_gate_is_documented_with_its_keys_and_no_other():
     assert rows("Gates") == set(Policy.model_fields)
     keys = {key for _, limits in Policy() if isinstance(limits, BaseModel) for key, _ in limits}
-    told = REFERENCE.split("## Gates\n")[1].split("\n## ")[0]
-    assert {key for key in keys if f"`{key}`" not in told} == set()
+    message = REFERENCE.split("## Gates\n")[1].split("\n## ")[0]
+    assert {key for key in keys if f"`{key}`" not in message} == set()
 
 
 def test_every_route_is_documented_and_no_other():

@@ -12,7 +12,7 @@ from tailorbird.settings import Settings
 from tests.waiting import BOUND_SECONDS
 
 WHO = {"why": "because", "who": "ada"}
-RACERS = 30
+RACERS = 12
 ROUNDS = 6
 LATEST = 0.3
 """Seconds after the start by which the server is stopped."""

@@ -149,8 +149,8 @@ def _run(action, settings, n, cut, below, writer):
     try:
         with Registry(settings) as registry:
             acknowledged = action(registry, n)
-    except TailorbirdError as told:
-        error = str(told)
+    except TailorbirdError as message:
+        error = str(message)
     writer.send((taken(), error, acknowledged))
 
 

@@ -309,4 +309,4 @@ def test_check_finds_what_is_spoiled(check, problem, spoil):
         render("local", "gateway", "ingress") if "postgres" in problem else render("cluster", "gateway", "ingress")
     )
     spoil(objects)
-    assert any(problem in found for found in check(objects))
+    assert any(problem in result for result in check(objects))

@@ -118,10 +118,10 @@ def test_alerts_on_estimates_say_what_an_estimate_cannot_see():
     estimates = [alert for alert in ALERTS if "Estimated" in alert["alert"]]
     assert estimates
     for alert in estimates:
-        told = alert["annotations"]["summary"] + alert["annotations"]["description"]
-        assert "An estimate, not a fact" in told
-        assert "cannot detect a change in the meaning of classes" in told
-        assert "only labels can" in told
+        message = alert["annotations"]["summary"] + alert["annotations"]["description"]
+        assert "An estimate, not a fact" in message
+        assert "cannot detect a change in the meaning of classes" in message
+        assert "only labels can" in message
 
 
 class Replica:

@@ -120,5 +120,5 @@ def test_a_row_that_does_not_say_what_its_manifest_says_is_a_problem(store):
 
 def test_of_a_version_that_does_not_verify_no_file_is_read(store):
     _, version = store()
-    found = evidence.unreadable(version, ["model.onnx: is missing"])
-    assert found.problems == ("model.onnx: is missing",) and found.heldout is None and found.figures == FIGURES
+    result = evidence.unreadable(version, ["model.onnx: is missing"])
+    assert result.problems == ("model.onnx: is missing",) and result.heldout is None and result.figures == FIGURES

@@ -29,8 +29,8 @@ def kept(registry, model="demo"):
 def test_those_with_a_label_come_back(registry):
     inputs.keep(registry, examples(1, 2, 3), most=10, days=1)
     label(registry, 2, "two")
-    (found,) = inputs.labelled(registry, "demo")
-    assert (found.receipt, found.version, found.example, found.label) == (f"{2:032}", 1, b"\2", "two")
+    (result,) = inputs.labelled(registry, "demo")
+    assert (result.receipt, result.version, result.example, result.label) == (f"{2:032}", 1, b"\2", "two")
     assert list(inputs.labelled(registry, "other")) == []
 
 

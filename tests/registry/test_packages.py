@@ -110,9 +110,9 @@ def test_every_damaged_file_is_told(store, digest):
     shared = files["curves.png"]  # the blob of all that nobody looks at
     stores.damage(store, files["model.onnx"].sha256, "flipped")
     stores.damage(store, shared.sha256, "deleted")
-    told = [problem.split(":")[0] for problem in problems(store, digest)]
-    assert sorted(told) == sorted(["model.onnx", *(name for name in files if files[name] == shared)])
-    assert len(told) > 2
+    message = [problem.split(":")[0] for problem in problems(store, digest)]
+    assert sorted(message) == sorted(["model.onnx", *(name for name in files if files[name] == shared)])
+    assert len(message) > 2
 
 
 def test_a_store_that_is_not_there_is_no_damage(store, digest):

@@ -126,10 +126,10 @@ GATES = st.fixed_dictionaries(
 
 @given(st.dictionaries(st.sampled_from(["default", "champion", "fashion@champion"]), GATES))
 def test_sections_that_are_accepted_one_by_one_are_accepted_together(sections):
-    found = Policies(sections).of("fashion", "champion").record()
+    result = Policies(sections).of("fashion", "champion").record()
     for gate, nearest in sections.get("fashion@champion", {}).items():
         if nearest is None:
-            assert found[gate] is None
+            assert result[gate] is None
         else:
-            assert nearest.items() <= found[gate].items()
+            assert nearest.items() <= result[gate].items()
     assert Policies(sections).of("other", "other") == Policies({"default": sections.get("default", {})}).of("a", "b")

@@ -409,8 +409,8 @@ def test_a_certificate_that_does_not_fit_is_a_failure(trusted, hosts, host, vali
     requests = []
     hosts["hook.example"] = [["127.0.0.1"]]
     with server(answering(OK, requests), context=trusted(host, valid)) as port:
-        found = problem(f"https://hook.example:{port}/")
-    assert found.startswith("its certificate does not verify: ") and told in found
+        result = problem(f"https://hook.example:{port}/")
+    assert result.startswith("its certificate does not verify: ") and told in result
     assert requests == []
 
 

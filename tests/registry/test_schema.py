@@ -18,16 +18,16 @@ KEPT = ("versions", "deletions", "verdicts", "log", "moves", "holds", "judgement
 
 def described(connection):
     """Everything that a database says of its tables, names of constraints included."""
-    found = sa.inspect(connection)
+    result = sa.inspect(connection)
     return {
         table: {
-            "columns": [{**column, "type": str(column["type"])} for column in found.get_columns(table)],
-            "primary key": found.get_pk_constraint(table),
-            "foreign keys": sorted(found.get_foreign_keys(table), key=str),
-            "indexes": sorted(found.get_indexes(table), key=str),
-            "unique": found.get_unique_constraints(table),
+            "columns": [{**column, "type": str(column["type"])} for column in result.get_columns(table)],
+            "primary key": result.get_pk_constraint(table),
+            "foreign keys": sorted(result.get_foreign_keys(table), key=str),
+            "indexes": sorted(result.get_indexes(table), key=str),
+            "unique": result.get_unique_constraints(table),
         }
-        for table in found.get_table_names()
+        for table in result.get_table_names()
         if table != "alembic_version"
     }
 

@@ -273,8 +273,8 @@ class AnySequence(RuleBasedStateMachine):
     def collect(self, step):
         killed = self.do("collect", step, {})
         needed = packaged(self.registry)
-        found = {blob.digest for blob in self.registry.blobs.listing()}
-        assert needed <= found if killed else needed == found
+        result = {blob.digest for blob in self.registry.blobs.listing()}
+        assert needed <= result if killed else needed == result
         assert killed or list(self.registry.blobs.leftovers()) == []
 
     @invariant()

@@ -340,10 +340,10 @@ def a_dozen(registry):
 
 def walked(registry, model, limit):
     """All pages, each asked for after the last version of the one before."""
-    found = [versions.page(registry, model, limit=limit)]
-    while len(found[-1]) == limit:
-        found.append(versions.page(registry, model, limit=limit, before=found[-1][-1]))
-    return [one for page in found for one in page]
+    result = [versions.page(registry, model, limit=limit)]
+    while len(result[-1]) == limit:
+        result.append(versions.page(registry, model, limit=limit, before=result[-1][-1]))
+    return [one for page in result for one in page]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5, 12, 100])
@@ -708,12 +708,12 @@ def test_manifests_that_are_swapped_between_rows_are_told_and_not_loaded(registr
         ]
         with pytest.raises(Refused):
             promote(registry, number, force=True)
-        found = versions.resolve(registry, f"fashion:{number}")
+        result = versions.resolve(registry, f"fashion:{number}")
         message = r"fashion:\d: manifest.json: its created differs from that of the version's row"
         with pytest.raises(Corrupt, match=message):
-            contents.read(registry, found)
+            contents.read(registry, result)
         with pytest.raises(Corrupt, match=message):
-            carrying.export(registry, found, tmp_path / "x")
+            carrying.export(registry, result, tmp_path / "x")
     assert not (tmp_path / "x").exists()
 
 

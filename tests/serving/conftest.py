@@ -263,11 +263,11 @@ def toy() -> Toy:
 @pytest.fixture(scope="session")
 def settings(tmp_path_factory, toy) -> Settings:
     """A registry with demo:1 (champion) and demo:2, whose classes have other names, and a binary model, coin."""
-    found = Settings(_env_file=None, home=tmp_path_factory.mktemp("home"))
-    _register(found, "demo", toy.files())
-    _register(found, "demo", Toy.make(classes=[name.upper() for name in CLASSES], seed=1).files(), alias=None)
-    _register(found, "coin", Toy.make((8, 6, 3), ("head", "tail"), seed=2).files())
-    return found
+    result = Settings(_env_file=None, home=tmp_path_factory.mktemp("home"))
+    _register(result, "demo", toy.files())
+    _register(result, "demo", Toy.make(classes=[name.upper() for name in CLASSES], seed=1).files(), alias=None)
+    _register(result, "coin", Toy.make((8, 6, 3), ("head", "tail"), seed=2).files())
+    return result
 
 
 @pytest.fixture(scope="session")

@@ -37,10 +37,10 @@ def test_media_type_without_parameters(given):
 
 
 @pytest.mark.parametrize(
-    ("headers", "told"), [({}, "there is no Content-Type"), ({"content_type": "text/csv"}, "'text/csv' is not")]
+    ("headers", "message"), [({}, "there is no Content-Type"), ({"content_type": "text/csv"}, "'text/csv' is not")]
 )
-def test_other_media_types(headers, told):
-    with pytest.raises(Problem, match=f"{told}.*accepted: image/png, application/json") as caught:
+def test_other_media_types(headers, message):
+    with pytest.raises(Problem, match=f"{message}.*accepted: image/png, application/json") as caught:
         bodies.media_type(request(**headers), "image/png", JSON)
     assert caught.value.status == 415
 
@@ -75,7 +75,7 @@ def test_malformed_json(body):
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
         (b"[1]", "the body is a list of 1; accepted: an object with a"),
         (b"{}", "the body has no a; accepted"),
@@ -87,11 +87,11 @@ def test_malformed_json(body):
         (b'{"a": "' + b"x" * 9999 + b'"}', "a is 'xxx"),
     ],
 )
-def test_another_form(body, told):
+def test_another_form(body, message):
     with pytest.raises(Problem) as caught:
         bodies.parse(body, "a")
     assert caught.value.status == 422
-    assert caught.value.detail.startswith(told)
+    assert caught.value.detail.startswith(message)
     assert len(caught.value.detail) < 120
 
 

@@ -44,8 +44,8 @@ def test_a_label_is_kept_and_counted(take, receipts, metrics, registry):
 
 def test_again_and_otherwise(take, receipts, metrics):
     (text,) = receipts.make(1, [2], [0])
-    found = take((text, "two"), (text, "two"), (text, "three"))
-    assert found == counts(accepted=1, duplicate=1, conflict=1) | {"reasons": []}
+    result = take((text, "two"), (text, "two"), (text, "three"))
+    assert result == counts(accepted=1, duplicate=1, conflict=1) | {"reasons": []}
     assert take((text, " two\u00a0")) == counts(duplicate=1) | {"reasons": []}  # the same name in another form
     assert total(metrics, "feedback_rejected", reason="duplicate") == 2
     assert total(metrics, "feedback_rejected", reason="conflict") == 1
@@ -54,22 +54,22 @@ def test_again_and_otherwise(take, receipts, metrics):
 
 
 def test_bad_ones_are_rejected_one_by_one(take, receipts, metrics):
-    found = take(("forged", "two"), (receipts.make(1, [2], [3])[0], "two"), (receipts.make(1, [2], [3])[0], "TWO"))
-    assert {key: found[key] for key in counts()} == counts(accepted=1, rejected=2)
-    assert [(one["index"], one["reason"]) for one in found["reasons"]] == [(0, "malformed"), (2, "label")]
-    assert found["reasons"][1]["detail"] == "'TWO' is not a class of demo:1"
+    result = take(("forged", "two"), (receipts.make(1, [2], [3])[0], "two"), (receipts.make(1, [2], [3])[0], "TWO"))
+    assert {key: result[key] for key in counts()} == counts(accepted=1, rejected=2)
+    assert [(one["index"], one["reason"]) for one in result["reasons"]] == [(0, "malformed"), (2, "label")]
+    assert result["reasons"][1]["detail"] == "'TWO' is not a class of demo:1"
     for reason in ("malformed", "label"):
         assert total(metrics, "feedback_rejected", reason=reason) == 1
 
 
 def test_the_classes_are_those_of_the_version_that_predicted(take, receipts, metrics):
-    found = take(
+    result = take(
         (receipts.make(2, [2], [0])[0], "TWO"),
         (receipts.make(2, [2], [0])[0], "two"),
         (receipts.make(99, [2], [0])[0], "two"),
     )
-    assert {key: found[key] for key in counts()} == counts(accepted=1, rejected=2)
-    assert [one["reason"] for one in found["reasons"]] == ["label", "version"]
+    assert {key: result[key] for key in counts()} == counts(accepted=1, rejected=2)
+    assert [one["reason"] for one in result["reasons"]] == ["label", "version"]
     labels = {"model": "demo", "version": "2", "predicted_class": "TWO", "confidence_bin": "0"}
     assert total(metrics, "feedback", outcome="correct", **labels) == 1
 
@@ -92,7 +92,7 @@ def test_parse():
 
 
 @pytest.mark.parametrize(
-    ("labels", "told"),
+    ("labels", "message"),
     [
         ([], "labels is an empty list"),
         (["r"], "labels[0] is 'r'; accepted: an object with receipt and label"),
@@ -103,8 +103,8 @@ def test_parse():
         ([{"receipt": "r", "label": "l"}] * 1001, "labels is a list of 1001; accepted: 1000 in one request"),
     ],
 )
-def test_what_is_no_feedback(labels, told):
+def test_what_is_no_feedback(labels, message):
     with pytest.raises(Problem) as caught:
         feedback.parse(body(labels))
     assert caught.value.status == 422
-    assert caught.value.detail.startswith(told)
+    assert caught.value.detail.startswith(message)

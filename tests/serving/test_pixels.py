@@ -54,12 +54,12 @@ NESTED = st.recursive(NUMBERS, lambda inner: st.lists(inner, max_size=3), max_le
 @given(st.lists(NESTED, min_size=1, max_size=3), SHAPES)
 def test_never_takes_what_is_no_image(inputs, shape):
     try:
-        found = pixels.from_lists(inputs, shape)
+        result = pixels.from_lists(inputs, shape)
     except Problem as problem:
         assert problem.status == 422
     else:
-        assert found.tolist() == inputs
-        assert json.dumps(inputs) == json.dumps(found.tolist())  # 1 == True, but not in JSON
+        assert result.tolist() == inputs
+        assert json.dumps(inputs) == json.dumps(result.tolist())  # 1 == True, but not in JSON
 
 
 @given(SHAPES.flatmap(lambda shape: arrays.arrays(np.uint8, st.tuples(st.integers(1, 5), *map(st.just, shape)))))

@@ -22,9 +22,9 @@ def make(key=KEY, model="demo", days=30.0):
 @given(**NUMBERS)
 def test_round_trip(version, index, bin_):
     (text,) = make().make(version, [index], [bin_])
-    found = make().read(text)
+    result = make().read(text)
     assert len(text) == 48
-    assert (found.version, found.class_index, found.confidence_bin) == (version, index, bin_)
+    assert (result.version, result.class_index, result.confidence_bin) == (version, index, bin_)
 
 
 def test_every_receipt_has_an_id_of_its_own():

@@ -17,13 +17,13 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False)
 def test_all_forms_become_the_same_rows(values):
     lists = json.dumps({"inputs": values.tolist()}).encode()
     objects = json.dumps({"inputs": [dict(zip(COLUMNS, row, strict=True)) for row in values.tolist()]}).encode()
-    for found in (
+    for result in (
         rows.from_json(lists, 3, COLUMNS),
         rows.from_json(objects, 3, COLUMNS),
         rows.from_octets(values.astype("<f8").tobytes(), 3),
     ):
-        assert found.dtype == np.float64
-        np.testing.assert_array_equal(found, values)
+        assert result.dtype == np.float64
+        np.testing.assert_array_equal(result, values)
 
 
 def test_integers_and_the_order_of_keys():

@@ -40,9 +40,9 @@ def test_metrics_are_those_of_all_workers(server, client):
 
 
 def children(server) -> list[psutil.Process]:
-    found = psutil.Process(server.process.pid).children(recursive=True)
-    assert found
-    return found
+    result = psutil.Process(server.process.pid).children(recursive=True)
+    assert result
+    return result
 
 
 def was_read(connection) -> bool:
@@ -150,7 +150,7 @@ def test_a_read_only_home_needs_a_key(settings, free_port, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "told"),
+    ("arguments", "error", "message"),
     [
         ({"port": 0}, InvalidInput, "port: 0 is not accepted; accepted: 1 to 65535"),
         ({"port": 65_536}, InvalidInput, "port: 65536"),
@@ -162,10 +162,10 @@ def test_a_read_only_home_needs_a_key(settings, free_port, monkeypatch):
         ({"model": "demo:9"}, NotFound, "demo has the aliases champion"),
     ],
 )
-def test_refuses_before_it_starts(settings, free_port, arguments, error, told):
+def test_refuses_before_it_starts(settings, free_port, arguments, error, message):
     with pytest.raises(error) as caught:
         serve(settings, **{"model": "demo", "host": "127.0.0.1", "port": free_port(), "workers": 1} | arguments)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_host_that_conda_sets_is_told_by_its_variable(settings, free_port, monkeypatch):
@@ -233,8 +233,8 @@ def test_workers_are_told_the_settings_that_were_checked(tmp_path, monkeypatch, 
     )
     for name, value in servers._environment(given, Reference.parse("demo:2"), str(tmp_path)).items():
         monkeypatch.setenv(name, value)
-    told = known.load()
-    assert told.model_dump() == given.model_dump() | {
+    message = known.load()
+    assert message.model_dump() == given.model_dump() | {
         "model": "demo:2",
         "database_url": given.database,
         "storage_url": given.storage,

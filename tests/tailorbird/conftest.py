@@ -39,8 +39,8 @@ def tailorbird(tmp_path, monkeypatch, capsys):
             status = 0
         except SystemExit as end:
             status = end.code or 0
-        told = capsys.readouterr()
-        return SimpleNamespace(returncode=status, stdout=told.out, stderr=told.err)
+        message = capsys.readouterr()
+        return SimpleNamespace(returncode=status, stdout=message.out, stderr=message.err)
 
     return run
 

@@ -32,9 +32,9 @@ def test_an_edge_belongs_to_the_bin_above_it():
 @given(st.lists(CONFIDENCES), st.sampled_from([np.float32, np.float64]))
 def test_many_at_once_fall_where_each_would_alone(confidences, kind):
     values = np.array(confidences, dtype=kind)
-    found = bins.indices(values)
-    assert found.shape == values.shape
-    assert found.tolist() == [bins.index(float(value)) for value in values]
+    result = bins.indices(values)
+    assert result.shape == values.shape
+    assert result.tolist() == [bins.index(float(value)) for value in values]
 
 
 def test_the_calibration_error_by_hand():

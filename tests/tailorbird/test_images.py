@@ -184,8 +184,8 @@ def test_of_deep_pixels_the_upper_bits_of_those_that_are_used_are_kept(depth):
 )
 def test_whatever_comes_in_the_signature_comes_out(mode, size, shape, colour):
     wanted = (*shape, 3) if colour else shape
-    found = images.to_signature(Image.new(mode, size), wanted)
-    assert found.shape == wanted and found.dtype == np.uint8
+    result = images.to_signature(Image.new(mode, size), wanted)
+    assert result.shape == wanted and result.dtype == np.uint8
 
 
 # --- what is no picture, or too large

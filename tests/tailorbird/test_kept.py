@@ -46,10 +46,10 @@ def test_images_by_class(registry, tmp_path):
     images = np.arange(18, dtype=np.uint8).reshape(3, 2, 3)
     keep(registry, "demo", images, ["a", None, "b"])
     assert kept.write(registry, "demo", tmp_path / "out") == {"a": 1, "b": 1}
-    found = {path.parent.name: np.asarray(Image.open(path)) for path in (tmp_path / "out").rglob("*.png")}
-    assert sorted(found) == ["a", "b"]
-    assert np.array_equal(found["a"], images[0])
-    assert np.array_equal(found["b"], images[2])
+    result = {path.parent.name: np.asarray(Image.open(path)) for path in (tmp_path / "out").rglob("*.png")}
+    assert sorted(result) == ["a", "b"]
+    assert np.array_equal(result["a"], images[0])
+    assert np.array_equal(result["b"], images[2])
 
 
 def test_rows_of_a_table(registry, tmp_path):

@@ -78,34 +78,38 @@ def config(**changed):
 
 
 def test_on_the_same_machine_it_is_the_same_bit_for_bit(registry, register, trained):
-    found = reproduce(registry, register())
-    assert found.weights_equal and found.weights_difference == 0
-    assert found.export_equal
-    assert (found.mean_difference, found.max_difference, found.agreement) == (0, 0, 1)
-    assert found.registered_accuracy == found.served_accuracy == found.retrained_accuracy == trained[0].holdout.accuracy
-    assert found.standard_error == trained[0].holdout.standard_error
-    assert (found.version, found.epoch, found.samples, found.environment) == ("tiny:1", 4, 359, ())
-    assert found.problems == []
-    record = json.loads(json.dumps(found.record()))
+    result = reproduce(registry, register())
+    assert result.weights_equal and result.weights_difference == 0
+    assert result.export_equal
+    assert (result.mean_difference, result.max_difference, result.agreement) == (0, 0, 1)
+    assert (
+        result.registered_accuracy == result.served_accuracy == result.retrained_accuracy == trained[0].holdout.accuracy
+    )
+    assert result.standard_error == trained[0].holdout.standard_error
+    assert (result.version, result.epoch, result.samples, result.environment) == ("tiny:1", 4, 359, ())
+    assert result.problems == []
+    record = json.loads(json.dumps(result.record()))
     assert record["reproduced"] == "bit for bit"
     assert record["bounds"] == {"mean_difference": 0.025, "standard_errors": 2}
 
 
 @pytest.mark.parametrize("lie", [{"seed": 1}, {"optimizer": {"name": "sgd", "lr": 5e-3}}, {"epochs": 4}])
 def test_another_configuration_is_told_by_how_much_it_differs(registry, register, lie):
-    found = reproduce(registry, register(config_yaml=config(**lie)))
-    assert not found.weights_equal and found.weights_difference > 0.01
-    assert not found.export_equal
-    assert found.mean_difference > reproduction.MEAN_DIFFERENCE
-    [first, *_] = found.problems
-    assert first.startswith(f"probabilities differ by {found.mean_difference:.4f} on average over 359 held-out images ")
+    result = reproduce(registry, register(config_yaml=config(**lie)))
+    assert not result.weights_equal and result.weights_difference > 0.01
+    assert not result.export_equal
+    assert result.mean_difference > reproduction.MEAN_DIFFERENCE
+    [first, *_] = result.problems
+    assert first.startswith(
+        f"probabilities differ by {result.mean_difference:.4f} on average over 359 held-out images "
+    )
     assert first.endswith("accepted: at most 0.025")
-    assert found.record()["reproduced"] == "no"
+    assert result.record()["reproduced"] == "no"
 
 
 def test_another_epoch_is_not_the_same(registry, register):
-    found = reproduce(registry, register({"epoch": 1}))
-    assert not found.weights_equal and found.problems
+    result = reproduce(registry, register({"epoch": 1}))
+    assert not result.weights_equal and result.problems
 
 
 @pytest.fixture
@@ -124,20 +128,20 @@ def shaken(digits, trained):
 
 def test_what_differs_a_little_is_within_bounds(registry, register, shaken):
     plan = reproduction.plan(registry, register(), registry.settings)
-    found = reproduction.compare(registry, plan, shaken(1e-6))
-    assert not found.weights_equal and 0 < found.weights_difference < 1e-4
-    assert 0 < found.mean_difference < found.max_difference < 1e-4
-    assert found.problems == []
-    assert found.record()["reproduced"] == "within bounds"
+    result = reproduction.compare(registry, plan, shaken(1e-6))
+    assert not result.weights_equal and 0 < result.weights_difference < 1e-4
+    assert 0 < result.mean_difference < result.max_difference < 1e-4
+    assert result.problems == []
+    assert result.record()["reproduced"] == "within bounds"
 
 
 def test_a_model_that_is_not_of_the_weights_is_found_out(registry, register, digits, shaken):
     """Whoever puts another model into a package cannot hide behind honest weights."""
     _, other = candidate.exported(CONFIG, splits.split(digits, CONFIG.data), shaken(-0.9))
-    found = reproduce(registry, register(model_onnx=other))
-    assert found.weights_equal and not found.export_equal
-    assert found.problems
-    assert found.record()["reproduced"] == "no"
+    result = reproduce(registry, register(model_onnx=other))
+    assert result.weights_equal and not result.export_equal
+    assert result.problems
+    assert result.record()["reproduced"] == "no"
 
 
 def test_an_accuracy_that_was_not_measured_is_found_out(registry, register, trained):
@@ -145,10 +149,12 @@ def test_an_accuracy_that_was_not_measured_is_found_out(registry, register, trai
     evidence = plan.version.evidence.model_copy(update={"accuracy": 0.999}).record()
     lying = replace(plan.version, columns={**plan.version.columns, "evidence": evidence})
     weights = trained[0].files["checkpoint.safetensors"]
-    found = reproduction.compare(registry, replace(plan, version=lying), weights)
-    assert found.weights_equal and found.export_equal and found.mean_difference == 0
-    assert [problem.split("'s")[0] for problem in found.problems] == ["the retrained model", "the stored model"]
-    assert f"points from the registered 99.90%; accepted: at most {200 * found.standard_error:.2f}" in found.problems[0]
+    result = reproduction.compare(registry, replace(plan, version=lying), weights)
+    assert result.weights_equal and result.export_equal and result.mean_difference == 0
+    assert [problem.split("'s")[0] for problem in result.problems] == ["the retrained model", "the stored model"]
+    assert (
+        f"points from the registered 99.90%; accepted: at most {200 * result.standard_error:.2f}" in result.problems[0]
+    )
 
 
 @pytest.mark.parametrize("taken", ["bf16", "fp32"])
@@ -169,8 +175,8 @@ def test_where_the_environment_differs_is_told(registry, register, trained, monk
     lines = trained[0].files["environment.txt"].decode().splitlines()
     lines = [line for line in lines if not line.startswith("cpu flags")]  # as of before they were written down
     monkeypatch.setattr(precision, "instructions", lambda: flags.split()[2:])
-    found = reproduce(registry, register(environment_txt="\n".join(["torch==1.0", *lines[:-1]]).encode()))
-    assert found.environment == ("-torch==1.0", f"+{flags}", f"+{lines[-1]}")
+    result = reproduce(registry, register(environment_txt="\n".join(["torch==1.0", *lines[:-1]]).encode()))
+    assert result.environment == ("-torch==1.0", f"+{flags}", f"+{lines[-1]}")
 
 
 # --- what cannot be reproduced
@@ -248,8 +254,8 @@ def test_what_an_older_release_wrote_is_still_read(registry, register, trained):
     then["optimizer"] = {name: then["optimizer"][name] for name in ("name", "lr", "weight_decay", "momentum")}
     then["schedule"] = {name: then["schedule"][name] for name in ("name", "warmup")}
     lineage = {"data": {**then["data"], "sha256": trained[1]["data"]["sha256"]}}
-    found = reproduce(registry, register(lineage, config_yaml=yaml.safe_dump(then).encode()))
-    assert found.weights_equal and found.problems == []
+    result = reproduce(registry, register(lineage, config_yaml=yaml.safe_dump(then).encode()))
+    assert result.weights_equal and result.problems == []
 
 
 def test_a_damaged_version_is_not_trained(registry, register, flip_blob):

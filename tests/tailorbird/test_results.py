@@ -57,8 +57,8 @@ def opened(request, here, made, tmp_path):
         (tmp_path / "run").mkdir()
         for file, data in made.files.items():
             (tmp_path / "run" / file).write_bytes(data)
-    with results.opened(name, here) as found:
-        yield found
+    with results.opened(name, here) as result:
+        yield result
 
 
 def test_results_are_what_was_trained(opened, made, dealt):
@@ -77,25 +77,25 @@ def test_the_network_answers_as_the_export_does(opened, made, dealt):
 
 
 def test_examples_are_from_all_over_the_held_out_ones_with_their_answers(opened, dealt):
-    found, answers = opened.examples(7)
+    result, answers = opened.examples(7)
     whole = opened.heldout()
-    assert (found.ids == answers.ids).all() and (found.targets == answers.labels).all()
+    assert (result.ids == answers.ids).all() and (result.targets == answers.labels).all()
     assert (answers.ids[[0, -1]] == whole.ids[[0, -1]]).all() and (
         answers.probabilities[-1] == whole.probabilities[-1]
     ).all()
-    places = [whole.ids.tolist().index(one) for one in found.ids.tolist()]
+    places = [whole.ids.tolist().index(one) for one in result.ids.tolist()]
     assert max(np.diff(places)) - min(np.diff(places)) <= 1  # as far apart as they can be
     assert len(opened.examples(10**6)[0]) == len(whole)
-    assert (opened.example().ids == found.ids[:1]).all()
-    assert (splits.content_ids(found.at(slice(None))) == found.ids).all()
+    assert (opened.example().ids == result.ids[:1]).all()
+    assert (splits.content_ids(result.at(slice(None))) == result.ids).all()
 
 
 def test_without_held_out_examples_the_first_is_of_the_test_split(here, made, tmp_path):
     for name in ("config.yaml", "curves.json"):
         (tmp_path / name).write_bytes(made.files[name])
-    with results.opened(str(tmp_path), here) as found:
-        assert len(found.example()) == 1
-        assert found.task() == Task((8, 8), tuple("0123456789"), "multiclass")
+    with results.opened(str(tmp_path), here) as result:
+        assert len(result.example()) == 1
+        assert result.task() == Task((8, 8), tuple("0123456789"), "multiclass")
 
 
 def epoch(number, accuracy=math.nan, loss=math.nan):
@@ -120,8 +120,8 @@ def test_the_epoch_that_was_kept(here, known, epochs, kept):
 def test_a_lineage_without_an_epoch_leaves_it_to_the_curves(here, made, lineage):
     with Registry(here) as registry:
         versions.register(registry, "tiny", made.files, made.export, Lineage(**lineage), "ada")
-    with results.opened("tiny:1", here) as found:
-        assert found.epoch is None and 1 <= found.kept(found.epochs()) <= 3
+    with results.opened("tiny:1", here) as result:
+        assert result.epoch is None and 1 <= result.kept(result.epochs()) <= 3
 
 
 def test_a_config_of_code_is_refused_wherever_it_would_run(here, made):
@@ -136,9 +136,9 @@ def test_a_config_of_code_is_refused_wherever_it_would_run(here, made):
 
 
 def test_a_config_that_refers_to_itself_is_refused(here):
-    found = results.Results("strange", None, lambda _: b"a: &a [*a]", here)
+    result = results.Results("strange", None, lambda _: b"a: &a [*a]", here)
     with pytest.raises(Corrupt, match=r"^strange has a damaged package: config\.yaml: "):
-        found.config()
+        result.config()
 
 
 def test_what_is_no_folder_and_no_version_is_not_found(here, tmp_path):

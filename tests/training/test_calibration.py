@@ -45,10 +45,10 @@ def loss(kind, logits, targets, temperature):
 def test_the_temperature_is_that_of_a_brute_force_grid(kind, logits, targets):
     grid = np.exp(np.linspace(np.log(0.05), np.log(20), 6001))  # steps of a thousandth
     best = grid[np.argmin([loss(kind, logits, targets, t) for t in grid])]
-    found = calibration.temperature(logits, targets, kind)
-    assert found == pytest.approx(best, rel=2e-3) and abs(np.log(found)) > 0.3
-    least = min(loss(kind, logits, targets, t) for t in (0.99 * found, 1.01 * found))
-    assert loss(kind, logits, targets, found) < least
+    result = calibration.temperature(logits, targets, kind)
+    assert result == pytest.approx(best, rel=2e-3) and abs(np.log(result)) > 0.3
+    least = min(loss(kind, logits, targets, t) for t in (0.99 * result, 1.01 * result))
+    assert loss(kind, logits, targets, result) < least
 
 
 @pytest.mark.parametrize("known", [0.25, 0.7, 1.0, 1.8, 6.0])
@@ -56,8 +56,8 @@ def test_a_known_temperature_is_found_again(known):
     random = np.random.default_rng(1)
     logits = random.normal(0, 2.5, (20_000, 10))
     labels = drawn(softmax(logits, 1), random)
-    found = calibration.temperature((known * logits).astype(np.float32), labels, "multiclass")
-    assert found == pytest.approx(known, rel=0.03)
+    result = calibration.temperature((known * logits).astype(np.float32), labels, "multiclass")
+    assert result == pytest.approx(known, rel=0.03)
 
 
 @pytest.mark.parametrize("known", [0.25, 1.0, 6.0])
@@ -72,13 +72,13 @@ def test_a_temperature_changes_no_label_and_lowers_the_loss():
     random = np.random.default_rng(2)
     logits = random.normal(0, 8, (500, 4)).astype(np.float32)
     labels = np.where(random.random(500) < 0.7, logits.argmax(1), random.integers(0, 4, 500))
-    found = calibration.temperature(logits, labels, "multiclass")
+    result = calibration.temperature(logits, labels, "multiclass")
     losses = [
         metrics.log_loss(labels, softmax(logits / t, 1), labels=range(4))
-        for t in (found, 1.0, 1.1 * found, found / 1.1)
+        for t in (result, 1.0, 1.1 * result, result / 1.1)
     ]
     assert losses[0] < min(losses[1:])
-    assert ((logits / found).argmax(1) == logits.argmax(1)).all()
+    assert ((logits / result).argmax(1) == logits.argmax(1)).all()
 
 
 def test_without_examples_the_temperature_is_one_and_so_is_that_of_a_regression():
@@ -93,8 +93,8 @@ def test_a_split_without_an_error_is_no_certainty(images):
     logits = random.normal(0, 1, (images, 10))
     labels = random.integers(0, 10, images)
     logits[np.arange(images), labels] += 8
-    found = calibration.temperature(logits.astype(np.float32), labels, "multiclass")
-    wrong = 1 - softmax(logits / found, 1)[np.arange(images), labels].mean()
+    result = calibration.temperature(logits.astype(np.float32), labels, "multiclass")
+    wrong = 1 - softmax(logits / result, 1)[np.arange(images), labels].mean()
     assert 0.2 / images < wrong < 2 / images
 
 
@@ -104,6 +104,6 @@ def test_sigmoids_without_an_error_are_no_certainty_either(kind, share):
     random = np.random.default_rng(4)
     targets = (random.random((200, 1 if kind == "binary" else 3)) < share).astype(int)
     logits = ((2 * targets - 1) * random.uniform(6, 9, targets.shape)).astype(np.float32)
-    found = calibration.temperature(logits, targets[:, 0] if kind == "binary" else targets.astype(np.float32), kind)
-    wrong = 1 - np.where(targets, expit(logits / found), expit(-logits / found)).mean()
+    result = calibration.temperature(logits, targets[:, 0] if kind == "binary" else targets.astype(np.float32), kind)
+    wrong = 1 - np.where(targets, expit(logits / result), expit(-logits / result)).mean()
     assert 0.2 / 200 < wrong < 2 / 200

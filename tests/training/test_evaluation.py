@@ -82,9 +82,9 @@ def test_without_a_temperature_both_losses_are_one(part):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_temperature_is_fitted_on_the_outputs_for_validation(part, kind):
     split, net = part(kind), network(kind)
-    found = evaluation.temperature(net, split, kind)
-    assert found == calibration.temperature(evaluation.logits(net, split), split.targets, kind)
-    assert (found == 1) == (kind == "regression")
+    result = evaluation.temperature(net, split, kind)
+    assert result == calibration.temperature(evaluation.logits(net, split), split.targets, kind)
+    assert (result == 1) == (kind == "regression")
     assert evaluation.temperature(net, split.only(slice(0)), kind) == 1
 
 
@@ -97,12 +97,12 @@ def test_logits_are_those_of_the_network_at_rest_however_many_images_there_are(r
     part = Split(images, np.arange(len(images)), dataset.targets, np.zeros((len(images), 16), np.uint8))
     network = fresh(config, replace(dealt, train=part))
     network.train()
-    found = evaluation.logits(network, part)
+    result = evaluation.logits(network, part)
     assert network.training, "measuring changes nothing about the network"
-    assert found.shape == (len(images), 3) and found.dtype == np.float32
+    assert result.shape == (len(images), 3) and result.dtype == np.float32
     with torch.inference_mode():
         expected = network.eval()(torch.from_numpy(images.copy())).numpy()
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(result, expected, atol=1e-5)
     evaluation.logits(network, part)
     assert not network.training
 

@@ -202,14 +202,14 @@ def test_a_checkpoint_that_is_none_is_corrupt():
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
         ("nn.Linear(5, 3)", "fails on images of 32x32 pixels: mat1 and mat2 shapes"),
         ("nn.LSTM(32, 3)", "fails on images of 32x32 pixels: "),
         ("nn.functional", "must return a torch.nn.Module, not module"),
     ],
 )
-def test_code_that_is_no_backbone_is_told(body, told, backbone, dealt, tmp_path):
+def test_code_that_is_no_backbone_is_told(body, message, backbone, dealt, tmp_path):
     (tmp_path / f"nets_{len(body)}.py").write_text(f"from torch import nn\n\ndef own():\n    return {body}\n")
     sys.path_importer_cache.clear()
     from training.code import load
@@ -218,5 +218,5 @@ def test_code_that_is_no_backbone_is_told(body, told, backbone, dealt, tmp_path)
     weights = dataset.state_dict() if hasattr(dataset, "state_dict") else {"a": torch.zeros(1)}
     safetensors.torch.save_file(weights, tmp_path / "own.safetensors")
     own = {**backbone, "backbone": f"nets_{len(body)}:own", "weights": str(tmp_path / "own.safetensors")}
-    with pytest.raises(InvalidInput, match=rf"^model.backbone: .*{told}"):
+    with pytest.raises(InvalidInput, match=rf"^model.backbone: .*{message}"):
         features.prepared(config(own), dealt)

@@ -48,15 +48,15 @@ def test_label_smoothing_changes_the_loss():
 
 
 @pytest.mark.parametrize(
-    "kind, name, told",
+    "kind, name, message",
     [
         ("binary", "cross_entropy", "cross_entropy is not a loss of binary targets; accepted: bce"),
         ("regression", "bce", "bce is not a loss of regression targets; accepted: mse"),
         ("multiclass", "mse", "accepted: cross_entropy, log_softmax_nll, softmax_log_nll, bce"),
     ],
 )
-def test_a_loss_of_another_kind_is_refused(kind, name, told):
-    with pytest.raises(InvalidInput, match=rf"loss\.name: .*{told}"):
+def test_a_loss_of_another_kind_is_refused(kind, name, message):
+    with pytest.raises(InvalidInput, match=rf"loss\.name: .*{message}"):
         objectives.loss(LossConfig(name=name), kind)
 
 
@@ -91,13 +91,13 @@ def test_right_answers():
 
 
 def test_the_worked_softmax():
-    found = objectives.probabilities("multiclass", torch.tensor([[5.0, 4.0, 2.0]]))[0]
-    assert [round(one, 2) for one in found.tolist()] == [0.71, 0.26, 0.04]
+    result = objectives.probabilities("multiclass", torch.tensor([[5.0, 4.0, 2.0]]))[0]
+    assert [round(one, 2) for one in result.tolist()] == [0.71, 0.26, 0.04]
 
 
 def test_the_worked_negative_log_likelihood():
     """Of rows that are no log-probabilities, so that what normalises them is taken away again."""
     rows = torch.arange(1.0, 13.0).view(4, 3)
     ours = objectives.loss(LossConfig(name="log_softmax_nll"), "multiclass")
-    found = ours(rows, torch.tensor([0, 1, 2, 0])) - rows.logsumexp(1).mean()
-    assert found.item() == pytest.approx(-6.25, abs=1e-6)
+    result = ours(rows, torch.tensor([0, 1, 2, 0])) - rows.logsumexp(1).mean()
+    assert result.item() == pytest.approx(-6.25, abs=1e-6)

@@ -17,12 +17,12 @@ def rates(name, peak, steps, scores=(), **config):
 
 def pytorchs(make, peak, steps):
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=peak)
-    schedule, found = make(optimizer), []
+    schedule, result = make(optimizer), []
     for _ in range(steps):
-        found.append(optimizer.param_groups[0]["lr"])
+        result.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         schedule.step()
-    return found
+    return result
 
 
 def test_constant():
@@ -62,8 +62,8 @@ def test_cosine_rises_as_pytorchs_own_behind_a_linear_warmup(steps, warmup):
         fall = torch.optim.lr_scheduler.CosineAnnealingLR(one, steps - rising)
         return torch.optim.lr_scheduler.SequentialLR(one, [rise, fall], [rising])
 
-    found = rates("cosine", 0.1, steps, warmup=warmup)
-    assert found == pytest.approx(pytorchs(make, 0.1, steps), abs=1e-6) and max(found) == found[rising] == 0.1
+    result = rates("cosine", 0.1, steps, warmup=warmup)
+    assert result == pytest.approx(pytorchs(make, 0.1, steps), abs=1e-6) and max(result) == result[rising] == 0.1
 
 
 @given(st.lists(st.integers(0, 6), max_size=30), st.integers(1, 4), st.sampled_from([0.1, 0.5]))
@@ -111,7 +111,7 @@ def test_waited(scores, least, expected):
     ],
 )
 def test_optimisers_are_pytorchs_own(config, expected):
-    found = []
+    result = []
     for make in (
         lambda net: optimization.optimizer(net, OptimizerConfig(lr=0.01, **config)),
         lambda net: expected(list(net.parameters())),
@@ -123,5 +123,5 @@ def test_optimisers_are_pytorchs_own(config, expected):
             optimizer.zero_grad()
             network(torch.ones(2, 5)).square().sum().backward()
             optimizer.step()
-        found.append(network.weight.detach().clone())
-    assert torch.allclose(found[0], found[1], rtol=0, atol=1e-6) and not torch.equal(found[0], torch.zeros(3, 5))
+        result.append(network.weight.detach().clone())
+    assert torch.allclose(result[0], result[1], rtol=0, atol=1e-6) and not torch.equal(result[0], torch.zeros(3, 5))

@@ -32,20 +32,20 @@ def sigmoids(draw, labels=None):
     count, labels = draw(st.integers(1, 60)), labels or draw(st.integers(1, 6))
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
     logits = np.round(random.normal(0, draw(st.floats(0.1, 6)), (count, labels)), draw(st.integers(0, 3)))
-    there = random.random((count, labels)) < expit(draw(st.floats(-1, 2)) * logits)
-    return logits, there
+    present = random.random((count, labels)) < expit(draw(st.floats(-1, 2)) * logits)
+    return logits, present
 
 
-def binary(logits, there):
+def binary(logits, present):
     def columns(temperature):
         positive = expit(logits / temperature)
         return np.hstack([1 - positive, positive])
 
-    return Binary(there[:, 0].astype(np.int64), columns(2), columns(1))
+    return Binary(present[:, 0].astype(np.int64), columns(2), columns(1))
 
 
-def multilabel(logits, there):
-    return Multilabel(there.astype(np.float32), expit(logits / 2), expit(logits))
+def multilabel(logits, present):
+    return Multilabel(present.astype(np.float32), expit(logits / 2), expit(logits))
 
 
 def quietly(metric, *arguments, **options):
@@ -80,7 +80,7 @@ def test_accuracy_confusion_and_losses_are_those_of_scikit_learn(one):
 
 @given(classifications(), st.floats(0, 1))
 def test_precision_and_recall_of_each_class_are_those_of_scikit_learn(one, threshold):
-    found = one.at(threshold)
+    result = one.at(threshold)
     for index in range(len(names(one))):
         expected = quietly(
             metrics.precision_recall_fscore_support,
@@ -89,7 +89,7 @@ def test_precision_and_recall_of_each_class_are_those_of_scikit_learn(one, thres
             average="binary",
             zero_division=0,
         )
-        assert (found.precision[index], found.recall[index], found.f1[index]) == pytest.approx(expected[:3], **EXACT)
+        assert (result.precision[index], result.recall[index], result.f1[index]) == pytest.approx(expected[:3], **EXACT)
 
 
 def test_rows_of_the_confusion_are_true_classes():
@@ -129,8 +129,8 @@ def test_what_was_held_to_be_impossible_costs_much_and_not_everything():
     one = Classification(np.array([1, 1]), certain, certain)
     assert one.nll == pytest.approx(-math.log(np.finfo(np.float32).tiny) / 2)
     assert Binary(np.array([1, 1]), certain, certain).nll == pytest.approx(-math.log(np.finfo(np.float32).eps) / 2)
-    found = Multilabel(np.float32([[0], [1]]), np.ones((2, 1)), np.ones((2, 1)))
-    assert found.nll == pytest.approx(-math.log(np.finfo(np.float64).eps) / 2)
+    result = Multilabel(np.float32([[0], [1]]), np.ones((2, 1)), np.ones((2, 1)))
+    assert result.nll == pytest.approx(-math.log(np.finfo(np.float64).eps) / 2)
 
 
 @given(sigmoids(labels=1))
@@ -160,17 +160,17 @@ def test_figures_of_two_classes_are_those_of_scikit_learn(drawn):
 )
 def test_the_curve_of_thresholds_is_that_of_scikit_learn_and_of_single_ones(one):
     for index in range(one.probabilities.shape[1]):
-        found = one.curve(index)
+        result = one.curve(index)
         scores, truth = one.probabilities[:, index], one.truth[:, index]
         precision, recall, thresholds = quietly(metrics.precision_recall_curve, truth, scores)
-        np.testing.assert_allclose(found.thresholds, thresholds, rtol=0, atol=0)
-        np.testing.assert_allclose(found.precision, precision[:-1], atol=1e-9)
+        np.testing.assert_allclose(result.thresholds, thresholds, rtol=0, atol=0)
+        np.testing.assert_allclose(result.precision, precision[:-1], atol=1e-9)
         if truth.any():  # else scikit-learn says 1
-            np.testing.assert_allclose(found.recall, recall[:-1], atol=1e-9)
-        for place, threshold in enumerate(found.thresholds):
-            there = one.at(threshold)
-            assert there.precision[index] == pytest.approx(found.precision[place], **EXACT)
-            assert there.recall[index] == pytest.approx(found.recall[place], **EXACT)
+            np.testing.assert_allclose(result.recall, recall[:-1], atol=1e-9)
+        for place, threshold in enumerate(result.thresholds):
+            present = one.at(threshold)
+            assert present.precision[index] == pytest.approx(result.precision[place], **EXACT)
+            assert present.recall[index] == pytest.approx(result.recall[place], **EXACT)
 
 
 @given(sigmoids())

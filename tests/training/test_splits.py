@@ -22,14 +22,14 @@ def dataset(images, labels, test=None):
     return Dataset("made", tuple("abc"), pixels, np.asarray(labels, np.int64), test)
 
 
-def dealt(made, **sizes):
-    return splits.split(made, DataConfig(name="digits", **sizes))
+def dealt(source, **sizes):
+    return splits.split(source, DataConfig(name="digits", **sizes))
 
 
-def dealt_if_it_can_be(made, **sizes):
+def dealt_if_it_can_be(source, **sizes):
     """Of random copies a part may have room for none."""
     try:
-        return dealt(made, **sizes)
+        return dealt(source, **sizes)
     except InvalidInput as refused:
         assert "equal examples stay together" in str(refused)
         reject()
@@ -60,10 +60,10 @@ def cases(draw, copies=2):
 
 @given(cases() | cases(copies=1))
 def test_the_parts_are_a_partition_and_copies_go_together(case):
-    made, sizes = case
-    whole = dealt_if_it_can_be(made, **sizes)
+    source, sizes = case
+    whole = dealt_if_it_can_be(source, **sizes)
     parts = [getattr(whole, name) for name in PARTS]
-    everything = Counter(zip(map(bytes, splits.content_ids(made.inputs)), made.targets.tolist(), strict=True))
+    everything = Counter(zip(map(bytes, splits.content_ids(source.inputs)), source.targets.tolist(), strict=True))
     assert sum(map(contents, parts), Counter()) == everything
     places = [set(map(bytes, part.ids)) for part in parts]
     assert len(set().union(*places)) == sum(map(len, places))
@@ -74,12 +74,12 @@ def test_the_parts_are_a_partition_and_copies_go_together(case):
 
 @given(cases(), st.randoms(use_true_random=False))
 def test_the_order_of_the_file_does_not_matter(case, random):
-    made, sizes = case
-    order = list(range(len(made.targets)))
+    source, sizes = case
+    order = list(range(len(source.targets)))
     random.shuffle(order)
     before, after = (
-        dealt_if_it_can_be(made, **sizes),
-        dealt_if_it_can_be(replace(made, inputs=made.inputs[order], targets=made.targets[order]), **sizes),
+        dealt_if_it_can_be(source, **sizes),
+        dealt_if_it_can_be(replace(source, inputs=source.inputs[order], targets=source.targets[order]), **sizes),
     )
     for name in PARTS:
         assert contents(getattr(before, name)) == contents(getattr(after, name))
@@ -87,9 +87,9 @@ def test_the_order_of_the_file_does_not_matter(case, random):
 
 @given(cases(), st.integers(0, 5))
 def test_what_judges_does_not_depend_on_how_many_are_validated_on(case, validation):
-    made, sizes = case
+    source, sizes = case
     others = {**sizes, "validation": min(validation, sizes["validation"])}
-    before, after = dealt_if_it_can_be(made, **sizes), dealt_if_it_can_be(made, **others)
+    before, after = dealt_if_it_can_be(source, **sizes), dealt_if_it_can_be(source, **others)
     assert contents(before.holdout) == contents(after.holdout)
     assert contents(before.test) == contents(after.test)
 
@@ -97,9 +97,9 @@ def test_what_judges_does_not_depend_on_how_many_are_validated_on(case, validati
 @given(cases(copies=1))
 @example((dataset(range(12), [0, 1, 2] * 4), {"test": 4, "holdout": 4, "validation": 1, "split_seed": 0}))
 def test_without_copies_counts_are_exact_and_each_class_has_its_share_of_what_was_left(case):
-    made, sizes = case
-    parts = dealt(made, **sizes)
-    left = Counter(made.targets.tolist())
+    source, sizes = case
+    parts = dealt(source, **sizes)
+    left = Counter(source.targets.tolist())
     for name in ("test", "holdout", "validation"):
         part = getattr(parts, name)
         assert len(part) == sizes[name]
@@ -112,34 +112,34 @@ def test_without_copies_counts_are_exact_and_each_class_has_its_share_of_what_wa
 
 @given(cases())
 def test_a_published_test_split_stays_what_it_is(case):
-    made, sizes = case
+    source, sizes = case
     test = dataset(range(1000, 1005), [2, 1, 0, 1, 2])
-    parts = dealt_if_it_can_be(replace(made, test=(test.inputs, test.targets)), **{**sizes, "test": 0.9})
+    parts = dealt_if_it_can_be(replace(source, test=(test.inputs, test.targets)), **{**sizes, "test": 0.9})
     assert (parts.test.inputs == test.inputs).all() and parts.test.targets.tolist() == [2, 1, 0, 1, 2]
-    assert len(parts.train) + len(parts.validation) + len(parts.holdout) == len(made.targets)
+    assert len(parts.train) + len(parts.validation) + len(parts.holdout) == len(source.targets)
 
 
-def with_own_validation(made, images, labels):
+def with_own_validation(source, images, labels):
     own = dataset(images, labels)
-    return replace(made, validation=(own.inputs, own.targets))
+    return replace(source, validation=(own.inputs, own.targets))
 
 
 def test_a_validation_split_of_its_own_is_chosen_on_and_none_is_dealt():
-    made = with_own_validation(dataset(range(30), [0, 1, 2] * 10), [100, 101, 102], [0, 2, 1])
-    parts = dealt(made, holdout=6, test=3)
-    assert (parts.validation.at(slice(None)) == made.validation[0]).all() and parts.notes == ()
+    source = with_own_validation(dataset(range(30), [0, 1, 2] * 10), [100, 101, 102], [0, 2, 1])
+    parts = dealt(source, holdout=6, test=3)
+    assert (parts.validation.at(slice(None)) == source.validation[0]).all() and parts.notes == ()
     assert parts.validation.targets.tolist() == [0, 2, 1]
     assert list(map(len, (parts.train, parts.validation, parts.holdout, parts.test))) == [21, 3, 6, 3]
-    other = dealt(made, validation=0.5, holdout=6, test=3)
+    other = dealt(source, validation=0.5, holdout=6, test=3)
     assert len(other.validation) == 3 and (other.train.places == parts.train.places).all()
     assert other.notes == ("data.validation is ignored: made comes with a validation split of its own",)
 
 
 def test_examples_that_an_own_validation_split_shares_with_what_is_dealt_are_noted():
-    made = dataset(range(30), [0, 1, 2] * 10)
-    parts = dealt(made, validation=0, holdout=6, test=3)
+    source = dataset(range(30), [0, 1, 2] * 10)
+    parts = dealt(source, validation=0, holdout=6, test=3)
     trained, held, tested = (part.places[0] for part in (parts.train, parts.holdout, parts.test))
-    own = with_own_validation(made, [100, 101, 102, trained, held, tested], [0, 1, 2, 0, 1, 2])
+    own = with_own_validation(source, [100, 101, 102, trained, held, tested], [0, 1, 2, 0, 1, 2])
     assert dealt(own, holdout=6, test=3).notes == (
         "1 of 6 validation examples are in the training split too, and make the validation easier",
         "1 of 6 holdout examples are in the validation split too, and make the holdout easier",
@@ -148,17 +148,17 @@ def test_examples_that_an_own_validation_split_shares_with_what_is_dealt_are_not
 
 
 def test_the_seed_decides_which_image_is_where():
-    made = dataset(range(2000), [0, 1] * 1000)
-    holdouts = [contents(dealt(made, holdout=500, split_seed=seed).holdout) for seed in (0, 1, 0, 2**63 - 1)]
+    source = dataset(range(2000), [0, 1] * 1000)
+    holdouts = [contents(dealt(source, holdout=500, split_seed=seed).holdout) for seed in (0, 1, 0, 2**63 - 1)]
     assert holdouts[0] == holdouts[2]
     for one, other in ((0, 1), (0, 3), (1, 3)):
         assert 90 < len(holdouts[one] & holdouts[other]) < 160  # 125 are expected by chance
 
 
 def test_copies_across_classes_count_for_each_of_them():
-    made = dataset([0, 0, *range(1, 19)], [0, 1, *[0, 1] * 9])
+    source = dataset([0, 0, *range(1, 19)], [0, 1, *[0, 1] * 9])
     for seed in range(20):
-        parts = dealt(made, test=4, holdout=0, validation=0, split_seed=seed)
+        parts = dealt(source, test=4, holdout=0, validation=0, split_seed=seed)
         assert Counter(parts.test.targets.tolist()) == {0: 2, 1: 2}
 
 
@@ -192,10 +192,10 @@ def test_a_class_that_a_part_has_nothing_of_is_noted():
 
 
 def test_sizes_may_be_fractions_and_none_above_zero_is_nothing():
-    made = dataset(range(40), [0, 1] * 20)
-    parts = dealt(made, validation=0.1, holdout=0.25, test=0.5)
+    source = dataset(range(40), [0, 1] * 20)
+    parts = dealt(source, validation=0.1, holdout=0.25, test=0.5)
     assert [len(getattr(parts, name)) for name in PARTS] == [6, 4, 10, 20]
-    parts = dealt(made, validation=0.0, holdout=1e-9, test=1)
+    parts = dealt(source, validation=0.0, holdout=1e-9, test=1)
     assert [len(getattr(parts, name)) for name in PARTS] == [38, 0, 1, 1]
 
 
@@ -239,8 +239,8 @@ def test_an_id_is_that_of_the_pixels_and_of_nothing_else():
 def test_digits_lie_where_they_always_lay(digit_splits):
     """Where another rule deals them otherwise, a retraining learns what the champion is judged on."""
     assert [len(getattr(digit_splits, name)) for name in PARTS] == [1078, 180, 180, 359]
-    found = hashlib.sha256(b"".join(sorted(map(bytes, digit_splits.holdout.ids)))).hexdigest()
-    assert found == "4e224f7ff6d3b534811c37a7dd5669b636e98713f125898d251051d226594ce7"
+    result = hashlib.sha256(b"".join(sorted(map(bytes, digit_splits.holdout.ids)))).hexdigest()
+    assert result == "4e224f7ff6d3b534811c37a7dd5669b636e98713f125898d251051d226594ce7"
 
 
 def test_fashion_is_dealt_evenly(published):
@@ -282,11 +282,11 @@ def test_rare_sets_of_labels_lie_in_every_part_as_often_as_in_all(seed):
 
 def test_test_examples_that_are_trained_on_are_noted():
     seen = (np.asarray([[[0, 0], [0, 7]], [[9, 9], [9, 9]]], np.uint8), np.asarray([0, 1]))
-    made = dealt(dataset(range(12), [0, 1, 2] * 4, seen), validation=0, holdout=0)
-    assert made.notes[-1] == "1 of 2 test examples are in the training split too, and make the test easier"
+    source = dealt(dataset(range(12), [0, 1, 2] * 4, seen), validation=0, holdout=0)
+    assert source.notes[-1] == "1 of 2 test examples are in the training split too, and make the test easier"
     whole = dataset(range(12), [0, 1, 2] * 4)
-    made = dealt(dataset(range(12), [0, 1, 2] * 4, (whole.inputs, whole.targets)), validation=3, holdout=3)
-    assert made.notes[-1].startswith("6 of 12 test examples are in the training split too")
+    source = dealt(dataset(range(12), [0, 1, 2] * 4, (whole.inputs, whole.targets)), validation=3, holdout=3)
+    assert source.notes[-1].startswith("6 of 12 test examples are in the training split too")
     assert not dealt(dataset([0, 0, 0, *range(9)], [0, 1, 2] * 4), validation=0, holdout=0, test=3).notes
 
 
@@ -294,8 +294,8 @@ def test_of_many_small_classes_the_seed_draws_which_are_held_out():
     images, labels = np.arange(1600), np.arange(1600) // 4
     names = tuple(f"{position:03}" for position in range(400))
     pixels = images.astype(">u4").view(np.uint8).reshape(-1, 2, 2)
-    made = Dataset("made", names, pixels, labels, None)
-    held = [set(dealt(made, validation=0, holdout=40, test=1, split_seed=seed).holdout.targets) for seed in range(3)]
+    source = Dataset("made", names, pixels, labels, None)
+    held = [set(dealt(source, validation=0, holdout=40, test=1, split_seed=seed).holdout.targets) for seed in range(3)]
     for classes in held:
         assert len(classes) == 40 and 100 < np.mean(list(classes)) < 300  # not the first ones by name
     assert not held[0] == held[1] == held[2]
@@ -318,16 +318,16 @@ def test_of_a_survey_of_few_different_rows_sizes_are_named_that_can_be_dealt_tog
 
 @given(cases(copies=10))
 def test_sizes_that_a_refusal_names_are_accepted(case):
-    made, asked = case
+    source, asked = case
     try:
-        dealt(made, **asked)
+        dealt(source, **asked)
         reject()
     except InvalidInput as refused:
         sizes = advised(refused)
     if sizes:
-        parts = dealt(made, **{**asked, **sizes})
+        parts = dealt(source, **{**asked, **sizes})
         assert all(len(getattr(parts, name)) for name, size in sizes.items() if size)
-        assert set(parts.train.targets) == set(made.targets)
+        assert set(parts.train.targets) == set(source.targets)
 
 
 def test_where_no_sizes_do_more_different_examples_are_asked_for():
@@ -344,5 +344,5 @@ def test_many_copies_are_dealt_in_a_moment():
 
 def test_rows_that_float32_would_make_equal_are_different_examples():
     rows = 1.7e9 + np.arange(60.0)[:, None]
-    made = Dataset("dates", ("a", "b"), rows, np.arange(60) % 2, None, "binary", ("seconds",))
-    assert not dealt(made, validation=10, holdout=10, test=10).notes
+    source = Dataset("dates", ("a", "b"), rows, np.arange(60) % 2, None, "binary", ("seconds",))
+    assert not dealt(source, validation=10, holdout=10, test=10).notes

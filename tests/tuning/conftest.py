@@ -25,7 +25,7 @@ def settings(tmp_path):
 
 
 @pytest.fixture
-def given():
+def raw_spec():
     """A small valid spec as plain data."""
     return {
         "name": "tiny",

@@ -283,7 +283,7 @@ def _curve(trial):
 def spec(dice):
     """A small sweep of some search, scheduler and size."""
     chosen = dice.choice(["random", "random", "grid", "tpe"])
-    given = {
+    raw_spec = {
         "name": "made-up",
         "data": {"name": "digits", "validation": 0.2, "holdout": 0.2},
         "run": {"model": {"family": "mlp"}},
@@ -299,9 +299,9 @@ def spec(dice):
         "lanes": dice.choice([1, 3, 8]),
     }
     if dice.random() < 0.3:
-        given |= {"promote": {"model": "made-up"}, "confirm": {"top": 2, "seeds": dice.choice([1, 2])}}
+        raw_spec |= {"promote": {"model": "made-up"}, "confirm": {"top": 2, "seeds": dice.choice([1, 2])}}
     if chosen == "grid":
-        given["space"]["optimizer.lr"] = {"choice": [0.1, 0.3]}
+        raw_spec["space"]["optimizer.lr"] = {"choice": [0.1, 0.3]}
     else:
-        given["trials"] = dice.choice([2, 4, 7])
-    return specs.parse(given)
+        raw_spec["trials"] = dice.choice([2, 4, 7])
+    return specs.parse(raw_spec)

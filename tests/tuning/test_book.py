@@ -20,11 +20,11 @@ def registry(settings):
 
 
 @pytest.fixture
-def begin(registry, given):
+def begin(registry, raw_spec):
     """Begins a sweep of four trials that are each a group, and opens its book."""
 
     def opened(**changes):
-        asked = {**given, "lanes": 1, "scheduler": "none", **changes}
+        asked = {**raw_spec, "lanes": 1, "scheduler": "none", **changes}
         spec = specs.parse({key: value for key, value in asked.items() if value is not None})
         plain = spec.model_dump(mode="json", exclude_none=True)
         lease = ledger.begin(registry, "tiny-1", plain, search.suggest(spec, [], lambda _: None), None, "ada")

@@ -21,12 +21,12 @@ def prepared(settings):
 
 @pytest.mark.parametrize(("instructions", "taken"), [(["avx512_bf16"], "bf16"), ([], "fp32")])
 def test_the_precision_that_the_processor_takes_is_that_of_all_trials_from_then_on(
-    given, settings, prepared, monkeypatch, instructions, taken
+    raw_spec, settings, prepared, monkeypatch, instructions, taken
 ):
     processor = dict.fromkeys(instructions, True)  # whose maker is not asked for
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: processor)
-    given["run"]["device"] = "cpu"
-    checked = spec.parse(given)
+    raw_spec["run"]["device"] = "cpu"
+    checked = spec.parse(raw_spec)
     executed = Execution(settings, Console(quiet=True), "ann", None, Stop(), prepared(checked))
     settled = executed._settled(checked)
     assert {config.precision for config in settled.configs} == {taken}
@@ -36,16 +36,16 @@ def test_the_precision_that_the_processor_takes_is_that_of_all_trials_from_then_
     assert {config.precision for config in again.configs} == {taken}
 
 
-def test_a_sweep_of_the_ledger_is_prepared_without_making_its_configs_again(given, prepared):
-    checked = spec.parse(given)
-    older = spec.stored({**given, "run": {**given["run"], "a_key_of_old": True}})
+def test_a_sweep_of_the_ledger_is_prepared_without_making_its_configs_again(raw_spec, prepared):
+    checked = spec.parse(raw_spec)
+    older = spec.stored({**raw_spec, "run": {**raw_spec["run"], "a_key_of_old": True}})
     assert prepared(older, checked.configs).notes == prepared(checked).notes
 
 
-def test_trials_that_run_at_once_are_reckoned_together(given, prepared, monkeypatch):
-    given["resources"] = {"cpus": joblib.cpu_count() / 3, "gpus": 0}
+def test_trials_that_run_at_once_are_reckoned_together(raw_spec, prepared, monkeypatch):
+    raw_spec["resources"] = {"cpus": joblib.cpu_count() / 3, "gpus": 0}
     shared = []
     monkeypatch.setattr(memory, "check", lambda config, dealt, together: shared.append(together))
-    checked = spec.parse(given)
+    checked = spec.parse(raw_spec)
     prepared(checked)
     assert {*shared} == {min(3, checked.total)}

@@ -15,9 +15,9 @@ def registry(settings):
 
 
 @pytest.fixture
-def swept(registry, given):
+def swept(registry, raw_spec):
     """A sweep of four trials that has ended: finished, paused, stopped and failed."""
-    spec = specs.parse(given)
+    spec = specs.parse(raw_spec)
     plain = [config.model_dump(mode="json") for config in spec.configs]
     sweeps.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), plain)
     for number, status in enumerate(("finished", "paused", "stopped", "failed"), 1):
@@ -55,23 +55,23 @@ def test_what_failed_is_to_be_trained_again(registry, swept):
         extension.retry(registry, swept, 60)
 
 
-def test_what_cannot_be_extended_is_told(registry, swept, given):
+def test_what_cannot_be_extended_is_told(registry, swept, raw_spec):
     with pytest.raises(NotFound, match="--thaw: tiny-1 has no trial 9; accepted: 1 to 4"):
         extension.thaw(registry, swept, 9, 60)
     with pytest.raises(InvalidInput, match="trial 1 is finished; accepted: one that is paused or stopped"):
         extension.thaw(registry, swept, 1, 60)
     with pytest.raises(NotFound, match="there is no sweep 'other'"):
         extension.retry(registry, "other", 60)
-    del given["space"], given["trials"]
-    spec = specs.parse({**given, "runs": [{}]})
+    del raw_spec["space"], raw_spec["trials"]
+    spec = specs.parse({**raw_spec, "runs": [{}]})
     plain = [config.model_dump(mode="json") for config in spec.configs]
     sweeps.begin(registry, "listed", spec.model_dump(mode="json", exclude_none=True), plain)
     with pytest.raises(InvalidInput, match="--trials: applies only to random search and tpe"):
         extension.add_trials(registry, "listed", 1, 60)
 
 
-def test_a_sweep_that_runs_is_not_extended(registry, given):
-    spec = specs.parse(given)
+def test_a_sweep_that_runs_is_not_extended(registry, raw_spec):
+    spec = specs.parse(raw_spec)
     plain = [config.model_dump(mode="json") for config in spec.configs]
     sweeps.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), plain)
     with pytest.raises(LeaseHeld):

@@ -54,20 +54,20 @@ def ranked(settings, trained):
 
 
 def test_the_smallest_of_those_that_are_as_good_as_the_best_is_taken(ranked, dealt):
-    registry, lease, found = ranked()
-    choice = finalists.choose(registry, lease, found, Objective(), Views(dealt), Misfits.of(Constraints(), dealt))
+    registry, lease, result = ranked()
+    choice = finalists.choose(registry, lease, result, Objective(), Views(dealt), Misfits.of(Constraints(), dealt))
     assert choice.taken.trial.number == 2
     assert sorted(choice.ties) == [1, 2]
     assert choice.reason.endswith("chose trial 2, which has the fewest parameters, 5,962")
     with registry.reading() as connection:
         stored = connection.exec_driver_sql("SELECT answers FROM trials ORDER BY number").scalars().all()
     right = finalists.unpacked(registry.blobs.get(stored[2]))
-    assert right.sum() / len(dealt.validation) == pytest.approx(found[-1].best.metrics["val_accuracy"])
+    assert right.sum() / len(dealt.validation) == pytest.approx(result[-1].best.metrics["val_accuracy"])
 
 
 def test_confirming_runs_decide_by_their_mean(ranked, dealt):
-    registry, lease, found = ranked(confirms=(None, 7, 9))
-    choice = finalists.choose(registry, lease, found, Objective(), Views(dealt), Misfits.of(Constraints(), dealt))
+    registry, lease, result = ranked(confirms=(None, 7, 9))
+    choice = finalists.choose(registry, lease, result, Objective(), Views(dealt), Misfits.of(Constraints(), dealt))
     assert choice.taken.trial.number == 2 and choice.ties == (7,)
     assert choice.reason.startswith("by the mean val_accuracy of other seeds: ")
 

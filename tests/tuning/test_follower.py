@@ -9,10 +9,10 @@ from tuning.follower import Follower
 
 
 @pytest.fixture
-def followed(settings, given):
+def followed(settings, raw_spec):
     """A sweep of four trials of eight epochs, its lease, and who follows it."""
-    given["space"]["epochs"] = {"choice": [8]}
-    spec = specs.parse(given)
+    raw_spec["space"]["epochs"] = {"choice": [8]}
+    spec = specs.parse(raw_spec)
     plain = [config.model_dump(mode="json") for config in spec.configs]
     with Registry(settings) as registry:
         lease = sweeps.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), plain)

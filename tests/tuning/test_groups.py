@@ -7,8 +7,8 @@ from tuning.groups import grouped
 
 
 def config(family="mlp", **changes):
-    given = {"data": {"name": "iris"}, "model": {"family": family}, **changes}
-    return RunConfig.model_validate(given).model_dump(mode="json")
+    raw = {"data": {"name": "iris"}, "model": {"family": family}, **changes}
+    return RunConfig.model_validate(raw).model_dump(mode="json")
 
 
 def test_what_has_one_shape_is_one_group():
@@ -32,8 +32,8 @@ def test_what_has_another_shape_or_pace_is_another_group(changes):
 
 def test_heads_of_a_frozen_backbone_are_a_group_and_tuned_ones_are_apart():
     heads = [{"family": "pretrained", "backbone": "resnet18", "dropout": rate} for rate in (0.0, 0.5)]
-    given = [config(model=head) for head in heads] + [config(model={**head, "tune": "last"}) for head in heads]
-    assert grouped(given, 8, 1) == [1, 1, 2, 3]
+    configs = [config(model=head) for head in heads] + [config(model={**head, "tune": "last"}) for head in heads]
+    assert grouped(configs, 8, 1) == [1, 1, 2, 3]
 
 
 def test_convolutions_are_apart_and_so_is_what_is_compiled():

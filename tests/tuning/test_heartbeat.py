@@ -15,10 +15,10 @@ from tuning.progress import LiveTable
 
 
 @pytest.fixture
-def beating(settings, given, monkeypatch):
+def beating(settings, raw_spec, monkeypatch):
     """A heartbeat of a sweep, and what happens where its lease is lost."""
     monkeypatch.setattr(heartbeat, "SHOW_EVERY", 0.01)
-    spec = specs.parse(given)
+    spec = specs.parse(raw_spec)
     plain = [config.model_dump(mode="json") for config in spec.configs]
     lost = threading.Event()
     with Registry(settings) as registry:

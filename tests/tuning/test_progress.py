@@ -34,8 +34,8 @@ def follow(settings):
 
 
 @pytest.fixture
-def spec(given):
-    return specs.parse(given)
+def spec(raw_spec):
+    return specs.parse(raw_spec)
 
 
 FIRST = Report(1, {"val_accuracy": 0.512345})
@@ -71,28 +71,28 @@ def test_on_a_terminal_rows_and_a_bar_are_drawn_and_taken_away_again(spec, follo
     assert "\x1b[2K" in drawn  # transient: erased at the end
 
 
-def test_of_many_trials_those_that_run_are_shown(given, follow):
-    spec = specs.parse({**given, "trials": 40})
+def test_of_many_trials_those_that_run_are_shown(raw_spec, follow):
+    spec = specs.parse({**raw_spec, "trials": 40})
     console = Console(file=io.StringIO(), width=120, height=40, force_terminal=True)
     follow(spec, console, Change(39, report=Report(1, {"val_accuracy": 0.987654})))
     assert "0.9877" in console.file.getvalue()
 
 
-def test_brackets_in_names_and_problems_are_no_markup(given, follow, capsys):
-    del given["space"], given["trials"]
+def test_brackets_in_names_and_problems_are_no_markup(raw_spec, follow, capsys):
+    del raw_spec["space"], raw_spec["trials"]
     names = ["sgd [no momentum]", "adam [/old recipe] :smile:"]
     runs = [{"name": name, "epochs": epochs} for epochs, name in enumerate(names, 1)]
-    spec = specs.parse({**given, "runs": runs})
+    spec = specs.parse({**raw_spec, "runs": runs})
     summary.show_trials(spec, terminal.console())
     follow(spec, terminal.console(), Change(1, "finished"), Change(2, "failed", "closing tag [/x] is [red]"))
-    told = capsys.readouterr().out
-    assert [told.count(name) for name in names] == [2, 2]
-    assert "trial 2: closing tag [/x] is [red]\n" in told
+    message = capsys.readouterr().out
+    assert [message.count(name) for name in names] == [2, 2]
+    assert "trial 2: closing tag [/x] is [red]\n" in message
 
 
-def test_on_a_terminal_brackets_are_no_markup(given, follow):
-    del given["space"], given["trials"]
-    spec = specs.parse({**given, "runs": [{"name": "adam [/old recipe]"}]})
+def test_on_a_terminal_brackets_are_no_markup(raw_spec, follow):
+    del raw_spec["space"], raw_spec["trials"]
+    spec = specs.parse({**raw_spec, "runs": [{"name": "adam [/old recipe]"}]})
     console = Console(file=io.StringIO(), width=120, force_terminal=True, markup=False)
     follow(spec, console, Change(1, report=FIRST))
     assert "adam [/old recipe]" in console.file.getvalue()

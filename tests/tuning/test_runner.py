@@ -30,9 +30,9 @@ KINDS = {
         ),
     ],
 )
-def test_what_cannot_be_trained_or_registered_is_refused_before_ray_starts(given, settings, changes, who, problem):
+def test_what_cannot_be_trained_or_registered_is_refused_before_ray_starts(raw_spec, settings, changes, who, problem):
     loss = {"metric": "val_loss", "mode": "min"}
-    checked = spec.parse({**given, **changes, "objective": loss, "scheduler": "none"})
+    checked = spec.parse({**raw_spec, **changes, "objective": loss, "scheduler": "none"})
     with pytest.raises(InvalidInput) as refused:
         runner.Driver(settings, Console(quiet=True), who).run(checked)
     assert str(refused.value).startswith(problem)
@@ -51,13 +51,13 @@ def without_ray(monkeypatch, tmp_path):
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
 
 
-def test_a_trial_that_fits_no_node_is_refused(given, settings, without_ray):
-    given["resources"] = {"cpus": 3}
+def test_a_trial_that_fits_no_node_is_refused(raw_spec, settings, without_ray):
+    raw_spec["resources"] = {"cpus": 3}
     with pytest.raises(InvalidInput, match=r"^resources.cpus: a trial needs 3 CPUs, and the Ray cluster has 2"):
-        runner.Driver(settings, Console(quiet=True), "ann").run(spec.parse(given))
+        runner.Driver(settings, Console(quiet=True), "ann").run(spec.parse(raw_spec))
 
 
-def test_a_sweep_without_a_single_good_trial_fails_with_the_reason_of_one(given, settings, without_ray, monkeypatch):
+def test_a_sweep_without_a_single_good_trial_fails_with_the_reason_of_one(raw_spec, settings, without_ray, monkeypatch):
     def all_fail(self, lease, *_):
         with Registry(settings) as registry:
             for trial in ledger.trials(registry, lease.sweep):
@@ -66,7 +66,7 @@ def test_a_sweep_without_a_single_good_trial_fails_with_the_reason_of_one(given,
 
     monkeypatch.setattr(Execution, "_search", all_fail)
     with pytest.raises(TailorbirdError, match=r"^no trial of tiny-1 succeeded: lower optimizer.lr$"):
-        runner.Driver(settings, Console(quiet=True), "ann").run(spec.parse(given), "tiny-1")
+        runner.Driver(settings, Console(quiet=True), "ann").run(spec.parse(raw_spec), "tiny-1")
     with Registry(settings) as registry:
         assert ledger.sweep(registry, "tiny-1").status == "failed"
         assert versions.page(registry) == []

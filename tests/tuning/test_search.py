@@ -7,17 +7,17 @@ from tuning import spec as specs
 
 
 @pytest.fixture
-def spec(given):
-    del given["promote"]
-    given["run"] = {"epochs": 4}
-    given["space"] = {
+def spec(raw_spec):
+    del raw_spec["promote"]
+    raw_spec["run"] = {"epochs": 4}
+    raw_spec["space"] = {
         "model.family": {"choice": ["mlp", "linear"]},
         "model.width": {"choice": [[8], [8, 8], 16], "when": {"model.family": "mlp"}},
         "model.dropout": {"uniform": [0.0, 0.5], "step": 0.1, "when": {"model.family": "mlp"}},
         "optimizer.lr": {"loguniform": [1e-3, 1e-1]},
         "batch_size": {"loginteger": [16, 128]},
     }
-    return specs.parse({**given, "search": "tpe", "trials": 20})
+    return specs.parse({**raw_spec, "search": "tpe", "trials": 20})
 
 
 def fits(_):
@@ -84,15 +84,15 @@ def test_what_does_not_fit_is_skipped_with_the_reason(spec):
     assert {one.problem for one in skipped if one.config["model"]["family"] == "linear"} == {None}
 
 
-def test_seeds_of_a_point_are_trials_beside_each_other(given):
-    spec = specs.parse({**given, "search": "tpe", "trials": 10, "seeds": 2})
+def test_seeds_of_a_point_are_trials_beside_each_other(raw_spec):
+    spec = specs.parse({**raw_spec, "search": "tpe", "trials": 10, "seeds": 2})
     trials = searched(spec)
     assert len(trials) == 20
     assert all(a.config | {"seed": 1} == b.config for a, b in zip(trials[::2], trials[1::2], strict=True))
 
 
-def test_the_best_are_confirmed_with_seeds_that_nobody_had(given):
-    spec = specs.parse({**given, "run": {**given["run"], "seed": 7}, "confirm": {"top": 2, "seeds": 3}})
+def test_the_best_are_confirmed_with_seeds_that_nobody_had(raw_spec):
+    spec = specs.parse({**raw_spec, "run": {**raw_spec["run"], "seed": 7}, "confirm": {"top": 2, "seeds": 3}})
     trials = searched(spec)
     confirming = [trial for trial in trials if trial.confirms]
     best = sorted(trials[:4], key=lambda one: -one.config["optimizer"]["lr"])
@@ -101,10 +101,10 @@ def test_the_best_are_confirmed_with_seeds_that_nobody_had(given):
     assert {one.wave for one in confirming} == {2}
 
 
-def test_more_trials_go_on_where_the_search_was(given):
-    before = searched(specs.parse(given))
-    more = search.suggest(specs.parse({**given, "trials": 6}), before, fits)
-    assert [one.config for one in more] == [one.config for one in searched(specs.parse({**given, "trials": 6}))][4:]
+def test_more_trials_go_on_where_the_search_was(raw_spec):
+    before = searched(specs.parse(raw_spec))
+    more = search.suggest(specs.parse({**raw_spec, "trials": 6}), before, fits)
+    assert [one.config for one in more] == [one.config for one in searched(specs.parse({**raw_spec, "trials": 6}))][4:]
     assert {one.wave for one in more} == {2}
 
 

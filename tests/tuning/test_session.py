@@ -17,8 +17,8 @@ def dealt():
 
 
 def config(**changes):
-    given = {"data": DATA.model_dump(), "model": {"family": "mlp", "width": 8}, "epochs": 4, "device": "cpu", **changes}
-    return RunConfig.model_validate(given).model_dump(mode="json")
+    raw = {"data": DATA.model_dump(), "model": {"family": "mlp", "width": 8}, "epochs": 4, "device": "cpu", **changes}
+    return RunConfig.model_validate(raw).model_dump(mode="json")
 
 
 CONFIGS = {

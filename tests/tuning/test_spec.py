@@ -16,8 +16,8 @@ def test_a_shipped_spec_is_valid(path):
     assert spec.promote
 
 
-def test_trials_are_whole_configs_of_the_fixed_part_and_the_point(given):
-    spec = specs.parse(given)
+def test_trials_are_whole_configs_of_the_fixed_part_and_the_point(raw_spec):
+    spec = specs.parse(raw_spec)
     assert len(spec.configs) == 4
     for config in spec.configs:
         assert config.data.name == "digits"
@@ -28,9 +28,9 @@ def test_trials_are_whole_configs_of_the_fixed_part_and_the_point(given):
     assert len({config.optimizer.lr for config in spec.configs}) == 4
 
 
-def test_the_same_spec_gives_the_same_trials(given):
-    assert specs.parse(given).configs == specs.parse(copy.deepcopy(given)).configs
-    assert specs.parse(given).configs != specs.parse({**given, "seed": 1}).configs
+def test_the_same_spec_gives_the_same_trials(raw_spec):
+    assert specs.parse(raw_spec).configs == specs.parse(copy.deepcopy(raw_spec)).configs
+    assert specs.parse(raw_spec).configs != specs.parse({**raw_spec, "seed": 1}).configs
 
 
 PRETRAINED = {"family": "pretrained", "backbone": "resnet18"}
@@ -44,46 +44,46 @@ PRETRAINED = {"family": "pretrained", "backbone": "resnet18"}
         ({"space": None, "trials": None, "runs": [{"model": {"family": "cnn"}}, {"model": PRETRAINED}]}, 224),
     ],
 )
-def test_a_sweep_over_a_pretrained_backbone_has_a_size_of_images(given, parts, size):
-    given = given | {"data": {"name": "images", "path": "photos"}, "run": {}} | parts
-    spec = specs.parse({key: value for key, value in given.items() if value is not None})
+def test_a_sweep_over_a_pretrained_backbone_has_a_size_of_images(raw_spec, parts, size):
+    raw_spec = raw_spec | {"data": {"name": "images", "path": "photos"}, "run": {}} | parts
+    spec = specs.parse({key: value for key, value in raw_spec.items() if value is not None})
     assert spec.data.size == size
     assert {config.data for config in spec.configs} == {spec.data}
 
 
-def test_runs_are_merged_over_the_fixed_part(given):
-    del given["space"], given["trials"]
-    given["runs"] = [{"model": {"width": 8}}, {"model": {"family": "linear"}, "epochs": 2}]
-    spec = specs.parse(given)
+def test_runs_are_merged_over_the_fixed_part(raw_spec):
+    del raw_spec["space"], raw_spec["trials"]
+    raw_spec["runs"] = [{"model": {"width": 8}}, {"model": {"family": "linear"}, "epochs": 2}]
+    spec = specs.parse(raw_spec)
     assert [config.model.family for config in spec.configs] == ["mlp", "linear"]
     assert spec.configs[0].model.width == 8
     assert spec.configs[1].epochs == 2
     assert spec.varied == {"model.width": "width", "model.family": "family", "epochs": "epochs"}
 
 
-def test_a_grid_lays_out_every_combination(given):
-    del given["trials"]
-    given |= {"search": "grid"}
-    given["space"]["optimizer.lr"] = {"choice": [1e-3, 1e-2]}
-    assert len(specs.parse(given).configs) == 16
+def test_a_grid_lays_out_every_combination(raw_spec):
+    del raw_spec["trials"]
+    raw_spec |= {"search": "grid"}
+    raw_spec["space"]["optimizer.lr"] = {"choice": [1e-3, 1e-2]}
+    assert len(specs.parse(raw_spec).configs) == 16
 
 
-def test_short_names_of_what_varies_are_kept_apart(given):
-    given["run"]["schedule"] = {"name": "plateau"}
+def test_short_names_of_what_varies_are_kept_apart(raw_spec):
+    raw_spec["run"]["schedule"] = {"name": "plateau"}
     for key, values in {
         "optimizer.name": ["adam", "sgd"],
         "schedule.patience": [2, 3],
         "early_stopping.patience": [5],
     }.items():
-        given["space"][key] = {"choice": values}
-    names = specs.parse(given).varied
+        raw_spec["space"][key] = {"choice": values}
+    names = specs.parse(raw_spec).varied
     assert names["optimizer.name"] == "optimizer" and names["model.depth"] == "depth"
     assert names["schedule.patience"] == "schedule.patience"
     assert names["early_stopping.patience"] == "early_stopping.patience"
 
 
-def test_what_the_ledger_keeps_reads_back_as_the_same_spec(given):
-    spec = specs.parse(given)
+def test_what_the_ledger_keeps_reads_back_as_the_same_spec(raw_spec):
+    spec = specs.parse(raw_spec)
     again = specs.parse(spec.model_dump(mode="json", exclude_none=True))
     assert again == spec
     assert again.configs == spec.configs
@@ -119,13 +119,13 @@ def test_what_the_ledger_keeps_reads_back_as_the_same_spec(given):
         ("typo", 1, "typo", "is not a known key"),
     ],
 )
-def test_a_wrong_key_is_named(given, path, value, field, sentence):
+def test_a_wrong_key_is_named(raw_spec, path, value, field, sentence):
     with_lr_in_run = path == "run.optimizer.lr"
     if with_lr_in_run:
-        del given["space"]["optimizer.lr"]
+        del raw_spec["space"]["optimizer.lr"]
         field, sentence = "run.optimizer.lr", "greater than 0"
     with pytest.raises(InvalidInput) as caught:
-        specs.parse(assign(given, path, value))
+        specs.parse(assign(raw_spec, path, value))
     assert sentence in str(caught.value)
     assert caught.value.field == (field or "value")
 
@@ -145,55 +145,55 @@ def test_a_wrong_key_is_named(given, path, value, field, sentence):
         ("data.name", {"choice": ["digits"]}, "share their data"),
     ],
 )
-def test_a_wrong_domain_is_named_with_its_key(given, key, domain, sentence):
-    given["space"][key] = domain
+def test_a_wrong_domain_is_named_with_its_key(raw_spec, key, domain, sentence):
+    raw_spec["space"][key] = domain
     with pytest.raises(InvalidInput, match=sentence) as caught:
-        specs.parse(given)
+        specs.parse(raw_spec)
     assert caught.value.field.startswith(f"space.{key}")
 
 
-def test_a_grid_over_a_range_is_refused(given):
-    del given["trials"]
+def test_a_grid_over_a_range_is_refused(raw_spec):
+    del raw_spec["trials"]
     with pytest.raises(InvalidInput, match=r"space\.optimizer\.lr: a grid needs values that can be counted"):
-        specs.parse({**given, "search": "grid"})
+        specs.parse({**raw_spec, "search": "grid"})
 
 
-def test_a_run_that_is_not_valid_is_named(given):
-    del given["space"], given["trials"]
+def test_a_run_that_is_not_valid_is_named(raw_spec):
+    del raw_spec["space"], raw_spec["trials"]
     with pytest.raises(InvalidInput, match=r"runs\.1: epochs: .*greater than or equal to 1"):
-        specs.parse({**given, "runs": [{"epochs": 1}, {"epochs": 0}]})
+        specs.parse({**raw_spec, "runs": [{"epochs": 1}, {"epochs": 0}]})
 
 
-def test_either_space_or_runs(given):
+def test_either_space_or_runs(raw_spec):
     with pytest.raises(InvalidInput, match="space: is required, or runs"):
-        specs.parse({**given, "runs": [{}]})
-    del given["space"]
+        specs.parse({**raw_spec, "runs": [{}]})
+    del raw_spec["space"]
     with pytest.raises(InvalidInput, match="space: is required, or runs"):
-        specs.parse(given)
+        specs.parse(raw_spec)
 
 
-def test_promotion_needs_images_to_judge_on(given):
-    given["data"]["holdout"] = 0
+def test_promotion_needs_images_to_judge_on(raw_spec):
+    raw_spec["data"]["holdout"] = 0
     with pytest.raises(InvalidInput, match=r"data\.holdout above 0"):
-        specs.parse(given)
-    del given["promote"]
-    assert specs.parse(given)
+        specs.parse(raw_spec)
+    del raw_spec["promote"]
+    assert specs.parse(raw_spec)
 
 
-def test_words_of_the_command_line_change_keys_of_space_too(given, tmp_path):
+def test_words_of_the_command_line_change_keys_of_space_too(raw_spec, tmp_path):
     path = tmp_path / "spec.yaml"
-    path.write_text(yaml.safe_dump(given))
+    path.write_text(yaml.safe_dump(raw_spec))
     words = ["trials=2", "run.batch_size=32", "space.model.depth={choice: [3]}", "space.optimizer.lr={choice: [1e-3]}"]
     spec = specs.read(path, words)
     assert len(spec.configs) == 2
     assert {(config.batch_size, config.model.depth, config.optimizer.lr) for config in spec.configs} == {(32, 3, 1e-3)}
 
 
-def test_a_grid_without_end_is_refused(given):
-    del given["trials"]
-    given["space"] = {f"model.{n}": {"choice": list(range(100))} for n in range(6)}
+def test_a_grid_without_end_is_refused(raw_spec):
+    del raw_spec["trials"]
+    raw_spec["space"] = {f"model.{n}": {"choice": list(range(100))} for n in range(6)}
     with pytest.raises(InvalidInput, match="space: a grid of more than 100,000 points"):
-        specs.parse({**given, "search": "grid"})
+        specs.parse({**raw_spec, "search": "grid"})
 
 
 def listed(**changes):
@@ -243,8 +243,8 @@ def test_a_wrong_key_of_a_listed_run_is_named(changes, field):
     assert refused.value.field.startswith(field)
 
 
-def test_a_point_that_is_drawn_again_has_other_seeds(given):
-    spec = specs.parse({**given, "space": {"epochs": {"choice": [3, 6]}}, "trials": 5, "seeds": 2})
+def test_a_point_that_is_drawn_again_has_other_seeds(raw_spec):
+    spec = specs.parse({**raw_spec, "space": {"epochs": {"choice": [3, 6]}}, "trials": 5, "seeds": 2})
     pairs = [(config.epochs, config.seed) for config in spec.configs]
     assert sorted(pairs[:8]) == [(epochs, seed) for epochs in (3, 6) for seed in range(4)]
     assert pairs[8][1] == 4
@@ -257,24 +257,24 @@ def test_a_point_that_is_drawn_again_has_other_seeds(given):
         ([{"name": "a", "epochs": 2}, {"name": "a", "epochs": 3}], "runs.1.name: 'a' is also the name of runs.0"),
     ],
 )
-def test_runs_that_could_not_be_told_apart_are_refused(given, tmp_path, runs, sentence):
-    del given["space"], given["trials"]
+def test_runs_that_could_not_be_told_apart_are_refused(raw_spec, tmp_path, runs, sentence):
+    del raw_spec["space"], raw_spec["trials"]
     path = tmp_path / "spec.yaml"
-    path.write_text(yaml.safe_dump({**given, "runs": runs}))
+    path.write_text(yaml.safe_dump({**raw_spec, "runs": runs}))
     with pytest.raises(InvalidInput, match=sentence.replace(".", r"\.")):
         specs.read(path, [])
 
 
-def test_runs_of_one_name_may_differ_in_their_seeds(given, tmp_path):
-    del given["space"], given["trials"]
+def test_runs_of_one_name_may_differ_in_their_seeds(raw_spec, tmp_path):
+    del raw_spec["space"], raw_spec["trials"]
     path = tmp_path / "spec.yaml"
-    path.write_text(yaml.safe_dump({**given, "runs": [{"name": "a"}, {"name": "a", "seed": 1}]}))
+    path.write_text(yaml.safe_dump({**raw_spec, "runs": [{"name": "a"}, {"name": "a", "seed": 1}]}))
     assert [config.seed for config in specs.read(path, []).configs] == [0, 1]
 
 
-def test_a_space_that_is_none_is_refused_with_an_assignment_too(given, tmp_path):
+def test_a_space_that_is_none_is_refused_with_an_assignment_too(raw_spec, tmp_path):
     path = tmp_path / "spec.yaml"
-    path.write_text(yaml.safe_dump({**given, "space": [1]}))
+    path.write_text(yaml.safe_dump({**raw_spec, "space": [1]}))
     with pytest.raises(InvalidInput, match=r"^space: "):
         specs.read(path, ["space.epochs={choice: [1]}"])
 
@@ -289,32 +289,34 @@ def test_a_space_that_is_none_is_refused_with_an_assignment_too(given, tmp_path)
         ({"runs": [{}, {"seed": 1}], "seeds": 2}, r"runs\.1: is runs\.0 again"),
     ],
 )
-def test_what_has_no_effect_or_no_sense_is_refused_of_a_file_and_read_of_a_ledger(given, changes, sentence, tmp_path):
-    del given["space"], given["trials"]
-    given |= {"runs": [{"epochs": 2}], **changes}
+def test_what_has_no_effect_or_no_sense_is_refused_of_a_file_and_read_of_a_ledger(
+    raw_spec, changes, sentence, tmp_path
+):
+    del raw_spec["space"], raw_spec["trials"]
+    raw_spec |= {"runs": [{"epochs": 2}], **changes}
     path = tmp_path / "spec.yaml"
-    path.write_text(yaml.safe_dump(given))
+    path.write_text(yaml.safe_dump(raw_spec))
     with pytest.raises(InvalidInput, match=sentence):
         specs.read(path, [])
-    assert specs.parse(given).configs
+    assert specs.parse(raw_spec).configs
 
 
 @pytest.mark.parametrize("where", ["runs.1", "space"])
-def test_precision_is_left_to_the_processor_for_all_trials_or_none(given, where, tmp_path):
+def test_precision_is_left_to_the_processor_for_all_trials_or_none(raw_spec, where, tmp_path):
     if where == "runs.1":
-        del given["space"], given["trials"]
-        given["runs"] = [{"precision": "bf16"}, {"precision": "auto"}]
+        del raw_spec["space"], raw_spec["trials"]
+        raw_spec["runs"] = [{"precision": "bf16"}, {"precision": "auto"}]
     else:
-        given["space"]["precision"] = {"choice": ["bf16", "auto"]}
+        raw_spec["space"]["precision"] = {"choice": ["bf16", "auto"]}
     path = tmp_path / "spec.yaml"
-    path.write_text(yaml.safe_dump(given))
+    path.write_text(yaml.safe_dump(raw_spec))
     with pytest.raises(InvalidInput, match=rf"^{where}\.precision: auto is decided once for all trials, in run"):
         specs.read(path, [])
 
 
-def test_a_seed_is_no_hyperparameter(given, tmp_path):
+def test_a_seed_is_no_hyperparameter(raw_spec, tmp_path):
     path = tmp_path / "spec.yaml"
-    path.write_text(yaml.safe_dump(given))
+    path.write_text(yaml.safe_dump(raw_spec))
     with pytest.raises(InvalidInput, match=r"^space\.seed: is not a hyperparameter; repeat each point"):
         specs.read(path, ["space.seed={choice: [0, 1]}"])
 
@@ -326,38 +328,38 @@ def test_a_seed_is_no_hyperparameter(given, tmp_path):
         ({"model.depth": 7}, r"space\.model\.dropout\.when\.model\.depth: is never 7; accepted: \[1, 2\]"),
     ],
 )
-def test_a_condition_that_never_holds_is_refused(given, when, sentence):
-    given["space"]["model.dropout"] = {"uniform": [0.0, 0.5], "when": when}
+def test_a_condition_that_never_holds_is_refused(raw_spec, when, sentence):
+    raw_spec["space"]["model.dropout"] = {"uniform": [0.0, 0.5], "when": when}
     with pytest.raises(InvalidInput, match=sentence):
-        specs.parse(given)
+        specs.parse(raw_spec)
 
 
-def test_the_scheduler_follows_from_what_is_searched(given):
-    assert (specs.parse(given).stopping, specs.parse(given).probe) == ("halving", False)
-    assert specs.parse({**given, "scheduler": "asha"}).stopping == "asha"
-    unmeasured = {**given, "data": {"name": "digits", "validation": 0, "holdout": 0.2}}
+def test_the_scheduler_follows_from_what_is_searched(raw_spec):
+    assert (specs.parse(raw_spec).stopping, specs.parse(raw_spec).probe) == ("halving", False)
+    assert specs.parse({**raw_spec, "scheduler": "asha"}).stopping == "asha"
+    unmeasured = {**raw_spec, "data": {"name": "digits", "validation": 0, "holdout": 0.2}}
     del unmeasured["promote"]
     assert specs.parse(unmeasured).stopping == "none"
-    del given["space"], given["trials"]
-    assert specs.parse({**given, "runs": [{}]}).stopping == "none"
+    del raw_spec["space"], raw_spec["trials"]
+    assert specs.parse({**raw_spec, "runs": [{}]}).stopping == "none"
 
 
-def test_of_tpe_the_first_wave_is_known_beforehand(given):
-    spec = specs.parse({**given, "search": "tpe", "trials": 40, "seeds": 2})
+def test_of_tpe_the_first_wave_is_known_beforehand(raw_spec):
+    spec = specs.parse({**raw_spec, "search": "tpe", "trials": 40, "seeds": 2})
     assert (spec.total, spec.wave, len(spec.configs)) == (80, 10, 20)
 
 
-def test_a_spec_of_the_ledger_is_read_without_its_configs(given):
-    given["run"]["renamed"] = True
-    assert specs.stored(given).name == "tiny"
+def test_a_spec_of_the_ledger_is_read_without_its_configs(raw_spec):
+    raw_spec["run"]["renamed"] = True
+    assert specs.stored(raw_spec).name == "tiny"
     with pytest.raises(InvalidInput, match="renamed"):
-        specs.parse(given)
+        specs.parse(raw_spec)
 
 
-def test_of_a_spec_of_the_ledger_keys_that_another_release_had_are_passed_over(given):
-    spec = specs.stored({**given, "limits": {"minutes": 5}})
-    older = {**given, "old": 1, "limits": {"minutes": 5, "old": {"a": 1}}, "data": {**given["data"], "old": 1}}
-    older["space"] = {key: {**domain, "old": 1} for key, domain in given["space"].items()}
+def test_of_a_spec_of_the_ledger_keys_that_another_release_had_are_passed_over(raw_spec):
+    spec = specs.stored({**raw_spec, "limits": {"minutes": 5}})
+    older = {**raw_spec, "old": 1, "limits": {"minutes": 5, "old": {"a": 1}}, "data": {**raw_spec["data"], "old": 1}}
+    older["space"] = {key: {**domain, "old": 1} for key, domain in raw_spec["space"].items()}
     before = copy.deepcopy(older)
     assert specs.stored(older) == spec
     assert older == before
@@ -365,9 +367,9 @@ def test_of_a_spec_of_the_ledger_keys_that_another_release_had_are_passed_over(g
         specs.stored({**older, "trials": 0})
     del older["space"], older["trials"]
     assert specs.stored({**older, "runs": [{"epochs": 2}]}).runs[0].run == {"epochs": 2}
-    for key, unknown in (("old", 1), ("limits", {"old": 1}), ("data", {**given["data"], "old": 1})):
+    for key, unknown in (("old", 1), ("limits", {"old": 1}), ("data", {**raw_spec["data"], "old": 1})):
         with pytest.raises(InvalidInput, match="old"):
-            specs.parse({**given, key: unknown})
+            specs.parse({**raw_spec, key: unknown})
 
 
 @pytest.mark.parametrize(
@@ -383,9 +385,9 @@ def test_of_a_spec_of_the_ledger_keys_that_another_release_had_are_passed_over(g
     ],
     ids=["random", "tpe", "grid", "runs"],
 )
-def test_trials_are_counted_though_their_configs_are_of_another_release(given, search):
+def test_trials_are_counted_though_their_configs_are_of_another_release(raw_spec, search):
     kept = ("name", "data", "run", "promote") if "runs" in search else ("name", "data", "run", "space", "promote")
-    plain = {**{key: given[key] for key in kept}, **search, "seeds": 2}
+    plain = {**{key: raw_spec[key] for key in kept}, **search, "seeds": 2}
     spec = specs.parse(plain)
     assert spec.total == (40 if spec.search == "tpe" else len(spec.configs))
     older = specs.stored({**plain, "run": {**plain["run"], "momentum_of_old": 0.9}})

@@ -6,10 +6,10 @@ from tuning import study
 
 
 @pytest.fixture
-def trials(given):
+def trials(raw_spec):
     """Thirty trials whose first score is their learning rate's, and of which nothing else matters."""
-    given["space"]["epochs"] = {"choice": [3]}
-    spec = specs.parse({**given, "trials": 30})
+    raw_spec["space"]["epochs"] = {"choice": [3]}
+    spec = specs.parse({**raw_spec, "trials": 30})
     rows = [
         Trial(n, config.model_dump(mode="json"), "paused", reports=[Report(1, {"val_accuracy": config.optimizer.lr})])
         for n, config in enumerate(spec.configs, 1)

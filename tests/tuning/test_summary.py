@@ -18,8 +18,8 @@ def console():
 
 
 @pytest.fixture
-def told(given, console):
-    spec = specs.parse(given)
+def printed(raw_spec, console):
+    spec = specs.parse(raw_spec)
 
     def tell(promotion):
         ranked = []
@@ -44,29 +44,29 @@ def version(difference=1e-6):
     return Version("tiny", 3, "manifest", {"evidence": evidence.record(), "lineage": {}}, "ada", "2026-01-01")
 
 
-def test_the_best_five_are_shown(told):
-    lines = told(None).splitlines()
+def test_the_best_five_are_shown(printed):
+    lines = printed(None).splitlines()
     shown = [line.split()[0] for line in lines if "2/6" in line]
     assert shown == ["1", "2", "3", "4", "5"]
     assert "0.9900" in next(line for line in lines if "2/6" in line)
 
 
-def test_what_was_registered_and_promoted_is_told(told):
-    text = told(Promotion(version(), "champion", None))
+def test_what_was_registered_and_promoted_is_told(printed):
+    text = printed(Promotion(version(), "champion", None))
     assert (
         "registered tiny:3: held-out accuracy 90.00% of 9 (95% interval 57.73% to 98.34%), test accuracy 87.5" in text
     )
     assert "promoted to tiny@champion" in text
 
 
-def test_what_was_not_promoted_is_told_with_the_reason(told):
-    text = told(Promotion(version(difference=None), "champion", "the export differs"))
+def test_what_was_not_promoted_is_told_with_the_reason(printed):
+    text = printed(Promotion(version(difference=None), "champion", "the export differs"))
     assert "not promoted: the export differs" in text
     assert "promoted to" not in text.replace("not promoted", "")
 
 
-def test_trials_of_a_spec_are_listed(given, console):
-    spec = specs.parse(given)
+def test_trials_of_a_spec_are_listed(raw_spec, console):
+    spec = specs.parse(raw_spec)
     summary.show_trials(spec, console)
     text = console.file.getvalue()
     assert "4 trials on digits" in text

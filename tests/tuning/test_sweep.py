@@ -33,10 +33,10 @@ DIVERGING = {"optimizer": {"name": "sgd", "lr": 100.0, "weight_decay": 100.0}, "
 
 
 @pytest.fixture
-def spec_file(tmp_path, given):
+def spec_file(tmp_path, raw_spec):
     def write(**changes):
         path = tmp_path / "spec.yaml"
-        path.write_text(yaml.safe_dump({**given, **changes}))
+        path.write_text(yaml.safe_dump({**raw_spec, **changes}))
         return path
 
     return write
@@ -86,12 +86,11 @@ def test_a_sweep_on_postgresql_and_s3_ends_as_a_promoted_version_and_keeps_nothi
     assert "trial 4/4" in err  # no terminal: a line for each trial, on standard error beside the JSON
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_sweep_registers_nothing_and_leaves_nothing_running(start, spec_file, settings, number, scratch):
+def test_an_interrupted_sweep_registers_nothing_and_leaves_nothing_running(start, spec_file, settings, scratch):
     spec = spec_file(trials=200, scheduler="none")
     process = start(SCRIPT, spec, TMPDIR=str(scratch))
     family = _wait_for_reports(process, settings)
-    process.send_signal(number)
+    process.send_signal(signal.SIGINT)  # the others: tests/tuning/test_stop.py, and a long test of faults/sweeps
     status, _, err = ended(process)
     assert status == 130
     assert "was interrupted and registered nothing; resume it with `tailorbird sweep --resume tiny-" in err
@@ -112,11 +111,11 @@ def test_an_interrupted_sweep_registers_nothing_and_leaves_nothing_running(start
 
 
 @pytest.mark.long
-def test_a_sweep_of_another_release_goes_on_with_the_configs_in_the_ledger(start, settings, given):
-    del given["promote"]
-    given["space"] = {"epochs": {"choice": [1, 2]}}
-    configs = [config.model_dump(mode="json") for config in specs.parse({**given, "trials": 2}).configs]
-    stored = {**given, "trials": 2, "run": {**given["run"], "a_key_of_old": True}}
+def test_a_sweep_of_another_release_goes_on_with_the_configs_in_the_ledger(start, settings, raw_spec):
+    del raw_spec["promote"]
+    raw_spec["space"] = {"epochs": {"choice": [1, 2]}}
+    configs = [config.model_dump(mode="json") for config in specs.parse({**raw_spec, "trials": 2}).configs]
+    stored = {**raw_spec, "trials": 2, "run": {**raw_spec["run"], "a_key_of_old": True}}
     with Registry(settings) as registry:
         sweeps.begin(registry, "tiny-1", stored, configs)
         sweeps.end(registry, "tiny-1", "interrupted")

@@ -37,10 +37,10 @@ class Writer:
         return answer
 
 
-@pytest.mark.parametrize(("given", "seen"), [([], ""), (["1"], "1")])
-def test_a_worker_sees_the_gpus_that_it_was_given_alone(monkeypatch, given, seen):
+@pytest.mark.parametrize(("raw_spec", "seen"), [([], ""), (["1"], "1")])
+def test_a_worker_sees_the_gpus_that_it_was_given_alone(monkeypatch, raw_spec, seen):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    monkeypatch.setattr(ray, "get_gpu_ids", lambda: given)
+    monkeypatch.setattr(ray, "get_gpu_ids", lambda: raw_spec)
     Quiet()
     assert os.environ["CUDA_VISIBLE_DEVICES"] == seen
 
@@ -74,14 +74,14 @@ def test_a_watchdog_barks_once_its_time_is_up_and_not_before():
 
 
 def test_a_worker_whose_trial_hangs_tells_it_and_ends(monkeypatch):
-    told, ended = [], []
+    message, ended = [], []
     writer = Writer()
-    writer.fail = lambda *arguments: told.append(arguments)
+    writer.fail = lambda *arguments: message.append(arguments)
     monkeypatch.setattr(os, "_exit", ended.append)
     worker = Quiet(writer)
     worker._work = Work(4, 2, {7: {}}, [7], {}, None, None)
     worker._hung()
-    assert told == [(4, 2, {7: "no epoch ended within 1 minutes (limits.epoch_minutes)"})]
+    assert message == [(4, 2, {7: "no epoch ended within 1 minutes (limits.epoch_minutes)"})]
     assert ended == [1]
 
 

@@ -17,7 +17,7 @@ from tailorbird.settings import Settings
 from tests.faults.disks import fill
 from tests.faults.serving.load import Load
 from tests.faults.serving.relay import Relay
-from tests.faults.serving.test_counts import told
+from tests.faults.serving.test_counts import sums
 from tests.faults.serving.test_swaps import served, swap, workers
 from tests.s3 import environment, make_bucket, use
 from tests.waiting import BOUND_SECONDS, wait_for
@@ -167,7 +167,7 @@ def test_a_cache_whose_disk_is_full_stops_nothing_but_swaps(start, own, disk):
         assert server.client.post("/predict", content=images.tobytes(), headers=headers).is_success
         seen = load.total
         wait_for(lambda: load.total > seen + 50)
-        assert told(server, "swaps_total", "outcome")["unavailable",] > 0
+        assert sums(server, "swaps_total", "outcome")["unavailable",] > 0
     assert (load.lost, load.answers.keys()) == ([], {(200, 1)})
     assert server.stop() == 0
     again = start(own, **KEY, **cache).wait()

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tailorbird.settings import Settings
-from tests.faults.serving.test_counts import told
+from tests.faults.serving.test_counts import sums
 from tests.faults.serving.test_swaps import served, swap
 from tests.waiting import wait_for
 
@@ -54,8 +54,8 @@ def edited(receipt, place) -> str:
 
 def count(*servers) -> tuple:
     """Labels by version and outcome, and rejected ones by reason, over servers."""
-    feedback = sum((told(server, "feedback_total", "version", "outcome") for server in servers), Counter())
-    return feedback, sum((told(server, "feedback_rejected_total", "reason") for server in servers), Counter())
+    feedback = sum((sums(server, "feedback_total", "version", "outcome") for server in servers), Counter())
+    return feedback, sum((sums(server, "feedback_rejected_total", "reason") for server in servers), Counter())
 
 
 def test_each_label_counts_once(replicas, own):

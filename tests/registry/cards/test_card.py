@@ -160,8 +160,8 @@ def test_names_and_reasons_of_others_mean_nothing_in_either_form(registry):
     )
     aliases.promote(registry, Promotion("pets", 1, why=f"{EVIL[0]}\n\n# {EVIL[2]} | x", who=EVIL[1]))
     versions.tag(registry, version, {"note": EVIL[2]})
-    found = facts.gather(registry, versions.resolve(registry, "pets"))
-    page, tokens = card.html(found), MarkdownIt("commonmark").enable("table").parse(card.markdown(found))
+    result = facts.gather(registry, versions.resolve(registry, "pets"))
+    page, tokens = card.html(result), MarkdownIt("commonmark").enable("table").parse(card.markdown(result))
     assert "<script" not in page and all(escape(one) in page for one in EVIL)
     inner = [child for token in tokens for child in token.children or ()]
     kinds = {token.type for token in (*tokens, *inner)}

@@ -33,8 +33,8 @@ def test_the_record_tells_moves_to_and_from_a_version_and_refusals(registry):
     aliases.promote(registry, Promotion("pets", 2, alias="challenger", why="shadow", who="ada"))
 
     first, third = gather(registry, "pets:1").record, gather(registry, "pets:3").record
-    told = [(event.alias, event.what, event.who, event.why) for event in first.events]
-    assert told == [
+    message = [(event.alias, event.what, event.who, event.why) for event in first.events]
+    assert message == [
         ("champion", "rolled back to it, was at version 3", "eve", "it was worse"),
         ("champion", "moved on to version 3", "bob", "a try"),
         ("champion", "moved to it, was unset", "ada", "first"),

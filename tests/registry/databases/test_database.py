@@ -287,8 +287,8 @@ def test_json_comes_back_as_it_was_but_for_what_is_no_number(database):
         row = {"id": "s", "number": 1, "status": "running", "token": 1, "who": "ada", "created": schema.now()}
         connection.execute(schema.sweeps.insert().values(**row, spec={**spec, "odd": odd}))
     with database.reading() as connection:
-        found = connection.scalar(sa.select(schema.sweeps.c.spec))
-    assert found == {**spec, "odd": {"nan": None, "list": [None, [None, 1.5]]}}
+        result = connection.scalar(sa.select(schema.sweeps.c.spec))
+    assert result == {**spec, "odd": {"nan": None, "list": [None, [None, 1.5]]}}
 
 
 def test_encode_leaves_what_it_is_given_as_it_is():

@@ -253,8 +253,8 @@ def test_a_full_disk_is_unavailable_and_what_was_there_stays(path, race):
             except Unavailable as error:
                 return str(error), models(opened)
 
-    [(told, left)] = race(write, 1)
-    assert told.startswith(f"the database {path} cannot be used: ")
+    [(message, left)] = race(write, 1)
+    assert message.startswith(f"the database {path} cannot be used: ")
     assert left == ["before", "fashion"]
     with closing(opening(path)) as opened:
         assert models(opened) == ["before", "fashion"]

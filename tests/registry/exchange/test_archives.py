@@ -18,7 +18,7 @@ from tests.packages import ABOUT
 
 
 @pytest.fixture(scope="module")
-def made(package_files, tmp_path_factory):
+def written(package_files, tmp_path_factory):
     """An archive as it is written, packed and not, with the files that it is of."""
     folder = tmp_path_factory.mktemp("archives")
     store = FolderStore(folder)
@@ -45,8 +45,8 @@ def entries(files):
 
 
 @pytest.mark.parametrize("name", ["out.tar", "out.tgz"])
-def test_what_is_written_is_read(made, name):
-    folder, files = made
+def test_what_is_written_is_read(written, name):
+    folder, files = written
     assert archives.is_archive(folder / name)
     package = archives.read(folder / name)
     assert package.files == files
@@ -60,9 +60,9 @@ def test_an_archive_of_another_tool_is_read(package_files, path):
 
 
 def header(kind, name="model.onnx", to="/etc/passwd"):
-    made = tarfile.TarInfo(name)
-    made.type, made.linkname = kind, to
-    return made
+    written = tarfile.TarInfo(name)
+    written.type, written.linkname = kind, to
+    return written
 
 
 @pytest.mark.parametrize(
@@ -146,8 +146,8 @@ def test_a_file_of_another_size_is_not_read(package_files, path, by):
     assert refusal(write_archive(path, changed)).startswith("model.onnx has ")
 
 
-def test_what_follows_the_end_is_refused(made, path):
-    whole = (made[0] / "out.tar").read_bytes()
+def test_what_follows_the_end_is_refused(written, path):
+    whole = (written[0] / "out.tar").read_bytes()
     path.write_bytes(whole + bytes(tarfile.RECORDSIZE - tarfile.BLOCKSIZE))
     archives.read(path)
     for more in (b"evil", bytes(511) + b"x", bytes(tarfile.RECORDSIZE), whole):
@@ -158,22 +158,22 @@ def test_what_follows_the_end_is_refused(made, path):
         refusal(path)
 
 
-def test_an_archive_cut_anywhere_is_refused(made, path):
-    whole = (made[0] / "out.tar").read_bytes()
+def test_an_archive_cut_anywhere_is_refused(written, path):
+    whole = (written[0] / "out.tar").read_bytes()
     for end in sorted({*range(0, len(whole), 512), *range(0, len(whole), 997), len(whole) - 1}):
         path.write_bytes(whole[:end])
         refusal(path)
 
 
-def test_a_packed_archive_cut_anywhere_is_refused(made, path):
-    whole = (made[0] / "out.tgz").read_bytes()
+def test_a_packed_archive_cut_anywhere_is_refused(written, path):
+    whole = (written[0] / "out.tgz").read_bytes()
     for end in {*range(2, len(whole), 31), *range(len(whole) - 12, len(whole))}:
         path.write_bytes(whole[:end])
         refusal(path)
 
 
-def test_one_bit_flipped_behind_the_manifest_is_refused(made, path):
-    whole = (made[0] / "out.tar").read_bytes()
+def test_one_bit_flipped_behind_the_manifest_is_refused(written, path):
+    whole = (written[0] / "out.tar").read_bytes()
     begin = whole.index(b"baseline.json\0")  # the header of the first file
     sums = {start + within for start in range(0, len(whole), 512) for within in range(148, 156)}  # "0" may be " " there
     for position in sorted({*range(begin, begin + 512), *range(begin, len(whole), 53)} - sums):
@@ -183,15 +183,15 @@ def test_one_bit_flipped_behind_the_manifest_is_refused(made, path):
 
 @configure(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.integers(0, 2**20), bit=st.integers(0, 7))
-def test_one_bit_flipped_in_a_packed_archive_is_refused_or_changes_nothing(made, path, place, bit):
-    whole = bytearray((made[0] / "out.tgz").read_bytes())
+def test_one_bit_flipped_in_a_packed_archive_is_refused_or_changes_nothing(written, path, place, bit):
+    whole = bytearray((written[0] / "out.tgz").read_bytes())
     whole[place % len(whole)] ^= 1 << bit
     path.write_bytes(whole)
     try:
         package = archives.read(path)
     except Corrupt:
         return
-    assert package.files == made[1]  # nobody reads the time in its header, nor the bits that fill its last byte
+    assert package.files == written[1]  # nobody reads the time in its header, nor the bits that fill its last byte
 
 
 @configure(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -224,9 +224,9 @@ def packed(path, *parts):
 
 
 def block(name, size, kind=tarfile.REGTYPE):
-    made = header(kind, name)
-    made.size = size
-    return made.tobuf(tarfile.GNU_FORMAT)
+    written = header(kind, name)
+    written.size = size
+    return written.tobuf(tarfile.GNU_FORMAT)
 
 
 def entry(name, data):
@@ -264,8 +264,8 @@ def test_sizes_below_zero_are_refused(package_files, path):
     assert refusal(path) == f"manifest.json has -1 bytes; accepted: at most {LARGEST_JSON:,}"
 
 
-def test_damaged_compression_is_told(made, path):
-    path.write_bytes((made[0] / "out.tgz").read_bytes()[:-1])
+def test_damaged_compression_is_told(written, path):
+    path.write_bytes((written[0] / "out.tgz").read_bytes()[:-1])
     assert refusal(path).startswith("its compression is damaged: ")
     path.write_bytes(archives.GZIP + b"poem")
     assert refusal(path).startswith("its compression is damaged: ")

@@ -37,10 +37,10 @@ def refusal(data):
 
 def test_a_manifest_is_understood(manifest, package_files):
     data = encoded(manifest)
-    digest, found = carried.parse(data)
-    assert {name: getattr(found, name) for name in About.model_fields} == dict(ABOUT)
+    digest, result = carried.parse(data)
+    assert {name: getattr(result, name) for name in About.model_fields} == dict(ABOUT)
     assert digest == hashlib.sha256(data).hexdigest()
-    assert found.files == {
+    assert result.files == {
         name: Entry(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
         for name, content in package_files().items()
     }

@@ -46,7 +46,7 @@ def add(package_files):
 
 
 @pytest.fixture
-def here(embedded, register):
+def local(embedded, register):
     """A registry that is not empty, into which nothing wrong must come."""
     with Registry(embedded) as opened:
         register(opened, "mine")
@@ -68,14 +68,14 @@ def manifest(files):
 
 
 @pytest.fixture
-def refused(here):
+def refused(local):
     """Imports what must not be, and gives the sentence; nothing is other than before in store and database."""
 
     def attempt(path):
-        before = contents(here.settings.home)
+        before = contents(local.settings.home)
         with pytest.raises(InvalidInput) as caught:
-            carrying.import_version(here, path, "eve")
-        assert contents(here.settings.home) == before
+            carrying.import_version(local, path, "eve")
+        assert contents(local.settings.home) == before
         assert caught.value.field == str(path)
         assert caught.value.problem.isprintable() and len(caught.value.problem) < 400
         return caught.value.problem
@@ -116,44 +116,44 @@ def test_a_version_goes_to_another_registry_and_is_the_same(make_settings, add, 
         assert blobs(target) - once == {again.manifest}
 
 
-def test_the_optional_files_are_carried_too(here, add, tmp_path):
-    version = add(here, **{"model.int8.onnx": b"small"})
+def test_the_optional_files_are_carried_too(local, add, tmp_path):
+    version = add(local, **{"model.int8.onnx": b"small"})
     for form, name in FORMS.items():
-        made = carrying.import_version(here, carrying.export(here, version, tmp_path / name, form), "bob")
-        assert packages.file(here.blobs, made.manifest, "model.int8.onnx") == b"small"
+        made = carrying.import_version(local, carrying.export(local, version, tmp_path / name, form), "bob")
+        assert packages.file(local.blobs, made.manifest, "model.int8.onnx") == b"small"
 
 
-def test_another_model_can_take_it_in(here, add, tmp_path):
-    path = carrying.export(here, add(here), tmp_path / "out")
-    version = carrying.import_version(here, path, "bob", model="mine")
+def test_another_model_can_take_it_in(local, add, tmp_path):
+    path = carrying.export(local, add(local), tmp_path / "out")
+    version = carrying.import_version(local, path, "bob", model="mine")
     assert str(version) == "mine:2"
     assert version.lineage.origin.model == "fashion"
     with pytest.raises(InvalidInput, match=r"^model: '\.\.' is not a name"):
-        carrying.import_version(here, path, "bob", model="..")
+        carrying.import_version(local, path, "bob", model="..")
 
 
-def test_what_was_carried_twice_knows_both_origins(here, add, tmp_path):
-    first = add(here)
-    second = carrying.import_version(here, carrying.export(here, first, tmp_path / "1"), "bob")
-    third = carrying.import_version(here, carrying.export(here, second, tmp_path / "2"), "bob")
+def test_what_was_carried_twice_knows_both_origins(local, add, tmp_path):
+    first = add(local)
+    second = carrying.import_version(local, carrying.export(local, first, tmp_path / "1"), "bob")
+    third = carrying.import_version(local, carrying.export(local, second, tmp_path / "2"), "bob")
     assert third.lineage.origin.manifest == second.manifest
     assert third.lineage.origin.origin == second.lineage.origin
     assert second.lineage.origin.manifest == first.manifest
 
 
 @pytest.mark.parametrize("name", ["out", "out.tar", "out.tar.gz", "out.tgz", "layout"])
-def test_equal_versions_have_equal_exports(here, add, name, tmp_path):
+def test_equal_versions_have_equal_exports(local, add, name, tmp_path):
     form = "archive" if "." in name else "oci" if name == "layout" else "folder"
-    version = add(here)
+    version = add(local)
     for folder in ("a", "b"):
-        carrying.export(here, version, tmp_path / folder / name, form)
+        carrying.export(local, version, tmp_path / folder / name, form)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
 @pytest.mark.parametrize("name", ["out.tar", "out.tar.gz", "out.tgz"])
-def test_an_archive_is_one_for_other_tools_too(here, add, name, tmp_path):
-    version = add(here)
-    path = carrying.export(here, version, tmp_path / name, "archive")
+def test_an_archive_is_one_for_other_tools_too(local, add, name, tmp_path):
+    version = add(local)
+    path = carrying.export(local, version, tmp_path / name, "archive")
     with tarfile.open(path) as archive:
         entries = archive.getmembers()
     assert [entry.name for entry in entries] == [MANIFEST, *sorted(packages.REQUIRED)]
@@ -162,19 +162,21 @@ def test_an_archive_is_one_for_other_tools_too(here, add, name, tmp_path):
     } == {(0, 0, 0, "", "", 0o644, True)}
     (tmp_path / "unpacked").mkdir()
     subprocess.run(["tar", "-xf", path, "-C", tmp_path / "unpacked"], check=True)
-    assert verification.verify(here, carrying.import_version(here, tmp_path / "unpacked", "bob")) == []
+    assert verification.verify(local, carrying.import_version(local, tmp_path / "unpacked", "bob")) == []
     names = [MANIFEST, *sorted(packages.REQUIRED)]
     subprocess.run(["tar", "-C", tmp_path / "unpacked", "-czf", tmp_path / "theirs", *names], check=True)
-    assert verification.verify(here, carrying.import_version(here, tmp_path / "theirs", "bob")) == []
+    assert verification.verify(local, carrying.import_version(local, tmp_path / "theirs", "bob")) == []
 
 
-def test_gzip_makes_it_smaller(here, add, tmp_path):
-    version = add(here)
-    sizes = [carrying.export(here, version, tmp_path / f"x{end}", "archive").stat().st_size for end in (".tar", ".tgz")]
+def test_gzip_makes_it_smaller(local, add, tmp_path):
+    version = add(local)
+    sizes = [
+        carrying.export(local, version, tmp_path / f"x{end}", "archive").stat().st_size for end in (".tar", ".tgz")
+    ]
     assert sizes[1] < sizes[0] / 2
 
 
-def test_an_import_is_signed_by_who_imports(here, add, tmp_path):
+def test_an_import_is_signed_by_who_imports(local, add, tmp_path):
     key = Ed25519PrivateKey.generate()
     (tmp_path / "private.pem").write_bytes(
         key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, serialization.NoEncryption())
@@ -182,11 +184,11 @@ def test_an_import_is_signed_by_who_imports(here, add, tmp_path):
     (tmp_path / "public.pem").write_bytes(
         key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     )
-    path = carrying.export(here, add(here), tmp_path / "out")
-    signing_home = here.settings.model_copy(update={"signing_key": tmp_path / "private.pem"})
+    path = carrying.export(local, add(local), tmp_path / "out")
+    signing_home = local.settings.model_copy(update={"signing_key": tmp_path / "private.pem"})
     with Registry(signing_home) as registry:
         verification.check_signature(tmp_path / "public.pem", carrying.import_version(registry, path, "bob"))
-    assert carrying.import_version(here, path, "bob").signature is None
+    assert carrying.import_version(local, path, "bob").signature is None
 
 
 # --- exports that cannot be
@@ -194,51 +196,51 @@ def test_an_import_is_signed_by_who_imports(here, add, tmp_path):
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("taken", ["folder", "file", "link"])
-def test_an_export_replaces_nothing(here, add, form, taken, tmp_path):
+def test_an_export_replaces_nothing(local, add, form, taken, tmp_path):
     path = tmp_path / FORMS[form]
     make = {"folder": path.mkdir, "file": path.touch, "link": lambda: path.symlink_to("nowhere")}
     make[taken]()
     with pytest.raises(InvalidInput, match=r"^path: .*/\S+ already exists; accepted: a new path$"):
-        carrying.export(here, add(here), path, form)
+        carrying.export(local, add(local), path, form)
     assert os.path.lexists(path) and (path.is_symlink(), path.is_dir()) == (taken == "link", taken == "folder")
     assert not path.is_dir() or not any(path.iterdir())
 
 
-def test_an_export_to_a_relative_path_is_made_here(here, add, tmp_path, monkeypatch):
+def test_an_export_to_a_relative_path_is_made_here(local, add, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for form, name in FORMS.items():
-        assert carrying.export(here, add(here), Path(name), form) == tmp_path / name
+        assert carrying.export(local, add(local), Path(name), form) == tmp_path / name
         assert (tmp_path / name).exists()
 
 
 @pytest.mark.parametrize("name", ["out", "out.zip", "out.gz", "tar", "out.tar.bz2", "out.tar.xz"])
-def test_an_archive_says_by_its_name_what_it_is(here, add, name, tmp_path):
+def test_an_archive_says_by_its_name_what_it_is(local, add, name, tmp_path):
     with pytest.raises(InvalidInput, match=rf"^path: .*/{name} must end in \.tar, \.tar\.gz or \.tgz$"):
-        carrying.export(here, add(here), tmp_path / name, "archive")
+        carrying.export(local, add(local), tmp_path / name, "archive")
     assert not (tmp_path / name).exists()
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", ["model.onnx", "heldout.npy", MANIFEST])
 @pytest.mark.parametrize("how", ["flipped", "deleted"])
-def test_of_a_damaged_version_there_is_no_export(here, add, form, name, how, tmp_path):
-    version = add(here)
-    sums = packages.manifest(here.blobs, version.manifest).files
-    stores.damage(here.blobs, version.manifest if name == MANIFEST else sums[name].sha256, how)
+def test_of_a_damaged_version_there_is_no_export(local, add, form, name, how, tmp_path):
+    version = add(local)
+    sums = packages.manifest(local.blobs, version.manifest).files
+    stores.damage(local.blobs, version.manifest if name == MANIFEST else sums[name].sha256, how)
     (tmp_path / "to").mkdir()
     with pytest.raises(Corrupt, match=f"^{name}: ") as caught:
-        carrying.export(here, version, tmp_path / "to" / FORMS[form], form)
+        carrying.export(local, version, tmp_path / "to" / FORMS[form], form)
     assert "\n" not in str(caught.value)
     assert list((tmp_path / "to").iterdir()) == []
 
 
-def test_an_archive_whose_manifest_promises_another_size_is_not_written(here, add, manifest, files, tmp_path):
-    version = add(here)
+def test_an_archive_whose_manifest_promises_another_size_is_not_written(local, add, manifest, files, tmp_path):
+    version = add(local)
     manifest["files"]["model.onnx"]["size"] += 1
-    here.blobs.put_all([*files.values()])
-    lying = here.blobs.put(encode(manifest))
+    local.blobs.put_all([*files.values()])
+    lying = local.blobs.put(encode(manifest))
     with pytest.raises(Corrupt, match=r"^model\.onnx: has 20 bytes, but manifest\.json lists 21$"):
-        carrying.export(here, _with_manifest(version, lying, manifest), tmp_path / "to" / "out.tar", "archive")
+        carrying.export(local, _with_manifest(version, lying, manifest), tmp_path / "to" / "out.tar", "archive")
     assert list((tmp_path / "to").iterdir()) == []
 
 
@@ -248,8 +250,8 @@ def _with_manifest(version, digest, manifest):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_full_disk_at_any_write_names_the_path_and_leaves_nothing(here, add, form, tmp_path, monkeypatch):
-    version, path = add(here), tmp_path / "to" / FORMS[form]
+def test_a_full_disk_at_any_write_names_the_path_and_leaves_nothing(local, add, form, tmp_path, monkeypatch):
+    version, path = add(local), tmp_path / "to" / FORMS[form]
     path.parent.mkdir()
     flush, left, named = os.fsync, 0, 0
 
@@ -264,14 +266,14 @@ def test_a_full_disk_at_any_write_names_the_path_and_leaves_nothing(here, add, f
     for before in range(100):
         left = before
         try:
-            carrying.export(here, version, path, form)
+            carrying.export(local, version, path, form)
             break
         except Unavailable as error:
             assert str(error) == f"{path} cannot be written: No space left on device"
             left = 100
             if path.exists():
                 named += 1  # only its name could not be flushed
-                carrying.import_version(here, path, "bob")
+                carrying.import_version(local, path, "bob")
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
             assert list(path.parent.iterdir()) == []
     assert named == 1
@@ -279,9 +281,9 @@ def test_a_full_disk_at_any_write_names_the_path_and_leaves_nothing(here, add, f
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_an_export_to_where_nothing_can_be_made_is_one_sentence(here, add, form):
+def test_an_export_to_where_nothing_can_be_made_is_one_sentence(local, add, form):
     with pytest.raises(Unavailable, match=r"^/proc/nowhere/\S+ cannot be written: No such file or directory$"):
-        carrying.export(here, add(here), Path("/proc/nowhere") / FORMS[form], form)
+        carrying.export(local, add(local), Path("/proc/nowhere") / FORMS[form], form)
 
 
 # --- what is no package
@@ -302,12 +304,12 @@ def test_what_is_no_package_is_told_so(refused, tmp_path):
     assert refused(tmp_path / ("x" * 300)) == "cannot be read: File name too long"
 
 
-def test_a_link_that_the_user_names_is_followed(here, add, tmp_path):
-    carrying.export(here, add(here), tmp_path / "out.tar", "archive")
-    carrying.export(here, add(here), tmp_path / "out")
+def test_a_link_that_the_user_names_is_followed(local, add, tmp_path):
+    carrying.export(local, add(local), tmp_path / "out.tar", "archive")
+    carrying.export(local, add(local), tmp_path / "out")
     for name in ("out.tar", "out"):
         (tmp_path / f"link-{name}").symlink_to(name)
-        carrying.import_version(here, tmp_path / f"link-{name}", "bob")
+        carrying.import_version(local, tmp_path / f"link-{name}", "bob")
 
 
 # --- measurements

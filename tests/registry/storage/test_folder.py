@@ -214,8 +214,8 @@ def test_a_file_that_grows_too_large_is_named_and_nothing_is_left(store, race):
         except Unavailable as error:
             return str(error)
 
-    [told] = race(put, 1)
-    assert told == f"{store.path(hashlib.sha256(bytes(1001)).hexdigest())} cannot be written: File too large"
+    [message] = race(put, 1)
+    assert message == f"{store.path(hashlib.sha256(bytes(1001)).hexdigest())} cannot be written: File too large"
     assert files(store.folder) == [store.path(before)]
 
 

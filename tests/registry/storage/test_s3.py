@@ -43,10 +43,10 @@ def keys(store):
 
 @pytest.mark.parametrize("prefix", ["", "one", "one/two"])
 def test_blobs_lie_under_the_prefix(store, prefix):
-    there = S3Store(f"s3://{store.bucket}/{prefix}".rstrip("/"))
-    digest = there.put(b"data")
-    assert keys(store) == [there.key(digest)] == [f"{prefix}/blobs/3a/{digest}".lstrip("/")]
-    assert there.place(digest) == f"s3://{store.bucket}/{there.key(digest)}"
+    prefixed = S3Store(f"s3://{store.bucket}/{prefix}".rstrip("/"))
+    digest = prefixed.put(b"data")
+    assert keys(store) == [prefixed.key(digest)] == [f"{prefix}/blobs/3a/{digest}".lstrip("/")]
+    assert prefixed.place(digest) == f"s3://{store.bucket}/{prefixed.key(digest)}"
 
 
 def test_stores_of_one_bucket_do_not_see_each_other(store):

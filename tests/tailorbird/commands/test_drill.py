@@ -167,7 +167,7 @@ def test_an_endpoint_that_runs_is_drilled_only_where_that_is_meant(drilled, tail
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("--corruption", "rain"), "there is no 'rain'"),
         (("--flip", "1", "1"), "names one class twice"),
@@ -177,7 +177,7 @@ def test_an_endpoint_that_runs_is_drilled_only_where_that_is_meant(drilled, tail
         (("--severity", "0"), "--severity"),
     ],
 )
-def test_what_cannot_be_drilled_is_refused_before_a_server_starts(drilled, tailorbird, words, told):
+def test_what_cannot_be_drilled_is_refused_before_a_server_starts(drilled, tailorbird, words, message):
     refused = tailorbird("drill", "digits", *words)
     assert refused.returncode == 2
-    assert told in refused.stderr
+    assert message in refused.stderr

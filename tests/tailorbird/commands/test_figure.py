@@ -99,10 +99,10 @@ def config(candidate, **changed):
     return yaml.safe_dump({**yaml.safe_load(candidate.files["config.yaml"]), **changed}).encode()
 
 
-def refused(told, sentence):
-    assert told.returncode in (1, 2)
-    assert told.stderr.startswith(f"error: {sentence}"), told.stderr
-    assert told.stderr.count("\n") == 1
+def refused(message, sentence):
+    assert message.returncode in (1, 2)
+    assert message.stderr.startswith(f"error: {sentence}"), message.stderr
+    assert message.stderr.count("\n") == 1
 
 
 # --- pictures of models
@@ -140,11 +140,11 @@ def test_the_epoch_that_the_registry_knows_is_the_one_that_is_marked(drawn, regi
     ids=["accuracy", "loss", "neither"],
 )
 def test_of_a_folder_the_epoch_is_marked_that_the_run_chose(drawn, folder, images, figures, kept):
-    told = [
+    message = [
         {"epoch": index, "train_loss": 1.0, "lr": 0.1, "seconds": 1.0, **figure}
         for index, figure in enumerate(figures, 1)
     ]
-    assert f"kept: epoch {kept}" in drawn("curves", folder(images, curves_json=json.dumps(told).encode()))[1]
+    assert f"kept: epoch {kept}" in drawn("curves", folder(images, curves_json=json.dumps(message).encode()))[1]
 
 
 def test_the_sheet_tells_of_held_out_images_from_all_over_what_they_are_and_what_is_said(drawn, registered, images):

@@ -76,7 +76,7 @@ def test_a_sweep_is_cancelled(tailorbird, swept):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ([], "extend: requires one of --trials +N, --thaw TRIAL and --failed"),
         (["--trials", "+1", "--failed"], "extend: requires one of --trials +N, --thaw TRIAL and --failed"),
@@ -85,9 +85,9 @@ def test_a_sweep_is_cancelled(tailorbird, swept):
         (["--thaw", "2"], "--thaw: trial 2 is interrupted; accepted: one that is paused or stopped"),
     ],
 )
-def test_an_extension_that_is_none_is_refused(tailorbird, swept, words, told):
+def test_an_extension_that_is_none_is_refused(tailorbird, swept, words, message):
     refused = tailorbird("sweeps", "extend", "tiny-1", *words)
-    assert (refused.returncode, refused.stderr) == (2, f"error: {told}\n")
+    assert (refused.returncode, refused.stderr) == (2, f"error: {message}\n")
 
 
 @pytest.fixture

@@ -39,18 +39,18 @@ def test_its_exit_status_tells_what_it_saw(registry, tailorbird, right, wrong, s
 
 
 @pytest.mark.parametrize(
-    ("setting", "url", "told"),
+    ("setting", "url", "message"),
     [
         ("PROMETHEUS_URL", "http://127.0.0.1:1", "http://127.0.0.1:1/api/v1/query does not answer"),
         ("PROMETHEUS_URL", "http://127.0.0.1:1/metrics", "http://127.0.0.1:1/metrics does not answer"),
         ("DATABASE_URL", "postgresql://ada@127.0.0.1:1/pets", "the database 127.0.0.1/pets cannot be used"),
     ],
 )
-def test_it_is_blind_without_what_it_is_to_read(registry, tailorbird, setting, url, told):
+def test_it_is_blind_without_what_it_is_to_read(registry, tailorbird, setting, url, message):
     label(registry, 60, 60)
     blind = tailorbird("watch", "pets", "--once", **{f"TAILORBIRD_{setting}": url})
     assert blind.returncode == 12
-    assert f"no decision made: {told}" in blind.stderr
+    assert f"no decision made: {message}" in blind.stderr
 
 
 def test_sigterm_ends_it(registry, started):

@@ -28,12 +28,12 @@ def test_predictions_are_counted_by_class_and_bin():
 @given(TABLES, arrays.arrays(np.float64, (3, cells.BINS), elements=st.floats(0, 1)))
 def test_every_cell_has_an_accuracy_between_its_own_and_its_bins(count, share):
     correct = np.floor(count * share)
-    found = cells.accuracies(count, correct)
-    assert ((found > 0) & (found < 1)).all()
+    result = cells.accuracies(count, correct)
+    assert ((result > 0) & (result < 1)).all()
     of_bin = (correct.sum(0) + cells.SHRINKAGE * np.array(cells.MIDDLES)) / (count.sum(0) + cells.SHRINKAGE)
     own = np.divide(correct, count, out=np.broadcast_to(of_bin, count.shape).copy(), where=count > 0)
-    assert (found >= np.minimum(own, of_bin) - 1e-12).all()
-    assert (found <= np.maximum(own, of_bin) + 1e-12).all()
+    assert (result >= np.minimum(own, of_bin) - 1e-12).all()
+    assert (result <= np.maximum(own, of_bin) + 1e-12).all()
 
 
 def test_an_empty_table_expects_what_confidence_says():

@@ -21,9 +21,9 @@ def delays(error, shift, streams=400, before=300, seed=0):
 
 @pytest.mark.parametrize(("error", "median", "p90"), [(0.02, 218, 461), (0.05, 349, 728), (0.09, 493, 1024)])
 def test_a_rise_of_five_points_is_found_about_as_soon_as_by_a_cusum_that_was_made_for_it(error, median, p90):
-    found = delays(error, 0.05)
-    assert np.median(found) <= 1.2 * median
-    assert np.quantile(found, 0.9) <= 1.2 * p90
+    result = delays(error, 0.05)
+    assert np.median(result) <= 1.2 * median
+    assert np.quantile(result, 0.9) <= 1.2 * p90
 
 
 def test_what_the_tolerance_allows_is_seldom_a_change():
@@ -43,6 +43,13 @@ def test_the_statistics_grow_by_one_a_label_on_the_mean_where_nothing_changed():
     mean = error * after[0] + (1 - error) * after[1]
     assert mean == pytest.approx(before + 1)
     assert pytest.approx(1) == change.WEIGHTS.sum()
+
+
+@pytest.mark.parametrize("error", [0.5, 0.9, 1.0])
+def test_a_model_that_is_mostly_wrong_has_likelihoods_too(error):
+    statistics = change.step(np.ones((1, 5)), np.array([False]), error)
+    assert (statistics > 0).all()
+    assert (change.step(np.ones((1, 5)), np.array([True]), error) > 2).all()
 
 
 @pytest.mark.parametrize("tolerance", [change.TOLERANCE, 0.03])

@@ -20,7 +20,7 @@ def test_a_file_changes_what_it_names(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("labels: rollback", "labels"),
         ("estimate: roll_back", "estimate"),
@@ -37,6 +37,6 @@ def test_a_file_changes_what_it_names(tmp_path):
         ("labels: sweep", "requires a spec"),
     ],
 )
-def test_a_policy_that_cannot_be_meant_is_refused(tmp_path, text, told):
-    with pytest.raises(InvalidInput, match=told):
+def test_a_policy_that_cannot_be_meant_is_refused(tmp_path, text, message):
+    with pytest.raises(InvalidInput, match=message):
         load(tmp_path, text)

@@ -63,8 +63,8 @@ def test_whatever_bytes_are_changed_it_is_records_or_corrupt(data):
     for place in data.draw(st.lists(st.integers(0, len(whole) - 1), min_size=1, max_size=4)):
         whole[place] = data.draw(st.integers(0, 255))
     try:
-        found = Heldout.parse(bytes(whole), 2)
+        result = Heldout.parse(bytes(whole), 2)
     except Corrupt:
         return
-    assert found.probabilities.shape == (len(found), 2) and found.ids.shape == (len(found), 16)
-    assert set(found.labels.tolist()) <= {0, 1}
+    assert result.probabilities.shape == (len(result), 2) and result.ids.shape == (len(result), 16)
+    assert set(result.labels.tolist()) <= {0, 1}

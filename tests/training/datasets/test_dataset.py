@@ -65,15 +65,15 @@ def test_blocks_of_what_is_empty_or_wider_than_a_block(monkeypatch):
 def test_labels_are_counted_each_by_itself():
     targets = np.array([[1, 0, 1], [1, 0, 0]], np.float32)
     made = Dataset("m", ("a", "b", "c"), np.zeros((2, 1), np.float32), targets, None, "multilabel", ("x",))
-    told = made.record()
-    assert (told["kind"], told["columns"]) == ("multilabel", ["x"])
-    assert {name: count["train"] for name, count in told["counts"].items()} == {"a": 2, "b": 0, "c": 1}
+    message = made.record()
+    assert (message["kind"], message["columns"]) == ("multilabel", ["x"])
+    assert {name: count["train"] for name, count in message["counts"].items()} == {"a": 2, "b": 0, "c": 1}
 
 
 def test_numbers_are_described_by_their_spread():
     values = np.array([1, 2, 6], np.float32)
     made = Dataset("r", ("price",), np.zeros((3, 1), np.float32), values, None, "regression", ("x",))
-    told = made.record()
-    assert "counts" not in told and told["values"].keys() == {"train"}
+    message = made.record()
+    assert "counts" not in message and message["values"].keys() == {"train"}
     expected = {"mean": 3, "deviation": (14 / 3) ** 0.5, "least": 1, "most": 6}
-    assert told["values"]["train"] == pytest.approx(expected)
+    assert message["values"]["train"] == pytest.approx(expected)

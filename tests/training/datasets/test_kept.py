@@ -70,8 +70,8 @@ def test_what_a_killed_process_left_is_made_again(tmp_path):
 @pytest.mark.parametrize("name", [kept.INDEX, kept.INPUTS["train"], kept.TARGETS["train"]])
 def test_what_lost_a_file_is_made_again(tmp_path, name):
     kept.load(tmp_path, "source", "set", made())
-    (found,) = (tmp_path / "datasets").rglob(name)
-    found.unlink()
+    (result,) = (tmp_path / "datasets").rglob(name)
+    result.unlink()
     assert len(kept.load(tmp_path, "source", "set", made()).inputs) == 5
 
 

@@ -14,10 +14,10 @@ def of(*parts):
 
 
 def test_rows_go_by_class_and_name_in_each_part():
-    found = layout(ROOT, of("train", "test"))
-    assert found.classes == ("cat", "cow")
-    assert found.targets == {"train": [0, 0, 1, 1], "test": [0, 0, 1, 1]}
-    assert [found.places[f"test/{name}"] for name in ("cat/0.png", "cow/1.png")] == [("test", 0), ("test", 3)]
+    result = layout(ROOT, of("train", "test"))
+    assert result.classes == ("cat", "cow")
+    assert result.targets == {"train": [0, 0, 1, 1], "test": [0, 0, 1, 1]}
+    assert [result.places[f"test/{name}"] for name in ("cat/0.png", "cow/1.png")] == [("test", 0), ("test", 3)]
 
 
 @pytest.mark.parametrize(
@@ -30,15 +30,15 @@ def test_rows_go_by_class_and_name_in_each_part():
 )
 def test_folders_of_parts_have_several_names(folder, part):
     others = {"train", "test"} - {part}
-    found = layout(ROOT, of(folder, *others))
-    assert found.targets.keys() == {part, *others}
-    assert found.places[f"{folder}/cow/0.png"] == (part, 2)
+    result = layout(ROOT, of(folder, *others))
+    assert result.targets.keys() == {part, *others}
+    assert result.places[f"{folder}/cow/0.png"] == (part, 2)
 
 
 @pytest.mark.parametrize("names", [of("train"), of("around/train"), [name.removeprefix("x/") for name in of("x")]])
 def test_what_has_no_other_part_is_trained_on(names):
-    found = layout(ROOT, names)
-    assert found.classes == ("cat", "cow") and found.targets == {"train": [0, 0, 1, 1]}
+    result = layout(ROOT, names)
+    assert result.classes == ("cat", "cow") and result.targets == {"train": [0, 0, 1, 1]}
 
 
 def test_valid_is_a_class_where_there_is_no_train():

@@ -44,14 +44,14 @@ def test_a_convolution_is_that_of_torch(inputs, keys):
     torch.manual_seed(0)
     theirs, ours = nn.Conv2d(inputs, 8, 1, **keys), layers.Conv2d(inputs, 8, 1, **keys)
     ours.load_state_dict(theirs.state_dict())
-    found = []
+    result = []
     for layer in (theirs, ours):
         images = torch.linspace(-1, 1, 2 * inputs * 63).reshape(2, inputs, 9, 7).requires_grad_()
         made = layer(images)
         made.square().sum().backward()
         gradients = [images.grad, *(parameter.grad for parameter in layer.parameters())]
-        found.append([made, *gradients, layer.eval()(images), layer(images[0])])
-    torch.testing.assert_close(found[1], found[0])
+        result.append([made, *gradients, layer.eval()(images), layer(images[0])])
+    torch.testing.assert_close(result[1], result[0])
 
 
 @pytest.mark.parametrize(

@@ -20,18 +20,18 @@ def test_blocks_are_dealt_to_three_stages(depth, expected):
 
 
 def sides(network, shape=(28, 28)):
-    images, found = torch.zeros(2, 1, *shape), []
+    images, result = torch.zeros(2, 1, *shape), []
     for layer in network:
         images = layer(images)
-        found.append(tuple(images.shape[1:]))
-    return found
+        result.append(tuple(images.shape[1:]))
+    return result
 
 
 @pytest.mark.parametrize("residual", [True, False])
 def test_each_stage_is_twice_as_wide_and_half_as_large_and_is_averaged_at_the_end(residual):
-    found = sides(made(depth=5, width=4, residual=residual))
+    result = sides(made(depth=5, width=4, residual=residual))
     blocks = [(4, 28, 28), (4, 28, 28), (8, 14, 14), (8, 14, 14), (16, 7, 7)]
-    assert found == [*[(4, 28, 28)] * 3, *blocks, (16, 1, 1), (16,), (10,)]
+    assert result == [*[(4, 28, 28)] * 3, *blocks, (16, 1, 1), (16,), (10,)]
 
 
 def test_a_first_pooling_leaves_a_quarter():

@@ -57,8 +57,8 @@ def test_each_learning_rate_has_its_path_and_its_lines(rates, texts):
 
 def test_what_zigzags_and_what_diverges_is_told(texts):
     plots.gradient_descent(1, 4, [0.1, 0.2, 0.25, 0.3])
-    told = list(dict.fromkeys(text for text in texts if text.startswith("lr ")))
-    assert told == ["lr 0.1", "lr 0.2: zigzags", "lr 0.25: zigzags", "lr 0.3: diverges"]
+    message = list(dict.fromkeys(text for text in texts if text.startswith("lr ")))
+    assert message == ["lr 0.1", "lr 0.2: zigzags", "lr 0.25: zigzags", "lr 0.3: diverges"]
 
 
 def test_a_path_that_leaves_the_picture_ends_at_its_edge():

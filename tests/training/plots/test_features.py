@@ -75,10 +75,10 @@ def network():
 def test_maps_are_what_each_convolution_gives(network):
     image = np.random.default_rng(0).integers(0, 256, (12, 12)).astype(np.uint8)
     network.train()
-    found = features.maps(network, image)
-    assert {name: one.shape for name, one in found.items()} == {"1": (4, 10, 10), "3.0": (12, 4, 4)}
+    result = features.maps(network, image)
+    assert {name: one.shape for name, one in result.items()} == {"1": (4, 10, 10), "3.0": (12, 4, 4)}
     normal = (torch.from_numpy(image)[None, None].float() - 10) / 2
-    assert np.allclose(found["1"], network[1](normal)[0].detach().numpy(), atol=1e-5)
+    assert np.allclose(result["1"], network[1](normal)[0].detach().numpy(), atol=1e-5)
     assert not any(layer._forward_hooks for layer in network.modules())
 
 

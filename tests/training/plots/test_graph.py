@@ -37,13 +37,13 @@ def chain(length):
 
 
 def test_a_graph_has_its_input_operators_and_outputs_without_constants(cnn):
-    found = graph.nodes(cnn)
-    kinds = [node.kind for node in found]
+    result = graph.nodes(cnn)
+    kinds = [node.kind for node in result]
     assert kinds[0] == "input" and kinds.count("output") == 2
     assert kinds.count("Conv") == 2 and kinds.count("MaxPool") == 2 and kinds.count("Gemm") == 1
     assert not {"Constant", "Identity"} & set(kinds)
-    assert found[0].title == "pixels" and found[0].shape == "N×16×16"
-    assert {node.title for node in found[-2:]} == {"logits", "probabilities"}
+    assert result[0].title == "pixels" and result[0].shape == "N×16×16"
+    assert {node.title for node in result[-2:]} == {"logits", "probabilities"}
 
 
 def test_boxes_say_kernels_channels_widths_and_shapes(cnn):
@@ -79,15 +79,15 @@ def test_every_box_is_drawn_once(cnn, texts):
 
 
 def placed(model):
-    found = graph.nodes(model)
-    ranks = graph._ranks(found)
-    return found, ranks, graph._places(ranks, graph._columns(found, ranks))
+    result = graph.nodes(model)
+    ranks = graph._ranks(result)
+    return result, ranks, graph._places(ranks, graph._columns(result, ranks))
 
 
 @pytest.mark.parametrize("length", [1, 10, 14, 15, 29, 60])
 def test_boxes_never_overlap_and_columns_are_of_about_one_length(length):
-    found, _, places = placed(chain(length))
-    assert len(set(places.centres)) == len(found)
+    result, _, places = placed(chain(length))
+    assert len(set(places.centres)) == len(result)
     columns = [sum(x == at for x, _ in places.centres) for at in {x for x, _ in places.centres}]
     assert max(columns) <= graph.PER_COLUMN and sum(columns) == length + 2
     assert max(columns) <= 2 * min(columns)
@@ -96,11 +96,11 @@ def test_boxes_never_overlap_and_columns_are_of_about_one_length(length):
 
 def test_nodes_of_one_rank_stand_side_by_side():
     branches = [helper.make_node("Relu", ["x"], ["a"]), helper.make_node("Tanh", ["x"], ["b"])]
-    found, ranks, places = placed(made(*branches, helper.make_node("Add", ["a", "b"], ["y"])))
+    result, ranks, places = placed(made(*branches, helper.make_node("Add", ["a", "b"], ["y"])))
     assert ranks == [0, 1, 1, 2, 3]
     (x1, y1), (x2, y2) = places.centres[1:3]
     assert y1 == y2 and abs(x1 - x2) > graph.WIDTH
-    assert found[3].sources == (1, 2)
+    assert result[3].sources == (1, 2)
 
 
 def test_columns_are_cut_where_the_fewest_arrows_pass():
@@ -108,8 +108,8 @@ def test_columns_are_cut_where_the_fewest_arrows_pass():
     names = ["x", *(f"h{n}" for n in range(15))]
     nodes = [helper.make_node("Relu", [a], [b]) for a, b in pairwise(names)]
     nodes += [helper.make_node("Add", ["h14", "h5"], ["z"]), helper.make_node("Relu", ["z"], ["y"])]
-    found, _, places = placed(made(*nodes))
-    start, end = 6, next(index for index, node in enumerate(found) if node.kind == "Add")
+    result, _, places = placed(made(*nodes))
+    start, end = 6, next(index for index, node in enumerate(result) if node.kind == "Add")
     assert places.gutters[start] == places.gutters[end]
 
 

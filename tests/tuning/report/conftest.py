@@ -45,8 +45,8 @@ def trial():
 def swept(settings):
     """Trains every trial of a spec as a sweep does, without Ray, and returns the id of its sweep."""
 
-    def train(given, sweep="tiny-1"):
-        spec = specs.parse(given)
+    def train(raw_spec, sweep="tiny-1"):
+        spec = specs.parse(raw_spec)
         dealt = splits.split(datasets.load(spec.data, settings.data, settings.cache), spec.data)
         with Registry(settings) as registry:
             configs = [config.model_dump(mode="json") for config in spec.configs]
@@ -66,5 +66,5 @@ def swept(settings):
 
 
 def _final(run, dealt):
-    found = evaluation.of(restored(run.config, dealt, checkpoint.encode(run.best_state)), dealt.test, dealt.kind)
-    return {f"test_{name}": value for name, value in found.figures().items()} | {"fit_accuracy": 0.9}
+    result = evaluation.of(restored(run.config, dealt, checkpoint.encode(run.best_state)), dealt.test, dealt.kind)
+    return {f"test_{name}": value for name, value in result.figures().items()} | {"fit_accuracy": 0.9}

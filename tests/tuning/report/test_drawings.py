@@ -11,12 +11,12 @@ from tuning.report.drawings import Search
 
 
 @pytest.fixture
-def search(given):
+def search(raw_spec):
     """A search of so many trials, the later the better, of which one failed."""
 
     def made(trials, epochs=4, key="val_accuracy"):
-        given["space"]["epochs"] = {"choice": [epochs]}
-        spec = specs.parse({**given, "trials": trials})
+        raw_spec["space"]["epochs"] = {"choice": [epochs]}
+        spec = specs.parse({**raw_spec, "trials": trials})
         news, rows = [], []
         moment = datetime(2030, 1, 1, tzinfo=UTC)
         for number, config in enumerate(spec.configs, 1):
@@ -50,8 +50,8 @@ def test_a_search_without_figures_is_not_drawn(search):
     assert list(search(6, key="train_loss").blocks()) == []
 
 
-def test_names_of_values_are_text_and_not_markup(search, given):
-    given["space"]["model.activation"] = {"choice": ["relu", "gelu"]}
+def test_names_of_values_are_text_and_not_markup(search, raw_spec):
+    raw_spec["space"]["model.activation"] = {"choice": ["relu", "gelu"]}
     drawn = search(6)
     drawn.trials[0].config["model"]["activation"] = "<script>"
     for block in drawn.blocks():

@@ -26,8 +26,8 @@ def drawn(settings):
 def entered(settings):
     """Enters trials that reported once, with no weights, in the ledger."""
 
-    def enter(given, figures):
-        spec = specs.parse(given)
+    def enter(raw_spec, figures):
+        spec = specs.parse(raw_spec)
         with Registry(settings) as registry:
             configs = [config.model_dump(mode="json") for config in spec.configs]
             sweeps.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), configs, None, "ada")
@@ -65,12 +65,12 @@ def captions(text):
 def test_a_study_is_one_page_with_tables_and_pictures(swept, study, drawn):
     swept(study)
     text = drawn()
-    found = Page(text)
+    result = Page(text)
     assert sections(text) == [
         "Results", "Search", "First and last epoch", "Loss curves", "Learning curves", "Answers", "Spec",
     ]  # fmt: skip
-    assert found.tags.count("script") == 1  # which sorts tables
-    pictures = [source for source in found.sources if source != "data:,"]  # no icon
+    assert result.tags.count("script") == 1  # which sorts tables
+    pictures = [source for source in result.sources if source != "data:,"]  # no icon
     assert all(source.startswith(("data:image/png;base64,", "data:image/svg+xml;base64,")) for source in pictures)
     assert pictures
     assert "digits: validation 0.2, holdout 0, split seed 0" in text

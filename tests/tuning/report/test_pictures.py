@@ -8,10 +8,10 @@ from tuning.report.pictures import Answers
 
 @pytest.fixture
 def blocks(swept, settings):
-    def of(given):
+    def of(raw_spec):
         with Registry(settings) as registry:
-            found = results.read(registry, swept(given))
-            return list(Answers(registry, settings, found).pictures(found.rows))
+            result = results.read(registry, swept(raw_spec))
+            return list(Answers(registry, settings, result).pictures(result.rows))
 
     return of
 
@@ -33,16 +33,16 @@ def of(data, **run):
     ],
 )
 def test_each_kind_has_its_pictures(blocks, data, files):
-    found = blocks(of({"name": data}))
-    assert [item.file for item in found if isinstance(item, Picture)] == files
-    assert all(one.png.startswith(b"\x89PNG") for one in found)
+    result = blocks(of({"name": data}))
+    assert [item.file for item in result if isinstance(item, Picture)] == files
+    assert all(one.png.startswith(b"\x89PNG") for one in result)
 
 
 def test_weights_answer_again_what_they_answered_at_the_end(swept, study, settings):
     with Registry(settings) as registry:
-        found = results.read(registry, swept(study))
-        for row in found.rows:
-            again = Answers(registry, settings, found)._evaluated(row.trials[0])
+        result = results.read(registry, swept(study))
+        for row in result.rows:
+            again = Answers(registry, settings, result)._evaluated(row.trials[0])
             assert again.accuracy == row.trials[0].reports[-1].metrics["test_accuracy"]
 
 
@@ -52,15 +52,15 @@ def test_data_that_is_gone_is_told_in_a_sentence(swept, settings, tmp_path):
     sweep = swept(of({"name": "table", "path": str(table), "label": "kind"}))
     table.unlink()
     with Registry(settings) as registry:
-        found = results.read(registry, sweep)
-        (told,) = Answers(registry, settings, found).pictures(found.rows)
-    assert isinstance(told, Paragraph)
-    assert told.text.startswith("Not drawn: ")
-    assert "flowers.csv" in told.text
+        result = results.read(registry, sweep)
+        (message,) = Answers(registry, settings, result).pictures(result.rows)
+    assert isinstance(message, Paragraph)
+    assert message.text.startswith("Not drawn: ")
+    assert "flowers.csv" in message.text
 
 
 def test_runs_with_a_validation_split_have_curves_of_the_gap(swept, study, settings):
     with Registry(settings) as registry:
-        found = results.read(registry, swept(study))
-    assert [loss.file for loss in pictures.losses(found.rows)] == ["train_loss.png", "val_loss.png"]
-    assert [one.file for one in pictures.learning(found.rows)] == ["curves-1.png", "curves-3.png"]
+        result = results.read(registry, swept(study))
+    assert [loss.file for loss in pictures.losses(result.rows)] == ["train_loss.png", "val_loss.png"]
+    assert [one.file for one in pictures.learning(result.rows)] == ["curves-1.png", "curves-3.png"]

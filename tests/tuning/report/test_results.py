@@ -56,17 +56,17 @@ def test_figures_are_those_of_the_kept_epoch_and_of_the_end(spec, trial):
         {"val_accuracy": 0.8, "train_loss": 0.5, "seconds": 2.0},
         {"val_accuracy": 0.7, "train_loss": 0.1, "seconds": 2.0, "test_accuracy": 0.6, "fit_accuracy": 0.9},
     ]
-    found = results.figures(trial(1, spec.configs[0], *epochs, kept=0))
-    assert (found["val_accuracy"], found["train_loss"], found["test_accuracy"]) == (0.8, 0.5, 0.6)
-    assert found["gap"] == pytest.approx(0.3)
-    assert found["seconds"] == 4.0
-    assert found["accuracy_per_second"] == pytest.approx(0.15)
+    result = results.figures(trial(1, spec.configs[0], *epochs, kept=0))
+    assert (result["val_accuracy"], result["train_loss"], result["test_accuracy"]) == (0.8, 0.5, 0.6)
+    assert result["gap"] == pytest.approx(0.3)
+    assert result["seconds"] == 4.0
+    assert result["accuracy_per_second"] == pytest.approx(0.15)
 
 
 def test_where_no_test_split_was_measured_accuracy_per_second_is_that_of_validation(spec, trial):
-    found = results.figures(trial(1, spec.configs[0], {"val_accuracy": 0.8, "seconds": 4.0}))
-    assert found["accuracy_per_second"] == pytest.approx(0.2)
-    assert "gap" not in found
+    result = results.figures(trial(1, spec.configs[0], {"val_accuracy": 0.8, "seconds": 4.0}))
+    assert result["accuracy_per_second"] == pytest.approx(0.2)
+    assert "gap" not in result
 
 
 def test_what_is_no_number_is_not_there(spec, trial):
@@ -104,8 +104,8 @@ def test_a_reference_of_what_was_not_measured_is_not_judged(spec, trial):
     assert not row.lags
 
 
-def test_rows_without_names_are_told_by_what_varies(given, trial):
-    spec = specs.parse({**given, "promote": None})
+def test_rows_without_names_are_told_by_what_varies(raw_spec, trial):
+    spec = specs.parse({**raw_spec, "promote": None})
     (row,) = results.rows(spec, [(trial(1, spec.configs[0], {"val_accuracy": 0.5}), spec.listed(1))])
     assert row.name.startswith("depth ")
     assert ", width " in row.name
@@ -135,10 +135,10 @@ def test_a_sweep_is_read_with_what_went_wrong(settings, study):
         sweeps.set_trial(registry, "tiny-1", 1, "finished")
         sweeps.set_trial(registry, "tiny-1", 2, "failed", "the loss is no number")
         sweeps.set_trial(registry, "tiny-1", 3, "finished")  # without a report there is nothing to count
-        found = results.read(registry, "tiny-1")
-    assert [trial.number for row in found.rows for trial in row.trials] == [1]
-    assert [other.number for other in found.others] == [2, 3, 4]
-    record = found.record()
+        result = results.read(registry, "tiny-1")
+    assert [trial.number for row in result.rows for trial in row.trials] == [1]
+    assert [other.number for other in result.others] == [2, 3, 4]
+    record = result.record()
     assert record["rows"][0]["figures"]["test_accuracy"] == {"mean": 0.5, "spread": None}
     assert record["rows"][0]["behind"] == {"test_accuracy": 0}
     assert record["rows"][0]["seeds"] == [0]

@@ -46,8 +46,8 @@ def test_losses_stand_apart_unless_there_is_a_reference_for_them(rows, spec, tri
     assert "train loss, running" not in tables.results(rows, tables.compared(rows)).columns
     assert column(tables.results(rows, tables.losses(rows)), "train loss, running") == ["0.5000", "0.5000"]
     listed = spec.listed(1).model_copy(update={"reference": {"train_loss": 0.75}})
-    told = results.rows(spec, [(rows[0].trials[0], listed)])
-    table = tables.results(told, tables.compared(told))
+    message = results.rows(spec, [(rows[0].trials[0], listed)])
+    table = tables.results(message, tables.compared(message))
     assert table.rows[0][1:5] == ["0.5000", "0.7500", "−0.2500", "51.20%"]
 
 

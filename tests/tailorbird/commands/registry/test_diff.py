@@ -25,9 +25,9 @@ def registered(tmp_path):
 
 
 def told(tailorbird, *words):
-    found = tailorbird("registry", "diff", *words)
-    assert (found.returncode, found.stderr) == (0, "")
-    return re.sub(r"[ \n]+", " ", found.stdout)
+    result = tailorbird("registry", "diff", *words)
+    assert (result.returncode, result.stderr) == (0, "")
+    return re.sub(r"[ \n]+", " ", result.stdout)
 
 
 def test_tables_show_what_differs(tailorbird, registered):
@@ -60,15 +60,15 @@ def test_names_of_others_do_not_command_the_terminal(tailorbird, registered):
 
 
 def test_json_has_every_part(tailorbird, registered):
-    found = json.loads(tailorbird("registry", "diff", "pets:1", "pets:2", "--json").stdout)
-    assert found.keys() == {
+    result = json.loads(tailorbird("registry", "diff", "pets:1", "pets:2", "--json").stdout)
+    assert result.keys() == {
         "a", "b", "config", "environment", "data", "classes", "metrics", "by_class", "sizes", "images",
     }  # fmt: skip
-    assert found["config"]["optimizer.lr"] == {"a": 0.01, "b": 0.02, "difference": 0.01}
-    assert found["images"]["only_b"] == 7
+    assert result["config"]["optimizer.lr"] == {"a": 0.01, "b": 0.02, "difference": 0.01}
+    assert result["images"]["only_b"] == 7
 
 
 def test_an_unknown_version_is_one_sentence(tailorbird, registered):
-    found = tailorbird("registry", "diff", "pets:1", "pets:8")
-    assert found.returncode == 2
-    assert found.stderr.startswith("error: version: there is no pets:8") and found.stderr.count("\n") == 1
+    result = tailorbird("registry", "diff", "pets:1", "pets:8")
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: version: there is no pets:8") and result.stderr.count("\n") == 1
