@@ -78,7 +78,7 @@ def environment_of(**paths: str) -> dict[str, str]:
 
 
 def measured(command: Sequence[str], environment: Mapping[str, str]) -> Made:
-    """What a sweep that promotes its best took, and reached."""
+    """The time and the accuracy of a sweep that promotes its best."""
     family, start = Family(), time.perf_counter()
     with subprocess.Popen(command, cwd=ROOT, env={**environment}, stdout=subprocess.PIPE, text=True) as process:
         while process.poll() is None:

@@ -1,9 +1,9 @@
-"""What the counters and the ring of last answers add to a request of one example: CPU-microseconds, as JSON.
+"""The cost of counters and the ring of last answers per request with one example: CPU-microseconds, as JSON.
 
     python -m benchmarks.counting HOME REQUESTS
 
-Part of `benchmarks.drift`, in a process of its own, since metrics live where PROMETHEUS_MULTIPROC_DIR said when they
-were first imported: in files, as those of several workers.
+Part of `benchmarks.drift`, in a process of its own, since the metrics library reads PROMETHEUS_MULTIPROC_DIR at its
+import: values are in files, as with several workers.
 """
 
 import json

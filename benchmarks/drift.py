@@ -217,7 +217,7 @@ def _alarmed(ours: Estimator, assumes: str, window: Traffic) -> bool:
 
 
 def _refitted(lab: Lab, places: NDArray[np.int64]) -> Estimator:
-    """An estimator whose baseline knows nothing of the other half of the held-out images."""
+    """An estimator whose baseline excludes the other half of the held-out images."""
     half = lab.heldout.at(places)
     known = estimation.mix_only(half.probabilities, half.targets, lab.classes)
     images = lab.heldout_images[places]

@@ -72,7 +72,7 @@ Times = list[tuple[float, float]]
 
 @dataclass
 class Table:
-    """What is measured, with the Python that has MLflow where there is one, and what came out."""
+    """The measurements so far, and the Python that has MLflow, if there is one."""
 
     sizes: Sizes
     mlflow: Path | None

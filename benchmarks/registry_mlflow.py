@@ -14,7 +14,7 @@ from benchmarks.workers import answer
 
 
 class Theirs:
-    """What is asked of the models `bench`, whose files come from folders, and `listed`, which has rows alone."""
+    """Operations on the models `bench`, whose files come from folders, and `listed`, which has only rows."""
 
     def __init__(self, url: str, folder: Path, listed: int) -> None:
         self.client = MlflowClient(tracking_uri=url, registry_uri=url)

@@ -21,7 +21,7 @@ ACTIONS = ("register", "promote", "rollback", "refuse", "resolve", "list", "veri
 
 
 class Ours:
-    """What is asked of the models `bench`, which has a champion, and `listed`, which has many versions."""
+    """Operations on the models `bench`, which has a champion, and `listed`, which has many versions."""
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry

@@ -1,4 +1,4 @@
-"""How a benchmark tells what it measured: a table for people, and JSON for machines."""
+"""The output of a benchmark: a table for people, and JSON for machines."""
 
 import argparse
 import json
@@ -14,7 +14,7 @@ from typing import Any
 def arguments(about: str, names: Sequence[str] = (), **paths: str) -> argparse.Namespace:
     """`--quick` for tests of the benchmark itself, `--json FILE` for machines; `paths` are more options.
 
-    Of `names` some may be asked for; without a word all are.
+    Some of `names` may be selected; the default is all.
     """
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="too short to say anything; for tests of the benchmark")
@@ -41,7 +41,7 @@ def machine() -> str:
 
 
 def flags() -> str:
-    """What of the processor bf16 rests on."""
+    """The processor's instructions for bf16."""
     cpuinfo = Path("/proc/cpuinfo")
     known = set(cpuinfo.read_text().split()) if cpuinfo.exists() else set()
     flags = [name for name in ("amx_bf16", "amx_tile", "avx512_bf16", "avx512f", "avx2") if name in known]
@@ -54,7 +54,7 @@ def figure(values: Sequence[float], unit: str) -> dict[str, Any]:
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float], against: str) -> dict[str, Any]:
-    """The ratio of runs that were made in turn, pair by pair."""
+    """The ratio of alternating runs, pair by pair."""
     pairs = [a / b for a, b in zip(ours, theirs, strict=True)]
     return {"value": statistics.median(pairs), "low": min(pairs), "high": max(pairs), "against": against}
 
@@ -62,7 +62,7 @@ def ratio(ours: Sequence[float], theirs: Sequence[float], against: str) -> dict[
 def tell(
     benchmark: str, runs: int, figures: dict[str, dict[str, Any]], ratios: dict[str, dict[str, Any]], to: Path | None
 ) -> None:
-    """Print the table, and write the JSON where it is asked for."""
+    """Print the table, and write the JSON if requested."""
     print(f"\n{benchmark} on {machine()}; medians of {runs} runs in turn (least to greatest)\n")
     width = max(map(len, [*figures, *ratios]))
     for name, ratio in figures.items():

@@ -1,4 +1,4 @@
-"""What the benchmark of drift serves: corruptions that no estimator was fitted on, and ways that traffic changes.
+"""Scenarios of the benchmark of drift: corruptions that no estimator was fitted on, and changes of the traffic.
 
 A corruption takes uint8 images [N, H, W], a severity above 0 and up to 1 and a generator, and gives such images. None
 of them is a family of `training.corruptions`.

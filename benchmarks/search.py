@@ -1,4 +1,4 @@
-"""How soon a search comes near to the best there is: halving beside random search and Optuna with successive halving.
+"""How fast a search approaches the best config: halving, random search, and Optuna with successive halving.
 
     python -m benchmarks.search
 
@@ -56,7 +56,7 @@ class Curve:
 
 
 def main() -> None:
-    arguments = report.arguments(__doc__, record="where to record curves anew", picture="where to draw")
+    arguments = report.arguments(__doc__, record="record new curves to this file", picture="where to draw")
     if arguments.record:
         _record(arguments.record)
     curves = [Curve(**record) for record in json.loads((arguments.record or CURVES).read_text())]

@@ -43,7 +43,7 @@ MODELS: dict[str, dict[str, Any]] = {
 BATCHES = (("mlp", 32), ("mlp", 256), ("cnn", 32))
 BATCH_CONNECTIONS = 4
 OVERLOAD_MODEL_SECONDS = 0.002
-"""What one request of the overload takes the model at least."""
+"""The least time of the model for one request of the overload."""
 MEGABYTE = 1e6
 RANDOM = np.random.default_rng(0)
 PIXELS = RANDOM.integers(0, 256, (28, 28), np.uint8)
@@ -54,7 +54,7 @@ Table = dict[str, dict[str, Any]]
 
 @dataclass
 class Bench:
-    """What is measured with: models in a registry, also as ONNX, and how often and for how long."""
+    """The set-up of a measurement: models in a registry, also as ONNX, and number and length of rounds."""
 
     folder: Path
     runs: int
@@ -69,7 +69,7 @@ class Bench:
         (self.folder / "model.onnx").write_bytes(self.models["mlp"])
 
     def running(self, command: list[str]) -> AbstractContextManager[Server]:
-        """A server, be it ours or another."""
+        """A server, ours or another."""
         environment = {
             "BENTOML_DO_NOT_TRACK": "True",
             "BENTOML_HOME": str(self.folder / "bentoml"),
@@ -153,7 +153,7 @@ def batches(bench: Bench) -> tuple[Table, Table]:
 
 
 def _seconds_alone(model: bytes, size: int, seconds: float) -> float:
-    """What a batch takes ONNX Runtime on the server's core."""
+    """The time of a batch in ONNX Runtime alone, on the server's core."""
     session, images = onnx.session(model), _images(size)
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {int(load.SERVER_CORE)})

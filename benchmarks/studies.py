@@ -1,12 +1,12 @@
-"""Every study of tuning/studies in turn, and a page with their tables beside the figures of the notes.
+"""Runs every study of tuning/studies, and writes a page that compares their results with the figures of the notes.
 
     python -m benchmarks.studies [STUDY…] [--quick] [--out FILE.md] [--pages FOLDER]
 
-A study is a sweep spec, run by `tailorbird sweep`. What the ledger holds finished of the same configs is not trained
-again, so that a round which was interrupted goes on where it was, and one that is complete writes the page anew. Runs
-that are behind their reference get two more seeds: they are behind only by what is more than the spread of three.
+A study is a sweep spec, run by `tailorbird sweep`. Configs that are finished in the ledger are not trained again, so an
+interrupted round continues where it was, and a complete one only writes the page. Runs that are worse than their
+reference get two more seeds: they count as worse only by more than the spread of three seeds.
 
-`--quick` trains on a part of the images for one epoch each, in a ledger of its own that is thrown away.
+`--quick` trains one epoch each on a part of the images, in a temporary ledger.
 """
 
 import argparse
@@ -36,9 +36,9 @@ from tuning.report.results import Row
 
 STUDIES = ROOT / "tuning" / "studies"
 ENDS = 4
-"""Of studies of so many runs the page shows the first epoch and the last."""
+"""Studies with at most so many runs show their first and last epoch on the page."""
 TIMED = ("fashion-mlp",)
-"""Studies that ask for time as well, and are to be run with nothing else on the machine."""
+"""Studies that also measure time, and need an otherwise idle machine."""
 TIMES = ("seconds", "accuracy_per_second")
 
 
@@ -55,7 +55,7 @@ def main() -> None:
         unfinished = [chosen_study.name for chosen_study in chosen if chosen_study.missing(chosen_study.held(here))]
     print(f"\n{asked.out}, and pages in {asked.pages}")
     if unfinished:
-        sys.exit(f"not complete: {', '.join(unfinished)}; the same command goes on")
+        sys.exit(f"not complete: {', '.join(unfinished)}; run the same command again to continue")
 
 
 def _arguments() -> argparse.Namespace:
@@ -76,7 +76,7 @@ def _arguments() -> argparse.Namespace:
 
 @contextmanager
 def _settings(*, quick: bool) -> Iterator[tuple[Settings, dict[str, str]]]:
-    """Where the ledger is, and the environment of sweeps that write into it."""
+    """The settings of the ledger, and the environment of sweeps that write to it."""
     here = settings.load()
     if not quick:
         yield here, dict(os.environ)
@@ -89,14 +89,14 @@ def _settings(*, quick: bool) -> Iterator[tuple[Settings, dict[str, str]]]:
 
 
 def complete(study: Study, here: Settings, environment: Mapping[str, str]) -> None:
-    """Train what is missing of a study, then more seeds of what is behind."""
+    """Train the missing configs of a study, then more seeds of those worse than their reference."""
     for _ in range(2):
         if missing := study.missing(study.held(here)):
             _sweep(study, missing, environment)
 
 
 def _sweep(study: Study, missing: Wanted, environment: Mapping[str, str]) -> None:
-    """Run the study's own file, or, where that is not what is missing, one of the rest."""
+    """Run the study's own file or, if only a part is missing, a spec of that part."""
     command = [sys.executable, "-m", "tailorbird", "sweep"]
     with tempfile.TemporaryDirectory() as folder:
         path = study.path
@@ -108,7 +108,7 @@ def _sweep(study: Study, missing: Wanted, environment: Mapping[str, str]) -> Non
 
 
 def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
-    """The status of a command that, where this process is interrupted, is interrupted once and ends its own way."""
+    """The exit status of a command; an interruption is passed on once, and the command ends by itself."""
     process = subprocess.Popen(command, cwd=ROOT, env={**environment}, process_group=0)
     try:
         return process.wait()
@@ -119,7 +119,7 @@ def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
 
 
 def draw(study: Study, here: Settings, folder: Path) -> None:
-    """The report of the study's largest sweep, unless it is drawn already."""
+    """Write the report of the study's largest sweep, unless it exists."""
     sweeps = [held.sweep.id for held in study.held(here)]
     if not sweeps:
         return
@@ -131,18 +131,18 @@ def draw(study: Study, here: Settings, folder: Path) -> None:
 
 
 def write(path: Path, studies: Sequence[Study], here: Settings) -> None:
-    """The page of all studies, by what the ledger holds now; of what it does not hold, as the page has it already."""
+    """The page of all studies: sections by the ledger, and the old ones for studies that it does not have."""
     lead = Paragraph(
         [
             "Made by ",
             Code("make studies"),
-            ", which trains what the ledger does not hold yet; ",
+            ", which trains what is missing in the ledger; ",
             Code("tailorbird report SWEEP"),
-            " draws a sweep. Accuracies are of the test split, differences from the reference in points, those of "
-            f"losses as they are. Runs that are behind it have {SEEDS} seeds: what is shown are their means ± one "
-            "standard deviation. NLL and calibration error are those after temperature scaling, where there is a "
-            "validation split to fit the temperature on. Seconds are of the clock, a trial to each core, and stand "
-            "where the notes have them too. The machine is the one that wrote the page.",
+            " draws a sweep. Accuracies are those of the test split; differences from the reference are in points, or "
+            f"for losses in their own unit. Runs that are worse than it have {SEEDS} seeds, and are shown as mean ± "
+            "standard deviation. NLL and calibration error are after temperature scaling, if there is a validation "
+            "split to fit the temperature on. Seconds are wall-clock times with one trial per core, for studies whose "
+            "notes have times too. The machine is the one that wrote the page.",
         ]
     )
     held = {study.name: study.held(here) for study in studies}
@@ -155,7 +155,7 @@ def write(path: Path, studies: Sequence[Study], here: Settings) -> None:
 
 
 def _parts(page: str) -> dict[str, str]:
-    """A page's sections by their names; what stands before them has none."""
+    """A page's sections by name; the text before them has the empty name."""
     lead, *sections = re.split(r"(?m)^(?=## )", page)
     return {"": lead} | {part.partition("\n")[0].removeprefix("## "): part for part in sections}
 
@@ -177,10 +177,10 @@ def _section(study: Study, held: Sequence[Held]) -> Section:
     missing = study.missing(held)
     lagging = [] if study.quick or missing else [_told(row) for row in study.judged(rows) if row.lags]
     if lagging:
-        blocks += [Paragraph("Behind the reference by more than the spread:"), Bullets(lagging)]
+        blocks += [Paragraph("Worse than the reference by more than the spread over seeds:"), Bullets(lagging)]
     ended = max(each.sweep.ended or each.sweep.created for each in held)
     ids = ", ".join(sorted({each.sweep.id for each in held}))
-    some = f"; still to be made, seeds of what is behind among them: {len(missing)}" if missing else ""
+    some = f"; runs still to be made, including more seeds: {len(missing)}" if missing else ""
     where = f"on {report.machine()}, {report.flags()}"
     blocks.append(Paragraph(f"Data {study.spec.data.name}; {ended[:10]}, {where}; sweeps {ids}{some}."))
     return Section(study.name, blocks)
@@ -198,4 +198,4 @@ if __name__ == "__main__":
         try:
             main()
         except KeyboardInterrupt:
-            raise Interrupted("the round was interrupted; the same command goes on where it was") from None
+            raise Interrupted("the round was interrupted; run the same command again to continue") from None

@@ -60,7 +60,7 @@ class Study:
         return configs
 
     def held(self, here: Settings) -> list[Held]:
-        """What the ledger holds of the study, of each config the newest, in the order of the spec."""
+        """The trials of the study in the ledger, the newest for each config, in the order of the spec."""
         numbers = {results.key(_stored(run)): number for number, run in self.wanted()}
         held: dict[tuple[int, int], Held] = {}
         with Registry(here) as registry:
@@ -88,7 +88,7 @@ class Study:
         return judged
 
     def missing(self, held: Sequence[Held]) -> Wanted:
-        """What is wanted and not held."""
+        """Configs that are wanted and not in the ledger."""
         trained = [trial.trial.config for trial in held]
         return [(number, run) for number, run in self.wanted(self.rows(held)) if _stored(run) not in trained]
 
@@ -119,7 +119,7 @@ def read(path: Path, *, quick: bool) -> Study:
 
 
 def _cut(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """What is held out is of no use to a study, so that holding out more leaves less to train on."""
+    """A study does not use held-out examples, so a larger held-out split leaves fewer to train on."""
     run, data = raw.get("run", {}), raw["data"]
     large = data["name"] in LARGE
     most = 1 if large else 100 if run.get("batch_size") == "full" else 10
@@ -136,7 +136,7 @@ def _cut(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _unnamed(run: Mapping[str, Any]) -> str:
-    """What is trained: runs that differ in their epochs alone are the same once these are cut."""
+    """The configs to train: runs that differ only in their epochs are the same once these are cut."""
     return json.dumps({key: value for key, value in run.items() if key not in ("name", "reference")}, sort_keys=True)
 
 

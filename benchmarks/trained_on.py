@@ -1,10 +1,10 @@
-"""What Model3 of the study fashion-cnn comes to, where one network is trained on through the six rows of its table.
+"""The losses of Model3 of the study fashion-cnn if one network is trained through all six rows of its table.
 
     python -m benchmarks.trained_on
 
-The study begins each row anew; the losses of the notes fall from row to row. Fashion-MNIST must lie below
-TAILORBIRD_DATA_DIR. Printed is the mean loss over the last epoch of each row beside that of the notes. It takes half an
-hour of one core.
+The study starts each row with new weights, but the losses of the notes fall from row to row. Fashion-MNIST must be in
+TAILORBIRD_DATA_DIR. It prints the mean loss over the last epoch of each row, and that of the notes. It takes half an
+hour on one core.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from tuning import spec
 
 STUDY = ROOT / "tuning" / "studies" / "fashion-cnn.yaml"
 RATES = {"adam": {"lr": 1e-3}, "sgd": {"lr": 0.01, "momentum": 0.9}, "rmsprop": {"lr": 1e-3}}
-"""What the three are usually given; constant, in batches of 64."""
+"""Usual rates of the three; constant, in batches of 64."""
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from registry import schema
 
 
 def following(number: sa.Column[int], *among: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
-    """One more than the last number; under a lock that whoever counts on takes."""
+    """One more than the last number; requires the lock of that counter."""
     return sa.select(sa.func.coalesce(sa.func.max(number), 0) + 1).where(*among).scalar_subquery()
 
 

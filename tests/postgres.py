@@ -25,8 +25,8 @@ PASSWORD = "hunter2/ä@#"  # whose way into a URL is not the plain one
 
 def binaries() -> Path | None:
     """The folder of `initdb` and `pg_ctl`, which Debian keeps off the path; None where there is none."""
-    result = shutil.which("initdb")
-    folders = [Path(result).resolve().parent] if result else []
+    initdb = shutil.which("initdb")
+    folders = [Path(initdb).resolve().parent] if initdb else []
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     return next((folder for folder in folders if (folder / "pg_ctl").exists()), None)
 

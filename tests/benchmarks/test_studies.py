@@ -77,7 +77,7 @@ def test_a_round_that_was_interrupted_goes_on_and_then_has_nothing_to_do(start, 
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate()
     assert process.returncode == 130, err
-    assert "the same command goes on" in err
+    assert "run the same command again to continue" in err
     before = _finished(here)
     assert before
     for _ in range(2):

@@ -39,8 +39,8 @@ def tailorbird(tmp_path, monkeypatch, capsys):
             status = 0
         except SystemExit as end:
             status = end.code or 0
-        message = capsys.readouterr()
-        return SimpleNamespace(returncode=status, stdout=message.out, stderr=message.err)
+        output = capsys.readouterr()
+        return SimpleNamespace(returncode=status, stdout=output.out, stderr=output.err)
 
     return run
 

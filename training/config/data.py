@@ -50,7 +50,7 @@ class DataConfig(Config):
     columns: Annotated[list[str], Field(min_length=1)] | None = Field(
         None, description="the columns of a table that are looked at; default: all but the label"
     )
-    kind: Kind | None = Field(None, description="of a table, what its label is; default: told by its values")
+    kind: Kind | None = Field(None, description="of a table, the kind of its label; default: inferred from its values")
     validation: Size = Field(
         0.1, description="images that choices are made on: a count, or a fraction; of a set that comes without its own"
     )

@@ -157,7 +157,7 @@ class PretrainedConfig(_Deep):
     family: Literal["pretrained"]
     backbone: str
     weights: str | None = Field(None, description="of a backbone of the user's own: safetensors, or a .pth of tensors")
-    weights_source: Line | None = Field(None, description="where they were had from; by default the file's name")
+    weights_source: Line | None = Field(None, description="where they were obtained; default: the file's name")
     weights_licence: Line | None = None
     weights_images: Line | None = Field(None, description="what they were trained on")
     tune: Literal["head", "last", "all"] = "head"
@@ -165,7 +165,7 @@ class PretrainedConfig(_Deep):
     width: Each[Width] = 256
     activation: Activation = "relu"
     dropout: Dropout = Field(0.0, description="before each linear layer of the head")
-    batch_norm: bool = Field(False, description="whether that of what is tuned measures its batches, and keeps count")
+    batch_norm: bool = Field(False, description="whether that of the tuned part uses and updates batch statistics")
 
     @field_validator("backbone")
     @classmethod

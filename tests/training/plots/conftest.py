@@ -18,13 +18,13 @@ def texts(monkeypatch):
     """What was written into the pictures drawn so far, in the order of drawing, without what is empty."""
     from matplotlib.text import Text
 
-    result, seen = [], {}
+    texts, seen = [], {}
     draw = Text.draw
 
     def noting(self, renderer, *rest, **more):
         if self.get_visible() and self.get_text() and self not in seen:  # layouts draw more than once
-            seen[self] = result.append(self.get_text())
+            seen[self] = texts.append(self.get_text())
         return draw(self, renderer, *rest, **more)
 
     monkeypatch.setattr(Text, "draw", noting)
-    return result
+    return texts
