@@ -95,9 +95,9 @@ def test_a_write_of_a_driver_that_was_replaced_is_noticed(simulate, monkeypatch)
         ("a report that is deleted", "DELETE FROM reports"),
     ],
 )
-def test_what_breaks_a_rule_is_refused(settings, given, rule, statement):
+def test_what_breaks_a_rule_is_refused(settings, raw_spec, rule, statement):
     with Registry(settings) as registry:
-        spec = specs.parse(given)
+        spec = specs.parse(raw_spec)
         plain = [config.model_dump(mode="json") for config in spec.configs]
         sweeps.begin(registry, "tiny-1", spec.plain(), plain)
         sweeps.report(registry, "tiny-1", 1, Report(1, {"val_accuracy": 0.5}))

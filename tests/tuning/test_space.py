@@ -53,7 +53,7 @@ def test_a_grid_has_every_combination_once():
 
 
 @pytest.mark.parametrize(
-    ("given", "sentence"),
+    ("domain", "sentence"),
     [
         ({}, "exactly one of choice, uniform, loguniform, integer, loginteger"),
         ({"choice": [1], "uniform": [0, 1]}, "exactly one of choice, uniform, loguniform, integer, loginteger"),
@@ -66,9 +66,9 @@ def test_a_grid_has_every_combination_once():
         ({"normal": [0, 1]}, "not a known key"),
     ],
 )
-def test_a_wrong_domain_is_refused(given, sentence):
+def test_a_wrong_domain_is_refused(domain, sentence):
     with pytest.raises(InvalidInput, match=sentence):
-        config.parse(Domain, given)
+        config.parse(Domain, domain)
 
 
 @given(st.integers(0, 2**32), st.integers(1, 4), st.integers(1, 30))
@@ -120,7 +120,7 @@ def test_samples_have_conditional_keys_only_where_they_are_asked_for():
 
 
 @pytest.mark.parametrize(
-    ("given", "sentence"),
+    ("domain", "sentence"),
     [
         ({"integer": [1.5, 3]}, "integer"),
         ({"loginteger": [0, 3]}, "loginteger must have a low above 0"),
@@ -129,6 +129,6 @@ def test_samples_have_conditional_keys_only_where_they_are_asked_for():
         ({"integer": [1, 9], "step": 0.5}, "step of integer must be a whole number"),
     ],
 )
-def test_a_wrong_range_is_refused(given, sentence):
+def test_a_wrong_range_is_refused(domain, sentence):
     with pytest.raises(InvalidInput, match=sentence):
-        config.parse(Domain, given)
+        config.parse(Domain, domain)
