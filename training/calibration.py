@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
 from training.config import Kind
 from training.datasets import Targets
@@ -38,6 +37,8 @@ def temperature(logits: NDArray[np.floating], targets: Targets, kind: Kind) -> f
 def _losses(logits: NDArray[np.float64], targets: Targets, kind: Kind) -> tuple[float, float]:
     """Mean cross entropy with the targets, and with every class in equal parts."""
     if kind == "multiclass":
+        from scipy.special import log_softmax
+
         losses = -log_softmax(logits, axis=1)
         return float(losses[np.arange(len(targets)), targets].mean()), float(losses.mean())
     indicators, negative = targets.reshape(logits.shape), np.logaddexp(0, logits)

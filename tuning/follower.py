@@ -1,6 +1,8 @@
 """A view of a running sweep: its trials, read incrementally from the ledger."""
 
-from collections.abc import Iterable
+import json
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +38,7 @@ class Follower:
         self._registry, self._sweep, self._spec = registry, sweep, spec
         self._last = 0
         self.trials: dict[int, Seen] = {}
+        self._parts: dict[str, Any] = {}
 
     def poll(self) -> list[Seen]:
         """Read new rows; returns the trials whose status has changed."""
@@ -76,7 +79,14 @@ class Follower:
 
     def _meet(self, number: int) -> None:
         for trial in news.configs(self._registry, self._sweep, number):
-            self.trials[trial.number] = Seen(trial.number, trial.config, trial.wave)
+            self.trials[trial.number] = Seen(trial.number, self._shared(trial.config), trial.wave)
+
+    def _shared(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """The same config; what it has in common with others is kept once, which is most of its memory."""
+        return {
+            sys.intern(key): self._parts.setdefault(json.dumps(part), part) if isinstance(part, dict) else part
+            for key, part in config.items()
+        }
 
     def _count(self, trial: Seen, epoch: int, metrics: dict[str, float]) -> None:
         if epoch > trial.epoch:

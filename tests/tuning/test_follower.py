@@ -35,6 +35,16 @@ def test_what_is_new_is_seen_and_counted_once(followed):
     assert (follower.trials[1].metrics["val_accuracy"], follower.best().best) == (0.5, 0.75)
 
 
+def test_what_trials_have_in_common_is_kept_once(followed):
+    _, _, follower = followed
+    follower.poll()
+    first, second, *_ = (trial.config for trial in follower.trials.values())
+    assert first["data"] is second["data"] and first["schedule"] is second["schedule"]
+    assert [trial.config for trial in follower.trials.values()] == [
+        config.model_dump(mode="json") for config in follower._spec.configs
+    ]
+
+
 def test_what_a_driver_reports_whose_clock_is_behind_is_seen(followed, monkeypatch):
     registry, lease, follower = followed
     enter(registry, lease, 1, 1, 0.75)
