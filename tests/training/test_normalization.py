@@ -35,6 +35,14 @@ def test_a_column_whose_squares_are_nothing_keeps_its_values(normalize, unit):
     assert len(seen[:, 0].unique()) == 20 and 0.4 < np.ptp(seen[:, 0].numpy()) < 4
 
 
+@pytest.mark.parametrize(("normalize", "low", "high"), [("unit", 0, 1), ("symmetric", -1, 1)])
+def test_a_column_is_brought_to_its_range(normalize, low, high):
+    column = np.linspace(20, 60, 16)
+    mean, deviation = moments(np.stack([column, -column], 1), normalize)
+    assert ((torch.tensor([20.0, -60.0]) - mean) / deviation).tolist() == pytest.approx([low] * 2)
+    assert ((torch.tensor([60.0, -20.0]) - mean) / deviation).tolist() == pytest.approx([high] * 2)
+
+
 @pytest.mark.parametrize("normalize", ["standard", "unit", "symmetric"])
 def test_the_zero_of_a_column_does_not_matter(normalize):
     column = np.linspace(0, 60, 16)
