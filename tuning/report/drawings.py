@@ -16,6 +16,8 @@ KEYS = 8
 """The most keys of the space in a plot."""
 LINES = 500
 """The most trials in a plot, the best ones."""
+SHORT = 120
+"""Seconds below which a timeline is in seconds, else in minutes."""
 
 KINDS = ("rest", "bad", "good")
 """Classes of trials: left behind, failed, trained to their end; the last are drawn on top."""
@@ -160,20 +162,23 @@ class Search:
         for entry in self.news:
             moments.setdefault(entry.trial, []).append(datetime.fromisoformat(entry.reported))
         start = min(min(times) for times in moments.values())
-        minutes = {n: [(time - start).total_seconds() / 60 for time in times] for n, times in moments.items()}
-        numbers = sorted(minutes)[:LINES]
-        across, _ = axes([time for n in numbers for time in minutes[n]], [0])
+        seconds = {n: [(time - start).total_seconds() for time in times] for n, times in moments.items()}
+        numbers = sorted(seconds)[:LINES]
+        unit, length = ("minutes", 60) if max(map(max, seconds.values())) >= SHORT else ("seconds", 1)
+        across, _ = axes([time / length for n in numbers for time in seconds[n]], [0])
         up = Axis.over([1, max(numbers)], TOP + 10, HEIGHT - BOTTOM)
         drawing = Drawing()
         for value in across.ticks():
             drawing.text(across.at(value), HEIGHT - BOTTOM + 16, f"{value:g}")
-        drawing.text(WIDTH / 2, HEIGHT - BOTTOM + 33, "minutes since the first report")
+        drawing.text(WIDTH / 2, HEIGHT - BOTTOM + 33, f"{unit} since the first report")
         drawing.text(LEFT - 6, up.at(1) + 4, "trial 1", "end")
         drawing.text(LEFT - 6, up.at(max(numbers)) + 4, str(max(numbers)), "end")
         kinds = {trial.number: self._kind(trial) for trial in self.trials}
         for kind in KINDS:
             kin = [number for number in numbers if kinds[number] == kind]
-            drawing.dots([(across.at(time), up.at(number)) for number in kin for time in minutes[number]], kind, 1.5)
+            drawing.dots(
+                [(across.at(time / length), up.at(number)) for number in kin for time in seconds[number]], kind, 1.5
+            )
         return Drawn("Reports of each trial over time; red: failed trials.", drawing.svg())
 
 

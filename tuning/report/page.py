@@ -1,5 +1,6 @@
 """The report of a sweep as a self-contained page with tables and plots."""
 
+from collections import Counter
 from collections.abc import Iterator
 from importlib import resources
 
@@ -60,15 +61,18 @@ def _document(registry: Registry, settings: Settings, results: SweepResults) -> 
 
 def _about(results: SweepResults) -> Terms:
     sweep, spec = results.sweep, results.spec
-    ended, rows = sum(len(row.trials) for row in results.rows), len(results.rows)
-    ends = f": {ended} ended well" if results.others else ""
+    trials, rows = results.trials, len(results.rows)
+    statuses = Counter(trial.status for trial in trials)
+    counts = ", ".join(f"{count} {status}" for status, count in statuses.most_common())
+    ends = f": {counts}" if statuses.keys() != {"finished"} else ""
+    ended = sum(len(row.trials) for row in results.rows)
     seeds = "" if ended == rows else f"; {rows} configs, with several seeds"
     apart = ", ".join(f"{part} {getattr(spec.data, part):g}" for part in ("validation", "holdout"))
     data = f"{spec.data.name}: {apart}, split seed {spec.data.split_seed}"
     terms: list[tuple[str, Inline]] = [
         ("Spec", spec.name),
         ("Data", data),
-        ("Trials", f"{ended + len(results.others)}{ends}{seeds}"),
+        ("Trials", f"{len(trials)}{ends}{seeds}"),
         ("Began", f"{_moment(sweep.created)} by {sweep.who}"),
         ("Ended", _moment(sweep.ended) if sweep.ended else "not yet"),
         ("Status", sweep.standing + (f": {sweep.problem}" if sweep.problem else "")),
@@ -123,14 +127,16 @@ def _repeatable(results: SweepResults) -> str:
 
 def _results(results: SweepResults) -> list[Block]:
     spec, rows = results.spec, results.rows[:ROWS]
-    blocks: list[Block] = [tables.results(rows, tables.compared(rows))]
+    listed = spec.runs is not None
+    blocks: list[Block] = [tables.results(rows, tables.compared(rows)) if listed else tables.searched(spec, rows)]
     blocks += [Paragraph(sentence) for sentence in tables.top(spec, results.rows)]
-    for table in (tables.results(rows, tables.losses(rows)), tables.settings(spec, rows)):
+    for table in (tables.results(rows, tables.losses(rows)), tables.settings(spec, rows) if listed else None):
         if table and len(table.columns) > 1:
             blocks.append(table)
     blocks.append(Bullets([_MEASURED[name] for name in _MEASURED if any(name in row.figures for row in rows)]))
     if len(results.rows) > ROWS:
-        blocks.append(Paragraph([f"The first {ROWS} of {len(results.rows)} rows; ", Code("--json"), " prints all."]))
+        which = "first" if listed else "best"
+        blocks.append(Paragraph([f"The {which} {ROWS} of {len(results.rows)} rows; ", Code("--json"), " prints all."]))
     return blocks
 
 

@@ -44,13 +44,13 @@ def losses(rows: Sequence[Row]) -> Iterator[Block]:
 def learning(rows: Sequence[Row]) -> Iterator[Block]:
     """Curves of runs with the gap between training and validation, which shows where they overfit."""
     measured = [row for row in rows if "val_loss" in row.figures]
-    for row in measured:
+    for row in (row for row in measured if len(row.trials[0].reports) > 1):
         trial = row.trials[0]
         epochs = [Epoch.of({**report.metrics, "epoch": report.epoch}) for report in trial.reports]
         measured_once = trial.reports[-1].metrics
         fitted = {name: measured_once[f"fit_{name}"] for name in FITTED if f"fit_{name}" in measured_once}
         picture = plots.curves(epochs, kept(trial).epoch, fitted)
-        yield Picture(f"curves-{trial.number}.png", f"{row.name}, trial {trial.number}.", picture)
+        yield Picture(f"curves-{trial.number}.png", f"{_called(row)}.", picture)
     if not measured:
         yield Paragraph("No validation split was kept, so there is no gap to draw.")
 
@@ -59,6 +59,11 @@ def drawn(results: SweepResults) -> list[Row]:
     """The runs that get pictures of their own."""
     ordered = best(results.spec, results.rows)
     return ordered if len(ordered) <= DRAWN else ordered[:BEST]
+
+
+def _called(row: Row) -> str:
+    trial = f"trial {row.trials[0].number}"
+    return trial if row.name == trial else f"{row.name}, {trial}"
 
 
 @dataclass(frozen=True)
@@ -88,14 +93,14 @@ class Answers:
             picture = plots.confusion(
                 evaluation.confusion(), classes, title.format(f"{evaluation.accuracy:.2%} right of ")
             )
-            yield Picture(f"confusion-{number}.png", f"Confusion matrix, {row.name}, trial {number}.", picture)
+            yield Picture(f"confusion-{number}.png", f"Confusion matrix, {_called(row)}.", picture)
         if isinstance(evaluation, Binary | Multilabel):
             places = [1] if isinstance(evaluation, Binary) else list(range(len(classes)))
             names = [classes[index] for index in places]
             picture = plots.precision_recall(
                 evaluation.probabilities[:, places], evaluation.truth[:, places], names, THRESHOLD, title.format("")
             )
-            caption = f"Precision and recall by decision threshold, {row.name}, trial {number}."
+            caption = f"Precision and recall by decision threshold, {_called(row)}."
             yield Picture(f"thresholds-{number}.png", caption, picture)
 
     @cached_property

@@ -65,7 +65,7 @@ class Row:
 
 @dataclass(frozen=True)
 class SweepResults:
-    """A sweep with its rows in the order of their first trials, and the trials that are in no row."""
+    """A sweep with its rows, those of a search the best first, and the trials that are in no row."""
 
     sweep: Sweep
     spec: SweepSpec
@@ -103,7 +103,8 @@ def read(registry: Registry, sweep_id: str) -> SweepResults:
     spec = stored(sweep.spec)
     ended = [(trial, spec.listed(trial.number)) for trial in trials if _counts(trial)]
     others = [trial for trial in trials if not _counts(trial)]
-    return SweepResults(sweep, spec, rows(spec, ended), others, news.reports(registry, sweep_id))
+    ordered = rows(spec, ended) if spec.runs is not None else best(spec, rows(spec, ended))
+    return SweepResults(sweep, spec, ordered, others, news.reports(registry, sweep_id))
 
 
 def rows(spec: SweepSpec, ended: Iterable[tuple[Trial, Listed]]) -> list[Row]:
@@ -161,15 +162,25 @@ def behind(metric: str, ours: float, theirs: float) -> float:
     return round(ours - theirs if lower_is_better(metric) else theirs - ours, DIGITS)
 
 
+def described(spec: SweepSpec, values: Sequence[Any]) -> str:
+    """A config by what varies."""
+    triples = zip(spec.varied.values(), cells(*values), values, strict=True)
+    return ", ".join(f"{key} {cell}" for key, cell, value in triples if value is not None) or spec.name
+
+
 def _counts(trial: Trial) -> bool:
     return bool(trial.reports) and trial.status in COUNTED
 
 
 def _row(spec: SweepSpec, trials: Sequence[Trial], listed: Listed) -> Row:
     values = tuple(spec.values(trials[0].config))
-    triples = zip(spec.varied.values(), cells(*values), values, strict=True)
-    name = listed.name or ", ".join(f"{key} {cell}" for key, cell, value in triples if value is not None) or spec.name
+    name = listed.name or (_numbered(trials) if spec.runs is None else described(spec, values))
     return Row(name, values, tuple(trials), {str(key): value for key, value in (listed.reference or {}).items()})
+
+
+def _numbered(trials: Sequence[Trial]) -> str:
+    numbers = ", ".join(str(trial.number) for trial in trials)
+    return f"trial {numbers}" if len(trials) == 1 else f"trials {numbers}"
 
 
 def _figure(values: Sequence[float]) -> Figure:

@@ -128,6 +128,16 @@ def settings(spec: SweepSpec, rows: Sequence[Row]) -> Table | None:
     return Table(["run", *(names[index] for index in differing)], lines)
 
 
+def searched(spec: SweepSpec, rows: Sequence[Row]) -> Table:
+    """The main table of a search: the figures of each trial, how far it was trained, and where it differs."""
+    main, keys = results(rows, compared(rows)), settings(spec, rows)
+    trained = [f"{row.trials[0].reports[-1].epoch} of {row.trials[0].config['epochs']}" for row in rows]
+    differing = [line[1:] for line in keys.rows] if keys else [[]] * len(rows)
+    columns = [*main.columns, "epochs trained", *(keys.columns[1:] if keys else [])]
+    lines = [[*line, epochs, *more] for line, epochs, more in zip(main.rows, trained, differing, strict=True)]
+    return Table(columns, lines, len(columns) - 1)
+
+
 def ends(rows: Sequence[Row]) -> Table:
     """The first and the last epoch of each row's first trial."""
     shown = {"train_loss": plain, "train_accuracy": percent, "val_loss": plain, "val_accuracy": percent}

@@ -7,7 +7,7 @@ from rich.table import Table
 from tuning import summary
 from tuning.outcome import Outcome
 from tuning.report import tables
-from tuning.report.results import best, rows
+from tuning.report.results import best, described, rows
 from tuning.spec import SweepSpec
 
 ROWS = 40
@@ -34,9 +34,10 @@ def _show_study(outcome: Outcome, spec: SweepSpec, console: Console) -> None:
             drawn.add_column(title.replace(" ", "\n"), justify="right", no_wrap=True)
         else:
             drawn.add_column(title, min_width=12)
-    for line in table.rows:
+    for row, line in zip(shown, table.rows, strict=True):
         name, *figures = line
-        drawn.add_row(name, *(figure.replace(" ± ", "\n± ") for figure in figures))
+        run = name if spec.runs is not None else f"{name}: {described(spec, row.values)}"
+        drawn.add_row(run, *(figure.replace(" ± ", "\n± ") for figure in figures))
     console.print(drawn)
     for sentence in tables.top(spec, result_rows):
         console.print(sentence)

@@ -40,7 +40,7 @@ def outage(request, tmp_path):
         return Outage(settings, lambda: mount(disk, "ro"), lambda: mount(disk, "rw"), "Read-only file system")
     if kind == "full disk of all":
         settings = Settings(home=disk / "home", _env_file=None)
-    return Outage(settings, lambda: fill(disk), (disk / "filler").unlink, "No space left on device")
+    return Outage(settings, lambda: fill(disk), (disk / "filler").unlink, "No space left on device|disk is full")
 
 
 def mount(disk, option):
@@ -67,7 +67,7 @@ def test_what_is_away_for_a_while_is_waited_for(begin, whole, outage):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("outage", ["full disk", "read-only store", "database"], indirect=True)
+@pytest.mark.parametrize("outage", ["full disk", "full disk of all", "read-only store", "database"], indirect=True)
 def test_what_stays_away_ends_a_sweep_in_one_sentence_and_loses_nothing(begin, whole, outage):
     sweep = begin("alone", settings=outage.settings)
     process = sweep.drive()

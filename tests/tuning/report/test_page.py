@@ -6,8 +6,10 @@ from html.parser import HTMLParser
 import pytest
 from playwright.sync_api import sync_playwright
 
+from registry import ledger
 from registry.core import Registry
-from registry.ledger import Report
+from registry.leases import Lease
+from registry.ledger import Change, Report
 from tests import sweeps
 from tuning import spec as specs
 from tuning.report import page, pictures, results
@@ -35,6 +37,30 @@ def entered(settings):
                 for epoch in (1, 2):
                     sweeps.report(registry, "tiny-1", number, Report(epoch, figures))
                 sweeps.set_trial(registry, "tiny-1", number, "finished")
+            sweeps.end(registry, "tiny-1", "finished")
+
+    return enter
+
+
+@pytest.fixture
+def searched(settings, raw_spec):
+    """Enters a search of so many trials, each better than the one before; every third is trained to its end."""
+
+    def enter(trials):
+        raw_spec["trials"] = trials
+        raw_spec["space"]["optimizer.weight_decay"] = {"loguniform": [1e-6, 1e-2]}
+        raw_spec["space"]["model.dropout"] = {"uniform": [0.0, 0.5]}
+        spec = specs.parse(raw_spec)
+        with Registry(settings) as registry:
+            configs = [config.model_dump(mode="json") for config in spec.configs]
+            sweeps.begin(registry, "tiny-1", spec.plain(), configs, None, "ada")
+            lease = Lease("tiny-1", 1)
+            ledger.enter(registry, lease, [Change(number, "running") for number in range(1, trials + 1)])
+            for number, config in enumerate(configs, 1):
+                epochs = 1 if number % 3 else config["epochs"]
+                figures = {"train_loss": 1.25, "val_loss": 1.5, "val_accuracy": 0.5 + number / 1_250, "seconds": 1.5}
+                changes = [Change(number, report=Report(epoch, figures)) for epoch in range(1, epochs + 1)]
+                ledger.enter(registry, lease, [*changes, Change(number, "paused" if number % 3 else "finished")])
             sweeps.end(registry, "tiny-1", "finished")
 
     return enter
@@ -71,7 +97,7 @@ def test_a_study_is_one_page_with_tables_and_pictures(swept, study, drawn):
     ]  # fmt: skip
     assert result.tags.count("script") == 1  # which sorts tables
     pictures = [source for source in result.sources if source != "data:,"]  # no icon
-    assert all(source.startswith(("data:image/png;base64,", "data:image/svg+xml;base64,")) for source in pictures)
+    assert all(source.startswith(("data:image/png;base64,", "data:image/svg+xml,")) for source in pictures)
     assert pictures
     assert "digits: validation 0.2, holdout 0, split seed 0" in text
     assert "4; 2 configs, with several seeds" in text
@@ -109,7 +135,7 @@ def test_trials_that_failed_are_told(settings, study, drawn):
         sweeps.end(registry, "tiny-1", "failed", problem="no trial succeeded")
     text = drawn()
     assert sections(text) == ["Trials that failed or were skipped", "Spec"]
-    assert "4: 0 ended well<" in text
+    assert "4: 3 pending, 1 failed<" in text
     assert "the loss is no number" in text
     assert "failed: no trial succeeded" in text
 
@@ -154,6 +180,38 @@ def test_of_many_trials_the_best_alone_have_pictures(entered, study, drawn, monk
     assert "<td>run 20</td>" in text
     assert "<td>run 21</td>" not in text
     assert "The first 5 of 25 runs" in text
+
+
+def test_the_trials_of_a_search_stand_best_first_with_their_settings(searched, drawn):
+    searched(8)
+    text = drawn()
+    assert "8: 6 paused, 2 finished<" in text
+    titles = re.findall('<th scope="col"[^>]*>(.*?)</th>', text.partition("</thead>")[0])
+    assert titles[:2] == ["run", "validation accuracy"]
+    assert titles[-7:] == ["epochs trained", "depth", "width", "lr", "epochs", "weight_decay", "dropout"]
+    first = re.findall("<td[^>]*>(trial .*?)</td>", text.partition("</table>")[0])
+    assert first == [f"trial {number}" for number in range(8, 0, -1)]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+@pytest.mark.parametrize("trials", [8, 500])
+def test_the_page_of_a_search_fits_every_screen_and_is_small(searched, drawn, tmp_path, trials):
+    searched(trials)
+    text = drawn()
+    assert "image/png" in text
+    assert len(re.sub(r"data:image/png;base64,[^\"]*", "", text)) < 300_000
+    (tmp_path / "page.html").write_text(text)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        for width in (400, 1280):
+            opened = browser.new_page(viewport={"width": width, "height": 800})
+            opened.goto((tmp_path / "page.html").as_uri())
+            assert opened.evaluate("document.documentElement.scrollWidth") == width
+            drawings = opened.locator(".drawn img")
+            assert drawings.count() == 5
+            sizes = drawings.evaluate_all("all => all.map(one => [one.naturalWidth > 0, one.clientWidth >= 640])")
+            assert sizes == [[True, True]] * 5  # so that the letters in it can be read
+        browser.close()
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")

@@ -104,11 +104,18 @@ def test_a_reference_of_what_was_not_measured_is_not_judged(spec, trial):
     assert not row.lags
 
 
-def test_rows_without_names_are_told_by_what_varies(raw_spec, trial):
-    spec = specs.parse({**raw_spec, "promote": None})
-    (row,) = results.rows(spec, [(trial(1, spec.configs[0], {"val_accuracy": 0.5}), spec.listed(1))])
-    assert row.name.startswith("depth ")
-    assert ", width " in row.name
+def test_runs_without_names_are_called_by_what_varies(study, trial):
+    spec = specs.parse({**study, "runs": [{"epochs": 2}, {"epochs": 3, "model": {"width": [16]}}], "seeds": 1})
+    trials = [trial(number, config, {"train_loss": 1.0}) for number, config in enumerate(spec.configs, 1)]
+    first, second = results.rows(spec, [(trial, spec.listed(trial.number)) for trial in trials])
+    assert (first.name, second.name) == ("epochs 2, width [8]", "epochs 3, width [16]")
+
+
+def test_trials_of_a_search_are_called_by_their_numbers(raw_spec, trial):
+    spec = specs.parse({**raw_spec, "seeds": 2, "trials": 2})
+    trials = [trial(number, config, {"val_accuracy": 0.5}) for number, config in enumerate(spec.configs, 1)]
+    made = results.rows(spec, [(trial, spec.listed(trial.number)) for trial in trials])
+    assert [row.name for row in made] == ["trials 1, 2", "trials 3, 4"]
 
 
 def test_the_best_comes_first(spec, rows):

@@ -43,3 +43,11 @@ def test_of_very_many_trials_the_best_are_shown(study, trial):
     shown = [line for line in console.file.getvalue().splitlines() if line.strip().startswith("epochs")]
     assert len(shown) == terminal.ROWS
     assert shown[0].split()[:3] == ["epochs", "100", "10.00%"]
+
+
+def test_trials_of_a_search_have_their_settings_beside_their_numbers(raw_spec, trial):
+    spec = specs.parse({**raw_spec, "promote": None})
+    made = trial(1, spec.configs[0], {"val_accuracy": 0.5, "seconds": 1.0})
+    console = Console(file=io.StringIO(), width=140)
+    terminal.show(Outcome("tiny-1", [Ranked(made, made.reports[0])], None), spec, console)
+    assert "trial 1: depth 2, width 32, lr 0.0011, epochs 6" in console.file.getvalue()
