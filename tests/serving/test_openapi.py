@@ -13,6 +13,7 @@ from serving.inputs import Reader
 from serving.routes import Routes
 from tailorbird.package.signature import Signature
 from tests import packages
+from tests.waiting import BOUND_SECONDS
 
 IMAGE = np.zeros((28, 28), np.uint8).tolist()
 OF_CARD = ("config.yaml", "environment.txt", "curves.json", "curves.png", "confusion.png")
@@ -105,6 +106,7 @@ def test_schemathesis_finds_nothing(start, settings, register, toy, kind, tmp_pa
     server = start(settings, kind).wait()
     program = "from schemathesis.cli import schemathesis; schemathesis()"
     options = ["--checks=all", "--exclude-checks=positive_data_acceptance", "--max-examples=100", "--seed=0"]
+    options.append(f"--request-timeout={BOUND_SECONDS}")
     command = [sys.executable, "-c", program, "run", f"{server.url}/openapi.json", *options]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stdout

@@ -3,6 +3,7 @@
 import shutil
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from tests.faults.disks import fill
 from tests.faults.serving.load import Load
 from tests.faults.serving.relay import Relay
 from tests.faults.serving.test_counts import sums
+from tests.faults.serving.test_inputs import picture
 from tests.faults.serving.test_swaps import served, swap, workers
 from tests.s3 import environment, make_bucket, use
 from tests.waiting import BOUND_SECONDS, wait_for
@@ -58,13 +60,52 @@ def ready(server) -> dict:
     return server.client.get("/readyz").json()
 
 
+def serve_once(settings) -> None:
+    """As if version 1 had been served last, of which the cache then knows."""
+    with Registry(settings) as registry:
+        served_last = versions.resolve(registry, "demo:1")
+        resolution.verified(registry, served_last, settings.cache)
+        resolution.remember(settings.cache, Reference.parse("demo"), served_last)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("part", ["database", "store"])
+@pytest.mark.parametrize("mode", ["refusing", "silent", "nonsense", "slow"])
+def test_a_start_while_one_of_them_is_away(start, postgres, s3, monkeypatch, tmp_path, register, toy, part, mode):
+    """What was served last answers, until what the alias says can be had."""
+    use(s3, monkeypatch)
+    storage, url = make_bucket(s3, f"start-{part}-{mode}"), postgres.database()
+    direct = Settings(_env_file=None, home=tmp_path / "home", database_url=url, storage_url=storage)
+    register(direct, "demo", toy.files())
+    serve_once(direct)
+    register(direct, "demo", toy.files(), force=True)
+    relay = Relay(postgres.port if part == "database" else urlsplit(s3).port)
+    relay.mode = mode
+    store = f"http://127.0.0.1:{relay.port}" if part == "store" else s3
+    server = start(
+        direct,
+        **KEY,
+        **environment(store),
+        TAILORBIRD_DATABASE_URL=url.replace(str(postgres.port), str(relay.port)) if part == "database" else url,
+        TAILORBIRD_STORAGE_URL=storage,
+        TAILORBIRD_CACHE_DIR=str(direct.cache),
+    ).wait()
+    if mode != "slow":
+        assert (ready(server)["status"], ready(server)["version"]) == ("stale", 1)
+    with Load(server.url) as load:
+        wait_for(lambda: load.total > 50)
+        relay.mode = "passing"
+        wait_for(lambda: served(server) == {2})
+        wait_for(lambda: ready(server)["status"] == "ready")
+    assert load.lost == []
+    assert {status for status, _ in load.answers} == {200}
+    assert server.stop() == 0
+
+
 @pytest.mark.parametrize("listens", [True, False])
 def test_a_start_with_a_database_that_is_none(start, own, listens):
     """What was served last is in the cache; predictions are answered, and labels are asked for again later."""
-    with Registry(own) as registry:
-        served_last = versions.resolve(registry, "demo:1")
-        resolution.verified(registry, served_last, own.cache)
-        resolution.remember(own.cache, Reference.parse("demo"), served_last)
+    serve_once(own)
     shutil.rmtree(own.home / "storage")
     database = Silent()
     if not listens:
@@ -80,6 +121,27 @@ def test_a_start_with_a_database_that_is_none(start, own, listens):
     response = server.client.post("/feedback", json={"labels": [label]})
     assert (response.status_code, response.headers["retry-after"]) == (503, "5")
     assert server.client.get("/model").json()["version"] == 1
+    assert server.stop() == 0
+    database.close()
+
+
+@pytest.mark.long
+def test_pictures_are_read_while_a_silent_database_is_waited_for(start, own):
+    """Each purpose has threads of its own."""
+    serve_once(own)
+    database = Silent()
+    url = f"postgresql+psycopg://ada@127.0.0.1:{database.port}/birds"
+    server = start(own, **KEY, TAILORBIRD_DATABASE_URL=url, TAILORBIRD_CACHE_DIR=str(own.cache)).wait()
+    receipt = server.client.post("/predict", json={"inputs": [[[0] * 28] * 28]}).json()["predictions"][0]["receipt"]
+    label = {"labels": [{"receipt": receipt, "label": "zero"}]}
+    with ThreadPoolExecutor(12) as pool:
+        waiting = [pool.submit(server.client.get, "/card") for _ in range(6)]
+        waiting += [pool.submit(server.client.post, "/feedback", json=label) for _ in range(6)]
+        wait_for(lambda: "tailorbird_in_flight_requests 13.0" in server.client.get("/metrics").text)  # with this one
+        large = {"content": picture(size=(500, 500)), "headers": {"Content-Type": "image/png"}}
+        assert server.client.post("/predict", **large).is_success
+        assert not any(future.done() for future in waiting)
+    assert {future.result().status_code for future in waiting} == {503}
     assert server.stop() == 0
     database.close()
 

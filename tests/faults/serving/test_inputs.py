@@ -60,6 +60,14 @@ def bomb(width=60_000, height=60_000) -> bytes:
     )
 
 
+def with_text(png, size) -> bytes:
+    """With a comment of so many characters before its pixels, in a hundredth of that."""
+    data = b"Comment\0\0" + zlib.compress(bytes(size), 9)
+    chunk = struct.pack(">I", len(data)) + b"zTXt" + data + struct.pack(">I", zlib.crc32(b"zTXt" + data))
+    at = png.index(b"IDAT") - 4
+    return png[:at] + chunk + png[at:]
+
+
 def form(*contents, end=b"--b--\r\n") -> bytes:
     head = b'--b\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n'
     return b"".join(head + content + b"\r\n" for content in contents) + end
@@ -73,6 +81,10 @@ IMAGES = {
     "bad UTF-8": (JSON, b'{"inputs": ["\xff"]}', 400),
     "a byte order mark": (JSON, b"\xef\xbb\xbf" + of([GOOD]), 400),
     "UTF-16": (JSON, of([GOOD]).decode().encode("utf-16"), 400),
+    "a comma at the end": (JSON, of([GOOD])[:-1] + b",}", 400),
+    "a comment": (JSON, b"/* */" + of([GOOD]), 400),
+    "a line feed in a text": (JSON, b'{"inputs": ["\n"]}', 400),
+    "a number of five thousand digits": (JSON, changed(0).replace(b"0", b"9" * 5000, 1), 400),
     "NaN": (JSON, changed(float("nan")), 400),
     "infinity": (JSON, changed(float("inf")), 400),
     "a lone surrogate": (JSON, b'{"inputs": ["\\ud800"]}', 400),
@@ -109,12 +121,23 @@ IMAGES = {
     "a body that is too large": (JSON, b" " * (LIMIT + 1), 413),
     "no content type": ("", of([GOOD]), 415),
     "text": ("text/plain", of([GOOD]), 415),
+    "an image without a subtype": ("image", picture(), 415),
+    "any image": ("image/*", picture(), 415),
+    "two content types": ("image/png, application/json", picture(), 415),
+    "a form of the other kind": ("application/x-www-form-urlencoded", b"inputs=1", 415),
     "a GIF": ("image/gif", picture(kind="GIF"), 415),
     "JSON that says it is a PNG": (PNG, of([GOOD]), 400),
     "a PNG that says it is JSON": (JSON, picture(), 400),
     "a GIF that says it is a PNG": (PNG, picture(kind="GIF"), 400),
     "a TIFF that says it is a PNG": (PNG, picture(kind="TIFF"), 400),
     "an SVG": (PNG, b"<svg xmlns='http://www.w3.org/2000/svg'/>", 400),
+    "octets that say they are a PNG": (PNG, bytes(784), 400),
+    "a PDF": (PNG, b"%PDF-1.7\n", 400),
+    "a URL for a picture": (PNG, b"http://127.0.0.1:1/x.png", 400),
+    "a path for a picture": (PNG, b"/etc/passwd", 400),
+    "a picture without pixels": (PNG, bomb(0, 0), 400),
+    "a picture of a wrong sum": (PNG, picture().replace(b"IDAT", b"IDAT\0", 1), 400),
+    "a picture with a bomb for its text": (PNG, with_text(picture(), 50_000_000), 400),
     "a picture cut off": (PNG, picture()[:-20], 400),
     "a JPEG cut off": ("image/jpeg", picture("RGB", (300, 300), "JPEG")[:200], 400),
     "the head of a picture": (PNG, picture()[:20], 400),
@@ -132,12 +155,32 @@ IMAGES = {
     "a form with a wrong file": (FORM, form(picture(), b"no picture"), 400),
     "a form with a bomb": (FORM, form(bomb()), 413),
     "a form of too many files": (FORM, form(*[picture()] * 51), 413),
+    "a form of nothing": (FORM, b"", 400),
+    "a form of a URL": (FORM, form(b"http://127.0.0.1:1/x.png"), 400),
+    "a form in a form": (FORM, form(form(picture())), 400),
+    "a form of an empty file": (FORM, form(b""), 400),
+    "a form whose part has no head": (FORM, b"--b\r\n\r\n1\r\n--b--\r\n", 422),
+    "a form whose head never ends": (FORM, b"--b\r\n" + b"a" * 100_000, 400),
+    "a form whose boundary is none": ("multipart/form-data; boundary=", form(picture()), 400),
+    "a form of another boundary": ("multipart/form-data; boundary=c", form(picture()), 400),
 }
 TABLE = {
     "a missing column": (JSON, of([dict.fromkeys(COLUMNS[:2], 1)]), 422),
     "an extra column": (JSON, of([dict.fromkeys([*COLUMNS, "more"], 1)]), 422),
     "an unseen column": (JSON, of([dict.fromkeys([*COLUMNS[:2], "other"], 1)]), 422),
+    "no column": (JSON, of([{}]), 422),
+    "a column twice": (JSON, b'{"inputs": [{"column 0": 1, "column 0": 1, "column 1": 1, "column 2": 1}]}', 400),
     "NaN": (JSON, of([[1, 2, float("nan")]]), 400),
+    "NaN in a column": (JSON, of([dict(zip(COLUMNS, (1, 2, float("nan")), strict=True))]), 400),
+    "NaN as a text": (JSON, of([[1, 2, "NaN"]]), 422),
+    "a list for a number": (JSON, of([[1, 2, [3]]]), 422),
+    "an object for a number": (JSON, of([dict.fromkeys(COLUMNS, {})]), 422),
+    "a text for a row": (JSON, of(["1,2,3"]), 422),
+    "a number for a row": (JSON, of([1, 2, 3]), 422),
+    "a whole number beyond all": (JSON, of([[1, 2, 10**400]]), 400),
+    "one wrong row among right ones": (JSON, of([[1, 2, 3]] * 9 + [[1, 2]]), 422),
+    "too many rows": (JSON, of([[1, 2, 3]] * 51), 413),
+    "CSV": ("text/csv", b"1,2,3", 415),
     "a text": (JSON, of([dict.fromkeys(COLUMNS, "1")]), 422),
     "null": (JSON, of([[1, 2, None]]), 422),
     "a boolean": (JSON, of([[1, 2, True]]), 422),
@@ -184,6 +227,8 @@ RIGHT = {
     "turned by EXIF": ("image/jpeg", turned()),
     "16 bits": (PNG, picture("I;16")),
     "alpha": (PNG, picture("RGBA", (40, 30))),
+    "grey with alpha": (PNG, picture("LA", (40, 30))),
+    "one bit": (PNG, picture("1", (40, 30))),
     "a palette": (PNG, picture("P")),
     "CMYK": ("image/jpeg", picture("CMYK", (40, 30), "JPEG")),
     "a WebP that says it is a PNG": (PNG, picture("RGB", (40, 30), "WEBP")),
@@ -272,8 +317,10 @@ def test_what_is_no_request(servers, name):
         [head(BODY), *[b" "] * 8],
         [head(b" " * 300_000), *[b" "] * 8],
         [head(BODY, b"Expect: 100-continue"), *[b" "] * 8],
+        [head(BODY).replace(b"Content-Length: %d" % len(BODY), b"Transfer-Encoding: chunked"), *[b"1\r\n \r\n"] * 8],
+        [head(BODY).replace(b"/predict", b"/feedback"), *[b" "] * 8],
     ],
-    ids=["head", "small body", "large body", "body that is asked for"],
+    ids=["head", "small body", "large body", "body that is asked for", "body in chunks", "labels"],
 )
 def test_what_comes_too_slowly(servers, parts):
     received = exchange(servers["demo"], *parts, pause=0.3).removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -301,7 +348,7 @@ def test_a_body_of_100_megabytes_is_refused_and_not_kept(servers, announced):
     assert server.client.get("/livez").status_code == 200
 
 
-@pytest.mark.parametrize("pieces", [1, 2])
+@pytest.mark.parametrize("pieces", [1, 2, 3], ids=["in one piece", "after its head", "in chunks"])
 def test_a_body_with_the_offer_of_h2c_is_read(servers, pieces):
     """As the JDK's client sends it."""
     lines = (
@@ -310,6 +357,9 @@ def test_a_body_with_the_offer_of_h2c_is_read(servers, pieces):
         b"HTTP2-Settings: AAEAAEAAAAIAAAAB",
     )
     whole = [head(BODY, *lines), BODY] if pieces == 2 else [head(BODY, *lines) + BODY]
+    if pieces == 3:
+        chunked = head(BODY, *lines).replace(b"Content-Length: %d" % len(BODY), b"Transfer-Encoding: chunked")
+        whole = [chunked, b"%x\r\n%b\r\n" % (len(BODY), BODY), b"0\r\n\r\n"]
     received = exchange(servers["demo"], *whole, head(BODY, b"Connection: close") + BODY, pause=0.05)
     assert received.count(b"HTTP/1.1 200 OK") == 2
 

@@ -1,11 +1,15 @@
 """Labels that are late, repeated, contradictory, forged or of elsewhere: each counts once, over replicas too."""
 
 import base64
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from unittest import mock
 
 import pytest
 
+from serving import receipts
+from serving.receipts import Receipts
 from tailorbird.settings import Settings
 from tests.faults.serving.test_counts import sums
 from tests.faults.serving.test_swaps import served, swap
@@ -20,6 +24,7 @@ def own(tmp_path_factory, register, toy) -> Settings:
     settings = Settings(_env_file=None, home=tmp_path_factory.mktemp("home"))
     register(settings, "demo", toy.files())
     register(settings, "demo", toy.files(), alias=None)
+    register(settings, "other", toy.files())
     return settings
 
 
@@ -31,6 +36,14 @@ def replicas(start, own):
         start(own, "demo", TAILORBIRD_RECEIPT_KEY=NEW, TAILORBIRD_RECEIPT_KEY_ACCEPTED=OLD),
     ]
     return [server.wait() for server in servers]
+
+
+def dated(seconds_ago, version=1) -> str:
+    """A receipt of `demo` that was signed with the old key some time ago."""
+    then = time.time() - seconds_ago
+    with mock.patch.object(receipts.time, "time", lambda: then):
+        (receipt,) = Receipts([OLD.encode()], "demo", lifetime_days=1).make(version, [0], [0])
+    return receipt
 
 
 def predict(server) -> dict:
@@ -83,6 +96,29 @@ def test_each_label_counts_once(replicas, own):
         {("1", "correct"): 3, ("1", "incorrect"): 2},
         {("duplicate",): 2, ("conflict",): 1, ("signature",): 4, ("malformed",): 5, ("label",): 4},
     )
+
+
+def test_receipts_of_elsewhere_and_of_long_ago(replicas, start, own):
+    """Of another model, of a key that was taken out of use, of a version that there is not, and just (not) expired."""
+    first, second = replicas
+    days = 86_400 * Settings.model_fields["receipt_days"].default
+    other = start(own, "other", TAILORBIRD_RECEIPT_KEY=NEW).wait()
+    before = count(first)
+    label = predict(other)["label"]
+    assert send(other, predict(second)["receipt"], label) == "signature"
+    assert send(other, predict(other)["receipt"], label) == "accepted"
+    assert send(other, predict(first)["receipt"], label) == "key"
+    assert send(first, predict(other)["receipt"], label) == "signature"
+    assert send(first, dated(days + 60), "zero") == "expired"
+    assert send(first, dated(days - 600), "zero") == "accepted"
+    assert send(first, dated(0, version=99), "zero") == "version"
+    assert count(other) == ({("1", "correct"): 1}, {("signature",): 1, ("key",): 1})
+    feedback, rejected = (now - then for now, then in zip(count(first), before, strict=True))
+    assert (feedback, rejected) == (
+        {("1", "correct"): 1},
+        {("signature",): 1, ("expired",): 1, ("version",): 1},
+    )
+    assert other.stop() == 0
 
 
 def test_of_labels_that_come_at_once_one_counts(replicas):

@@ -52,11 +52,11 @@ def test_a_worker_that_is_told_to_end_alone_takes_nothing_with_it(start, own, pr
 @pytest.mark.long
 def test_no_request_is_lost_however_often_it_is_tried(start, own):
     """Clients that keep their connections send when the signal comes, and while idle connections are closed."""
-    for turn in range(20):
+    for turn in range(24):
         server = start(own, workers=1 + turn % 2, TAILORBIRD_DRAIN_SECONDS=str(turn % 4 / 2)).wait()
         with Load(server.url, clients=16) as load:
             wait_for(lambda load=load: load.total > 200)
-            server.process.send_signal(signal.SIGTERM)
+            server.process.send_signal(signal.SIGHUP if turn % 3 == 2 else signal.SIGTERM)
             assert server.process.wait(BOUND_SECONDS) == 0
         assert load.lost == []
         assert {status for status, _ in load.answers} == {200}
