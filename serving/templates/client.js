@@ -52,11 +52,12 @@ const getJson = async (path) => (await request(path)).json();
 const postJson = async (path, content) =>
   (await request(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(content) })).json();
 
-/** Run a step of the page; what goes wrong in it is said on the page. */
-async function attempt(step) {
+/** Run a step of the page; what goes wrong in it is said on the page, after `failed` has undone what was begun. */
+async function attempt(step, failed = () => {}) {
   try {
     await step();
   } catch (error) {
+    failed();
     say(error.message);
   }
 }

@@ -18,7 +18,7 @@ const resolved = (schema, document) =>
 function bodies(title, content, document) {
   const parts = [element("h3", title)];
   for (const [type, { schema }] of Object.entries(content))
-    parts.push(schema ? details(type, resolved(schema, document)) : element("p", type));
+    parts.push(schema ? details(type, resolved(schema, document)) : element("div", type));
   return parts;
 }
 

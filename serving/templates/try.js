@@ -11,6 +11,14 @@ let turns = 0; // of two answers, that to the later question is shown
 
 // Answers
 
+/** Where there is no answer, none to an earlier question is shown in its stead. */
+const question = (step) => attempt(step, forget);
+
+function forget() {
+  find("result").hidden = true;
+  if (signature.kind === "image") blank();
+}
+
 async function predict(input, sample = null) {
   const turn = ++turns;
   if (signature.kind === "image") paint(find("seen"), input);
@@ -93,6 +101,12 @@ function paint(canvas, pixels) {
   canvas.setAttribute("aria-label", `the picture in ${height} × ${width} pixels`);
 }
 
+function blank() {
+  const [height, width, channels = 1] = signature.shape;
+  paint(find("seen"), Array(height * width * channels).fill(light() ? 255 : 0));
+  find("seen").setAttribute("aria-label", "nothing yet");
+}
+
 async function look(blob) {
   const turn = ++turns;
   const response = await request("pixels", { method: "POST", headers: { "Content-Type": blob.type }, body: blob });
@@ -127,7 +141,8 @@ function fill(context) {
 function clear() {
   turns++;
   fill(ink);
-  find("result").hidden = true;
+  forget();
+  find("file").value = "";
   press(false);
   jump(board.width / 2, board.height / 2);
 }
@@ -157,7 +172,7 @@ function move(right, down) {
   const x = pen.x + STEP * right, y = pen.y + STEP * down;
   if (!pen.down) return jump(x, y);
   line(x, y);
-  return attempt(ask);
+  return question(ask);
 }
 
 /** Ask about the drawing: cut out where there is ink, centred, with a margin. */
@@ -203,7 +218,7 @@ board.addEventListener("pointerdown", (event) => {
 board.addEventListener("pointermove", (event) => {
   if (board.hasPointerCapture(event.pointerId)) line(...onBoard(event));
 });
-board.addEventListener("pointerup", () => attempt(ask));
+board.addEventListener("pointerup", () => question(ask));
 board.addEventListener("keydown", (event) => {
   const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   if (event.key in moves) move(...moves[event.key]);
@@ -218,12 +233,13 @@ find("clear").addEventListener("click", clear);
 
 function toggle() {
   press(!pen.down);
-  attempt(ask);
+  question(ask);
 }
 
 // Files
 
-const take = (files) => files.length && signature?.kind === "image" && attempt(() => look(files[0]));
+const take = (files) => files.length && signature?.kind === "image" && question(() => look(files[0]));
+find("file").addEventListener("click", (event) => { event.target.value = ""; }); // so that the same file may follow itself
 find("file").addEventListener("change", (event) => take(event.target.files));
 document.addEventListener("paste", (event) => take(event.clipboardData.files));
 document.addEventListener("dragover", (event) => event.preventDefault());
@@ -246,7 +262,7 @@ function setUpRow() {
 find("columns").addEventListener("submit", (event) => {
   event.preventDefault();
   const fields = [...event.target.querySelectorAll("input")];
-  attempt(() => predict(fields.map((field) => field.valueAsNumber)));
+  question(() => predict(fields.map((field) => field.valueAsNumber)));
 });
 
 // Samples
@@ -263,7 +279,7 @@ function sampleButton({ label, input }, place) {
   button.addEventListener("click", () => {
     if (signature.kind === "table")
       find("columns").querySelectorAll("input").forEach((field, column) => { field.value = input[column]; });
-    attempt(() => predict(input, label));
+    question(() => predict(input, label));
   });
   return button;
 }

@@ -54,10 +54,19 @@ def accuracy(count: Floats, correct: Floats, weights: Floats, prior: Floats) -> 
 
 
 def needed(count: Floats, correct: Floats, weights: Floats, prior: Floats, width: float) -> int:
-    """The estimated number of further labels, distributed like these or like predictions, for so narrow an interval."""
+    """The estimated number of further labels for so narrow an interval.
+
+    They are distributed like these or, where those could never suffice, like predictions: nothing is known of strata
+    without labels, however many labels the others have.
+    """
     labels = count.sum()
-    spread = count / labels if labels else weights
     accuracies = (correct + STRENGTH * prior) / (count + STRENGTH)
+    spreads = [count / labels, weights] if labels else [weights]
+    numbers = (_more(count, accuracies, spread, weights, prior, width) for spread in spreads)
+    return next((more for more in numbers if more < MOST_LABELS), MOST_LABELS)
+
+
+def _more(count: Floats, accuracies: Floats, spread: Floats, weights: Floats, prior: Floats, width: float) -> int:
     low, high = 0, 1
     while high < MOST_LABELS and _width(count, accuracies, spread, high, weights, prior) > width:
         low, high = high, 2 * high

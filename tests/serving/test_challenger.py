@@ -1,17 +1,24 @@
+import re
 import threading
+from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from registry.core import Registry
 from serving import challenger
 from serving.challenger import Answered, Shadow
 from serving.feedback import Judged
 from serving.pools import Pool
 from serving.predictor import Predictor
+from tailorbird import kept
+from tailorbird.settings import Settings
+from tests.waiting import wait_for
 
 EXAMPLES = np.random.default_rng(3).integers(0, 256, (20, 28, 28), np.uint8)
+OCTETS = {"Content-Type": "application/octet-stream"}
 
 
 @pytest.fixture
@@ -92,3 +99,33 @@ def test_its_accuracy_is_counted_by_labels(shadow, answered, metrics, pool, rece
     assert 'outcome="correct"' in text[0]
     assert 'version="2"' in text[0]
     assert text[0].endswith(" 1.0")
+
+
+def test_workers_follow_and_keep_what_they_answered(tmp_path, start, register, toy):
+    """Which is then a data set of the labels that came back."""
+    own = Settings(_env_file=None, home=tmp_path / "home")
+    register(own, "demo", toy.files())
+    register(own, "demo", toy.make(seed=5).files(), alias="challenger")
+    server = start(own, workers=2, TAILORBIRD_KEEP_INPUTS="5").wait()
+
+    def counts(name) -> Counter:
+        text = server.client.get("/metrics").text
+        lines = re.findall(rf'^tailorbird_{name}{{.*outcome="(\w+)".*}} (\S+)$', text, re.M)
+        return Counter({outcome: int(float(count)) for outcome, count in lines if float(count)})
+
+    def follows() -> bool:
+        """A worker shadows only what it answers after it has heard of the challenger."""
+        server.client.post("/predict", content=EXAMPLES.tobytes(), headers=OCTETS)
+        return counts("challenger_agreement_total").total() > 0
+
+    wait_for(follows)
+    before = counts("inputs_total").total()
+    predictions = server.client.post("/predict", content=EXAMPLES.tobytes(), headers=OCTETS).json()["predictions"]
+    wait_for(lambda: counts("inputs_total").total() >= before + len(EXAMPLES))
+    agreement = counts("challenger_agreement_total")
+    assert agreement["agree"] and agreement["differ"] and not agreement["failed"]
+    labels = [{"receipt": prediction["receipt"], "label": "seven"} for prediction in predictions]
+    assert server.client.post("/feedback", json={"labels": labels}).json()["accepted"] == len(EXAMPLES)
+    assert server.stop() == 0
+    with Registry(own) as registry:
+        assert kept.write(registry, "demo", tmp_path / "kept") == {"seven": 5}

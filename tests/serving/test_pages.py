@@ -106,6 +106,7 @@ def picture() -> bytes:
 def test_draw_answer_and_feedback(servers, visit):
     page, before = visit.open(servers.images.url), feedback(servers.images)
     expect(page.get_by_text("page:1 is ready")).to_be_visible()
+    assert drawn(page).tolist() == [[0] * 28] * 28  # the board of a model is as its pictures are
     box = page.locator("#drawing").bounding_box()
     page.mouse.move(box["x"] + 20, box["y"] + 20)  # a line in the upper left corner
     page.mouse.down()
@@ -177,11 +178,18 @@ def test_a_sample(servers, visit):
     visit.check(servers.images.url)
 
 
-def test_what_is_no_picture_is_said(servers, visit):
+def test_what_is_no_picture_is_said_in_sight_and_leaves_no_older_answer(servers, visit):
     page = visit.open(servers.images.url)
-    expect(page.get_by_text("page:1 is ready")).to_be_visible()
+    page.get_by_role("button", name="sample 3: ").click()
+    expect(page.locator("#answer")).to_contain_text("That is right.")
+    page.locator("#samples").scroll_into_view_if_needed()
     page.locator("#file").set_input_files({"name": "x.png", "mimeType": "image/png", "buffer": b"no picture"})
     expect(page.locator("#state")).to_contain_text("is not a PNG, JPEG or WebP image")
+    expect(page.locator("#state")).to_be_in_viewport()
+    expect(page.locator("#result")).to_be_hidden()
+    assert drawn(page).tolist() == [[0] * 28] * 28
+    page.get_by_role("button", name="Clear").click()
+    assert page.locator("#file").input_value() == ""
 
 
 def test_rows_behind_a_token(servers, visit):
@@ -199,6 +207,22 @@ def test_rows_behind_a_token(servers, visit):
     assert violations(page) == []
     assert fits(page)
     assert page.evaluate("[localStorage.length, document.cookie]") == [0, ""]
+
+
+@pytest.mark.parametrize("model", ["images", "rows"])
+def test_the_card(servers, visit, model):
+    """Behind a token too, which a link cannot carry."""
+    server = getattr(servers, model)
+    page = visit.open(server.url)
+    if model == "rows":
+        page.get_by_label("API token").fill(TOKEN)
+        page.keyboard.press("Enter")
+    page.get_by_role("link", name="Model card, with curves and confusion matrix").click()
+    name = "page:1" if model == "images" else "rows:1"
+    expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
+    expect(page.get_by_role("heading", name="Results by class")).to_be_visible()
+    assert violations(page) == []
+    assert fits(page)
 
 
 def test_the_monitoring_page_behind_a_token(servers, visit):

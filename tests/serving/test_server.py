@@ -45,6 +45,12 @@ def children(server) -> list[psutil.Process]:
     return result
 
 
+def test_workers_run_on_uvloop(server):
+    workers = [child for child in children(server) if "_bentoml_impl.worker.service" in child.cmdline()]
+    assert len(workers) == 2
+    assert all(any("uvloop" in region.path for region in worker.memory_maps()) for worker in workers)
+
+
 def was_read(connection) -> bool:
     """Whether who has accepted a connection has read all that was sent."""
     port = f":{connection.getsockname()[1]:04X}"

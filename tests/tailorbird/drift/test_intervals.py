@@ -87,3 +87,9 @@ def test_so_many_labels_as_are_needed_make_the_interval_narrow():
     interval = intervals.accuracy(labelled, labelled * PRIOR, SHARES, PRIOR)
     assert interval.high - interval.low == pytest.approx(0.04, rel=0.05)
     assert intervals.needed(labelled, labelled * PRIOR, SHARES, PRIOR, 0.05) <= 1
+
+
+def test_where_labels_of_one_stratum_never_do_it_labels_of_all_are_needed():
+    empty, labelled = np.zeros(3), np.array([2.0, 0, 0])
+    count = intervals.needed(labelled, np.zeros(3), SHARES, PRIOR, 0.04)
+    assert count == pytest.approx(intervals.needed(empty, empty, SHARES, PRIOR, 0.04), rel=0.05)

@@ -46,7 +46,7 @@ def test_a_text_means_nothing_to_html_wherever_it_stands(text):
     assert page.tags == Page(as_html(Document("", empty, [Section("", empty)]))).tags
     assert not text.strip() or page.text.count(clean(text)) >= 19
     assert {name for name, _ in page.attributes} <= {
-        "lang", "charset", "name", "content", "http-equiv", "rel", "href", "class", "scope", "src", "alt",
+        "lang", "charset", "name", "content", "http-equiv", "rel", "href", "class", "scope", "src", "alt", "tabindex",
     }  # fmt: skip
     assert [value for name, value in page.attributes if name == "href"] == ["data:,"]  # no icon
 
