@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 
 import httpx
 import pytest
-from prometheus_client.mmap_dict import MmapedDict
 
 from tailorbird.settings import Settings
 from tests.faults.serving.load import BODY, HEADERS
-from tests.faults.serving.test_swaps import served, swap, workers
+from tests.faults.serving.test_swaps import all_serve, in_files, served, swap, workers
 from tests.waiting import wait_for
 
 WRONG = json.dumps({"inputs": [[1]]}).encode()
@@ -36,15 +35,6 @@ def sums(server, name, *by) -> Counter:
             labels = dict(re.findall(r'(\w+)="([^"]*)"', match[1]))
             counts[tuple(labels[label] for label in by)] += int(float(match[2]))
     return counts
-
-
-def in_files(server) -> list[dict[str, float]]:
-    """`model_info` by version, as it stands in the file of each worker."""
-    infos = []
-    for file in (file for folder in server.own_files for file in folder.rglob("gauge_mostrecent_*.db")):
-        values = ((json.loads(key), value) for key, value, *_ in MmapedDict.read_all_values_from_file(str(file)))
-        infos.append({key[2]["version"]: value for key, value in values if key[0] == "tailorbird_model_info"})
-    return infos
 
 
 @dataclass
@@ -82,7 +72,8 @@ def check(start, own, requests, processes):
     counts.ask(server, requests // 2, 3)
     swap(own, 2)
     wait_for(lambda: served(server) == {2})
-    wait_for(lambda: in_files(server) == [{"1": 0, "2": 1}] * processes)
+    wait_for(lambda: all_serve(server, 2, processes))
+    assert {info.get("1", 0) for info in in_files(server).values()} == {0}
     counts.ask(server, 32, 8, large=True)
     shed = counts.statuses["503"]
     assert shed

@@ -10,7 +10,7 @@ import pytest
 
 from tailorbird.settings import Settings
 from tests.faults.serving.load import Load
-from tests.faults.serving.test_swaps import workers
+from tests.faults.serving.test_swaps import all_serve, workers
 from tests.waiting import BOUND_SECONDS, wait_for
 
 
@@ -37,7 +37,7 @@ def test_no_request_is_lost(start, own, number, drain, processes):
 def test_a_worker_that_is_told_to_end_alone_takes_nothing_with_it(start, own, processes, statuses):
     server = start(own, workers=processes).wait()
     with Load(server.url, clients=8) as load:
-        wait_for(lambda: load.total > 50)
+        wait_for(lambda: load.total > 50 and all_serve(server, 1, processes))
         worker = workers(server)[0]
         worker.terminate()
         worker.wait(BOUND_SECONDS)

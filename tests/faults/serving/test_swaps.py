@@ -1,9 +1,11 @@
 """Versions are swapped under load, with rollbacks among them and workers that die: no request fails, none is mixed."""
 
+import json
 from collections import Counter
 
 import psutil
 import pytest
+from prometheus_client.mmap_dict import MmapedDict
 
 from registry import aliases
 from registry.core import Registry
@@ -32,6 +34,22 @@ def workers(server) -> list[psutil.Process]:
     return [child for child in alive if "worker" in " ".join(child.cmdline())]
 
 
+def in_files(server) -> dict[int, dict[str, float]]:
+    """`model_info` by version, as it stands in the file of each worker, by its process."""
+    infos = {}
+    for file in (file for folder in server.own_files for file in folder.rglob("gauge_mostrecent_*.db")):
+        values = ((json.loads(key), value) for key, value, *_ in MmapedDict.read_all_values_from_file(str(file)))
+        info = {key[2]["version"]: value for key, value in values if key[0] == "tailorbird_model_info"}
+        infos[int(file.stem.rpartition("_")[2])] = info
+    return infos
+
+
+def all_serve(server, number, processes) -> bool:
+    """Whether so many workers are there, and each serves a version: a server is ready as soon as one is."""
+    infos = in_files(server)
+    return sum(infos.get(worker.pid, {}).get(str(number)) == 1 for worker in workers(server)) == processes
+
+
 def swap(settings, number):
     with Registry(settings) as registry:
         if number == 1:
@@ -47,6 +65,8 @@ def swap_under_load(start, own, count, processes, kill_at=(), end_at=()) -> tupl
     with Load(server.url) as load:
         for turn in range(count):
             number = 2 - turn % 2
+            if turn in {*kill_at, *end_at}:
+                wait_for(lambda number=number: all_serve(server, 3 - number, processes))
             before = len(load.lost)
             if turn in kill_at:
                 workers(server)[0].kill()
