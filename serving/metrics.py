@@ -7,7 +7,7 @@ worker stay in its file: so gauges are not summed, but take the value that was s
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -202,12 +202,9 @@ class VersionMetrics:
         self._classes = classes
         self._predictions: dict[tuple[int, int], Counter] = {}
 
-    def predicted(self, classes: Sequence[int], confidence_bins: Sequence[int]) -> None:
-        """Count the answers to a request, example by example."""
-        counts: dict[tuple[int, int], int] = {}
-        for cell in zip(classes, confidence_bins, strict=True):
-            counts[cell] = counts.get(cell, 0) + 1
-        for cell, count in counts.items():
+    def predicted(self, cells: Mapping[tuple[int, int], int]) -> None:
+        """Count the answers to a request: how many examples have which class and bin."""
+        for cell, count in cells.items():
             child = self._predictions.get(cell)
             if child is None:
                 index, confidence_bin = cell

@@ -55,7 +55,7 @@ class Predictor:
     def count(self, predicted: Predicted) -> None:
         """Count the predictions of a response."""
         self.recent.add(predicted.probabilities)
-        self._metrics.predicted(predicted.labels.classes, predicted.labels.bins)
+        self._metrics.predicted(predicted.labels.cells)
 
     def infer(self, examples: Examples) -> NDArray[np.float32]:
         """The probabilities [N, classes], timed."""

@@ -6,6 +6,7 @@ name. A receipt for one model is invalid for another, and nobody without the key
 """
 
 import base64
+import binascii
 import hashlib
 import hmac
 import os
@@ -24,6 +25,7 @@ _HEAD = struct.Struct(">2sIHBI11s")
 NONCE_BYTES = 11
 CHARACTERS = 48
 _SPELLING = re.compile(rf"[A-Za-z0-9_-]{{{CHARACTERS}}}", re.ASCII)
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _NONCE = slice(_HEAD.size - NONCE_BYTES, _HEAD.size)
 MAC_BYTES = 12
 KEY_BYTES = 32
@@ -59,14 +61,17 @@ class Receipts:
 
     def make(self, version: int, classes: Sequence[int], confidence_bins: Sequence[int]) -> list[str]:
         """One receipt for each example of a request."""
-        now, nonces, signed = int(time.time()), os.urandom(NONCE_BYTES * len(classes)), []
-        for index, (class_index, confidence_bin) in enumerate(zip(classes, confidence_bins, strict=True)):
-            nonce = nonces[NONCE_BYTES * index : NONCE_BYTES * (index + 1)]
-            head = _HEAD.pack(self._key_id, version, class_index, confidence_bin, now, nonce)
-            mac = self._mac.copy()
+        now, nonces, start = int(time.time()), os.urandom(NONCE_BYTES * len(classes)), 0
+        pack, copy, key_id = _HEAD.pack, self._mac.copy, self._key_id
+        signed: list[bytes] = []
+        for class_index, confidence_bin in zip(classes, confidence_bins, strict=True):
+            end = start + NONCE_BYTES
+            head = pack(key_id, version, class_index, confidence_bin, now, nonces[start:end])
+            mac = copy()
             mac.update(head)
-            signed.append(head + mac.digest())
-        text = base64.urlsafe_b64encode(b"".join(signed)).decode()
+            signed += head, mac.digest()
+            start = end
+        text = binascii.b2a_base64(b"".join(signed), newline=False).translate(_URL_SAFE).decode()
         return [text[start : start + CHARACTERS] for start in range(0, len(text), CHARACTERS)]
 
     def read(self, text: str) -> Receipt:

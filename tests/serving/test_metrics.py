@@ -35,7 +35,7 @@ def test_predictions_are_counted_by_class_and_bin():
     metrics = Metrics()
     bound = VersionMetrics(metrics, VERSION, MANY)
     for index in (3, 3, 100, 149):
-        bound.predicted([index], [11])
+        bound.predicted({(index, 11): 1})
     labels = {"model": "demo", "version": 7, "confidence_bin": "0.999"}
     assert value(metrics, "predictions_total", predicted_class="class 3", **labels) == 2
     assert value(metrics, "predictions_total", predicted_class=OTHER, **labels) == 2
@@ -93,7 +93,7 @@ def test_a_version_that_is_served_no_longer():
 def test_two_versions_beside_each_other():
     metrics = Metrics()
     for number in (7, 8):
-        VersionMetrics(metrics, replace(VERSION, number=number), MANY[:2]).predicted([0], [0])
+        VersionMetrics(metrics, replace(VERSION, number=number), MANY[:2]).predicted({(0, 0): 1})
     for number in (7, 8):
         labels = {"model": "demo", "version": number, "predicted_class": "class 0", "confidence_bin": "0"}
         assert value(metrics, "predictions_total", **labels) == 1
@@ -105,7 +105,7 @@ def test_a_version_has_no_more_series_than_the_documentation_says():
     metrics.publish(VERSION, "champion", Known.of(MANY[:10], SCORED, fitted))
     bound = VersionMetrics(metrics, VERSION, MANY[:10])
     for index, confidence_bin in product(range(10), range(12)):
-        bound.predicted([index], [confidence_bin])
+        bound.predicted({(index, confidence_bin): 1})
         for outcome in ("correct", "incorrect"):
             metrics.feedback.labels(*labels, MANY[index], bins.LABELS[confidence_bin], outcome).inc()
     for assumes in ASSUMPTIONS:
