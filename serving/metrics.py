@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from registry.version import Version
+from serving.counting import Counter, Histogram
 from tailorbird import bins
 from tailorbird.drift.judgement import ASSUMPTIONS, Known
 
