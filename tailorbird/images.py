@@ -67,13 +67,17 @@ def _converted(image: Image.Image, shape: Sequence[int], depth: int, ground: int
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, (ground, ground, ground, 255)), image)
-    image = image.convert("RGB" if len(shape) == 3 else "L")
+    mode = "RGB" if len(shape) == 3 else "L"
+    if image.mode != mode:
+        image = image.convert(mode)
     if image.size != (shape[1], shape[0]):
         image = image.resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
-    return np.asarray(image, dtype=np.uint8)
+    return np.frombuffer(image.tobytes(), np.uint8).reshape(shape)  # in half the time of `asarray`
 
 
 def _upright(image: Image.Image) -> Image.Image:
+    if not image.info:  # no tags, which are looked for in many places
+        return image
     try:
         return ImageOps.exif_transpose(image)
     except Exception:  # Pillow raises many kinds for damaged tags, which are ignored: the pixels are intact
