@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from serving import problems
-from serving.answers import Answer
+from serving.answers import Answer, Promise
 from serving.metrics import OTHER, Metrics
 from serving.problems import Problem, Shed
 from serving.requests import ClientLeft, Receive, Request, Scope, Send, of_scope
@@ -27,13 +27,14 @@ ASGI = Callable[[Scope, Receive, Send], Awaitable[None]]
 class Route:
     """The handler of a path, and its methods; `open` routes need no token.
 
-    `inline` may answer a request whose body is already read, without waiting; None leaves it to `handler`.
+    `inline` may answer a request whose body is already read, or promise the answer, without waiting; None leaves it to
+    `handler`.
     """
 
     methods: tuple[str, ...]
     handler: Callable[[Request], Awaitable[Answer]]
     open: bool = False
-    inline: Callable[[Request, bytes], Answer | None] | None = None
+    inline: Callable[[Request, bytes], Answer | Promise | None] | None = None
 
 
 class Application:
@@ -65,25 +66,35 @@ class Application:
         elif scope["type"] == "http":
             await self._answer(scope, receive, send)
 
-    def answer_inline(self, request: Request, body: bytes, started: float) -> Answer | None:
-        """The response to a complete request of a path in `inline_paths`, if it is available at once.
+    def answer_inline(self, request: Request, body: bytes, started: float) -> Answer | Promise | None:
+        """The response to a complete request of a path in `inline_paths`, if it needs no task.
 
-        `started` is when its head began, by the monotonic clock.
+        `started` is when its head began, by the monotonic clock. `keep` keeps what is promised.
         """
         route = self._routes[request.path]
         if request.method not in route.methods or route.inline is None:
             return None
+        answer: Answer | Promise | None
         try:
             if self._token is not None and not route.open:
                 _authorise(request, self._token)
             answer = route.inline(request, body)
-        except Problem as problem:
-            answer = self._as_answer(problem, request)
-        except Exception:
-            logger.exception("request %s failed", request.id)
-            answer = problems.defect().answer(request.id)
-        if answer is not None:
+        except Exception as error:
+            answer = self._explained(error, request)
+        if isinstance(answer, Answer):
             self.metrics.answered(request.path, answer.status, time.monotonic() - started)
+        elif answer is not None:
+            self.metrics.in_flight.inc()
+        return answer
+
+    def keep(self, promise: Promise, request: Request, started: float) -> Answer:
+        """The answer that was promised, whose result is there, or was given up at a stop."""
+        try:
+            answer = promise.finish(promise.result.result())
+        except (Exception, asyncio.CancelledError) as error:
+            answer = self._explained(error, request)
+        self.metrics.in_flight.dec()
+        self.metrics.answered(request.path, answer.status, time.monotonic() - started)
         return answer
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -130,24 +141,25 @@ class Application:
             if request.method not in route.methods:
                 raise problems.wrong_method(", ".join(route.methods))
             return await route.handler(request)
-        except Problem as problem:
-            return self._as_answer(problem, request)
         except ClientLeft:
             raise
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             if not self.stopping():
                 raise
-            return self._as_answer(
-                Shed("stopping", "the server stopped before the answer was ready; try again"), request
-            )
-        except Exception:
-            logger.exception("request %s failed", request.id)
-            return problems.defect().answer(request.id)
+            return self._explained(error, request)
+        except Exception as error:
+            return self._explained(error, request)
 
-    def _as_answer(self, problem: Problem, request: Request) -> Answer:
-        if isinstance(problem, Shed):
-            self.metrics.shed.labels(problem.reason).inc()
-        return problem.answer(request.id)
+    def _explained(self, error: BaseException, request: Request) -> Answer:
+        """What is answered in place of an answer."""
+        if isinstance(error, asyncio.CancelledError):
+            error = Shed("stopping", "the server stopped before the answer was ready; try again")
+        if isinstance(error, Shed):
+            self.metrics.shed.labels(error.reason).inc()
+        if isinstance(error, Problem):
+            return error.answer(request.id)
+        logger.error("request %s failed", request.id, exc_info=error)
+        return problems.defect().answer(request.id)
 
 
 def headers(answer: Answer, request_id: str) -> list[tuple[bytes, bytes]]:

@@ -11,7 +11,8 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 from serving.pools import Pool
 from serving.problems import Shed
@@ -21,8 +22,10 @@ STANDING_SECONDS = 0.1
 """Seconds for which a queue that is never empty counts as a burst."""
 MEMORY_SECONDS = 1.0
 """Seconds after a standing queue in which a new queue is limited at once."""
-STANDING_LENGTH = 2
-"""The requests of the same kind that may be ahead of one in a standing queue."""
+STANDING_LENGTH = 3
+"""The requests of the same kind that may be ahead of one in a standing queue: four clients can ask without pause."""
+REFUSING_LENGTH = 2
+"""The same for a second after a refusal, since more clients than that are asking."""
 SHORT_SECONDS = 0.005
 """A wait for which nobody is refused, so that a few clients with large requests do not shut out small ones."""
 
@@ -38,24 +41,34 @@ class Backlog:
         self._seconds = 0.0
         self._busy_since = 0.0
         self._stood = -math.inf
+        self._refused = -math.inf
 
     @property
     def empty(self) -> bool:
         return self._count == 0
 
-    async def run(self, seconds: float, function: Callable[[], R]) -> R:
-        """The result of a function, run in the thread, that takes about so many seconds; raises Shed."""
+    def start(self, seconds: float, function: Callable[[], R]) -> "asyncio.Future[R]":
+        """The future result of a function, run in the thread, that takes about so many seconds; raises Shed.
+
+        So does the future if it takes too long.
+        """
         self._admit(seconds)
+        future = self._pool.start(function)
         self._count += 1
         self._seconds += seconds
-        try:
-            async with asyncio.timeout(self._deadline):
-                return await self._pool.run(function)
-        except TimeoutError:
-            raise Shed("deadline", f"the answer was not ready within {self._deadline:g} s; try again later") from None
-        finally:
-            self._count -= 1
-            self._seconds = self._seconds - seconds if self._count else 0.0
+        timer = future.get_loop().call_later(self._deadline, self._give_up, future)
+        future.add_done_callback(partial(self._end, seconds, timer))
+        return future
+
+    def _give_up(self, future: "asyncio.Future[Any]") -> None:
+        if not future.done():
+            problem = f"the answer was not ready within {self._deadline:g} s; try again later"
+            future.set_exception(Shed("deadline", problem))
+
+    def _end(self, seconds: float, timer: asyncio.TimerHandle, _: "asyncio.Future[Any]") -> None:
+        timer.cancel()
+        self._count -= 1
+        self._seconds = self._seconds - seconds if self._count else 0.0
 
     def _admit(self, seconds: float) -> None:
         now = time.monotonic()
@@ -64,5 +77,7 @@ class Backlog:
         if now - self._busy_since > STANDING_SECONDS:
             self._stood = now
         stands = now - self._stood < MEMORY_SECONDS
-        if self._count > self._most or (stands and self._seconds > max(STANDING_LENGTH * seconds, SHORT_SECONDS)):
+        length = REFUSING_LENGTH if now - self._refused < MEMORY_SECONDS else STANDING_LENGTH
+        if self._count > self._most or (stands and self._seconds > max(length * seconds, SHORT_SECONDS)):
+            self._refused = now
             raise Shed("queue", "the server is overloaded; try again later")

@@ -7,5 +7,5 @@ from numpy.typing import NDArray
 Examples = NDArray[Any]
 """Images [N, height, width] or [N, height, width, 3] of uint8, or rows [N, columns] of floats."""
 
-FEW = 8
-"""Up to so many examples Python's own loops take less time than arrays do, most of all for one."""
+FEW = 64
+"""Up to so many examples loops take less time than arrays, whose code a model has driven out of the caches."""

@@ -4,8 +4,11 @@ import asyncio
 import os
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from tailorbird.errors import Unavailable
@@ -24,21 +27,25 @@ class Pool:
         self._name = name
         self._most = most
         self._threads = 0
-        self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
-        self._idle = threading.Semaphore(0)
+        self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._idle: deque[None] = deque()
 
     def submit(self, function: Callable[[], R]) -> "Future[R]":
         """Belongs to one thread, or to callers that do not run at the same time."""
         future: Future[R] = Future()
-        self._jobs.put((future, function))
-        if not self._idle.acquire(blocking=False) and self._threads < self._most:
-            self._threads += 1
-            threading.Thread(target=self._work, name=self._name, daemon=True).start()
+        self._add(partial(_work, future, function))
+        return future
+
+    def start(self, function: Callable[[], R]) -> "asyncio.Future[R]":
+        """The same with a future of the event loop; if that is done before its turn, the function is not run."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[R] = loop.create_future()
+        self._add(partial(_work_for_loop, loop, future, function))
         return future
 
     async def run(self, function: Callable[[], R]) -> R:
         """Run the function in a thread of the pool; returns or raises as it does."""
-        return await asyncio.wrap_future(self.submit(function))
+        return await self.start(function)
 
     def within(self, seconds: float, function: Callable[[], R]) -> R:
         """The same for callers without an event loop; raises Unavailable if it takes too long."""
@@ -49,16 +56,44 @@ class Pool:
             future.cancel()  # if it has not started
             raise Unavailable(f"there was no answer within {seconds:g} s") from None
 
-    def _work(self) -> None:
+    def _add(self, job: Callable[[], None]) -> None:
+        self._jobs.put(job)
+        try:
+            self._idle.pop()
+        except IndexError:
+            if self._threads < self._most:
+                self._threads += 1
+                threading.Thread(target=self._run, name=self._name, daemon=True).start()
+
+    def _run(self) -> None:
         while True:
-            future, function = self._jobs.get()
-            if future.set_running_or_notify_cancel():
-                try:
-                    future.set_result(function())
-                except BaseException as error:  # as every executor does: the caller gets it
-                    future.set_exception(error)
-            del future, function
-            self._idle.release()
+            self._jobs.get()()
+            self._idle.append(None)
+
+
+def _work(future: "Future[R]", function: Callable[[], R]) -> None:
+    if future.set_running_or_notify_cancel():
+        try:
+            future.set_result(function())
+        except BaseException as error:  # as every executor does: the caller gets it
+            future.set_exception(error)
+
+
+def _work_for_loop(loop: asyncio.AbstractEventLoop, future: "asyncio.Future[R]", function: Callable[[], R]) -> None:
+    if future.done():
+        return
+    settle: Callable[[], None]
+    try:
+        settle = partial(future.set_result, function())
+    except BaseException as error:
+        settle = partial(future.set_exception, error)
+    with suppress(RuntimeError):  # the loop is closed, and nobody waits
+        loop.call_soon_threadsafe(_settle, future, settle)
+
+
+def _settle(future: "asyncio.Future[Any]", settle: Callable[[], None]) -> None:
+    if not future.done():
+        settle()
 
 
 class Pools:

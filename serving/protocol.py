@@ -10,13 +10,14 @@ import logging
 import resource
 import time
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 import httptools
 import uvicorn.config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from serving.answers import Answer
+from serving.answers import Answer, Promise
 from serving.app import Application, headers
 from serving.metrics import OTHER
 from serving.problems import Problem
@@ -37,6 +38,13 @@ OWN_FILES = 100
 OFFER = (b"upgrade", b"connection", b"http2-settings")
 INLINE_BYTES = 256 * 1024
 """Bodies up to this size are collected, and answered without a task if the route can do that."""
+
+
+class Promised:
+    """Stands for a request whose answer is promised where uvicorn has a cycle of its own for a task's."""
+
+    message_event = asyncio.Event()
+    more_body = response_started = response_complete = disconnected = False
 
 
 class Protocol(HttpToolsProtocol):
@@ -154,8 +162,13 @@ class Protocol(HttpToolsProtocol):
             self._collected = [body]
             self._hand_on()
             super().on_message_complete()
+            return
+        keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+        if isinstance(answer, Answer):
+            self._send(answer, request.id, keep_alive)
+            self.server_state.total_requests += 1
         else:
-            self._send(answer, request.id)
+            self._wait(answer, request, keep_alive)
 
     def _short(self) -> bool:
         """Whether the request may be answered without a task: it will be complete soon, and its route can do that."""
@@ -175,16 +188,34 @@ class Protocol(HttpToolsProtocol):
 
     # responses without a task
 
-    def _send(self, answer: Answer, request_id: str) -> None:
-        keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+    def _send(self, answer: Answer, request_id: str, keep_alive: bool) -> None:
         closing = not keep_alive or self.application.stopping()
-        self.transport.write(self._response(answer, request_id, closing))
+        if not self.transport.is_closing():  # by a client that left
+            self.transport.write(self._response(answer, request_id, closing))
         if answer.afterwards is not None:
             answer.afterwards()
-        self.server_state.total_requests += 1
         self.last_event = time.monotonic()
         if closing:
             self.transport.close()
+
+    def _wait(self, promise: Promise, request: Request, keep_alive: bool) -> None:
+        """Send an answer when it is there; requests that come meanwhile wait, and at a stop uvicorn waits for it."""
+        self.cycle = promised = Promised()  # type: ignore[assignment]
+        self.tasks.add(promise.result)  # type: ignore[arg-type]
+        started = self.last_event
+
+        def send(result: "asyncio.Future[Any]") -> None:
+            self.tasks.discard(result)
+            answer = self.application.keep(promise, request, started)
+            promised.response_complete = True
+            try:
+                self._send(answer, request.id, keep_alive)
+                self.on_response_complete()
+            except Exception:
+                logger.exception("a connection failed")
+                self.transport.close()
+
+        promise.result.add_done_callback(send)
 
     def _refuse(self, problem: Problem) -> None:
         """Answer a malformed request, and close."""
@@ -198,11 +229,11 @@ class Protocol(HttpToolsProtocol):
         self.transport.close()
 
     def _response(self, answer: Answer, request_id: str, closing: bool) -> bytes:
-        lines = [*self.server_state.default_headers, *headers(answer, request_id)]
+        lines = headers(answer, request_id)
         if closing:
             lines.append((b"connection", b"close"))
-        head = b"".join([b"%b: %b\r\n" % line for line in lines])
-        return b"%b%b\r\n%b" % (STATUS_LINE[answer.status], head, answer.body)
+        first = _head(answer.status, tuple(self.server_state.default_headers))
+        return b"%b%b\r\n%b" % (first, b"".join([b"%b: %b\r\n" % line for line in lines]), answer.body)
 
     # time-outs
 
@@ -257,6 +288,12 @@ class Protocol(HttpToolsProtocol):
     def idle(self) -> bool:
         """Whether no request is being received or answered."""
         return not self._receiving and not self.being_answered
+
+
+@lru_cache(maxsize=16)
+def _head(status: int, lines: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    """What answers of a second have in common: the date is among uvicorn's own lines."""
+    return STATUS_LINE[status] + b"".join([b"%b: %b\r\n" % line for line in lines])
 
 
 def _is_url(target: bytes) -> bool:

@@ -11,7 +11,7 @@ from registry.cards import facts
 from registry.names import Reference
 from registry.version import Version
 from serving import answers, bodies, drift, feedback, metrics, openapi, pages, problems
-from serving.answers import Answer
+from serving.answers import Answer, Promise
 from serving.app import Route
 from serving.challenger import Answered
 from serving.endpoint import Endpoint, Served
@@ -51,8 +51,8 @@ class Routes:
         examples = reader.read_inline(media_type, content_type, body)
         if examples is None:
             examples = await self._decoded(partial(reader.read, media_type, content_type, body))
-        predicted = await self._predicted(served, examples)
-        return Answer(predicted.body, afterwards=self._afterwards(served, examples, predicted))
+        answer = self._predicted(served, examples)
+        return answer if isinstance(answer, Answer) else answer.finish(await answer.result)
 
     async def pixels(self, request: Request) -> Answer:
         """A picture as the model sees it, in the form that `/predict` accepts."""
@@ -65,18 +65,15 @@ class Routes:
         examples = await self._decoded(partial(reader.read, media_type, b"", body))
         return answers.of_json({"inputs": examples.tolist()})
 
-    def predict_inline(self, request: Request, body: bytes) -> Answer | None:
-        """The same for a small body and a fast model, if nothing else waits."""
+    def predict_inline(self, request: Request, body: bytes) -> Answer | Promise | None:
+        """The same for a small body."""
         endpoint = self._endpoint
         served = endpoint.served
         media_type = bodies.media_type(request, *served.reader.media_types)
-        if not endpoint.backlog.empty or len(body) > endpoint.settings.max_body_bytes:
+        if len(body) > endpoint.settings.max_body_bytes:
             return None
         examples = served.reader.read_inline(media_type, request.headers[b"content-type"], body)
-        if examples is None or len(examples) > served.predictor.most_inline:
-            return None
-        predicted = served.predictor.answer(examples)
-        return Answer(predicted.body, afterwards=self._afterwards(served, examples, predicted))
+        return None if examples is None else self._predicted(served, examples)
 
     async def _decoded(self, read: Callable[[], Examples]) -> Examples:
         seconds = self._endpoint.settings.request_seconds
@@ -86,14 +83,21 @@ class Routes:
         except TimeoutError:
             raise Shed("deadline", f"the inputs were not read within {seconds:g} s; try again later") from None
 
-    async def _predicted(self, served: Served, examples: Examples) -> Predicted:
-        endpoint, predictor = self._endpoint, served.predictor
-        if len(examples) <= predictor.most_inline and endpoint.backlog.empty:
-            return predictor.answer(examples)
+    def _predicted(self, served: Served, examples: Examples) -> Answer | Promise:
+        """The answer for examples: at once if they are few, the model is fast and nothing waits; raises Shed."""
+        backlog, predictor = self._endpoint.backlog, served.predictor
+        if len(examples) <= predictor.most_inline and backlog.empty:
+            return self._answered(served, examples, predictor.answer(examples))
+
+        def finish(predicted: Predicted) -> Answer:
+            predictor.count(predicted)
+            return self._answered(served, examples, predicted)
+
         seconds = served.model.session.estimate(len(examples))
-        predicted = await endpoint.backlog.run(seconds, partial(predictor.predict, examples))
-        predictor.count(predicted)
-        return predicted
+        return Promise(backlog.start(seconds, partial(predictor.predict, examples)), finish)
+
+    def _answered(self, served: Served, examples: Examples, predicted: Predicted) -> Answer:
+        return Answer(predicted.body, afterwards=self._afterwards(served, examples, predicted))
 
     def _afterwards(self, served: Served, examples: Examples, predicted: Predicted) -> Callable[[], None] | None:
         """What remains to be done after the response is sent: the challenger, and keeping inputs."""

@@ -16,7 +16,9 @@ NAMES = st.lists(st.text(st.characters(codec="utf-8"), min_size=1), min_size=2, 
 def test_is_the_json_of_the_answer(names, data):
     """Whatever the classes are called: quotes, percent signs and braces too."""
     floats = st.floats(0, 1, width=32)
-    rows = data.draw(arrays.arrays(np.float32, st.tuples(st.integers(1, FEW + 3), st.just(len(names))), elements=floats))
+    rows = data.draw(
+        arrays.arrays(np.float32, st.tuples(st.integers(1, FEW + 3), st.just(len(names))), elements=floats)
+    )
     receipts = [f"receipt {position}" for position in range(len(rows))]
     encoding = Encoding(SimpleNamespace(model="demo", number=7), names)
     assert json.loads(encoding.encode(rows.argmax(axis=1).tolist(), rows, receipts)) == {

@@ -16,8 +16,7 @@ def test_many_are_labelled_as_each_alone():
     """At the edges of bins too, which float32 rounds, and where two classes are as likely."""
     edges = np.float32(bins.EDGES)
     confidences = np.concatenate([np.nextafter(edges, np.float32(0)), edges, [0.5, 1.0]]).astype(np.float32)
-    rows = np.stack([1 - confidences, confidences], axis=1)
-    assert len(rows) > FEW
+    rows = np.stack([1 - confidences, confidences], axis=1).repeat(FEW, axis=0)
     alone = [label(row[None]) for row in rows]
     classes, confidence_bins, cells = label(rows)
     assert classes == [labels.classes[0] for labels in alone]

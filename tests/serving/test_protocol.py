@@ -6,7 +6,7 @@ import pytest
 import uvicorn
 
 from serving import protocol
-from serving.answers import Answer
+from serving.answers import Answer, Promise
 from serving.app import CLIENT_LEFT, Application, Route
 
 GET = b"GET /quick HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
@@ -28,13 +28,37 @@ def quick(request, body) -> Answer | None:
     return None if body == b"task" else Answer(b"at once", "text/plain")
 
 
+class Later:
+    """Promises answers, which `keep` or `fail` lets come."""
+
+    def __init__(self) -> None:
+        self.results: list[asyncio.Future[bytes]] = []
+        self.finish = lambda body: Answer(body, "text/plain")
+
+    def __call__(self, request, body) -> Promise:
+        self.results.append(asyncio.get_running_loop().create_future())
+        return Promise(self.results[-1], lambda body: self.finish(body))
+
+    async def asked(self, times=1) -> None:
+        while len(self.results) < times:
+            await asyncio.sleep(0.01)
+
+    def keep(self) -> None:
+        self.results[-1].set_result(b"by a thread")
+
+
 def defect(request, body) -> Answer:
     """Goes wrong when the answer is out."""
     return Answer(b"at once", "text/plain", afterwards=lambda: 1 / 0)
 
 
 @pytest.fixture
-def run(metrics, monkeypatch):
+def later() -> Later:
+    return Later()
+
+
+@pytest.fixture
+def run(metrics, later, monkeypatch):
     """Runs a client, which is given a way to connect and uvicorn's server, against a server of these limits."""
     monkeypatch.setattr(protocol, "SWEEP_SECONDS", 0.02)
     monkeypatch.setitem(uvicorn.config.HTTP_PROTOCOLS, "auto", None)
@@ -43,6 +67,7 @@ def run(metrics, monkeypatch):
         routes = {
             "/quick": Route(("GET",), slow, inline=quick),
             "/defect": Route(("GET",), slow, inline=defect),
+            "/later": Route(("GET",), slow, inline=later),
             "/whole": Route(("POST",), whole, inline=quick),
         }
         app = Application(routes, {}, None, metrics, None, stopping=lambda: stopping)
@@ -129,8 +154,8 @@ def test_while_it_stops_every_answer_asks_to_close(run):
 STALLED = b"POST /whole HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nta"
 
 
-def answered(metrics, code) -> float | None:
-    labels = {"route": "/whole", "code": str(code)}
+def answered(metrics, code, route="/whole") -> float | None:
+    labels = {"route": route, "code": str(code)}
     return metrics.registry.get_sample_value("tailorbird_request_duration_seconds_count", labels)
 
 
@@ -173,6 +198,93 @@ def test_a_small_body_that_is_not_whole_when_the_server_stops_is_answered(run, m
     head, _ = run(client, stopping=True, grace=grace)
     assert head.startswith(b"HTTP/1.1 " + status)
     assert answered(metrics, int(status)) == 1
+
+
+LATER = GET.replace(b"/quick", b"/later")
+
+
+def test_a_promised_answer_keeps_its_place_among_others(run, later, metrics):
+    async def client(connect, server):
+        reader, writer = await connect()
+        writer.write(LATER + GET + LATER)
+        await later.asked()
+        in_flight = metrics.registry.get_sample_value("tailorbird_in_flight_requests")
+        later.keep()
+        answers = [(await ask(reader, writer, b""))[1] for _ in range(2)]
+        return in_flight, [*answers, (await ask(reader, writer, b""))[1]]
+
+    assert run(client) == (1, [b"by a thread", b"by a task", b"by a task"])
+    assert metrics.registry.get_sample_value("tailorbird_in_flight_requests") == 0
+    assert answered(metrics, 200, "/later") == 2
+
+
+def test_a_connection_is_kept_for_a_promised_answer_however_long_it_takes(run, later):
+    async def client(connect, server):
+        reader, writer = await connect()
+        writer.write(LATER)
+        await later.asked()
+        others = [await connect() for _ in range(3)]  # of which the first has to make room
+        await others[0][0].read()
+        later.keep()
+        return [(await ask(reader, writer, b""))[1], (await ask(reader, writer))[1]]
+
+    assert run(client, keep_alive=0.1, connections=3, receive=0.1) == [b"by a thread", b"at once"]
+
+
+def test_a_client_that_leaves_before_a_promised_answer_is_counted(run, later, metrics, caplog):
+    async def client(connect, server):
+        _, writer = await connect()
+        writer.write(LATER)
+        await later.asked()
+        writer.close()
+        while server.server_state.connections:
+            await asyncio.sleep(0.01)
+        later.keep()
+        while server.server_state.tasks:
+            await asyncio.sleep(0.01)
+
+    run(client)
+    assert answered(metrics, 200, "/later") == 1
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("grace", [None, 0.2])
+def test_a_promised_answer_is_waited_for_when_the_server_stops(run, later, metrics, grace):
+    async def client(connect, server):
+        reader, writer = await connect()
+        writer.write(LATER)
+        await later.asked()
+        server.should_exit = True
+        while server.servers[0].is_serving():
+            await asyncio.sleep(0.01)
+        if grace is None:
+            later.keep()
+        return await ask(reader, writer, b""), await reader.read()
+
+    (head, body), rest = run(client, stopping=True, grace=grace)
+    assert b"connection: close\r\n" in head and rest == b""
+    assert (b"by a thread" if grace is None else b"the server stopped before the answer was ready") in body
+    assert answered(metrics, 503 if grace else 200, "/later") == 1
+    assert metrics.registry.get_sample_value("tailorbird_shed_total", {"reason": "stopping"}) == (1 if grace else 0)
+
+
+def test_a_promise_that_fails_is_answered_and_what_fails_after_it_ends_the_connection(run, later, caplog):
+    async def client(connect, server):
+        reader, writer = await connect()
+        writer.write(LATER)
+        await later.asked()
+        later.results[-1].set_exception(RuntimeError("the runtime is broken"))
+        head, _ = await ask(reader, writer, b"")
+        later.finish = lambda body: Answer(body, afterwards=lambda: 1 / 0)
+        writer.write(LATER)
+        await later.asked(2)
+        later.keep()
+        return head, (await ask(reader, writer, b""))[1], await reader.read()
+
+    head, body, rest = run(client)
+    assert head.startswith(b"HTTP/1.1 500 ")
+    assert (body, rest) == (b"by a thread", b"")
+    assert "the runtime is broken" in caplog.text and "ZeroDivisionError" in caplog.text
 
 
 CHUNKED = b"POST /whole HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
