@@ -115,10 +115,12 @@ def test_links_within_the_repository_lead_somewhere(path):
 
 
 def test_the_picture_is_of_the_demo_that_is_shipped():
-    shown = re.findall(r"after&#160;\d+/(\d+)&#160;epochs", (ROOT / "docs" / "images" / "demo.svg").read_text())
+    picture = (ROOT / "docs" / "images" / "demo.svg").read_text().replace("&#160;", " ")
     spec = yaml.safe_load((resources.files("tuning") / "specs" / "demo.yaml").read_text())
-    assert len(shown) == spec["trials"]
-    assert {int(epochs) for epochs in shown} <= set(spec["space"]["epochs"]["choice"])
+    keys = ", ".join(key.rpartition(".")[2] for key in spec["space"])
+    assert f"{spec['trials']} trials over {keys}" in picture
+    best = re.findall(r">  +\d+ +0\.\d{4} [^<]* (\d+) *<", picture)
+    assert len(best) == 5 and {int(epochs) for epochs in best} <= set(spec["space"]["epochs"]["choice"])
 
 
 def test_every_benchmark_is_named_in_its_page():
