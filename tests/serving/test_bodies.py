@@ -31,6 +31,13 @@ def test_refuses_what_is_over_the_limit(sent):
     assert caught.value.status == 413
 
 
+def test_stops_to_read_at_the_limit():
+    sent = request(*[b"abc"] * 9)
+    with pytest.raises(Problem, match="over the limit of 5 bytes"):
+        asyncio.run(bodies.read(sent, 5))
+    assert asyncio.run(sent.chunk()) == (b"abc", True)  # the third of nine; the rest is not read
+
+
 @pytest.mark.parametrize("given", ["application/json", "Application/JSON; charset=utf-8"])
 def test_media_type_without_parameters(given):
     assert bodies.media_type(request(content_type=given), "image/png", JSON) == JSON

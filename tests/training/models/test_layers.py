@@ -27,6 +27,11 @@ def test_nothing_is_dropped_by_no_layer():
     assert [layer.p for layer in layers.dropout(0.3)] == [0.3]
 
 
+def test_what_dropout_keeps_is_scaled_up():
+    mask = layers.mask(torch.tensor([0.1, 0.25, 0.9]), 0.25, torch.float32)
+    assert mask.tolist() == pytest.approx([0, 4 / 3, 4 / 3])
+
+
 def test_one_value_goes_for_every_layer():
     assert layers.each(20, 3) == [20, 20, 20]
     assert layers.each([5, 9], 2) == [5, 9]
