@@ -8,8 +8,9 @@ from typing import Annotated, Any, get_args
 import numpy as np
 import typer
 from PIL import Image
+from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from registry import inputs
 from registry.core import Registry
@@ -141,19 +142,24 @@ def _picture(dataset: Dataset) -> bytes:
     return plots.scatter_matrix(dataset) if dataset.columns else plots.contact_sheet(dataset)
 
 
+def _figures(part: str) -> Column:
+    return Column(part, justify="right")
+
+
 def _show(dataset: Dataset, out: Path | None, console: Console) -> None:
     record = dataset.record()
     shape = "x".join(map(str, record["shape"])) if len(record["shape"]) > 1 else f"{record['shape'][0]} columns"
     title = f"{dataset.name}: {shape} {record['dtype']}, {dataset.kind}"
     if dataset.kind == "regression":
-        table = Table(dataset.classes[0], *record["values"], title=title)
+        table = Table(dataset.classes[0], *map(_figures, record["values"]), title=title, box=box.SIMPLE)
         for key in record["values"]["train"]:
             table.add_row(key, *(f"{values[key]:.4g}" for values in record["values"].values()))
     else:
-        table = Table("class" if dataset.kind != "multilabel" else "label", *dataset.parts, title=title)
+        noun = "label" if dataset.kind == "multilabel" else "class"
+        table = Table(noun, *map(_figures, dataset.parts), title=title, box=box.SIMPLE)
         for label, counts in record["counts"].items():
-            table.add_row(label, *(str(counts[part]) for part in dataset.parts))
-    table.add_row("all", *(str(record[part]) for part in dataset.parts), style="bold")
+            table.add_row(label, *(f"{counts[part]:,}" for part in dataset.parts))
+    table.add_row("all", *(f"{record[part]:,}" for part in dataset.parts), style="bold")
     tables.show(console, table)
     if dataset.columns:
         console.print(f"columns: {', '.join(dataset.columns)}", soft_wrap=True)

@@ -32,7 +32,7 @@ COMMANDS = {
     ("sweeps", "list"): ["widths-1a2b3c", "finished", "ada"],
     ("sweeps", "show", "widths-1a2b3c"): ["finished", "3/5", "0.8750", "weight_decay"],
     ("sweep", "spec.yaml", "--dry-run"): ["weight_decay", "lr", "dropout"],
-    ("data", "digits"): ["1797", "all", "SHA-256"],
+    ("data", "digits"): ["1,797", "all", "SHA-256"],
     ("doctor",): ["database", "ok"],
 }
 PYTHON = r"[{\[]['\"]|\bNone\b|\bTrue\b|\bFalse\b|<[\w.]+ object"
