@@ -62,6 +62,7 @@ class Protocol(HttpToolsProtocol):
         self.last_event = time.monotonic()
         self._fresh = True
         self._receiving = False
+        self._early = False
         self._head_bytes: int | None = None
         self._collected: list[bytes] | None = None
         self._offered = False
@@ -151,7 +152,7 @@ class Protocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         if self._offered:
             return
-        self._receiving = False
+        self._receiving = self._early = False
         if self._collected is None:
             super().on_message_complete()
             return
@@ -218,7 +219,10 @@ class Protocol(HttpToolsProtocol):
         promise.result.add_done_callback(send)
 
     def _refuse(self, problem: Problem) -> None:
-        """Answer a malformed request, and close."""
+        """Answer a malformed request, unless it is already answered, and close."""
+        if self._early:
+            self.transport.close()
+            return
         if self.being_answered and self.cycle.more_body and not self.cycle.response_started:
             self._hand_over(problem)
             return
@@ -239,6 +243,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         self.last_event = time.monotonic()
+        in_body = self._receiving and self._head_bytes is None and self._collected is None
+        self._early = in_body and self.cycle.response_complete  # otherwise what is being received is another request
         super().on_response_complete()
         self._unset_keepalive_if_required()  # `sweep` does that
 
@@ -251,15 +257,15 @@ class Protocol(HttpToolsProtocol):
         elif self._head_bytes is not None and waited > self._head_seconds:
             self._refuse(Problem(408, f"the request's head did not come within {self._head_seconds:g} s"))
         elif self._receiving and waited > self.receive_seconds:
-            self._give_up()
+            if self._early:
+                self.transport.close()
+            else:
+                self._give_up()
 
     def _give_up(self) -> None:
         problem = Problem(408, f"the request did not come within {self.receive_seconds:g} s")
         self._hand_on()
-        if not self.being_answered:
-            self._refuse(problem)
-        elif self.cycle.more_body:
-            self._hand_over(problem)
+        self._hand_over(problem)
 
     def _hand_over(self, problem: Problem) -> None:
         """Let the application, which waits for the rest of a body, answer 408; then close the connection."""

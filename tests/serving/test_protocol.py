@@ -170,6 +170,20 @@ def test_a_small_body_that_stalls_is_told_and_counted_by_its_route(run, metrics)
     assert answered(metrics, 408) == 1
 
 
+@pytest.mark.parametrize("rest", [b"", b"zz\r\n"], ids=["stalls", "breaks off"])
+def test_a_request_that_was_answered_before_its_body_came_is_answered_once(run, metrics, rest):
+    async def client(connect, server):
+        reader, writer = await connect()
+        answer = await ask(reader, writer, CHUNKED.replace(b"/whole", b"/nowhere") + b"3\r\nbod\r\n")
+        writer.write(rest)
+        return answer[0], await reader.read()
+
+    head, more = run(client, receive=60.0 if rest else 0.3)
+    assert head.startswith(b"HTTP/1.1 404 ") and more == b""
+    assert answered(metrics, 404, "other") == 1
+    assert answered(metrics, 400, "other") is None and answered(metrics, 408, "other") is None
+
+
 def test_a_client_that_leaves_before_its_small_body_is_whole_is_counted(run, metrics):
     async def client(connect, server):
         _, writer = await connect()
