@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from serving.answers import Answer, Promise
 from serving.app import Application, headers
+from serving.flow import Flow
 from serving.metrics import OTHER
 from serving.problems import Problem
 from serving.requests import Request, new_id
@@ -33,6 +34,8 @@ HEAD_SECONDS = 10
 SWEEP_SECONDS = 0.5
 QUIET_SECONDS = 0.5
 """Seconds that a connection must be idle to be closed at a stop, so that active clients are still answered."""
+UNREAD_SECONDS = 5
+"""Seconds that a client may leave its answers unread at a stop."""
 MOST_CONNECTIONS = 10_000
 OWN_FILES = 100
 OFFER = (b"upgrade", b"connection", b"http2-settings")
@@ -71,6 +74,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow: Flow = Flow(transport, self.pipeline)
         if len(self.connections) > self.most_connections:
             self._make_room()
 
@@ -138,7 +142,8 @@ class Protocol(HttpToolsProtocol):
         if self._offered:
             return
         self._head_bytes = None
-        if self.being_answered or not self._short():
+        # a task waits until the client has read earlier answers, and later requests wait for it
+        if self.being_answered or self.flow.write_paused or not self._short():
             super().on_headers_complete()
         else:
             self._collected = []
@@ -249,7 +254,11 @@ class Protocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()  # `sweep` does that
 
     def look_at_clock(self, now: float) -> None:
-        """Close a connection that has been idle for too long; answer 408 to an incomplete request."""
+        """Close a connection that is idle, or not read from, for too long; answer 408 to an incomplete request."""
+        if self.flow.stalled(now) > self.keep_alive_seconds:
+            self.transport.abort()  # `close` would wait for what is unsent
+        if self.transport.is_closing():
+            return
         waited = now - self.last_event
         if self.idle:
             if waited > (self._head_seconds if self._fresh else self.keep_alive_seconds):
@@ -284,10 +293,13 @@ class Protocol(HttpToolsProtocol):
         Uvicorn waits for tasks: those that are not done when it gives up answer 503.
         """
         self._hand_on()
-        rest = self.last_event + QUIET_SECONDS - time.monotonic()
-        if self.idle and rest <= 0:
+        now = time.monotonic()
+        rest = self.last_event + QUIET_SECONDS - now
+        if self.flow.stalled(now) > UNREAD_SECONDS:
+            self.transport.abort()
+        elif self.idle and rest <= 0:
             self.transport.close()
-        elif not self.transport.is_closing():
+        if self in self.connections:
             self.loop.call_later(max(rest, 0.1), self.shutdown)
 
     @property
@@ -335,5 +347,4 @@ async def sweep(connections: "set[Any]") -> None:
         now = time.monotonic() + SWEEP_SECONDS  # if this loop is late, the clients were not slow
         await asyncio.sleep(SWEEP_SECONDS)
         for connection in list(connections):
-            if not connection.transport.is_closing():
-                connection.look_at_clock(now)
+            connection.look_at_clock(now)

@@ -1,6 +1,8 @@
 """One connection at a time, against uvicorn in this process; `tests/faults/serving` asks real servers."""
 
 import asyncio
+import socket
+from contextlib import suppress
 
 import pytest
 import uvicorn
@@ -10,10 +12,15 @@ from serving.answers import Answer, Promise
 from serving.app import CLIENT_LEFT, Application, Route
 
 GET = b"GET /quick HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+LARGE = GET.replace(b"/quick", b"/large")
 
 
 async def slow(_) -> Answer:
     return Answer(b"by a task", "text/plain")
+
+
+async def large(_) -> Answer:
+    return Answer(bytes(5000), "text/plain")
 
 
 async def whole(request) -> Answer:
@@ -67,6 +74,7 @@ def run(metrics, later, monkeypatch):
         routes = {
             "/quick": Route(("GET",), slow, inline=quick),
             "/defect": Route(("GET",), slow, inline=defect),
+            "/large": Route(("GET",), large, inline=lambda *_: Answer(bytes(5000), "text/plain")),
             "/later": Route(("GET",), slow, inline=later),
             "/whole": Route(("POST",), whole, inline=quick),
         }
@@ -149,6 +157,51 @@ def test_while_it_stops_every_answer_asks_to_close(run):
         return b"connection: close\r\n" in head, await reader.read()
 
     assert run(client, stopping=True) == (True, b"")
+
+
+MOST = 20_000
+"""Requests of which the buffers of the system hold but a part."""
+
+
+@pytest.mark.parametrize("stopping", [False, True], ids=["idle", "at a stop"])
+def test_a_client_that_does_not_read_is_not_read_from_and_closed(run, monkeypatch, stopping):
+    monkeypatch.setattr(protocol, "UNREAD_SECONDS", 0.3)
+
+    async def client(connect, server):
+        address = server.servers[0].sockets[0].getsockname()
+        with socket.socket() as unread:
+            for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+                unread.setsockopt(socket.SOL_SOCKET, option, 2**16)
+            unread.connect(address[:2])
+            unread.setblocking(False)
+            loop, sent = asyncio.get_running_loop(), 0
+            with suppress(TimeoutError):
+                while sent < MOST:
+                    async with asyncio.timeout(0.5):
+                        await loop.sock_sendall(unread, LARGE * 100)
+                    sent += 100
+            (connection,) = server.server_state.connections
+            unsent = connection.transport.get_write_buffer_size()
+            server.should_exit = stopping
+            while server.server_state.connections:
+                await asyncio.sleep(0.01)
+        return sent, unsent
+
+    sent, unsent = run(client, keep_alive=60.0 if stopping else 1.0)
+    assert sent < MOST
+    assert unsent < 2**18
+
+
+def test_a_client_that_reads_late_gets_all_its_answers(run):
+    async def client(connect, server):
+        reader, writer = await connect()
+        writer.write(LARGE * 3000)
+        (connection,) = server.server_state.connections
+        while not connection.flow.write_paused:
+            await asyncio.sleep(0.01)
+        return [len((await ask(reader, writer, b""))[1]) for _ in range(3000)]
+
+    assert run(client) == [5000] * 3000
 
 
 STALLED = b"POST /whole HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nta"
