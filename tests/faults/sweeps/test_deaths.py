@@ -72,7 +72,7 @@ def test_a_driver_that_is_paused_past_its_lease_finds_itself_replaced(begin, who
     paused.send_signal(signal.SIGSTOP)
     status, out = ended(sweep.drive(lease_seconds=2))
     if status:  # it came before the lease had run out
-        assert "error: sweep lanes is run by process" in out
+        assert "error: sweep lanes is being run by process" in out
         assert wait_for(lambda: sweep.standing() == "abandoned", paused)
         status, out = ended(sweep.drive(lease_seconds=2))
     assert status == 0, out
@@ -93,7 +93,8 @@ def test_a_sweep_that_is_stopped_by_a_signal_goes_on_to_the_same(begin, whole, n
     process.send_signal(number)
     status, out = ended(process)
     assert status == 130, out
-    assert "sweep halving was interrupted and registered nothing; `tailorbird sweep --resume halving` goes on" in out
+    advice = "resume it with `tailorbird sweep --resume halving`"
+    assert f"sweep halving was interrupted and registered nothing; {advice}" in out
     assert sweep.standing() == "interrupted"
     assert sweep.finish() == whole("halving")
 

@@ -87,5 +87,5 @@ def test_a_store_that_cannot_be_written_is_refused_before_anything_is_trained(be
     mount(disk, "ro")
     status, out = ended(sweep.drive())
     assert status == 1
-    assert out.splitlines()[-1] == f"error: the storage {disk} is read-only, and keeps checkpoints"
+    assert out.splitlines()[-1] == f"error: the storage {disk} is read-only, and checkpoints are stored in it"
     assert not sweep.reports()
