@@ -145,7 +145,7 @@ class Execution:
         self, registry: Registry, lease: Lease, spec: SweepSpec, to: Promote, ranked: list[Ranked]
     ) -> Promotion:
         prepared, sweep = self.prepared, ledger.sweep(registry, lease.sweep)
-        choice = finalists.choose(registry, lease, ranked, spec.objective, prepared.views, prepared.misfits)
+        choice = finalists.choose(registry, lease, ranked, spec, prepared.views, prepared.misfits)
         if choice.reason:
             self.console.print(choice.reason, soft_wrap=True)
         self.console.print(f"measuring and exporting trial {choice.taken.trial.number}")

@@ -1,6 +1,5 @@
 """The choice among the best trials of a sweep, accounting for chance."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,12 +12,14 @@ from registry.leases import Lease
 from registry.ledger import Change
 from registry.paired import Paired
 from training import evaluation
-from training.config import Objective, RunConfig
+from training.config import RunConfig
 from training.features import Views
 from training.network import restored
 from training.scores import Classification
+from tuning import confirmation
 from tuning.misfits import Misfits
 from tuning.outcome import FINALISTS, Ranked
+from tuning.spec import SweepSpec
 
 LEVEL = 0.05
 """The significance level at which a trial counts as worse than the best."""
@@ -36,17 +37,17 @@ class Choice:
 
 
 def choose(
-    registry: Registry, lease: Lease, ranked: Sequence[Ranked], objective: Objective, views: Views, misfits: Misfits
+    registry: Registry, lease: Lease, ranked: Sequence[Ranked], spec: SweepSpec, views: Views, misfits: Misfits
 ) -> Choice:
     """By the confirming trials, if there are any; else the smallest of those that are as good as the best.
 
     Which validation examples each of these gets right is stored with the trial.
     """
-    if confirmed := _confirmed(ranked, objective):
+    if confirmed := _confirmed(ranked, spec):
         return confirmed
     ended = [candidate for candidate in ranked if candidate.trial.status == "finished" or candidate is ranked[0]]
     finalists = ended[:FINALISTS]
-    if len(finalists) < 2 or objective.metric != "val_accuracy" or not len(views.splits.validation):
+    if len(finalists) < 2 or spec.objective.metric != "val_accuracy" or not len(views.splits.validation):
         return Choice(ranked[0])
     answers = [_right(registry, finalist, views) for finalist in finalists]
     right = [answer for answer in answers if answer is not None]
@@ -77,14 +78,16 @@ def p_value(first: Right, second: Right) -> float:
     return min(1.0, 2 * min(pairs.p_better(), pairs.p_worse()))
 
 
-def _confirmed(ranked: Sequence[Ranked], objective: Objective) -> Choice | None:
-    """The best run of the config whose seeds score best on average."""
-    runs: dict[int, list[Ranked]] = defaultdict(list)
-    for candidate in ranked:
-        if candidate.trial.confirms is not None:
-            runs[candidate.trial.confirms].append(candidate)
+def _confirmed(ranked: Sequence[Ranked], spec: SweepSpec) -> Choice | None:
+    """The best run of the leading config whose other seeds score best on average."""
+    members = {candidate.trial.number: candidate for candidate in ranked}
+    runs: dict[int, list[Ranked]] = {}
+    for leader in confirmation.leaders(spec, [candidate.trial for candidate in ranked]):
+        if leader.runs:
+            runs[leader.trial.number] = [members[number] for number in leader.runs]
     if not runs:
         return None
+    objective = spec.objective
     means = {
         number: float(np.mean([objective.score(member.best.metrics) for member in members]))
         for number, members in runs.items()

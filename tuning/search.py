@@ -6,8 +6,7 @@ from dataclasses import replace
 from registry.ledger import Suggestion, Trial
 from training import config
 from training.config import RunConfig
-from tuning import groups, space, study
-from tuning.field import Field
+from tuning import confirmation, groups, study
 from tuning.spec import SweepSpec
 
 UNENDED = ("pending", "running", "interrupted", "paused")
@@ -44,9 +43,7 @@ def _wave(spec: SweepSpec, trials: Sequence[Trial], misfit: Misfit) -> list[Sugg
     if len(searched) < spec.total:
         basis = _written([trial.number for trial in searched]) if spec.search == "tpe" and searched else None
         return _entered(trials, _further(spec, searched), misfit, basis=basis)
-    if spec.confirm and len(searched) == len(trials):
-        return _confirming(spec, trials, misfit)
-    return []
+    return _confirming(spec, trials, misfit)
 
 
 def _further(spec: SweepSpec, trials: Sequence[Trial]) -> list[RunConfig]:
@@ -57,22 +54,15 @@ def _further(spec: SweepSpec, trials: Sequence[Trial]) -> list[RunConfig]:
 
 
 def _confirming(spec: SweepSpec, trials: Sequence[Trial], misfit: Misfit) -> list[Suggestion]:
-    """The best configs again, each with new seeds."""
-    top, seeds = (spec.confirm.top, spec.confirm.seeds) if spec.confirm else (0, 0)
-    field = Field(spec, trials)
-    finished = sorted(
-        (standing for standing in field.standings.values() if standing.status == "finished"),
-        key=lambda trial: (-max(trial.scores.values()), trial.number),
-    )
-    seed = 1 + max(trial.config["seed"] for trial in trials)
-    chosen: dict[str, Trial] = {}
-    for standing in finished:
-        trial = trials[standing.number - 1]
-        chosen.setdefault(space.written({**trial.config, "seed": 0}), trial)
+    """The best configs that no trial confirms yet, each with new seeds."""
+    seeds = spec.confirm.seeds if spec.confirm else 0
+    seed = 1 + max((trial.config["seed"] for trial in trials if trial.confirms is None), default=0)
     suggestions = []
-    for trial in list(chosen.values())[:top]:
-        configs = [RunConfig.model_validate({**trial.config, "seed": seed + more}) for more in range(seeds)]
-        suggestions += _entered(trials, configs, misfit, confirms=trial.number)
+    for leader in confirmation.leaders(spec, trials):
+        if not leader.runs:
+            changes = [{"seed": seed + more} for more in range(seeds)]
+            configs = [RunConfig.model_validate({**leader.trial.config, **change}) for change in changes]
+            suggestions += _entered(trials, configs, misfit, confirms=leader.trial.number)
     return suggestions
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,8 +10,9 @@ from training import datasets, lanes, splits
 from training.config import DataConfig, Objective, RunConfig
 from training.features import Views
 from tuning import finalists
+from tuning import spec as specs
 from tuning.misfits import Misfits
-from tuning.outcome import rank
+from tuning.outcome import Ranked, rank
 from tuning.parts import Constraints
 
 DATA = DataConfig(name="digits", validation=0.2, holdout=0.2)
@@ -40,22 +43,26 @@ def ranked(settings, trained):
     """Enters the trials in a ledger, and ranks them; the lease and the registry come with them."""
     with Registry(settings) as registry:
 
-        def enter(confirms=(None, None, None)):
+        def enter():
             plain = [config.model_dump(mode="json") for config, _, _ in trained]
             lease = sweeps.begin(registry, "tiny-1", {}, plain)
             trials = []
-            for number, ((_, best, weights), confirmed) in enumerate(zip(trained, confirms, strict=True), 1):
+            for number, (_, best, weights) in enumerate(trained, 1):
                 report = Report(best.epoch, best.metrics(), registry.blobs.put(weights))
-                one = Trial(number, plain[number - 1], "finished", reports=[report], confirms=confirmed)
-                trials.append(one)
+                trials.append(Trial(number, plain[number - 1], "finished", reports=[report]))
             return registry, lease, rank(trials, Objective())
 
         yield enter
 
 
-def test_the_smallest_of_those_that_are_as_good_as_the_best_is_taken(ranked, dealt):
+@pytest.fixture
+def spec(raw_spec):
+    return specs.parse({**raw_spec, "confirm": {"top": 2, "seeds": 1}})
+
+
+def test_the_smallest_of_those_that_are_as_good_as_the_best_is_taken(ranked, spec, dealt):
     registry, lease, result = ranked()
-    choice = finalists.choose(registry, lease, result, Objective(), Views(dealt), Misfits.of(Constraints(), dealt))
+    choice = finalists.choose(registry, lease, result, spec, Views(dealt), Misfits.of(Constraints(), dealt))
     assert choice.taken.trial.number == 2
     assert sorted(choice.ties) == [1, 2]
     assert choice.reason.endswith("chose trial 2, which has the fewest parameters, 5,962")
@@ -65,10 +72,12 @@ def test_the_smallest_of_those_that_are_as_good_as_the_best_is_taken(ranked, dea
     assert right.sum() / len(dealt.validation) == pytest.approx(result[-1].best.metrics["val_accuracy"])
 
 
-def test_confirming_runs_decide_by_their_mean(ranked, dealt):
-    registry, lease, result = ranked(confirms=(None, 7, 9))
-    choice = finalists.choose(registry, lease, result, Objective(), Views(dealt), Misfits.of(Constraints(), dealt))
-    assert choice.taken.trial.number == 2 and choice.ties == (7,)
+def test_confirming_runs_decide_by_their_mean(ranked, spec, dealt):
+    registry, lease, result = ranked()
+    second = next(candidate.trial for candidate in result if candidate.trial.number == 2)
+    result.append(Ranked(replace(second, number=4, config={**second.config, "seed": 1}, confirms=2), result[0].best))
+    choice = finalists.choose(registry, lease, result, spec, Views(dealt), Misfits.of(Constraints(), dealt))
+    assert choice.taken.trial.number == 4 and choice.ties == (2,)
     assert choice.reason.startswith("by the mean val_accuracy of other seeds: ")
 
 

@@ -2,8 +2,9 @@ import pytest
 
 from registry.ledger import Report, Trial
 from tailorbird.errors import InvalidInput
-from tuning import search
+from tuning import finalists, search
 from tuning import spec as specs
+from tuning.outcome import rank
 
 
 @pytest.fixture
@@ -99,6 +100,51 @@ def test_the_best_are_confirmed_with_seeds_that_nobody_had(raw_spec):
     assert [one.confirms for one in confirming] == [best[0].number] * 3 + [best[1].number] * 3
     assert [one.config["seed"] for one in confirming] == [8, 9, 10, 8, 9, 10]
     assert {one.wave for one in confirming} == {2}
+
+
+def scored(suggestions, before, score):
+    """The trials after a wave in which each has the score of its number."""
+    trials = list(before)
+    for suggestion in suggestions:
+        number = len(trials) + 1
+        reports = [Report(1, {"val_accuracy": score(number)}, "weights")]
+        config, wave, confirms = dict(suggestion.config), suggestion.wave, suggestion.confirms
+        trials.append(Trial(number, config, "finished", reports=reports, wave=wave, confirms=confirms))
+    return trials
+
+
+def chosen(spec, trials):
+    return finalists._confirmed(rank(trials, spec.objective), spec)
+
+
+def test_after_an_extension_the_new_best_are_confirmed_and_those_known_are_not_confirmed_twice(raw_spec):
+    spec = specs.parse({**raw_spec, "confirm": {"top": 2, "seeds": 1}})
+    trials = scored(search.suggest(spec, [], fits), [], lambda number: number / 10)
+    trials = scored(search.suggest(spec, trials, fits), trials, lambda _: 0.3)
+    assert [trial.confirms for trial in trials[4:]] == [4, 3]
+    assert search.suggest(spec, trials, fits) == []
+    more = specs.parse({**raw_spec, "confirm": {"top": 2, "seeds": 1}, "trials": 6})
+    worse = scored(search.suggest(more, trials, fits), trials, lambda _: 0.1)
+    assert search.suggest(more, worse, fits) == []
+    assert chosen(more, worse) == chosen(spec, trials)
+    trials = scored(search.suggest(more, trials, fits), trials, lambda number: {7: 0.35, 8: 0.9}[number])
+    assert chosen(more, trials).ties == (4,)  # the one of the best that is confirmed
+    trials = scored(search.suggest(more, trials, fits), trials, lambda _: 0.8)
+    assert [trial.confirms for trial in trials[8:]] == [8]
+    assert search.suggest(more, trials, fits) == []
+    choice = chosen(more, trials)
+    assert (choice.taken.trial.number, choice.ties) == (9, (8,))
+    assert choice.reason == "by the mean val_accuracy of other seeds: 0.8000 (trial 8), 0.3000 (trial 4)"
+
+
+def test_a_config_of_several_seeds_is_confirmed_once(raw_spec):
+    spec = specs.parse({**raw_spec, "seeds": 2, "trials": 2, "confirm": {"top": 2, "seeds": 1}})
+    trials = scored(search.suggest(spec, [], fits), [], lambda _: 0.5)
+    trials = scored(search.suggest(spec, trials, fits), trials, lambda _: 0.5)
+    assert [trial.confirms for trial in trials] == [None, None, None, None, 1, 3]
+    trials[1] = Trial(**{**vars(trials[1]), "reports": [Report(1, {"val_accuracy": 0.6}, "weights")]})
+    assert search.suggest(spec, trials, fits) == []
+    assert chosen(spec, trials).ties == (2,)
 
 
 def test_more_trials_go_on_where_the_search_was(raw_spec):

@@ -1,0 +1,47 @@
+"""The confirmation of a search: its best configs, and the trials that repeat them with other seeds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from registry.ledger import Trial
+from tuning import space
+from tuning.field import Field
+from tuning.spec import SweepSpec
+
+
+@dataclass(frozen=True)
+class Leader:
+    """One of the best configs: its best trial, and the numbers of those that confirm it, in the order of all trials."""
+
+    trial: Trial
+    runs: list[int]
+
+
+def leaders(spec: SweepSpec, trials: Sequence[Trial]) -> list[Leader]:
+    """The best configs of the finished trials that were searched, best first, as many as the spec confirms.
+
+    After an extension they may be others than before. Their configs are distinct, so that a config keeps its confirming
+    trials when another trial of it becomes the best.
+    """
+    if spec.confirm is None:
+        return []
+    confirming: dict[str, list[int]] = {}
+    for trial in trials:
+        if trial.confirms is not None:
+            confirming.setdefault(_seedless(trial), []).append(trial.number)
+    searched = {trial.number: trial for trial in trials if trial.confirms is None}
+    finished = sorted(
+        (standing for standing in Field(spec, searched.values()).standings.values() if standing.status == "finished"),
+        key=lambda standing: (-max(standing.scores.values()), standing.number),
+    )
+    best: dict[str, Leader] = {}
+    for standing in finished:
+        config = _seedless(searched[standing.number])
+        best.setdefault(config, Leader(searched[standing.number], confirming.get(config, [])))
+        if len(best) == spec.confirm.top:
+            break
+    return list(best.values())
+
+
+def _seedless(trial: Trial) -> str:
+    return space.written({**trial.config, "seed": 0})
