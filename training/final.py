@@ -3,6 +3,7 @@
 import math
 
 from training import evaluation, machine, measurement, objectives, resident
+from training.arrays import as_tensor
 from training.config import LossConfig, RunConfig
 from training.network import restored
 from training.resident import Resident
@@ -22,11 +23,10 @@ def figures(config: RunConfig, splits: Splits, weights: bytes) -> dict[str, floa
     with machine.using(machine.threads(config)):
         network = restored(config, splits, weights).to(device)
         temperature = evaluation.temperature(network, splits.validation, splits.kind)
-        test = evaluation.of(network, splits.test, splits.kind, temperature).figures()
-        parts = {
-            name: measurement.measure(network, Resident(split, device), splits.kind, loss, config.model)
-            for name, split in (("test", splits.test), ("fit", splits.train))
-        }
-    measured = {f"test_{name}": value for name, value in test.items()} | {"test_loss": parts["test"][0]}
-    measured |= dict(zip(("fit_loss", "fit_accuracy"), parts["fit"], strict=True))
+        outputs, targets = evaluation.logits(network, splits.test), splits.test.targets
+        fit = measurement.measure(network, Resident(splits.train, device), splits.kind, loss, config.model)
+    test = evaluation.answered(outputs, targets, splits.kind, temperature).figures()
+    measured = {f"test_{name}": value for name, value in test.items()}
+    measured |= {"test_loss": loss(as_tensor(outputs), as_tensor(targets)).item()}
+    measured |= dict(zip(("fit_loss", "fit_accuracy"), fit, strict=True))
     return {name: value for name, value in measured.items() if not math.isnan(value)}

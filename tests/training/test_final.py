@@ -5,6 +5,7 @@ import pytest
 from training import checkpoint, final, splits
 from training.config import DataConfig
 from training.loop import Run
+from training.network import restored
 
 
 def test_figures_are_those_of_the_kept_weights_on_test_and_training(run_config, blobs):
@@ -24,3 +25,18 @@ def test_without_a_test_split_there_are_none(run_config, few):
     run.step()
     nothing = replace(few, test=few.test.only(slice(0)))
     assert final.figures(run.config, nothing, checkpoint.encode(run.best_state)) == {}
+
+
+def test_each_split_goes_through_the_network_once(monkeypatch, run_config, few):
+    run = Run(run_config(), few)
+    run.step()
+    passed = []
+
+    def counted(*arguments):
+        network = restored(*arguments)
+        network.register_forward_hook(lambda module, inputs, outputs: passed.append(len(outputs)))
+        return network
+
+    monkeypatch.setattr(final, "restored", counted)
+    final.figures(run.config, few, checkpoint.encode(run.best_state))
+    assert sum(passed) == len(few.train) + len(few.validation) + len(few.test)
