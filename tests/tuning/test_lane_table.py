@@ -1,5 +1,6 @@
 import time
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -72,6 +73,15 @@ def test_what_is_alone_or_never_stacked_is_not_measured(tmp_path, dealt, measure
     assert table.measure(configs(16, 16), 1, dealt) is None
     assert measured == []
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("cpu", "clock", "count"), [(1, 6, 3), (6, 6, 1), (1, 25, 1)])
+def test_shapes_are_measured_for_some_cpu_seconds(tmp_path, dealt, measured, monkeypatch, cpu, clock, count):
+    """Each shape takes so many seconds; `count` of three are measured."""
+    watch = SimpleNamespace(thread_time=lambda: cpu * len(measured), monotonic=lambda: 1_000 + clock * len(measured))
+    monkeypatch.setattr(lane_table, "time", watch)
+    LaneTable(tmp_path).measure(configs(*[16, 32, 64] * 2), 8, dealt)
+    assert len(measured) == count
 
 
 @pytest.mark.parametrize("damage", ["{", '{"a": 1}', "{}"])
