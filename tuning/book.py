@@ -8,8 +8,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import replace
 
 from registry import garbage, ledger
 from registry.core import Registry
@@ -22,47 +21,12 @@ from tuning.patience import patient
 from tuning.scheduler import Answer
 from tuning.search import Misfit
 from tuning.spec import SweepSpec
+from tuning.work import Measured, Nothing, Work
 
 DEATHS = 3
 """A group fails if its process dies so often without a new report."""
 RUBBISH = 64
 """The number of files that are deleted at a time; more in a sweep of many trials."""
-
-Nothing = Literal["wait", "done"]
-
-
-@dataclass(frozen=True)
-class Work:
-    """A group to train: which of its trials, until which epoch, and from which state.
-
-    `configs` are those of all its trials in order of their numbers, which is the order of its lanes. `ended` has the
-    last epochs of those that ended, perhaps after the state was stored: they are trained again in the same way.
-    """
-
-    group: int
-    attempt: int
-    configs: dict[int, dict[str, Any]]
-    due: list[int]
-    ended: dict[int, int]
-    until: int | None
-    state: bytes | None
-
-
-@dataclass(frozen=True)
-class Measured:
-    """The figures of a trial after an epoch, with its weights if they are its best.
-
-    `whole` says that the trial is complete, `exact` that training again would give the same bits; `counts` are the
-    numbers of examples of its accuracies.
-    """
-
-    trial: int
-    epoch: int
-    metrics: dict[str, float]
-    weights: bytes | None = None
-    whole: bool = False
-    exact: bool = True
-    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 class Book:

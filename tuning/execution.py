@@ -19,7 +19,7 @@ from training.config import RunConfig
 from training.datasets.dataset import Dataset
 from training.features import Views
 from training.splits import Splits
-from tuning import addresses, cluster, finalists, outcome, placing, promotion, search, writer
+from tuning import addresses, cluster, finalists, outcome, placing, search, writer
 from tuning import spec as specs
 from tuning.heartbeat import Heartbeat
 from tuning.lane_table import LaneTable
@@ -144,6 +144,8 @@ class Execution:
     def _promoted(
         self, registry: Registry, lease: Lease, spec: SweepSpec, to: Promote, ranked: list[Ranked]
     ) -> Promotion:
+        from tuning import promotion  # imports packages for plots and export, which need not delay the first trial
+
         prepared, sweep = self.prepared, ledger.sweep(registry, lease.sweep)
         choice = finalists.choose(registry, lease, ranked, spec, prepared.views, prepared.misfits)
         if choice.reason:

@@ -8,8 +8,8 @@ from tailorbird.errors import TailorbirdError
 from training.config import Objective, RunConfig
 from training.features import Views
 from training.lanes import Lanes
-from tuning.book import Measured, Work
 from tuning.scheduler import Answer
+from tuning.work import Measured, Work
 
 STORE_EVERY = 30
 """The most seconds of training lost by a crash."""

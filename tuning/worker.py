@@ -12,8 +12,8 @@ from ray import tune
 from tailorbird.errors import TailorbirdError
 from training.config import Objective
 from training.features import Views
-from tuning.book import Work
 from tuning.session import Session
+from tuning.work import Work
 
 TURN = 1.0
 """Seconds between two reports to Tune."""

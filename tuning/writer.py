@@ -11,10 +11,11 @@ from registry.leases import Lease
 from tailorbird.errors import LeaseLost, TailorbirdError
 from tailorbird.settings import Settings
 from tuning import spec as specs
-from tuning.book import Book, Measured, Nothing, Work
+from tuning.book import Book
 from tuning.misfits import Misfits
 from tuning.patience import patient
 from tuning.scheduler import Answer
+from tuning.work import Measured, Nothing, Work
 
 R = TypeVar("R")
 

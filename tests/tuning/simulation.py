@@ -16,7 +16,8 @@ from registry.core import Registry
 from tailorbird.errors import LeaseLost, Unavailable
 from tuning import outcome, patience, search
 from tuning import spec as specs
-from tuning.book import Book, Measured
+from tuning.book import Book
+from tuning.work import Measured
 
 LEASE = 60
 KEPT = 2

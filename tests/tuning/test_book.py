@@ -8,7 +8,8 @@ from tailorbird.errors import LeaseLost, Unavailable
 from tests import sweeps
 from tuning import patience, ranks, search
 from tuning import spec as specs
-from tuning.book import DEATHS, Book, Measured
+from tuning.book import DEATHS, Book
+from tuning.work import Measured
 
 METRICS = {"val_accuracy": 0.5, "seconds": 60.0}
 

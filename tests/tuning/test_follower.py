@@ -1,9 +1,12 @@
+import tracemalloc
+
 import pytest
 
 from registry import ledger, schema
 from registry.core import Registry
 from registry.ledger import Change, Report, Suggestion
 from tests import sweeps
+from tuning import search
 from tuning import spec as specs
 from tuning.follower import Follower
 
@@ -43,6 +46,24 @@ def test_what_trials_have_in_common_is_kept_once(followed):
     assert [trial.config for trial in follower.trials.values()] == [
         config.model_dump(mode="json") for config in follower._spec.configs
     ]
+
+
+def test_a_trial_takes_little_memory_of_the_driver(settings, raw_spec):
+    """The most of Python's objects at a time, from the spec to the first look at all trials, for each further trial."""
+
+    def taken(trials):
+        tracemalloc.start()
+        spec = specs.parse({**raw_spec, "trials": trials})
+        ledger.begin(registry, f"of-{trials}", spec.plain(), search.suggest(spec, [], lambda _: None, {}), None, "ada")
+        Follower(registry, f"of-{trials}", spec).poll()
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    with Registry(settings) as registry:
+        taken(4)  # what is imported and kept once
+        few, many = taken(100), taken(300)
+    assert (many - few) / 200 < 15_000
 
 
 def test_what_a_driver_reports_whose_clock_is_behind_is_seen(followed, monkeypatch):

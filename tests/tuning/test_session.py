@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from training import datasets, splits
 from training.config import DataConfig, Objective, RunConfig
 from training.features import Views
-from tuning.book import Work
 from tuning.session import Session
+from tuning.work import Work
 
 DATA = DataConfig(name="iris", validation=0.2, holdout=0)
 

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -6,7 +8,7 @@ import ray
 
 from tailorbird.errors import LeaseLost, Unavailable
 from training.config import Objective
-from tuning.book import Work
+from tuning.work import Work
 from tuning.worker import Watchdog, Worker
 
 
@@ -127,3 +129,12 @@ def test_a_worker_that_is_asked_while_it_looks_stays_and_looks_no_more(monkeypat
     answered.set()
     thread.join(60)
     assert (left, looks, thread.is_alive()) == ([], [1], False)
+
+
+def test_nothing_is_imported_before_the_first_report_that_it_does_not_need():
+    """Imports are most of the time until then: neither do workers use the ledger, nor does training draw plots."""
+    code = (
+        "import sys, tuning.worker; assert not {'registry', 'sqlalchemy'} & sys.modules.keys(); "
+        "import tuning.execution; assert not {'matplotlib', 'scipy'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
