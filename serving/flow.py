@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -35,3 +36,12 @@ class Flow(FlowControl):
         if unsent == 0 or unsent != self._unsent:
             self._unsent, self._moved = unsent, now
         return now - self._moved
+
+
+class Outlet:
+    """A transport as requests' tasks see it: `close` is the connection's, which may have to read on before."""
+
+    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+        self.close = close

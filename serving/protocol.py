@@ -7,22 +7,21 @@ h2c, as the JDK's client does (its issue 2722).
 
 import asyncio
 import logging
-import resource
 import time
-from contextlib import suppress
-from functools import lru_cache
 from typing import Any
 
 import httptools
 import uvicorn.config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from serving import descriptors
 from serving.answers import Answer, Promise
-from serving.app import Application, headers
-from serving.flow import Flow
+from serving.app import Application
+from serving.flow import Flow, Outlet
 from serving.metrics import OTHER
 from serving.problems import Problem
 from serving.requests import Request, new_id
+from serving.responses import response
 
 logger = logging.getLogger(__name__)
 
@@ -31,13 +30,12 @@ MAX_TARGET_BYTES = 2**16 - 1
 """The limit of httptools, which stores the parts of a URL in 16 bits."""
 HEAD_SECONDS = 10
 """Seconds that a head may take, and that a new connection may be silent."""
-SWEEP_SECONDS = 0.5
 QUIET_SECONDS = 0.5
 """Seconds that a connection must be idle to be closed at a stop, so that active clients are still answered."""
 UNREAD_SECONDS = 5
 """Seconds that a client may leave its answers unread at a stop."""
-MOST_CONNECTIONS = 10_000
-OWN_FILES = 100
+DISCARDED_BYTES = 128 * 2**20
+"""Bytes that are read of a request after its answer."""
 OFFER = (b"upgrade", b"connection", b"http2-settings")
 INLINE_BYTES = 256 * 1024
 """Bodies up to this size are collected, and answered without a task if the route can do that."""
@@ -66,6 +64,8 @@ class Protocol(HttpToolsProtocol):
         self._fresh = True
         self._receiving = False
         self._early = False
+        self._lingering = False
+        self._discarded = 0
         self._head_bytes: int | None = None
         self._collected: list[bytes] | None = None
         self._offered = False
@@ -75,6 +75,7 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.flow: Flow = Flow(transport, self.pipeline)
+        self._outlet = Outlet(transport, self._close)
         if len(self.connections) > self.most_connections:
             self._make_room()
 
@@ -94,6 +95,12 @@ class Protocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
+        if self._early:
+            self._discarded += len(data)
+            if self._discarded > DISCARDED_BYTES:
+                self.transport.close()
+            if self._lingering or self.transport.is_closing():
+                return
         if self._head_bytes is not None:
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse(Problem(431, f"the request's head is over the limit of {MAX_HEAD_BYTES} bytes"))
@@ -144,7 +151,7 @@ class Protocol(HttpToolsProtocol):
         self._head_bytes = None
         # a task waits until the client has read earlier answers, and later requests wait for it
         if self.being_answered or self.flow.write_paused or not self._short():
-            super().on_headers_complete()
+            self._begin()
         else:
             self._collected = []
 
@@ -189,20 +196,25 @@ class Protocol(HttpToolsProtocol):
         """Hand a request that was to be answered without a task to one, with the data received so far."""
         if self._collected is not None:
             body, self._collected = b"".join(self._collected), None
-            super().on_headers_complete()
+            self._begin()
             self.cycle.body += body
+
+    def _begin(self) -> None:
+        """Begin a request's task."""
+        super().on_headers_complete()
+        self.cycle.transport = self._outlet  # type: ignore[assignment]
 
     # responses without a task
 
     def _send(self, answer: Answer, request_id: str, keep_alive: bool) -> None:
         closing = not keep_alive or self.application.stopping()
         if not self.transport.is_closing():  # by a client that left
-            self.transport.write(self._response(answer, request_id, closing))
+            self._write(answer, request_id, closing)
         if answer.afterwards is not None:
             answer.afterwards()
         self.last_event = time.monotonic()
         if closing:
-            self.transport.close()
+            self._close()
 
     def _wait(self, promise: Promise, request: Request, keep_alive: bool) -> None:
         """Send an answer when it is there; requests that come meanwhile wait, and at a stop uvicorn waits for it."""
@@ -226,30 +238,42 @@ class Protocol(HttpToolsProtocol):
     def _refuse(self, problem: Problem) -> None:
         """Answer a malformed request, unless it is already answered, and close."""
         if self._early:
-            self.transport.close()
+            self._close()
             return
         if self.being_answered and self.cycle.more_body and not self.cycle.response_started:
             self._hand_over(problem)
             return
-        if not self.being_answered:
-            request_id = new_id()
-            self.transport.write(self._response(problem.answer(request_id), request_id, closing=True))
-            self.application.metrics.answered(OTHER, problem.status, time.monotonic() - self.last_event)
-        self.transport.close()
+        if self.being_answered:
+            self.transport.close()
+            return
+        request_id = new_id()
+        self._write(problem.answer(request_id), request_id, closing=True)
+        self.application.metrics.answered(OTHER, problem.status, time.monotonic() - self.last_event)
+        self._receiving = True  # whatever follows
+        self._close()
 
-    def _response(self, answer: Answer, request_id: str, closing: bool) -> bytes:
-        lines = headers(answer, request_id)
-        if closing:
-            lines.append((b"connection", b"close"))
-        first = _head(answer.status, tuple(self.server_state.default_headers))
-        return b"%b%b\r\n%b" % (first, b"".join([b"%b: %b\r\n" % line for line in lines]), answer.body)
+    def _close(self) -> None:
+        """Close after an answer; what is still being received is read before, or it would reset the connection."""
+        if not self._receiving:
+            self.transport.close()
+        elif not self.transport.is_closing():
+            self._lingering = self._early = True
+            self.last_event = time.monotonic()
+            self.pipeline.clear()
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+            self.flow.resume_reading()
+
+    def _write(self, answer: Answer, request_id: str, closing: bool) -> None:
+        self.transport.write(response(answer, request_id, closing, self.server_state.default_headers))
 
     # time-outs
 
     def on_response_complete(self) -> None:
         self.last_event = time.monotonic()
         in_body = self._receiving and self._head_bytes is None and self._collected is None
-        self._early = in_body and self.cycle.response_complete  # otherwise what is being received is another request
+        if in_body and self.cycle.response_complete and not self._early:  # or another request is being received
+            self._early, self._discarded = True, 0
         super().on_response_complete()
         self._unset_keepalive_if_required()  # `sweep` does that
 
@@ -260,16 +284,16 @@ class Protocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         waited = now - self.last_event
-        if self.idle:
+        if self._early:
+            if waited > self.receive_seconds:
+                self.transport.close()
+        elif self.idle:
             if waited > (self._head_seconds if self._fresh else self.keep_alive_seconds):
                 self.transport.close()
         elif self._head_bytes is not None and waited > self._head_seconds:
             self._refuse(Problem(408, f"the request's head did not come within {self._head_seconds:g} s"))
         elif self._receiving and waited > self.receive_seconds:
-            if self._early:
-                self.transport.close()
-            else:
-                self._give_up()
+            self._give_up()
 
     def _give_up(self) -> None:
         problem = Problem(408, f"the request did not come within {self.receive_seconds:g} s")
@@ -297,7 +321,7 @@ class Protocol(HttpToolsProtocol):
         rest = self.last_event + QUIET_SECONDS - now
         if self.flow.stalled(now) > UNREAD_SECONDS:
             self.transport.abort()
-        elif self.idle and rest <= 0:
+        elif (self.idle or self._early) and rest <= 0:
             self.transport.close()
         if self in self.connections:
             self.loop.call_later(max(rest, 0.1), self.shutdown)
@@ -306,12 +330,6 @@ class Protocol(HttpToolsProtocol):
     def idle(self) -> bool:
         """Whether no request is being received or answered."""
         return not self._receiving and not self.being_answered
-
-
-@lru_cache(maxsize=16)
-def _head(status: int, lines: tuple[tuple[bytes, bytes], ...]) -> bytes:
-    """What answers of a second have in common: the date is among uvicorn's own lines."""
-    return STATUS_LINE[status] + b"".join([b"%b: %b\r\n" % line for line in lines])
 
 
 def _is_url(target: bytes) -> bool:
@@ -324,27 +342,9 @@ def _is_url(target: bytes) -> bool:
 def install(application: Application, receive_seconds: float, keep_alive_seconds: float) -> None:
     """Let uvicorn use `Protocol` in this process from now on."""
     members = {
-        "most_connections": _most_connections(),
+        "most_connections": descriptors.most_connections(),
         "application": application,
         "receive_seconds": receive_seconds,
         "keep_alive_seconds": keep_alive_seconds,
     }
     uvicorn.config.HTTP_PROTOCOLS["auto"] = type("Protocol", (Protocol,), members)  # type: ignore[assignment]
-
-
-def _most_connections() -> int:
-    """The most connections: the limit of open files, raised as far as allowed, less some for the process itself."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):  # on systems where an unlimited value cannot be set
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        soft = hard
-    return min(max(soft - OWN_FILES, soft // 2), MOST_CONNECTIONS)
-
-
-async def sweep(connections: "set[Any]") -> None:
-    """Close connections that take too long, until cancelled: one periodic check of all instead of a timer for each."""
-    while True:
-        now = time.monotonic() + SWEEP_SECONDS  # if this loop is late, the clients were not slow
-        await asyncio.sleep(SWEEP_SECONDS)
-        for connection in list(connections):
-            connection.look_at_clock(now)

@@ -16,7 +16,7 @@ from types import FrameType
 
 import uvicorn
 
-from serving import protocol, signals
+from serving import clock, signals
 from serving.endpoint import Endpoint
 
 LOOKS, LOOK_SECONDS = 10, 0.1
@@ -44,7 +44,7 @@ class Stop:
     async def watch(self) -> None:
         """Close connections that take too long, until cancelled."""
         if self._server is not None:
-            await protocol.sweep(self._server.server_state.connections)
+            await clock.sweep(self._server.server_state.connections)
 
     def _hear(self, number: int, _: FrameType | None) -> None:
         again, self._endpoint.stopping = self._endpoint.stopping, True

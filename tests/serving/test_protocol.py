@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 import uvicorn
 
-from serving import protocol
+from serving import clock, protocol
 from serving.answers import Answer, Promise
 from serving.app import CLIENT_LEFT, Application, Route
 
@@ -67,7 +67,7 @@ def later() -> Later:
 @pytest.fixture
 def run(metrics, later, monkeypatch):
     """Runs a client, which is given a way to connect and uvicorn's server, against a server of these limits."""
-    monkeypatch.setattr(protocol, "SWEEP_SECONDS", 0.02)
+    monkeypatch.setattr(clock, "SWEEP_SECONDS", 0.02)
     monkeypatch.setitem(uvicorn.config.HTTP_PROTOCOLS, "auto", None)
 
     def run(client, keep_alive=60.0, connections=100, stopping=False, receive=60.0, grace=None):
@@ -90,7 +90,7 @@ def run(metrics, later, monkeypatch):
             serving = asyncio.create_task(server._serve())
             while not server.started:
                 await asyncio.sleep(0.01)
-            sweeping = asyncio.create_task(protocol.sweep(server.server_state.connections))
+            sweeping = asyncio.create_task(clock.sweep(server.server_state.connections))
             address = server.servers[0].sockets[0].getsockname()
             try:
                 async with asyncio.timeout(20):
@@ -182,12 +182,15 @@ def test_a_client_that_does_not_read_is_not_read_from_and_closed(run, monkeypatc
                     sent += 100
             (connection,) = server.server_state.connections
             unsent = connection.transport.get_write_buffer_size()
-            server.should_exit = stopping
+            if stopping:
+                server.should_exit = True
+            else:
+                connection.keep_alive_seconds = 0.3
             while server.server_state.connections:
                 await asyncio.sleep(0.01)
         return sent, unsent
 
-    sent, unsent = run(client, keep_alive=60.0 if stopping else 1.0)
+    sent, unsent = run(client)
     assert sent < MOST
     assert unsent < 2**18
 
@@ -235,6 +238,32 @@ def test_a_request_that_was_answered_before_its_body_came_is_answered_once(run, 
     assert head.startswith(b"HTTP/1.1 404 ") and more == b""
     assert answered(metrics, 404, "other") == 1
     assert answered(metrics, 400, "other") is None and answered(metrics, 408, "other") is None
+
+
+CHUNKED = b"POST /whole HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+EARLY = CHUNKED.replace(b"/whole", b"/nowhere").replace(b"Host: x", b"Host: x\r\nConnection: close")
+
+
+@pytest.mark.parametrize("request_line", [b"\0 no HTTP", EARLY], ids=["malformed", "early"])
+@pytest.mark.parametrize("ending", ["too long", "too late", "at a stop"])
+def test_what_comes_after_an_answer_is_read_within_limits(run, monkeypatch, request_line, ending):
+    monkeypatch.setattr(protocol, "DISCARDED_BYTES", 2**20)
+
+    async def client(connect, server):
+        reader, writer = await connect()
+        await ask(reader, writer, request_line)
+        assert await reader.read() == b""
+        if ending != "too late":
+            writer.write(bytes(2**19))
+            await writer.drain()
+            assert server.server_state.connections
+        if ending == "too long":
+            writer.write(bytes(2**20))
+        server.should_exit = ending == "at a stop"
+        while server.server_state.connections:
+            await asyncio.sleep(0.01)
+
+    run(client, receive=0.5 if ending == "too late" else 60.0)
 
 
 def test_a_client_that_leaves_before_its_small_body_is_whole_is_counted(run, metrics):
@@ -352,9 +381,6 @@ def test_a_promise_that_fails_is_answered_and_what_fails_after_it_ends_the_conne
     assert head.startswith(b"HTTP/1.1 500 ")
     assert (body, rest) == (b"by a thread", b"")
     assert "the runtime is broken" in caplog.text and "ZeroDivisionError" in caplog.text
-
-
-CHUNKED = b"POST /whole HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 @pytest.mark.parametrize("target", [b"/" + b"a" * 70_000, b"http://without-a-path"], ids=["long", "pathless"])
