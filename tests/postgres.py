@@ -2,20 +2,19 @@
 
 import os
 import pwd
-import random
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg
 
 from registry.databases.opening import connect
 from tailorbird.settings import POSTGRESQL
+from tests.ports import free_port
 
 TEMPLATE = "migrated"
 GUARDED = "guarded"
@@ -39,7 +38,7 @@ class Server:
         self.flushed = flushed
         self.data = folder / "data"
         self.log = folder / "log"
-        self.port = _free_port()
+        self.port = free_port()
         self._run("initdb", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-locale", "--no-sync")
         access = self.data / "pg_hba.conf"
         access.write_text(f"host all {GUARDED} all scram-sha-256\n" + access.read_text())
@@ -98,15 +97,6 @@ def _memory() -> str | None:
     """A folder in memory with room for hundreds of databases, of 8 MB and 900 files each; None where there is none."""
     folder = "/dev/shm"
     return folder if Path(folder).is_dir() and shutil.disk_usage(folder).free > 8 * 2**30 else None
-
-
-def _free_port() -> int:
-    # below those that clients are given: while the server is stopped, one that dials its port again and again could
-    # be given that very port, and would be connected to itself
-    while True:
-        with closing(socket.socket()) as free, suppress(OSError):
-            free.bind(("127.0.0.1", random.randrange(20_000, 30_000)))
-            return int(free.getsockname()[1])
 
 
 @contextmanager

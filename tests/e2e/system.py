@@ -4,7 +4,6 @@ import contextlib
 import itertools
 import json
 import os
-import random
 import secrets
 import socket
 import socketserver
@@ -20,19 +19,12 @@ import httpx
 import psutil
 import yaml
 
+from tests.ports import free_port
 from tests.rights import WITHOUT_RIGHTS
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).resolve().parent.parent.parent
 MARK = "TAILORBIRD_E2E"
-
-
-def free_port() -> int:
-    """Outside of the ports that Ray gives its workers."""
-    while True:
-        with contextlib.closing(socket.socket()) as trial, contextlib.suppress(OSError):
-            trial.bind(("127.0.0.1", random.randrange(20_000, 30_000)))
-            return int(trial.getsockname()[1])
 
 
 def until(condition: Callable[[], Any], what: str, *, seconds: float = 180, of: "Process | None" = None) -> Any:

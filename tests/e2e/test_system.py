@@ -13,7 +13,8 @@ import yaml
 from sklearn.datasets import load_digits
 
 from tests import s3
-from tests.e2e.system import BIN, Process, Prometheus, Proxy, Ray, Store, command, free_port, until
+from tests.e2e.system import BIN, Process, Prometheus, Proxy, Ray, Store, command, until
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 log = logging.getLogger("e2e")

@@ -16,7 +16,7 @@ import yaml
 from serving.receipts import Receipts
 from tailorbird.settings import Settings
 from tests.k8s.manifests import OVERLAYS, ROOT, main_config, name, pick, pods, render, secrets_named
-from tests.serving.conftest import Toy, free_port, register, start  # noqa: F401
+from tests.serving.conftest import Toy, register, start  # noqa: F401
 from tests.waiting import wait_for
 
 GUIDE = (ROOT / "docs" / "kubernetes.md").read_text()

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -34,6 +33,7 @@ from tailorbird.package.manifest import REQUIRED
 from tailorbird.package.measurements import Export, Parity
 from tailorbird.settings import Settings
 from tests.packages import RECORDS, counted, saved
+from tests.ports import free_port
 from tests.waiting import BOUND_SECONDS
 
 hypothesis.settings.register_profile("busy machine", deadline=None)
@@ -213,17 +213,7 @@ def environment(settings: Settings, folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def free_port() -> Callable[[], int]:
-    def find() -> int:
-        with socket.socket() as trial:
-            trial.bind(("127.0.0.1", 0))
-            return trial.getsockname()[1]
-
-    return find
-
-
-@pytest.fixture(scope="session")
-def start(tmp_path_factory, free_port) -> Iterator[Callable[..., Server]]:
+def start(tmp_path_factory) -> Iterator[Callable[..., Server]]:
     """Starts `tailorbird serve` or another `command`; whatever still runs is stopped at the end."""
     servers: list[Server] = []
 

@@ -8,6 +8,7 @@ import pytest
 
 from serving import announcement
 from serving.announcement import Announcement
+from tests.ports import free_port
 
 
 @pytest.fixture
@@ -55,13 +56,13 @@ def test_stops_a_server_that_has_no_model(killed, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_stops_a_server_that_never_answers(killed, monkeypatch, free_port):
+def test_stops_a_server_that_never_answers(killed, monkeypatch):
     monkeypatch.setattr(announcement, "START_SECONDS", 0.3)
     assert announce("127.0.0.1", free_port()).problem == "the server did not answer within 0.3 s"
     assert killed == [(os.getpid(), signal.SIGTERM)]
 
 
-def test_waits_for_a_server_that_comes_late(killed, capsys, free_port):
+def test_waits_for_a_server_that_comes_late(killed, capsys):
     port = free_port()
     made = Announcement("demo:1", "127.0.0.1", "127.0.0.1", port)
     asking = threading.Thread(target=made._run)

@@ -19,6 +19,7 @@ from serving.server import serve
 from tailorbird import settings as known
 from tailorbird.errors import Corrupt, InvalidInput, NotFound
 from tailorbird.settings import PREFIX, Settings
+from tests.ports import free_port
 from tests.rights import WITHOUT_RIGHTS
 from tests.waiting import BOUND_SECONDS, wait_for
 
@@ -149,7 +150,7 @@ def test_a_read_only_registry_is_served_without_feedback(start, read_only_home):
     assert own.stop() == 0
 
 
-def test_a_read_only_home_needs_a_key(settings, free_port, monkeypatch):
+def test_a_read_only_home_needs_a_key(settings, monkeypatch):
     monkeypatch.setattr(receipts, "writable", lambda _: False)
     with pytest.raises(InvalidInput, match="TAILORBIRD_RECEIPT_KEY: must be given"):
         serve(settings, "demo", "127.0.0.1", free_port(), 1)
@@ -168,13 +169,13 @@ def test_a_read_only_home_needs_a_key(settings, free_port, monkeypatch):
         ({"model": "demo:9"}, NotFound, "demo has the aliases champion"),
     ],
 )
-def test_refuses_before_it_starts(settings, free_port, arguments, error, message):
+def test_refuses_before_it_starts(settings, arguments, error, message):
     with pytest.raises(error) as caught:
         serve(settings, **{"model": "demo", "host": "127.0.0.1", "port": free_port(), "workers": 1} | arguments)
     assert message in str(caught.value)
 
 
-def test_a_host_that_conda_sets_is_told_by_its_variable(settings, free_port, monkeypatch):
+def test_a_host_that_conda_sets_is_told_by_its_variable(settings, monkeypatch):
     monkeypatch.setenv("HOST", "x86_64-conda-linux-gnu")
     with pytest.raises(
         InvalidInput, match=r"^HOST, the environment variable,: 'x86_64-conda-linux-gnu' cannot be resolved"
@@ -182,14 +183,14 @@ def test_a_host_that_conda_sets_is_told_by_its_variable(settings, free_port, mon
         serve(settings, "demo", "x86_64-conda-linux-gnu", free_port(), 1)
 
 
-def test_a_configuration_of_bentoml_that_is_not_there(settings, free_port, monkeypatch, tmp_path):
+def test_a_configuration_of_bentoml_that_is_not_there(settings, monkeypatch, tmp_path):
     monkeypatch.setenv("BENTOML_CONFIG", str(tmp_path / "none.yaml"))
     with pytest.raises(InvalidInput, match=r"^BENTOML_CONFIG: names .*none\.yaml, which is not a file"):
         serve(settings, "demo", "127.0.0.1", free_port(), 1)
 
 
 @pytest.mark.parametrize("content", ["nonsense: {a: 1}", ": bad: ["])
-def test_a_configuration_that_bentoml_refuses(settings, free_port, tmp_path, content):
+def test_a_configuration_that_bentoml_refuses(settings, tmp_path, content):
     (tmp_path / "bento.yaml").write_text(content)
     environment = {PREFIX + "HOME": str(settings.home), "BENTOML_CONFIG": str(tmp_path / "bento.yaml")}
     command = [sys.executable, "-m", "tailorbird", "serve", "demo", "--port", str(free_port())]
@@ -216,7 +217,7 @@ def test_a_port_that_is_taken(settings, server):
         serve(settings, "demo", "localhost", port, 1)
 
 
-def test_a_package_that_does_not_verify(register, toy, tmp_path, free_port):
+def test_a_package_that_does_not_verify(register, toy, tmp_path):
     home = tmp_path / "home"
     register(Settings(_env_file=None, home=home), "demo", toy.files())
     for blob in (home / "storage").rglob("blobs/*/*"):

@@ -21,6 +21,7 @@ from registry import ledger, verification, versions
 from registry.core import Registry
 from tailorbird.settings import Settings
 from tests import stores, sweeps
+from tests.ports import free_port
 from tests.waiting import BOUND_SECONDS
 from training.config import Objective
 from tuning import lane_table
@@ -136,7 +137,7 @@ def test_ray_job_submit_ends_succeeded_with_a_version_more(spec_file, settings, 
     """As on any Ray cluster: a head with a token, a job with a copied working directory and its own settings."""
     root = Path(__file__).resolve().parents[2]
     binaries = Path(sys.executable).parent
-    gcs, dashboard, agent = _free_ports(3)
+    gcs, dashboard, agent = (free_port() for _ in range(3))
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "TAILORBIRD_"))} | {
         "PATH": f"{binaries}:{os.environ['PATH']}", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -240,17 +241,6 @@ def _wait_for_reports(process, settings):
                         return psutil.Process(process.pid).children(recursive=True)
         time.sleep(0.3)
     raise AssertionError("no trial finished in time")
-
-
-def _free_ports(count):
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 def _wait_for_port(port, process):

@@ -1,7 +1,6 @@
 """The fixtures of serving, for the tests that break what a server stands on."""
 
 from tests.serving.conftest import (  # noqa: F401
-    free_port,
     register,
     start,
     toy,

@@ -20,7 +20,7 @@ from registry.requests import Promotion
 from serving.routes import ROUTES
 from tailorbird.settings import PREFIX, Settings
 from tests import packages
-from tests.serving.conftest import Toy, free_port, register, start  # noqa: F401
+from tests.serving.conftest import Toy, register, start  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[3]
 README = (ROOT / "README.md").read_text()
