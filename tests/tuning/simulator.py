@@ -47,7 +47,11 @@ def simulator() -> Iterator[Callable[..., int]]:
         if key not in tables:
             tables[key] = Sweep(registry, chosen, world).run(f"whole-{seed}", 1)
         broken = Sweep(registry, chosen, world, dice.choice([0.01, 0.04]), opened)
-        assert broken.run(f"broken-{seed}", dice.choice([1, 2, 4]), seed) == tables[key], f"seed {seed}"
+        try:
+            assert broken.run(f"broken-{seed}", dice.choice([1, 2, 4]), seed) == tables[key]
+        except AssertionError as violation:
+            violation.add_note(f"of seed {seed}, spec {drawn}")
+            raise
         return broken.refused
 
     with (
