@@ -1,4 +1,4 @@
-"""The queue of the model's thread: bounded, and short under overload.
+"""The queue of a pool's threads, such as the model's: bounded, and short under overload.
 
 A burst may fill the queue. A queue that has not been empty for a while is a standing queue: more requests arrive than
 can be answered, and a longer queue would not change that. A request is then accepted only if those ahead of it take no
@@ -23,7 +23,8 @@ STANDING_SECONDS = 0.1
 MEMORY_SECONDS = 1.0
 """Seconds after a standing queue in which a new queue is limited at once."""
 STANDING_LENGTH = 3
-"""The requests of the same kind that may be ahead of one in a standing queue: four clients can ask without pause."""
+"""The requests of the same kind that may be ahead of one in a standing queue, for each thread: four clients can ask
+without pause."""
 REFUSING_LENGTH = 2
 """The same for a second after a refusal, since more clients than that are asking."""
 SHORT_SECONDS = 0.005
@@ -47,16 +48,18 @@ class Backlog:
     def empty(self) -> bool:
         return self._count == 0
 
-    def start(self, seconds: float, function: Callable[[], R]) -> "asyncio.Future[R]":
-        """The future result of a function, run in the thread, that takes about so many seconds; raises Shed.
+    def start(self, seconds: float, function: Callable[[], R], since: float | None = None) -> "asyncio.Future[R]":
+        """The future result of a function, run in a thread, that takes about so many seconds; raises Shed.
 
-        So does the future if it takes too long.
+        So does the future if it takes too long; `since` is when it was complete, by the loop's clock, if not now.
         """
         self._admit(seconds)
         future = self._pool.start(function)
         self._count += 1
         self._seconds += seconds
-        timer = future.get_loop().call_later(self._deadline, self._give_up, future)
+        loop = future.get_loop()
+        begun = loop.time() if since is None else since
+        timer = loop.call_at(begun + self._deadline, self._give_up, future)
         future.add_done_callback(partial(self._end, seconds, timer))
         return future
 
@@ -71,13 +74,15 @@ class Backlog:
         self._seconds = self._seconds - seconds if self._count else 0.0
 
     def _admit(self, seconds: float) -> None:
-        now = time.monotonic()
-        if self._count == 0:
+        now, threads = time.monotonic(), self._pool.most
+        if self._count < threads:
             self._busy_since = now
+            return
         if now - self._busy_since > STANDING_SECONDS:
             self._stood = now
         stands = now - self._stood < MEMORY_SECONDS
         length = REFUSING_LENGTH if now - self._refused < MEMORY_SECONDS else STANDING_LENGTH
-        if self._count > self._most or (stands and self._seconds > max(length * seconds, SHORT_SECONDS)):
+        full = self._count >= self._most + threads
+        if full or (stands and self._seconds / threads > max(length * seconds, SHORT_SECONDS)):
             self._refused = now
             raise Shed("queue", "the server is overloaded; try again later")

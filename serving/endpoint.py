@@ -48,6 +48,7 @@ class Endpoint:
         self.metrics = metrics
         self.pools = Pools()
         self.backlog = Backlog(self.pools.inference, settings.max_queue, settings.request_seconds)
+        self.readings = Backlog(self.pools.decoding, settings.max_queue, settings.request_seconds)
         self.shadow = Shadow(metrics, self.pools.challenger)
         self.folder = folder
         self.keeper = Keeper(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Image
 
 from serving import bodies
 from serving.problems import Problem
@@ -18,13 +19,20 @@ from tailorbird.package.signature import Signature
 Pixels = NDArray[np.uint8]
 
 
-def from_image(body: bytes, signature: Signature, max_pixels: int) -> Pixels:
-    """The pixels [1, *shape] of one PNG, JPEG or WebP file; raises TooLarge over `max_pixels`, Problem 400."""
+def image(body: bytes, max_pixels: int) -> Image:
+    """One decoded PNG, JPEG or WebP file; raises TooLarge over `max_pixels`, Problem 400."""
     try:
-        image = images.decode(body, max_pixels)
-        return images.to_signature(image, signature.shape, signature.depth, signature.ground)[np.newaxis]
+        return images.decode(body, max_pixels)
     except TooLarge:
         raise
+    except InvalidInput as error:
+        raise Problem(400, str(error)) from None
+
+
+def from_image(decoded: Image, signature: Signature) -> Pixels:
+    """The pixels [1, *shape] of an image; raises Problem 400."""
+    try:
+        return images.to_signature(decoded, signature.shape, signature.depth, signature.ground)[np.newaxis]
     except InvalidInput as error:
         raise Problem(400, str(error)) from None
 

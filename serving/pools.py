@@ -24,8 +24,8 @@ class Pool:
     """
 
     def __init__(self, name: str, most: int) -> None:
+        self.most = most
         self._name = name
-        self._most = most
         self._threads = 0
         self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._idle: deque[None] = deque()
@@ -61,7 +61,7 @@ class Pool:
         try:
             self._idle.pop()
         except IndexError:
-            if self._threads < self._most:
+            if self._threads < self.most:
                 self._threads += 1
                 threading.Thread(target=self._run, name=self._name, daemon=True).start()
 

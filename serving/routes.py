@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
 from functools import partial
 
@@ -18,7 +19,7 @@ from serving.endpoint import Endpoint, Served
 from serving.examples import Examples
 from serving.inputs import PICTURES
 from serving.predictor import Predicted
-from serving.problems import Problem, Shed
+from serving.problems import Problem
 from serving.requests import Request
 from tailorbird.errors import ReadOnly, TailorbirdError
 
@@ -28,6 +29,8 @@ MODEL_SECONDS = 2
 """Seconds that `/model` waits for the current aliases from the registry."""
 CARD_SECONDS = 10
 DRIFT_SECONDS = 10
+READING_SECONDS = 1.0
+"""What reading inputs in a thread counts for, whatever they are: how large pictures are is known only in the thread."""
 GET = ("GET", "HEAD")
 POST = ("POST",)
 
@@ -48,10 +51,11 @@ class Routes:
         media_type = bodies.media_type(request, *reader.media_types)
         body = await bodies.read(request, endpoint.settings.max_body_bytes)
         content_type = request.headers[b"content-type"]
+        since = asyncio.get_running_loop().time()
         examples = reader.read_inline(media_type, content_type, body)
         if examples is None:
-            examples = await self._decoded(partial(reader.read, media_type, content_type, body))
-        answer = self._predicted(served, examples)
+            examples = await self._read(partial(reader.read, media_type, content_type, body), since)
+        answer = self._predicted(served, examples, since)
         return answer if isinstance(answer, Answer) else answer.finish(await answer.result)
 
     async def pixels(self, request: Request) -> Answer:
@@ -62,7 +66,7 @@ class Routes:
         if media_type not in reader.media_types:
             raise Problem(422, f"the model takes {reader.signature.input}, not pictures")
         body = await bodies.read(request, endpoint.settings.max_body_bytes)
-        examples = await self._decoded(partial(reader.read, media_type, b"", body))
+        examples = await self._read(partial(reader.read, media_type, b"", body))
         return answers.of_json({"inputs": examples.tolist()})
 
     def predict_inline(self, request: Request, body: bytes) -> Answer | Promise | None:
@@ -75,15 +79,15 @@ class Routes:
         examples = served.reader.read_inline(media_type, request.headers[b"content-type"], body)
         return None if examples is None else self._predicted(served, examples)
 
-    async def _decoded(self, read: Callable[[], Examples]) -> Examples:
-        seconds = self._endpoint.settings.request_seconds
+    async def _read(self, read: Callable[[Callable[[], bool]], Examples], since: float | None = None) -> Examples:
+        """The examples of a body, read in a thread that is told when nobody waits for them; raises Problem."""
+        abandoned = threading.Event()
         try:
-            async with asyncio.timeout(seconds):
-                return await self._endpoint.pools.decoding.run(read)
-        except TimeoutError:
-            raise Shed("deadline", f"the inputs were not read within {seconds:g} s; try again later") from None
+            return await self._endpoint.readings.start(READING_SECONDS, partial(read, abandoned.is_set), since)
+        finally:
+            abandoned.set()
 
-    def _predicted(self, served: Served, examples: Examples) -> Answer | Promise:
+    def _predicted(self, served: Served, examples: Examples, since: float | None = None) -> Answer | Promise:
         """The answer for examples: at once if they are few, the model is fast and nothing waits; raises Shed."""
         backlog, predictor = self._endpoint.backlog, served.predictor
         if len(examples) <= predictor.most_inline and backlog.empty:
@@ -94,7 +98,7 @@ class Routes:
             return self._answered(served, examples, predicted)
 
         seconds = served.model.session.estimate(len(examples))
-        return Promise(backlog.start(seconds, partial(predictor.predict, examples)), finish)
+        return Promise(backlog.start(seconds, partial(predictor.predict, examples), since), finish)
 
     def _answered(self, served: Served, examples: Examples, predicted: Predicted) -> Answer:
         return Answer(predicted.body, afterwards=self._afterwards(served, examples, predicted))

@@ -65,6 +65,31 @@ def test_small_ones_wait_behind_a_few_large_ones(monkeypatch):
     assert isinstance(asyncio.run(main(2 * backlog.SHORT_SECONDS))[1], Shed)
 
 
+def test_a_queue_of_two_threads(monkeypatch):
+    waiting = Backlog(Pool("decoding", 2), most=5, deadline=5)
+    assert together(waiting, 9) == [True] * 7 + ["queue"] * 2
+    monkeypatch.setattr(backlog, "STANDING_SECONDS", -1)
+    waiting = Backlog(Pool("decoding", 2), most=64, deadline=5)
+    assert together(waiting, 9) == [True] * 7 + ["queue"] * 2
+    assert together(waiting, 2) == [True] * 2  # each has a thread
+
+
+def test_what_has_taken_too_long_before_it_came():
+    waiting, end, ran = Backlog(Pool("inference", 1), most=5, deadline=30), threading.Event(), []
+
+    async def main():
+        begun = asyncio.get_running_loop().time()
+        first = waiting.start(1, lambda: end.wait(30))
+        with pytest.raises(Shed, match="not ready within 30 s"):
+            await waiting.start(1, lambda: ran.append(1), since=begun - 30)
+        end.set()
+        await first
+        await waiting.start(1, lambda: None)
+
+    asyncio.run(main())
+    assert not ran
+
+
 def test_what_takes_too_long():
     waiting = Backlog(Pool("inference", 1), most=5, deadline=0.05)
     end = threading.Event()

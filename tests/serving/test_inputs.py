@@ -97,6 +97,22 @@ def test_one_of_several_files_is_wrong(reader, content, status):
     assert caught.value.status == status
 
 
+def test_files_that_are_too_large_together(reader):
+    four, five = form(*[picture("PNG")] * 4), form(*[picture("PNG")] * 5)
+    tight = replace(reader, max_pixels=6)
+    assert tight.read("multipart/form-data", *four).shape == (4, 3, 2)
+    with pytest.raises(Problem, match="the first 5 files are over the limit of 24 pixels") as caught:
+        tight.read("multipart/form-data", *five)
+    assert caught.value.status == 413
+
+
+def test_a_form_that_nobody_waits_for_is_not_read_on(reader):
+    answers = iter([False, True])
+    with pytest.raises(Problem, match="nobody waits"):
+        reader.read("multipart/form-data", *form(picture("PNG"), picture("JPEG"), b"no picture"), answers.__next__)
+    assert not [*answers]
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_rows_of_a_table(loaded, dtype):
     signature = loaded.signature.model_copy(

@@ -63,9 +63,11 @@ async def open_loop(url, rate, seconds) -> list[tuple[int, float]]:
     return outcomes
 
 
-def shed(server) -> float:
+def shed(server, reason="") -> float:
+    """How many requests were, for a reason or for any."""
+    begin = f'tailorbird_shed_total{{reason="{reason}'
     lines = server.client.get("/metrics").text.splitlines()
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("tailorbird_shed_total{"))
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(begin))
 
 
 def overload(server, seconds) -> list[tuple[int, float]]:
