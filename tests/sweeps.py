@@ -5,9 +5,9 @@ from registry.leases import Lease
 from registry.ledger import Change, Suggestion
 
 
-def begin(registry, sweep, spec, configs, champion=None, who="ada"):
+def begin(registry, sweep, spec, configs, champion=None, who="ada", processor=None):
     suggestions = [Suggestion(config, group=number) for number, config in enumerate(configs, 1)]
-    return ledger.begin(registry, sweep, spec, suggestions, champion, who)
+    return ledger.begin(registry, sweep, spec, suggestions, champion, who, processor=processor)
 
 
 def report(registry, sweep, trial, made):

@@ -42,8 +42,8 @@ class Driver:
     def run(self, spec: SweepSpec, sweep: str | None = None) -> Outcome:
         """Run a checked spec to its end, or resume the sweep of that name.
 
-        Raises InvalidInput if that has another spec, and Interrupted on Ctrl-C, SIGTERM or SIGHUP: the ledger keeps all
-        reports, and nothing is registered.
+        Raises InvalidInput if that has another spec, Irreproducible if it was started on another kind of processor, and
+        Interrupted on Ctrl-C, SIGTERM or SIGHUP: the ledger keeps all reports, and nothing is registered.
         """
         if sweep is None:
             return self._driven(spec, f"{spec.name}-{secrets.token_hex(3)}", None)
@@ -76,7 +76,7 @@ class Driver:
             if known and known.standing == "running":
                 raise LeaseHeld(sweep, known.owner or "", known.expires or "")
             left = search.left(ledger.trials(registry, sweep)) if known else None
-            loading = Loading(lambda: self._loaded(spec, left))
+            loading = Loading(lambda: self._loaded(spec, known, left))
             loading.wait(HEAD_START)
             if addresses.is_own(self.address):
                 self.console.print(f"sweep {sweep}: starting Ray")
@@ -86,16 +86,19 @@ class Driver:
                 _check_writable(registry)  # creates the folder, so after the checks that refuse most specs
                 return execute(registry, spec, sweep, known, folder)
 
-    def _loaded(self, spec: SweepSpec, left: list[RunConfig] | None) -> Execute:
+    def _loaded(self, spec: SweepSpec, known: Sweep | None, left: list[RunConfig] | None) -> Execute:
         """Load the data, then PyTorch and Tune, whose import takes seconds."""
-        settings = self.settings
+        settings, here = self.settings, addresses.is_own(self.address)
         dataset = datasets.load(spec.data, settings.data, settings.cache, settings.download_timeout)
         dealt = splits.split(dataset, spec.data)
         if spec.promote:
             registrable.check(dealt)
+        from tuning import processor
         from tuning.execution import Execution, prepare
 
-        prepared = prepare(spec, dataset, dealt, left, settings.cache, here=addresses.is_own(self.address))
+        if known and here:  # the nodes of a cluster may have other processors than its driver
+            processor.check(known)
+        prepared = prepare(spec, dataset, dealt, left, settings.cache, here=here)
         return Execution(settings, self.console, self.who, self.address, self.stop, prepared).run
 
 

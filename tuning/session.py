@@ -12,7 +12,7 @@ from tuning.scheduler import Answer
 from tuning.work import Measured, Work
 
 STORE_EVERY = 30
-"""The most seconds of training lost by a crash."""
+"""Seconds of training after which the state is stored at the next measurement."""
 
 
 @dataclass(frozen=True)

@@ -82,12 +82,14 @@ def extend(
     """
     if [trials is not None, thaw is not None, failed].count(True) != 1:
         raise InvalidInput("extend", "requires one of --trials +N, --thaw TRIAL and --failed")
-    from tuning import extension
+    from tuning import addresses, extension, processor
     from tuning.report.terminal import show as show_ending
     from tuning.runner import Driver
 
     loaded = settings.load()
     with open_registry() as registry:
+        if addresses.is_own(address):  # before the ledger is changed
+            processor.check(ledger.sweep(registry, sweep))
         if trials is not None:
             extension.add_trials(registry, sweep, _count(trials), loaded.lease_seconds)
         elif thaw is not None:

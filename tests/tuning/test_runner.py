@@ -7,9 +7,11 @@ from rich.console import Console
 from registry import ledger, versions
 from registry.core import Registry
 from registry.ledger import Change
-from tailorbird.errors import InvalidInput, TailorbirdError
+from tailorbird.errors import InvalidInput, Irreproducible, TailorbirdError
+from tests import sweeps
 from tuning import cluster, runner, spec
 from tuning.execution import Execution
+from tuning.processor import processor
 
 KINDS = {
     "digits_multilabel": "data: the registry accepts multiclass and binary models; this one is multilabel",
@@ -70,3 +72,21 @@ def test_a_sweep_without_a_single_good_trial_fails_with_the_reason_of_one(raw_sp
     with Registry(settings) as registry:
         assert ledger.sweep(registry, "tiny-1").status == "failed"
         assert versions.page(registry) == []
+
+
+def test_a_sweep_of_another_kind_of_processor_is_not_resumed(raw_spec, settings, without_ray):
+    raw_spec["run"]["precision"] = "fp32"
+    checked = spec.parse(raw_spec)
+    plain = [config.model_dump(mode="json") for config in checked.configs]
+    with Registry(settings) as registry:
+        sweeps.begin(registry, "tiny-1", checked.plain(), plain, processor="torch 2.0.0, DEFAULT")
+        sweeps.end(registry, "tiny-1", "interrupted")
+        before = ledger.sweep(registry, "tiny-1")
+    driver = runner.Driver(settings, Console(quiet=True), "ann")
+    problem = f"tiny-1 was started with torch 2.0.0, DEFAULT, and this machine has {processor()}: it cannot be resumed "
+    for resume in (lambda: driver.resume("tiny-1"), lambda: driver.run(checked, "tiny-1")):
+        with pytest.raises(Irreproducible) as refused:
+            resume()
+        assert str(refused.value).startswith(problem)
+    with Registry(settings) as registry:
+        assert ledger.sweep(registry, "tiny-1") == before

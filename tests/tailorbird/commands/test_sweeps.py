@@ -4,6 +4,7 @@ import socket
 import pytest
 import yaml
 
+from registry import ledger
 from registry.core import Registry
 from registry.ledger import Report
 from tailorbird.settings import Settings
@@ -88,6 +89,26 @@ def test_a_sweep_is_cancelled(tailorbird, swept):
 def test_an_extension_that_is_none_is_refused(tailorbird, swept, words, message):
     refused = tailorbird("sweeps", "extend", "tiny-1", *words)
     assert (refused.returncode, refused.stderr) == (2, f"error: {message}\n")
+
+
+def test_a_sweep_of_another_kind_of_processor_is_not_extended(tailorbird, tmp_path):
+    space = {"model.width": {"choice": [8, 16]}}
+    run = {"model": {"family": "mlp"}}
+    search = specs.parse({"name": "tiny", "data": {"name": "digits"}, "run": run, "space": space, "trials": 2})
+    with Registry(Settings(home=tmp_path / "home", _env_file=None)) as registry:
+        sweeps.begin(
+            registry,
+            "tiny-1",
+            search.plain(),
+            [one.model_dump(mode="json") for one in search.configs],
+            processor="torch 2.0.0, DEFAULT",
+        )
+        sweeps.end(registry, "tiny-1", "finished")
+        before = ledger.sweep(registry, "tiny-1")
+        refused = tailorbird("sweeps", "extend", "tiny-1", "--trials", "+2")
+        assert refused.returncode == 1
+        assert "tiny-1 was started with torch 2.0.0, DEFAULT, and this machine has torch " in refused.stderr
+        assert ledger.sweep(registry, "tiny-1") == before
 
 
 @pytest.fixture
