@@ -17,7 +17,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from registry import schema, statements, transitions
+from registry import incidents, schema, statements, transitions
 from registry.core import Registry
 from tailorbird.errors import LeaseHeld, LeaseLost, NotFound
 
@@ -42,10 +42,11 @@ def writing(registry: Registry, lease: Lease, *locks: str) -> Iterator[sa.Connec
         yield connection
 
 
-def take(registry: Registry, sweep: str, seconds: float) -> Lease:
+def take(registry: Registry, sweep: str, seconds: float, who: str, kind: str = "resumed") -> Lease:
     """Take a sweep over for a duration; its running trials become interrupted.
 
-    Raises LeaseHeld while the lease of a process that may be alive has not run out.
+    It is recorded as an incident of this kind. Raises LeaseHeld while the lease of a process that may be alive has not
+    run out.
     """
     with registry.atomic(f"sweep:{sweep}") as connection:
         row = _row(connection, sweep)
@@ -53,6 +54,7 @@ def take(registry: Registry, sweep: str, seconds: float) -> Lease:
             raise LeaseHeld(sweep, row.owner, row.expires)
         values = {"token": row.token + 1, "status": RUNNING, "ended": None, "problem": None}
         connection.execute(schema.sweeps.update().filter_by(id=sweep).values(**values, **held(seconds)))
+        incidents.record(connection, sweep, kind, why=_ending(row), who=who)
         release(connection, sweep)
     return Lease(sweep, row.token + 1)
 
@@ -145,6 +147,15 @@ def _row(connection: sa.Connection, sweep: str) -> Any:
     if row is None:
         raise NotFound("sweep", f"there is no sweep {sweep[:96]!r}; list the sweeps with `tailorbird sweeps list`")
     return row
+
+
+def _ending(row: Any) -> str:
+    """How a sweep that is taken over had ended."""
+    if row.status == RUNNING:
+        return f"abandoned by {host(row.owner)}"
+    if row.status == "cancelled":
+        return str(row.problem)
+    return f"ended by an error: {row.problem}" if row.problem else str(row.status)
 
 
 def _holder(row: Any) -> str:

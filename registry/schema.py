@@ -233,6 +233,18 @@ reports = sa.Table(
     sa.UniqueConstraint("sweep", "number"),
 )
 
+incidents = sa.Table(
+    "incidents",
+    metadata,
+    sa.Column("sweep", sa.ForeignKey("sweeps.id"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),  # in order within the sweep
+    sa.Column("kind", sa.String(16), nullable=False),  # resumed, extended or failed
+    sa.Column("trial", sa.Integer),  # that failed
+    sa.Column("why", sa.Text),  # its problem, or how the sweep had ended before
+    sa.Column("who", sa.String(128)),
+    sa.Column("happened", sa.String(27), nullable=False),
+)
+
 feedback = sa.Table(
     "feedback",
     metadata,

@@ -5,7 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from registry import schema, statements
+from registry import incidents, schema, statements
 
 AFTER = {
     "pending": ("running", "failed", "skipped"),
@@ -37,6 +37,8 @@ def enter(connection: sa.Connection, status: str, problem: str | None = None, /,
     allowed = statements.transition(status, before, *which)
     values = {f"of_{name}": value for name, value in which.items()}
     if connection.execute(allowed, {**values, "reason": problem}).rowcount:
+        if status == incidents.FAILED:
+            incidents.record(connection, which["sweep"], status, trial=which["number"], why=problem)
         return
     columns = schema.trials.c
     refused = sa.select(columns.number, columns.status).filter_by(**which).where(columns.status != status)

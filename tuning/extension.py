@@ -10,7 +10,7 @@ from tailorbird.errors import InvalidInput, NotFound
 from tuning import spec as specs
 
 
-def add_trials(registry: Registry, sweep: str, count: int, seconds: float) -> None:
+def add_trials(registry: Registry, sweep: str, count: int, seconds: float, who: str) -> None:
     """Add so many points to a sweep; raises InvalidInput if its spec lists its trials."""
     known = ledger.sweep(registry, sweep)
     spec = specs.stored(known.spec)
@@ -18,30 +18,30 @@ def add_trials(registry: Registry, sweep: str, count: int, seconds: float) -> No
         raise InvalidInput("--trials", "applies only to random search and tpe; runs and grids list their trials")
     changed: Mapping[str, Any] = {**known.spec, "trials": spec.trials + count}
     specs.stored(changed)
-    lease = leases.take(registry, sweep, seconds)
+    lease = leases.take(registry, sweep, seconds, who, "extended")
     ledger.rewrite(registry, lease, changed)
     ledger.end(registry, lease, "interrupted")
 
 
-def thaw(registry: Registry, sweep: str, number: int, seconds: float) -> None:
+def thaw(registry: Registry, sweep: str, number: int, seconds: float, who: str) -> None:
     """Let a paused or stopped trial train to its end."""
     trials = {trial.number: trial for trial in ledger.trials(registry, ledger.sweep(registry, sweep).id)}
     if number not in trials:
         raise NotFound("--thaw", f"{sweep} has no trial {number}; accepted: 1 to {len(trials)}")
     if (status := trials[number].status) not in ("paused", "stopped"):
         raise InvalidInput("--thaw", f"trial {number} is {status}; accepted: one that is paused or stopped")
-    lease = leases.take(registry, sweep, seconds)
+    lease = leases.take(registry, sweep, seconds, who, "extended")
     ledger.thaw(registry, lease, number)
     ledger.end(registry, lease, "interrupted")
 
 
-def retry(registry: Registry, sweep: str, seconds: float) -> int:
+def retry(registry: Registry, sweep: str, seconds: float, who: str) -> int:
     """Let the failed trials resume from their stored state; returns their number."""
     trials = ledger.trials(registry, ledger.sweep(registry, sweep).id)
     failed = [Change(trial.number, "interrupted") for trial in trials if trial.status == "failed"]
     if not failed:
         raise InvalidInput("--failed", f"no trial of {sweep} has failed")
-    lease = leases.take(registry, sweep, seconds)
+    lease = leases.take(registry, sweep, seconds, who, "extended")
     ledger.enter(registry, lease, failed)
     ledger.end(registry, lease, "interrupted")
     return len(failed)

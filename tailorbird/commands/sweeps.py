@@ -86,18 +86,18 @@ def extend(
     from tuning.report.terminal import show as show_ending
     from tuning.runner import Driver
 
-    loaded = settings.load()
+    loaded, user = settings.load(), settings.who(who)
     with open_registry() as registry:
         if addresses.is_own(address):  # before the ledger is changed
             processor.check(ledger.sweep(registry, sweep))
         if trials is not None:
-            extension.add_trials(registry, sweep, _count(trials), loaded.lease_seconds)
+            extension.add_trials(registry, sweep, _count(trials), loaded.lease_seconds, user)
         elif thaw is not None:
-            extension.thaw(registry, sweep, thaw, loaded.lease_seconds)
+            extension.thaw(registry, sweep, thaw, loaded.lease_seconds, user)
         else:
-            extension.retry(registry, sweep, loaded.lease_seconds)
+            extension.retry(registry, sweep, loaded.lease_seconds, user)
     console = terminal.console()
-    driver = Driver(loaded, console, settings.who(who), address)
+    driver = Driver(loaded, console, user, address)
     show_ending(driver.resume(sweep), driver.spec(sweep), console)
 
 

@@ -68,11 +68,23 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """An area of a drawing, in per cent of its width and height, with a title that appears under a pointer."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    title: str
+
+
+@dataclass(frozen=True)
 class Drawn:
     """A drawing as SVG, only for pages."""
 
     caption: str
     svg: str
+    marks: Sequence[Mark] = ()
 
 
 Block = Paragraph | Bullets | Terms | Table | Listing | Picture | Drawn

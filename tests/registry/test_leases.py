@@ -41,15 +41,15 @@ def lease(registry, clock):
 def test_a_second_process_is_refused_until_the_lease_has_run_out(registry, lease, clock):
     clock.sleep(59)
     with pytest.raises(LeaseHeld, match=rf"^sweep {SWEEP} is being run by process {os.getpid()} on "):
-        leases.take(registry, SWEEP, 60)
+        leases.take(registry, SWEEP, 60, "ada")
     leases.renew(registry, lease, 60)
     clock.sleep(59)
     with pytest.raises(LeaseHeld):
-        leases.take(registry, SWEEP, 60)
+        leases.take(registry, SWEEP, 60, "ada")
     assert ledger.sweep(registry, SWEEP).standing == "running"
     clock.sleep(2)
     assert ledger.sweep(registry, SWEEP).standing == "abandoned"
-    assert leases.take(registry, SWEEP, 60).token == 2
+    assert leases.take(registry, SWEEP, 60, "ada").token == 2
     assert ledger.sweep(registry, SWEEP).standing == "running"
     assert [trial.status for trial in ledger.trials(registry, SWEEP)] == ["interrupted", "pending"]
 
@@ -69,7 +69,7 @@ WRITES = {
 @pytest.mark.parametrize("write", WRITES)
 def test_every_write_of_one_that_was_taken_over_is_refused(registry, lease, clock, write):
     clock.sleep(61)
-    leases.take(registry, SWEEP, 60)
+    leases.take(registry, SWEEP, 60, "ada")
     before = ledger.sweep(registry, SWEEP), ledger.trials(registry, SWEEP), ledger.groups(registry, SWEEP)
     with pytest.raises(LeaseLost, match=rf"^sweep {SWEEP} was taken over by process {os.getpid()} on "):
         WRITES[write](registry, lease)
@@ -96,7 +96,7 @@ def test_a_sweep_whose_process_is_gone_is_taken_over_at_once(tmp_path):
     subprocess.run([sys.executable, "-c", script], check=True)
     with Registry(settings) as registry:
         assert ledger.sweep(registry, SWEEP).standing == "abandoned"
-        assert leases.take(registry, SWEEP, 60).token == 2
+        assert leases.take(registry, SWEEP, 60, "ada").token == 2
 
 
 def test_a_cancelled_sweep_is_closed_to_its_process(registry, lease):
@@ -105,7 +105,7 @@ def test_a_cancelled_sweep_is_closed_to_its_process(registry, lease):
         ledger.end(registry, lease, "finished")
     closed = ledger.sweep(registry, SWEEP)
     assert (closed.status, closed.problem) == ("cancelled", "cancelled by grace")
-    assert leases.take(registry, SWEEP, 60).token == 3
+    assert leases.take(registry, SWEEP, 60, "ada").token == 3
 
 
 def test_a_finished_sweep_is_not_cancelled(registry, lease):

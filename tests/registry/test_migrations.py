@@ -38,6 +38,7 @@ def filled(make_settings, register):
         )
         sweeps.begin(registry, "fashion-1", {"trials": 1}, [{"lr": 0.1}], champion=1, who="ada")
         sweeps.report(registry, "fashion-1", 1, Report(1, {"val_loss": float("nan"), "lr": 5e-324}))
+        sweeps.set_trial(registry, "fashion-1", 1, "failed", "the loss is no number")
         feedback.record(registry, [Feedback("0" * 32, "fashion", 1, "cat", "0.9", "dog", schema.now())])
         inputs.keep(registry, [Input("0" * 32, "fashion", 1, b"\x00\xff")], most=10, days=1)
     return settings

@@ -162,7 +162,7 @@ class Sweep:
             except DriverDied:  # or it is paused past its lease, and all of its processes wake up later
                 self.stale.append((self.lease, self.book, self.places))
                 self.world.sleep(LEASE + 1)
-                self.lease = leases.take(self.registry, name, LEASE)
+                self.lease = leases.take(self.registry, name, LEASE, "ada")
                 self.check()
         ledger.end(self.registry, self.lease, "finished")
         self.check()

@@ -226,7 +226,7 @@ def test_a_thawed_trial_trains_to_its_end(begin, registry):
             opened.report(work.group, work.attempt, [Measured(work.due[0], 1, metrics)], None)[work.due[0]] == "pause"
         )
     sweeps.end(registry, "tiny-1", "interrupted")
-    lease = leases.take(registry, "tiny-1", 60)
+    lease = leases.take(registry, "tiny-1", 60, "ada")
     ledger.thaw(registry, lease, 1)
     opened = Book(registry, lease, opened._spec)
     assert [opened.work(f"{position}.a").due for position in range(3)] == [[1], [3], [4]]

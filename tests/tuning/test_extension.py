@@ -34,7 +34,7 @@ ENDED = [("finished", False), ("paused", False), ("stopped", False), ("failed", 
 
 
 def test_more_trials_stand_in_the_spec(registry, swept):
-    extension.add_trials(registry, swept, 3, 60)
+    extension.add_trials(registry, swept, 3, 60, "ada")
     sweep = ledger.sweep(registry, swept)
     assert (sweep.spec["trials"], sweep.status) == (7, "interrupted")
     assert statuses(registry) == ENDED
@@ -42,32 +42,32 @@ def test_more_trials_stand_in_the_spec(registry, swept):
 
 @pytest.mark.parametrize("number", [2, 3])
 def test_what_was_left_behind_is_thawed(registry, swept, number):
-    extension.thaw(registry, swept, number, 60)
+    extension.thaw(registry, swept, number, 60, "ada")
     expected = [("paused", True) if index == number else one for index, one in enumerate(ENDED, 1)]
     assert statuses(registry) == expected
     assert ledger.sweep(registry, swept).status == "interrupted"
 
 
 def test_what_failed_is_to_be_trained_again(registry, swept):
-    assert extension.retry(registry, swept, 60) == 1
+    assert extension.retry(registry, swept, 60, "ada") == 1
     assert statuses(registry) == [*ENDED[:3], ("interrupted", False)]
     with pytest.raises(InvalidInput, match="no trial of tiny-1 has failed"):
-        extension.retry(registry, swept, 60)
+        extension.retry(registry, swept, 60, "ada")
 
 
 def test_what_cannot_be_extended_is_told(registry, swept, raw_spec):
     with pytest.raises(NotFound, match="--thaw: tiny-1 has no trial 9; accepted: 1 to 4"):
-        extension.thaw(registry, swept, 9, 60)
+        extension.thaw(registry, swept, 9, 60, "ada")
     with pytest.raises(InvalidInput, match="trial 1 is finished; accepted: one that is paused or stopped"):
-        extension.thaw(registry, swept, 1, 60)
+        extension.thaw(registry, swept, 1, 60, "ada")
     with pytest.raises(NotFound, match="there is no sweep 'other'"):
-        extension.retry(registry, "other", 60)
+        extension.retry(registry, "other", 60, "ada")
     del raw_spec["space"], raw_spec["trials"]
     spec = specs.parse({**raw_spec, "runs": [{}]})
     plain = [config.model_dump(mode="json") for config in spec.configs]
     sweeps.begin(registry, "listed", spec.model_dump(mode="json", exclude_none=True), plain)
     with pytest.raises(InvalidInput, match="--trials: applies only to random search and tpe"):
-        extension.add_trials(registry, "listed", 1, 60)
+        extension.add_trials(registry, "listed", 1, 60, "ada")
 
 
 def test_a_sweep_that_runs_is_not_extended(registry, raw_spec):
@@ -75,4 +75,4 @@ def test_a_sweep_that_runs_is_not_extended(registry, raw_spec):
     plain = [config.model_dump(mode="json") for config in spec.configs]
     sweeps.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), plain)
     with pytest.raises(LeaseHeld):
-        extension.add_trials(registry, "tiny-1", 1, 60)
+        extension.add_trials(registry, "tiny-1", 1, 60, "ada")

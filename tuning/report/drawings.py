@@ -1,35 +1,30 @@
-"""Plots of a search: best so far, learning curves with rungs, searched configs, and reports over time."""
+"""Plots of a search: best so far, learning curves with rungs, searched configs, and the timeline."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
+from registry.incidents import Incident
 from registry.ledger import Trial
 from registry.news import Entry
 from tailorbird.pages.document import Block, Drawn
 from tuning.field import Field
 from tuning.report.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Axis, Drawing, axes
+from tuning.report.timeline import KINDS, LINES, Timeline
 from tuning.spec import SweepSpec, lookup
 
 KEYS = 8
 """The most keys of the space in a plot."""
-LINES = 500
-"""The most trials in a plot, the best ones."""
-SHORT = 120
-"""Seconds below which a timeline is in seconds, else in minutes."""
-
-KINDS = ("rest", "bad", "good")
-"""Classes of trials: left behind, failed, trained to their end; the last are drawn on top."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """The trials of a sweep, and their reports in order of time."""
+    """The trials of a sweep, their reports in order of time, and its incidents."""
 
     spec: SweepSpec
     trials: Sequence[Trial]
     news: Sequence[Entry]
+    incidents: Sequence[Incident] = ()
 
     def blocks(self) -> Iterator[Block]:
         """The drawings for which there are reports."""
@@ -40,7 +35,7 @@ class Search:
         if self._keys:
             yield self._parallel()
             yield self._slices()
-        yield self._timeline()
+        yield Timeline(self.news, self.incidents, {t.number: self._kind(t) for t in self.trials}).block()
 
     @property
     def _metric(self) -> str:
@@ -156,30 +151,6 @@ class Search:
         return Drawn(
             f"The best {self._metric} of each trial by each key; blue: trained to the last epoch.", drawing.svg()
         )
-
-    def _timeline(self) -> Block:
-        moments: dict[int, list[datetime]] = {}
-        for entry in self.news:
-            moments.setdefault(entry.trial, []).append(datetime.fromisoformat(entry.reported))
-        start = min(min(times) for times in moments.values())
-        seconds = {n: [(time - start).total_seconds() for time in times] for n, times in moments.items()}
-        numbers = sorted(seconds)[:LINES]
-        unit, length = ("minutes", 60) if max(map(max, seconds.values())) >= SHORT else ("seconds", 1)
-        across, _ = axes([time / length for n in numbers for time in seconds[n]], [0])
-        up = Axis.over([1, max(numbers)], TOP + 10, HEIGHT - BOTTOM)
-        drawing = Drawing()
-        for value in across.ticks():
-            drawing.text(across.at(value), HEIGHT - BOTTOM + 16, f"{value:g}")
-        drawing.text(WIDTH / 2, HEIGHT - BOTTOM + 33, f"{unit} since the first report")
-        drawing.text(LEFT - 6, up.at(1) + 4, "trial 1", "end")
-        drawing.text(LEFT - 6, up.at(max(numbers)) + 4, str(max(numbers)), "end")
-        kinds = {trial.number: self._kind(trial) for trial in self.trials}
-        for kind in KINDS:
-            kin = [number for number in numbers if kinds[number] == kind]
-            drawing.dots(
-                [(across.at(time / length), up.at(number)) for number in kin for time in seconds[number]], kind, 1.5
-            )
-        return Drawn("Reports of each trial over time; red: failed trials.", drawing.svg())
 
 
 @dataclass(frozen=True)

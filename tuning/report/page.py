@@ -74,6 +74,7 @@ def _about(results: SweepResults) -> Terms:
         ("Data", data),
         ("Trials", f"{len(trials)}{ends}{seeds}"),
         ("Began", f"{_moment(sweep.created)} by {sweep.who}"),
+        *_takeovers(results),
         ("Ended", _moment(sweep.ended) if sweep.ended else "not yet"),
         ("Status", sweep.standing + (f": {sweep.problem}" if sweep.problem else "")),
         ("Outcome", _repeatable(results)),
@@ -85,9 +86,18 @@ def _about(results: SweepResults) -> Terms:
     return Terms(terms)
 
 
+def _takeovers(results: SweepResults) -> list[tuple[str, Inline]]:
+    """How often another process went on with the sweep, and who did so last."""
+    known = [incident for incident in results.incidents if incident.kind == "resumed"]
+    if not known:
+        return []
+    last, often = known[-1], "once" if len(known) == 1 else f"{len(known)} times, the last"
+    return [("Resumed", f"{often} {_moment(last.happened)} by {last.who}, after it was {last.why}")]
+
+
 def _search(registry: Registry, results: SweepResults) -> list[Block]:
     """How the search went, which keys mattered, and which trials are not significantly worse than the best."""
-    blocks = list(Search(results.spec, results.trials, results.news).blocks())
+    blocks = list(Search(results.spec, results.trials, results.news, results.incidents).blocks())
     if shares := study.importance(results.spec, results.trials):
         lines = [[results.spec.varied[key], f"{share:.0%}"] for key, share in shares.items()]
         blocks.append(Table(["key", "share in being among the best quarter at the first report"], lines, right=1))

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from registry import ledger, news
+from registry import incidents, ledger, news
 from registry.core import Registry
+from registry.incidents import Incident
 from registry.ledger import Report, Sweep, Trial
 from registry.news import Entry
 from tuning.outcome import COUNTED
@@ -72,6 +73,7 @@ class SweepResults:
     rows: list[Row]
     others: list[Trial]
     news: Sequence[Entry] = ()
+    incidents: Sequence[Incident] = ()
 
     @property
     def trials(self) -> list[Trial]:
@@ -104,7 +106,9 @@ def read(registry: Registry, sweep_id: str) -> SweepResults:
     ended = [(trial, spec.listed(trial.number)) for trial in trials if _counts(trial)]
     others = [trial for trial in trials if not _counts(trial)]
     ordered = rows(spec, ended) if spec.runs is not None else best(spec, rows(spec, ended))
-    return SweepResults(sweep, spec, ordered, others, news.reports(registry, sweep_id))
+    return SweepResults(
+        sweep, spec, ordered, others, news.reports(registry, sweep_id), incidents.of(registry, sweep_id)
+    )
 
 
 def rows(spec: SweepSpec, ended: Iterable[tuple[Trial, Listed]]) -> list[Row]:

@@ -22,7 +22,7 @@ READS = (
     "aliases, alembic_version, compatibility, deletions, feedback, holds, judgements, log, models, moves, tags, "
     "verdicts, versions"
 )
-LEDGER = "sweeps, groups, trials, reports"
+LEDGER = "sweeps, groups, trials, reports, incidents"
 MOVES = {
     "aliases": "INSERT, UPDATE (number)",
     "log, moves, verdicts": "INSERT",
