@@ -45,3 +45,10 @@ class Outlet:
         self.write = transport.write
         self.is_closing = transport.is_closing
         self.close = close
+
+
+class Promised:
+    """Stands for a request whose answer is promised where uvicorn has a cycle of its own for a task's."""
+
+    message_event = asyncio.Event()
+    more_body = response_started = response_complete = disconnected = False

@@ -14,10 +14,10 @@ import httptools
 import uvicorn.config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from serving import descriptors
+from serving import descriptors, heads
 from serving.answers import Answer, Promise
 from serving.app import Application
-from serving.flow import Flow, Outlet
+from serving.flow import Flow, Outlet, Promised
 from serving.metrics import OTHER
 from serving.problems import Problem
 from serving.requests import Request, new_id
@@ -25,9 +25,6 @@ from serving.responses import response
 
 logger = logging.getLogger(__name__)
 
-MAX_HEAD_BYTES = 64 * 1024
-MAX_TARGET_BYTES = 2**16 - 1
-"""The limit of httptools, which stores the parts of a URL in 16 bits."""
 HEAD_SECONDS = 10
 """Seconds that a head may take, and that a new connection may be silent."""
 QUIET_SECONDS = 0.5
@@ -36,16 +33,8 @@ UNREAD_SECONDS = 5
 """Seconds that a client may leave its answers unread at a stop."""
 DISCARDED_BYTES = 128 * 2**20
 """Bytes that are read of a request after its answer."""
-OFFER = (b"upgrade", b"connection", b"http2-settings")
 INLINE_BYTES = 256 * 1024
 """Bodies up to this size are collected, and answered without a task if the route can do that."""
-
-
-class Promised:
-    """Stands for a request whose answer is promised where uvicorn has a cycle of its own for a task's."""
-
-    message_event = asyncio.Event()
-    more_body = response_started = response_complete = disconnected = False
 
 
 class Protocol(HttpToolsProtocol):
@@ -66,7 +55,9 @@ class Protocol(HttpToolsProtocol):
         self._early = False
         self._lingering = False
         self._discarded = 0
-        self._head_bytes: int | None = None
+        self._in_head = False
+        self._read_bytes = self._first_bytes = 0
+        self._field_bytes: int | None = None  # received in a head, or in a body's trailers, since its first bytes
         self._collected: list[bytes] | None = None
         self._offered = False
 
@@ -101,38 +92,42 @@ class Protocol(HttpToolsProtocol):
                 self.transport.close()
             if self._lingering or self.transport.is_closing():
                 return
-        if self._head_bytes is not None:
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self._refuse(Problem(431, f"the request's head is over the limit of {MAX_HEAD_BYTES} bytes"))
+        if self._field_bytes is not None:
+            if self._field_bytes > heads.MAX_HEAD_BYTES:
+                self._refuse(heads.too_large())
                 return
-            self._head_bytes += len(data)
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            if self.parser.get_method() == b"CONNECT":  # it asks for another protocol by itself
-                self._refuse(Problem(400, "the request's method CONNECT is for proxies"))
-            else:
-                self._feed_again(data[upgrade.args[0] :])
-        except httptools.HttpParserCallbackError as error:
-            self._fail(error.__context__)
-        except httptools.HttpParserError as error:
-            self._refuse(Problem(400, f"the request is not HTTP: {error}"))
+            self._field_bytes += len(data)
+        while True:
+            self._read_bytes = len(data)
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                if self.parser.get_method() != b"CONNECT":
+                    data = self._without_offer() + data[upgrade.args[0] :]
+                    continue
+                self._refuse(Problem(400, "the request's method CONNECT is for proxies"))  # it is an offer by itself
+            except httptools.HttpParserCallbackError as error:
+                self._fail(error.__context__)
+            except httptools.HttpParserError as error:
+                self._refuse(Problem(400, f"the request is not HTTP: {error}"))
+            return
 
     def _fail(self, error: BaseException | None) -> None:
-        """Refuse a target that uvicorn cannot parse; any other error is a bug, and ends the connection."""
-        if _is_url(self.url):
+        """Refuse too large fields, or a target that is no URL; other errors are bugs, and end the connection."""
+        if isinstance(error, Problem):
+            self._refuse(error)
+        elif heads.is_url(self.url):
             logger.error("a connection failed", exc_info=error)
             self.transport.close()  # without a response: one may have been sent
         else:
-            self._refuse(Problem(400, f"the request's target is not a URL of at most {MAX_TARGET_BYTES:,} bytes"))
+            self._refuse(Problem(400, "the request's target is not a URL"))
 
-    def _feed_again(self, rest: bytes) -> None:
+    def _without_offer(self) -> bytes:
         """Ignore a request's offer of another protocol: the parser would take its body for that protocol."""
-        lines = [self.parser.get_method() + b" " + self.url + b" HTTP/1.1"]
-        lines += [name + b": " + value for name, value in self.headers if name not in OFFER]
+        head = heads.without_offer(self.parser.get_method(), self.url, self.headers)
         self.parser = httptools.HttpRequestParser(self)
         self._offered = False
-        self.data_received(b"\r\n".join([*lines, b"", b""]) + rest)
+        return head
 
     def _should_upgrade(self) -> bool:
         return False
@@ -142,21 +137,33 @@ class Protocol(HttpToolsProtocol):
         self.last_event = time.monotonic()
         self._fresh = False
         self._receiving = True
-        self._head_bytes = 0
+        self._in_head = True
+        self._field_bytes, self._first_bytes = 0, self._read_bytes
+
+    def _end_fields(self, target: bytes = b"") -> None:
+        """Raise Problem 431 for too large a head or trailers, which are measured where they may be that."""
+        if self._field_bytes is not None and self._field_bytes + self._first_bytes > heads.MAX_HEAD_BYTES:
+            heads.check_size(target, self.headers)
+        self._field_bytes = None
 
     def on_headers_complete(self) -> None:
+        self._end_fields(self.url)
         self._offered = self.parser.should_upgrade()
         if self._offered:
             return
-        self._head_bytes = None
+        self._in_head = False
         # a task waits until the client has read earlier answers, and later requests wait for it
         if self.being_answered or self.flow.write_paused or not self._short():
             self._begin()
         else:
             self._collected = []
 
+    def on_chunk_header(self) -> None:
+        self._field_bytes, self._first_bytes = 0, self._read_bytes  # of trailers, if this is the last chunk
+
     def on_body(self, body: bytes) -> None:
         if self._collected is None:
+            self._field_bytes = None
             super().on_body(body)
         else:
             self._collected.append(body)
@@ -164,6 +171,8 @@ class Protocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         if self._offered:
             return
+        if self._field_bytes is not None:
+            self._end_fields()
         self._receiving = self._early = False
         if self._collected is None:
             super().on_message_complete()
@@ -203,6 +212,7 @@ class Protocol(HttpToolsProtocol):
         """Begin a request's task."""
         super().on_headers_complete()
         self.cycle.transport = self._outlet  # type: ignore[assignment]
+        self.headers = []  # for trailers, which are not used
 
     # responses without a task
 
@@ -271,7 +281,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         self.last_event = time.monotonic()
-        in_body = self._receiving and self._head_bytes is None and self._collected is None
+        in_body = self._receiving and not self._in_head and self._collected is None
         if in_body and self.cycle.response_complete and not self._early:  # or another request is being received
             self._early, self._discarded = True, 0
         super().on_response_complete()
@@ -290,15 +300,11 @@ class Protocol(HttpToolsProtocol):
         elif self.idle:
             if waited > (self._head_seconds if self._fresh else self.keep_alive_seconds):
                 self.transport.close()
-        elif self._head_bytes is not None and waited > self._head_seconds:
+        elif self._in_head and waited > self._head_seconds:
             self._refuse(Problem(408, f"the request's head did not come within {self._head_seconds:g} s"))
         elif self._receiving and waited > self.receive_seconds:
-            self._give_up()
-
-    def _give_up(self) -> None:
-        problem = Problem(408, f"the request did not come within {self.receive_seconds:g} s")
-        self._hand_on()
-        self._hand_over(problem)
+            self._hand_on()
+            self._hand_over(Problem(408, f"the request did not come within {self.receive_seconds:g} s"))
 
     def _hand_over(self, problem: Problem) -> None:
         """Let the application, which waits for the rest of a body, answer 408; then close the connection."""
@@ -330,13 +336,6 @@ class Protocol(HttpToolsProtocol):
     def idle(self) -> bool:
         """Whether no request is being received or answered."""
         return not self._receiving and not self.being_answered
-
-
-def _is_url(target: bytes) -> bool:
-    try:
-        return httptools.parse_url(target).path is not None
-    except httptools.HttpParserInvalidURLError:
-        return False
 
 
 def install(application: Application, receive_seconds: float, keep_alive_seconds: float) -> None:

@@ -383,14 +383,73 @@ def test_a_promise_that_fails_is_answered_and_what_fails_after_it_ends_the_conne
     assert "the runtime is broken" in caplog.text and "ZeroDivisionError" in caplog.text
 
 
-@pytest.mark.parametrize("target", [b"/" + b"a" * 70_000, b"http://without-a-path"], ids=["long", "pathless"])
-def test_a_target_that_is_no_url_is_told(run, target):
+def test_a_target_that_is_no_url_is_told(run):
     async def client(connect, server):
-        return await ask(*await connect(), b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        return await ask(*await connect(), b"GET http://without-a-path HTTP/1.1\r\nHost: x\r\n\r\n")
 
     head, body = run(client)
     assert head.startswith(b"HTTP/1.1 400 ")
-    assert b"the request's target is not a URL of at most 65,535 bytes" in body
+    assert b"the request's target is not a URL" in body
+
+
+END = b"2\r\n[]\r\n0\r\n"
+LONG = b"X-A: " + b"a" * 70_000 + b"\r\n"
+MANY = b"X-A: b\r\n" * 9000
+
+
+@pytest.mark.parametrize(
+    ("pieces", "route"),
+    [
+        ([GET.replace(b"Host", LONG + b"Host")], "other"),
+        ([GET.replace(b"Host", MANY + b"Host")], "other"),
+        ([GET.replace(b"/quick", b"/" + b"a" * 70_000)], "other"),
+        ([GET + GET.replace(b"Host", LONG + b"Host")], "other"),
+        ([CHUNKED + END + LONG + b"\r\n"], "/whole"),
+        ([CHUNKED + END + MANY, b"\r\n"], "/whole"),
+        ([CHUNKED + END + b"X-A: ", *[b"a" * 20_000] * 20], "/whole"),
+    ],
+    ids=["field", "fields", "target", "second head", "trailer", "trailers", "trailer without an end"],
+)
+def test_too_large_a_head_or_trailer_is_refused_however_it_comes(run, metrics, pieces, route):
+    async def client(connect, server):
+        reader, writer = await connect()
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.01)
+        return await reader.read()
+
+    assert run(client).count(b"HTTP/1.1 431 ") == 1
+    assert answered(metrics, 431, route) == 1
+
+
+def test_large_bodies_around_heads_are_not_taken_for_heads(run):
+    async def client(connect, server):
+        reader, writer = await connect()
+        chunk = b"%x\r\n%b\r\n0\r\nX-A: b\r\n\r\n" % (200_000, bytes(200_000))
+        writer.write((CHUNKED + chunk) * 2 + GET)
+        return [(await ask(reader, writer, b""))[1] for _ in range(3)]
+
+    assert run(client) == [b"read", b"read", b"by a task"]
+
+
+def test_trailers_are_no_headers(run):
+    async def client(connect, server):
+        return await ask(*await connect(), CHUNKED + END + b"X-Request-Id: late\r\n\r\n")
+
+    head, body = run(client)
+    assert body == b"read" and b"late" not in head
+
+
+def test_any_number_of_offers_of_h2c_is_ignored(run):
+    offer = GET.replace(b"Host: x", b"Host: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c")
+
+    async def client(connect, server):
+        reader, writer = await connect()
+        writer.write(offer * 1200)
+        return [(await ask(reader, writer, b""))[1] for _ in range(1200)]
+
+    assert len(run(client)) == 1200
 
 
 def test_connect_is_refused(run):
