@@ -9,6 +9,9 @@ from registry.ledger import Change
 from tailorbird.errors import InvalidInput, NotFound
 from tuning import spec as specs
 
+ADDED = "extended"
+"""Key of a spec in the ledger, which no spec file has: the number of points that extensions added to `trials`."""
+
 
 def add_trials(registry: Registry, sweep: str, count: int, seconds: float, who: str) -> None:
     """Add so many points to a sweep; raises InvalidInput if its spec lists its trials."""
@@ -16,11 +19,18 @@ def add_trials(registry: Registry, sweep: str, count: int, seconds: float, who: 
     spec = specs.stored(known.spec)
     if spec.trials is None:
         raise InvalidInput("--trials", "applies only to random search and tpe; runs and grids list their trials")
-    changed: Mapping[str, Any] = {**known.spec, "trials": spec.trials + count}
+    added = known.spec.get(ADDED, 0) + count
+    changed: Mapping[str, Any] = {**known.spec, "trials": spec.trials + count, ADDED: added}
     specs.stored(changed)
     lease = leases.take(registry, sweep, seconds, who, "extended")
     ledger.rewrite(registry, lease, changed)
     ledger.end(registry, lease, "interrupted")
+
+
+def forms(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A spec of the ledger as it was before its extensions, and as it is with them."""
+    plain = {key: value for key, value in spec.items() if key != ADDED}
+    return [{**plain, "trials": plain["trials"] - spec[ADDED]}, plain] if ADDED in spec else [plain]
 
 
 def thaw(registry: Registry, sweep: str, number: int, seconds: float, who: str) -> None:

@@ -63,6 +63,11 @@ class Follower:
         return sum(trial.epoch for trial in self.trials.values())
 
     @property
+    def total(self) -> int:
+        """The number of trials in all, also of later waves of tpe; those that confirm others count once they exist."""
+        return max(self._spec.total, len(self.trials))
+
+    @property
     def expected(self) -> int:
         """The expected number of epochs in all."""
         brackets: dict[tuple[int, int], list[Seen]] = {}

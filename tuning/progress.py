@@ -54,7 +54,7 @@ class LiveTable:
         left = self._left(follower)
         self._bar.update(self._task, completed=follower.trained, total=follower.expected, left=left)
         for trial in changed:
-            self._tell(trial, len(follower.trials))
+            self._tell(trial, follower.total)
         if self._live.is_started:
             self._live.update(Group(self._table(follower), self._bar))
         elif time.monotonic() >= self._line:
@@ -72,7 +72,7 @@ class LiveTable:
         ended = sum(trial.status not in ("pending", "running", "interrupted") for trial in follower.trials.values())
         best = follower.best()
         lines = [
-            f"{ended}/{len(follower.trials)} trials ended or paused",
+            f"{ended}/{follower.total} trials ended or paused",
             f"{follower.trained}/{follower.expected} epochs",
             f"best {self._spec.watched} {figure(abs(best.best))} (trial {best.number})" if best and best.best else "",
             left,

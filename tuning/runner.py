@@ -15,7 +15,7 @@ from tailorbird.errors import InvalidInput, LeaseHeld, Unavailable
 from tailorbird.settings import Settings
 from training import datasets, registrable, splits
 from training.config import RunConfig
-from tuning import addresses, cluster, outcome, search
+from tuning import addresses, cluster, extension, outcome, search
 from tuning import spec as specs
 from tuning.loading import Loading
 from tuning.outcome import Outcome
@@ -53,8 +53,9 @@ class Driver:
         plain = spec.plain()
         if known and spec.leaves_precision:
             plain["run"] = {**spec.run, "precision": known.spec["run"].get("precision")}
-        if known and (changed := _changed(known.spec, plain)):
-            raise InvalidInput("--id", f"{sweep} already exists with another {changed}; choose another name")
+        changes = [_changed(form, plain) for form in extension.forms(known.spec)] if known else [None]
+        if all(changes):
+            raise InvalidInput("--id", f"{sweep} already exists with another {changes[0]}; choose another name")
         return self._driven(specs.stored(known.spec) if known else spec, sweep, known)
 
     def spec(self, sweep: str) -> SweepSpec:

@@ -233,7 +233,7 @@ def parse(raw: Mapping[str, Any]) -> SweepSpec:
 def stored(raw: Mapping[str, Any]) -> SweepSpec:
     """A spec from the ledger, which stores its trials' configs too, so they are not built again.
 
-    Keys of other releases are ignored.
+    Keys of other releases, and what the ledger adds, are ignored.
     """
     known = copy.deepcopy(dict(raw))
     try:

@@ -17,7 +17,10 @@ def show_trials(spec: SweepSpec, console: Console) -> None:
     rows = [
         [str(number), *cells(*spec.shown(number, config.model_dump()))] for number, config in enumerate(spec.configs, 1)
     ]
-    title = f"{spec.name}: {len(spec.configs)} trials on {spec.data.name}"
+    later = spec.total - len(rows)
+    title = (
+        f"{spec.name}: {spec.total} trials on {spec.data.name}{f', {later} of them suggested later' if later else ''}"
+    )
     tables.show_rows(console, ["trial", *spec.titles], rows, apart=1, title=title)
 
 

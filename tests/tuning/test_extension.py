@@ -38,6 +38,16 @@ def test_more_trials_stand_in_the_spec(registry, swept):
     sweep = ledger.sweep(registry, swept)
     assert (sweep.spec["trials"], sweep.status) == (7, "interrupted")
     assert statuses(registry) == ENDED
+    assert specs.stored(sweep.spec).trials == 7
+
+
+def test_the_spec_before_extensions_is_known(registry, swept):
+    before = ledger.sweep(registry, swept).spec
+    assert extension.forms(before) == [before]
+    for count in (3, 2):
+        extension.add_trials(registry, swept, count, 60, "ada")
+    extended = ledger.sweep(registry, swept).spec
+    assert extension.forms(extended) == [before, {**before, "trials": 9}]
 
 
 @pytest.mark.parametrize("number", [2, 3])

@@ -71,6 +71,17 @@ def test_on_a_terminal_rows_and_a_bar_are_drawn_and_taken_away_again(spec, follo
     assert "\x1b[2K" in drawn  # transient: erased at the end
 
 
+def test_trials_that_are_suggested_later_count(raw_spec, follow, monkeypatch):
+    monkeypatch.setattr(progress, "FIRST_LINE", 0)
+    spec = specs.parse({**raw_spec, "search": "tpe", "trials": 12})
+    console = Console(file=io.StringIO(), width=80)
+    summary.show_trials(spec, console)
+    follow(spec, console, Change(1, "stopped"))
+    shown = console.file.getvalue()
+    assert "tiny: 12 trials on digits, 4 of them suggested later" in " ".join(shown.split())
+    assert "tiny: 0/12 trials ended or paused" in shown and "trial 1/12 stopped" in shown
+
+
 def test_of_many_trials_those_that_run_are_shown(raw_spec, follow):
     spec = specs.parse({**raw_spec, "trials": 40})
     console = Console(file=io.StringIO(), width=120, height=40, force_terminal=True)

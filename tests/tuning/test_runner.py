@@ -9,7 +9,7 @@ from registry.core import Registry
 from registry.ledger import Change
 from tailorbird.errors import InvalidInput, Irreproducible, TailorbirdError
 from tests import sweeps
-from tuning import cluster, runner, spec
+from tuning import cluster, extension, runner, spec
 from tuning.execution import Execution
 from tuning.processor import processor
 
@@ -90,3 +90,20 @@ def test_a_sweep_of_another_kind_of_processor_is_not_resumed(raw_spec, settings,
         assert str(refused.value).startswith(problem)
     with Registry(settings) as registry:
         assert ledger.sweep(registry, "tiny-1") == before
+
+
+def test_an_extended_sweep_is_resumed_with_the_spec_that_it_was_started_with(raw_spec, settings, monkeypatch):
+    raw_spec["run"]["precision"] = "fp32"
+    checked = spec.parse(raw_spec)
+    plain = [config.model_dump(mode="json") for config in checked.configs]
+    with Registry(settings) as registry:
+        sweeps.begin(registry, "tiny-1", checked.plain(), plain)
+        sweeps.end(registry, "tiny-1", "finished")
+        extension.add_trials(registry, "tiny-1", 2, 60, "ada")
+    monkeypatch.setattr(runner.Driver, "_driven", lambda self, resumed, *_: resumed.trials)
+    driver = runner.Driver(settings, Console(quiet=True), "ann")
+    assert driver.run(checked, "tiny-1") == 6
+    assert driver.run(spec.parse({**raw_spec, "trials": 6}), "tiny-1") == 6
+    for key, value in (("trials", 5), ("seed", 1)):
+        with pytest.raises(InvalidInput, match=f"--id: tiny-1 already exists with another {key}; choose another name"):
+            driver.run(spec.parse({**raw_spec, key: value}), "tiny-1")
