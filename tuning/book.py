@@ -52,7 +52,7 @@ class Book:
             if trial.status != "skipped":
                 self._members.setdefault(trial.group, []).append(trial.number)
         self._group = {trial.number: trial.group for trial in trials}
-        self._kept: dict[int, str] = {}
+        self._kept: dict[int, Report] = {}
         self._merits: dict[int, ranks.Merit] = {}
         for trial in trials:
             for report in trial.reports:
@@ -248,16 +248,22 @@ class Book:
             self._settled += 1
         if change.report:
             self._spent += change.report.metrics.get("seconds", 0.0)
-            if change.report.checkpoint:
-                self._supersede(self._kept.get(change.trial))
-            self._keep(change.trial, change.report)
+            self._supersede(self._keep(change.trial, change.report))
 
-    def _keep(self, trial: int, report: Report) -> None:
-        """Remember which weights are the best of a trial."""
-        if report.checkpoint:
-            self._kept[trial] = report.checkpoint
-            if self._spec.objective.metric in report.metrics:
-                self._merits[trial] = self._spec.objective.merit(report.metrics)
+    def _keep(self, trial: int, report: Report) -> str | None:
+        """Remember which weights are the best of a trial; returns the digest of those that are not needed any more.
+
+        Epochs that are trained again, as those of a trial that ended before others of its group, replace nothing.
+        """
+        known = self._kept.get(trial)
+        if report.checkpoint is None:
+            return None
+        if known is not None and report.epoch <= known.epoch:
+            return None if report.checkpoint == known.checkpoint else report.checkpoint
+        self._kept[trial] = report
+        if self._spec.objective.metric in report.metrics:
+            self._merits[trial] = self._spec.objective.merit(report.metrics)
+        return None if known is None else known.checkpoint
 
     def _settle(self, group: int, state: str | None) -> None:
         """Update a group after some of its trials have left."""
@@ -292,7 +298,7 @@ class Book:
         patient(lambda: ledger.outrank(self._registry, self._lease, sorted(fresh), numbers))
         self._outranked |= fresh
         for number in fresh:
-            self._supersede(self._kept[number])
+            self._supersede(self._kept[number].checkpoint)
         for group in groups:
             self._supersede(group.state)
             self._groups[group.number] = replace(group, state=None)

@@ -105,6 +105,35 @@ def test_of_what_is_behind_for_good_the_best_are_kept(begin, registry, monkeypat
     assert {registry.blobs.get(blob.digest) for blob in registry.blobs.listing()} == kept
 
 
+def test_epochs_that_are_trained_again_for_others_of_the_group_replace_no_later_weights(begin, registry, monkeypatch):
+    monkeypatch.setattr(ranks, "FINALISTS", 1)
+    opened = begin(run={"model": {"family": "mlp"}, "epochs": 4}, space=SAME, lanes=8, trials=3)
+    curves = {1: [0.1, 0.9], 2: [0.2, 0.8], 3: [0.3, 0.7]}
+
+    def reports(epoch):
+        return [
+            Measured(
+                number,
+                epoch,
+                {"val_accuracy": curve[epoch - 1]},
+                f"{number} {epoch}".encode(),
+                epoch == 2 and number < 3,
+            )
+            for number, curve in curves.items()
+        ]
+
+    work = opened.work("0.a")
+    for epoch in (1, 2):
+        opened.report(work.group, work.attempt, reports(epoch), None)
+    assert [trial.status for trial in trials(registry)] == ["finished", "finished", "running"]
+    opened.lost("0", "killed")
+    again = opened.work("0.b")
+    opened.report(again.group, again.attempt, reports(1), None)
+    opened.tidy()
+    assert [trial.outranked for trial in trials(registry)] == [False, True, False]
+    assert {registry.blobs.get(blob.digest) for blob in registry.blobs.listing()} == {b"1 2", b"3 2"}
+
+
 def test_trials_that_confirm_others_are_kept_whatever_their_rank(begin, registry, monkeypatch):
     monkeypatch.setattr(ranks, "FINALISTS", 2)
     opened = begin(confirm={"top": 2, "seeds": 2})
