@@ -237,7 +237,7 @@ def test_without_validation_training_may_still_be_chosen_on(run_config, few):
 
 def test_there_is_no_best_before_the_first_step(run_config, few):
     run = Run(run_config(), few)
-    with pytest.raises(RuntimeError, match="has not made a step"):
+    with pytest.raises(RuntimeError, match="has not measured an epoch yet"):
         _ = run.best
 
 
