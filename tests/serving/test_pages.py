@@ -2,7 +2,6 @@
 
 import io
 import re
-import shutil
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -13,8 +12,8 @@ from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
 from tailorbird.package.samples import Samples
+from tests.browsers import CHROMIUM
 
-CHROMIUM = shutil.which("chromium")
 TOKEN = "a secret töken"
 SECONDS = 60
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")

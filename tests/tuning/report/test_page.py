@@ -1,16 +1,15 @@
 import re
-import shutil
 import sys
 from html.parser import HTMLParser
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from registry import ledger
 from registry.core import Registry
 from registry.leases import Lease
 from registry.ledger import Change, Report
 from tests import sweeps
+from tests.browsers import CHROMIUM, opened
 from tuning import spec as specs
 from tuning.report import page, pictures, results
 
@@ -64,9 +63,6 @@ def searched(settings, raw_spec):
             sweeps.end(registry, "tiny-1", "finished")
 
     return enter
-
-
-CHROMIUM = shutil.which("chromium")
 
 
 class Page(HTMLParser):
@@ -201,17 +197,12 @@ def test_the_page_of_a_search_fits_every_screen_and_is_small(searched, drawn, tm
     assert "image/png" in text
     assert len(re.sub(r"data:image/png;base64,[^\"]*", "", text)) < 300_000
     (tmp_path / "page.html").write_text(text)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        for width in (400, 1280):
-            opened = browser.new_page(viewport={"width": width, "height": 800})
-            opened.goto((tmp_path / "page.html").as_uri())
-            assert opened.evaluate("document.documentElement.scrollWidth") == width
-            drawings = opened.locator(".drawn img")
+    with opened(tmp_path / "page.html") as windows:
+        for window in windows:
+            drawings = window.locator(".drawn img")
             assert drawings.count() == 5
             sizes = drawings.evaluate_all("all => all.map(one => [one.naturalWidth > 0, one.clientWidth >= 640])")
             assert sizes == [[True, True]] * 5  # so that the letters in it can be read
-        browser.close()
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
@@ -219,16 +210,11 @@ def test_a_click_on_a_column_sorts_its_table(entered, study, drawn, tmp_path):
     runs = [{"name": f"run {number}", "epochs": number} for number in (9, 10, 2)]
     entered({**study, "runs": runs, "seeds": 1}, {"train_loss": 0.5, "val_loss": 0.5, "val_accuracy": 0.5})
     (tmp_path / "page.html").write_text(drawn())
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        for width in (400, 1280):
-            opened = browser.new_page(viewport={"width": width, "height": 800})
-            opened.goto((tmp_path / "page.html").as_uri())
-            assert opened.evaluate("document.documentElement.scrollWidth") == width
-            table = opened.locator("table", has=opened.locator("th", has_text="epochs")).first
+    with opened(tmp_path / "page.html") as windows:
+        for window in windows:
+            table = window.locator("table", has=window.locator("th", has_text="epochs")).first
             orders = []
             for _ in range(2):
                 table.locator("th", has_text="epochs").click()
                 orders.append(table.locator("tbody td:last-child").all_inner_texts())
             assert orders == [["2", "9", "10"], ["10", "9", "2"]]
-        browser.close()

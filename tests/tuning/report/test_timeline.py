@@ -1,19 +1,17 @@
 import re
-import shutil
 import xml.etree.ElementTree as ET
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from registry import incidents, leases, ledger
 from registry.core import Registry
 from registry.ledger import Change, Report
 from tests import sweeps
+from tests.browsers import CHROMIUM, opened
 from tuning import spec as specs
 from tuning.report import page, results
 from tuning.report.drawings import Search
 
-CHROMIUM = shutil.which("chromium")
 NUMBER = "the loss is no number, <b>it is NaN</b>"
 
 
@@ -97,17 +95,12 @@ def test_a_pointer_over_a_mark_meets_its_title_at_every_width(resumed, settings,
     text = page.html(resumed, settings, results.read(resumed, "tiny-1"))
     assert "2 times, the last " in text and " by grace &lt;i&gt;, after it was cancelled by grace" in text
     (tmp_path / "page.html").write_text(text)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        for width in (400, 1280):
-            opened = browser.new_page(viewport={"width": width, "height": 800})
-            opened.goto((tmp_path / "page.html").as_uri())
-            assert opened.evaluate("document.documentElement.scrollWidth") == width
-            marks = opened.locator(".drawn rect")
+    with opened(tmp_path / "page.html") as windows:
+        for window in windows:
+            marks = window.locator(".drawn rect")
             assert marks.evaluate_all("all => all.map(one => one.textContent)") == titles(resumed)
             marks.last.hover()  # fails if anything else lies above it
-            sizes = opened.locator(".drawn:has(svg) > *").evaluate_all(
+            sizes = window.locator(".drawn:has(svg) > *").evaluate_all(
                 "all => all.map(one => one.getBoundingClientRect()).map(box => [box.x, box.y, box.width, box.height])"
             )
             assert sizes[0] == sizes[1]  # the marks lie on the drawing
-        browser.close()
