@@ -31,6 +31,7 @@ class LiveTable:
         self._began = time.monotonic()
         self._line = self._began + FIRST_LINE
         self._trained: int | None = None
+        self._ended = False
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs"),
             TimeElapsedColumn(), TextColumn("{task.fields[left]}"), console=console,
@@ -44,11 +45,17 @@ class LiveTable:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._ended = True
         if self._live.is_started:
             self._live.stop()
 
     def show(self, follower: Follower, changed: list[Seen]) -> None:
-        """Show the current state of a sweep; `changed` are the trials whose status has changed."""
+        """Show the current state of a sweep; `changed` are the trials whose status has changed.
+
+        Once the table has ended it shows nothing: the search is over, though its best may still be being registered.
+        """
+        if self._ended:
+            return
         if self._trained is None:  # epochs trained before this process started say nothing about its pace
             self._trained = follower.trained
         left = self._left(follower)

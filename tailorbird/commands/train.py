@@ -61,7 +61,7 @@ def train(
     notes = (*dealt.notes, *requirements.notes([checked], dealt))
     memory.check(checked, dealt)
     for note in notes:
-        console.print(note, style="yellow", soft_wrap=True)
+        console.print(note, style="yellow")
     _make(folder)
     run = _trained(checked, dealt, console, folder, resume)
     weights = _keep(folder, run)  # written first, so that they exist even if the rest fails
@@ -149,7 +149,7 @@ def with_bar(run: "Run", console: Console, epochs: int, on_epoch: Callable[[], N
             on_epoch()
             figures = "  ".join(f"{name} {value:.4f}" for name, value in epoch.metrics().items() if "_" in name)
             number = f"epoch {epoch.epoch}/{run.config.epochs}"
-            bar.console.print(f"{number}  {figures}  {epoch.seconds:.1f} s", soft_wrap=True)
+            bar.console.print(f"{number}  {figures}  {epoch.seconds:.1f} s")
 
 
 def _record(run: "Run", outcome: "Candidate | RunResults", folder: Path, obstacle: str | None) -> dict[str, Any]:
@@ -166,9 +166,9 @@ def _show(run: "Run", outcome: "Candidate | RunResults", folder: Path, obstacle:
     console.print(f"kept epoch {run.best.epoch} of {run.trained}")
     for split, figures in outcome.figures.items():
         message = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in figures.items())
-        console.print(f"{SPLITS[split]}: {message}", soft_wrap=True)
+        console.print(f"{SPLITS[split]}: {message}")
     if outcome.caution:
-        console.print(outcome.caution, style="yellow", soft_wrap=True)
+        console.print(outcome.caution, style="yellow")
     if obstacle:
-        console.print(f"no package written: {obstacle}", soft_wrap=True)
+        console.print(f"no package written: {obstacle}")
     console.print(f"results: {folder}", soft_wrap=True)

@@ -28,7 +28,7 @@ def follow(settings):
                 for change in changes:
                     ledger.enter(registry, lease, [Change(change.trial, "running"), change])
                     table.show(follower, follower.poll())
-            return follower
+            return table, follower
 
         yield following
 
@@ -69,6 +69,15 @@ def test_on_a_terminal_rows_and_a_bar_are_drawn_and_taken_away_again(spec, follo
     assert "tiny" in drawn
     assert "epochs" in drawn
     assert "\x1b[2K" in drawn  # transient: erased at the end
+
+
+def test_after_its_end_the_table_shows_nothing(spec, follow, monkeypatch):
+    monkeypatch.setattr(progress, "FIRST_LINE", 0)
+    console = Console(file=io.StringIO(), width=120, force_terminal=True)
+    table, follower = follow(spec, console, Change(1, "stopped"))
+    drawn = console.file.getvalue()
+    table.show(follower, follower.poll())
+    assert console.file.getvalue() == drawn
 
 
 def test_trials_that_are_suggested_later_count(raw_spec, follow, monkeypatch):

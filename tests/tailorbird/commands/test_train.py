@@ -56,6 +56,7 @@ def test_what_cannot_be_registered_is_trained_without_a_package(
     assert (result.returncode, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
     assert lines[-2].startswith(f"no package written: {reason}") and lines[-1] == f"results: {tmp_path / 'out'}"
+    assert max(map(len, lines[:-1])) <= 160  # wrapped, except for the path
     written = {path.name for path in (tmp_path / "out").iterdir()}
     files = {"checkpoint.safetensors", "config.yaml", "environment.txt", "curves.json", "curves.png", "figures.json"}
     assert written == {*files, picture}
@@ -102,7 +103,7 @@ def test_a_config_that_is_not_there(tailorbird):
     assert (result.returncode, result.stderr) == (2, "error: nothing.yaml: there is no such file\n")
 
 
-SLOW = ("epochs=25", "batch_size=8", "model.dropout=0.2", "schedule.name=one_cycle")
+SLOW = ("epochs=12", "batch_size=8", "model.dropout=0.2", "schedule.name=one_cycle")
 LONG = [word for key in SLOW for word in ("--set", key)]
 
 
@@ -114,7 +115,7 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_weights_of_an_unbroken_one
         again = ["--resume"] if attempt else []
         run = started("train", config_file, *LONG, "--out", tmp_path / "broken", *again)
         for line in run.stdout:  # until it is well under way
-            if line.startswith(f"epoch {4 + 4 * attempt}/"):
+            if line.startswith(f"epoch {3 + 3 * attempt}/"):
                 break
         run.send_signal(stop)
         text = run.communicate()[1]
@@ -122,7 +123,7 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_weights_of_an_unbroken_one
         if stop != signal.SIGKILL:
             assert run.returncode == 130
             kept = re.search(r"resume after epoch (\d+) by adding --resume to the same command$", text.strip())
-            assert kept and int(kept[1]) >= 4 + 4 * attempt, text  # the last one that was whole
+            assert kept and int(kept[1]) >= 3 + 3 * attempt, text  # the last one that was whole
     result = tailorbird("train", config_file, *LONG, "--set", "seed=5", "--out", tmp_path / "broken", "--resume")
     assert (result.returncode, result.stderr.split(": ")[1]) == (2, "--resume")  # another run does not go on
     result = tailorbird("train", config_file, *LONG, "--out", tmp_path / "broken", "--resume")
