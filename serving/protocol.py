@@ -59,7 +59,7 @@ class Protocol(HttpToolsProtocol):
         self._read_bytes = self._first_bytes = 0
         self._field_bytes: int | None = None  # received in a head, or in a body's trailers, since its first bytes
         self._collected: list[bytes] | None = None
-        self._offered = False
+        self._offered = self._quiet = False
 
     # incoming data
 
@@ -323,12 +323,13 @@ class Protocol(HttpToolsProtocol):
         Uvicorn waits for tasks: those that are not done when it gives up answer 503.
         """
         self._hand_on()
-        now = time.monotonic()
-        rest = self.last_event + QUIET_SECONDS - now
+        rest = self.last_event + QUIET_SECONDS - (now := time.monotonic())
+        quiet = (self.idle or self._early) and rest <= 0
         if self.flow.stalled(now) > UNREAD_SECONDS:
             self.transport.abort()
-        elif (self.idle or self._early) and rest <= 0:
+        elif quiet and self._quiet:
             self.transport.close()
+        self._quiet = quiet  # twice in turn, since a busy machine may have let a request wait unread for as long
         if self in self.connections:
             self.loop.call_later(max(rest, 0.1), self.shutdown)
 

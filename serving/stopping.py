@@ -6,23 +6,18 @@ stays open for the others.
 """
 
 import asyncio
-import ctypes
 import os
 import signal
 import socket
-import struct
-from contextlib import suppress
 from types import FrameType
 
 import uvicorn
 
 from serving import clock, signals
 from serving.endpoint import Endpoint
+from serving.listening import HANDSHAKE_SECONDS, last_connections, refuse_handshakes
 
 LOOKS, LOOK_SECONDS = 10, 0.1
-SO_ATTACH_FILTER = 26
-DROP = struct.pack("HBBI", 0x06, 0, 0, 0)
-"""A classic BPF program of one instruction: return 0 bytes of every packet."""
 
 
 class Stop:
@@ -39,7 +34,7 @@ class Stop:
                 signal.signal(number, self._hear)
             if self._server.should_exit:  # the signal came while the model was loaded
                 self._server.should_exit = False
-                self._hear(signal.SIGINT, None)
+                self._hear(self._server._captured_signals[-1], None)
 
     async def watch(self) -> None:
         """Close connections that take too long, until cancelled."""
@@ -61,12 +56,20 @@ class Stop:
     async def _end(self) -> None:
         assert self._server is not None  # noqa: S101 - only its signals lead here
         all_end = await self._all_end()
+        shared = [
+            socket.socket(fileno=os.dup(listening.fileno()))
+            for listener in self._server.servers
+            for listening in (listener.sockets if all_end else ())
+        ]
+        for listening in shared:
+            refuse_handshakes(listening)
+        if shared:
+            await asyncio.sleep(HANDSHAKE_SECONDS)
         for listener in self._server.servers:
-            sockets = listener.sockets if all_end else ()
-            shared = [socket.socket(fileno=os.dup(listening.fileno())) for listening in sockets]
             listener.close()
-            for listening in shared:
-                for connection in _last_connections(listening):
+        for listening in shared:
+            with listening:
+                for connection in last_connections(listening):
                     await self._loop.connect_accepted_socket(self._protocol, connection)
         self._server.should_exit = True
 
@@ -85,31 +88,3 @@ class Stop:
         return server.config.http_protocol_class(  # type: ignore[call-arg]
             config=server.config, server_state=server.server_state, app_state=server.lifespan.state
         )
-
-
-def _last_connections(listening: socket.socket) -> list[socket.socket]:
-    """Accept waiting connections, then refuse new ones.
-
-    The parent, which shares the socket, closes it last: clients that connected until then would wait in vain.
-    """
-    connections = []
-    with listening:
-        _let_nothing_in(listening)
-        listening.setblocking(False)
-        with suppress(OSError):  # no connection waits, or another worker has shut it
-            while True:
-                connections.append(listening.accept()[0])
-        with suppress(OSError):
-            listening.shutdown(socket.SHUT_RDWR)
-    return connections
-
-
-def _let_nothing_in(listening: socket.socket) -> None:
-    """Drop packets to the listening socket, but not to its connections.
-
-    A client that came after the last `accept` would otherwise seem to be connected. Without such a filter, which only
-    Linux has, that remains possible.
-    """
-    program = ctypes.create_string_buffer(DROP, len(DROP))
-    with suppress(OSError):
-        listening.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", 1, ctypes.addressof(program)))
