@@ -5,6 +5,7 @@ On a Ray cluster: `ray job submit --working-dir . -- python tuning/sweep.py tuni
 
 import json
 import sys
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -63,7 +64,8 @@ def sweep(
     from tuning.runner import Driver
 
     driver = Driver(settings.load(), console, settings.who(who), address)
-    outcome = driver.run(checked, id) if checked else driver.resume(resume or "")
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():  # Ray prints there which of its workers died
+        outcome = driver.run(checked, id) if checked else driver.resume(resume or "")
     checked = checked or driver.spec(outcome.sweep)
     if as_json:
         terminal.print_product(json.dumps(outcome.record(), indent=2))

@@ -19,12 +19,11 @@ import yaml
 
 from registry import ledger, verification, versions
 from registry.core import Registry
-from tailorbird.settings import Settings
+from tailorbird.settings import PREFIX, Settings
 from tests import stores, sweeps
 from tests.ports import free_port
 from tests.waiting import BOUND_SECONDS
 from training.config import Objective
-from tuning import lane_table
 from tuning import spec as specs
 from tuning.outcome import rank
 from tuning.report.results import kept
@@ -54,37 +53,6 @@ def scratch():
 def ended(process):
     out, err = process.communicate()
     return process.returncode, out, err
-
-
-def test_a_sweep_on_postgresql_and_s3_ends_as_a_promoted_version_and_keeps_nothing_on_its_own_machine(
-    start, spec_file, settings, postgres, request, scratch
-):
-    where = {"TAILORBIRD_DATABASE_URL": postgres.database(), "TAILORBIRD_STORAGE_URL": stores.storage("s3", request)}
-    status, out, err = ended(start(SCRIPT, spec_file(), "--json", TMPDIR=str(scratch), **where))
-    assert status == 0, err
-    record = json.loads(out)
-    assert record["promoted"], err
-    shared = {"database_url": where["TAILORBIRD_DATABASE_URL"], "storage_url": where["TAILORBIRD_STORAGE_URL"]}
-    with Registry(Settings(home=settings.home, **shared, _env_file=None)) as registry:
-        champion = versions.resolve(registry, "tiny")
-        assert verification.verify(registry, champion) == []
-        assert str(champion) == record["registered"] == "tiny:1"
-        (sweep,) = ledger.sweeps(registry)
-        trials = ledger.trials(registry, sweep.id)
-        assert (sweep.status, sweep.registered) == ("finished", 1)
-        best, taken = rank(trials, Objective())[0].trial, trials[champion.lineage.trial - 1]
-        assert taken.answers and best.answers and taken.status == "finished"
-        assert registry.blobs.holds(kept(taken).checkpoint)
-    assert [trial.number for trial in trials] == [1, 2, 3, 4]
-    for trial in trials:
-        assert trial.status in ("finished", "paused")
-        assert [report.epoch for report in trial.reports] == list(range(1, len(trial.reports) + 1))
-        assert (len(trial.reports) == trial.config["epochs"]) == (trial.status == "finished")
-        assert trial.reports[0].checkpoint
-    assert list(scratch.iterdir()) == []
-    files = {path.name for path in settings.home.rglob("*") if path.is_file()}
-    assert files == {lane_table.FILE}  # what was measured of this processor
-    assert "trial 4/4" in err  # no terminal: a line for each trial, on standard error beside the JSON
 
 
 def test_an_interrupted_sweep_registers_nothing_and_leaves_nothing_running(start, spec_file, settings, scratch):
@@ -133,8 +101,11 @@ def test_a_wrong_spec_is_refused_before_anything_starts(start, spec_file, tmp_pa
     assert not (tmp_path / "home").exists()
 
 
-def test_ray_job_submit_ends_succeeded_with_a_version_more(spec_file, settings, tmp_path):
+def test_ray_job_submit_ends_succeeded_with_a_promoted_version_and_keeps_nothing_on_the_machines_of_the_cluster(
+    spec_file, settings, postgres, request, tmp_path
+):
     """As on any Ray cluster: a head with a token, a job with a copied working directory and its own settings."""
+    shared = {"database_url": postgres.database(), "storage_url": stores.storage("s3", request)}
     root = Path(__file__).resolve().parents[2]
     binaries = Path(sys.executable).parent
     gcs, dashboard, agent = (free_port() for _ in range(3))
@@ -152,7 +123,8 @@ def test_ray_job_submit_ends_succeeded_with_a_version_more(spec_file, settings, 
     family = []
     try:
         _wait_for_port(dashboard, head)
-        runtime = {"env_vars": {"TAILORBIRD_HOME": str(settings.home)}}
+        variables = {PREFIX + name.upper(): value for name, value in {"home": str(settings.home), **shared}.items()}
+        runtime = {"env_vars": variables}
         submitted = subprocess.run(
             [binaries / "ray", "job", "submit", "--address", f"http://127.0.0.1:{dashboard}", "--working-dir", work,
              "--runtime-env-json", json.dumps(runtime), "--", "python", "tuning/sweep.py", "spec.yaml"],
@@ -167,8 +139,23 @@ def test_ray_job_submit_ends_succeeded_with_a_version_more(spec_file, settings, 
         _, alive = psutil.wait_procs(family, timeout=BOUND_SECONDS)
         for process in alive:
             process.kill()
-    with Registry(settings) as registry:
-        assert str(versions.resolve(registry, "tiny@champion")) == "tiny:1"
+    with Registry(Settings(home=settings.home, **shared, _env_file=None)) as registry:
+        champion = versions.resolve(registry, "tiny@champion")
+        assert str(champion) == "tiny:1"
+        assert verification.verify(registry, champion) == []
+        (sweep,) = ledger.sweeps(registry)
+        trials = ledger.trials(registry, sweep.id)
+        assert (sweep.status, sweep.registered) == ("finished", 1)
+        best, taken = rank(trials, Objective())[0].trial, trials[champion.lineage.trial - 1]
+        assert taken.answers and best.answers and taken.status == "finished"
+        assert registry.blobs.holds(kept(taken).checkpoint)
+    assert [trial.number for trial in trials] == [1, 2, 3, 4]
+    for trial in trials:
+        assert trial.status in ("finished", "paused")
+        assert [report.epoch for report in trial.reports] == list(range(1, len(trial.reports) + 1))
+        assert (len(trial.reports) == trial.config["epochs"]) == (trial.status == "finished")
+        assert trial.reports[0].checkpoint
+    assert not [path for path in settings.home.rglob("*") if path.is_file()]
 
 
 OWN = """
@@ -192,7 +179,7 @@ def death(shape, outputs):
 
 
 def test_a_study_of_the_users_own_models_goes_on_where_trials_fail_and_measures_the_test_split_of_the_others(
-    start, tmp_path, settings
+    start, tmp_path, settings, scratch
 ):
     (tmp_path / "mine.py").write_text(OWN + DEATH)
     own = {"family": "custom", "function": "mine:net", "arguments": {"width": 24}}
@@ -208,12 +195,16 @@ def test_a_study_of_the_users_own_models_goes_on_where_trials_fail_and_measures_
         ],
     }
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
-    status, out, err = ended(start("-m", "tailorbird", "sweep", "study.yaml", cwd=tmp_path))
+    status, out, err = ended(
+        start("-m", "tailorbird", "sweep", "study.yaml", "--json", cwd=tmp_path, TMPDIR=str(scratch))
+    )
     assert status == 0, err
+    assert list(scratch.iterdir()) == []
     with Registry(settings) as registry:
         (sweep,) = ledger.sweeps(registry)
         *trials, dead, diverging = ledger.trials(registry, sweep.id)
-    assert sweep.registered is None
+    record = json.loads(out)
+    assert (record["sweep"], record["registered"], sweep.registered) == (sweep.id, None, None)
     assert [trial.status for trial in trials] == ["finished"] * 2
     for trial in trials:
         assert [report.epoch for report in trial.reports] == list(range(2, 2 * len(trial.reports) + 1, 2))
@@ -223,10 +214,10 @@ def test_a_study_of_the_users_own_models_goes_on_where_trials_fail_and_measures_
         assert {"test_loss", "test_nll", "test_calibration_error", "fit_loss"} <= last.keys()
     assert dead.status == "failed"
     assert dead.problem.startswith("its process was killed; if its node ran out of memory, try fewer trials at a time")
-    assert f"trial 3: {dead.problem}" in out
+    assert f"trial 3: {dead.problem}" in err  # no terminal: lines for trials, on standard error beside the JSON
     assert diverging.status == "failed"
     assert re.match(r"the loss is NaN or infinite in step .*; lower optimizer\.lr", diverging.problem)
-    assert f"trial 4: {diverging.problem}" in out and "trial 4/4 failed" in out
+    assert f"trial 4: {diverging.problem}" in err and "trial 4/4 failed" in err
 
 
 def _wait_for_reports(process, settings):
