@@ -12,10 +12,14 @@ import hypothesis
 import pytest
 import sqlalchemy as sa
 
+from tests import memory
 from tests import s3 as s3_server
 
 hypothesis.settings.register_profile("busy machine", deadline=None)
 hypothesis.settings.load_profile("busy machine")
+
+if folder := memory.folder():
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", folder)  # of `tmp_path`
 
 # A fork inherits what a test has patched; a test closes its own registry before it forks.
 PROCESSES = multiprocessing.get_context("fork")

@@ -14,6 +14,7 @@ import psycopg
 
 from registry.databases.opening import connect
 from tailorbird.settings import POSTGRESQL
+from tests import memory
 from tests.ports import free_port
 
 TEMPLATE = "migrated"
@@ -53,7 +54,8 @@ class Server:
     def database(self, template: str = TEMPLATE) -> str:
         """The URL of a new database with the tables of this release, all empty."""
         name = f"test_{secrets.token_hex(6)}"
-        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        # copied as files, not page by page through the log: half the work
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         return self.url(name)
 
     def empty(self) -> str:
@@ -73,7 +75,8 @@ class Server:
 
     def start(self) -> None:
         flush = "on" if self.flushed else "off"
-        settings = f"-c fsync={flush} -p {self.port} -k '' -c max_connections=300 -c shared_buffers=32MB"
+        settings = f"-c fsync={flush} -c autovacuum=off -c max_connections=300 -c shared_buffers=32MB"
+        settings += f" -p {self.port} -k ''"
         self._run("pg_ctl", "--wait", f"--log={self.log}", "--options", settings, "start")
 
     def stop(self) -> None:
@@ -93,18 +96,12 @@ class Server:
         assert done.returncode == 0, done.stderr or self.log.read_text()
 
 
-def _memory() -> str | None:
-    """A folder in memory with room for hundreds of databases, of 8 MB and 900 files each; None where there is none."""
-    folder = "/dev/shm"
-    return folder if Path(folder).is_dir() and shutil.disk_usage(folder).free > 8 * 2**30 else None
-
-
 @contextmanager
 def server(*, flushed: bool = False) -> Iterator[Server]:
     """Starts one, and removes all of it at the end."""
     programs = binaries()
     assert programs is not None
-    with tempfile.TemporaryDirectory(prefix="pg-", dir=None if flushed else _memory()) as folder:
+    with tempfile.TemporaryDirectory(prefix="pg-", dir=None if flushed else memory.folder()) as folder:
         if os.getuid() == 0:
             nobody = pwd.getpwnam("nobody")
             os.chown(folder, nobody.pw_uid, nobody.pw_gid)
