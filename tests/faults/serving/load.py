@@ -1,4 +1,4 @@
-"""Clients that ask a server without pause, over connections that they keep, and note what came of it."""
+"""Clients that ask a server again and again, over connections that they keep, and note what came of it."""
 
 import http.client
 import json
@@ -15,11 +15,13 @@ HEADERS = {"Content-Type": "application/json"}
 class Load:
     """`answers` counts (status, version); `lost` are requests that got none, but for those that were never taken.
 
-    `latest` is the version that each client was answered by last.
+    `latest` is the version that each client was answered by last. Between an answer and its next request a client
+    pauses for so many seconds, so that a server that is waited for has the processor to itself meanwhile.
     """
 
     url: str
     clients: int = 4
+    pause: float = 0
     answers: Counter = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
     refused: int = 0
@@ -71,4 +73,5 @@ class Load:
                 connection.close()
                 with self._lock:
                     self.lost.append(f"{phase}: {error!r}")
+            self._over.wait(self.pause)
         connection.close()

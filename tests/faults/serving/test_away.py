@@ -92,7 +92,7 @@ def test_a_start_while_one_of_them_is_away(start, postgres, s3, monkeypatch, tmp
     ).wait()
     if mode != "slow":
         assert (ready(server)["status"], ready(server)["version"]) == ("stale", 1)
-    with Load(server.url) as load:
+    with Load(server.url, pause=0.005) as load:
         wait_for(lambda: load.total > 50)
         relay.mode = "passing"
         wait_for(lambda: served(server) == {2})
@@ -158,7 +158,7 @@ def test_without_a_cache_it_says_why(start, own):
 def test_all_goes_away_under_load_and_comes_back(start, own):
     server = start(own, workers=2, **KEY).wait()
     database, store = own.home / "tailorbird.db", own.home / "storage"
-    with Load(server.url) as load:
+    with Load(server.url, pause=0.005) as load:
         for path in (database, store):
             path.rename(path.with_suffix(".away"))
         database.mkdir()
@@ -197,7 +197,7 @@ def test_database_and_store_refuse_hang_are_slow_and_talk_nonsense_under_load(
         TAILORBIRD_CACHE_DIR=str(tmp_path / "cache"),
     ).wait()
     number = 1
-    with Load(server.url) as load:
+    with Load(server.url, pause=0.005) as load:
         for relay, mode in product((database, store), ("refusing", "silent", "nonsense", "slow")):
             number += 1
             relay.mode = mode
@@ -221,7 +221,7 @@ def test_a_cache_whose_disk_is_full_stops_nothing_but_swaps(start, own, disk):
     server = start(own, **KEY, **cache).wait()
     fill(disk)
     swap(own, 2)
-    with Load(server.url) as load:
+    with Load(server.url, pause=0.005) as load:
         wait_for(lambda: ready(server)["status"] == "stale")
         assert "No space left on device" in ready(server)["problem"]
         images = np.random.default_rng(0).integers(0, 256, (500, 28, 28), np.uint8)  # of many classes and bins

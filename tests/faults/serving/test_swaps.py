@@ -62,7 +62,7 @@ def swap_under_load(start, own, count, processes, kill_at=(), end_at=()) -> tupl
     """The load, and how many requests were lost with each worker that was killed; others were told to end."""
     server = start(own, workers=processes).wait()
     lost = []
-    with Load(server.url) as load:
+    with Load(server.url, pause=0.005) as load:
         for turn in range(count):
             number = 2 - turn % 2
             if turn in {*kill_at, *end_at}:

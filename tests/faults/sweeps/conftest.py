@@ -151,14 +151,14 @@ def begin(head, tmp_path):
 
 @pytest.fixture(scope="session")
 def whole(head, tmp_path_factory):
-    """The table of each kind of sweep, where nothing goes wrong."""
+    """The table of each kind of sweep, where nothing goes wrong and one worker does it all."""
     tables = {}
 
     def run(kind):
         if kind not in tables:
             folder = tmp_path_factory.mktemp(kind)
             settings = Settings(home=folder / "home", _env_file=None)
-            sweep = Sweep(head, folder, {**SPEC, **KINDS[kind], "name": kind}, settings)
+            sweep = Sweep(head, folder, {**SPEC, **KINDS[kind], "name": kind, "resources": {"cpus": 4}}, settings)
             tables[kind] = sweep.finish()
             sweep.close()
         return tables[kind]

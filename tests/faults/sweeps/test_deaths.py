@@ -22,7 +22,7 @@ WORKERS = {4: 1, 2: 2, 1: 4}
 def test_a_driver_that_is_killed_is_followed_by_one_that_comes_to_the_same(begin, whole):
     """Also where its writer and its workers are killed under the second one."""
     unbroken = whole("tpe")
-    sweep = begin("tpe")
+    sweep = begin("tpe", resources={"cpus": 2})  # two workers
     process = sweep.drive()
     assert sweep.wait_for_reports(7, process)
     process.kill()
