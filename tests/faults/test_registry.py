@@ -96,12 +96,15 @@ def newest(registry):
     return versions.page(registry, "fashion", limit=1)[0].number
 
 
-def numbers(registry):
-    return {str(version) for version in versions.every(registry)}
+def visible(registry):
+    """Versions, and moves of aliases by model."""
+    seen = {str(version) for version in versions.every(registry)}
+    models = {name.partition(":")[0] for name in seen}
+    return seen, {(model, move.id) for model in models for move in history.moves(registry, model, limit=10_000)}
 
 
 def promises_hold(registry):
-    """Promises 1, 2 and 7, read from the registry as it is; returns what can be seen of it."""
+    """Promises 1, 2 and 7, read from the registry as it is; returns what is `visible`."""
     seen = list(versions.every(registry))
     for version in seen:
         assert verification.verify(registry, version) == [], version
@@ -124,9 +127,7 @@ def promises_hold(registry):
     assert len(named) == len(set(named)) and set(named) <= set(judged)
     for version in seen:
         assert version.number <= last[version.model]
-    return {str(version) for version in seen}, {
-        (model, move.id) for model in last for move in history.moves(registry, model, limit=10_000)
-    }
+    return visible(registry)
 
 
 def run(action, settings, n, cut, below):
@@ -170,7 +171,7 @@ def test_what_is_cut_at_any_step_keeps_every_promise(settings, actions, tmp_path
     for n in itertools.count(1, every):
         with Registry(settings) as registry:
             arrange(registry, n)
-            before = promises_hold(registry)
+            before = visible(registry)
         taken, error, acknowledged = run(act, settings, n, cut, tmp_path)
         was_cut = taken >= n
         with Registry(settings) as registry:
