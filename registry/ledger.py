@@ -202,19 +202,6 @@ def end(
         leases.release(connection, lease.sweep)
 
 
-def thaw(registry: Registry, lease: Lease, trial: int) -> None:
-    """Continue a paused or stopped trial to its end; without stored weights it and its group start again."""
-    trials, key = schema.trials, {"sweep": lease.sweep, "number": trial}
-    with leases.writing(registry, lease) as connection:
-        _change(connection, lease.sweep, [Change(trial, "paused")])
-        outranked = sa.select(trials.c.group).filter_by(**key, status="paused", outranked=True)
-        if (group := connection.scalar(outranked)) is not None:
-            reports = schema.reports.update().filter_by(sweep=lease.sweep, trial=trial)
-            connection.execute(reports.values(checkpoint=None))
-            connection.execute(schema.groups.update().filter_by(sweep=lease.sweep, number=group).values(state=None))
-        connection.execute(trials.update().filter_by(**key, status="paused").values(thawed=True, outranked=False))
-
-
 def outrank(registry: Registry, lease: Lease, trials: Sequence[int], groups: Sequence[int]) -> None:
     """Record which trials' weights and which groups' states are not kept."""
     behind = schema.trials.update().filter_by(sweep=lease.sweep).values(outranked=True)
@@ -224,12 +211,6 @@ def outrank(registry: Registry, lease: Lease, trials: Sequence[int], groups: Seq
             connection.execute(behind.where(schema.trials.c.number.in_(trials[start : start + BATCH])))
         for start in range(0, len(groups), BATCH):
             connection.execute(done.where(schema.groups.c.number.in_(groups[start : start + BATCH])))
-
-
-def rewrite(registry: Registry, lease: Lease, spec: Mapping[str, Any]) -> None:
-    """Store the changed spec of a sweep, for example with more trials."""
-    with leases.writing(registry, lease) as connection:
-        connection.execute(schema.sweeps.update().filter_by(id=lease.sweep).values(spec=dict(spec)))
 
 
 def sweeps(registry: Registry) -> list[Sweep]:

@@ -1,6 +1,7 @@
 """The status of a trial; only this module writes it."""
 
 import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,28 +13,41 @@ AFTER = {
     "running": ("paused", "stopped", "finished", "failed", "interrupted"),
     "interrupted": ("running", "failed"),
     "paused": ("running", "failed"),
-    "stopped": ("paused",),
-    "failed": ("interrupted",),
+    "stopped": (),
+    "failed": (),
     "finished": (),
     "skipped": (),
 }
 """The allowed transitions of a trial's status.
 
 A paused trial waits for others at a rung, or lost there; a stopped one lost to those that had reached the rung; a
-skipped one does not fit the constraints of its sweep. `sweeps extend` turns stopped into paused, and failed into
-interrupted.
+skipped one does not fit the constraints of its sweep.
 """
+
+EXTENDED = {
+    "stopped": ("paused",),
+    "failed": ("interrupted",),
+    "finished": ("interrupted", "paused", "stopped"),
+}
+"""The transitions by which `sweeps extend` lets trials continue that had ended."""
 
 logger = logging.getLogger(__name__)
 
 
-def enter(connection: sa.Connection, status: str, problem: str | None = None, /, **which: Any) -> None:
-    """Set this status for the trials whose columns match `which`, if the table allows it.
+def enter(
+    connection: sa.Connection,
+    status: str,
+    problem: str | None = None,
+    table: Mapping[str, Sequence[str]] = AFTER,
+    /,
+    **which: Any,
+) -> None:
+    """Set this status for the trials whose columns match `which`, if `table` allows it.
 
     The same status again changes nothing; other transitions that are not allowed are logged, since their caller has an
     outdated view of the ledger.
     """
-    before = tuple(earlier for earlier, after in AFTER.items() if status in after)
+    before = tuple(earlier for earlier, after in table.items() if status in after)
     allowed = statements.transition(status, before, *which)
     values = {f"of_{name}": value for name, value in which.items()}
     if connection.execute(allowed, {**values, "reason": problem}).rowcount:

@@ -213,8 +213,14 @@ class Run:
         return Snapshot(self, self.state.tensors(), len(self.epochs), self.best_state)
 
     def identity(self) -> str:
-        """What a resumed run must have in common: all that determines its weights, and the order of its examples."""
-        total = hashlib.sha256(configs.digest(self.config).encode())
+        """What a resumed run must have in common: all that determines its weights, and the order of its examples.
+
+        A constant rate does not depend on the number of epochs, so that such a run may be made longer.
+        """
+        config = self.config
+        if config.schedule.name == "constant":
+            config = config.model_copy(update={"epochs": RunConfig.model_fields["epochs"].default})
+        total = hashlib.sha256(configs.digest(config).encode())
         for split in (self.splits.train, self.splits.validation):
             total.update(split.ids.tobytes() + split.targets.tobytes())
         return total.hexdigest()
@@ -228,6 +234,9 @@ class Run:
             self.progress.restore(json.loads(texts["epochs"]), part(tensors, "best"))
         except (ValueError, LookupError, TypeError, RuntimeError) as error:
             raise Corrupt(f"the checkpoint does not fit its run: {error}") from None
+        if self.coming and (self.coming < 0 or self.trained % self.config.measure_every):
+            measured = f"the interrupted run measured epoch {self.trained}, and this one would not"
+            raise InvalidInput("--resume", f"{measured}; start a new run")
 
     @property
     def _device(self) -> torch.device:

@@ -288,7 +288,8 @@ class Book:
         standings = self._field.standings
         finished = {number for number, standing in standings.items() if standing.status == "finished"}
         fresh = ranks.outranked(self._merits, finished - self._confirming, self._field.behind()) - self._outranked
-        over = finished | self._outranked | fresh
+        constant = {number for number in finished if self._configs[number]["schedule"]["name"] == "constant"}
+        over = (finished - constant) | self._outranked | fresh  # a constant rate allows more epochs
         groups = [
             group for group in self._groups.values() if group.state and over.issuperset(self._members[group.number])
         ]

@@ -59,9 +59,15 @@ class Field:
     def report(self, number: int, epoch: int, metrics: Mapping[str, float]) -> Answer:
         """Add a report, and decide how the trial continues."""
         standing = self.standings[number]
-        if epoch not in standing.scores:  # of an epoch that was trained twice, the ledger has the first report
-            self._score(standing, epoch, metrics)
-        return self._scheduler.answer(standing, epoch, self.bracket(number))
+        if epoch in standing.scores:  # trained again, on the way to where it was, or reported again
+            return "pause" if standing.status == "paused" else "go on"
+        self._score(standing, epoch, metrics)
+        return self.answer(number)
+
+    def answer(self, number: int) -> Answer:
+        """How a trial continues after its last epoch."""
+        standing = self.standings[number]
+        return self._scheduler.answer(standing, max(standing.scores), self.bracket(number))
 
     def due(self) -> list[int]:
         """The trials to be trained now, in order."""

@@ -69,6 +69,10 @@ def cancel(sweep: Sweep, who: Who = None) -> None:
 def extend(
     sweep: Sweep,
     trials: Annotated[str | None, typer.Option(metavar="+N", help="Add this many trials, as +N.")] = None,
+    epochs: Annotated[
+        str | None,
+        typer.Option(metavar="+N", help="Train this many epochs longer, as +N; requires a constant learning rate."),
+    ] = None,
     thaw: Annotated[
         int | None, typer.Option(metavar="TRIAL", help="Continue a trial that was paused or stopped.")
     ] = None,
@@ -76,12 +80,14 @@ def extend(
     address: Annotated[str | None, typer.Option(help="Ray cluster; default: RAY_ADDRESS, else a local one.")] = None,
     who: Who = None,
 ) -> None:
-    """Continue a sweep beyond its spec: with more trials, a paused trial, or the failed ones.
+    """Continue a sweep beyond its spec: with more trials, more epochs, a paused trial, or the failed ones.
 
     Example: tailorbird sweeps extend demo-1a2b3c --trials +8
+
+    Example: tailorbird sweeps extend demo-1a2b3c --epochs +10
     """
-    if [trials is not None, thaw is not None, failed].count(True) != 1:
-        raise InvalidInput("extend", "requires one of --trials +N, --thaw TRIAL and --failed")
+    if [trials is not None, epochs is not None, thaw is not None, failed].count(True) != 1:
+        raise InvalidInput("extend", "requires one of --trials +N, --epochs +N, --thaw TRIAL and --failed")
     from tuning import addresses, extension, processor
     from tuning.report.terminal import show as show_ending
     from tuning.runner import Driver
@@ -91,7 +97,9 @@ def extend(
         if addresses.is_own(address):  # before the ledger is changed
             processor.check(ledger.sweep(registry, sweep))
         if trials is not None:
-            extension.add_trials(registry, sweep, _count(trials), loaded.lease_seconds, user)
+            extension.add_trials(registry, sweep, _count("trials", trials), loaded.lease_seconds, user)
+        elif epochs is not None:
+            extension.lengthen(registry, sweep, _count("epochs", epochs), loaded.lease_seconds, user)
         elif thaw is not None:
             extension.thaw(registry, sweep, thaw, loaded.lease_seconds, user)
         else:
@@ -101,10 +109,10 @@ def extend(
     show_ending(driver.resume(sweep), driver.spec(sweep), console)
 
 
-def _count(text: str) -> int:
+def _count(what: str, text: str) -> int:
     number = text.removeprefix("+")
     if not (number.isascii() and number.isdecimal() and 0 < int(number) <= 100_000):
-        raise InvalidInput("--trials", f"{text!r} is not a number of trials; accepted: +1, +2, …")
+        raise InvalidInput(f"--{what}", f"{text!r} is not a number of {what}; accepted: +1, +2, …")
     return int(number)
 
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from registry import leases, ledger, schema
+from registry import extensions, leases, ledger, schema
 from registry.core import Registry
 from registry.ledger import Change, Report
 from tailorbird.errors import LeaseHeld, LeaseLost
@@ -60,8 +60,10 @@ WRITES = {
     "assign": lambda r, old: ledger.assign(r, old, 1, [1], "0.a"),
     "release": lambda r, old: ledger.release(r, old, 1, 1),
     "add": lambda r, old: ledger.add(r, old, [], 3),
-    "thaw": lambda r, old: ledger.thaw(r, old, 1),
-    "rewrite": lambda r, old: ledger.rewrite(r, old, {}),
+    "thaw": lambda r, old: extensions.thaw(r, old, 1),
+    "rewrite": lambda r, old: extensions.rewrite(r, old, {}),
+    "lengthen": lambda r, old: extensions.lengthen(r, old, {}, {1: {}}, {1: "paused"}, [1]),
+    "retry": lambda r, old: extensions.retry(r, old, [1]),
     "end": lambda r, old: ledger.end(r, old, "failed"),
 }
 

@@ -105,18 +105,6 @@ def test_a_gpu_that_adds_in_any_order_may_report_nearly_the_same(registry, sweep
             ledger.enter(registry, Lease(sweep, 1), [Change(1, report=Report(1, metrics), exact=exact)])
 
 
-def test_trials_that_are_outranked_and_states_that_nobody_needs_are_marked_until_they_are_thawed(registry, sweep):
-    lease = Lease(sweep, 1)
-    state = registry.blobs.put(b"state")
-    attempt = ledger.assign(registry, lease, 1, [1], "0.a")
-    ledger.enter(registry, lease, [Change(1, "paused")], (1, attempt), state)
-    ledger.outrank(registry, lease, [1, 2], [1])
-    assert [trial.outranked for trial in ledger.trials(registry, sweep)] == [True, True, False]
-    assert ledger.groups(registry, sweep)[1].state is None
-    ledger.thaw(registry, lease, 1)
-    assert [trial.outranked for trial in ledger.trials(registry, sweep)] == [False, True, False]
-
-
 def test_many_are_outranked_in_batches(registry, sweep, monkeypatch):
     monkeypatch.setattr(ledger, "BATCH", 2)
     lease = Lease(sweep, 1)
@@ -134,25 +122,6 @@ def test_many_are_outranked_in_batches(registry, sweep, monkeypatch):
     assert len(updates) == 4
     assert all(trial.outranked for trial in ledger.trials(registry, sweep))
     assert all(group.state is None for group in ledger.groups(registry, sweep).values())
-
-
-def test_a_trial_that_is_thawed_after_its_weights_were_deleted_begins_anew_and_has_those_that_come_then(
-    registry, sweep
-):
-    lease, metrics = Lease(sweep, 1), {"val_loss": 0.5}
-    first, second, state = registry.blobs.put_all([b"weights", b"as a GPU repeats them", b"state"])
-    attempt = ledger.assign(registry, lease, 1, [1, 2], "0.a")
-    changes = [Change(number, "paused", report=Report(1, metrics, first)) for number in (1, 2)]
-    ledger.enter(registry, lease, changes, (1, attempt), state)
-    ledger.thaw(registry, lease, 2)
-    assert ledger.groups(registry, sweep)[1].state == state
-    ledger.outrank(registry, lease, [1], [])
-    ledger.thaw(registry, lease, 1)
-    assert [trial.reports[0].checkpoint for trial in ledger.trials(registry, sweep)[:2]] == [None, first]
-    assert ledger.groups(registry, sweep)[1].state is None
-    for number in (1, 2):
-        ledger.enter(registry, lease, [Change(number, report=Report(1, metrics, second))])
-    assert [trial.reports[0].checkpoint for trial in ledger.trials(registry, sweep)[:2]] == [second, first]
 
 
 def test_a_report_whose_checkpoint_is_not_stored_is_not_entered(registry, sweep):

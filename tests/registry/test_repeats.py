@@ -24,8 +24,17 @@ FIRST = {"val_loss": 0.5, "val_accuracy": 0.9, "train_accuracy": 0.5, "mean_val_
         ({"train_accuracy": 0.53}, False, "train_accuracy"),
         ({"val_accuracy": math.nan}, False, "val_accuracy"),
         ({"mean_val_loss": 0.1}, False, "mean_val_loss"),
+        ({"test_accuracy": 0.9, "fit_loss": 0.1}, True, None),
     ],
 )
 def test_figures_are_the_same_to_the_last_bit_or_within_the_tolerance_of_a_gpu(changes, exact, name):
     with pytest.raises(Irreproducible, match=f"epoch 1 has {name} ") if name else nullcontext():
         repeats.check("epoch 1", FIRST, FIRST | changes, exact, COUNTS)
+
+
+@pytest.mark.parametrize("name", repeats.FINAL)
+def test_final_figures_are_compared_where_both_have_them(name):
+    before, now = ({**FIRST, f"{name}accuracy": value} for value in (0.9, 0.8))
+    repeats.check("epoch 1", before, FIRST, True, COUNTS)
+    with pytest.raises(Irreproducible, match=f"epoch 1 has {name}accuracy 0.8"):
+        repeats.check("epoch 1", before, now, True, COUNTS)

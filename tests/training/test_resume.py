@@ -74,10 +74,30 @@ def test_a_run_that_was_over_stays_over(run_config, few):
     assert resumed.done and outcome(resumed) == outcome(whole)
 
 
+def test_a_run_of_constant_rate_may_be_made_longer(run_config, few):
+    config = run_config(model=MLP, epochs=4, optimizer={"name": "adam", "lr": 0.01})
+    whole, short = Run(config, few), Run(config.model_copy(update={"epochs": 2}), few)
+    for run in (whole, short):
+        list(run)
+    longer = Run(config, few, snapshot=short.snapshot().pack())
+    assert not longer.done
+    list(longer)
+    assert outcome(longer) == outcome(whole)
+
+
+@pytest.mark.parametrize("changes", [{"epochs": 1}, {"epochs": 8, "measure_every": 2}])
+def test_a_run_does_not_go_on_from_an_epoch_that_it_would_not_measure(run_config, few, changes):
+    every = changes.get("measure_every", 1)
+    short = Run(run_config(model=MLP, epochs=3, measure_every=every), few)
+    list(short)
+    with pytest.raises(InvalidInput, match="--resume: the interrupted run measured epoch 3, and this one would not"):
+        Run(run_config(model=MLP, **changes), few, snapshot=short.snapshot().pack())
+
+
 @pytest.mark.parametrize(
     "changes, data",
     [
-        ({"epochs": 4}, {}),
+        ({"epochs": 4, "schedule": {"name": "cosine"}}, {}),
         ({"optimizer": {"lr": 0.5}}, {}),
         ({"seed": 3}, {}),
         ({}, {"split_seed": 2}),
@@ -85,7 +105,7 @@ def test_a_run_that_was_over_stays_over(run_config, few):
     ],
 )
 def test_another_run_is_refused(run_config, few, made, changes, data):
-    stopped = Run(run_config(model=MLP, epochs=3), few)
+    stopped = Run(run_config(model=MLP, epochs=3, schedule=changes.get("schedule", {})), few)
     stopped.step()
     state = stopped.snapshot().pack()
     parts = splits.split(made, DataConfig(**{"name": "digits", "validation": 40, "holdout": 0, "test": 1, **data}))

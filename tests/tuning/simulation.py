@@ -14,7 +14,7 @@ import pytest
 from registry import leases, ledger, schema
 from registry.core import Registry
 from tailorbird.errors import LeaseLost, Unavailable
-from tuning import outcome, patience, search
+from tuning import extension, outcome, patience, search
 from tuning import spec as specs
 from tuning.book import Book
 from tuning.work import Measured
@@ -74,8 +74,8 @@ class World:
 
 
 def scores(config, epochs):
-    """A made-up learning curve: a function of the config alone."""
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).digest()
+    """A made-up learning curve: a function of the config alone, and at a constant rate not of its epochs."""
+    digest = hashlib.sha256(json.dumps({**config, "epochs": 0}, sort_keys=True).encode()).digest()
     top, pace = 0.5 + digest[0] / 512, 0.2 + digest[1] / 256
     return [round(top * (1 - math.exp(-pace * epoch)), 6) for epoch in range(1, epochs + 1)]
 
@@ -144,6 +144,7 @@ class Sweep:
     opened: Callable[..., Book] = Book
     acknowledged: dict = field(default_factory=dict)
     refused: int = 0
+    lengthened: bool = False
 
     def run(self, name, places, seed=0):
         self.world.dice, self.world.faults = random.Random(seed), self.faults
@@ -152,6 +153,16 @@ class Sweep:
             self.registry, name, self.spec.model_dump(mode="json", exclude_none=True),
             search.suggest(self.spec, [], lambda _: None), None, "ada", seconds=LEASE,
         )  # fmt: skip
+        return self.finish(places)
+
+    def lengthen(self, count):
+        """Let it have more epochs, after its end; `finish` trains them through the same faults."""
+        self.lengthened = True
+        extension.lengthen(self.registry, self.lease.sweep, count, LEASE, "ada")
+        self.spec = specs.stored(ledger.sweep(self.registry, self.lease.sweep).spec)
+        self.lease = leases.take(self.registry, self.lease.sweep, LEASE, "ada")
+
+    def finish(self, places):
         while True:
             self.open()
             self.places = [self.place(number) for number in range(places)]
@@ -162,12 +173,12 @@ class Sweep:
             except DriverDied:  # or it is paused past its lease, and all of its processes wake up later
                 self.stale.append((self.lease, self.book, self.places))
                 self.world.sleep(LEASE + 1)
-                self.lease = leases.take(self.registry, name, LEASE, "ada")
+                self.lease = leases.take(self.registry, self.lease.sweep, LEASE, "ada")
                 self.check()
         ledger.end(self.registry, self.lease, "finished")
         self.check()
         self.check_files()
-        return table(self.registry, name)
+        return table(self.registry, self.lease.sweep)
 
     def open(self):
         self.book = self.opened(self.registry, self.lease, self.spec)
@@ -258,10 +269,13 @@ class Sweep:
             assert kept.get(epoch) == value, f"the report of trial {trial}, epoch {epoch}, is lost"
 
     def check_files(self):
-        """Of the finished trials the best are kept, and of those that were left behind; and all that confirm others."""
+        """Of the finished trials the best are kept, and of those that were left behind; and all that confirm others.
+
+        Of a longer sweep a trial may be behind that was finished, and was not among the best of these.
+        """
         trials = ledger.trials(self.registry, self.lease.sweep)
         ranked = outcome.rank(trials, self.spec.objective)
-        for status in ("finished", "paused"):
+        for status in ("finished",) if self.lengthened else ("finished", "paused"):
             searched = [trial for trial in ranked if trial.trial.status == status and trial.trial.confirms is None]
             assert [trial.trial.outranked for trial in searched] == [rank >= KEPT for rank in range(len(searched))]
         assert not any(trial.outranked for trial in trials if trial.confirms is not None)
@@ -275,6 +289,11 @@ def table(registry, name):
         (trial.number, trial.status, trial.config, trial.basis, trial.group, trial.outranked, _curve(trial))
         for trial in ledger.trials(registry, name)
     ]
+
+
+def shown(rows):
+    """The rows of a table without whether weights are kept."""
+    return [(*row[:5], row[6]) for row in rows]
 
 
 def _curve(trial):
@@ -306,3 +325,12 @@ def spec(dice):
     else:
         raw_spec["trials"] = dice.choice([2, 4, 7])
     return specs.parse(raw_spec)
+
+
+def with_epochs(drawn, epochs):
+    """The same sweep with so many epochs for all trials, by a search that does not depend on results."""
+    plain = drawn.plain() | {"run": {**drawn.run, "epochs": epochs}}
+    plain["space"] = {key: domain for key, domain in plain["space"].items() if key != "epochs"}
+    plain["search"] = "grid" if drawn.search == "grid" else "random"
+    plain.pop("confirm", None)
+    return specs.parse(plain)

@@ -12,7 +12,7 @@ import pytest
 from registry import schema, transitions
 from registry.core import Registry
 from tailorbird.settings import Settings
-from tests.tuning.simulation import KEPT, Sweep, World, spec
+from tests.tuning.simulation import KEPT, Sweep, World, shown, spec, with_epochs
 from tuning import book, patience, ranks
 from tuning.book import Book
 
@@ -36,19 +36,31 @@ RULES = {
 def simulator() -> Iterator[Callable[..., int]]:
     """Runs the sweep of a seed through faults and holds its table against the unbroken one's; counts refusals.
 
-    Of a spec that is drawn by a seed of its own, the unbroken table is made once.
+    Of a spec that is drawn by a seed of its own, the unbroken table is made once. A sweep that is made `longer` is one
+    of a constant horizon at first.
     """
     world, tables = World(), {}
 
-    def simulate(seed, drawn=None, opened=Book):
-        dice = random.Random(seed)
-        chosen = spec(dice if drawn is None else random.Random(drawn))
+    def whole(chosen):
         key = chosen.model_dump_json()
         if key not in tables:
-            tables[key] = Sweep(registry, chosen, world).run(f"whole-{seed}", 1)
-        broken = Sweep(registry, chosen, world, dice.choice([0.01, 0.04]), opened)
+            tables[key] = Sweep(registry, chosen, world).run(f"whole-{len(tables)}", 1)
+        return tables[key]
+
+    def simulate(seed, drawn=None, opened=Book, longer=None):
+        dice = random.Random(seed)
+        chosen = spec(dice if drawn is None else random.Random(drawn))
+        places, faults = dice.choice([1, 2, 4]), dice.choice([0.01, 0.04])
+        if longer is not None:
+            epochs, more = longer
+            chosen = with_epochs(chosen, epochs)
+        broken = Sweep(registry, chosen, world, faults, opened)
         try:
-            assert broken.run(f"broken-{seed}", dice.choice([1, 2, 4]), seed) == tables[key]
+            assert broken.run(f"broken-{seed}", places, seed) == whole(chosen)
+            if longer is not None:
+                with unguarded(registry):
+                    broken.lengthen(more)
+                assert shown(broken.finish(places)) == shown(whole(with_epochs(chosen, epochs + more)))
         except AssertionError as violation:
             violation.add_note(f"of seed {seed}, spec {drawn}")
             raise
@@ -81,4 +93,13 @@ def guard(registry):
     with closing(sqlite3.connect(registry.database.path)) as connection:
         for number, (rule, change) in enumerate(RULES.items()):
             refusal = f"BEGIN SELECT RAISE(ABORT, '{rule}'); END"
-            connection.execute(f"CREATE TRIGGER rule_{number} BEFORE {change} {refusal}")
+            connection.execute(f"CREATE TRIGGER IF NOT EXISTS rule_{number} BEFORE {change} {refusal}")
+
+
+@contextmanager
+def unguarded(registry):
+    """Without the first of the rules, which an extension may break, and nothing else."""
+    with closing(sqlite3.connect(registry.database.path)) as connection:
+        connection.execute("DROP TRIGGER rule_0")
+    yield
+    guard(registry)

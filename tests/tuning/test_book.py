@@ -2,11 +2,11 @@
 
 import pytest
 
-from registry import leases, ledger
+from registry import extensions, leases, ledger
 from registry.core import Registry
 from tailorbird.errors import LeaseLost, Unavailable
 from tests import sweeps
-from tuning import patience, ranks, search
+from tuning import extension, patience, ranks, search
 from tuning import spec as specs
 from tuning.book import DEATHS, Book
 from tuning.work import Measured
@@ -103,6 +103,40 @@ def test_of_what_is_behind_for_good_the_best_are_kept(begin, registry, monkeypat
     assert [trial.outranked for trial in trials(registry)] == [True, True, False, False, False, False, False]
     kept = {f"{kind} {number}".encode() for kind in ("weights", "state") for number in range(3, 8)}
     assert {registry.blobs.get(blob.digest) for blob in registry.blobs.listing()} == kept
+
+
+@pytest.mark.parametrize(("schedule", "state"), [("constant", b"state"), ("cosine", None)])
+def test_a_finished_trial_keeps_its_state_where_it_may_be_made_longer(begin, registry, schedule, state):
+    run = {"model": {"family": "mlp"}, "epochs": 2, "schedule": {"name": schedule}}
+    opened = begin(run=run, space=SAME, trials=1)
+    attempt = opened.work("0.a").attempt
+    opened.report(1, attempt, [Measured(1, 1, METRICS, b"1")], b"state")
+    opened.report(1, attempt, [Measured(1, 2, METRICS, b"2", whole=True)], None)
+    opened.tidy()
+    kept = ledger.groups(registry, "tiny-1")[1].state
+    assert (kept and registry.blobs.get(kept)) == state
+
+
+def test_a_trial_that_is_made_longer_goes_on_from_its_state_or_anew_where_its_weights_were_deleted(
+    begin, registry, monkeypatch
+):
+    monkeypatch.setattr(ranks, "FINALISTS", 1)
+    opened = begin(run={"model": {"family": "mlp"}, "epochs": 2}, space=SAME, trials=2)
+    for number in (1, 2):
+        attempt = opened.work("0.a").attempt
+        first, last = ({"val_accuracy": (number + epoch) / 10} for epoch in (1, 2))
+        opened.report(number, attempt, [Measured(number, 1, first, b"%d1" % number)], b"state %d" % number)
+        opened.report(number, attempt, [Measured(number, 2, last, b"%d2" % number, whole=True)], None)
+    opened.tidy()
+    sweeps.end(registry, "tiny-1", "finished")
+    extension.lengthen(registry, "tiny-1", 1, 60, "ada")
+    lease = leases.take(registry, "tiny-1", 60, "ada")
+    opened = Book(registry, lease, specs.stored(ledger.sweep(registry, "tiny-1").spec))
+    anew, kept = opened.work("0.a"), opened.work("1.a")
+    assert [(work.due, work.ended, work.state) for work in (anew, kept)] == [([1], {}, None), ([2], {}, b"state 2")]
+    assert opened.report(2, kept.attempt, [Measured(2, 2, {"val_accuracy": 0.4}, b"22")], None) == {2: "go on"}
+    assert opened.report(1, anew.attempt, [Measured(1, 1, {"val_accuracy": 0.2}, b"11")], None) == {1: "go on"}
+    assert registry.blobs.get(trials(registry)[0].reports[0].checkpoint) == b"11"
 
 
 def test_epochs_that_are_trained_again_for_others_of_the_group_replace_no_later_weights(begin, registry, monkeypatch):
@@ -256,7 +290,7 @@ def test_a_thawed_trial_trains_to_its_end(begin, registry):
         )
     sweeps.end(registry, "tiny-1", "interrupted")
     lease = leases.take(registry, "tiny-1", 60, "ada")
-    ledger.thaw(registry, lease, 1)
+    extensions.thaw(registry, lease, 1)
     opened = Book(registry, lease, opened._spec)
     assert [opened.work(f"{position}.a").due for position in range(3)] == [[1], [3], [4]]
     assert opened._until([1]) is None and opened._until([3]) == 3

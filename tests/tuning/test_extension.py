@@ -2,6 +2,7 @@ import pytest
 
 from registry import ledger
 from registry.core import Registry
+from registry.ledger import Report
 from tailorbird.errors import InvalidInput, LeaseHeld, NotFound
 from tests import sweeps
 from tuning import extension
@@ -48,6 +49,106 @@ def test_the_spec_before_extensions_is_known(registry, swept):
         extension.add_trials(registry, swept, count, 60, "ada")
     extended = ledger.sweep(registry, swept).spec
     assert extension.forms(extended) == [before, {**before, "trials": 9}]
+
+
+@pytest.fixture
+def ended(registry, raw_spec):
+    """Makes a sweep of constant rate whose trials have finished with these scores by epoch, and ends it."""
+
+    def make(*curves, status="finished", **changes):
+        del raw_spec["space"]["epochs"], raw_spec["run"]["schedule"]
+        changed = {**raw_spec, "trials": len(curves), **changes}
+        changed["run"] = raw_spec["run"] | {"epochs": len(curves[0])} | changes.get("run", {})
+        spec = specs.parse({key: value for key, value in changed.items() if value is not None})
+        plain = [config.model_dump(mode="json") for config in spec.configs]
+        sweeps.begin(registry, "tiny-1", spec.plain(), plain)
+        for number, curve in enumerate(curves, 1):
+            for epoch, score in enumerate(curve, 1):
+                sweeps.report(registry, "tiny-1", number, Report(epoch, {"val_accuracy": score}))
+            sweeps.set_trial(registry, "tiny-1", number, "finished")
+        sweeps.end(registry, "tiny-1", status)
+        return spec
+
+    return make
+
+
+def test_a_longer_sweep_is_as_if_it_had_been_started_so(registry, ended, raw_spec):
+    spec = ended([0.1, 0.2], [0.3, 0.4], scheduler="none")
+    extension.lengthen(registry, "tiny-1", 4, 60, "ada")
+    longer, trials = ledger.sweep(registry, "tiny-1"), ledger.trials(registry, "tiny-1")
+    long = specs.parse(spec.plain() | {"run": {**spec.run, "epochs": 6}})
+    assert (specs.stored(longer.spec), longer.status) == (long, "interrupted")
+    assert [trial.config for trial in trials] == [config.model_dump(mode="json") for config in long.configs]
+    assert statuses(registry) == [("interrupted", False)] * 2
+    assert extension.forms(longer.spec) == [spec.plain(), long.plain()]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "scheduler", "expected"),
+    [
+        (2, "halving", ["interrupted"] * 4),
+        (3, "halving", ["paused"] * 4),
+        (3, "asha", ["stopped", "interrupted", "stopped", "interrupted"]),
+        (3, "none", ["interrupted"] * 4),
+    ],
+)
+def test_trials_whose_end_is_a_rung_of_the_longer_sweep_are_compared_there(
+    registry, ended, epochs, scheduler, expected
+):
+    ended(*([score] * epochs for score in (0.1, 0.4, 0.2, 0.3)), scheduler=scheduler)
+    extension.lengthen(registry, "tiny-1", 3, 60, "ada")
+    assert [status for status, _ in statuses(registry)] == expected
+
+
+def test_trials_that_stopped_early_stay_finished(registry, ended):
+    stopping = {"early_stopping": {"patience": 2}}
+    ended([0.1, 0.5, 0.4, 0.5], [0.1, 0.2, 0.3, 0.2], scheduler="none", run=stopping)
+    extension.lengthen(registry, "tiny-1", 4, 60, "ada")
+    assert [status for status, _ in statuses(registry)] == ["finished", "interrupted"]
+
+
+def test_listed_runs_are_longer_each_by_the_same(registry, ended):
+    runs = [{"model": {"width": 8}}, {"epochs": 2}]
+    ended([0.1, 0.2], [0.1, 0.2], space=None, trials=None, runs=runs, run={"epochs": 2})
+    extension.lengthen(registry, "tiny-1", 1, 60, "ada")
+    spec = specs.stored(ledger.sweep(registry, "tiny-1").spec)
+    assert [config.epochs for config in spec.configs] == [3, 3]
+    assert [trial.config["epochs"] for trial in ledger.trials(registry, "tiny-1")] == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        (
+            {"run": {"schedule": {"name": "cosine"}}},
+            "requires a constant learning rate; schedule.name of trial 1 is cosine",
+        ),
+        ({"run": {"measure_every": 3}}, "requires epochs divisible by measure_every; trial 1 has 2 and 3"),
+        ({"run": {"epochs": 1}, "probe": True}, "requires 2 epochs or more with probe, which does not apply to one"),
+        ({"run": {"epochs": 99_999}}, "epochs: must be less than or equal to 100000, not 100001"),
+        ({"status": "cancelled"}, "tiny-1 is cancelled; accepted: a sweep that is finished"),
+        ({"status": "interrupted"}, "tiny-1 is interrupted; accepted: a sweep that is finished"),
+    ],
+)
+def test_what_would_be_another_sweep_if_it_were_longer_is_refused(registry, ended, changes, problem):
+    ended([0.1, 0.2], [0.3, 0.4], **changes)
+    before = ledger.sweep(registry, "tiny-1"), ledger.trials(registry, "tiny-1")
+    with pytest.raises(InvalidInput) as refused:
+        extension.lengthen(registry, "tiny-1", 2, 60, "ada")
+    assert str(refused.value) == f"--epochs: {problem}"
+    assert (ledger.sweep(registry, "tiny-1"), ledger.trials(registry, "tiny-1")) == before
+
+
+def test_a_sweep_over_epochs_is_not_made_longer(registry, swept):
+    with pytest.raises(InvalidInput, match="--epochs: applies only where epochs is not a key of space"):
+        extension.lengthen(registry, swept, 1, 60, "ada")
+
+
+def test_a_sweep_that_runs_is_not_made_longer(registry, raw_spec):
+    spec = specs.parse(raw_spec)
+    sweeps.begin(registry, "tiny-1", spec.plain(), [config.model_dump(mode="json") for config in spec.configs])
+    with pytest.raises(InvalidInput, match="--epochs: tiny-1 is running; accepted: a sweep that is finished"):
+        extension.lengthen(registry, "tiny-1", 1, 60, "ada")
 
 
 @pytest.mark.parametrize("number", [2, 3])

@@ -20,6 +20,8 @@ from tuning.book import Book
 
 COURSES = 25
 """How often a sweep of each spec meets other faults."""
+HORIZONS = [(2, 2), (3, 3), (4, 8)]
+"""The epochs of a sweep at first, and how many more it is given then; some are rungs of the longer one."""
 BATCH = 10
 """Specs that one process has at a time."""
 
@@ -32,6 +34,22 @@ def simulate():
 
 def test_no_fault_changes_the_table_and_nothing_stale_is_heard(simulate):
     assert sum(simulate(COURSES * drawn + course, drawn) for drawn, course in product(range(8), range(COURSES))) > 0
+
+
+@pytest.mark.parametrize("longer", HORIZONS)
+def test_a_sweep_that_is_made_longer_through_faults_comes_to_the_table_of_one_that_was_long_from_the_start(
+    simulate, longer
+):
+    for drawn in range(8):
+        simulate(drawn, drawn, longer=longer)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("longer", HORIZONS)
+def test_many_sweeps_that_are_made_longer_come_to_the_same(simulate, longer):
+    for seed, (drawn, _) in enumerate(product(range(8, 108), range(5))):
+        simulate(seed, drawn, longer=longer)
 
 
 @pytest.mark.long

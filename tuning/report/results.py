@@ -13,13 +13,12 @@ from registry.core import Registry
 from registry.incidents import Incident
 from registry.ledger import Report, Sweep, Trial
 from registry.news import Entry
+from registry.repeats import FINAL
 from tuning.outcome import COUNTED
 from tuning.parts import Listed
 from tuning.spec import SweepSpec, stored
 from tuning.summary import cells
 
-ONCE = ("test_", "fit_")
-"""Figures measured once, at the end of a trial, in its last report."""
 DIGITS = 4
 """Decimals of accuracies and losses in notes."""
 
@@ -126,8 +125,8 @@ def key(config: Mapping[str, Any]) -> str:
 
 def figures(trial: Trial) -> dict[str, float]:
     """The scores of a trial's kept weights as ratios and nats, and its seconds."""
-    metrics = {name: value for name, value in kept(trial).metrics.items() if not name.startswith(ONCE)}
-    metrics |= {name: value for name, value in trial.reports[-1].metrics.items() if name.startswith(ONCE)}
+    metrics = {name: value for name, value in kept(trial).metrics.items() if not name.startswith(FINAL)}
+    metrics |= {name: value for name, value in trial.reports[-1].metrics.items() if name.startswith(FINAL)}
     metrics["seconds"] = sum(report.metrics.get("seconds", 0.0) for report in trial.reports)
     if "fit_accuracy" in metrics and "test_accuracy" in metrics:
         metrics["gap"] = metrics["fit_accuracy"] - metrics["test_accuracy"]

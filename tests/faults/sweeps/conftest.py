@@ -86,12 +86,17 @@ class Sweep:
 
     def drive(self, **changes):
         """Start a driver, with other settings, or other arguments of Popen, where they are given."""
+        return self.start(str(ROOT / "tuning/sweep.py"), str(self.path), "--id", self.name, **changes)
+
+    def extend(self, *words):
+        return self.start("-m", "tailorbird", "sweeps", "extend", self.name, *words)
+
+    def start(self, *words, **changes):
         own = {"home": self.settings.home, "database_url": self.settings.database, "storage_url": self.settings.storage}
         more = {name: changes.pop(name) for name in list(changes) if name.startswith("lease")}
         environment = {PREFIX + name.upper(): str(value) for name, value in (own | more).items()}
-        words = [*self.prefix, sys.executable, str(ROOT / "tuning/sweep.py"), str(self.path), "--id", self.name]
         process = subprocess.Popen(
-            [*words, "--address", self.head.address],
+            [*self.prefix, sys.executable, *words, "--address", self.head.address],
             **{
                 "cwd": ROOT,
                 "env": self.head.environment | environment | changes.pop("env", {}), "text": True,

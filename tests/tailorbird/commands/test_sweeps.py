@@ -79,10 +79,13 @@ def test_a_sweep_is_cancelled(tailorbird, swept):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "extend: requires one of --trials +N, --thaw TRIAL and --failed"),
-        (["--trials", "+1", "--failed"], "extend: requires one of --trials +N, --thaw TRIAL and --failed"),
+        ([], "extend: requires one of --trials +N, --epochs +N, --thaw TRIAL and --failed"),
+        (["--trials", "+1", "--failed"], "extend: requires one of --trials +N, --epochs +N, --thaw TRIAL and --failed"),
         (["--trials", "-1"], "--trials: '-1' is not a number of trials; accepted: +1, +2, …"),
         (["--trials", "+1"], "--trials: applies only to random search and tpe; runs and grids list their trials"),
+        (["--epochs", "two"], "--epochs: 'two' is not a number of epochs; accepted: +1, +2, …"),
+        (["--epochs", "+0"], "--epochs: '+0' is not a number of epochs; accepted: +1, +2, …"),
+        (["--epochs", "+1"], "--epochs: tiny-1 is interrupted; accepted: a sweep that is finished"),
         (["--thaw", "2"], "--thaw: trial 2 is interrupted; accepted: one that is paused or stopped"),
     ],
 )
