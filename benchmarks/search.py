@@ -20,6 +20,7 @@ from pathlib import Path
 
 import optuna
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from benchmarks import report
 from benchmarks.sweeps import SHAPES, WHOLE, spec
@@ -29,6 +30,7 @@ from training import datasets, precision, splits
 from training.config import Objective, RunConfig
 from training.config.run import PROBED
 from training.lanes import Lanes
+from training.plots import style
 from tuning import spec as specs
 from tuning.scheduler import FACTOR, Bracket, Scheduler, Standing
 
@@ -82,9 +84,7 @@ def main() -> None:
         figures[f"{name}: behind the best of its draw"] = report.figure(behind, "points")
     report.tell("search", seeds, figures, {}, arguments.json)
     if arguments.picture:
-        _draw(regrets).savefig(
-            arguments.picture, metadata={"Date": None} if arguments.picture.suffix == ".svg" else None
-        )
+        _draw(regrets).savefig(arguments.picture)
 
 
 def _record(to: Path) -> None:
@@ -180,14 +180,20 @@ def _behind(curves: list[Curve], seed: int, probed: bool) -> float:
 def _draw(regrets: dict[str, list[list[tuple[float, float]]]]) -> Figure:
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    for name, several in regrets.items():
+    for (name, several), colour in zip(regrets.items(), style.SEVERAL, strict=False):
         end = min(regret[-1][0] for regret in several)
         at = [budget for budget in range(1, 8 * TRIALS + 1) if budget <= end]
         quartiles = [statistics.quantiles([_at(regret, budget) for regret in several], n=4) for budget in at]
-        axes.plot(at, [median for _, median, _ in quartiles], label=name)
-        axes.fill_between(at, [low for low, _, _ in quartiles], [high for _, _, high in quartiles], alpha=0.2)
+        low, median, high = zip(*quartiles, strict=True)
+        axes.step(at, median, where="post", color=colour, label=name)
+        axes.fill_between(at, low, high, step="post", color=colour, alpha=0.2, linewidth=0)
     axes.set(xscale="log", yscale="symlog", xlabel="epochs trained", ylabel="regret, points of validation accuracy")
-    axes.set_ylim(bottom=0)
+    axes.set_xticks([1, 2, 4, *BUDGETS, 8 * TRIALS])
+    axes.set_yticks([0, 0.5, 1, 2, 5, 10])
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_locator(NullLocator())
+    axes.set(xlim=(1, 8 * TRIALS), ylim=(0, 10))
     axes.legend(frameon=False)
     return figure
 

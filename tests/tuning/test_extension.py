@@ -1,12 +1,18 @@
+import itertools
+
 import pytest
 
-from registry import ledger
+from registry import leases, ledger, repeats
 from registry.core import Registry
 from registry.ledger import Report
 from tailorbird.errors import InvalidInput, LeaseHeld, NotFound
 from tests import sweeps
-from tuning import extension
+from training import datasets, splits
+from training.features import Views
+from tuning import extension, ranks, search, session
 from tuning import spec as specs
+from tuning.book import Book
+from tuning.report import results
 
 
 @pytest.fixture
@@ -187,3 +193,79 @@ def test_a_sweep_that_runs_is_not_extended(registry, raw_spec):
     sweeps.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), plain)
     with pytest.raises(LeaseHeld):
         extension.add_trials(registry, "tiny-1", 1, 60, "ada")
+
+
+LONG = 6
+
+
+@pytest.fixture
+def train(registry, monkeypatch):
+    """Trains what a sweep has to train, in this process; a `crash` ends it after so many reports."""
+    monkeypatch.setattr(session, "STORE_EVERY", 0)  # seconds, so that there is always a state to go on from
+
+    def until_the_end(lease, spec, views, crash=None):
+        book, reports = Book(registry, lease, spec), itertools.count(1)
+        while (work := book.work("0.a")) != "done":
+            training = session.Session(work, views, spec.objective)
+            while not training.over:
+                step = training.step()
+                training.obey(book.report(work.group, work.attempt, step.measured, step.state))
+                if next(reports) == crash:
+                    return ledger.end(registry, lease, "interrupted")
+        book.tidy()
+        return ledger.end(registry, lease, "finished")
+
+    return until_the_end
+
+
+def curves(registry, sweep):
+    """All that trials reported, but times, and final figures where they did not end."""
+    return [
+        (trial.number, trial.status, trial.config, [_plain(report, trial) for report in trial.reports])
+        for trial in ledger.trials(registry, sweep)
+    ]
+
+
+def _plain(report, trial):
+    whole = trial.status == "finished" and report is trial.reports[-1]
+    ignored = ("seconds", *([] if whole else repeats.FINAL))
+    metrics = {name: value for name, value in report.metrics.items() if not name.startswith(ignored)}
+    return report.epoch, metrics, report.checkpoint
+
+
+@pytest.mark.parametrize("crash", [None, 2])
+@pytest.mark.parametrize(("scheduler", "lanes", "finalists"), [("none", 8, 9), ("none", 8, 2), ("halving", 8, 9)])
+def test_trials_that_train_longer_end_as_those_that_were_so_long_from_the_start(
+    registry, train, monkeypatch, scheduler, lanes, finalists, crash
+):
+    """With a state or, where their weights were deleted, without; half of the epochs are a rung of the longer sweep."""
+    monkeypatch.setattr(ranks, "FINALISTS", finalists)
+    raw_spec = {
+        "name": "tiny",
+        "data": {"name": "iris", "validation": 0.2, "holdout": 0},
+        "run": {"model": {"family": "mlp", "width": 8}, "epochs": LONG // 2, "precision": "fp32", "device": "cpu"},
+        "space": {"optimizer.lr": {"loguniform": [1e-3, 1e-1]}},
+        "trials": 9, "scheduler": scheduler, "lanes": lanes,
+    }  # fmt: skip
+    short = specs.parse(raw_spec)
+    long = specs.parse({**raw_spec, "run": {**raw_spec["run"], "epochs": LONG}})
+    views = Views(splits.split(datasets.load(short.data, None, None), short.data))
+    for name, spec in (("long", long), ("short", short)):
+        suggested = search.suggest(spec, [], lambda _: None)
+        train(ledger.begin(registry, name, spec.plain(), suggested, None, "ada"), spec, views)
+    extension.lengthen(registry, "short", LONG - LONG // 2, 60, "ada")
+    spec = specs.stored(ledger.sweep(registry, "short").spec)
+    for end in (crash, None):
+        if ledger.sweep(registry, "short").status != "finished":
+            train(leases.take(registry, "short", 60, "ada"), spec, views, end)
+    assert ledger.sweep(registry, "short").status == "finished"
+    assert curves(registry, "short") == curves(registry, "long")
+    assert rows(registry, "short") == rows(registry, "long")
+
+
+def rows(registry, sweep):
+    """The rows of the sweep's report, without times."""
+    record = results.read(registry, sweep).record()["rows"]
+    for row in record:
+        del row["figures"]["seconds"], row["figures"]["accuracy_per_second"]
+    return record

@@ -29,9 +29,8 @@ def rows(sweep):
     ]
 
 
-@pytest.mark.parametrize(
-    "kind", ["alone", *(pytest.param(kind, marks=pytest.mark.long) for kind in ("halving", "lanes"))]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["alone", "halving", "lanes"])
 def test_a_sweep_that_is_made_longer_and_killed_comes_to_the_table_of_a_long_one(begin, kind):
     run = KINDS[kind]["run"]
     long = begin(kind, run={**run, "epochs": run["epochs"] + MORE})
