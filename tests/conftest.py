@@ -35,6 +35,8 @@ SLOWEST = (
     "tailorbird/commands/test_drill.py",
     "tailorbird/commands/test_train.py",
     "registry/test_sequences.py",
+    "serving/test_pages.py",
+    "tuning/report/test_page.py",
 )
 """Files and folders whose tests take seconds each: they come first, so that the last of two workers does not begin
 with a minute of work when the other one is done."""

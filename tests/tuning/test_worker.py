@@ -12,6 +12,13 @@ from tuning.work import Work
 from tuning.worker import Watchdog, Worker
 
 
+@pytest.fixture(autouse=True)
+def no_gpus(monkeypatch):
+    """Asked for GPUs outside a cluster, Ray would start one, or join one that it finds on this machine."""
+    monkeypatch.setattr(ray, "get_gpu_ids", list)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+
 class Quiet(Worker):
     """One that asks a made-up writer, without Ray's own set-up, which takes a session."""
 
