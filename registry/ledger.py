@@ -194,8 +194,12 @@ def enter(
 def end(
     registry: Registry, lease: Lease, status: str, *, registered: int | None = None, problem: str | None = None
 ) -> None:
-    """Close a sweep; running trials become interrupted, and the lease ends."""
-    values = {"status": status, "registered": registered, "problem": _text(problem), "ended": schema.now()}
+    """Close a sweep; running trials become interrupted, and the lease ends.
+
+    Without a version that was `registered` now, it keeps the one that was before an extension.
+    """
+    values: dict[str, Any] = {"status": status, "problem": _text(problem), "ended": schema.now()}
+    values |= {} if registered is None else {"registered": registered}
     with leases.writing(registry, lease) as connection:
         update = schema.sweeps.update().filter_by(id=lease.sweep, status="running")
         connection.execute(update.values(**values, owner=None, expires=None))

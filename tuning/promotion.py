@@ -38,8 +38,11 @@ def enter(
     if version is None:
         files = {name: data for name, data in candidate.files.items() if to.samples or name != samples.FILE}
         version = versions.register(registry, to.model, files, candidate.export, lineage, who)
-    if aliases.current(registry, to.model, to.alias) == version.number:  # a process that died had come this far
+    current = aliases.current(registry, to.model, to.alias)
+    if current == version.number:  # a process that died had come this far
         return Promotion(version, to.alias, None)
+    if current and versions.resolve(registry, f"{to.model}:{current}").lineage.sweep == lineage.sweep:
+        champion = current  # moved by this sweep itself, before it was extended
     return Promotion(version, to.alias, _promote(registry, version, to.alias, champion, who))
 
 

@@ -4,7 +4,7 @@ import math
 import pytest
 import sqlalchemy as sa
 
-from registry import ledger, schema, transitions
+from registry import leases, ledger, schema, transitions
 from registry.core import Registry
 from registry.leases import Lease
 from registry.ledger import Change, Report, Trial
@@ -211,6 +211,13 @@ def test_a_sweep_ends_once_and_interrupts_what_still_runs(registry, sweep, statu
     assert statuses(registry) == ["finished", "interrupted", "pending"]
     sweeps.end(registry, sweep, "finished", registered=6)
     assert ledger.sweep(registry, sweep) == ended
+
+
+def test_an_extended_sweep_keeps_its_version_until_it_registers_another(registry, sweep):
+    sweeps.end(registry, sweep, "finished", registered=5)
+    for status, registered, kept in (("interrupted", None, 5), ("finished", 6, 6)):
+        ledger.end(registry, leases.take(registry, sweep, 60, "ada", "extended"), status, registered=registered)
+        assert (ledger.sweep(registry, sweep).status, ledger.sweep(registry, sweep).registered) == (status, kept)
 
 
 def test_the_end_of_a_sweep_leaves_others_alone(registry, sweep):

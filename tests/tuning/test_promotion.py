@@ -55,7 +55,7 @@ def measured():
 
 @pytest.fixture
 def register_best(trained, registry, best, measured):
-    def register(candidate=None, champion=None, sweep="tiny-1", **to):
+    def register(candidate=None, champion=None, sweep="tiny-1", best=best, **to):
         spec, dealt, *_ = trained
         if candidate is None:
             measured or measured.append(promotion.measure(registry, best, dealt))
@@ -90,6 +90,14 @@ def test_an_alias_that_moved_during_the_sweep_is_left_where_it_is(register_best,
     assert version.version.number == 2
     assert "someone else moved it first" in version.obstacle
     assert aliases.current(registry, "tiny") == 1
+
+
+def test_an_alias_that_an_extended_sweep_moved_itself_is_moved_on(register_best, registry, best):
+    register_best()
+    other = next(report for report in best.trial.reports if report != best.best)
+    version = register_best(best=Ranked(best.trial, other))
+    assert (version.version.number, version.obstacle) == (2, None)
+    assert aliases.current(registry, "tiny") == 2
 
 
 def test_a_candidate_under_the_champion_is_registered_and_not_promoted(
