@@ -1,7 +1,7 @@
 import os
 import socket
 
-from registry import incidents, leases, ledger
+from registry import extensions, incidents, leases, ledger
 from registry.incidents import Incident
 from registry.leases import Lease
 from registry.ledger import Change
@@ -21,7 +21,8 @@ def test_a_failed_trial_is_an_incident_each_time_that_it_fails(registry):
     for _ in range(2):  # the same status again changes nothing
         ledger.enter(registry, lease, [Change(2, "failed", failed.why)])
     assert known(registry) == [failed]
-    sweeps.walk(registry, SWEEP, 2, "interrupted", "running")
+    extensions.retry(registry, lease, [2])
+    sweeps.walk(registry, SWEEP, 2, "running")
     ledger.enter(registry, lease, [Change(2, "failed", failed.why)])
     assert known(registry) == [failed, failed]
     assert incidents.of(registry, "other") == []
