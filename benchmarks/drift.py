@@ -31,7 +31,7 @@ WINDOW = 1_000
 CLEAN_WINDOWS = 5_000
 SMALL = 0.15
 JUDGED = {"fitted": 1, "mix_moves": 5, "mix_steady": 25}
-"""Each estimate judges one of so many clean windows."""
+"""For each estimate the interval, in clean windows, at which it judges one."""
 HARMLESS = 0.01
 SHARES = (0.1, 0.25, 0.5)
 UNSEEN = ("Trouser", "Sandal", "Bag")
@@ -75,7 +75,7 @@ def _images(split: Split) -> NDArray[np.uint8]:
 
 
 def made(lab: Lab, strangers: NDArray[np.uint8], windows: int) -> list[Scenario]:
-    """All scenarios, so many windows each."""
+    """All scenarios, with `windows` windows each; the one without drift has five times as many."""
     random = np.random.default_rng(7)
 
     def drawn(traffic: Traffic) -> list[Traffic]:

@@ -84,7 +84,7 @@ def main() -> None:
 
 
 def _lanes(here: Settings, device: str, count: int, images: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """An epoch of so many MLPs as lanes of one group, and of as many runs in turn, after one that warms up."""
+    """An epoch of `count` MLPs as lanes of one group, and of `count` runs in turn, after an epoch that warms up."""
     name, changes = next(iter(MODELS.items()))
     shared = {"device": device, "batch_size": BATCH, "epochs": 2, **changes}
     configs = [_config("fashion_mnist", shared | {"optimizer": {"lr": LR * (1 + n / count)}}) for n in range(count)]

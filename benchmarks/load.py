@@ -51,7 +51,7 @@ def pinned(core: str, command: list[str]) -> list[str]:
 
 
 def measure(server: psutil.Process, request: Request, connections: int, seconds: float) -> Measured:
-    """Ask for so long over so many connections; raises RuntimeError where an answer is no 200."""
+    """Send requests for `seconds` over `connections` connections; raises RuntimeError if an answer is not 200."""
     before = _cpu(server)
     ask = _wrk if shutil.which("wrk") and seconds >= 1 else _python  # wrk counts in whole seconds
     count, rate, p50, p99 = ask(request, connections, seconds)
@@ -126,7 +126,7 @@ async def _ask(request: Request, connections: int, seconds: float) -> list[float
 
 
 def open_loop(request: Request, rate: float, seconds: float) -> list[Answer]:
-    """Ask so many times a second, whatever became of what was asked before."""
+    """Send `rate` requests a second for `seconds`, whether or not earlier ones have been answered."""
     return asyncio.run(_open_loop(request, rate, seconds))
 
 

@@ -36,7 +36,7 @@ from tuning.report.results import Row
 
 STUDIES = ROOT / "tuning" / "studies"
 ENDS = 4
-"""Studies with at most so many runs show their first and last epoch on the page."""
+"""The largest number of rows for which the page shows the first and last epochs."""
 TIMED = ("fashion-mlp",)
 """Studies that also measure time, and need an otherwise idle machine."""
 TIMES = ("seconds", "accuracy_per_second")

@@ -7,7 +7,7 @@ each: a DataLoader over pictures with torchvision's transforms and Adam, as tuto
 over tensors that are normalised already, and where the processor has instructions for bfloat16 also that in bfloat16;
 and this project's loop in float32 and as `precision: auto` takes it. CPU time counts that of every thread; all have
 one. The limit is the time that the products of the layers and the optimiser's step take alone, in the same shapes and
-digits. Less than ten minutes; an epoch of the CNN is of fewer images, and its accuracy that of so many.
+digits. Less than ten minutes; an epoch of the CNN has fewer images, and its accuracy is that of training on only these.
 """
 
 import statistics
@@ -39,7 +39,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "CNN 32-64-128": {"model": {"family": "cnn", "width": [32, 64, 128]}},
 }
 IMAGES = {"MLP 784-256-128-10": 60_000, "CNN 32-64-128": 12_800}
-"""Of an epoch: so many that the whole takes less than ten minutes."""
+"""The number of images of an epoch, chosen so that the whole takes less than ten minutes."""
 PICTURES, TENSORS, HALVES = "DataLoader, pictures, fp32", "DataLoader, tensors, fp32", "DataLoader, tensors, bf16"
 FULL = "tailorbird, fp32"
 
@@ -112,7 +112,7 @@ def main() -> None:
 
 
 def usual(run: RunConfig, dealt: Splits, images: int) -> dict[str, Contender]:
-    """The loops of the tutorials, over the first so many training images."""
+    """The loops of the tutorials, over the first `images` training images."""
     train = dealt.train.only(slice(images))
     transforms = torchvision("transforms")
     standard = transforms.Compose([transforms.ToTensor(), transforms.Normalize((MEAN,), (DEVIATION,))])
@@ -125,7 +125,7 @@ def usual(run: RunConfig, dealt: Splits, images: int) -> dict[str, Contender]:
 
 
 def ours(made: RunConfig, dealt: Splits, images: int) -> Contender:
-    """The run of this project, over the first so many training images."""
+    """The run of this project, over the first `images` training images."""
     train = dealt.train.only(slice(images))
     run = Run(made, Splits(dealt.kind, dealt.classes, None, train, dealt.validation, dealt.holdout, dealt.test))
     return Contender(lambda: _ignore(run.step()), lambda: run.score(dealt.test)[1], images)

@@ -96,7 +96,7 @@ def interrupt(connection: sa.Connection, sweep: str, group: int | None = None) -
 
 
 def held(seconds: float) -> dict[str, str]:
-    """The columns of a lease that this process holds for so many seconds from now."""
+    """The columns of a lease that this process holds for `seconds` from now."""
     until = datetime.fromisoformat(schema.now()) + timedelta(seconds=seconds)
     return {"owner": process(), "expires": schema.timestamp(until)}
 

@@ -196,7 +196,7 @@ def end(
 ) -> None:
     """Close a sweep; running trials become interrupted, and the lease ends.
 
-    Without a version that was `registered` now, it keeps the one that was before an extension.
+    If `registered` is None, the sweep keeps the version that it registered before an extension, if any.
     """
     values: dict[str, Any] = {"status": status, "problem": _text(problem), "ended": schema.now()}
     values |= {} if registered is None else {"registered": registered}

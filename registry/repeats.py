@@ -9,7 +9,10 @@ UNCOMPARED = ("seconds",)
 """Figures that differ between repeats."""
 
 FINAL = ("test_", "fit_")
-"""Figures measured once, at the end of a trial; if it is made longer, its repeats are not at their end there."""
+"""Prefixes of figures measured only after a trial's last epoch.
+
+If `sweeps extend --epochs` moves that end, the former last epoch may be trained again, without them.
+"""
 
 TOLERANCE = 0.02
 """The tolerated difference, absolute or relative, of a figure recomputed on a GPU, which adds in any order.

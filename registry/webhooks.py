@@ -77,8 +77,8 @@ def tell(registry: Registry) -> None:
 def deliver(registry: Registry, *, limit: int = 100, seconds: float = math.inf) -> list[Delivery]:
     """Send what is due to the configured webhooks; returns the result of each attempt.
 
-    At most `limit` attempts are made, and none is started after so many seconds. May run in many processes at once, and
-    be killed: a delivery without a recorded result is repeated when its lease ends.
+    At most `limit` attempts are made, and none is started after `seconds`. May run in many processes at once, and be
+    killed: a delivery without a recorded result is repeated when its lease ends.
     """
     begun = schema.now()
     attempts: list[Delivery] = []
@@ -168,7 +168,10 @@ def _send(settings: Settings, identifier: str, url: str, body: str) -> str | Non
 
 
 def wait(attempts: int) -> float:
-    """Seconds until the next attempt after so many: three times longer each time, less a random part of up to half."""
+    """Seconds to wait after `attempts` attempts.
+
+    They triple with each attempt, up to LONGEST_WAIT, less a random part of up to half.
+    """
     return min(FIRST_WAIT * 3.0 ** (attempts - 1), LONGEST_WAIT) * random.uniform(0.5, 1)
 
 

@@ -27,7 +27,7 @@ ASGI = Callable[[Scope, Receive, Send], Awaitable[None]]
 class Route:
     """The handler of a path, and its methods; `open` routes need no token.
 
-    `inline` may answer a request whose body is already read, or promise the answer, without waiting; None leaves it to
+    `inline` may answer, or return a future answer, without awaiting, once the body is read; None leaves the request to
     `handler`.
     """
 
@@ -151,7 +151,7 @@ class Application:
             return self._explained(error, request)
 
     def _explained(self, error: BaseException, request: Request) -> Answer:
-        """What is answered in place of an answer."""
+        """The response to a request whose handling raised an error."""
         if isinstance(error, asyncio.CancelledError):
             error = Shed("stopping", "the server stopped before the answer was ready; try again")
         if isinstance(error, Shed):

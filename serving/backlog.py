@@ -49,7 +49,7 @@ class Backlog:
         return self._count == 0
 
     def start(self, seconds: float, function: Callable[[], R], since: float | None = None) -> "asyncio.Future[R]":
-        """The future result of a function, run in a thread, that takes about so many seconds; raises Shed.
+        """The future result of `function`, run in a thread, where it takes about `seconds`; raises Shed.
 
         So does the future if it takes too long; `since` is when it was complete, by the loop's clock, if not now.
         """

@@ -8,4 +8,5 @@ Examples = NDArray[Any]
 """Images [N, height, width] or [N, height, width, 3] of uint8, or rows [N, columns] of floats."""
 
 FEW = 64
-"""Up to so many examples loops take less time than arrays, whose code a model has driven out of the caches."""
+"""Up to this number of examples, Python loops are faster than NumPy, whose code the model has evicted from the
+caches."""

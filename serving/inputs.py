@@ -18,8 +18,8 @@ PICTURES = ("image/png", "image/jpeg", "image/webp")
 INLINE_BYTES = 64 * 1024
 INLINE_PIXELS = 256 * 256
 TOGETHER = 4
-"""How many times the limit of one picture those of a form may have together: five photographs of 12 megapixels, which
-are about as many as a body of 16 MiB holds."""
+"""The pixel limit of a whole form, as a multiple of that of one picture: by default it admits five photographs of 12
+megapixels, about as many as a body of 16 MiB holds."""
 
 
 def _awaited() -> bool:

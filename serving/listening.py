@@ -1,4 +1,4 @@
-"""The end of a listening socket that processes share, at which no client that is connected to it is lost.
+"""Closing a listening socket that several processes share, without losing a connected client.
 
 The last process to close such a socket resets the connections that wait in it, and a client is connected before the
 server has accepted it: its handshake ends at the client. So first new handshakes are refused, then those that have
@@ -11,7 +11,7 @@ import struct
 from contextlib import suppress
 
 HANDSHAKE_SECONDS = 0.3
-"""Seconds that a handshake may take which has begun, on a slow network or a busy machine."""
+"""How long a handshake that has begun may take, on a slow network or a busy machine."""
 SO_ATTACH_FILTER = 26
 SYN, ACK = 0x02, 0x10
 FLAGS = 13

@@ -329,7 +329,7 @@ class Protocol(HttpToolsProtocol):
             self.transport.abort()
         elif quiet and self._quiet:
             self.transport.close()
-        self._quiet = quiet  # twice in turn, since a busy machine may have let a request wait unread for as long
+        self._quiet = quiet  # close only if quiet at two checks in a row: a busy machine may leave a request unread
         if self in self.connections:
             self.loop.call_later(max(rest, 0.1), self.shutdown)
 

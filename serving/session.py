@@ -40,7 +40,7 @@ class Session:
         return np.concatenate(parts)
 
     def estimate(self, count: int) -> float:
-        """The estimated seconds for so many examples, from the warm-up."""
+        """The estimated seconds for `count` examples, from the warm-up."""
         return self.seconds + (count - 1) * self._seconds_more
 
     def _run(self, examples: Examples) -> NDArray[np.float32]:

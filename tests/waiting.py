@@ -3,7 +3,7 @@
 import time
 
 BOUND_SECONDS = 200
-"""Far beyond what anything takes; a test that waits so long is stuck."""
+"""Far longer than anything takes; a test that waits until this limit is stuck."""
 PAUSE_SECONDS = 0.02
 
 

@@ -68,7 +68,7 @@ def fit(known: Estimator, images: NDArray[np.uint8], targets: NDArray[np.int64],
 
 
 def _answer(model: bytes, together: int) -> Answer:
-    """The predictions of an export, so many images at once."""
+    """A function that returns the predictions of an export, computed for `together` images at a time."""
     opened = onnx.session(model)
     name = opened.get_inputs()[0].name
 

@@ -174,7 +174,7 @@ class Run:
         return self.plan(0).first(max(1, self._steps // PROBED), self._group)
 
     def plan(self, number: int) -> Plan:
-        """The plan of the epoch after so many, by the run's random numbers and schedule."""
+        """The plan of epoch `number`, counted from 0, by the run's random numbers and schedule."""
         seed = int(torch.randint(2**62, (), generator=self.state.random))
         order = torch.randperm(self.examples, generator=self.state.random).to(self._device)
         return Plan(number, seed, order, [self._lr(number * self._steps + step) for step in range(self._steps)])

@@ -40,7 +40,7 @@ def threads(config: RunConfig) -> int:
 
 @contextmanager
 def using(threads: int) -> Iterator[None]:
-    """Use so many CPU threads within; the number is process-wide, so the old one is restored."""
+    """Use `threads` CPU threads within; the number is process-wide, so the old one is restored."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

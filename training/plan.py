@@ -16,5 +16,5 @@ class Plan:
     rates: Sequence[float]
 
     def first(self, steps: int, examples: int) -> "Plan":
-        """The first steps of it, of so many examples each."""
+        """Its first `steps` steps, of `examples` examples each."""
         return replace(self, order=self.order[: steps * examples], rates=self.rates[:steps])

@@ -60,7 +60,7 @@ class Split:
         return self.inputs[self.places[chosen]]
 
     def batches(self, size: int) -> Iterator[Inputs]:
-        """All its inputs in order, so many at a time."""
+        """All its inputs in order, `size` at a time."""
         for start in range(0, len(self), size):
             yield self.at(slice(start, start + size))
 

@@ -101,7 +101,7 @@ class Stack:
             ]
 
     def pace(self, steps: int) -> float:
-        """Seconds that so many steps take, without a measurement; the runs cannot be used afterwards.
+        """Seconds that `steps` steps take, without a measurement; the runs cannot be used afterwards.
 
         With a single thread they are CPU seconds, which other processes do not affect.
         """

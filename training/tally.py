@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 LOOK_EVERY = 256
-"""A loss that is NaN is noticed after so many steps at the latest."""
+"""The largest number of steps that pass before a NaN or infinite loss is noticed."""
 
 
 class Tally:

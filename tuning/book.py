@@ -24,7 +24,7 @@ from tuning.spec import SweepSpec
 from tuning.work import Measured, Nothing, Work
 
 DEATHS = 3
-"""A group fails if its process dies so often without a new report."""
+"""The number of deaths of a group's process, without a new report in between, at which the group fails."""
 RUBBISH = 64
 """The number of files that are deleted at a time; more in a sweep of many trials."""
 

@@ -52,7 +52,7 @@ class LaneTable:
         self._gains = self._kinds.setdefault(processor(), {})
 
     def sizes(self, most: int) -> dict[str, int]:
-        """The size of groups of each known shape, if a spec allows so many lanes."""
+        """The size of groups of each known shape, for a spec that allows `most` lanes."""
         return {shape: _size(gains, most) for shape, gains in self._gains.items() if most in gains}
 
     def measure(self, configs: Iterable[RunConfig], most: int, dealt: Splits) -> str | None:

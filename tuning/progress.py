@@ -52,7 +52,7 @@ class LiveTable:
     def show(self, follower: Follower, changed: list[Seen]) -> None:
         """Show the current state of a sweep; `changed` are the trials whose status has changed.
 
-        Once the table has ended it shows nothing: the search is over, though its best may still be being registered.
+        Once the table has ended it shows nothing, even while the best trial is still being registered.
         """
         if self._ended:
             return

@@ -23,7 +23,7 @@ from tuning.space import Domain
 
 MOST_TRIALS = 100_000
 WAVES, LEAST_WAVE = 4, 8
-"""tpe suggests a quarter of the trials at a time, but at least so many, since trials of a wave are compared."""
+"""tpe suggests `1 / WAVES` of the trials at a time, but at least LEAST_WAVE, since trials of a wave are compared."""
 
 
 class SweepSpec(Config):

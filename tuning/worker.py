@@ -117,7 +117,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
 
 class Watchdog:
-    """Calls a function if the block within takes longer than so many seconds."""
+    """Calls `bark` if the block within takes longer than `seconds`."""
 
     def __init__(self, seconds: float, bark: Any) -> None:
         self.seconds, self._bark = seconds, bark

@@ -37,7 +37,7 @@ def accuracy(probabilities: NDArray[np.floating], mix: NDArray[np.float64]) -> f
 def chance(mix: NDArray[np.float64]) -> float:
     """The mean bias of the estimate, which is too low because answers are a random sample of this mix [classes].
 
-    It is half the mean absolute difference, summed over classes, between the sample's shares and the mix: so many
-    answers are assigned to another class.
+    It is half the mean absolute difference, summed over classes, between the sample's shares and the mix: the share
+    of answers that are assigned to another class.
     """
     return float(0.5 * np.sqrt(2 / np.pi * mix * (1 - mix) / ANSWERS).sum())

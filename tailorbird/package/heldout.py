@@ -30,7 +30,7 @@ class Heldout:
 
     @classmethod
     def parse(cls, data: bytes, classes: int) -> "Heldout":
-        """Read the file of a model with so many classes; raises Corrupt if it is invalid."""
+        """Read the file of a model with `classes` classes; raises Corrupt if it is invalid."""
         import numpy as np
 
         try:

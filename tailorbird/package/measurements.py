@@ -22,7 +22,7 @@ class Parity(Record):
 
 
 class Latency(Record):
-    """Milliseconds of an export for one example: median and 99th percentile of so many runs."""
+    """Milliseconds of an export for one example: median and 99th percentile of `runs` runs."""
 
     p50_ms: Figure
     p99_ms: Figure

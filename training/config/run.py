@@ -14,7 +14,7 @@ from training.config.data import IMAGES, DataConfig
 from training.config.model import SIDE, ModelConfig, own_code
 
 PROBED = 4
-"""A probe trains one in so many steps of the first epoch, at a constant rate, to show whether a run is worth
+"""A probe trains `1 / PROBED` of the steps of the first epoch, at a constant rate, to show whether a run is worth
 continuing.
 """
 

@@ -20,7 +20,7 @@ from training.datasets.merging import Merging
 from training.datasets.rows import Rows
 
 COUNTED = 20
-"""From so many rows on, a column that counts up is hardly chance."""
+"""From this number of rows on, a column that counts up is hardly a coincidence."""
 
 
 @dataclass

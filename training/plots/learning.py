@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from training.progress import Epoch
 
 MARKED = 30
-"""Curves with at most so many points have markers."""
+"""The largest number of points at which a curve has markers."""
 LOGARITHMIC = 20
 """From this ratio of losses on, the scale is logarithmic."""
 COINCIDE = 0.01

@@ -126,7 +126,7 @@ def key(config: Mapping[str, Any]) -> str:
 def figures(trial: Trial) -> dict[str, float]:
     """The scores of a trial's kept weights as ratios and nats, and its seconds."""
     metrics = {name: value for name, value in kept(trial).metrics.items() if not name.startswith(FINAL)}
-    if trial.status == "finished":  # else it had ended there before its sweep was made longer
+    if trial.status == "finished":  # otherwise they were measured at an end that has since moved
         metrics |= {name: value for name, value in trial.reports[-1].metrics.items() if name.startswith(FINAL)}
     metrics["seconds"] = sum(report.metrics.get("seconds", 0.0) for report in trial.reports)
     if "fit_accuracy" in metrics and "test_accuracy" in metrics:

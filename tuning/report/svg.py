@@ -57,7 +57,7 @@ class Axis:
 
 @dataclass
 class Drawing:
-    """A drawing in a frame of so many pixels."""
+    """A drawing of WIDTH by `height` pixels."""
 
     height: float = HEIGHT
     parts: list[str] = field(default_factory=list)
