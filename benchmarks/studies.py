@@ -175,7 +175,7 @@ def _section(study: Study, held: Sequence[Held]) -> Section:
     if study.spec.source:
         blocks.append(Paragraph(f"Reference: {study.spec.source}."))
     missing = study.missing(held)
-    lagging = [] if study.quick or missing else [_told(row) for row in study.judged(rows) if row.lags]
+    lagging = [] if study.quick or missing else [_shortfall(row) for row in study.judged(rows) if row.lags]
     if lagging:
         blocks += [Paragraph("Worse than the reference by more than the spread over seeds:"), Bullets(lagging)]
     ended = max(each.sweep.ended or each.sweep.created for each in held)
@@ -186,7 +186,7 @@ def _section(study: Study, held: Sequence[Held]) -> Section:
     return Section(study.name, blocks)
 
 
-def _told(row: Row) -> str:
+def _shortfall(row: Row) -> str:
     worse = {name: row.behind(name) or 0.0 for name in row.reference}
     text = [f"{tables.RESULTS[name][0]} by {tables.amount(name, count)}" for name, count in worse.items() if count > 0]
     return f"{row.name}: {', '.join(text)}"

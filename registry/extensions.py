@@ -22,21 +22,21 @@ def lengthen(
     spec: Mapping[str, Any],
     configs: Mapping[int, Mapping[str, Any]],
     statuses: Mapping[int, str],
-    fresh: Collection[int],
+    restarted: Collection[int],
 ) -> None:
     """Store the spec and all configs with more epochs, and the statuses of the trials that are not at their end yet.
 
-    `fresh` are those of them whose weights were deleted: they and their groups start again.
+    `restarted` are those of them whose weights were deleted: they and their groups start again.
     """
     trials = schema.trials
-    longer = trials.update().where(trials.c.sweep == lease.sweep, trials.c.number == sa.bindparam("of_number"))
+    update = trials.update().where(trials.c.sweep == lease.sweep, trials.c.number == sa.bindparam("of_number"))
     with leases.writing(registry, lease) as connection:
         _rewrite(connection, lease.sweep, spec)
         rows = [{"of_number": number, "config": dict(config)} for number, config in configs.items()]
-        connection.execute(longer.values(answers=None), rows)  # other weights may be the best ones now
+        connection.execute(update.values(answers=None), rows)  # other weights may be the best ones now
         for number, status in statuses.items():
             _enter(connection, lease.sweep, number, status)
-        for number in fresh:
+        for number in restarted:
             _restart(connection, lease.sweep, number)
 
 

@@ -44,7 +44,7 @@ def blamed(reference: str, field: str, unless: Callable[[Exception], bool] = lam
     except Exception as error:
         if unless(error):
             raise
-        raise InvalidInput(field, f"{reference} raised {_told(error)}") from error
+        raise InvalidInput(field, f"{reference} raised {_message(error)}") from error
 
 
 def _imported(module: str, field: str) -> ModuleType:
@@ -57,13 +57,13 @@ def _imported(module: str, field: str) -> ModuleType:
         if error.name and f"{module}.".startswith(f"{error.name}."):
             problem = f"there is no module {error.name}, neither in {folder} nor installed"
         else:
-            problem = f"{module} cannot be imported: {_told(error)}"
+            problem = f"{module} cannot be imported: {_message(error)}"
         raise InvalidInput(field, problem) from error
     except (Exception, SystemExit) as error:
-        raise InvalidInput(field, f"{module} cannot be imported: {_told(error)}") from error
+        raise InvalidInput(field, f"{module} cannot be imported: {_message(error)}") from error
 
 
-def _told(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     """`KeyError: 'x' (net.py, line 3)`: the last line reached in the user's own code."""
     message = f"{type(error).__name__}: {error}".replace("\n", " ").removesuffix(": ")
     if isinstance(error, SyntaxError):  # which ends with file and line by itself

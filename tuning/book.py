@@ -183,9 +183,9 @@ class Book:
         if not wave:
             return False
         patient(lambda: ledger.add(self._registry, self._lease, wave, len(trials) + 1))
-        fresh = self._trials()[len(trials) :]
-        self._field.add(fresh)
-        for suggestion in fresh:
+        added = self._trials()[len(trials) :]
+        self._field.add(added)
+        for suggestion in added:
             self._configs[suggestion.number], self._group[suggestion.number] = suggestion.config, suggestion.group
             if suggestion.confirms is not None:
                 self._confirming.add(suggestion.number)
@@ -287,18 +287,18 @@ class Book:
         """
         standings = self._field.standings
         finished = {number for number, standing in standings.items() if standing.status == "finished"}
-        fresh = ranks.outranked(self._merits, finished - self._confirming, self._field.behind()) - self._outranked
+        outranked = ranks.outranked(self._merits, finished - self._confirming, self._field.behind()) - self._outranked
         constant = {number for number in finished if self._configs[number]["schedule"]["name"] == "constant"}
-        over = (finished - constant) | self._outranked | fresh  # a constant rate allows more epochs
+        over = (finished - constant) | self._outranked | outranked  # a constant rate allows more epochs
         groups = [
             group for group in self._groups.values() if group.state and over.issuperset(self._members[group.number])
         ]
-        if not fresh and not groups:
+        if not outranked and not groups:
             return
         numbers = [group.number for group in groups]
-        patient(lambda: ledger.outrank(self._registry, self._lease, sorted(fresh), numbers))
-        self._outranked |= fresh
-        for number in fresh:
+        patient(lambda: ledger.outrank(self._registry, self._lease, sorted(outranked), numbers))
+        self._outranked |= outranked
+        for number in outranked:
             self._supersede(self._kept[number].checkpoint)
         for group in groups:
             self._supersede(group.state)

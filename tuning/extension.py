@@ -39,9 +39,9 @@ def lengthen(registry: Registry, sweep: str, count: int, seconds: float, who: st
     known, trials = ledger.sweep(registry, sweep), ledger.trials(registry, sweep)
     spec = specs.stored(known.spec)
     _check_horizon(known, spec, trials)
-    changed = _extended(known.spec, **_longer(known.spec, count))
+    changed = _extended(known.spec, **_more_epochs(known.spec, count))
     configs = {trial.number: {**trial.config, "epochs": trial.config["epochs"] + count} for trial in trials}
-    config.parse(RunConfig, max(configs.values(), key=lambda longer: longer["epochs"]), prefix="--epochs: ")
+    config.parse(RunConfig, max(configs.values(), key=lambda run: run["epochs"]), prefix="--epochs: ")
     field = Field(spec, [replace(trial, config=configs[trial.number]) for trial in trials])
     statuses = {
         trial.number: _STATUS[field.answer(trial.number)]
@@ -51,9 +51,9 @@ def lengthen(registry: Registry, sweep: str, count: int, seconds: float, who: st
     for number, status in statuses.items():
         field.standings[number].status = status
     lost = statuses.keys() & set(field.behind())
-    fresh = [trial.number for trial in trials if trial.outranked and trial.number in statuses.keys() - lost]
+    restarted = [trial.number for trial in trials if trial.outranked and trial.number in statuses.keys() - lost]
     lease = leases.take(registry, sweep, seconds, who, "extended")
-    extensions.lengthen(registry, lease, changed, configs, statuses, fresh)
+    extensions.lengthen(registry, lease, changed, configs, statuses, restarted)
     ledger.end(registry, lease, "interrupted")
 
 
@@ -94,13 +94,13 @@ def _extended(spec: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
     return changed
 
 
-def _longer(spec: Mapping[str, Any], count: int) -> dict[str, Any]:
+def _more_epochs(spec: Mapping[str, Any], count: int) -> dict[str, Any]:
     """The parts of a spec that name epochs, with so many more."""
-    usual = RunConfig.model_fields["epochs"].default
-    longer: dict[str, Any] = {"run": {**spec["run"], "epochs": spec["run"].get("epochs", usual) + count}}
+    default = RunConfig.model_fields["epochs"].default
+    changes: dict[str, Any] = {"run": {**spec["run"], "epochs": spec["run"].get("epochs", default) + count}}
     if "runs" in spec:
-        longer["runs"] = [{**run, "epochs": run["epochs"] + count} if "epochs" in run else run for run in spec["runs"]]
-    return longer
+        changes["runs"] = [{**run, "epochs": run["epochs"] + count} if "epochs" in run else run for run in spec["runs"]]
+    return changes
 
 
 def _check_horizon(known: Sweep, spec: SweepSpec, trials: Sequence[Trial]) -> None:
@@ -112,11 +112,15 @@ def _check_horizon(known: Sweep, spec: SweepSpec, trials: Sequence[Trial]) -> No
     for trial in trials:
         epochs, every = trial.config["epochs"], trial.config["measure_every"]
         if (name := trial.config["schedule"]["name"]) != "constant":
-            of = f"schedule.name of trial {trial.number}"
-            raise InvalidInput("--epochs", f"requires a constant learning rate; {of} is {name}")
+            raise InvalidInput(
+                "--epochs",
+                f"requires a constant learning rate; schedule.name of trial {trial.number} is {name}",
+            )
         if epochs % every:
-            has = f"trial {trial.number} has {epochs} and {every}"
-            raise InvalidInput("--epochs", f"requires epochs divisible by measure_every; {has}")
+            raise InvalidInput(
+                "--epochs",
+                f"requires epochs divisible by measure_every; trial {trial.number} has {epochs} and {every}",
+            )
         if spec.probe and epochs == 1:
             raise InvalidInput("--epochs", "requires 2 epochs or more with probe, which does not apply to one")
 

@@ -64,7 +64,7 @@ def choose(
     sizes = _sizes(ties, misfits)
     taken = min(ties, key=lambda tie: sizes[tie.trial.number])  # of equally small ones the better, which comes first
     numbers = tuple(tie.trial.number for tie in ties)
-    return Choice(taken, numbers, _told(ties, taken, sizes[taken.trial.number]))
+    return Choice(taken, numbers, _reason(ties, taken, sizes[taken.trial.number]))
 
 
 def unpacked(stored: bytes) -> Right:
@@ -119,7 +119,7 @@ def _sizes(ties: Sequence[Ranked], misfits: Misfits) -> dict[int, int]:
     return sizes
 
 
-def _told(ties: Sequence[Ranked], taken: Ranked, size: int) -> str | None:
+def _reason(ties: Sequence[Ranked], taken: Ranked, size: int) -> str | None:
     if len(ties) < 2:
         return None
     others = ", ".join(str(tie.trial.number) for tie in ties[1:])

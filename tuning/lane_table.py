@@ -71,7 +71,7 @@ class LaneTable:
                 files.make_folder(self._path.parent)
                 files.write_flushed(self._path, _FORM.dump_json(self._kinds, indent=1))
         known = [self._gains[shape] for shape in shared if most in self._gains.get(shape, ())]
-        return _told(known, most, "measured just now" if unknown else f"by {self._path}") if known else None
+        return _note(known, most, "measured just now" if unknown else f"by {self._path}") if known else None
 
 
 def _size(gains: Gains, most: int) -> int:
@@ -112,7 +112,7 @@ def _measured(config: RunConfig, most: int, splits: Splits, data: Data) -> Gains
         return {}
 
 
-def _told(known: Sequence[Gains], most: int, source: str) -> str:
+def _note(known: Sequence[Gains], most: int, source: str) -> str:
     sizes = [_size(gains, most) for gains in known]
     gained = [{1: 1.0, **gains}[size] for gains, size in zip(known, sizes, strict=True)]
     shapes = "1 shape" if len(known) == 1 else f"{len(known)} shapes"

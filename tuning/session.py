@@ -32,7 +32,7 @@ class Session:
     ) -> None:
         self._work, self._clock = work, clock
         self._numbers = list(work.configs)
-        self._told: set[int] = set()
+        self._reported: set[int] = set()
         self._probing = work.until == 0
         splits = views.splits
         train, validation = len(splits.train), len(splits.validation)
@@ -53,7 +53,7 @@ class Session:
     @property
     def over(self) -> bool:
         """Whether nothing is left to train, or to report."""
-        return not self._lanes.active and self._lanes.failures.keys() <= self._told
+        return not self._lanes.active and self._lanes.failures.keys() <= self._reported
 
     def step(self) -> Step:
         """Train each trial until its next measurement, or probe it."""
@@ -71,8 +71,8 @@ class Session:
             metrics = epoch.metrics() | more
             number, exact = self._numbers[lane], self._lanes.exact
             measured.append(Measured(number, epoch.epoch, metrics, weights, whole, exact, self._counts))
-        failed |= {lane: error for lane, error in self._lanes.failures.items() if lane not in self._told}
-        self._told |= failed.keys()
+        failed |= {lane: error for lane, error in self._lanes.failures.items() if lane not in self._reported}
+        self._reported |= failed.keys()
         problems = {self._numbers[lane]: _problem(error) for lane, error in failed.items()}
         return Step(measured, problems, self._state({epoch.epoch for epoch in measured}))
 

@@ -34,7 +34,7 @@ class Database(ABC):
         """
         if self.read_only:
             raise ReadOnly(f"the database {self.name} is read-only here")
-        with self._told(), self._engine.begin() as connection:
+        with self._as_unavailable(), self._engine.begin() as connection:
             self._begin(connection)
             self.lock(connection, *locks)
             yield connection
@@ -42,13 +42,13 @@ class Database(ABC):
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A snapshot: all reads see the same state, and neither block writers nor wait for them."""
-        with self._told(), self._engine.connect() as connection:
+        with self._as_unavailable(), self._engine.connect() as connection:
             yield self._snapshot(connection)
 
     @contextmanager
     def asking(self) -> Iterator[sa.Connection]:
         """For single statements: each is a snapshot by itself, without the cost of a transaction."""
-        with self._told(), self._engine.connect() as connection:
+        with self._as_unavailable(), self._engine.connect() as connection:
             yield self._alone(connection)
 
     def check(self) -> None:
@@ -102,7 +102,7 @@ class Database(ABC):
         """The message of a driver's error if the database cannot be used; None if the error is a bug of ours."""
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _as_unavailable(self) -> Iterator[None]:
         try:
             yield
         except Exception as error:

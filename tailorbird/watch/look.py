@@ -100,14 +100,14 @@ class Watch:
             self._known = version.number, known.read(self._registry, version)
         return self._known[1]
 
-    def _counters(self, version: Version, told: Known) -> Counters:
+    def _counters(self, version: Version, baseline: Known) -> Counters:
         if self._source is None:
-            return Counters(np.zeros_like(told.count), None)
-        return self._source.read(version.model, version.number, told.classes, self._policy.window)
+            return Counters(np.zeros_like(baseline.count), None)
+        return self._source.read(version.model, version.number, baseline.classes, self._policy.window)
 
-    def _observed(self, version: Version, told: Known, counters: Counters, now: datetime) -> Observed:
+    def _observed(self, version: Version, baseline: Known, counters: Counters, now: datetime) -> Observed:
         promoted = action.promoted(self._registry, version)
         since = max(promoted, schema.timestamp(now - timedelta(minutes=self._policy.label_window)))
-        count, correct = known.labels(self._registry, version, told, since)
-        evidence = known.evidence(self._registry, version, told, promoted)
+        count, correct = known.labels(self._registry, version, baseline, since)
+        evidence = known.evidence(self._registry, version, baseline, promoted)
         return Observed(counters.predictions, count, correct, evidence, counters.mix_steady)

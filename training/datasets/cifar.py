@@ -53,7 +53,7 @@ def _make(root: Path, into: Path) -> None:
     labels: dict[str, Images] = {}
     with ExitStack() as stack:
         rows = {
-            part: stack.enter_context(closing(kept.Rows(into / kept.INPUTS[part], BATCH * len(batches), SHAPE)))
+            part: stack.enter_context(closing(kept.RowWriter(into / kept.INPUTS[part], BATCH * len(batches), SHAPE)))
             for part, batches in BATCHES.items()
         }
         for part, name, records in _records(root):

@@ -85,7 +85,7 @@ class Decoding:
     def __init__(self, root: Path, into: Path, where: Layout, wanted: Wanted) -> None:
         self._root, self._into, self._where, self._wanted = root, into, where, wanted
         self._shape = wanted.shape
-        self._rows: dict[str, kept.Rows] = {}
+        self._rows: dict[str, kept.RowWriter] = {}
         self._outcome = Outcome()
 
     def run(self, advance: Callable[[int], None]) -> None:
@@ -93,7 +93,7 @@ class Decoding:
         workers = joblib.cpu_count()
         with ExitStack() as stack:
             for part, targets in self._where.targets.items():
-                rows = kept.Rows(self._into / kept.INPUTS[part], len(targets), self._shape)
+                rows = kept.RowWriter(self._into / kept.INPUTS[part], len(targets), self._shape)
                 self._rows[part] = stack.enter_context(closing(rows))
             pool = stack.enter_context(ThreadPoolExecutor(workers))
             under_way: deque[Future[Outcome]] = deque()

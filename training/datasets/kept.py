@@ -69,7 +69,7 @@ def finish(
     (folder / INDEX).write_text(json.dumps(index))
 
 
-class Rows:
+class RowWriter:
     """A file of inputs whose rows any thread may write, each by its index."""
 
     def __init__(self, path: Path, rows: int, shape: Sequence[int]) -> None:
@@ -99,7 +99,7 @@ def without(path: Path, rows: Sequence[int], shape: Sequence[int]) -> None:
     before = opened(path)
     left = np.setdiff1d(np.arange(len(before)), rows)
     hidden = path.with_suffix(".left")
-    after = Rows(hidden, len(left), shape)
+    after = RowWriter(hidden, len(left), shape)
     for start in range(0, len(left), 256):
         after.write(start, before[left[start : start + 256]])
     after.close()

@@ -68,7 +68,7 @@ def entries(root: Path) -> Iterator[Iterator[Entry]]:
     A file must be read before the next one. Raises NotFound if there is no such tree, and InvalidInput that names it if
     it cannot be read or is unsafe, at once or while its files are read.
     """
-    with _told(root):
+    with _as_invalid_input(root):
         yield _kind(root)(root)
 
 
@@ -94,7 +94,7 @@ def fingerprint(root: Path) -> list[tuple[str, int, int, int]]:
     """A fingerprint of a tree: name, size and times of the archive, or of each file of a folder."""
     if not root.is_dir():
         _kind(root)
-    with _told(root):
+    with _as_invalid_input(root):
         paths = [path for path in _walk(root, root, DEEPEST) if not path.is_dir()] if root.is_dir() else [root]
         states = [(str(path.relative_to(root)), _state(path)) for path in paths]
     return [(name, state.st_size, state.st_mtime_ns, state.st_ctime_ns) for name, state in states]
@@ -223,7 +223,7 @@ def hidden(name: str) -> bool:
 
 
 @contextmanager
-def _told(root: Path) -> Iterator[None]:
+def _as_invalid_input(root: Path) -> Iterator[None]:
     """Turn errors of reading a folder or archive into InvalidInput that names it."""
     try:
         yield

@@ -57,7 +57,7 @@ def gradient_descent(a: float, b: float, rates: Sequence[float]) -> bytes:
         color, dash = style.SEVERAL[index], style.DASHES[index % len(style.DASHES)]
         shown, within = _reaching(way)
         look = {"color": color, "linestyle": dash, "marker": "o", "markevery": slice(within), "zorder": 20 - index}
-        contour.plot(*shown.T, markersize=3.5, label=_told(a, b, lr), **look)
+        contour.plot(*shown.T, markersize=3.5, label=_label(a, b, lr), **look)
         surface.plot(*shown.T, a * shown[:, 0] ** 2 + b * shown[:, 1] ** 2, markersize=3, **look)
     above.legend(*contour.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     _lines(below, a, b, paths, rates)
@@ -65,7 +65,7 @@ def gradient_descent(a: float, b: float, rates: Sequence[float]) -> bytes:
     return style.png(figure)
 
 
-def _told(a: float, b: float, lr: float) -> str:
+def _label(a: float, b: float, lr: float) -> str:
     """The learning rate and its behaviour: along each axis, a step multiplies the remaining distance."""
     factors = [1 - 2 * lr * a, 1 - 2 * lr * b]
     if max(map(abs, factors)) > 1:
@@ -121,7 +121,7 @@ def _lines(figure: Any, a: float, b: float, paths: Sequence[Path], rates: Sequen
         axes.plot(x, y, "o", color="#888888", markersize=3, zorder=0)
         for step, (dw, dc) in enumerate(way):
             axes.plot(ends, (BEST[0] + dw) * ends + BEST[1] + dc, color=colors.to_rgba(step), linewidth=1.3)
-        axes.set_title(_told(a, b, lr), fontsize=10)
+        axes.set_title(_label(a, b, lr), fontsize=10)
         axes.set(xlabel="input", xlim=ends, ylim=(y.min() - 4, y.max() + 4))
         axes.grid(alpha=0.3)
     grid[0].set_ylabel("output")

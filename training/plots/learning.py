@@ -114,14 +114,14 @@ def _mark_gap(axes: Any, drawn: Mapping[str, Points], best: int, name: str, fitt
     bracket = [(best, value) for value in np.linspace(low, high, 5)]
     corner = _free(axes, [*zip(train_at, train, strict=True), *zip(val_at, val, strict=True), *bracket])
     axes.annotate(
-        _told(best, (high - low) * sign, name, fitted is None),
+        _gap_label(best, (high - low) * sign, name, fitted is None),
         (best, (low + high) / 2), corner, textcoords="axes fraction",
         ha="center", va="center", fontsize=9, bbox={"boxstyle": "round", "facecolor": "white", "edgecolor": "black"},
         arrowprops={"arrowstyle": "-", "linewidth": 0.8},
     )  # fmt: skip
 
 
-def _told(epoch: int, gap: float, name: str, running: bool) -> str:
+def _gap_label(epoch: int, gap: float, name: str, running: bool) -> str:
     apart = f"{100 * abs(gap):.1f} points" if name == "accuracy" else f"{abs(gap):,.{3 if abs(gap) < 100 else 0}f}"
     if gap > 0:
         return f"gap at epoch {epoch}: {apart}"

@@ -59,7 +59,7 @@ def predictions(images: Images, truths: Sequence[str], answers: Sequence[str], t
         box = (column * 1.13 - 0.5, row * 1.4 - 0.5), 1, 1
         axes.add_patch(Rectangle(*box, fill=False, edgecolor=color, linewidth=0.8 if right else 4))
         weight = "normal" if right else "bold"
-        caption = _told(true, answer)
+        caption = _caption(true, answer)
         axes.text(
             column * 1.13,
             row * 1.4 + 0.54,
@@ -88,7 +88,7 @@ def _image(axes: Any, image: Images, column: float, row: float) -> None:
     axes.imshow(colours, extent=extent, interpolation="nearest")
 
 
-def _told(true: str, answer: str) -> str:
+def _caption(true: str, answer: str) -> str:
     """On one line if it fits."""
     if len(true) + len(answer) < LINE:
         return f"{style.short(true)}:{style.short(answer)}"

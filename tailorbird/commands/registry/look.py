@@ -176,7 +176,7 @@ def _print(version: Version, tags: dict[str, str], events: tuple[Event, ...], fi
         "test": shares.text(test.accuracy, test.samples),
         "parity": str(evidence.parity),
         "registered": f"{tables.moment(version.created)} UTC by {version.who}",
-        "judged": "\n".join(_told(event) for event in events) or "-",
+        "judged": "\n".join(_line(event) for event in events) or "-",
         **{key: tables.plain(value) for key, value in version.lineage.record().items()},
         "manifest": version.manifest + ("" if version.signature is None else ", signed"),
         "files": "unknown"
@@ -193,5 +193,5 @@ def _add(table: Table, *cells: str) -> None:
     table.add_row(*("\n".join(map(clean, cell.splitlines())) for cell in cells))
 
 
-def _told(event: Event) -> str:
+def _line(event: Event) -> str:
     return f"{tables.moment(event.when)} UTC {event.alias}: {'; '.join((event.what, *event.reasons))}"

@@ -20,7 +20,7 @@ def made(rows=5, seen=None, test=False):
             seen.append(into)
         parts = {"train": np.arange(rows) % 2, **({"test": np.array([1])} if test else {})}
         for part, targets in parts.items():
-            file = kept.Rows(into / kept.INPUTS[part], len(targets), (2, 3))
+            file = kept.RowWriter(into / kept.INPUTS[part], len(targets), (2, 3))
             for row in reversed(range(len(targets))):
                 file.write(row, np.full((2, 3), row % 256, np.uint8))
             file.close()
@@ -109,12 +109,12 @@ def test_too_little_room_is_told_before_anything_is_written(tmp_path, monkeypatc
     with pytest.raises(
         Unavailable, match=r"0.02 GB of decoded images do not fit .* 0.14 GB free; set TAILORBIRD_CACHE_DIR .*data.size"
     ):
-        kept.Rows(tmp_path / "x.npy", 20_000_000 // 6, (2, 3))
+        kept.RowWriter(tmp_path / "x.npy", 20_000_000 // 6, (2, 3))
     assert not (tmp_path / "x.npy").exists()
 
 
 def test_rows_may_be_written_in_any_order_and_several_at_once(tmp_path):
-    rows = kept.Rows(tmp_path / "x.npy", 6, (2, 2, 3))
+    rows = kept.RowWriter(tmp_path / "x.npy", 6, (2, 2, 3))
     expected = np.arange(72, dtype=np.uint8).reshape(6, 2, 2, 3)
     for places in ([5], [0], slice(1, 5)):
         start = places.start if isinstance(places, slice) else places[0]
@@ -126,7 +126,7 @@ def test_rows_may_be_written_in_any_order_and_several_at_once(tmp_path):
 def test_what_the_system_writes_in_pieces_is_whole(tmp_path, monkeypatch):
     write = os.pwrite
     monkeypatch.setattr(os, "pwrite", lambda file, data, place: write(file, data[:5], place))
-    rows = kept.Rows(tmp_path / "x.npy", 2, (2, 2, 3))
+    rows = kept.RowWriter(tmp_path / "x.npy", 2, (2, 2, 3))
     expected = np.arange(24, dtype=np.uint8).reshape(2, 2, 2, 3)
     rows.write(0, expected)
     rows.close()

@@ -26,7 +26,7 @@ def anonymous():
     return int(text.split("RssAnon:")[1].split()[0]) / 1024
 
 def make(rows, into):
-    file = kept.Rows(into / "train.npy", rows, SHAPE)
+    file = kept.RowWriter(into / "train.npy", rows, SHAPE)
     random = np.random.default_rng(0)
     for start in range(0, rows, 512):
         file.write(start, random.integers(0, 256, (min(512, rows - start), *SHAPE), np.uint8))
