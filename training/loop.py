@@ -235,8 +235,8 @@ class Run:
         except (ValueError, LookupError, TypeError, RuntimeError) as error:
             raise Corrupt(f"the checkpoint does not fit its run: {error}") from None
         if self.coming and (self.coming < 0 or self.trained % self.config.measure_every):
-            measured = f"the interrupted run measured epoch {self.trained}, and this one would not"
-            raise InvalidInput("--resume", f"{measured}; start a new run")
+            measured = f"the interrupted run was measured at epoch {self.trained}"
+            raise InvalidInput("--resume", f"{measured}, which epochs and measure_every now leave out; start a new run")
 
     @property
     def _device(self) -> torch.device:

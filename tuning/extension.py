@@ -20,7 +20,7 @@ STARTED = "started"
 
 
 def add_trials(registry: Registry, sweep: str, count: int, seconds: float, who: str) -> None:
-    """Add so many points to a sweep; raises InvalidInput if its spec lists its trials."""
+    """Add `count` points to a sweep; raises InvalidInput if its spec lists its trials."""
     known = ledger.sweep(registry, sweep)
     spec = specs.stored(known.spec)
     if spec.trials is None:
@@ -32,9 +32,9 @@ def add_trials(registry: Registry, sweep: str, count: int, seconds: float, who: 
 
 
 def lengthen(registry: Registry, sweep: str, count: int, seconds: float, who: str) -> None:
-    """Let the trials of a finished sweep train so many epochs longer, as if they had been started with them.
+    """Add `count` epochs to the trials of a finished sweep.
 
-    Raises InvalidInput unless that gives the same figures for the epochs so far.
+    Raises InvalidInput if a sweep of that length would have had other figures so far.
     """
     known, trials = ledger.sweep(registry, sweep), ledger.trials(registry, sweep)
     spec = specs.stored(known.spec)
@@ -95,7 +95,7 @@ def _extended(spec: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
 
 
 def _more_epochs(spec: Mapping[str, Any], count: int) -> dict[str, Any]:
-    """The parts of a spec that name epochs, with so many more."""
+    """The keys of a spec that set epochs, increased by `count`."""
     default = RunConfig.model_fields["epochs"].default
     changes: dict[str, Any] = {"run": {**spec["run"], "epochs": spec["run"].get("epochs", default) + count}}
     if "runs" in spec:
@@ -104,7 +104,7 @@ def _more_epochs(spec: Mapping[str, Any], count: int) -> dict[str, Any]:
 
 
 def _check_horizon(known: Sweep, spec: SweepSpec, trials: Sequence[Trial]) -> None:
-    """Refuse a sweep whose epochs so far would have been others with more of them to come."""
+    """Refuse a sweep whose results so far depend on the total number of epochs."""
     if known.standing != "finished":
         raise InvalidInput("--epochs", f"{known.id} is {known.standing}; accepted: a sweep that is finished")
     if "epochs" in (spec.space or {}):
@@ -122,7 +122,7 @@ def _check_horizon(known: Sweep, spec: SweepSpec, trials: Sequence[Trial]) -> No
                 f"requires epochs divisible by measure_every; trial {trial.number} has {epochs} and {every}",
             )
         if spec.probe and epochs == 1:
-            raise InvalidInput("--epochs", "requires 2 epochs or more with probe, which does not apply to one")
+            raise InvalidInput("--epochs", "requires 2 epochs or more with probe; the sweep has 1")
 
 
 def _stopped_early(trial: Trial, objective: Objective) -> bool:

@@ -5,8 +5,6 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from rich import box
-from rich.table import Column, Table
 
 from registry import leases, ledger
 from registry.core import Registry
@@ -25,12 +23,14 @@ def list_sweeps(as_json: AsJson = False) -> None:
     if as_json:
         print_json([sweep.record() for sweep in listed])
         return
-    table = Table(Column("sweep", no_wrap=True), "status", "registered", "began (UTC)", "who", box=box.SIMPLE)
-    for sweep in listed:
-        table.add_row(
-            sweep.id, sweep.standing, _version(sweep.spec, sweep.registered), tables.moment(sweep.created), sweep.who
-        )
-    tables.show(terminal.console(), table)
+    rows = [
+        [sweep.id, sweep.standing, _version(sweep.spec, sweep.registered), tables.moment(sweep.created), sweep.who]
+        for sweep in listed
+    ]
+    console = terminal.console()
+    table = tables.fitting(console, ["sweep", "status", "registered", "began (UTC)", "who"], rows, apart=2)
+    table.columns[0].no_wrap = True  # ids are copied from here
+    console.print(table)
 
 
 Sweep = Annotated[str, typer.Argument(help="A sweep's id, from `sweeps list`.", show_default=False)]

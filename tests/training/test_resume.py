@@ -90,7 +90,7 @@ def test_a_run_does_not_go_on_from_an_epoch_that_it_would_not_measure(run_config
     every = changes.get("measure_every", 1)
     short = Run(run_config(model=MLP, epochs=3, measure_every=every), few)
     list(short)
-    with pytest.raises(InvalidInput, match="--resume: the interrupted run measured epoch 3, and this one would not"):
+    with pytest.raises(InvalidInput, match="measured at epoch 3, which epochs and measure_every now leave out; start"):
         Run(run_config(model=MLP, **changes), few, snapshot=short.snapshot().pack())
 
 

@@ -130,7 +130,7 @@ def test_listed_runs_are_longer_each_by_the_same(registry, ended):
             "requires a constant learning rate; schedule.name of trial 1 is cosine",
         ),
         ({"run": {"measure_every": 3}}, "requires epochs divisible by measure_every; trial 1 has 2 and 3"),
-        ({"run": {"epochs": 1}, "probe": True}, "requires 2 epochs or more with probe, which does not apply to one"),
+        ({"run": {"epochs": 1}, "probe": True}, "requires 2 epochs or more with probe; the sweep has 1"),
         ({"run": {"epochs": 99_999}}, "epochs: must be less than or equal to 100000, not 100001"),
         ({"status": "cancelled"}, "tiny-1 is cancelled; accepted: a sweep that is finished"),
         ({"status": "interrupted"}, "tiny-1 is interrupted; accepted: a sweep that is finished"),
