@@ -70,10 +70,10 @@ def shed(server, reason="") -> float:
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(begin))
 
 
-def overload(server, seconds) -> list[tuple[int, float]]:
-    """What becomes of three times the requests that the server can answer one after another."""
+def overload(server, seconds, factor=3) -> list[tuple[int, float]]:
+    """What becomes of `factor` times the requests that the server can answer one after another."""
     alone = float(np.median([seconds for _, seconds in asyncio.run(open_loop(server.url, 10, 2))]))
-    outcomes = asyncio.run(open_loop(server.url, 3 / alone, seconds))
+    outcomes = asyncio.run(open_loop(server.url, factor / alone, seconds))
     for code in (200, 503):
         times = [seconds for status, seconds in outcomes if status == code] or [0]
         print(f"{len(times)} of {code}: p50 {np.quantile(times, 0.5):.4f} s, p99 {np.quantile(times, 0.99):.4f} s")
@@ -87,7 +87,11 @@ def memory(server) -> int:
 
 def test_some_are_shed_and_all_are_answered(start, own):
     server = start(own).wait()
-    statuses = Counter(status for status, _ in overload(server, 2))
+    statuses = Counter()
+    for factor in (3, 10, 30, 100):  # on a busy machine, the server alone may have had to wait for the processor
+        statuses.update(status for status, _ in overload(server, 2, factor))
+        if 503 in statuses:
+            break
     assert statuses.keys() == {200, 503}
     assert shed(server) == statuses[503]
     assert server.client.post("/predict", content=ROWS, headers=HEADERS).status_code == 200
