@@ -16,7 +16,7 @@ class Load:
     """`answers` counts (status, version); `lost` are requests that got none, but for those that were never taken.
 
     `latest` is the version that each client was answered by last. Between an answer and its next request a client
-    pauses for so many seconds, so that a server that is waited for has the processor to itself meanwhile.
+    pauses for `pause` seconds, so that a server that is waited for has the processor to itself meanwhile.
     """
 
     url: str
