@@ -8,6 +8,7 @@ TailorbirdError                 one plain sentence; exit status 1
 ├── Refused                     a promotion that the gates refuse
 ├── LeaseHeld                   a sweep that another process runs
 ├── LeaseLost                   a sweep that another process has taken over or cancelled
+├── SweepChanged                a sweep that another process has changed in the meantime
 ├── Irreproducible              figures that differ when they are measured again
 ├── Corrupt                     bytes that are not what was stored
 ├── Unavailable                 a database, store or cluster that cannot be used now
@@ -131,6 +132,13 @@ class LeaseLost(TailorbirdError):
 
     def __str__(self) -> str:
         return f"sweep {self.sweep} {self.reason}; this process stops, and its last reports were not accepted"
+
+
+class SweepChanged(TailorbirdError):
+    """Another process has taken the sweep over since it was read."""
+
+    def __str__(self) -> str:
+        return f"sweep {self.args[0]} was changed by another process in the meantime; nothing was done, try again"
 
 
 class Irreproducible(TailorbirdError):

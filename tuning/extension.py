@@ -6,6 +6,7 @@ from typing import Any
 
 from registry import extensions, leases, ledger
 from registry.core import Registry
+from registry.leases import Lease
 from registry.ledger import Sweep, Trial
 from tailorbird.errors import InvalidInput, NotFound
 from training import config
@@ -26,7 +27,7 @@ def add_trials(registry: Registry, sweep: str, count: int, seconds: float, who: 
     if spec.trials is None:
         raise InvalidInput("--trials", "applies only to random search and tpe; runs and grids list their trials")
     changed = _extended(known.spec, trials=spec.trials + count)
-    lease = leases.take(registry, sweep, seconds, who, "extended")
+    lease = _take(registry, known, seconds, who)
     extensions.rewrite(registry, lease, changed)
     ledger.end(registry, lease, "interrupted")
 
@@ -52,7 +53,7 @@ def lengthen(registry: Registry, sweep: str, count: int, seconds: float, who: st
         field.standings[number].status = status
     lost = statuses.keys() & set(field.behind())
     restarted = [trial.number for trial in trials if trial.outranked and trial.number in statuses.keys() - lost]
-    lease = leases.take(registry, sweep, seconds, who, "extended")
+    lease = _take(registry, known, seconds, who)
     extensions.lengthen(registry, lease, changed, configs, statuses, restarted)
     ledger.end(registry, lease, "interrupted")
 
@@ -65,26 +66,32 @@ def forms(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def thaw(registry: Registry, sweep: str, number: int, seconds: float, who: str) -> None:
     """Let a paused or stopped trial train to its end."""
-    trials = {trial.number: trial for trial in ledger.trials(registry, ledger.sweep(registry, sweep).id)}
+    known = ledger.sweep(registry, sweep)
+    trials = {trial.number: trial for trial in ledger.trials(registry, sweep)}
     if number not in trials:
         raise NotFound("--thaw", f"{sweep} has no trial {number}; accepted: 1 to {len(trials)}")
     if (status := trials[number].status) not in ("paused", "stopped"):
         raise InvalidInput("--thaw", f"trial {number} is {status}; accepted: one that is paused or stopped")
-    lease = leases.take(registry, sweep, seconds, who, "extended")
+    lease = _take(registry, known, seconds, who)
     extensions.thaw(registry, lease, number)
     ledger.end(registry, lease, "interrupted")
 
 
 def retry(registry: Registry, sweep: str, seconds: float, who: str) -> int:
     """Let the failed trials resume from their stored state; returns their number."""
-    trials = ledger.trials(registry, ledger.sweep(registry, sweep).id)
+    known, trials = ledger.sweep(registry, sweep), ledger.trials(registry, sweep)
     failed = [trial.number for trial in trials if trial.status == "failed"]
     if not failed:
         raise InvalidInput("--failed", f"no trial of {sweep} has failed")
-    lease = leases.take(registry, sweep, seconds, who, "extended")
+    lease = _take(registry, known, seconds, who)
     extensions.retry(registry, lease, failed)
     ledger.end(registry, lease, "interrupted")
     return len(failed)
+
+
+def _take(registry: Registry, known: Sweep, seconds: float, who: str) -> Lease:
+    """Take over a sweep to extend it, if no other process has extended it since it was read."""
+    return leases.take(registry, known.id, seconds, who, "extended", expect=known.token)
 
 
 def _extended(spec: Mapping[str, Any], **changes: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 from registry import extensions, leases, ledger, schema
 from registry.core import Registry
 from registry.ledger import Change, Report
-from tailorbird.errors import LeaseHeld, LeaseLost
+from tailorbird.errors import LeaseHeld, LeaseLost, SweepChanged
 from tailorbird.settings import Settings
 from tests import sweeps
 
@@ -99,6 +99,15 @@ def test_a_sweep_whose_process_is_gone_is_taken_over_at_once(tmp_path):
     with Registry(settings) as registry:
         assert ledger.sweep(registry, SWEEP).standing == "abandoned"
         assert leases.take(registry, SWEEP, 60, "ada").token == 2
+
+
+def test_a_sweep_that_another_process_has_held_since_it_was_read_is_not_taken(registry, lease):
+    ledger.end(registry, lease, "finished")
+    known = ledger.sweep(registry, SWEEP)
+    ledger.end(registry, leases.take(registry, SWEEP, 60, "ada", expect=known.token), "finished")
+    with pytest.raises(SweepChanged, match=f"^sweep {SWEEP} was changed by another process in the meantime; "):
+        leases.take(registry, SWEEP, 60, "grace", expect=known.token)
+    assert ledger.sweep(registry, SWEEP).status == "finished"
 
 
 def test_a_cancelled_sweep_is_closed_to_its_process(registry, lease):

@@ -1,11 +1,13 @@
 import itertools
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from registry import leases, ledger, repeats
 from registry.core import Registry
 from registry.ledger import Report
-from tailorbird.errors import InvalidInput, LeaseHeld, NotFound
+from tailorbird.errors import InvalidInput, LeaseHeld, NotFound, SweepChanged
 from tests import sweeps
 from training import datasets, splits
 from training.features import Views
@@ -193,6 +195,24 @@ def test_a_sweep_that_runs_is_not_extended(registry, raw_spec):
     sweeps.begin(registry, "tiny-1", spec.model_dump(mode="json", exclude_none=True), plain)
     with pytest.raises(LeaseHeld):
         extension.add_trials(registry, "tiny-1", 1, 60, "ada")
+
+
+def test_of_extensions_at_the_same_time_each_is_made_or_refused(settings, registry, swept):
+    barrier = threading.Barrier(6)
+
+    def extend(_):
+        with Registry(settings) as opened:
+            barrier.wait()
+            try:
+                extension.add_trials(opened, swept, 1, 60, "ada")
+            except (LeaseHeld, SweepChanged):
+                return 0
+            return 1
+
+    with ThreadPoolExecutor(barrier.parties) as pool:
+        made = sum(pool.map(extend, range(barrier.parties)))
+    assert made >= 1
+    assert ledger.sweep(registry, swept).spec["trials"] == 4 + made
 
 
 LONG = 6

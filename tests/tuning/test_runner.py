@@ -7,7 +7,7 @@ from rich.console import Console
 from registry import ledger, versions
 from registry.core import Registry
 from registry.ledger import Change
-from tailorbird.errors import InvalidInput, Irreproducible, TailorbirdError
+from tailorbird.errors import InvalidInput, Irreproducible, SweepChanged, TailorbirdError
 from tests import sweeps
 from tuning import cluster, extension, runner, spec
 from tuning.execution import Execution
@@ -90,6 +90,28 @@ def test_a_sweep_of_another_kind_of_processor_is_not_resumed(raw_spec, settings,
         assert str(refused.value).startswith(problem)
     with Registry(settings) as registry:
         assert ledger.sweep(registry, "tiny-1") == before
+
+
+def test_a_sweep_that_is_extended_while_its_data_loads_is_not_resumed_with_its_old_spec(
+    raw_spec, settings, without_ray, monkeypatch, tmp_path
+):
+    checked = spec.parse(raw_spec)
+    with Registry(settings) as registry:
+        sweeps.begin(registry, "tiny-1", checked.plain(), [run.model_dump(mode="json") for run in checked.configs])
+        sweeps.end(registry, "tiny-1", "interrupted")
+
+    @contextmanager
+    def connected(_):
+        with Registry(settings) as registry:
+            extension.add_trials(registry, "tiny-1", 3, 60, "grace")
+        yield tmp_path
+
+    monkeypatch.setattr(cluster, "connected", connected)
+    with pytest.raises(SweepChanged):
+        runner.Driver(settings, Console(quiet=True), "ada").resume("tiny-1")
+    with Registry(settings) as registry:
+        sweep = ledger.sweep(registry, "tiny-1")
+    assert (sweep.spec["trials"], sweep.status) == (checked.trials + 3, "interrupted")
 
 
 def test_an_extended_sweep_is_resumed_with_the_spec_that_it_was_started_with(raw_spec, settings, monkeypatch):
