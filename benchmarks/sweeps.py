@@ -4,8 +4,9 @@
 
 In turn, Ray's start included: Ray Tune as its tutorials use it, a process for each trial, without stopping and with its
 ASHA; and this project's sweep without stopping and with halving. Fashion-MNIST must lie below TAILORBIRD_DATA_DIR. A
-round takes a quarter of an hour on two quiet cores. Then `short`: 1,000 trials of a short epoch, for what a trial costs
-beside its training, and whether the ledger slows down as it fills. One of these can be asked for by its name.
+round takes a quarter of an hour on two quiet cores. Then `long`: 32 trials of some twenty seconds, for the share of the
+time in which the cores do not train; and `short`: 1,000 trials of a short epoch, for what a trial costs beside its
+training, and whether the ledger slows down as it fills. One of these can be asked for by its name.
 """
 
 import json
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -41,11 +42,12 @@ class Size:
     data: str
     trials: int
     epochs: int
+    long: int
     short: int
     rounds: int
 
 
-WHOLE, QUICK = Size("fashion_mnist", 32, 8, 1_000, 1), Size("digits", 3, 2, 6, 1)
+WHOLE, QUICK = Size("fashion_mnist", 32, 8, 17, 1_000, 1), Size("digits", 3, 2, 3, 6, 1)
 RATIOS = {
     "all_epochs": ("plain", "ours", "plain Ray Tune ÷ ours, neither stops a trial"),
     "own_stopping": ("plain, ASHA", "ours, halving", "plain Ray Tune with ASHA ÷ ours with halving"),
@@ -54,7 +56,7 @@ RATIOS = {
 
 
 def main() -> None:
-    arguments = report.arguments(__doc__, [*RATIOS, "short"])
+    arguments = report.arguments(__doc__, [*RATIOS, "long", "short"])
     size = QUICK if arguments.quick else WHOLE
     ratios = {name: parts for name, parts in RATIOS.items() if name in arguments.names}
     seconds: dict[str, list[float]] = {name: [] for plain, ours, _ in ratios.values() for name in (plain, ours)}
@@ -72,6 +74,8 @@ def main() -> None:
             print(f"{name}: {took:.1f} s, best validation accuracy {accuracy:.2%}", flush=True)
             figures[f"{name}: best validation accuracy"] = report.figure([100 * accuracy], "%")
     figures |= {f"{name}: time": report.figure(times, "s") for name, times in seconds.items()}
+    if "long" in arguments.names:
+        figures |= _long(size)
     if "short" in arguments.names:
         figures |= _short(size)
     shown = {name: report.ratio(seconds[a], seconds[b], words) for name, (a, b, words) in ratios.items()}
@@ -157,6 +161,17 @@ def _swept(raw: dict[str, Any]) -> Swept:
             entries = news.reports(registry, "benchmark")
         moments = [datetime.fromisoformat(entry.reported).timestamp() for entry in entries]
         return Swept(took, began, moments, [entry.report for entry in entries])
+
+
+def _long(size: Size) -> dict[str, dict[str, Any]]:
+    """Trials that take many epochs each, none stopped."""
+    swept = _swept(spec(replace(size, epochs=size.long), "none"))
+    each = sum(report.metrics["seconds"] for report in swept.reports) / size.trials
+    return {
+        "long trials: training of each": report.figure([each], "s"),
+        "long trials: time": report.figure([swept.took], "s"),
+        "long trials: beside training": report.figure([100 * swept.beside], "% of the time"),
+    }
 
 
 def _short(size: Size) -> dict[str, dict[str, Any]]:

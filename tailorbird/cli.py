@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from tailorbird import __version__, lazy, terminal
-from tailorbird.errors import reported
 
 COMMANDS = {
     "demo": "tailorbird.commands.demo:demo",
@@ -86,6 +85,4 @@ def options(
 
 def main() -> None:
     """The console script."""
-    terminal.start_over_in_utf8()
-    with terminal.tolerant(), reported():
-        app()
+    terminal.run(app)

@@ -6,18 +6,19 @@ stop a training, or fail a command that has done its work.
 
 import codecs
 import errno
+import gc
 import io
 import os
 import select
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
 from rich.console import Console
 
-from tailorbird.errors import Unavailable
+from tailorbird.errors import Unavailable, reported
 
 LAST_STANDARD = 2
 UNBOUNDED = 10_000
@@ -43,7 +44,17 @@ def print_product(text: str) -> None:
         raise Unavailable(f"the command finished, but its output could not be written: {loss.strerror}")
 
 
-def start_over_in_utf8() -> None:
+def run(command: Callable[[], object]) -> None:
+    """Run the command of this process, in UTF-8, with tolerant output and reported errors."""
+    _start_over_in_utf8()
+    try:
+        with _tolerant(), reported():
+            command()
+    finally:
+        gc.freeze()  # else Python scans all modules at its exit, which takes a second with those of PyTorch and Ray
+
+
+def _start_over_in_utf8() -> None:
     """Restart this process in Python's UTF-8 mode if it would decode arguments and file names as ASCII (PEP 540).
 
     That happens in the C locale if the environment turns the mode off; output stays ASCII.
@@ -56,7 +67,7 @@ def start_over_in_utf8() -> None:
 
 
 @contextmanager
-def tolerant() -> Iterator[None]:
+def _tolerant() -> Iterator[None]:
     """Ignore errors of writing to standard output and standard error, except for a warning at the end."""
     _open_standard_descriptors()
     codecs.register_error("tailorbird", _spelled)

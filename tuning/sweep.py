@@ -15,7 +15,7 @@ if __name__ == "__main__":  # for a script, Python searches modules beside this 
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from tailorbird import terminal
-from tailorbird.errors import InvalidInput, reported
+from tailorbird.errors import InvalidInput
 
 SpecFile = Annotated[Path | None, typer.Argument(metavar="SPEC.yaml", help="The sweep spec.", show_default=False)]
 Assignments = Annotated[
@@ -74,8 +74,6 @@ def sweep(
 
 
 if __name__ == "__main__":
-    terminal.start_over_in_utf8()
-    with terminal.tolerant(), reported():
-        app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        app.command()(sweep)
-        app()
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(sweep)
+    terminal.run(app)

@@ -13,7 +13,6 @@ import yaml
 
 from registry import versions
 from registry.core import Registry
-from tailorbird import terminal
 from tailorbird.settings import PREFIX, Settings
 from tests import packages
 
@@ -24,9 +23,8 @@ SCRIPT = f"""
 import sys
 from pathlib import Path
 from tailorbird import terminal
-from tailorbird.errors import reported
 
-with terminal.tolerant(), reported():
+def command():
     for _ in range({LINES}):
         print("93.1% ± 0.2% of 木 …")
         print("progress", file=sys.stderr)
@@ -34,6 +32,8 @@ with terminal.tolerant(), reported():
     Path("deed").touch()
     if "product" in sys.argv:
         terminal.print_product("record")
+
+terminal.run(command)
 """
 
 
@@ -115,7 +115,7 @@ def test_full_disks_under_both_streams_end_nothing(process, full, deed):
 def test_closed_streams_end_nothing_and_no_file_takes_their_place(process, deed, closing):
     check = (
         "from tailorbird import terminal\n"
-        "with terminal.tolerant(): print(open('file', 'w').fileno() > 2, file=open('above', 'w'))"
+        "terminal.run(lambda: print(open('file', 'w').fileno() > 2, file=open('above', 'w')))"
     )
     ended = process("-c", check, closing=closing)
     assert ended.returncode == 0 and (deed.parent / "above").read_text() == "True\n"
@@ -139,12 +139,12 @@ def test_characters_that_a_terminal_lacks_are_spelled(process, encoding, line):
 
 
 def test_a_file_name_that_is_no_text_can_be_printed(process):
-    script = "from tailorbird import terminal\nwith terminal.tolerant(): print('a\\udcffb')"
+    script = "from tailorbird import terminal\nterminal.run(lambda: print('a\\udcffb'))"
     assert process("-c", script).stdout == b"a\\udcffb\n"
 
 
 def test_a_pipe_that_another_process_made_non_blocking_gets_everything(process):
-    script = SCRIPT.replace("with terminal", "import os; os.set_blocking(1, False)\nwith terminal", 1)
+    script = SCRIPT.replace("terminal.run", "import os; os.set_blocking(1, False)\nterminal.run", 1)
     assert process("-c", script).stdout.count(b"93.1%") == LINES
 
 
@@ -156,12 +156,20 @@ def test_a_terminal_that_is_closed_ends_nothing(process, deed):
     assert (ended.returncode, deed.exists()) == (0, True)
 
 
-def test_streams_are_as_they_were_afterwards(capfd):
-    before = sys.stdout, sys.stderr
-    with terminal.tolerant():
-        print("inside")
-    assert (sys.stdout, sys.stderr) == before
-    assert capfd.readouterr().out == "inside\n"
+def test_streams_are_as_they_were_afterwards(process):
+    script = (
+        "import sys\nfrom tailorbird import terminal\nbefore = sys.stdout, sys.stderr\n"
+        "terminal.run(lambda: print('inside'))\nprint((sys.stdout, sys.stderr) == before)"
+    )
+    assert process("-c", script).stdout == b"inside\nTrue\n"
+
+
+def test_nothing_is_left_to_the_garbage_collector_at_the_exit(process):
+    script = (
+        "import atexit, gc\nfrom tailorbird import terminal\n"
+        "atexit.register(lambda: print(len(gc.get_objects()) < 100))\nterminal.run(lambda: None)"
+    )
+    assert process("-c", script).stdout == b"True\n"
 
 
 # --- commands
