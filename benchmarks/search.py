@@ -89,7 +89,7 @@ def main() -> None:
 
 def _record(to: Path) -> None:
     """Train every config to its end, and probe it."""
-    here, described = settings.load(), spec(WHOLE, "none") | {"trials": RECORDED}
+    here, described = settings.load(), spec(WHOLE) | {"trials": RECORDED}
     parsed = specs.parse(described)
     dealt = splits.split(datasets.load(parsed.data, here.data, here.cache, here.download_timeout), parsed.data)
     dealt = replace(dealt, train=dealt.train.only(slice(IMAGES)))

@@ -3,10 +3,10 @@
     python -m benchmarks.sweeps
 
 In turn, Ray's start included: Ray Tune as its tutorials use it, a process for each trial, without stopping and with its
-ASHA; and this project's sweep without stopping and with halving. Fashion-MNIST must lie below TAILORBIRD_DATA_DIR. A
-round takes a quarter of an hour on two quiet cores. Then `long`: 32 trials of some twenty seconds, for the share of the
-time in which the cores do not train; and `short`: 1,000 trials of a short epoch, for what a trial costs beside its
-training, and whether the ledger slows down as it fills. One of these can be asked for by its name.
+ASHA; and this project's sweep without stopping, with halving, and with halving and probes. Fashion-MNIST must lie below
+TAILORBIRD_DATA_DIR. A round takes 25 minutes on two quiet cores. Then `long`: 32 trials of some twenty seconds,
+for the share of the time in which the cores do not train; and `short`: 1,000 trials of a short epoch, for what a trial
+costs beside its training, and whether the ledger slows down as it fills. One of these can be asked for by its name.
 """
 
 import json
@@ -48,9 +48,15 @@ class Size:
 
 
 WHOLE, QUICK = Size("fashion_mnist", 32, 8, 17, 1_000, 1), Size("digits", 3, 2, 3, 6, 1)
+OURS: dict[str, dict[str, Any]] = {
+    "ours": {"scheduler": "none"},
+    "ours, halving": {"scheduler": "halving"},
+    "ours, probes": {"scheduler": "halving", "probe": True},
+}
 RATIOS = {
     "all_epochs": ("plain", "ours", "plain Ray Tune ÷ ours, neither stops a trial"),
     "own_stopping": ("plain, ASHA", "ours, halving", "plain Ray Tune with ASHA ÷ ours with halving"),
+    "probes": ("plain, ASHA", "ours, probes", "plain Ray Tune with ASHA ÷ ours with halving and probes"),
     "fifo": ("plain", "ours, halving", "plain Ray Tune without stopping ÷ ours with halving"),
 }
 
@@ -63,8 +69,8 @@ def main() -> None:
     figures = {}
     for _ in range(size.rounds):
         for name, times in seconds.items():
-            if name.startswith("ours"):
-                swept = _swept(spec(size, "halving" if name.endswith("halving") else "none"))
+            if name in OURS:
+                swept = _swept(spec(size) | OURS[name])
                 took, accuracy = swept.took, swept.accuracy
                 figures[f"{name}: first report"] = report.figure([swept.first], "s")
                 figures[f"{name}: beside training"] = report.figure([100 * swept.beside], "% of the time")
@@ -82,8 +88,8 @@ def main() -> None:
     report.tell("sweeps", size.rounds, figures, shown, arguments.json)
 
 
-def spec(size: Size, scheduler: str) -> dict[str, Any]:
-    """The sweep that both run; without a held-out part, since nothing is promoted."""
+def spec(size: Size) -> dict[str, Any]:
+    """The sweep that both run, without stopping; without a held-out part, since nothing is promoted."""
     space = {
         "model.width": {"choice": list(SHAPES)},
         "model.dropout": {"uniform": [0.0, 0.4]},
@@ -95,12 +101,12 @@ def spec(size: Size, scheduler: str) -> dict[str, Any]:
         "run": {"model": {"family": "mlp"}, "batch_size": 64, "epochs": size.epochs},
         "space": space,
         "trials": size.trials,
-        "scheduler": scheduler,
+        **OURS["ours"],
     }
 
 
 def _plain(size: Size, name: str) -> tuple[float, float]:
-    parsed = specs.parse(spec(size, "none"))
+    parsed = specs.parse(spec(size))
     trials = [
         {
             "width": config.model.width, "dropout": config.model.dropout,
@@ -165,7 +171,7 @@ def _swept(raw: dict[str, Any]) -> Swept:
 
 def _long(size: Size) -> dict[str, dict[str, Any]]:
     """Trials that take many epochs each, none stopped."""
-    swept = _swept(spec(replace(size, epochs=size.long), "none"))
+    swept = _swept(spec(replace(size, epochs=size.long)))
     each = sum(report.metrics["seconds"] for report in swept.reports) / size.trials
     return {
         "long trials: training of each": report.figure([each], "s"),
@@ -176,7 +182,7 @@ def _long(size: Size) -> dict[str, dict[str, Any]]:
 
 def _short(size: Size) -> dict[str, dict[str, Any]]:
     """Many trials that take a moment each."""
-    changes = {**spec(size, "none"), "data": {"name": "digits", "validation": 0.2, "holdout": 0}, "trials": size.short}
+    changes = {**spec(size), "data": {"name": "digits", "validation": 0.2, "holdout": 0}, "trials": size.short}
     changes["run"] = {"model": {"family": "linear"}, "epochs": 1, "batch_size": 64}
     changes["space"] = {"optimizer.lr": {"loguniform": [1e-4, 1e-2]}}
     swept = _swept(changes)
