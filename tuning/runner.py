@@ -69,6 +69,17 @@ class Driver:
             known = ledger.sweep(registry, sweep)
         return self._driven(specs.stored(known.spec), sweep, known)
 
+    def check(self, registry: Registry, sweep: Sweep) -> None:
+        """Raise what a resume of this sweep would raise on account of settings, storage, processor or cluster."""
+        from tuning import processor
+
+        _check_settings(self.settings, self.who)
+        _check_writable(registry)
+        if addresses.is_own(self.address):
+            processor.check(sweep)
+        else:
+            addresses.check(addresses.resolved(self.address))
+
     def _driven(self, spec: SweepSpec, sweep: str, known: Sweep | None) -> Outcome:
         with Registry(self.settings) as registry, self.stop.caught():
             _check_settings(self.settings, self.who)

@@ -88,14 +88,14 @@ def extend(
     """
     if [trials is not None, epochs is not None, thaw is not None, failed].count(True) != 1:
         raise InvalidInput("extend", "requires one of --trials +N, --epochs +N, --thaw TRIAL and --failed")
-    from tuning import addresses, extension, processor
+    from tuning import extension
     from tuning.report.terminal import show as show_ending
     from tuning.runner import Driver
 
-    loaded, user = settings.load(), settings.who(who)
+    loaded, user, console = settings.load(), settings.who(who), terminal.console()
+    driver = Driver(loaded, console, user, address)
     with open_registry() as registry:
-        if addresses.is_own(address):  # before the ledger is changed
-            processor.check(ledger.sweep(registry, sweep))
+        driver.check(registry, ledger.sweep(registry, sweep))  # before the ledger is changed
         if trials is not None:
             extension.add_trials(registry, sweep, _count("trials", trials), loaded.lease_seconds, user)
         elif epochs is not None:
@@ -104,8 +104,6 @@ def extend(
             extension.thaw(registry, sweep, thaw, loaded.lease_seconds, user)
         else:
             extension.retry(registry, sweep, loaded.lease_seconds, user)
-    console = terminal.console()
-    driver = Driver(loaded, console, user, address)
     show_ending(driver.resume(sweep), driver.spec(sweep), console)
 
 

@@ -94,37 +94,43 @@ def test_an_extension_that_is_none_is_refused(tailorbird, swept, words, message)
     assert (refused.returncode, refused.stderr) == (2, f"error: {message}\n")
 
 
-def test_a_sweep_of_another_kind_of_processor_is_not_extended(tailorbird, tmp_path):
-    space = {"model.width": {"choice": [8, 16]}}
-    run = {"model": {"family": "mlp"}}
-    search = specs.parse({"name": "tiny", "data": {"name": "digits"}, "run": run, "space": space, "trials": 2})
+SEARCH = {
+    "name": "tiny",
+    "data": {"name": "digits"},
+    "run": {"model": {"family": "mlp"}},
+    "space": {"model.width": {"choice": [8, 16]}},
+    "trials": 2,
+}
+
+
+@pytest.mark.parametrize(
+    ("processor", "words", "environment", "status", "message"),
+    [
+        ("torch 2.0.0, DEFAULT", [], {}, 1, "tiny-1 was started with torch 2.0.0, DEFAULT, and this machine has torch"),
+        (None, ["--address", "127.0.0.1:1"], {}, 1, "the Ray cluster at 127.0.0.1:1 does not answer"),
+        (None, [], {"RAY_ADDRESS": "127.0.0.1:1"}, 1, "the Ray cluster at 127.0.0.1:1 does not answer"),
+        (None, ["--address", "foo"], {}, 2, "--address: 'foo' is not an address of a Ray cluster"),
+        (None, ["--who", "x" * 129], {}, 2, "--who: has 129 characters; accepted: at most 128"),
+    ],
+)
+def test_a_sweep_that_cannot_be_resumed_here_is_not_extended(
+    tailorbird, tmp_path, processor, words, environment, status, message
+):
+    search = specs.parse(SEARCH)
+    configs = [config.model_dump(mode="json") for config in search.configs]
     with Registry(Settings(home=tmp_path / "home", _env_file=None)) as registry:
-        sweeps.begin(
-            registry,
-            "tiny-1",
-            search.plain(),
-            [one.model_dump(mode="json") for one in search.configs],
-            processor="torch 2.0.0, DEFAULT",
-        )
+        sweeps.begin(registry, "tiny-1", search.plain(), configs, processor=processor)
         sweeps.end(registry, "tiny-1", "finished")
         before = ledger.sweep(registry, "tiny-1")
-        refused = tailorbird("sweeps", "extend", "tiny-1", "--trials", "+2")
-        assert refused.returncode == 1
-        assert "tiny-1 was started with torch 2.0.0, DEFAULT, and this machine has torch " in refused.stderr
+        refused = tailorbird("sweeps", "extend", "tiny-1", "--trials", "+2", *words, **environment)
+        assert refused.returncode == status
+        assert refused.stderr.startswith(f"error: {message}")
         assert ledger.sweep(registry, "tiny-1") == before
 
 
 @pytest.fixture
 def spec_file(tmp_path):
-    space = {"model.width": {"choice": [8, 16]}}
-    spec = {
-        "name": "tiny",
-        "data": {"name": "digits"},
-        "run": {"model": {"family": "mlp"}},
-        "space": space,
-        "trials": 2,
-    }
-    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec))
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(SEARCH))
     return "spec.yaml"
 
 
