@@ -84,7 +84,7 @@ class SweepSpec(Config):
     def _measured(self) -> bool:
         return not self.objective.metric.startswith("val_") or bool(self.data.validation)
 
-    @property
+    @cached_property
     def total(self) -> int:
         """The number of trials in all, without those that confirm others."""
         return self.seeds * (self.trials or len(self.runs or [*space.grid(self.space or {})]))

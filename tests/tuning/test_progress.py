@@ -8,7 +8,7 @@ from registry.core import Registry
 from registry.ledger import Change, Report
 from tailorbird import terminal
 from tests import sweeps
-from tuning import progress, summary
+from tuning import progress, space, summary
 from tuning import spec as specs
 from tuning.follower import Follower
 from tuning.progress import LiveTable
@@ -89,6 +89,17 @@ def test_trials_that_are_suggested_later_count(raw_spec, follow, monkeypatch):
     shown = console.file.getvalue()
     assert "tiny: 12 trials on digits, 4 of them suggested later" in " ".join(shown.split())
     assert "tiny: 0/12 trials ended or paused" in shown and "trial 1/12 stopped" in shown
+
+
+def test_a_grid_is_laid_out_once_to_count_its_trials(raw_spec, follow, monkeypatch):
+    del raw_spec["trials"], raw_spec["space"]["optimizer.lr"]
+    spec = specs.parse({**raw_spec, "search": "grid"})
+    laid, grid = [], space.grid
+    monkeypatch.setattr(space, "grid", lambda domains, point=None: laid.append(point) or grid(domains, point))
+    console = Console(file=io.StringIO(), width=80)
+    follow(spec, console, *(Change(number, "stopped") for number in range(1, 9)))
+    assert "trial 8/8 stopped" in console.file.getvalue()
+    assert laid.count(None) == 1
 
 
 def test_of_many_trials_those_that_run_are_shown(raw_spec, follow):
