@@ -94,7 +94,7 @@ class Follower:
         }
 
     def _count(self, trial: Seen, epoch: int, metrics: dict[str, float]) -> None:
-        if epoch > trial.epoch:
+        if epoch >= trial.epoch:  # a probe is epoch 0
             trial.epoch, trial.metrics = epoch, metrics
         if self._spec.objective.metric in metrics:
             score = self._spec.objective.score(metrics)

@@ -38,6 +38,13 @@ def test_what_is_new_is_seen_and_counted_once(followed):
     assert (follower.trials[1].metrics["val_accuracy"], follower.best().best) == (0.5, 0.75)
 
 
+def test_the_figures_of_a_probe_are_seen(followed):
+    registry, lease, follower = followed
+    enter(registry, lease, 1, 0, 0.25)
+    follower.poll()
+    assert (follower.trials[1].epoch, follower.trials[1].metrics) == (0, {"val_accuracy": 0.25})
+
+
 def test_what_trials_have_in_common_is_kept_once(followed):
     _, _, follower = followed
     follower.poll()
