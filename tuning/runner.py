@@ -42,8 +42,9 @@ class Driver:
     def run(self, spec: SweepSpec, sweep: str | None = None) -> Outcome:
         """Run a checked spec to its end, or resume the sweep of that name.
 
-        Raises InvalidInput if that has another spec, Irreproducible if it was started on another kind of processor, and
-        Interrupted on Ctrl-C, SIGTERM or SIGHUP: the ledger keeps all reports, and nothing is registered.
+        Raises InvalidInput if that has another spec or was cancelled, Irreproducible if it was started on another kind
+        of processor, and Interrupted on Ctrl-C, SIGTERM or SIGHUP: the ledger keeps all reports, and nothing is
+        registered.
         """
         if sweep is None:
             return self._driven(spec, f"{spec.name}-{secrets.token_hex(3)}", None)
@@ -56,6 +57,12 @@ class Driver:
         changes = [_changed(form, plain) for form in extension.forms(known.spec)] if known else [None]
         if all(changes):
             raise InvalidInput("--id", f"{sweep} already exists with another {changes[0]}; choose another name")
+        if known and known.status == "cancelled":  # a job that is restarted must not undo that
+            raise InvalidInput(
+                "--id",
+                f"{sweep} was {known.problem}; continue it with `tailorbird sweep --resume {sweep}`, or choose another "
+                f"name",
+            )
         return self._driven(specs.stored(known.spec) if known else spec, sweep, known)
 
     def spec(self, sweep: str) -> SweepSpec:
@@ -64,7 +71,7 @@ class Driver:
             return specs.stored(ledger.sweep(registry, sweep).spec)
 
     def resume(self, sweep: str) -> Outcome:
-        """Resume a sweep of the ledger."""
+        """Resume a sweep of the ledger, even one that was cancelled."""
         with Registry(self.settings) as registry:
             known = ledger.sweep(registry, sweep)
         return self._driven(specs.stored(known.spec), sweep, known)

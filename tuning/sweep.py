@@ -21,7 +21,9 @@ SpecFile = Annotated[Path | None, typer.Argument(metavar="SPEC.yaml", help="The 
 Assignments = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the spec, such as trials=4.")
 ]
-Id = Annotated[str | None, typer.Option("--id", metavar="SWEEP", help="Start or resume the sweep of this name.")]
+Id = Annotated[
+    str | None, typer.Option("--id", metavar="SWEEP", help="Start or resume the sweep of this name, unless cancelled.")
+]
 Resume = Annotated[str | None, typer.Option(metavar="SWEEP", help="Resume this sweep; needs no spec.")]
 Address = Annotated[str | None, typer.Option(help="Ray cluster; default: RAY_ADDRESS, else a local one.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check the spec and show its trials without starting them.")]

@@ -4,7 +4,7 @@ import pytest
 import ray
 from rich.console import Console
 
-from registry import ledger, versions
+from registry import leases, ledger, versions
 from registry.core import Registry
 from registry.ledger import Change
 from tailorbird.errors import InvalidInput, Irreproducible, SweepChanged, TailorbirdError
@@ -129,3 +129,18 @@ def test_an_extended_sweep_is_resumed_with_the_spec_that_it_was_started_with(raw
     for key, value in (("trials", 5), ("seed", 1)):
         with pytest.raises(InvalidInput, match=f"--id: tiny-1 already exists with another {key}; choose another name"):
             driver.run(spec.parse({**raw_spec, key: value}), "tiny-1")
+
+
+def test_a_cancelled_sweep_is_resumed_only_on_purpose(raw_spec, settings, monkeypatch):
+    raw_spec["run"]["precision"] = "fp32"
+    checked = spec.parse(raw_spec)
+    with Registry(settings) as registry:
+        sweeps.begin(registry, "tiny-1", checked.plain(), [run.model_dump(mode="json") for run in checked.configs])
+        leases.cancel(registry, "tiny-1", "grace")
+    monkeypatch.setattr(runner.Driver, "_driven", lambda self, resumed, *_: resumed)
+    driver = runner.Driver(settings, Console(quiet=True), "ada")
+    with pytest.raises(InvalidInput) as refused:
+        driver.run(checked, "tiny-1")
+    way = "continue it with `tailorbird sweep --resume tiny-1`, or choose another name"
+    assert str(refused.value) == f"--id: tiny-1 was cancelled by grace; {way}"
+    assert driver.resume("tiny-1") == checked
