@@ -11,6 +11,7 @@ from registry.core import Registry
 from registry.leases import Lease
 from tailorbird.errors import LeaseLost, Unavailable
 from tuning.follower import Follower
+from tuning.patience import patient
 from tuning.progress import LiveTable
 from tuning.spec import SweepSpec
 
@@ -38,6 +39,8 @@ class Heartbeat:
         self._lost: LeaseLost | None = None
 
     def __enter__(self) -> Self:
+        patient(self._follower.poll)  # what ended under an earlier driver is not told again
+        patient(self.show)
         self._thread.start()
         return self
 

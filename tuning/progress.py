@@ -58,6 +58,7 @@ class LiveTable:
             return
         if self._trained is None:  # epochs trained before this process started say nothing about its pace
             self._trained = follower.trained
+            self._line = self._began if self._trained else self._line  # where it stands is told at once
         left = self._left(follower)
         self._bar.update(self._task, completed=follower.trained, total=follower.expected, left=left)
         for trial in changed:

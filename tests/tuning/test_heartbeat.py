@@ -6,6 +6,7 @@ from rich.console import Console
 
 from registry import leases, ledger
 from registry.core import Registry
+from registry.ledger import Report
 from tailorbird.errors import LeaseLost
 from tests import sweeps
 from tuning import heartbeat
@@ -43,6 +44,22 @@ def test_the_lease_is_renewed_again_and_again(beating):
     assert ledger.sweep(registry, "tiny-1").expires != before
     beats.check()
     assert not lost.is_set()
+
+
+def test_a_resumed_sweep_tells_where_it_stands_and_what_ends_from_then_on(settings, raw_spec):
+    spec = specs.parse(raw_spec)
+    console = Console(file=io.StringIO(), width=200)
+    with Registry(settings) as registry:
+        lease = sweeps.begin(registry, "tiny-1", spec.plain(), [one.model_dump(mode="json") for one in spec.configs])
+        sweeps.report(registry, "tiny-1", 1, Report(1, {"val_accuracy": 0.5}))
+        sweeps.set_trial(registry, "tiny-1", 1, "stopped")
+        sweeps.set_trial(registry, "tiny-1", 2, "failed", "the loss is nan")
+        with Heartbeat(registry, lease, spec, LiveTable(spec, console), 60, lambda: None) as beats:
+            sweeps.set_trial(registry, "tiny-1", 3, "stopped")
+            beats.show()
+    standing, ended = console.file.getvalue().splitlines()
+    assert standing.startswith("tiny: 2/4 trials ended or paused, 1/")
+    assert ended.startswith("trial 3/4 stopped")
 
 
 def test_a_sweep_that_somebody_else_has_is_let_go(beating):
