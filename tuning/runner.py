@@ -56,7 +56,9 @@ class Driver:
             plain["run"] = {**spec.run, "precision": known.spec["run"].get("precision")}
         changes = [_changed(form, plain) for form in extension.forms(known.spec)] if known else [None]
         if all(changes):
-            raise InvalidInput("--id", f"{sweep} already exists with another {changes[0]}; choose another name")
+            raise InvalidInput(
+                "--id", f"{sweep} already exists with another value of {changes[0]}; choose another name"
+            )
         if known and known.status == "cancelled":  # a job that is restarted must not undo that
             raise InvalidInput(
                 "--id",

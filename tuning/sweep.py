@@ -50,8 +50,10 @@ def sweep(
     from tuning import summary
 
     console = terminal.console(stderr=as_json)
-    if (spec is None) == (resume is None):
+    if spec is None and resume is None:
         raise InvalidInput("SPEC.yaml", "is required, or --resume SWEEP in its place")
+    if spec is not None and resume is not None:
+        raise InvalidInput("--resume", "takes the spec of the sweep; leave out SPEC.yaml")
     if resume is not None and (id is not None or assignments or dry_run):
         raise InvalidInput("--resume", "cannot be combined with --id, --set or --dry-run")
     checked = specs.read(spec, assignments or []) if spec else None

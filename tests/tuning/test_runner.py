@@ -127,7 +127,8 @@ def test_an_extended_sweep_is_resumed_with_the_spec_that_it_was_started_with(raw
     assert driver.run(checked, "tiny-1") == 6
     assert driver.run(spec.parse({**raw_spec, "trials": 6}), "tiny-1") == 6
     for key, value in (("trials", 5), ("seed", 1)):
-        with pytest.raises(InvalidInput, match=f"--id: tiny-1 already exists with another {key}; choose another name"):
+        problem = f"--id: tiny-1 already exists with another value of {key}; choose another name"
+        with pytest.raises(InvalidInput, match=problem):
             driver.run(spec.parse({**raw_spec, key: value}), "tiny-1")
 
 

@@ -141,6 +141,20 @@ def test_a_dry_run_shows_the_trials_and_starts_nothing(tailorbird, spec_file, tm
     assert not (tmp_path / "home").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "SPEC.yaml: is required, or --resume SWEEP in its place"),
+        (["spec.yaml", "--resume", "tiny-1"], "--resume: takes the spec of the sweep; leave out SPEC.yaml"),
+        (["--resume", "tiny-1", "--id", "tiny-1"], "--resume: cannot be combined with --id, --set or --dry-run"),
+        (["--resume", "tiny-1", "--dry-run"], "--resume: cannot be combined with --id, --set or --dry-run"),
+    ],
+)
+def test_a_sweep_is_of_a_spec_or_of_the_ledger(tailorbird, spec_file, words, message):
+    refused = tailorbird("sweep", *words)
+    assert (refused.returncode, refused.stderr) == (2, f"error: {message}\n")
+
+
 def test_a_cluster_that_does_not_answer_is_told(tailorbird, spec_file):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
