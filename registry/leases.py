@@ -17,7 +17,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from registry import incidents, schema, statements, transitions
+from registry import incidents, names, schema, statements, transitions
 from registry.core import Registry
 from tailorbird.errors import LeaseHeld, LeaseLost, NotFound, SweepChanged
 
@@ -71,6 +71,7 @@ def renew(registry: Registry, lease: Lease, seconds: float) -> None:
 
 def cancel(registry: Registry, sweep: str, who: str) -> None:
     """Cancel a sweep; the next write of the process that runs it is refused."""
+    names.check_text("who", who, names.WHO)
     with registry.atomic(f"sweep:{sweep}") as connection:
         row = _row(connection, sweep)
         values = {"status": "cancelled", "problem": f"cancelled by {who}", "ended": schema.now()}

@@ -209,6 +209,6 @@ def _absolute(path: Path) -> Path:
 def who(name: str | None = None) -> str:
     """The name to record for an action: the given one, else the user's."""
     try:
-        return name or getpass.getuser()
+        return getpass.getuser() if name is None else name
     except (KeyError, OSError):  # a container's user has a number and no name
         return f"uid {os.getuid()}"

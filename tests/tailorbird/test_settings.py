@@ -263,7 +263,7 @@ def test_permissions_decide_what_is_writable(tmp_path):
 
 def test_who_does_a_thing_is_the_user_unless_told(monkeypatch):
     monkeypatch.setattr(getpass, "getuser", lambda: "ada")
-    assert settings.who() == "ada" and settings.who("grace") == "grace"
+    assert settings.who() == "ada" and settings.who("grace") == "grace" and settings.who("") == ""
 
 
 @pytest.mark.parametrize("error", [KeyError, OSError])

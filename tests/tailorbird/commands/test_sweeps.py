@@ -76,6 +76,13 @@ def test_a_sweep_is_cancelled(tailorbird, swept):
     assert (listed["standing"], listed["problem"]) == ("cancelled", "cancelled by grace")
 
 
+def test_a_sweep_is_not_cancelled_by_nobody(tailorbird, swept):
+    refused = tailorbird("sweeps", "cancel", "tiny-1", "--who", "")
+    assert (refused.returncode, refused.stderr) == (2, "error: who: is empty; accepted: any text\n")
+    (listed,) = json.loads(tailorbird("sweeps", "list", "--json").stdout)
+    assert listed["status"] == "interrupted"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -111,6 +118,7 @@ SEARCH = {
         (None, [], {"RAY_ADDRESS": "127.0.0.1:1"}, 1, "the Ray cluster at 127.0.0.1:1 does not answer"),
         (None, ["--address", "foo"], {}, 2, "--address: 'foo' is not an address of a Ray cluster"),
         (None, ["--who", "x" * 129], {}, 2, "--who: has 129 characters; accepted: at most 128"),
+        (None, ["--who", ""], {}, 2, "--who: is empty; accepted: any text"),
     ],
 )
 def test_a_sweep_that_cannot_be_resumed_here_is_not_extended(
