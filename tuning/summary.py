@@ -26,7 +26,7 @@ def show_trials(spec: SweepSpec, console: Console) -> None:
 
 def show_outcome(outcome: Outcome, spec: SweepSpec, console: Console) -> None:
     """Print the best five trials, and what was registered and promoted."""
-    _show_best(outcome.ranked, spec, console)
+    show_best(outcome.ranked, spec, console)
     console.print(f"sweep {outcome.sweep} finished")
     if not outcome.promotion:
         return
@@ -43,16 +43,20 @@ def show_outcome(outcome: Outcome, spec: SweepSpec, console: Console) -> None:
         console.print(f"promoted to {version.model}@{outcome.promotion.alias}", style="green")
 
 
-def _show_best(ranked: Sequence[Ranked], spec: SweepSpec, console: Console) -> None:
-    metric, rows = spec.objective.metric, []
-    for candidate in ranked[:BEST]:
-        reached = [
-            figure(candidate.best.metrics[metric]),
-            f"{candidate.best.epoch}/{candidate.trial.reports[-1].epoch}",
-        ]
-        rows.append([str(candidate.trial.number), *reached, *cells(*spec.values(candidate.trial.config))])
-    columns = ["trial", metric, "at", *spec.varied.values()]
-    tables.show_rows(console, columns, rows, apart=3, title=f"best of {spec.name}")
+def show_best(ranked: Sequence[Ranked], spec: SweepSpec, console: Console) -> None:
+    """Print the best five trials, with their score on the test split if one was measured."""
+    metric, shown = spec.objective.metric, ranked[:BEST]
+    tested = f"test_{metric.partition('_')[2]}"
+    # measured at the end of a trial; that of a paused or stopped one has moved
+    scores = [one.trial.reports[-1].metrics.get(tested) if one.trial.status == "finished" else None for one in shown]
+    measured = any(score is not None for score in scores)
+    columns, rows = ["trial", metric, "at", *([tested] if measured else [])], []
+    for one, score in zip(shown, scores, strict=True):
+        reached = [figure(one.best.metrics[metric]), f"{one.best.epoch}/{one.trial.reports[-1].epoch}"]
+        test = [figure(score)] if measured else []
+        rows.append([str(one.trial.number), *reached, *test, *cells(*spec.values(one.trial.config))])
+    title = f"best of {spec.name}"
+    tables.show_rows(console, [*columns, *spec.varied.values()], rows, apart=len(columns), title=title)
 
 
 def figure(value: float | None) -> str:

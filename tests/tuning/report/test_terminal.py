@@ -2,6 +2,7 @@ import io
 
 from rich.console import Console
 
+from tuning import outcome, summary
 from tuning import spec as specs
 from tuning.outcome import Outcome, Ranked
 from tuning.report import terminal
@@ -45,9 +46,35 @@ def test_of_very_many_trials_the_best_are_shown(study, trial):
     assert shown[0].split()[:3] == ["epochs", "100", "10.00%"]
 
 
-def test_trials_of_a_search_have_their_settings_beside_their_numbers(raw_spec, trial):
-    spec = specs.parse({**raw_spec, "promote": None})
-    made = trial(1, spec.configs[0], {"val_accuracy": 0.5, "seconds": 1.0})
+def printed(spec, trials):
     console = Console(file=io.StringIO(), width=140)
-    terminal.show(Outcome("tiny-1", [Ranked(made, made.reports[0])], None), spec, console)
-    assert "trial 1: depth 2, width 32, lr 0.0011, epochs 6" in console.file.getvalue()
+    terminal.show(Outcome("tiny-1", outcome.rank(trials, spec.objective), None), spec, console)
+    return [line.split() for line in console.file.getvalue().splitlines()]
+
+
+def test_a_search_that_promotes_nothing_ends_with_its_best_trials(raw_spec, trial):
+    spec = specs.parse({**raw_spec, "promote": None, "trials": 7, "seeds": 2})
+    figures = [{"val_accuracy": number / 10} for number in range(1, 6)]
+    paused = [trial(number, spec.configs[0], given, status="paused") for number, given in enumerate(figures, 1)]
+    finished = trial(6, spec.configs[5], {"val_accuracy": 0.75}, {"val_accuracy": 0.5, "test_accuracy": 0.625}, kept=0)
+    lines = printed(spec, [*paused, finished])
+    values = summary.cells(*spec.values(finished.config))
+    place = lines.index(["trial", "val_accuracy", "at", "test_accuracy", *spec.varied.values()])
+    assert lines[place + 2] == ["6", "0.7500", "1/2", "0.6250", *values]
+    assert [line[:4] for line in lines[place + 3 : place + 7]] == [
+        [str(number), f"{number / 10:.4f}", "1/1", "-"] for number in (5, 4, 3, 2)
+    ]
+    assert not any("seconds" in line for line in lines)
+
+
+def test_scores_on_the_test_split_are_left_out_where_none_was_measured(raw_spec, trial):
+    spec = specs.parse({**raw_spec, "promote": None})
+    lines = printed(spec, [trial(1, spec.configs[0], {"val_accuracy": 0.5}, status="stopped")])
+    assert ["trial", "val_accuracy", "at", *spec.varied.values()] in lines
+
+
+def test_trials_of_a_search_without_a_metric_to_choose_by_have_their_settings_beside_their_numbers(raw_spec, trial):
+    data = {**raw_spec["data"], "validation": 0}
+    spec = specs.parse({**raw_spec, "promote": None, "data": data})
+    lines = printed(spec, [trial(1, spec.configs[0], {"train_loss": 0.5, "seconds": 1.0})])
+    assert any(" ".join(line).startswith("trial 1: depth 2, width 32, lr 0.0011, epochs 6 ") for line in lines)
