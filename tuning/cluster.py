@@ -67,18 +67,20 @@ def _connect(address: str, folder: Path) -> None:
         _ensure_token()
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "torch")  # a folder that torch creates
         options = {"include_dashboard": False, "object_store_memory": STORE_BYTES, "_temp_dir": str(folder)}
-        with _as_unavailable("Ray did not start"):
+        with _explained("Ray did not start"):
             ray.init(addresses.LOCAL, num_cpus=joblib.cpu_count(), **options, **quiet)
         return
     addresses.check(address)
-    with _as_unavailable(f"the Ray cluster at {address} cannot be joined"):
+    with _explained(f"the Ray cluster at {address} cannot be joined"):
         ray.init(address, **quiet)
 
 
 @contextmanager
-def _as_unavailable(problem: str) -> Iterator[None]:
+def _explained(problem: str) -> Iterator[None]:
     try:
         yield
+    except SystemExit:  # raised by the handler that Ray sets for SIGTERM
+        raise KeyboardInterrupt from None
     except Exception as error:  # Ray has no exception class for time-outs and lost connections
         first = str(error).partition("\n")[0]
         raise Unavailable(f"{problem}: {first}; if this machine is busy, try again") from None

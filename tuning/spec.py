@@ -179,8 +179,8 @@ class SweepSpec(Config):
     def _check_domains(self, base: Mapping[str, Any], domains: Mapping[str, Domain]) -> None:
         """Check every domain by itself, so that errors name the domain; other errors name `run`."""
         sizes = (len(domain.listed or []) for domain in domains.values())
-        if self.search == "grid" and math.prod(sizes) > MOST_TRIALS:
-            raise InvalidInput("space", f"a grid of more than {MOST_TRIALS:,} points is not accepted")
+        if self.search == "grid" and self.seeds * math.prod(sizes) > MOST_TRIALS:
+            raise InvalidInput("space", f"a grid of more than {MOST_TRIALS:,} points, times seeds, is not accepted")
         for key, domain in domains.items():
             if lookup(self.run, key) is not None:
                 raise InvalidInput(f"run.{key}", "is in space too; remove one of the two")
@@ -226,6 +226,9 @@ def parse(raw: Mapping[str, Any]) -> SweepSpec:
         names.check_alias("promote.alias", spec.promote.alias)
     if "data" in spec.run:
         raise InvalidInput("run.data", "belongs at the top level of the spec")
+    points = spec.trials or len(spec.runs or ())
+    if spec.seeds * points > MOST_TRIALS:
+        raise InvalidInput("seeds", f"{spec.seeds} runs of {points:,} configs; accepted: {MOST_TRIALS:,} runs in all")
     _ = spec.configs
     return spec
 
@@ -255,6 +258,10 @@ def _check_effect(spec: SweepSpec) -> None:
         raise InvalidInput("search", "applies only to space; runs are all trained")
     if spec.seed and (spec.runs is not None or spec.search == "grid"):
         raise InvalidInput("seed", "applies only to random search and tpe; the seed of each run is run.seed")
+    if spec.probe and spec.stopping != "halving":
+        raise InvalidInput("probe", f"applies only to scheduler halving, not {spec.stopping}")
+    if spec.probe and all(run.schedule.name != "constant" for run in spec.configs):
+        raise InvalidInput("probe", "applies only to trials whose schedule.name is constant, and there is none")
     if "seed" in (spec.space or {}):
         raise InvalidInput("space.seed", "is not a hyperparameter; repeat each point by seeds")
     asked = {f"runs.{index}": [listed.run.get("precision")] for index, listed in enumerate(spec.runs or [])}

@@ -1,3 +1,5 @@
+import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -23,6 +25,21 @@ def test_a_ray_that_does_not_start_is_told(monkeypatch):
     monkeypatch.setattr(cluster.ray, "init", late)
     message = r"^Ray did not start: The current node timed out during startup\.; if this"
     with pytest.raises(Unavailable, match=message), cluster.connected(None):
+        pytest.fail("connected to nothing")
+
+
+def test_sigterm_while_ray_starts_interrupts_as_ctrl_c_does(monkeypatch):
+    """Ray's handler of it, which replaces ours, would end the process with status 15 and without a word."""
+
+    def terminated(*_, **__):
+        before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(number))  # as Ray does
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    monkeypatch.setattr(cluster.ray, "init", terminated)
+    with pytest.raises(KeyboardInterrupt), cluster.connected(None):
         pytest.fail("connected to nothing")
 
 

@@ -189,11 +189,36 @@ def test_words_of_the_command_line_change_keys_of_space_too(raw_spec, tmp_path):
     assert {(config.batch_size, config.model.depth, config.optimizer.lr) for config in spec.configs} == {(32, 3, 1e-3)}
 
 
+@pytest.mark.parametrize("changes", [{"trials": 100_000, "seeds": 2}, {"trials": 101, "seeds": 1_000}])
+def test_more_runs_than_a_sweep_may_have_are_refused(raw_spec, changes):
+    with pytest.raises(InvalidInput, match=r"^seeds: .* configs; accepted: 100,000 runs in all$"):
+        specs.parse({**raw_spec, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"scheduler": "none"}, "applies only to scheduler halving, not none"),
+        ({"scheduler": "asha"}, "applies only to scheduler halving, not asha"),
+        ({"scheduler": "halving"}, "applies only to trials whose schedule.name is constant, and there is none"),
+    ],
+)
+def test_a_probe_without_effect_is_refused(raw_spec, tmp_path, changes, problem):
+    path = tmp_path / "spec.yaml"
+    raw_spec["run"]["schedule"] = {"name": "one_cycle"}
+    path.write_text(yaml.safe_dump({**raw_spec, **changes, "probe": True}))
+    with pytest.raises(InvalidInput, match=rf"^probe: {problem}$"):
+        specs.read(path, [])
+
+
 def test_a_grid_without_end_is_refused(raw_spec):
     del raw_spec["trials"]
     raw_spec["space"] = {f"model.{n}": {"choice": list(range(100))} for n in range(6)}
     with pytest.raises(InvalidInput, match="space: a grid of more than 100,000 points"):
         specs.parse({**raw_spec, "search": "grid"})
+    raw_spec["space"] = {"model.width": {"choice": list(range(8, 208))}}
+    with pytest.raises(InvalidInput, match="space: a grid of more than 100,000 points, times seeds"):
+        specs.parse({**raw_spec, "search": "grid", "seeds": 501})
 
 
 def listed(**changes):
