@@ -3,8 +3,10 @@
 import itertools
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -42,6 +44,14 @@ SLOWEST = (
 with a minute of work when the other one is done."""
 
 NO_SKIPS = os.environ.get("TAILORBIRD_TEST_NO_SKIPS") == "1"
+
+
+@pytest.fixture
+def scratch():
+    """A folder for temporary files, with a path short enough for Ray's sockets."""
+    folder = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

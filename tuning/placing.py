@@ -2,6 +2,7 @@
 
 import math
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,10 @@ class _Deaths(tune.Callback):  # type: ignore[misc]
         self._tell(trial)
 
     def _tell(self, trial: Any) -> None:
-        text = Path(trial.error_file).read_text(encoding="utf-8").strip() if trial.error_file else ""
+        text = ""
+        if trial.error_file:
+            with suppress(OSError):  # a file of Tune that is gone takes the reason with it, and nothing else
+                text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace").strip()
         last = text.splitlines()[-1] if text else "its worker ended"
         self._writer.lost.remote(str(trial.config["place"]), KILLED if _DEATH.search(text) else _CLASS.sub("", last))
 
@@ -65,7 +69,8 @@ def place(spec: SweepSpec, views: Views, writer: Any, folder: Path, own: bool) -
     """Train every group; returns once no worker finds anything to do, or Tune was interrupted."""
     wanted = demand(spec.resources)
     parts = {"views": views, "writer": writer, "objective": spec.objective, "minutes": spec.limits.epoch_minutes}
-    tune.Tuner(
+    done = _Done()
+    tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(Worker, **parts), tune.PlacementGroupFactory([wanted])),
         param_space={"place": tune.grid_search(list(range(workers(wanted, spec.total, own))))},
         tune_config=tune.TuneConfig(
@@ -76,12 +81,17 @@ def place(spec: SweepSpec, views: Views, writer: Any, folder: Path, own: bool) -
             name=spec.name,
             storage_path=str(folder),
             callbacks=[_Deaths(writer)],
-            stop=_Done(),
+            stop=done,
             failure_config=tune.FailureConfig(max_failures=DEATHS * MOST_WORKERS),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # the ledger names the checkpoints
             verbose=0,
         ),
-    ).fit()
+    )
+    try:
+        tuner.fit()
+    except Exception:
+        if not done.stop_all():  # else Tune did not find its own files at the end, whose results are in the ledger too
+            raise
 
 
 def demand(resources: Resources) -> dict[str, float]:

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -40,14 +39,6 @@ def spec_file(tmp_path, raw_spec):
         return path
 
     return write
-
-
-@pytest.fixture
-def scratch():
-    """A folder for temporary files, with a path short enough for Ray's sockets."""
-    folder = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
-    yield folder
-    shutil.rmtree(folder)
 
 
 def ended(process):

@@ -2,8 +2,6 @@
 
 import os
 import re
-import shutil
-import tempfile
 from pathlib import Path
 
 import psutil
@@ -14,13 +12,6 @@ from registry.core import Registry
 from tailorbird.settings import PREFIX, Settings
 
 NOWHERE = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "no_proxy": ""}
-
-
-@pytest.fixture
-def scratch():
-    folder = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
-    yield folder
-    shutil.rmtree(folder)
 
 
 def test_without_data_the_demo_runs_on_digits_to_the_end_and_leaves_nothing(tailorbird_process, tmp_path, scratch):
