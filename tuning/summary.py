@@ -48,13 +48,15 @@ def show_best(ranked: Sequence[Ranked], spec: SweepSpec, console: Console) -> No
     metric, shown = spec.objective.metric, ranked[:BEST]
     tested = f"test_{metric.partition('_')[2]}"
     # measured at the end of a trial; that of a paused or stopped one has moved
-    scores = [one.trial.reports[-1].metrics.get(tested) if one.trial.status == "finished" else None for one in shown]
+    ended = [candidate.trial.status == "finished" for candidate in shown]
+    lasts = [candidate.trial.reports[-1] for candidate in shown]
+    scores = [last.metrics.get(tested) if whole else None for last, whole in zip(lasts, ended, strict=True)]
     measured = any(score is not None for score in scores)
     columns, rows = ["trial", metric, "at", *([tested] if measured else [])], []
-    for one, score in zip(shown, scores, strict=True):
-        reached = [figure(one.best.metrics[metric]), f"{one.best.epoch}/{one.trial.reports[-1].epoch}"]
+    for candidate, last, score in zip(shown, lasts, scores, strict=True):
+        reached = [figure(candidate.best.metrics[metric]), f"{candidate.best.epoch}/{last.epoch}"]
         test = [figure(score)] if measured else []
-        rows.append([str(one.trial.number), *reached, *test, *cells(*spec.values(one.trial.config))])
+        rows.append([str(candidate.trial.number), *reached, *test, *cells(*spec.values(candidate.trial.config))])
     title = f"best of {spec.name}"
     tables.show_rows(console, [*columns, *spec.varied.values()], rows, apart=len(columns), title=title)
 
