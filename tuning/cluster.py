@@ -3,7 +3,6 @@
 import logging
 import os
 import secrets
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,12 +11,14 @@ from pathlib import Path
 import joblib
 import ray
 
+from tailorbird import folders
 from tailorbird.errors import Unavailable
 from tuning import addresses
 from tuning.loading import Loading
 
 STORE_BYTES = 512 * 2**20
 LONGEST_FOLDER = 16
+PREFIX = "tailorbird-r"  # no longer, since it is part of the path of sockets
 
 # Read by Ray's processes when they start, so they must be set before ray.init.
 _ENVIRONMENT = {
@@ -34,21 +35,19 @@ _ENVIRONMENT = {
 def connected(address: str | None) -> Iterator[Path]:
     """Connect to `address`, else to RAY_ADDRESS, else start Ray here; yields a temporary folder for Tune's files.
 
-    If Ray was started here, it is stopped again, and its files are removed. Raises as `addresses.check` does.
+    If Ray was started here, it is stopped again, and its files are removed; those of drivers that were killed are removed
+    by the next one. Raises as `addresses.check` does.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are shown by the table and the ledger
-    folder = Path(tempfile.mkdtemp(prefix="tailorbird-", dir=_short_folder()))
-    try:
-        # Ray makes its folder readable for everybody; its parent stays private
-        _connect(addresses.resolved(address), folder / "r")
-        yield folder / "tune"
-    finally:
+    with folders.own(PREFIX, _short_folder()) as folder:
         try:
+            # Ray makes its folder readable for everybody; its parent stays private
+            _connect(addresses.resolved(address), folder / "r")
+            yield folder / "tune"
+        finally:
             ray.shutdown()
-        finally:  # even if a signal interrupts that
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

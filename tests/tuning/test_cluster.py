@@ -1,3 +1,4 @@
+import os
 import signal
 import sys
 import tempfile
@@ -41,6 +42,23 @@ def test_sigterm_while_ray_starts_interrupts_as_ctrl_c_does(monkeypatch):
     monkeypatch.setattr(cluster.ray, "init", terminated)
     with pytest.raises(KeyboardInterrupt), cluster.connected(None):
         pytest.fail("connected to nothing")
+
+
+def test_what_a_killed_driver_left_is_removed_by_the_next(monkeypatch, scratch, die):
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    monkeypatch.setattr(cluster.ray, "init", lambda *_, _temp_dir, **__: Path(_temp_dir).mkdir())
+    monkeypatch.setattr(cluster.ray, "shutdown", lambda: None)
+
+    def drive():
+        with cluster.connected("local"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert die(drive, 10**6)[0]
+    [left] = scratch.iterdir()
+    with cluster.connected("local") as first, cluster.connected("local") as second:
+        assert {*scratch.iterdir()} == {first.parent, second.parent}  # and no driver's that lives
+    assert not left.exists()
+    assert [*scratch.iterdir()] == []
 
 
 def test_a_signal_while_ray_is_stopped_leaves_no_folder(monkeypatch):
