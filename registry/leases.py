@@ -43,18 +43,24 @@ def writing(registry: Registry, lease: Lease, *locks: str) -> Iterator[sa.Connec
 
 
 def take(
-    registry: Registry, sweep: str, seconds: float, who: str, kind: str = "resumed", *, expect: int | None = None
+    registry: Registry,
+    sweep: str,
+    seconds: float,
+    who: str,
+    kind: str = "resumed",
+    *,
+    expect: tuple[int, str] | None = None,
 ) -> Lease:
     """Take a sweep over for a duration; its running trials become interrupted.
 
     It is recorded as an incident of this kind. Raises LeaseHeld while the lease of a process that may be alive has not
-    run out, and SweepChanged if the sweep's token is not the one that the caller has read (`expect`).
+    run out, and SweepChanged if token and status are not those that the caller has read (`expect`).
     """
     with registry.atomic(f"sweep:{sweep}") as connection:
         row = _row(connection, sweep)
         if row.status == RUNNING and not expired(row.owner, row.expires):
             raise LeaseHeld(sweep, row.owner, row.expires)
-        if expect not in (None, row.token):
+        if expect not in (None, (row.token, row.status)):
             raise SweepChanged(sweep)
         values = {"token": row.token + 1, "status": RUNNING, "ended": None, "problem": None}
         connection.execute(schema.sweeps.update().filter_by(id=sweep).values(**values, **held(seconds)))

@@ -70,6 +70,11 @@ class Sweep:
         abandoned = self.status == leases.RUNNING and leases.expired(self.owner, self.expires)
         return "abandoned" if abandoned else self.status
 
+    @property
+    def holding(self) -> tuple[int, str]:
+        """Token and status, which change when another process takes the sweep over, and when that one ends."""
+        return self.token, self.status
+
     def record(self) -> dict[str, Any]:
         return {**asdict(self), "standing": self.standing}
 

@@ -35,8 +35,8 @@ _ENVIRONMENT = {
 def connected(address: str | None) -> Iterator[Path]:
     """Connect to `address`, else to RAY_ADDRESS, else start Ray here; yields a temporary folder for Tune's files.
 
-    If Ray was started here, it is stopped again, and its files are removed; those of drivers that were killed are removed
-    by the next one. Raises as `addresses.check` does.
+    If Ray was started here, it is stopped again, and its files are removed; those of killed drivers are removed by the
+    next one. Raises as `addresses.check` does.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)

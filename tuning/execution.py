@@ -98,7 +98,7 @@ class Execution:
         """Create a sweep, or adopt one whose process is gone."""
         if known is not None:
             self.console.print(f"resuming {sweep}")
-            return leases.take(registry, sweep, self.settings.lease_seconds, self.who, expect=known.token)
+            return leases.take(registry, sweep, self.settings.lease_seconds, self.who, expect=known.holding)
         champion = aliases.current(registry, spec.promote.model, spec.promote.alias) if spec.promote else None
         return ledger.begin(
             registry, sweep, spec.plain(), search.suggest(spec, [], self.prepared.misfits, self.prepared.sizes),

@@ -91,7 +91,7 @@ def retry(registry: Registry, sweep: str, seconds: float, who: str) -> int:
 
 def _take(registry: Registry, known: Sweep, seconds: float, who: str) -> Lease:
     """Take over a sweep to extend it, if no other process has extended it since it was read."""
-    return leases.take(registry, known.id, seconds, who, "extended", expect=known.token)
+    return leases.take(registry, known.id, seconds, who, "extended", expect=known.holding)
 
 
 def _extended(spec: Mapping[str, Any], **changes: Any) -> dict[str, Any]:

@@ -103,11 +103,18 @@ def test_a_sweep_whose_process_is_gone_is_taken_over_at_once(tmp_path):
 
 def test_a_sweep_that_another_process_has_held_since_it_was_read_is_not_taken(registry, lease):
     ledger.end(registry, lease, "finished")
-    known = ledger.sweep(registry, SWEEP)
-    ledger.end(registry, leases.take(registry, SWEEP, 60, "ada", expect=known.token), "finished")
+    before = ledger.sweep(registry, SWEEP)
+    ledger.end(registry, leases.take(registry, SWEEP, 60, "ada", expect=before.holding), "finished")
     with pytest.raises(SweepChanged, match=f"^sweep {SWEEP} was changed by another process in the meantime; "):
-        leases.take(registry, SWEEP, 60, "grace", expect=known.token)
+        leases.take(registry, SWEEP, 60, "grace", expect=before.holding)
     assert ledger.sweep(registry, SWEEP).status == "finished"
+
+
+def test_a_sweep_that_was_read_while_another_process_held_it_is_not_taken_when_that_has_ended(registry, lease):
+    during = ledger.sweep(registry, SWEEP)
+    ledger.end(registry, lease, "interrupted")
+    with pytest.raises(SweepChanged):
+        leases.take(registry, SWEEP, 60, "grace", expect=during.holding)
 
 
 def test_a_cancelled_sweep_is_closed_to_its_process(registry, lease):
