@@ -16,7 +16,7 @@ PREFIX = "tailorbird-serve-"
 def own() -> AbstractContextManager[Path]:
     """A new folder, which is removed at the end; folders of killed servers without workers are removed first."""
     usual = tempfile.gettempdir()
-    return folders.own(PREFIX, MEMORY if _has_room() else usual, (MEMORY, usual), _has_workers)
+    return folders.own(PREFIX, MEMORY if _has_room() else usual, (MEMORY, usual), _has_workers, f"-{os.getpid()}")
 
 
 def _has_workers(folder: Path) -> bool:

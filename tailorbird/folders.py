@@ -16,9 +16,13 @@ OWNER = "owner"
 
 @contextmanager
 def own(
-    prefix: str, parent: str, others: Sequence[str] = (), busy: Callable[[Path], bool] = lambda _: False
+    prefix: str,
+    parent: str,
+    others: Sequence[str] = (),
+    busy: Callable[[Path], bool] = lambda _: False,
+    suffix: str = "",
 ) -> Iterator[Path]:
-    """A new folder in `parent`, whose name starts with `prefix`, only for this user.
+    """A new folder in `parent`, whose name starts with `prefix` and ends with `suffix`, only for this user.
 
     First those of killed processes are removed, from `parent` and from the `others`, unless they are `busy`.
     """
@@ -26,7 +30,7 @@ def own(
         for folder in Path(room).glob(f"{prefix}*"):
             if _is_left(folder) and not busy(folder):
                 shutil.rmtree(folder, ignore_errors=True)
-    temporary = tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True)
+    temporary = tempfile.TemporaryDirectory(suffix, prefix, parent, ignore_cleanup_errors=True)
     descriptor = _claim(Path(temporary.name))
     try:
         with temporary as name:

@@ -180,13 +180,14 @@ class Server:
     @property
     def own_files(self) -> list[Path]:
         """What it has in memory, and among temporary files."""
-        return [*Path("/dev/shm").glob(f"tailorbird-serve-{self.process.pid}-*"), *self.temporary.iterdir()]
+        return [*Path("/dev/shm").glob(f"tailorbird-serve-*-{self.process.pid}"), *self.temporary.iterdir()]
 
     def wait(self, status=200) -> "Server":
         deadline = time.monotonic() + BOUND_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
                 if self.client.get("/readyz").status_code == status:
+                    assert self.own_files, "its folder is not where tests look for it"
                     return self
             except httpx.TransportError:
                 time.sleep(0.05)
