@@ -10,11 +10,13 @@ from pathlib import Path
 
 import joblib
 import ray
+from ray._private import utils as ray_utils
 
 from tailorbird import folders
 from tailorbird.errors import Unavailable
 from tuning import addresses
 from tuning.loading import Loading
+from tuning.stop import Stop
 
 STORE_BYTES = 512 * 2**20
 LONGEST_FOLDER = 16
@@ -32,11 +34,11 @@ _ENVIRONMENT = {
 
 
 @contextmanager
-def connected(address: str | None) -> Iterator[Path]:
+def connected(address: str | None, stop: Stop) -> Iterator[Path]:
     """Connect to `address`, else to RAY_ADDRESS, else start Ray here; yields a temporary folder for Tune's files.
 
     If Ray was started here, it is stopped again, and its files are removed; those of killed drivers are removed by the
-    next one. Raises as `addresses.check` does.
+    next one. Raises as `addresses.check` does, and KeyboardInterrupt if `stop` caught a signal in the meantime.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -44,7 +46,8 @@ def connected(address: str | None) -> Iterator[Path]:
     with folders.own(PREFIX, _short_folder()) as folder:
         try:
             # Ray makes its folder readable for everybody; its parent stays private
-            _connect(addresses.resolved(address), folder / "r")
+            with stop.starting(), _unhandled():
+                _connect(addresses.resolved(address), folder / "r")
             yield folder / "tune"
         finally:
             ray.shutdown()
@@ -75,11 +78,20 @@ def _connect(address: str, folder: Path) -> None:
 
 
 @contextmanager
+def _unhandled() -> Iterator[None]:
+    """Keep `ray.init` from setting a handler for SIGTERM: it would replace ours, and raises SystemExit anywhere."""
+    set_handler = ray_utils.set_sigterm_handler
+    ray_utils.set_sigterm_handler = lambda _: None
+    try:
+        yield
+    finally:
+        ray_utils.set_sigterm_handler = set_handler
+
+
+@contextmanager
 def _explained(problem: str) -> Iterator[None]:
     try:
         yield
-    except SystemExit:  # raised by the handler that Ray sets for SIGTERM
-        raise KeyboardInterrupt from None
     except Exception as error:  # Ray has no exception class for time-outs and lost connections
         first = str(error).partition("\n")[0]
         raise Unavailable(f"{problem}: {first}; if this machine is busy, try again") from None

@@ -101,8 +101,7 @@ class Driver:
             loading.wait(HEAD_START)
             if addresses.is_own(self.address):
                 self.console.print(f"sweep {sweep}: starting Ray")
-            # caught again: Ray sets a handler of its own for SIGTERM when it starts, which aborts the process
-            with cluster.connected(self.address) as folder, self.stop.caught():
+            with cluster.connected(self.address, self.stop) as folder:
                 execute = loading.result()
                 _check_writable(registry)  # creates the folder, so after the checks that refuse most specs
                 return execute(registry, spec, sweep, known, folder)

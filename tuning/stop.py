@@ -14,12 +14,13 @@ class Stop:
     """Turns signals into a KeyboardInterrupt, raised where that is safe.
 
     SIGTERM, which `ray job stop` and Kubernetes send, and SIGHUP, which a closed terminal sends, are treated like
-    Ctrl-C. While Tune searches nothing may be raised: an exception inside Ray's C++ code aborts the process. Tune ends
-    its loop on SIGUSR1.
+    Ctrl-C. While Ray starts nothing may be raised: an exception could leave a lock held, or be lost. Neither while Tune
+    searches: an exception inside Ray's C++ code aborts the process. Tune ends its loop on SIGUSR1.
     """
 
     def __init__(self) -> None:
         self._signals = 0
+        self._starting = False
         self._searching = False
         self._committing = False
 
@@ -35,6 +36,17 @@ class Stop:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    @contextmanager
+    def starting(self) -> Iterator[None]:
+        """Wraps the start of Ray; raises KeyboardInterrupt after it if a signal was received."""
+        self._starting = True
+        try:
+            yield
+        finally:
+            self._starting = False
+        if self._signals:
+            raise KeyboardInterrupt
 
     @contextmanager
     def searching(self) -> Iterator[None]:
@@ -64,11 +76,12 @@ class Stop:
         self._signals += 1
         if self._signals == 1 and self._searching:
             signal.raise_signal(signal.SIGUSR1)
-        elif self._signals in (1, PATIENCE):
+        elif self._signals == PATIENCE or (self._signals == 1 and not self._starting):
             raise KeyboardInterrupt
         elif self._signals < PATIENCE:
+            awaited = "Ray to start" if self._starting else "running trials to end"
             with suppress(OSError):  # the terminal was closed
-                print("stopping: waiting for running trials to end", file=sys.stderr)
+                print(f"stopping: waiting for {awaited}", file=sys.stderr)
 
 
 def _interrupt(*_: object) -> None:

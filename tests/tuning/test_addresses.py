@@ -11,6 +11,7 @@ from ray.core.generated import gcs_service_pb2, ray_client_pb2
 
 from tailorbird.errors import InvalidInput, Unavailable
 from tuning import addresses, cluster
+from tuning.stop import Stop
 
 ALIVE = "/ray.rpc.NodeInfoGcsService/CheckAlive"
 CLIENTS = "/ray.rpc.RayletDriver/ClusterInfo"
@@ -52,7 +53,7 @@ def test_an_address_where_nothing_answers_is_told_at_once(form):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = form.format(probe.getsockname()[1])
-        with pytest.raises(Unavailable, match="does not answer"), cluster.connected(address):
+        with pytest.raises(Unavailable, match="does not answer"), cluster.connected(address, Stop()):
             pytest.fail("connected to nothing")
 
 

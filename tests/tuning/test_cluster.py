@@ -5,9 +5,11 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from ray._private import utils as ray_utils
 
 from tailorbird.errors import Unavailable
 from tuning import cluster
+from tuning.stop import Stop
 
 
 def test_sockets_fit_below_a_long_temporary_folder(monkeypatch, tmp_path):
@@ -25,23 +27,26 @@ def test_a_ray_that_does_not_start_is_told(monkeypatch):
 
     monkeypatch.setattr(cluster.ray, "init", late)
     message = r"^Ray did not start: The current node timed out during startup\.; if this"
-    with pytest.raises(Unavailable, match=message), cluster.connected(None):
+    with pytest.raises(Unavailable, match=message), cluster.connected(None, Stop()):
         pytest.fail("connected to nothing")
 
 
-def test_sigterm_while_ray_starts_interrupts_as_ctrl_c_does(monkeypatch):
-    """Ray's handler of it, which replaces ours, would end the process with status 15 and without a word."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_ray_starts_interrupts_after_it(monkeypatch, capsys, number):
+    """An exception in the middle of it may be swallowed by a callback, or leave a lock held."""
+    started = []
 
-    def terminated(*_, **__):
-        before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(number))  # as Ray does
-        try:
-            signal.raise_signal(signal.SIGTERM)
-        finally:
-            signal.signal(signal.SIGTERM, before)
+    def interrupted(*_, **__):
+        ray_utils.set_sigterm_handler(lambda number, _: sys.exit(number))  # as Ray does
+        signal.raise_signal(number)
+        started.append("ray")
 
-    monkeypatch.setattr(cluster.ray, "init", terminated)
-    with pytest.raises(KeyboardInterrupt), cluster.connected(None):
-        pytest.fail("connected to nothing")
+    monkeypatch.setattr(cluster.ray, "init", interrupted)
+    stop = Stop()
+    with pytest.raises(KeyboardInterrupt), stop.caught(), cluster.connected("local", stop):
+        pytest.fail("the signal was swallowed")
+    assert started == ["ray"]
+    assert capsys.readouterr().err == "stopping: waiting for Ray to start\n"
 
 
 def test_what_a_killed_driver_left_is_removed_by_the_next(monkeypatch, scratch, die):
@@ -50,12 +55,12 @@ def test_what_a_killed_driver_left_is_removed_by_the_next(monkeypatch, scratch, 
     monkeypatch.setattr(cluster.ray, "shutdown", lambda: None)
 
     def drive():
-        with cluster.connected("local"):
+        with cluster.connected("local", Stop()):
             os.kill(os.getpid(), signal.SIGKILL)
 
     assert die(drive, 10**6)[0]
     [left] = scratch.iterdir()
-    with cluster.connected("local") as first, cluster.connected("local") as second:
+    with cluster.connected("local", Stop()) as first, cluster.connected("local", Stop()) as second:
         assert {*scratch.iterdir()} == {first.parent, second.parent}  # and no driver's that lives
     assert not left.exists()
     assert [*scratch.iterdir()] == []
@@ -67,6 +72,6 @@ def test_a_signal_while_ray_is_stopped_leaves_no_folder(monkeypatch):
 
     monkeypatch.setattr(cluster.ray, "init", lambda *_, _temp_dir, **__: Path(_temp_dir).mkdir())
     monkeypatch.setattr(cluster.ray, "shutdown", interrupted)
-    with pytest.raises(KeyboardInterrupt), cluster.connected("local") as folder:
+    with pytest.raises(KeyboardInterrupt), cluster.connected("local", Stop()) as folder:
         assert folder.parent.stat().st_mode & 0o777 == 0o700
     assert not folder.parent.exists()

@@ -46,7 +46,7 @@ def without_ray(monkeypatch, tmp_path):
     """A driver finds a Ray of two CPUs, on which nothing runs."""
 
     @contextmanager
-    def connected(_):
+    def connected(*_):
         yield tmp_path
 
     monkeypatch.setattr(cluster, "connected", connected)
@@ -101,7 +101,7 @@ def test_a_sweep_that_is_extended_while_its_data_loads_is_not_resumed_with_its_o
         sweeps.end(registry, "tiny-1", "interrupted")
 
     @contextmanager
-    def connected(_):
+    def connected(*_):
         with Registry(settings) as registry:
             extension.add_trials(registry, "tiny-1", 3, 60, "grace")
         yield tmp_path

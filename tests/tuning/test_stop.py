@@ -40,6 +40,16 @@ def test_the_second_signal_is_let_go_by_and_the_third_does_not_wait(capsys):
         pytest.fail("the third signal was swallowed")
 
 
+def test_the_third_signal_does_not_wait_for_ray_either(capsys):
+    stop = Stop()
+    with pytest.raises(KeyboardInterrupt), stop.caught(), stop.starting():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        assert capsys.readouterr().err == "stopping: waiting for Ray to start\n" * 2
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail("the third signal was swallowed")
+
+
 def test_the_hang_up_that_nohup_ignores_stays_ignored():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
