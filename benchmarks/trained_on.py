@@ -16,7 +16,7 @@ from tailorbird.errors import reported
 from training import datasets, splits
 from training.config import OptimizerConfig, ScheduleConfig
 from training.loop import Run
-from tuning import spec
+from tuning import spec_file
 
 STUDY = ROOT / "tuning" / "studies" / "fashion-cnn.yaml"
 RATES = {"adam": {"lr": 1e-3}, "sgd": {"lr": 0.01, "momentum": 0.9}, "rmsprop": {"lr": 1e-3}}
@@ -27,7 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="too short to say anything; for tests of the benchmark")
     arguments = parser.parse_args()
-    study = spec.read(STUDY, ["run.epochs=1"] if arguments.quick else [])
+    study = spec_file.read(STUDY, ["run.epochs=1"] if arguments.quick else [])
     here = settings.load()
     dealt = splits.split(datasets.load(study.data, here.data, here.cache, here.download_timeout), study.data)
     if arguments.quick:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from registry import incidents, schema, statements
 
 AFTER = {
-    "pending": ("running", "failed", "skipped"),
+    "pending": ("running", "failed"),
     "running": ("paused", "stopped", "finished", "failed", "interrupted"),
     "interrupted": ("running", "failed"),
     "paused": ("running", "failed"),

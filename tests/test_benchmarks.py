@@ -12,7 +12,7 @@ import torch
 from benchmarks import accuracy, photos
 from tests import memory
 from training.datasets import cifar, idx
-from tuning import spec
+from tuning import spec_file
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = {
@@ -82,7 +82,7 @@ def test_the_benchmark_of_a_gpu_says_where_there_is_none():
 
 def test_every_preset_of_the_benchmark_is_one_run_that_can_be_promoted():
     for name in accuracy.PRESETS:
-        preset = spec.read(accuracy.SPECS / f"{name}.yaml", [])
+        preset = spec_file.read(accuracy.SPECS / f"{name}.yaml", [])
         assert preset.promote and len(preset.configs) == 1
 
 

@@ -86,7 +86,8 @@ class Execution:
     def run(self, registry: Registry, spec: SweepSpec, sweep: str, known: Sweep | None, folder: Path) -> Outcome:
         """Execute the sweep `known` to the ledger, or a new one; `folder` is for Tune's files."""
         self._check_room(spec)
-        for note in self.prepared.notes:
+        timed = [f"the result depends on timing, because of {', '.join(spec.timed)}"] if spec.timed else []
+        for note in (*self.prepared.notes, *timed):
             self.console.print(note, style="yellow", soft_wrap=True)
         if self.prepared.lanes:
             self.console.print(self.prepared.lanes, soft_wrap=True)

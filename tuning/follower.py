@@ -35,7 +35,7 @@ class Follower:
     """Reads the new rows of a sweep on each call."""
 
     def __init__(self, registry: Registry, sweep: str, spec: SweepSpec) -> None:
-        self._registry, self._sweep, self._spec = registry, sweep, spec
+        self._registry, self.sweep, self._spec = registry, sweep, spec
         self._last = 0
         self.trials: dict[int, Seen] = {}
         self._parts: dict[str, Any] = {}
@@ -43,14 +43,14 @@ class Follower:
     def poll(self) -> list[Seen]:
         """Read new rows; returns the trials whose status has changed."""
         changed = []
-        for number, status, problem in news.statuses(self._registry, self._sweep):
+        for number, status, problem in news.statuses(self._registry, self.sweep):
             if number not in self.trials:
                 self._meet(number)
             trial = self.trials[number]
             if trial.status != status:
                 trial.status, trial.problem = status, problem
                 changed.append(trial)
-        for entry in news.reports(self._registry, self._sweep, self._last):
+        for entry in news.reports(self._registry, self.sweep, self._last):
             if entry.trial not in self.trials:  # it was added just now; both are read next time
                 break
             self._count(self.trials[entry.trial], entry.report.epoch, entry.report.metrics)
@@ -83,7 +83,7 @@ class Follower:
         return max(scored, key=lambda trial: (trial.best or 0.0, -trial.number), default=None)
 
     def _meet(self, number: int) -> None:
-        for trial in news.configs(self._registry, self._sweep, number):
+        for trial in news.configs(self._registry, self.sweep, number):
             self.trials[trial.number] = Seen(trial.number, self._shared(trial.config), trial.wave)
 
     def _shared(self, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Self
 from registry import leases
 from registry.core import Registry
 from registry.leases import Lease
-from tailorbird.errors import LeaseLost, Unavailable
+from tailorbird.errors import Unavailable
 from tuning.follower import Follower
 from tuning.patience import patient
 from tuning.progress import LiveTable
@@ -21,7 +21,7 @@ BEATS = 4
 
 
 class Heartbeat:
-    """A thread of the driver, which stops the search if another driver has taken over the sweep."""
+    """A thread of the driver, which stops the search if it fails, as when another driver has taken over the sweep."""
 
     def __init__(
         self,
@@ -30,13 +30,13 @@ class Heartbeat:
         spec: SweepSpec,
         table: LiveTable,
         seconds: float,
-        on_lost: Callable[[], None],
+        on_failure: Callable[[], None],
     ) -> None:
-        self._registry, self._lease, self._seconds, self._on_lost = registry, lease, seconds, on_lost
+        self._registry, self._lease, self._seconds, self._on_failure = registry, lease, seconds, on_failure
         self._follower, self._table = Follower(registry, lease.sweep, spec), table
         self._ending, self._showing = threading.Event(), threading.Lock()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
-        self._lost: LeaseLost | None = None
+        self._failure: Exception | None = None
 
     def __enter__(self) -> Self:
         patient(self._follower.poll)  # what ended under an earlier driver is not told again
@@ -49,9 +49,9 @@ class Heartbeat:
         self._thread.join()
 
     def check(self) -> None:
-        """Raise LeaseLost if another driver has taken over the sweep."""
-        if self._lost:
-            raise self._lost
+        """Raise what it failed with: LeaseLost if another driver has taken over the sweep."""
+        if self._failure:
+            raise self._failure
 
     def _run(self) -> None:
         due = time.monotonic() + self._seconds / BEATS
@@ -61,12 +61,12 @@ class Heartbeat:
                     leases.renew(self._registry, self._lease, self._seconds)
                     due = time.monotonic() + self._seconds / BEATS
                 self.show()
-            except LeaseLost as lost:
-                self._lost = lost
-                self._on_lost()
-                return
             except Unavailable:
                 continue  # the writer waits for the database too, and reports if it gives up
+            except Exception as failure:
+                self._failure = failure
+                self._on_failure()
+                return
 
     def show(self) -> None:
         """Show the current state of the ledger."""

@@ -36,7 +36,7 @@ class LiveTable:
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs"),
             TimeElapsedColumn(), TextColumn("{task.fields[left]}"), console=console,
         )  # fmt: skip
-        self._task = self._bar.add_task(spec.name, total=None, left="")
+        self._task = self._bar.add_task("", total=None, left="")
         self._live = Live(self._bar, console=console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Self:
@@ -60,7 +60,9 @@ class LiveTable:
             self._trained = follower.trained
             self._line = self._began if self._trained else self._line  # where it stands is told at once
         left = self._left(follower)
-        self._bar.update(self._task, completed=follower.trained, total=follower.expected, left=left)
+        self._bar.update(
+            self._task, description=follower.sweep, completed=follower.trained, total=follower.expected, left=left
+        )
         for trial in changed:
             self._tell(trial, follower.total)
         if self._live.is_started:
@@ -85,16 +87,12 @@ class LiveTable:
             f"best {self._spec.watched} {figure(abs(best.best))} (trial {best.number})" if best and best.best else "",
             left,
         ]
-        return f"{self._spec.name}: {', '.join(filter(None, lines))}"
+        return f"{follower.sweep}: {', '.join(filter(None, lines))}"
 
     def _tell(self, trial: Seen, total: int) -> None:
         if trial.problem:
             self._console.print(f"trial {trial.number}: {trial.problem}", style="red", soft_wrap=True)
-        if (
-            self._live.is_started
-            or trial.status not in ("finished", "stopped", "paused", "failed")
-            or total > MOST_LINES
-        ):
+        if self._live.is_started or trial.status not in SHOWN or total > MOST_LINES:
             return
         values = zip(self._spec.titles, cells(*self._spec.shown(trial.number, trial.config)), strict=True)
         what = ", ".join(f"{name} {value}" for name, value in values)

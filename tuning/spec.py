@@ -6,13 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, reduce
 from operator import getitem
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from registry import names
-from tailorbird import yaml_files
 from tailorbird.errors import InvalidInput
 from training import config
 from training.config import Config, DataConfig, Objective, RunConfig
@@ -79,6 +77,12 @@ class SweepSpec(Config):
     def stopping(self) -> SchedulerName:
         """The scheduler: by default halving, if there are several configs and a metric to choose by."""
         return self.scheduler or ("halving" if self.space is not None and self._measured else "none")
+
+    @property
+    def timed(self) -> list[str]:
+        """The keys because of which another run may have another result, since it depends on timing."""
+        limits = [f"limits.{name}" for name in ("minutes", "cpu_minutes") if getattr(self.limits, name)]
+        return [*limits, "scheduler asha"] if self.stopping == "asha" else limits
 
     @property
     def _measured(self) -> bool:
@@ -198,25 +202,6 @@ class SweepSpec(Config):
             raise InvalidInput(f"run.{error.field}", error.problem) from None
 
 
-def read(path: Path, assignments: list[str]) -> SweepSpec:
-    """Read a spec, apply `key=value` words to it, and check all of it."""
-    changes = yaml_files.read(path, "name: fashion-mlp")
-    for assignment in assignments:
-        key, _, _ = assignment.partition("=")
-        if key.startswith("space."):  # the keys of a space contain dots
-            domain = config.override({}, [f"value={assignment.partition('=')[2]}"])["value"]
-            domains = changes.get("space") or {}
-            if isinstance(domains, Mapping):  # anything else is refused below
-                changes = {**changes, "space": {**domains, key.removeprefix("space."): domain}}
-        else:
-            changes = config.override(changes, [assignment])
-    spec = parse(changes)
-    _check_effect(spec)
-    _check_references(spec)
-    _check_told_apart(spec)
-    return spec
-
-
 def parse(raw: Mapping[str, Any]) -> SweepSpec:
     """Check a whole spec, including the config of every trial."""
     spec = config.parse(SweepSpec, raw)
@@ -248,49 +233,6 @@ def stored(raw: Mapping[str, Any]) -> SweepSpec:
                 section: Any = reduce(getitem, path, known)  # type: ignore[arg-type]
                 del section[key]
     return config.parse(SweepSpec, known)
-
-
-# Refused by `read` and not by `parse`: a ledger may hold such specs, from when they were accepted.
-
-
-def _check_effect(spec: SweepSpec) -> None:
-    if spec.runs is not None and spec.search == "grid":
-        raise InvalidInput("search", "applies only to space; runs are all trained")
-    if spec.seed and (spec.runs is not None or spec.search == "grid"):
-        raise InvalidInput("seed", "applies only to random search and tpe; the seed of each run is run.seed")
-    if spec.probe and spec.stopping != "halving":
-        raise InvalidInput("probe", f"applies only to scheduler halving, not {spec.stopping}")
-    if spec.probe and all(run.schedule.name != "constant" for run in spec.configs):
-        raise InvalidInput("probe", "applies only to trials whose schedule.name is constant, and there is none")
-    if "seed" in (spec.space or {}):
-        raise InvalidInput("space.seed", "is not a hyperparameter; repeat each point by seeds")
-    asked = {f"runs.{index}": [listed.run.get("precision")] for index, listed in enumerate(spec.runs or [])}
-    if of := (spec.space or {}).get("precision"):
-        asked["space"] = of.extremes()
-    if where := next((where for where, values in asked.items() if "auto" in values), None):
-        raise InvalidInput(f"{where}.precision", "auto is decided once for all trials, in run; accepted: fp32, bf16")
-
-
-def _check_references(spec: SweepSpec) -> None:
-    changes = {"reference": spec.reference}
-    changes |= {f"runs.{index}.reference": listed.reference for index, listed in enumerate(spec.runs or [])}
-    for field, reference in changes.items():
-        for name, value in (reference or {}).items():
-            if name.endswith("accuracy") and not 0 <= value <= 1:
-                raise InvalidInput(f"{field}.{name}", f"must be from 0 to 1, as 0.97, not {value:g}")
-
-
-def _check_told_apart(spec: SweepSpec) -> None:
-    names: dict[str, tuple[int, RunConfig]] = {}
-    seen: dict[str, int] = {}
-    for number, run in enumerate(spec.configs if spec.runs else []):
-        index, name = number // spec.seeds, spec.listed(number + 1).name
-        before = seen.setdefault(run.model_dump_json(), index)
-        if before != index:
-            raise InvalidInput(f"runs.{index}", f"is runs.{before} again; repeat each run by seeds")
-        first, other = names.setdefault(name or "", (index, run))
-        if name and other.model_copy(update={"seed": run.seed}) != run:
-            raise InvalidInput(f"runs.{index}.name", f"{name!r} is also the name of runs.{first}")
 
 
 def _check_when(key: str, domain: Domain, domains: Mapping[str, Domain]) -> None:

@@ -46,8 +46,7 @@ def sweep(
     Example: tailorbird sweep tuning/specs/fashion-mlp.yaml --set trials=8
     """
     from tailorbird import settings
-    from tuning import spec as specs
-    from tuning import summary
+    from tuning import spec_file, summary
 
     console = terminal.console(stderr=as_json)
     if spec is None and resume is None:
@@ -56,7 +55,7 @@ def sweep(
         raise InvalidInput("--resume", "takes the spec of the sweep; leave out SPEC.yaml")
     if resume is not None and (id is not None or assignments or dry_run):
         raise InvalidInput("--resume", "cannot be combined with --id, --set or --dry-run")
-    checked = specs.read(spec, assignments or []) if spec else None
+    checked = spec_file.read(spec, assignments or []) if spec else None
     if checked and dry_run:
         summary.show_trials(checked, console)
         return

@@ -77,10 +77,10 @@ def _choose(here: Settings, console: Console) -> tuple["SweepSpec", "Dataset"]:
 
 
 def _spec(name: str) -> "SweepSpec":
-    from tuning import spec as specs
+    from tuning import spec_file
 
     with resources.as_file(resources.files("tuning") / "specs" / name) as path:
-        return specs.read(path, [])
+        return spec_file.read(path, [])
 
 
 def _verify(here: Settings, model: str, console: Console) -> None:

@@ -142,6 +142,8 @@ def _print(sweep: ledger.Sweep, trials: list[ledger.Trial]) -> None:
         console.print(sweep.problem, style="red")
     if sweep.registered:
         console.print(f"registered {_version(sweep.spec, sweep.registered)}")
+    if spec.timed:
+        console.print(f"depends on timing, because of {', '.join(spec.timed)}", style="yellow")
     metric = spec.objective.metric
     columns, rows = ["trial", "status", "epochs", metric, *spec.varied.values()], []
     for trial in trials:
@@ -149,9 +151,9 @@ def _print(sweep: ledger.Sweep, trials: list[ledger.Trial]) -> None:
         epochs = f"{trial.reports[-1].epoch if trial.reports else 0}/{trial.config['epochs']}"
         rows.append([str(trial.number), trial.status, epochs, figure(reached), *cells(*spec.values(trial.config))])
     tables.show_rows(console, columns, rows, apart=4)
-    for one in trials:
-        if one.problem:
-            console.print(f"trial {one.number}: {one.problem}", style="red")
+    for trial in trials:
+        if trial.problem:
+            console.print(f"trial {trial.number}: {trial.problem}", style="red")
 
 
 def _standing(sweep: ledger.Sweep) -> str:

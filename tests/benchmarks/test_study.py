@@ -8,6 +8,7 @@ from registry.ledger import Report
 from tailorbird.settings import Settings
 from tests import sweeps
 from tuning import spec as specs
+from tuning import spec_file
 
 GIVEN = {
     "name": "tiny",
@@ -177,7 +178,7 @@ def test_a_sweep_takes_what_a_round_gives_it_of_each_study(tmp_path, path, quick
     loaded = study.read(path, quick=quick)
     part = tmp_path / path.name
     part.write_text(yaml.safe_dump(loaded.part(loaded.wanted())))
-    assert specs.read(part, []).configs == loaded.spec.configs
+    assert spec_file.read(part, []).configs == loaded.spec.configs
 
 
 def test_a_quick_study_tries_no_more_seeds(read, own_settings, enter):

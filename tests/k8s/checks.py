@@ -25,7 +25,7 @@ from tests.k8s.connections import (
 )
 from tests.k8s.kuberay import kuberay
 from tests.k8s.manifests import ROOT, Object, containers, literals, main_config, name, of_kind, pick, pods, ray
-from tuning import spec
+from tuning import spec_file
 
 KUBERNETES = "1.37"
 CUSTOM = ("RayJob", "ServiceMonitor", "PodMonitor", "PrometheusRule", "HTTPRoute")
@@ -266,7 +266,7 @@ def contents(objects: list[Object]) -> Iterator[str]:
                 path = Path(folder, key)
                 path.write_text(content)
                 try:
-                    if key == "spec.yaml" and (promoted := spec.read(path, []).promote.model) != served:
+                    if key == "spec.yaml" and (promoted := spec_file.read(path, []).promote.model) != served:
                         yield f"{name(item)}: promotes {promoted}, and {served} is served"
                     if key == "policy.yaml":
                         policy.load(path)

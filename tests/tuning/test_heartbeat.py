@@ -58,8 +58,18 @@ def test_a_resumed_sweep_tells_where_it_stands_and_what_ends_from_then_on(settin
             sweeps.set_trial(registry, "tiny-1", 3, "stopped")
             beats.show()
     standing, ended = console.file.getvalue().splitlines()
-    assert standing.startswith("tiny: 2/4 trials ended or paused, 1/")
+    assert standing.startswith("tiny-1: 2/4 trials ended or paused, 1/")
     assert ended.startswith("trial 3/4 stopped")
+
+
+def test_a_heartbeat_that_fails_ends_the_search_with_its_error(beating, monkeypatch):
+    """Else the lease would run out unnoticed, and the search go on."""
+    _, beats, ended = beating
+    with beats:
+        monkeypatch.setattr(leases, "renew", lambda *_: 1 / 0)
+        assert ended.wait(30)
+    with pytest.raises(ZeroDivisionError):
+        beats.check()
 
 
 def test_a_sweep_that_somebody_else_has_is_let_go(beating):

@@ -56,7 +56,7 @@ def test_without_a_terminal_there_is_a_line_now_and_then(spec, follow, monkeypat
     console = Console(file=io.StringIO(), width=80)
     follow(spec, console, Change(1, report=FIRST), Change(1, report=Report(2, {"val_accuracy": 0.25})))
     lines = console.file.getvalue().splitlines()
-    assert lines[0].startswith("tiny: 0/4 trials ended or paused, 0/")
+    assert lines[0].startswith("tiny-1: 0/4 trials ended or paused, 0/")
     assert ", best val_accuracy 0.5123 (trial 1), about " in lines[2]
     assert lines[2].endswith(" s left")
 
@@ -88,7 +88,7 @@ def test_trials_that_are_suggested_later_count(raw_spec, follow, monkeypatch):
     follow(spec, console, Change(1, "stopped"))
     shown = console.file.getvalue()
     assert "tiny: 12 trials on digits, 4 of them suggested later" in " ".join(shown.split())
-    assert "tiny: 0/12 trials ended or paused" in shown and "trial 1/12 stopped" in shown
+    assert "tiny-1: 0/12 trials ended or paused" in shown and "trial 1/12 stopped" in shown
 
 
 def test_a_grid_is_laid_out_once_to_count_its_trials(raw_spec, follow, monkeypatch):

@@ -7,11 +7,12 @@ import yaml
 from tailorbird.errors import InvalidInput
 from training.config import assign
 from tuning import spec as specs
+from tuning import spec_file
 
 
 @pytest.mark.parametrize("path", sorted((resources.files("tuning") / "specs").iterdir()), ids=lambda path: path.name)
 def test_a_shipped_spec_is_valid(path):
-    spec = specs.read(path, [])
+    spec = spec_file.read(path, [])
     assert spec.configs
     assert spec.promote
 
@@ -184,7 +185,7 @@ def test_words_of_the_command_line_change_keys_of_space_too(raw_spec, tmp_path):
     path = tmp_path / "spec.yaml"
     path.write_text(yaml.safe_dump(raw_spec))
     words = ["trials=2", "run.batch_size=32", "space.model.depth={choice: [3]}", "space.optimizer.lr={choice: [1e-3]}"]
-    spec = specs.read(path, words)
+    spec = spec_file.read(path, words)
     assert len(spec.configs) == 2
     assert {(config.batch_size, config.model.depth, config.optimizer.lr) for config in spec.configs} == {(32, 3, 1e-3)}
 
@@ -208,7 +209,7 @@ def test_a_probe_without_effect_is_refused(raw_spec, tmp_path, changes, problem)
     raw_spec["run"]["schedule"] = {"name": "one_cycle"}
     path.write_text(yaml.safe_dump({**raw_spec, **changes, "probe": True}))
     with pytest.raises(InvalidInput, match=rf"^probe: {problem}$"):
-        specs.read(path, [])
+        spec_file.read(path, [])
 
 
 def test_a_grid_without_end_is_refused(raw_spec):
@@ -287,21 +288,21 @@ def test_runs_that_could_not_be_told_apart_are_refused(raw_spec, tmp_path, runs,
     path = tmp_path / "spec.yaml"
     path.write_text(yaml.safe_dump({**raw_spec, "runs": runs}))
     with pytest.raises(InvalidInput, match=sentence.replace(".", r"\.")):
-        specs.read(path, [])
+        spec_file.read(path, [])
 
 
 def test_runs_of_one_name_may_differ_in_their_seeds(raw_spec, tmp_path):
     del raw_spec["space"], raw_spec["trials"]
     path = tmp_path / "spec.yaml"
     path.write_text(yaml.safe_dump({**raw_spec, "runs": [{"name": "a"}, {"name": "a", "seed": 1}]}))
-    assert [config.seed for config in specs.read(path, []).configs] == [0, 1]
+    assert [config.seed for config in spec_file.read(path, []).configs] == [0, 1]
 
 
 def test_a_space_that_is_none_is_refused_with_an_assignment_too(raw_spec, tmp_path):
     path = tmp_path / "spec.yaml"
     path.write_text(yaml.safe_dump({**raw_spec, "space": [1]}))
     with pytest.raises(InvalidInput, match=r"^space: "):
-        specs.read(path, ["space.epochs={choice: [1]}"])
+        spec_file.read(path, ["space.epochs={choice: [1]}"])
 
 
 @pytest.mark.parametrize(
@@ -322,7 +323,7 @@ def test_what_has_no_effect_or_no_sense_is_refused_of_a_file_and_read_of_a_ledge
     path = tmp_path / "spec.yaml"
     path.write_text(yaml.safe_dump(raw_spec))
     with pytest.raises(InvalidInput, match=sentence):
-        specs.read(path, [])
+        spec_file.read(path, [])
     assert specs.parse(raw_spec).configs
 
 
@@ -336,14 +337,14 @@ def test_precision_is_left_to_the_processor_for_all_trials_or_none(raw_spec, whe
     path = tmp_path / "spec.yaml"
     path.write_text(yaml.safe_dump(raw_spec))
     with pytest.raises(InvalidInput, match=rf"^{where}\.precision: auto is decided once for all trials, in run"):
-        specs.read(path, [])
+        spec_file.read(path, [])
 
 
 def test_a_seed_is_no_hyperparameter(raw_spec, tmp_path):
     path = tmp_path / "spec.yaml"
     path.write_text(yaml.safe_dump(raw_spec))
     with pytest.raises(InvalidInput, match=r"^space\.seed: is not a hyperparameter; repeat each point"):
-        specs.read(path, ["space.seed={choice: [0, 1]}"])
+        spec_file.read(path, ["space.seed={choice: [0, 1]}"])
 
 
 @pytest.mark.parametrize(

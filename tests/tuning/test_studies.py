@@ -8,7 +8,7 @@ import pytest
 from registry import names
 from training import models, objectives
 from training.datasets import scikit
-from tuning import spec as specs
+from tuning import spec_file
 
 FILES = sorted((resources.files("tuning") / "studies").iterdir(), key=lambda path: path.name)
 LARGE = {"cifar10": (32, 32, 3), "fashion_mnist": (28, 28), "mnist": (28, 28)}
@@ -22,7 +22,7 @@ NAMES = {
 
 @pytest.fixture
 def read():
-    return lambda name: specs.read(Path(str(resources.files("tuning") / "studies" / f"{name}.yaml")), [])
+    return lambda name: spec_file.read(Path(str(resources.files("tuning") / "studies" / f"{name}.yaml")), [])
 
 
 def test_these_studies_are_shipped():

@@ -127,11 +127,8 @@ def _ties(registry: Registry, results: SweepResults) -> str | None:
 
 def _repeatable(results: SweepResults) -> str:
     """Whether another run of the spec would give the same result."""
-    limits = [f"limits.{name}" for name in ("minutes", "cpu_minutes") if getattr(results.spec.limits, name)]
-    if results.spec.stopping == "asha":
-        limits.append("scheduler asha")
-    if limits:
-        return f"depends on timing, because of {', '.join(limits)}"
+    if timed := results.spec.timed:
+        return f"depends on timing, because of {', '.join(timed)}"
     return f"a function of spec, seed and processor ({results.sweep.processor or 'unknown'})"
 
 

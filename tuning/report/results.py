@@ -21,6 +21,8 @@ from tuning.summary import cells
 
 DIGITS = 4
 """Decimals of accuracies and losses in notes."""
+NUMBERED = 6
+"""The most trials of a row that its name lists, else only the first and the last; `--json` has all."""
 
 
 @dataclass(frozen=True)
@@ -183,8 +185,11 @@ def _row(spec: SweepSpec, trials: Sequence[Trial], listed: Listed) -> Row:
 
 
 def _numbered(trials: Sequence[Trial]) -> str:
-    numbers = ", ".join(str(trial.number) for trial in trials)
-    return f"trial {numbers}" if len(trials) == 1 else f"trials {numbers}"
+    numbers = [str(trial.number) for trial in trials]
+    if len(numbers) == 1:
+        return f"trial {numbers[0]}"
+    shown = numbers if len(numbers) <= NUMBERED else [*numbers[: NUMBERED - 1], "…", numbers[-1]]
+    return f"trials {', '.join(shown)}"
 
 
 def _figure(values: Sequence[float]) -> Figure:

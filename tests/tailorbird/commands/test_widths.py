@@ -10,7 +10,7 @@ from registry.ledger import Report
 from registry.requests import Promotion
 from tailorbird.settings import Settings
 from tests import packages, sweeps
-from tuning import spec as specs
+from tuning import spec_file
 
 SPEC = """
 name: widths
@@ -42,7 +42,7 @@ PYTHON = r"[{\[]['\"]|\bNone\b|\bTrue\b|\bFalse\b|<[\w.]+ object"
 def filled(tmp_path):
     """A registry with two versions and a finished sweep, and its spec in `tmp_path`."""
     (tmp_path / "spec.yaml").write_text(SPEC)
-    spec = specs.read(tmp_path / "spec.yaml", [])
+    spec = spec_file.read(tmp_path / "spec.yaml", [])
     with Registry(Settings(home=tmp_path / "home", _env_file=None)) as registry:
         packages.register(registry)
         packages.register(registry, confusion=((10, 10, 0), (10, 10, 0), (0, 10, 10)))
