@@ -135,8 +135,10 @@ class SweepSpec(Config):
 
     @property
     def _base(self) -> dict[str, Any]:
-        # a trial has as many threads as CPUs, and its config says so
-        return {"data": self.data.model_dump(), "threads": max(1, int(self.resources.cpus)), **self.run}
+        # a trial has as many threads as CPUs, and no GPU unless it asks for one, and its config says so
+        device = {"device": "cpu"} if self.resources.gpus == 0 else {}
+        threads = max(1, int(self.resources.cpus))
+        return {"data": self.data.model_dump(), "threads": threads, **device, **self.run}
 
     def _points(self) -> list[RunConfig]:
         if self.runs is not None:

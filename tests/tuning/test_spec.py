@@ -1,20 +1,10 @@
 import copy
-from importlib import resources
 
 import pytest
-import yaml
 
 from tailorbird.errors import InvalidInput
 from training.config import assign
 from tuning import spec as specs
-from tuning import spec_file
-
-
-@pytest.mark.parametrize("path", sorted((resources.files("tuning") / "specs").iterdir()), ids=lambda path: path.name)
-def test_a_shipped_spec_is_valid(path):
-    spec = spec_file.read(path, [])
-    assert spec.configs
-    assert spec.promote
 
 
 def test_trials_are_whole_configs_of_the_fixed_part_and_the_point(raw_spec):
@@ -181,35 +171,10 @@ def test_promotion_needs_images_to_judge_on(raw_spec):
     assert specs.parse(raw_spec)
 
 
-def test_words_of_the_command_line_change_keys_of_space_too(raw_spec, tmp_path):
-    path = tmp_path / "spec.yaml"
-    path.write_text(yaml.safe_dump(raw_spec))
-    words = ["trials=2", "run.batch_size=32", "space.model.depth={choice: [3]}", "space.optimizer.lr={choice: [1e-3]}"]
-    spec = spec_file.read(path, words)
-    assert len(spec.configs) == 2
-    assert {(config.batch_size, config.model.depth, config.optimizer.lr) for config in spec.configs} == {(32, 3, 1e-3)}
-
-
 @pytest.mark.parametrize("changes", [{"trials": 100_000, "seeds": 2}, {"trials": 101, "seeds": 1_000}])
 def test_more_runs_than_a_sweep_may_have_are_refused(raw_spec, changes):
     with pytest.raises(InvalidInput, match=r"^seeds: .* configs; accepted: 100,000 runs in all$"):
         specs.parse({**raw_spec, **changes})
-
-
-@pytest.mark.parametrize(
-    ("changes", "problem"),
-    [
-        ({"scheduler": "none"}, "applies only to scheduler halving, not none"),
-        ({"scheduler": "asha"}, "applies only to scheduler halving, not asha"),
-        ({"scheduler": "halving"}, "applies only to trials whose schedule.name is constant, and there is none"),
-    ],
-)
-def test_a_probe_without_effect_is_refused(raw_spec, tmp_path, changes, problem):
-    path = tmp_path / "spec.yaml"
-    raw_spec["run"]["schedule"] = {"name": "one_cycle"}
-    path.write_text(yaml.safe_dump({**raw_spec, **changes, "probe": True}))
-    with pytest.raises(InvalidInput, match=rf"^probe: {problem}$"):
-        spec_file.read(path, [])
 
 
 def test_a_grid_without_end_is_refused(raw_spec):
@@ -277,77 +242,6 @@ def test_a_point_that_is_drawn_again_has_other_seeds(raw_spec):
 
 
 @pytest.mark.parametrize(
-    ("runs", "sentence"),
-    [
-        ([{"epochs": 2}, {"name": "b", "epochs": 2}], "runs.1: is runs.0 again; repeat each run by seeds"),
-        ([{"name": "a", "epochs": 2}, {"name": "a", "epochs": 3}], "runs.1.name: 'a' is also the name of runs.0"),
-    ],
-)
-def test_runs_that_could_not_be_told_apart_are_refused(raw_spec, tmp_path, runs, sentence):
-    del raw_spec["space"], raw_spec["trials"]
-    path = tmp_path / "spec.yaml"
-    path.write_text(yaml.safe_dump({**raw_spec, "runs": runs}))
-    with pytest.raises(InvalidInput, match=sentence.replace(".", r"\.")):
-        spec_file.read(path, [])
-
-
-def test_runs_of_one_name_may_differ_in_their_seeds(raw_spec, tmp_path):
-    del raw_spec["space"], raw_spec["trials"]
-    path = tmp_path / "spec.yaml"
-    path.write_text(yaml.safe_dump({**raw_spec, "runs": [{"name": "a"}, {"name": "a", "seed": 1}]}))
-    assert [config.seed for config in spec_file.read(path, []).configs] == [0, 1]
-
-
-def test_a_space_that_is_none_is_refused_with_an_assignment_too(raw_spec, tmp_path):
-    path = tmp_path / "spec.yaml"
-    path.write_text(yaml.safe_dump({**raw_spec, "space": [1]}))
-    with pytest.raises(InvalidInput, match=r"^space: "):
-        spec_file.read(path, ["space.epochs={choice: [1]}"])
-
-
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [
-        ({"search": "grid"}, "search: applies only to space"),
-        ({"seed": 1}, r"seed: applies only to random search and tpe; the seed of each run is run\.seed"),
-        ({"reference": {"test_accuracy": 97}}, r"reference\.test_accuracy: must be from 0 to 1, as 0.97, not 97"),
-        ({"runs": [{"reference": {"fit_accuracy": -1}}]}, r"runs\.0\.reference\.fit_accuracy: must be from 0 to 1"),
-        ({"runs": [{}, {"seed": 1}], "seeds": 2}, r"runs\.1: is runs\.0 again"),
-    ],
-)
-def test_what_has_no_effect_or_no_sense_is_refused_of_a_file_and_read_of_a_ledger(
-    raw_spec, changes, sentence, tmp_path
-):
-    del raw_spec["space"], raw_spec["trials"]
-    raw_spec |= {"runs": [{"epochs": 2}], **changes}
-    path = tmp_path / "spec.yaml"
-    path.write_text(yaml.safe_dump(raw_spec))
-    with pytest.raises(InvalidInput, match=sentence):
-        spec_file.read(path, [])
-    assert specs.parse(raw_spec).configs
-
-
-@pytest.mark.parametrize("where", ["runs.1", "space"])
-def test_precision_is_left_to_the_processor_for_all_trials_or_none(raw_spec, where, tmp_path):
-    if where == "runs.1":
-        del raw_spec["space"], raw_spec["trials"]
-        raw_spec["runs"] = [{"precision": "bf16"}, {"precision": "auto"}]
-    else:
-        raw_spec["space"]["precision"] = {"choice": ["bf16", "auto"]}
-    path = tmp_path / "spec.yaml"
-    path.write_text(yaml.safe_dump(raw_spec))
-    with pytest.raises(InvalidInput, match=rf"^{where}\.precision: auto is decided once for all trials, in run"):
-        spec_file.read(path, [])
-
-
-def test_a_seed_is_no_hyperparameter(raw_spec, tmp_path):
-    path = tmp_path / "spec.yaml"
-    path.write_text(yaml.safe_dump(raw_spec))
-    with pytest.raises(InvalidInput, match=r"^space\.seed: is not a hyperparameter; repeat each point"):
-        spec_file.read(path, ["space.seed={choice: [0, 1]}"])
-
-
-@pytest.mark.parametrize(
     ("when", "sentence"),
     [
         ({"model.family": "mlp"}, r"space\.model\.dropout\.when: 'model\.family' must be an earlier key"),
@@ -358,6 +252,19 @@ def test_a_condition_that_never_holds_is_refused(raw_spec, when, sentence):
     raw_spec["space"]["model.dropout"] = {"uniform": [0.0, 0.5], "when": when}
     with pytest.raises(InvalidInput, match=sentence):
         specs.parse(raw_spec)
+
+
+def test_trials_without_gpus_are_those_of_a_cpu(raw_spec):
+    """Else the precision of a trial would follow from a GPU of the driver that the trial does not get."""
+    assert {config.device for config in specs.parse(raw_spec).configs} == {"auto"}
+    raw_spec["resources"] = {"gpus": 0}
+    assert {config.device for config in specs.parse(raw_spec).configs} == {"cpu"}
+
+
+def test_a_result_that_depends_on_timing_names_why(raw_spec):
+    assert specs.parse(raw_spec).timed == []
+    limited = specs.parse({**raw_spec, "scheduler": "asha", "limits": {"minutes": 3, "epoch_minutes": 1}})
+    assert limited.timed == ["limits.minutes", "scheduler asha"]
 
 
 def test_the_scheduler_follows_from_what_is_searched(raw_spec):

@@ -22,6 +22,7 @@ def swept(tmp_path):
             "run": {"model": {"family": "mlp"}},
             "space": {"model.width": {"choice": [8, 16]}},
             "search": "grid",
+            "limits": {"cpu_minutes": 60},
         }
     )
     with Registry(Settings(home=tmp_path / "home", _env_file=None)) as registry:
@@ -41,6 +42,7 @@ def test_sweeps_are_listed_and_shown(tailorbird, swept):
     assert "tiny-1" in tailorbird("sweeps", "list").stdout
     shown = tailorbird("sweeps", "show", "tiny-1").stdout
     assert "tiny-1: interrupted" in shown
+    assert "depends on timing, because of limits.cpu_minutes" in shown
     assert " 6/5 " in shown and "0.8750" in shown  # of the epoch that was kept, of those that were measured
     assert "trial 1: the loss is nan" in shown
     trials = json.loads(tailorbird("sweeps", "show", "tiny-1", "--json").stdout)["trials"]
