@@ -6,8 +6,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from registry import history, names, packages, schema, signing
+from registry import history, leases, names, packages, schema, signing
 from registry.core import BLOBS, Registry
+from registry.leases import Lease
 from registry.names import Reference
 from registry.version import Version
 from tailorbird.errors import Corrupt, InvalidInput, NotFound, Refused, Unavailable
@@ -33,11 +34,13 @@ def register(
     export: Export,
     lineage: Lineage,
     who: str,
+    lease: Lease | None = None,
 ) -> Version:
     """Store a package and register it as the next version of `model`.
 
     `export` are measurements that are in no file of it. The row is written last, in a transaction that checks every
-    file, so a visible version is complete. Raises InvalidInput for files that are not a package.
+    file, so a visible version is complete. Raises InvalidInput for files that are not a package, and LeaseLost if
+    another process has taken over the sweep of the `lease`.
     """
     names.check("model", model)
     names.check_text("who", who, names.WHO)
@@ -49,7 +52,8 @@ def register(
         key = registry.settings.signing_key
         signature = None if key is None else signing.sign(key, digest, model)
         row: dict[str, Any] = {"manifest": digest, "who": who, "signature": signature}
-        with registry.atomic(BLOBS + "?") as connection:
+        shared = BLOBS + "?"
+        with leases.writing(registry, lease, shared) if lease else registry.atomic(shared) as connection:
             if packages.held(registry.blobs, digest):  # else a collection has deleted some meanwhile
                 registry.database.lock(connection, f"model:{model}")  # after a query of the store, which may be slow
                 number = _next_number(connection, model)

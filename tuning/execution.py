@@ -157,7 +157,7 @@ class Execution:
         lineage = promotion.lineage(choice.taken, sweep.id, data, sweep.champion, spec.objective)
         self.stop.commit()
         leases.renew(registry, lease, self.settings.lease_seconds)
-        return promotion.enter(registry, candidate, to, lineage, sweep.champion, self.who)
+        return promotion.enter(registry, lease, candidate, to, lineage, sweep.champion, self.who)
 
     def _check_room(self, spec: SweepSpec) -> None:
         """Note if no node has room for a trial; an existing cluster may still grow."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from registry import aliases, requests, versions
 from registry.core import Registry
+from registry.leases import Lease
 from registry.version import Version
 from tailorbird import __version__, settings
 from tailorbird.errors import Conflict, Corrupt, NotFound, Refused, Unavailable
@@ -31,13 +32,22 @@ def measure(registry: Registry, best: Ranked, splits: Splits) -> Candidate:
 
 
 def enter(
-    registry: Registry, candidate: Candidate, to: Promote, lineage: Lineage, champion: int | None, who: str
+    registry: Registry,
+    lease: Lease,
+    candidate: Candidate,
+    to: Promote,
+    lineage: Lineage,
+    champion: int | None,
+    who: str,
 ) -> Promotion:
-    """Register a candidate, and move the alias if the gates pass and nobody else has moved it since the start."""
+    """Register a candidate, and move the alias if the gates pass and nobody else has moved it since the start.
+
+    Raises LeaseLost if another process has taken over the sweep, which registers it in its place.
+    """
     version = _registered(registry, to.model, lineage)
     if version is None:
         files = {name: data for name, data in candidate.files.items() if to.samples or name != samples.FILE}
-        version = versions.register(registry, to.model, files, candidate.export, lineage, who)
+        version = versions.register(registry, to.model, files, candidate.export, lineage, who, lease)
     current = aliases.current(registry, to.model, to.alias)
     if current == version.number:  # a process that died had come this far
         return Promotion(version, to.alias, None)

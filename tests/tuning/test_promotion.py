@@ -2,10 +2,11 @@ import copy
 
 import pytest
 
-from registry import aliases, packages, verification, versions, webhooks
+from registry import aliases, leases, packages, verification, versions, webhooks
 from registry.core import Registry
 from registry.ledger import Report, Trial
-from tailorbird.errors import Unavailable
+from tailorbird.errors import LeaseLost, Unavailable
+from tests import sweeps
 from training import checkpoint, datasets, splits
 from training.config import Objective
 from training.loop import Run
@@ -54,14 +55,29 @@ def measured():
 
 
 @pytest.fixture
-def register_best(trained, registry, best, measured):
+def held(trained, registry):
+    """The lease of a sweep by its name."""
+    spec, *_ = trained
+    known = {}
+
+    def lease(sweep):
+        if sweep not in known:
+            known[sweep] = sweeps.begin(registry, sweep, spec.plain(), [])
+        return known[sweep]
+
+    return lease
+
+
+@pytest.fixture
+def register_best(trained, registry, best, measured, held):
     def register(candidate=None, champion=None, sweep="tiny-1", best=best, **to):
         spec, dealt, *_ = trained
         if candidate is None:
             measured or measured.append(promotion.measure(registry, best, dealt))
             candidate = measured[0]
         lineage = promotion.lineage(best, sweep, {"sha256": "sum"}, champion, Objective())
-        return promotion.enter(registry, candidate, spec.promote.model_copy(update=to), lineage, champion, "ada")
+        to = spec.promote.model_copy(update=to)
+        return promotion.enter(registry, held(sweep), candidate, to, lineage, champion, "ada")
 
     return register
 
@@ -76,6 +92,17 @@ def test_the_best_becomes_a_version_and_the_champion(register_best, registry):
     assert version.version.evidence.latency.p50_ms > 0 and version.version.evidence.calibration_error > 0
     assert version.version.lineage.sweep == "tiny-1"
     assert version.version.lineage.data.sha256 == "sum"
+
+
+def test_a_process_that_lost_its_sweep_registers_nothing(register_best, registry, held):
+    """Paused before that, it would otherwise wake up and register a second version of the same trial."""
+    held("tiny-1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(leases, "expired", lambda *_: True)
+        leases.take(registry, "tiny-1", 60, "grace")
+    with pytest.raises(LeaseLost):
+        register_best()
+    assert [*versions.every(registry)] == []
 
 
 def test_held_out_examples_go_along_unless_the_spec_leaves_them_out(register_best, registry):
