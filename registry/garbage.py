@@ -43,10 +43,8 @@ def collect(registry: Registry, *, age: timedelta = AGE, dry_run: bool = False) 
     nothing, if a manifest cannot be read, and Refused if the database was never used, and so does not belong to the
     store.
     """
-    before = datetime.now(UTC) - age
-    with registry.reading() as connection:
-        manifests = connection.scalars(_manifests(before)).all()
-    packaged = {manifest: _package(registry, manifest) for manifest in manifests}  # too slow for a transaction
+    before, packaged = datetime.now(UTC) - age, dict[str, frozenset[str]]()
+    _read(registry, before, packaged)
     with registry.reading() as connection:
         needed = _needed(registry, connection, before, packaged)
     blobs = list(registry.blobs.listing())
@@ -70,8 +68,12 @@ def collect(registry: Registry, *, age: timedelta = AGE, dry_run: bool = False) 
 
 
 def discard(registry: Registry, digests: Iterable[str], packaged: dict[str, frozenset[str]]) -> None:
-    """Delete those of these blobs that are no longer needed, however young; `packaged` is a cache between calls."""
+    """Delete those of these blobs that are no longer needed, however young; `packaged` is a cache between calls.
+
+    Raises Corrupt, and deletes nothing, if a manifest cannot be read.
+    """
     now, gone = datetime.now(UTC), [*digests]
+    _read(registry, now, packaged)
     for start in range(0, len(gone), BATCH):
         _delete(registry, dict.fromkeys(gone[start : start + BATCH], 0), now, packaged)
 
@@ -80,6 +82,13 @@ def _used(registry: Registry) -> bool:
     """Whether the database has ever had a version or a sweep; otherwise it probably does not belong to the store."""
     with registry.reading() as connection:
         return any(connection.scalar(sa.select(sa.exists(table.select()))) for table in (schema.models, schema.sweeps))
+
+
+def _read(registry: Registry, before: datetime, packaged: dict[str, frozenset[str]]) -> None:
+    """Add the packages that are not in the cache yet, which would take too long in a transaction."""
+    with registry.reading() as connection:
+        manifests = connection.scalars(_manifests(before)).all()
+    packaged |= {manifest: _package(registry, manifest) for manifest in manifests if manifest not in packaged}
 
 
 def _delete(

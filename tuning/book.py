@@ -14,7 +14,7 @@ from registry import garbage, ledger
 from registry.core import Registry
 from registry.leases import Lease
 from registry.ledger import Change, Group, Report, Trial
-from tailorbird.errors import LeaseLost, Unavailable
+from tailorbird.errors import Corrupt, LeaseLost, Unavailable
 from tuning import ranks, search
 from tuning.field import Field
 from tuning.patience import patient
@@ -69,6 +69,7 @@ class Book:
         }
         self._deaths: dict[int, int] = {}
         self._rubbish: set[str] = set()
+        self._undeleted = 0  # files that could not be deleted the last time
         self._settled = 0  # trials whose files changed since the last deletion
         self._queue: deque[tuple[int, list[int]]] = deque()
         self._paced = 0  # shapes whose pace was known when the queue was sorted
@@ -120,13 +121,15 @@ class Book:
         for change in changes:
             self._note(change)
         self._settle(group, stored)
-        if max(len(self._rubbish), self._settled) >= max(RUBBISH, len(self._configs) // 50):  # it looks at every trial
+        fresh = len(self._rubbish) - self._undeleted
+        if max(fresh, self._settled) >= max(RUBBISH, len(self._configs) // 50):  # it looks at every trial
             self.tidy()
         return answers
 
     def fail(self, group: int, attempt: int, problems: Mapping[int, str]) -> None:
-        """Record why trials of a group failed."""
-        changes = [Change(trial, "failed", problem) for trial, problem in problems.items()]
+        """Record why trials of a group failed; those that wait at a rung or have ended are not affected."""
+        running = {number for number in problems if self._field.standings[number].status == "running"}
+        changes = [Change(trial, "failed", problem) for trial, problem in problems.items() if trial in running]
         self._enter(changes, (group, attempt))
         for change in changes:
             self._note(change)
@@ -144,9 +147,10 @@ class Book:
             self._outrank()
         self._settled = 0
         if self._rubbish:
-            with suppress(Unavailable):  # they are deleted with the next ones
+            with suppress(Corrupt, Unavailable):  # a damaged version, whose files are unknown, ends no sweep
                 garbage.discard(self._registry, self._rubbish, self._packaged)
                 self._rubbish = set()
+            self._undeleted = len(self._rubbish)  # they are deleted with the next ones
 
     def _next(self) -> tuple[int, list[int]] | None:
         if self.limit:
@@ -203,7 +207,7 @@ class Book:
             due = [number for number in due if self._rung(number) == 0]  # a probe cannot be resumed
         attempt = patient(lambda: ledger.assign(self._registry, self._lease, group, due, worker))
         digest = self._groups[group].state
-        state = None if digest is None else patient(lambda: self._registry.blobs.get(digest))
+        state = None if digest is None else patient(lambda: self._stored(digest))
         self._groups[group] = Group(group, attempt, worker, digest)
         self._held[group] = worker
         for number in due:
@@ -212,6 +216,11 @@ class Book:
         ended = {standing.number: max(standing.scores, default=0) for standing in standings if standing.ended}
         configs = {number: self._configs[number] for number in self._members[group]}
         return Work(group, attempt, configs, due, ended, until, state)
+
+    def _stored(self, state: str) -> bytes | None:
+        """A state of the store; None if it was deleted, as those of a sweep that was idle for long."""
+        blobs = self._registry.blobs
+        return blobs.get(state) if blobs.holds(state) else None
 
     def _until(self, due: list[int]) -> int | None:
         """The next epoch after which any of these is compared."""

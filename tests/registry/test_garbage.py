@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from registry import aliases, garbage, ledger, packages, schema, verification, versions
+from registry import aliases, core, garbage, ledger, packages, schema, verification, versions
 from registry.core import Registry
 from registry.garbage import Collected
 from registry.leases import Lease
@@ -138,6 +138,28 @@ def test_a_live_manifest_that_cannot_be_read_stops_it(registry, register, how):
     assert listed(registry) == before
     delete(registry, 1)
     assert garbage.collect(registry, age=NONE).kept == 0
+
+
+def test_replaced_files_are_kept_while_a_live_manifest_cannot_be_read(registry, register):
+    stores.damage(registry.blobs, register(registry).manifest, "deleted")
+    before = listed(registry) | {registry.blobs.put(b"replaced")}
+    with pytest.raises(Corrupt, match="nothing is deleted"):
+        garbage.discard(registry, before, {})
+    assert listed(registry) == before
+
+
+def test_manifests_are_read_before_writers_have_to_wait(registry, register, monkeypatch):
+    version, replaced = register(registry), registry.blobs.put(b"replaced")
+    read, waiting = packages.manifest, []
+
+    def reading(*arguments):
+        with registry.atomic(core.BLOBS + "?"):  # as a writer does
+            waiting.append(arguments)
+        return read(*arguments)
+
+    monkeypatch.setattr(packages, "manifest", reading)
+    garbage.discard(registry, [replaced, version.manifest], {})
+    assert len(waiting) == 1 and replaced not in listed(registry) and whole(registry)
 
 
 def test_a_damaged_file_stops_nothing(registry, register):

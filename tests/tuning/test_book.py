@@ -2,11 +2,11 @@
 
 import pytest
 
-from registry import extensions, leases, ledger
+from registry import extensions, garbage, leases, ledger
 from registry.core import Registry
-from tailorbird.errors import LeaseLost, Unavailable
+from tailorbird.errors import Corrupt, LeaseLost, Unavailable
 from tests import sweeps
-from tuning import extension, patience, ranks, search
+from tuning import book, extension, patience, ranks, search
 from tuning import spec as specs
 from tuning.book import DEATHS, Book
 from tuning.work import Measured
@@ -89,6 +89,28 @@ def test_what_later_files_replace_is_deleted(begin, registry):
         opened.report(1, 1, [Measured(1, epoch, METRICS, f"weights {epoch}".encode())], f"state {epoch}".encode())
     opened.tidy()
     assert {registry.blobs.get(blob.digest) for blob in registry.blobs.listing()} == {b"weights 3", b"state 3"}
+
+
+@pytest.mark.parametrize("problem", [Corrupt("a manifest is missing"), Unavailable("AccessDenied")])
+def test_files_that_cannot_be_deleted_end_no_sweep_and_are_tried_again_with_as_many_new_ones(
+    begin, registry, monkeypatch, problem
+):
+    opened, tries = begin(), []
+
+    def refused(_registry, digests, _packaged):
+        tries.append(len(digests))
+        raise problem
+
+    monkeypatch.setattr(book, "RUBBISH", 3)
+    opened.work("0.a")
+    with monkeypatch.context() as patch:
+        patch.setattr(garbage, "discard", refused)
+        for epoch in range(1, 9):
+            opened.report(1, 1, [Measured(1, epoch, METRICS, b"weights %d" % epoch)], None)
+        opened.tidy()
+    assert tries == [3, 6, 7]
+    opened.tidy()
+    assert {registry.blobs.get(blob.digest) for blob in registry.blobs.listing()} == {b"weights 8"}
 
 
 def test_of_what_is_behind_for_good_the_best_are_kept(begin, registry, monkeypatch):
@@ -185,6 +207,18 @@ def test_trials_that_confirm_others_are_kept_whatever_their_rank(begin, registry
     }
 
 
+def test_a_sweep_whose_state_was_deleted_trains_from_the_beginning(begin, registry):
+    opened = begin(space=SAME, trials=1)
+    first = Measured(1, 1, METRICS, b"weights")
+    opened.report(1, opened.work("0.a").attempt, [first], b"state")
+    registry.blobs.delete([ledger.groups(registry, "tiny-1")[1].state])
+    work = Book(registry, opened._lease, opened._spec).work("0.b")
+    assert (work.due, work.state) == ([1], None)
+    follower = Book(registry, opened._lease, opened._spec)
+    assert follower.report(1, work.attempt, [first], b"state") == {1: "go on"}
+    assert registry.blobs.get(ledger.groups(registry, "tiny-1")[1].state) == b"state"
+
+
 def test_of_trials_that_somebody_listed_all_are_kept(begin, registry, monkeypatch):
     monkeypatch.setattr(ranks, "FINALISTS", 0)
     opened = begin(space=None, trials=None, runs=[{"seed": 1}, {"seed": 2}])
@@ -237,6 +271,16 @@ def test_a_group_whose_process_dies_again_and_again_fails_and_the_others_go_on(b
     assert [(trial.status, trial.problem) for trial in trials(registry)] == [("failed", "killed")] + [
         ("finished", None)
     ] * 3
+
+
+def test_a_hang_fails_only_trials_that_train(begin, registry):
+    runs = [{"epochs": 4, "seed": 1}, {"epochs": 4, "seed": 2}, {"epochs": 8}]
+    opened = begin(space=None, trials=None, search=None, promote=None, scheduler="halving", runs=runs, lanes=8)
+    work = opened.work("0.a")
+    answers = opened.report(1, work.attempt, [Measured(number, 1, METRICS) for number in work.due], None)
+    assert answers == {1: "pause", 2: "pause", 3: "go on"}
+    opened.fail(1, work.attempt, dict.fromkeys(work.due, "hung"))
+    assert [trial.status for trial in trials(registry)] == ["paused", "paused", "failed"]
 
 
 def test_a_death_after_a_new_epoch_is_not_counted(begin, registry):
