@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from registry.ledger import Trial
-from tuning import space
-from tuning.field import Field
+from tuning import outcome, space
 from tuning.spec import SweepSpec
 
 
@@ -20,8 +19,9 @@ class Leader:
 def leaders(spec: SweepSpec, trials: Sequence[Trial]) -> list[Leader]:
     """The best configs of the finished trials that were searched, best first, as many as the spec confirms.
 
-    After an extension they may be others than before. Their configs are distinct, so that a config keeps its confirming
-    trials when another trial of it becomes the best.
+    Their order is that of the sweep's outcome: by the weights that would be registered. After an extension they may be
+    others than before. Their configs are distinct, so that a config keeps its confirming trials when another trial of
+    it becomes the best.
     """
     if spec.confirm is None:
         return []
@@ -29,15 +29,11 @@ def leaders(spec: SweepSpec, trials: Sequence[Trial]) -> list[Leader]:
     for trial in trials:
         if trial.confirms is not None:
             confirming.setdefault(_seedless(trial), []).append(trial.number)
-    searched = {trial.number: trial for trial in trials if trial.confirms is None}
-    finished = sorted(
-        (standing for standing in Field(spec, searched.values()).standings.values() if standing.status == "finished"),
-        key=lambda standing: (-max(standing.scores.values()), standing.number),
-    )
+    finished = [trial for trial in trials if trial.confirms is None and trial.status == "finished"]
     best: dict[str, Leader] = {}
-    for standing in finished:
-        config = _seedless(searched[standing.number])
-        best.setdefault(config, Leader(searched[standing.number], confirming.get(config, [])))
+    for candidate in outcome.rank(finished, spec.objective):
+        config = _seedless(candidate.trial)
+        best.setdefault(config, Leader(candidate.trial, confirming.get(config, [])))
         if len(best) == spec.confirm.top:
             break
     return list(best.values())

@@ -79,7 +79,10 @@ def p_value(first: Right, second: Right) -> float:
 
 
 def _confirmed(ranked: Sequence[Ranked], spec: SweepSpec) -> Choice | None:
-    """The best run of the leading config whose other seeds score best on average."""
+    """The best run of the leading config whose other seeds score best on average.
+
+    A run that failed, or that a limit prevented, counts as worse than any score: configs with more runs come first.
+    """
     members = {candidate.trial.number: candidate for candidate in ranked}
     runs: dict[int, list[Ranked]] = {}
     for leader in confirmation.leaders(spec, [candidate.trial for candidate in ranked]):
@@ -92,8 +95,10 @@ def _confirmed(ranked: Sequence[Ranked], spec: SweepSpec) -> Choice | None:
         number: float(np.mean([objective.score(member.best.metrics) for member in members]))
         for number, members in runs.items()
     }
-    best, *_ = ordered = sorted(means, key=lambda number: (-means[number], number))
-    known = ", ".join(f"{abs(means[number]):.4f} (trial {number})" for number in ordered)
+    best, *_ = ordered = sorted(means, key=lambda number: (-len(runs[number]), -means[number], number))
+    whole = spec.confirm.seeds if spec.confirm else 0
+    lacking = {number: f", {len(runs[number])} of {whole} runs" for number in ordered if len(runs[number]) < whole}
+    known = ", ".join(f"{abs(means[number]):.4f} (trial {number}{lacking.get(number, '')})" for number in ordered)
     reason = f"by the mean {objective.metric} of other seeds: {known}"
     return Choice(runs[best][0], (best,), reason)
 
