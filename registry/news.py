@@ -29,10 +29,10 @@ def statuses(registry: Registry, sweep_id: str) -> list[tuple[int, str, str | No
 def configs(registry: Registry, sweep_id: str, first: int) -> list[Trial]:
     """The trials from a number on, without reports."""
     columns = schema.trials.c
-    chosen = sa.select(columns.number, columns.config, columns.wave).filter_by(sweep=sweep_id)
+    chosen = sa.select(columns.number, columns.config, columns.wave, columns.confirms).filter_by(sweep=sweep_id)
     with registry.asking() as connection:
         rows = connection.execute(chosen.where(columns.number >= first).order_by(columns.number))
-        return [Trial(row.number, row.config, wave=row.wave) for row in rows]
+        return [Trial(row.number, row.config, wave=row.wave, confirms=row.confirms) for row in rows]
 
 
 def reports(registry: Registry, sweep_id: str, after: int = 0) -> list[Entry]:

@@ -184,7 +184,7 @@ def _check_runs(spec: SweepSpec, dealt: Splits, *, here: bool) -> None:
         try:
             requirements.check(config, dealt, spec.objective)
             if here:
-                memory.check(config, dealt, placing.at_once(spec.resources, spec.total))
+                memory.check(config, dealt, placing.at_once(spec.resources, spec.most_at_once))
         except InvalidInput as error:
             if error.field.startswith(("objective.", "data")):
                 raise

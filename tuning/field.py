@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from registry.ledger import Trial
@@ -11,9 +11,9 @@ from tuning.scheduler import Answer, Bracket, Scheduler, Standing
 from tuning.spec import SweepSpec
 
 
-def probed(spec: SweepSpec, configs: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether trials are compared within their first epoch, which is informative only while the rate is constant."""
-    return spec.probe and all(config["schedule"]["name"] == "constant" for config in configs)
+def rungs(spec: SweepSpec, rivals: Sequence[Mapping[str, Any]], *, confirming: bool) -> list[int]:
+    """The epochs after which trials with these configs are compared; those that confirm others are not."""
+    return Scheduler("none" if confirming else spec.stopping).rungs(rivals, spec.probe)
 
 
 class Field:
@@ -22,7 +22,6 @@ class Field:
     def __init__(self, spec: SweepSpec, trials: Iterable[Trial] = ()) -> None:
         self._spec, self._objective = spec, spec.objective
         self._scheduler = Scheduler(spec.stopping)
-        self._alone = Scheduler("none")
         self.standings: dict[int, Standing] = {}
         self._brackets: dict[tuple[int, int], Bracket] = {}
         self._shapes: dict[int, str] = {}
@@ -32,9 +31,8 @@ class Field:
     def add(self, trials: Iterable[Trial]) -> None:
         """Add trials with their reports."""
         fresh: dict[tuple[int, int], list[Standing]] = {}
-        every: dict[int, int] = {}
         configs: dict[tuple[int, int], list[Mapping[str, Any]]] = {}
-        alone = set()
+        confirming = set()
         for trial in trials:
             key = (trial.wave, trial.config["epochs"])
             standing = Standing(trial.number, key, trial.status, thawed=trial.thawed)
@@ -43,15 +41,12 @@ class Field:
                 self._score(standing, report.epoch, report.metrics)
             self.standings[trial.number] = standing
             fresh.setdefault(key, []).append(standing)
-            every[trial.number] = trial.config["measure_every"]
             configs.setdefault(key, []).append(trial.config)
             if trial.confirms is not None:
-                alone.add(key)
+                confirming.add(key)
         for key, rivals in fresh.items():
-            choosing = self._alone if key in alone else self._scheduler
-            measured = max(every[rival.number] for rival in rivals)
-            rungs = choosing.rungs(key[1], measured, len(rivals), probed(self._spec, configs[key]))
-            self._brackets[key] = Bracket(rivals, rungs)
+            epochs = rungs(self._spec, configs[key], confirming=key in confirming)
+            self._brackets[key] = Bracket(rivals, epochs)
 
     def bracket(self, number: int) -> Bracket:
         return self._brackets[self.standings[number].bracket]
@@ -102,10 +97,13 @@ class Field:
 
     def _score(self, standing: Standing, epoch: int, metrics: Mapping[str, float]) -> None:
         metric = self._objective.metric
-        figures = metrics
-        if (mean := f"mean_{metric}") in metrics:  # scores of weights whose rate has not decayed yet
-            figures = {metric: metrics[mean]}
-        score = self._objective.score(figures) if metric in figures else -math.inf
-        standing.scores[epoch] = -math.inf if math.isnan(score) else score
+        own = self._scored(metrics)
+        mean = f"mean_{metric}"  # weights whose rate has not decayed yet are compared by their running mean
+        standing.scores[epoch] = self._scored({metric: metrics[mean]}) if mean in metrics else own
+        standing.best = max(standing.best, own)
         standing.seconds = metrics.get("seconds", 0.0)
         self._paces[self._shapes[standing.number]] = standing.seconds
+
+    def _scored(self, metrics: Mapping[str, float]) -> float:
+        score = self._objective.score(metrics) if self._objective.metric in metrics else math.nan
+        return -math.inf if math.isnan(score) else score

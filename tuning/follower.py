@@ -8,8 +8,8 @@ from typing import Any
 
 from registry import news
 from registry.core import Registry
-from tuning.field import probed
-from tuning.scheduler import Bracket, Scheduler, Standing
+from tuning.field import rungs
+from tuning.scheduler import Bracket, Standing
 from tuning.spec import SweepSpec
 
 
@@ -20,6 +20,7 @@ class Seen:
     number: int
     config: dict[str, Any]
     wave: int
+    confirms: int | None = None
     status: str = "pending"
     problem: str | None = None
     epoch: int = 0
@@ -42,15 +43,17 @@ class Follower:
 
     def poll(self) -> list[Seen]:
         """Read new rows; returns the trials whose status has changed."""
-        changed = []
-        for number, status, problem in news.statuses(self._registry, self.sweep):
-            if number not in self.trials:
-                self._meet(number)
+        statuses = news.statuses(self._registry, self.sweep)
+        if (added := next((number for number, *_ in statuses if number not in self.trials), None)) is not None:
+            self._meet(added)
+        entries = news.reports(self._registry, self.sweep, self._last)
+        changed = []  # from here on nothing is read, so that an outage loses no change
+        for number, status, problem in statuses:
             trial = self.trials[number]
             if trial.status != status:
                 trial.status, trial.problem = status, problem
                 changed.append(trial)
-        for entry in news.reports(self._registry, self.sweep, self._last):
+        for entry in entries:
             if entry.trial not in self.trials:  # it was added just now; both are read next time
                 break
             self._count(self.trials[entry.trial], entry.report.epoch, entry.report.metrics)
@@ -70,12 +73,10 @@ class Follower:
     @property
     def expected(self) -> int:
         """The expected number of epochs in all."""
-        brackets: dict[tuple[int, int], list[Seen]] = {}
-        for trial in self.trials.values():
-            brackets.setdefault((trial.wave, trial.epochs), []).append(trial)
-        known = sum(_expected(self._spec, epochs, trials) for (_, epochs), trials in brackets.items())
-        total = self._spec.total
-        return max(self.trained, known * total // max(1, min(len(self.trials), total)))
+        confirming = [trial for trial in self.trials.values() if trial.confirms is not None]
+        searched = [trial for trial in self.trials.values() if trial.confirms is None]
+        whole = _expected(self._spec, searched) * self._spec.total // max(1, len(searched))
+        return max(self.trained, whole + _expected(self._spec, confirming))
 
     def best(self) -> Seen | None:
         """The trial with the best score so far."""
@@ -84,7 +85,7 @@ class Follower:
 
     def _meet(self, number: int) -> None:
         for trial in news.configs(self._registry, self.sweep, number):
-            self.trials[trial.number] = Seen(trial.number, self._shared(trial.config), trial.wave)
+            self.trials[trial.number] = Seen(trial.number, self._shared(trial.config), trial.wave, trial.confirms)
 
     def _shared(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The same config; what it has in common with others is kept once, which is most of its memory."""
@@ -101,11 +102,14 @@ class Follower:
             trial.best = score if trial.best is None else max(score, trial.best)
 
 
-def _expected(spec: SweepSpec, epochs: int, trials: Iterable[Seen]) -> int:
-    members = [trial for trial in trials if trial.status != "skipped"]
-    every = max((member.config["measure_every"] for member in members), default=1)
-    standings = [Standing(member.number, (member.wave, epochs), member.status) for member in members]
-    rungs = Scheduler(spec.stopping).rungs(
-        epochs, every, len(members), probed(spec, [member.config for member in members])
-    )
-    return Bracket(standings, rungs).expected(epochs)
+def _expected(spec: SweepSpec, trials: Iterable[Seen]) -> int:
+    """The expected number of epochs of trials that were all searched, or that all confirm others."""
+    brackets: dict[tuple[int, int], list[Seen]] = {}
+    for trial in trials:
+        brackets.setdefault((trial.wave, trial.epochs), []).append(trial)
+    total = 0
+    for key, rivals in brackets.items():
+        epochs = rungs(spec, [rival.config for rival in rivals], confirming=rivals[0].confirms is not None)
+        racing = [Standing(rival.number, key, rival.status) for rival in rivals if rival.status != "skipped"]
+        total += Bracket(racing, epochs).expected(key[1])
+    return total

@@ -72,7 +72,7 @@ def place(spec: SweepSpec, views: Views, writer: Any, folder: Path, own: bool) -
     done = _Done()
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(Worker, **parts), tune.PlacementGroupFactory([wanted])),
-        param_space={"place": tune.grid_search(list(range(workers(wanted, spec.total, own))))},
+        param_space={"place": tune.grid_search(list(range(workers(wanted, spec.most_at_once, own))))},
         tune_config=tune.TuneConfig(
             trial_name_creator=lambda trial: f"worker-{trial.config['place']}",
             trial_dirname_creator=lambda trial: f"worker-{trial.config['place']}",

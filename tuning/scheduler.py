@@ -5,9 +5,10 @@ each other, and the best third, rounded up, goes on to the next. A bracket is th
 number of epochs: under a decaying schedule, the score at an epoch depends on how many are to come.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 FACTOR = 3
 """The reduction factor: one in this many trials continues, and rungs are spaced by it."""
@@ -19,12 +20,16 @@ SchedulerName = Literal["halving", "asha", "none"]
 
 @dataclass
 class Standing:
-    """The progress of a trial: its scores by epoch, larger is better, and the seconds of its latest report."""
+    """The progress of a trial: its scores by epoch, larger is better, and the seconds of its latest report.
+
+    `scores` are those by which trials are compared at rungs, `best` is the best one of the weights themselves.
+    """
 
     number: int
     bracket: tuple[int, int]
     status: str
     scores: dict[int, float] = field(default_factory=dict)
+    best: float = -math.inf
     thawed: bool = False
     seconds: float = 0.0
 
@@ -70,17 +75,21 @@ class Scheduler:
 
     name: SchedulerName
 
-    def rungs(self, epochs: int, measure_every: int, rivals: int, probed: bool = False) -> list[int]:
-        """The epochs after which trials are compared: 1, 3, 9 and so on, or when they are measured next.
+    def rungs(self, rivals: Sequence[Mapping[str, Any]], probe: bool = False) -> list[int]:
+        """The epochs after which trials with these run configs are compared; all have the same number of epochs.
 
-        If trials are `probed`, the probe is the first rung, as epoch 0.
+        They are 1, 3, 9 and so on, each rounded up to an epoch after which all are measured. With `probe`, trials are
+        also compared within their first epoch, as epoch 0, which is informative only while the rate is constant.
         """
-        if self.name == "none" or rivals < 2:
+        if self.name == "none" or len(rivals) < 2:
             return []
-        levels = [0] if probed and self.name == "halving" and epochs > 1 else []
+        epochs = rivals[0]["epochs"]
+        every = math.lcm(*{config["measure_every"] for config in rivals})
+        constant = all(config["schedule"]["name"] == "constant" for config in rivals)
+        levels = [0] if probe and constant and self.name == "halving" and epochs > 1 else []
         level = 1
         while level < epochs:
-            levels.append(-(-level // measure_every) * measure_every)
+            levels.append(-(-level // every) * every)
             level *= FACTOR
         return sorted({level for level in levels if level < epochs})
 
@@ -93,13 +102,16 @@ class Scheduler:
         return "go on" if bracket.leads(trial, epoch) else "stop"
 
     def due(self, bracket: Bracket) -> list[int]:
-        """The trials of a bracket to be trained now: new ones, interrupted ones, survivors of a rung."""
+        """The trials of a bracket to be trained now: new ones, interrupted ones, survivors of a rung.
+
+        A trial may be paused before its first rung: by a limit, or at a rung of a release that had others.
+        """
         survivors = {rung: bracket.survivors(rung) or frozenset() for rung in bracket.rungs}
         due = []
         for trial in bracket.trials:
             rung = max((epoch for epoch in bracket.rungs if epoch in trial.scores), default=None)
-            survives = rung is not None and trial.number in survivors[rung]
-            if trial.status in ("pending", "interrupted") or (trial.status == "paused" and (trial.thawed or survives)):
+            continues = trial.thawed or rung is None or trial.number in survivors[rung]
+            if trial.status in ("pending", "interrupted") or (trial.status == "paused" and continues):
                 due.append(trial.number)
         return due
 
@@ -125,9 +137,8 @@ def merit(trial: Standing, rungs: Sequence[int], rivals: Sequence[Standing]) -> 
         return 0.0
     level = sum(epoch in trial.scores for epoch in rungs)
     if trial.status == "finished":
-        level, epoch = len(rungs) + 1, max(trial.scores)
-        same = [max(rival.scores.values()) for rival in rivals if rival.status == "finished"]
-        score = max(trial.scores.values())
+        level, score = len(rungs) + 1, trial.best
+        same = [rival.best for rival in rivals if rival.status == "finished"]
     else:
         epoch = rungs[level - 1] if level else min(trial.scores)
         same = [rival.scores[epoch] for rival in rivals if epoch in rival.scores]

@@ -94,6 +94,11 @@ class SweepSpec(Config):
         return self.seeds * (self.trials or len(self.runs or [*space.grid(self.space or {})]))
 
     @property
+    def most_at_once(self) -> int:
+        """The most trials that are trained at the same time: those that are searched, or those that confirm them."""
+        return max(self.total, self.confirm.top * self.confirm.seeds if self.confirm else 0)
+
+    @property
     def wave(self) -> int:
         """The number of points suggested at a time, whatever the number of workers."""
         return max(LEAST_WAVE, -(-(self.trials or 0) // WAVES)) if self.search == "tpe" else (self.trials or 0)

@@ -14,8 +14,39 @@ def test_trials_whose_rate_is_still_to_decay_are_compared_by_their_running_mean(
         }
     )
     reports = [
-        Report(1, {"val_accuracy": 0.3, "mean_val_accuracy": 0.8}, None),
+        Report(1, {"val_accuracy": 0.3, "mean_val_accuracy": 0.95}, None),
         Report(4, {"val_accuracy": 0.9}, None),
     ]
     trial = Trial(1, read.configs[0].model_dump(mode="json"), "running", None, reports)
-    assert Field(read, [trial]).standings[1].scores == {1: 0.8, 4: 0.9}
+    standing = Field(read, [trial]).standings[1]
+    assert (standing.scores, standing.best) == ({1: 0.95, 4: 0.9}, 0.9)
+
+
+def test_trials_that_are_measured_at_different_epochs_wait_for_each_other_and_one_of_them_finishes():
+    read = spec.parse(
+        {
+            "name": "tiny",
+            "data": {"name": "digits", "holdout": 0},
+            "run": {"model": {"family": "linear"}, "epochs": 8},
+            "space": {"measure_every": {"choice": [2, 3]}},
+            "search": "grid",
+        }
+    )
+    trials = [Trial(number, config.model_dump(mode="json")) for number, config in enumerate(read.configs, 1)]
+    field = Field(read, trials)
+    while due := field.due():
+        for number in due:
+            train(field, number, trials[number - 1].config)
+    assert {number: standing.status for number, standing in field.standings.items()} == {1: "paused", 2: "finished"}
+
+
+def train(field, number, config):
+    """Train a trial to its next rung, or its end."""
+    standing = field.standings[number]
+    for epoch in range(1 + max(standing.scores, default=0), config["epochs"] + 1):
+        last = epoch == config["epochs"]
+        if last or not epoch % config["measure_every"]:
+            answer = field.report(number, epoch, {"val_accuracy": number * epoch / 100})
+            standing.status = "finished" if last else {"go on": "running", "pause": "paused"}[answer]
+            if answer == "pause":
+                return

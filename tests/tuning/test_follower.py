@@ -1,10 +1,12 @@
 import tracemalloc
+from unittest import mock
 
 import pytest
 
-from registry import ledger, schema
+from registry import ledger, news, schema
 from registry.core import Registry
 from registry.ledger import Change, Report, Suggestion
+from tailorbird.errors import Unavailable
 from tests import sweeps
 from tuning import search
 from tuning import spec as specs
@@ -96,3 +98,22 @@ def test_the_epochs_to_come_are_those_that_halving_leaves(followed):
     _, _, follower = followed
     follower.poll()
     assert follower.expected == 4 * 1 + 2 * 2 + 1 * 5
+
+
+def test_trials_that_confirm_others_are_expected_to_train_to_their_ends(followed):
+    registry, lease, follower = followed
+    config = ledger.trials(registry, "tiny-1")[0].config
+    again = [Suggestion({**config, "seed": seed}, wave=2, group=5, confirms=1) for seed in range(1, 10)]
+    ledger.add(registry, lease, again, 5)
+    follower.poll()
+    assert follower.expected == 4 * 1 + 2 * 2 + 1 * 5 + 9 * 8
+
+
+def test_a_change_is_told_after_an_outage_in_the_middle_of_a_look(followed, monkeypatch):
+    registry, lease, follower = followed
+    follower.poll()
+    enter(registry, lease, 1, 1, 0.75)
+    with monkeypatch.context() as patch, pytest.raises(Unavailable):
+        patch.setattr(news, "reports", mock.Mock(side_effect=Unavailable("away")))
+        follower.poll()
+    assert [(one.number, one.status, one.epoch) for one in follower.poll()] == [(1, "running", 1)]

@@ -9,6 +9,11 @@ from tuning.scheduler import Bracket, Scheduler, Standing, merit
 HALVING, ASHA = Scheduler("halving"), Scheduler("asha")
 
 
+def configured(epochs, *measure_every, schedule="constant"):
+    """What run configs say of when their trials are measured."""
+    return [{"epochs": epochs, "measure_every": every, "schedule": {"name": schedule}} for every in measure_every]
+
+
 def bracket(*curves, rungs=(1, 3), status="paused"):
     """Trials with their scores from epoch 1 on."""
     trials = [Standing(number, (1, 8), status, dict(enumerate(curve, 1))) for number, curve in enumerate(curves, 1)]
@@ -29,10 +34,28 @@ def bracket(*curves, rungs=(1, 3), status="paused"):
     ],
 )
 def test_rungs_are_thirds_of_each_other_at_epochs_that_are_measured(epochs, every, rivals, rungs):
-    assert HALVING.rungs(epochs, every, rivals) == rungs
-    assert Scheduler("none").rungs(epochs, every, rivals) == []
-    assert HALVING.rungs(epochs, every, rivals, probed=True) == ([0, *rungs] if epochs > 1 < rivals else [])
-    assert ASHA.rungs(epochs, every, rivals, probed=True) == rungs
+    configs = configured(epochs, *[every] * rivals)
+    assert HALVING.rungs(configs) == rungs
+    assert Scheduler("none").rungs(configs) == []
+    assert HALVING.rungs(configs, probe=True) == ([0, *rungs] if epochs > 1 < rivals else [])
+    assert ASHA.rungs(configs, probe=True) == rungs
+
+
+@pytest.mark.parametrize(
+    ("epochs", "every", "rungs"), [(30, (2, 3), [6, 12]), (30, (2, 4, 2), [4, 12, 28]), (9, (4, 5), [])]
+)
+def test_at_a_rung_all_are_measured_however_often_each_is(epochs, every, rungs):
+    assert HALVING.rungs(configured(epochs, *every)) == rungs
+
+
+def test_only_trials_whose_rate_is_constant_are_compared_by_a_probe():
+    mixed = [*configured(4, 1), *configured(4, 1, schedule="cosine")]
+    assert HALVING.rungs(mixed, probe=True) == HALVING.rungs(mixed) == [1, 3]
+
+
+def test_a_trial_that_was_paused_before_its_first_rung_is_trained_again():
+    rivals = bracket([0.1, 0.2], [0.3, 0.4], rungs=(6,))
+    assert HALVING.due(rivals) == [1, 2] and HALVING.behind(rivals) == []
 
 
 def test_the_best_third_rounded_up_goes_on_and_of_equals_the_earlier():
@@ -97,7 +120,15 @@ def test_how_many_epochs_a_bracket_takes():
 
 def test_a_trial_that_came_further_has_more_merit():
     rivals = bracket([0.9], [0.1, 0.1, 0.2], [0.1, 0.1, 0.1, 0.1])
-    rivals.trials[2].status = "finished"
+    rivals.trials[2].status, rivals.trials[2].best = "finished", 0.1
     merits = [merit(trial, rivals.rungs, rivals.trials) for trial in rivals.trials]
     assert 0 < merits[0] < merits[1] < merits[2] <= 1
     assert merit(Standing(9, (1, 8), "failed"), rivals.rungs, rivals.trials) == 0
+
+
+def test_of_finished_trials_the_weights_themselves_decide_not_the_running_means():
+    rivals = bracket([0.9, 0.9, 0.9, 0.5], [0.6, 0.6, 0.6, 0.7], status="finished")
+    for trial in rivals.trials:
+        trial.best = trial.scores[4]
+    first, second = (merit(trial, rivals.rungs, rivals.trials) for trial in rivals.trials)
+    assert first < second

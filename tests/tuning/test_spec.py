@@ -277,6 +277,11 @@ def test_the_scheduler_follows_from_what_is_searched(raw_spec):
     assert specs.parse({**raw_spec, "runs": [{}]}).stopping == "none"
 
 
+@pytest.mark.parametrize(("confirm", "most"), [(None, 4), ({"top": 3, "seeds": 3}, 9), ({"top": 2, "seeds": 1}, 4)])
+def test_as_many_workers_have_something_to_do_as_trials_are_searched_or_confirm_others(raw_spec, confirm, most):
+    assert specs.parse({**raw_spec, "confirm": confirm}).most_at_once == most
+
+
 def test_of_tpe_the_first_wave_is_known_beforehand(raw_spec):
     spec = specs.parse({**raw_spec, "search": "tpe", "trials": 40, "seeds": 2})
     assert (spec.total, spec.wave, len(spec.configs)) == (80, 10, 20)
