@@ -5,12 +5,14 @@ Some of its checks are not applied to specs of the ledger, which may have been s
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tailorbird import yaml_files
 from tailorbird.errors import InvalidInput
 from training import config
 from training.config import RunConfig
 from tuning import spec as specs
+from tuning.scheduler import Scheduler
 from tuning.spec import SweepSpec
 
 
@@ -40,8 +42,12 @@ def _check_effect(spec: SweepSpec) -> None:
         raise InvalidInput("seed", "applies only to random search and tpe; the seed of each run is run.seed")
     if spec.probe and spec.stopping != "halving":
         raise InvalidInput("probe", f"applies only to scheduler halving, not {spec.stopping}")
-    if spec.probe and all(run.schedule.name != "constant" for run in spec.configs):
-        raise InvalidInput("probe", "applies only to trials whose schedule.name is constant, and there is none")
+    if spec.probe and not _probes(spec):
+        raise InvalidInput(
+            "probe",
+            "applies only to trials of at least 2 epochs, of which several have the same number of epochs and all of "
+            "these have schedule.name constant; there are none",
+        )
     if "seed" in (spec.space or {}):
         raise InvalidInput("space.seed", "is not a hyperparameter; repeat each point by seeds")
     asked = {f"runs.{index}": [listed.run.get("precision")] for index, listed in enumerate(spec.runs or [])}
@@ -49,6 +55,14 @@ def _check_effect(spec: SweepSpec) -> None:
         asked["space"] = of.extremes()
     if where := next((where for where, values in asked.items() if "auto" in values), None):
         raise InvalidInput(f"{where}.precision", "auto is decided once for all trials, in run; accepted: fp32, bf16")
+
+
+def _probes(spec: SweepSpec) -> bool:
+    """Whether any of the trials that are known in advance are compared by a probe."""
+    brackets: dict[int, list[dict[str, Any]]] = {}
+    for run in spec.configs:
+        brackets.setdefault(run.epochs, []).append(run.model_dump(include={"epochs", "measure_every", "schedule"}))
+    return any(0 in Scheduler(spec.stopping).rungs(rivals, spec.probe) for rivals in brackets.values())
 
 
 def _check_references(spec: SweepSpec) -> None:

@@ -1,3 +1,4 @@
+from contextlib import nullcontext
 from importlib import resources
 from pathlib import Path
 
@@ -40,13 +41,30 @@ def test_words_of_the_command_line_change_keys_of_space_too(raw_spec, written):
     [
         ({"scheduler": "none"}, "applies only to scheduler halving, not none"),
         ({"scheduler": "asha"}, "applies only to scheduler halving, not asha"),
-        ({"scheduler": "halving"}, "applies only to trials whose schedule.name is constant, and there is none"),
     ],
 )
-def test_a_probe_without_effect_is_refused(raw_spec, written, changes, problem):
-    raw_spec["run"]["schedule"] = {"name": "one_cycle"}
+def test_a_probe_of_another_scheduler_is_refused(raw_spec, written, changes, problem):
     with pytest.raises(InvalidInput, match=rf"^probe: {problem}$"):
         spec_file.read(written({**raw_spec, **changes, "probe": True}), [])
+
+
+@pytest.mark.parametrize(
+    ("schedules", "epochs", "accepted"),
+    [
+        (["constant"], [2], True),
+        (["constant"], [1], False),
+        (["constant"], [2, 3], False),  # each is the only one of its length
+        (["one_cycle"], [2], False),
+        (["constant", "cosine"], [2], False),  # all of a length are compared with each other, or none
+    ],
+)
+def test_a_probe_without_effect_is_refused(raw_spec, written, schedules, epochs, accepted):
+    del raw_spec["run"]["schedule"], raw_spec["trials"]
+    space = {"epochs": {"choice": epochs}, "schedule.name": {"choice": schedules}}
+    rates = [0.1, 0.2] if len(schedules) * len(epochs) == 1 else [0.1]
+    path = written({**raw_spec, "search": "grid", "space": {**space, "optimizer.lr": {"choice": rates}}, "probe": True})
+    with nullcontext() if accepted else pytest.raises(InvalidInput, match=r"^probe: applies only to trials of"):
+        spec_file.read(path, [])
 
 
 @pytest.mark.parametrize(
