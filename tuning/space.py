@@ -51,7 +51,7 @@ class Domain(Config):
             raise ValueError("step applies only to uniform and integer")
         if self.integer and self.step != round(self.step):
             raise ValueError(f"step of integer must be a whole number, not {self.step:g}")
-        if self.step > self.bounds[1] - self.bounds[0]:
+        if not self._steps:
             raise ValueError(f"step must be at most {self.bounds[1] - self.bounds[0]:g}, not {self.step:g}")
 
     @property
@@ -70,13 +70,31 @@ class Domain(Config):
         return self.integer is not None or self.loginteger is not None
 
     @property
-    def listed(self) -> list[Any] | None:
-        """All values, if there are finitely many."""
-        if self.choice or self.bounds is None:
-            return self.choice
-        if self.step is None and not self.integer:
-            return None
-        return [self._at(position) for position in range(self._steps + 1)]
+    def count(self) -> int | None:
+        """The number of values; None if they are not counted."""
+        if self.choice:
+            return len(self.choice)
+        return self._steps + 1 if self._stepped else None
+
+    @property
+    def listed(self) -> list[Any]:
+        """All values of a domain whose values are counted, which may be very many."""
+        return self.choice or [self._at(position) for position in range(self._steps + 1)]
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The lowest and the highest value of a range."""
+        low, high = self.bounds or (0, 1)
+        return (self._at(0), self._at(self._steps)) if self._stepped else (low, high)
+
+    def has(self, value: Any) -> bool:
+        """Whether a domain whose values are counted has this one."""
+        if self.choice:
+            return value in self.choice
+        low, high = self.ends
+        if not isinstance(value, int | float) or not low <= value <= high:
+            return False
+        return self._at(round((value - low) / (self.step or 1))) == value
 
     def extremes(self) -> list[Any]:
         """Values to validate: if a config accepts these, it accepts all of them. Every choice, or both ends."""
@@ -85,7 +103,7 @@ class Domain(Config):
     def sample(self, random: random.Random) -> Any:
         if self.choice:
             return random.choice(self.choice)
-        if self.step is not None or self.integer:
+        if self._stepped:
             return self._at(random.randint(0, self._steps))
         low, high = self.bounds or (1, 1)
         if not self.log:
@@ -94,6 +112,10 @@ class Domain(Config):
             drawn = math.exp(random.uniform(math.log(low - 0.5), math.log(high + 0.5)))
             return min(int(high), max(int(low), round(drawn)))
         return min(high, max(low, math.exp(random.uniform(math.log(low), math.log(high)))))
+
+    @property
+    def _stepped(self) -> bool:
+        return self.step is not None or self.integer is not None
 
     @property
     def _steps(self) -> int:
@@ -132,7 +154,7 @@ def grid(space: Mapping[str, Domain], point: Point | None = None) -> Iterator[Po
         yield {name: value for name, value in point.items() if value is not ABSENT}
         return
     domain = space[key]
-    for value in (domain.listed or []) if active(domain, point) else [ABSENT]:
+    for value in domain.listed if active(domain, point) else [ABSENT]:
         yield from grid(space, {**point, key: value})
 
 
@@ -164,8 +186,8 @@ def _point(space: Mapping[str, Domain], source: random.Random) -> Point:
 
 
 def _count(space: Mapping[str, Domain]) -> int | None:
-    """The number of points; None if a domain is continuous, or there are too many to list."""
-    values = [domain.listed for domain in space.values()]
-    if None in values or math.prod(len(value or []) for value in values) > MOST_COUNTED:
+    """The number of points; None if a domain is not counted, or there are too many to list."""
+    counts = [domain.count for domain in space.values()]
+    if None in counts or math.prod(count or 0 for count in counts) > MOST_COUNTED:
         return None
     return len({written(point) for point in grid(space)})

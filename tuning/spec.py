@@ -189,13 +189,13 @@ class SweepSpec(Config):
 
     def _check_domains(self, base: Mapping[str, Any], domains: Mapping[str, Domain]) -> None:
         """Check every domain by itself, so that errors name the domain; other errors name `run`."""
-        sizes = (len(domain.listed or []) for domain in domains.values())
+        sizes = (domain.count or 0 for domain in domains.values())
         if self.search == "grid" and self.seeds * math.prod(sizes) > MOST_TRIALS:
             raise InvalidInput("space", f"a grid of more than {MOST_TRIALS:,} points, times seeds, is not accepted")
         for key, domain in domains.items():
             if lookup(self.run, key) is not None:
                 raise InvalidInput(f"run.{key}", "is in space too; remove one of the two")
-            if self.search == "grid" and domain.listed is None:
+            if self.search == "grid" and domain.count is None:
                 raise InvalidInput(f"space.{key}", "a grid needs values that can be counted: a choice, or a step")
             if key == "data" or key.startswith("data."):
                 raise InvalidInput(f"space.{key}", "cannot be searched over: all trials of a sweep share their data")
@@ -247,9 +247,11 @@ def _check_when(key: str, domain: Domain, domains: Mapping[str, Domain]) -> None
     for other, value in (domain.when or {}).items():
         if other not in before:
             raise InvalidInput(f"space.{key}.when", f"{other!r} must be an earlier key of space")
-        listed = domains[other].listed
-        if listed is not None and value not in listed:
-            raise InvalidInput(f"space.{key}.when.{other}", f"is never {value!r}; accepted: {listed}")
+        condition = domains[other]
+        if condition.count is not None and not condition.has(value):
+            low, high = condition.ends
+            accepted = condition.choice or f"{low} to {high}, in steps of {condition.step or 1:g}"
+            raise InvalidInput(f"space.{key}.when.{other}", f"is never {value!r}; accepted: {accepted}")
 
 
 def _seedless(config: RunConfig) -> str:

@@ -97,13 +97,14 @@ def _observed(
 
     domains = spec.space or {}
     accepted = {key: _accepted(spec, domains, key) for key, domain in domains.items() if domain.choice}
+    distributions = {key: _distribution(domain) for key, domain in domains.items()}
     observed = []
     for start in range(0, len(trials), spec.seeds):
         runs = trials[start : start + spec.seeds]
         params = _params(domains, accepted, runs[0].config)
-        distributions = {key: _distribution(domains[key]) for key in params}
+        active = {key: distributions[key] for key in params}
         mean = sum(map(value, runs)) / len(runs)
-        observed.append(create_trial(params=params, distributions=distributions, value=mean))
+        observed.append(create_trial(params=params, distributions=active, value=mean))
     return observed
 
 
@@ -133,9 +134,7 @@ def _distribution(domain: Domain) -> "optuna.distributions.BaseDistribution":
 
     if domain.choice:
         return CategoricalDistribution(range(len(domain.choice)))
-    low, high = domain.bounds or (0, 1)
-    if domain.listed:
-        low, high = domain.listed[0], domain.listed[-1]
+    low, high = domain.ends
     if domain.whole:
         return IntDistribution(int(low), int(high), log=domain.log, step=int(domain.step or 1))
     return FloatDistribution(low, high, log=domain.log, step=domain.step)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tailorbird.errors import InvalidInput
 from training import config
-from tuning import space
+from tuning import space, study
 from tuning.space import Domain
 
 BOUNDS = st.tuples(st.floats(1e-6, 1e3), st.floats(1e-6, 1e3)).filter(lambda pair: pair[0] < pair[1])
@@ -86,6 +86,36 @@ def test_integers_are_steps_from_the_low_end(low, width, step, seed):
     value = domain.sample(random.Random(seed))
     assert isinstance(value, int) and value in domain.listed
     assert low <= min(domain.listed) and max(domain.listed) <= low + width
+
+
+STEPPED = st.one_of(
+    st.builds(
+        lambda low, width, step: Domain(integer=(low, low + width), step=min(step, width)),
+        st.integers(-50, 50), st.integers(1, 40), st.integers(1, 7),
+    ),
+    st.builds(
+        lambda low, width, step: Domain(uniform=(low / 10, (low + width) / 10), step=min(step, width) / 10),
+        st.integers(-50, 50), st.integers(1, 40), st.integers(1, 7),
+    ),
+    st.builds(lambda values: Domain(choice=values), st.lists(st.integers(0, 5), min_size=1)),
+)  # fmt: skip
+
+
+@given(STEPPED)
+def test_values_are_counted_and_known_as_they_are_listed(domain):
+    listed = domain.listed
+    assert domain.count == len(listed) and all(map(domain.has, listed))
+    assert not any(map(domain.has, [listed[0] + 0.05, max(listed) + 1, min(listed) - 1, math.nan, 10**400, "a", None]))
+    if not domain.choice:
+        assert domain.ends == (listed[0], listed[-1])
+
+
+@pytest.mark.parametrize("domain", [Domain(integer=(1, 10**9)), Domain(uniform=(0.0, 1.0), step=1e-9)])
+def test_many_values_are_counted_without_being_listed(domain, monkeypatch):
+    monkeypatch.setattr(Domain, "listed", property(lambda _: pytest.fail("the values are listed")))
+    assert domain.count >= 10**9 and domain.has(domain.ends[1]) and not domain.has(0.5e-9)
+    assert len(list(space.samples({"a": domain}, 3, 0))) == 3
+    assert isinstance(study._distribution(domain).single(), bool)
 
 
 def test_steps_of_numbers_are_written_as_people_do():

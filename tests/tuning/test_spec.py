@@ -246,9 +246,11 @@ def test_a_point_that_is_drawn_again_has_other_seeds(raw_spec):
     [
         ({"model.family": "mlp"}, r"space\.model\.dropout\.when: 'model\.family' must be an earlier key"),
         ({"model.depth": 7}, r"space\.model\.dropout\.when\.model\.depth: is never 7; accepted: \[1, 2\]"),
+        ({"measure_every": 4}, r"\.measure_every: is never 4; accepted: 1 to 5, in steps of 2$"),
     ],
 )
 def test_a_condition_that_never_holds_is_refused(raw_spec, when, sentence):
+    raw_spec["space"]["measure_every"] = {"integer": [1, 6], "step": 2}
     raw_spec["space"]["model.dropout"] = {"uniform": [0.0, 0.5], "when": when}
     with pytest.raises(InvalidInput, match=sentence):
         specs.parse(raw_spec)
