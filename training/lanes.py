@@ -112,9 +112,11 @@ class Lanes:
         self._rest(lane)
 
     def enter(self, lane: int) -> None:
-        """Resume a lane that had left, or start one."""
+        """Resume a lane that had left, or start one; a lane that was done starts again, up to its final figures."""
         with self._failing(lane):
             self._begin(lane, self._resting.pop(lane, None))
+            if self._runs[lane].done:
+                self._begin(lane)
 
     def progress(self, lane: int) -> Progress:
         """A lane's history and best epoch."""

@@ -123,9 +123,14 @@ class Execution:
             Heartbeat(registry, lease, spec, table, self.settings.lease_seconds, self.stop.cancel) as heartbeat,
         ):
             with table, self.stop.searching():
-                self._search(lease, spec, folder)
+                searched = self._search(lease, spec, folder)
                 heartbeat.check()
                 heartbeat.show()
+            if not searched:
+                raise TailorbirdError(
+                    f"Ray Tune gave up before all trials of {lease.sweep} were trained; resume it with "
+                    f"`tailorbird sweep --resume {lease.sweep}`"
+                )
             ranked = outcome.ranked(registry, spec, lease.sweep)
             if not spec.promote:
                 self.stop.commit()
@@ -134,13 +139,15 @@ class Execution:
                 closing.promotion = self._promoted(registry, lease, spec, spec.promote, ranked)
         return Outcome(lease.sweep, ranked, closing.promotion)
 
-    def _search(self, lease: Lease, spec: SweepSpec, folder: Path) -> None:
+    def _search(self, lease: Lease, spec: SweepSpec, folder: Path) -> bool:
+        """Train its trials; returns whether all that could be trained is."""
         book = writer.start(self.settings, lease, spec.plain(), self.prepared.misfits, self.prepared.sizes)
-        placing.place(spec, self.prepared.views, book, folder, addresses.is_own(self.address))
+        searched = placing.place(spec, self.prepared.views, book, folder, addresses.is_own(self.address))
         with _answered():
             ray.get(book.check.remote())
             if limit := ray.get(book.end.remote()):
                 self.console.print(f"the search ended early, by {limit}", style="yellow")
+        return searched
 
     def _promoted(
         self, registry: Registry, lease: Lease, spec: SweepSpec, to: Promote, ranked: list[Ranked]
@@ -198,9 +205,7 @@ def _answered() -> Iterator[None]:
     try:
         yield
     except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, TailorbirdError):
-            raise error.cause from None
-        raise
+        raise error.cause from (None if isinstance(error.cause, TailorbirdError) else error)
     except ray.exceptions.RayError as error:
         raise Unavailable(f"the writer of the ledger does not answer: {str(error).partition(chr(10))[0]}") from None
 

@@ -38,7 +38,7 @@ class Limits(Config):
 
     minutes: float | None = Field(None, gt=0, description="wall-clock time, from the start of its process")
     cpu_minutes: float | None = Field(None, gt=0, description="training time, times the CPUs of a trial")
-    epoch_minutes: float = Field(60, gt=0, description="the longest that an epoch may take")
+    epoch_minutes: float = Field(60, gt=0, description="the longest that an epoch of a group may take")
 
 
 class Constraints(Config):

@@ -65,8 +65,8 @@ class _Done(tune.Stopper):  # type: ignore[misc]
         return self._done
 
 
-def place(spec: SweepSpec, views: Views, writer: Any, folder: Path, own: bool) -> None:
-    """Train every group; returns once no worker finds anything to do, or Tune was interrupted."""
+def place(spec: SweepSpec, views: Views, writer: Any, folder: Path, own: bool) -> bool:
+    """Train every group; returns whether no worker found anything left, False if Tune was interrupted or gave up."""
     wanted = demand(spec.resources)
     parts = {"views": views, "writer": writer, "objective": spec.objective, "minutes": spec.limits.epoch_minutes}
     done = _Done()
@@ -92,6 +92,7 @@ def place(spec: SweepSpec, views: Views, writer: Any, folder: Path, own: bool) -
     except Exception:
         if not done.stop_all():  # else Tune did not find its own files at the end, whose results are in the ledger too
             raise
+    return done.stop_all()
 
 
 def demand(resources: Resources) -> dict[str, float]:

@@ -4,7 +4,7 @@ import os
 import secrets
 import threading
 import time
-from typing import Any
+from typing import Any, Self
 
 import ray
 from ray import tune
@@ -33,7 +33,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         self._session: Session | None = None
         if not ray.get_gpu_ids():  # Ray leaves GPUs visible to a trial that requested none
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
-        self._watchdog = Watchdog(60 * minutes, self._hung)
+        self._minutes = minutes
         self._asked = threading.Event()  # whether Tune has requested the next step
 
     def step(self) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
             time.sleep(WAIT)
             return True
         self._work = answer
-        with self._watchdog:
+        with self._watched(answer):
             try:
                 self._session = Session(answer, self._views, self._objective)
             except Exception as error:
@@ -71,7 +71,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         work, session = self._work, self._session
         if work is None or session is None:
             return
-        with self._watchdog:
+        with self._watched(work):
             step = session.step()
         if step.problems:
             self._ask("fail", work.group, work.attempt, step.problems)
@@ -80,13 +80,16 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         if session.over:
             self._work = self._session = None
 
-    def _hung(self) -> None:
+    def _watched(self, work: Work) -> "Watchdog":
+        """For a block that trains at most up to the next measurement."""
+        minutes = self._minutes * max(config["measure_every"] for config in work.configs.values())
+        return Watchdog(60 * minutes, lambda: self._hung(work, minutes))
+
+    def _hung(self, work: Work, minutes: float) -> None:
         """Report why, and exit this process; Tune starts another."""
-        work = self._work
+        reason = f"no measurement within {minutes:g} minutes (limits.epoch_minutes, times measure_every)"
         try:
-            if work is not None:
-                reason = f"no epoch ended within {self._watchdog.seconds / 60:g} minutes (limits.epoch_minutes)"
-                self._ask("fail", work.group, work.attempt, dict.fromkeys(work.due, reason))
+            self._ask("fail", work.group, work.attempt, dict.fromkeys(work.due, reason))
         finally:
             os._exit(1)
 
@@ -120,13 +123,14 @@ class Watchdog:
     """Calls `bark` if the block within takes longer than `seconds`."""
 
     def __init__(self, seconds: float, bark: Any) -> None:
-        self.seconds, self._bark = seconds, bark
+        self._seconds, self._bark = seconds, bark
         self._timer: threading.Timer | None = None
 
-    def __enter__(self) -> None:
-        self._timer = threading.Timer(self.seconds, self._bark)
+    def __enter__(self) -> Self:
+        self._timer = threading.Timer(self._seconds, self._bark)
         self._timer.daemon = True
         self._timer.start()
+        return self
 
     def __exit__(self, *_: object) -> None:
         if self._timer:

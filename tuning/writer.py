@@ -8,7 +8,7 @@ import ray
 from registry import leases
 from registry.core import Registry
 from registry.leases import Lease
-from tailorbird.errors import LeaseLost, TailorbirdError
+from tailorbird.errors import LeaseLost
 from tailorbird.settings import Settings
 from tuning import spec as specs
 from tuning.book import Book
@@ -32,7 +32,7 @@ class LedgerWriter:
         self._registry, self._lease = Registry(settings), lease
         self._spec, self._misfits, self._sizes = specs.stored(spec), misfits, sizes
         self._opened: Book | None = None
-        self._problem: TailorbirdError | None = None
+        self._problem: Exception | None = None
 
     def work(self, worker: str) -> Work | Nothing:
         return "done" if self._problem else self._kept(lambda book: book.work(worker))
@@ -75,7 +75,7 @@ class LedgerWriter:
             except LeaseLost as lost:
                 self._problem = lost
             raise
-        except TailorbirdError as error:
+        except Exception as error:  # also a defect, for which no worker has to be restarted again and again
             self._problem = error
             raise
 

@@ -1,10 +1,16 @@
+from unittest import mock
+
 import joblib
 import pytest
 import torch
 from rich.console import Console
 
+from registry import ledger
+from registry.core import Registry
+from tailorbird.errors import TailorbirdError
+from tests import sweeps
 from training import datasets, memory, splits
-from tuning import execution, spec
+from tuning import execution, placing, spec, writer
 from tuning.execution import Execution
 from tuning.stop import Stop
 
@@ -49,3 +55,18 @@ def test_trials_that_run_at_once_are_reckoned_together(raw_spec, prepared, monke
     checked = spec.parse(raw_spec)
     prepared(checked)
     assert {*shared} == {min(3, checked.total)}
+
+
+def test_a_search_that_tune_gives_up_is_a_failure_and_registers_nothing(
+    raw_spec, settings, prepared, monkeypatch, tmp_path
+):
+    checked = spec.parse(raw_spec)
+    monkeypatch.setattr(placing, "place", lambda *_: False)
+    monkeypatch.setattr(writer, "start", mock.Mock())
+    monkeypatch.setattr(execution.ray, "get", lambda _: None)
+    executed = Execution(settings, Console(quiet=True), "ann", "local", Stop(), prepared(checked))
+    with Registry(settings) as registry:
+        lease = sweeps.begin(registry, "tiny-1", checked.plain(), [])
+        with pytest.raises(TailorbirdError, match=r"^Ray Tune gave up before .* `tailorbird sweep --resume tiny-1`$"):
+            executed._held_to_the_end(registry, lease, checked, tmp_path)
+        assert ledger.sweep(registry, "tiny-1").status == "failed"

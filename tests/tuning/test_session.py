@@ -1,3 +1,5 @@
+from unittest import mock
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -5,6 +7,7 @@ from hypothesis import strategies as st
 from training import datasets, splits
 from training.config import DataConfig, Objective, RunConfig
 from training.features import Views
+from training.lanes import Lanes
 from tuning.session import Session
 from tuning.work import Work
 
@@ -95,6 +98,18 @@ def test_a_trial_that_fails_fails_alone_and_is_told_once(dealt, whole):
     curves, problems, _ = trained(Session(work({3: CONFIGS[3], 9: DIVERGING}), Views(dealt), Objective()))
     assert curves == {3: whole[3]}
     assert problems.keys() == {9} and "lower optimizer.lr" in problems[9]
+
+
+def test_a_trial_without_its_final_figures_is_trained_again_from_the_beginning(dealt, whole, monkeypatch):
+    first = Session(work({3: CONFIGS[3], 8: CONFIGS[8]}, until=2), Views(dealt), Objective())
+    with monkeypatch.context() as patch:
+        patch.setattr(Lanes, "final", mock.Mock(side_effect=MemoryError("too large")))
+        first.step()
+        step = first.step()
+    assert ([one.trial for one in step.measured], step.problems) == ([3], {8: "MemoryError: too large"})
+    for due in ([8], [3, 8]):
+        again = Session(work({3: CONFIGS[3], 8: CONFIGS[8]}, due=due, state=step.state), Views(dealt), Objective())
+        assert trained(again)[0] == {number: {3: whole[3][2:], 8: whole[8]}[number] for number in due}
 
 
 def test_a_probe_leaves_nothing_to_go_on_from(dealt, whole):

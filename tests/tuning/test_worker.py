@@ -88,9 +88,11 @@ def test_a_worker_whose_trial_hangs_tells_it_and_ends(monkeypatch):
     writer.fail = lambda *arguments: message.append(arguments)
     monkeypatch.setattr(os, "_exit", ended.append)
     worker = Quiet(writer)
-    worker._work = Work(4, 2, {7: {}}, [7], {}, None, None)
-    worker._hung()
-    assert message == [(4, 2, {7: "no epoch ended within 1 minutes (limits.epoch_minutes)"})]
+    work = Work(4, 2, {7: {"measure_every": 3}}, [7], {}, None, None)
+    with worker._watched(work) as watchdog:
+        watchdog._timer.function()
+    assert watchdog._timer.interval == 180
+    assert message == [(4, 2, {7: "no measurement within 3 minutes (limits.epoch_minutes, times measure_every)"})]
     assert ended == [1]
 
 

@@ -38,7 +38,7 @@ def bad(shape, outputs, act):
 """
 PROBLEMS = {
     "raise": "KeyError: 'missing'",
-    "hang": "no epoch ended within 1 minutes (limits.epoch_minutes)",
+    "hang": "no measurement within 1 minutes (limits.epoch_minutes, times measure_every)",
     "die": "its process was killed; if its node ran out of memory",
     "memory": "does not fit into memory",
     "diverge": "the loss is NaN or infinite in step",
