@@ -1,11 +1,12 @@
-"""How fast a search approaches the best config: halving, random search, and Optuna with successive halving.
+"""How fast a search approaches the best config: halving, random search, Ray Tune's ASHA, and Optuna with its ASHA.
 
     python -m benchmarks.search
 
-Each is replayed with ten seeds over learning curves that were recorded once, of 48 MLPs of three shapes on 20,000
-images of Fashion-MNIST (`--record FILE` does so again, which takes some minutes). Regret is how far the best validation
-accuracy so far lies below the best of the table, over the epochs that were trained. Optuna suggests any point, and gets
-the curve of the nearest; a seed of the others draws 32 of the 48. `--picture FILE` draws medians with their quartiles.
+Each is replayed with ten seeds over learning curves that were recorded once, of 48 MLPs of three shapes on
+Fashion-MNIST (`--record FILE` does so again, which takes some minutes). Regret is how far the best validation accuracy
+so far lies below the best of the table, over the epochs that were trained. Optuna suggests any point, and gets the
+curve of the nearest; a seed of the others draws 32 of the 48, the same for each. `--picture FILE` draws medians with
+their quartiles.
 """
 
 import itertools
@@ -14,13 +15,16 @@ import math
 import random
 import statistics
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import optuna
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
+from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from benchmarks import report
 from benchmarks.sweeps import SHAPES, WHOLE, spec
@@ -36,7 +40,7 @@ from tuning.scheduler import FACTOR, Bracket, Scheduler, Standing
 
 CURVES = Path(__file__).with_suffix(".json")
 RECORDED, TRIALS, SEEDS, SCORED = 48, 32, 10, 40
-IMAGES = 20_000
+WORKERS = 2
 BUDGETS = (8, 16, 32, 64, 128)
 Trace = Iterator[tuple[float, float]]
 """Epochs that a part of a search trained, and the accuracy that it saw."""
@@ -67,6 +71,7 @@ def main() -> None:
         "random": at_random,
         "halving": halving,
         "halving with probes": partial(halving, probed=True),
+        "Ray Tune, ASHA": by_tune,
         "Optuna, TPE and ASHA": by_optuna,
     }
     best = max(max(curve.accuracies) for curve in curves)
@@ -78,9 +83,9 @@ def main() -> None:
         for name, several in regrets.items()
         for budget in BUDGETS
     }
-    for name, probed in (("halving", False), ("halving with probes", True)):
+    for name in ("halving", "halving with probes", "Ray Tune, ASHA"):
         figures[f"{name}: epochs trained"] = report.figure([regret[-1][0] for regret in regrets[name]], "epochs")
-        behind = [_behind(curves, seed, probed) for seed in range(SCORED)]
+        behind = [_behind(curves, seed, searches[name]) for seed in range(SCORED)]
         figures[f"{name}: behind the best of its draw"] = report.figure(behind, "points")
     report.tell("search", seeds, figures, {}, arguments.json)
     if arguments.picture:
@@ -92,7 +97,6 @@ def _record(to: Path) -> None:
     here, described = settings.load(), spec(WHOLE) | {"trials": RECORDED}
     parsed = specs.parse(described)
     dealt = splits.split(datasets.load(parsed.data, here.data, here.cache, here.download_timeout), parsed.data)
-    dealt = replace(dealt, train=dealt.train.only(slice(IMAGES)))
     by_shape: dict[str, list[RunConfig]] = {}
     for run in parsed.configs:
         by_shape.setdefault(run.model.model_dump_json(include={"width"}), []).append(precision.settled(run, dealt))
@@ -125,7 +129,8 @@ def halving(curves: list[Curve], seed: int, probed: bool = False) -> Trace:
     drawn = _drawn(curves, seed)
     scheduler, epochs = Scheduler("halving"), len(curves[0].accuracies) - 1
     standings = [Standing(number, (1, epochs), "pending") for number in range(len(drawn))]
-    bracket = Bracket(standings, scheduler.rungs(epochs, 1, len(drawn), probed))
+    configs = [{"epochs": epochs, "measure_every": 1, "schedule": {"name": "constant"}}] * len(drawn)
+    bracket = Bracket(standings, scheduler.rungs(configs, probed))
     while due := scheduler.due(bracket):
         for number in due:
             standing, curve = standings[number], drawn[number].accuracies
@@ -135,6 +140,28 @@ def halving(curves: list[Curve], seed: int, probed: bool = False) -> Trace:
                 standing.status = "finished" if epoch == epochs else "paused"
                 if epoch == epochs or scheduler.answer(standing, epoch, bracket) != "go on":
                     break
+
+
+def by_tune(curves: list[Curve], seed: int) -> Trace:
+    """Ray Tune's ASHA, for two trials at a time, which take turns; a next one starts where one has ended."""
+    epochs = len(curves[0].accuracies) - 1
+    scheduler = ASHAScheduler(
+        "training_iteration", metric="accuracy", mode="max", max_t=epochs, grace_period=1, reduction_factor=FACTOR
+    )
+    waiting = iter(enumerate(_drawn(curves, seed)))
+
+    def worker() -> Trace:
+        for number, drawn in waiting:
+            trial: Any = SimpleNamespace(trial_id=str(number))
+            scheduler.on_trial_add(None, trial)  # type: ignore[arg-type]
+            for epoch, accuracy in enumerate(drawn.accuracies[1:], 1):
+                yield 1, accuracy
+                result = {"training_iteration": epoch, "accuracy": accuracy}
+                if scheduler.on_trial_result(None, trial, result) != TrialScheduler.CONTINUE:  # type: ignore[arg-type]
+                    break
+
+    for reports in itertools.zip_longest(*(worker() for _ in range(WORKERS))):
+        yield from filter(None, reports)
 
 
 def by_optuna(curves: list[Curve], seed: int) -> Trace:
@@ -172,9 +199,9 @@ def _at(regret: list[tuple[float, float]], budget: float) -> float:
     return next((points for total, points in reversed(regret) if total <= budget), regret[0][1])
 
 
-def _behind(curves: list[Curve], seed: int, probed: bool) -> float:
+def _behind(curves: list[Curve], seed: int, search: Callable[[list[Curve], int], Trace]) -> float:
     best = max(max(curve.accuracies[1:]) for curve in _drawn(curves, seed))
-    return 100 * (best - max(accuracy for _, accuracy in halving(curves, seed, probed)))
+    return 100 * (best - max(accuracy for _, accuracy in search(curves, seed)))
 
 
 def _draw(regrets: dict[str, list[list[tuple[float, float]]]]) -> Figure:
