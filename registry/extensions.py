@@ -1,6 +1,7 @@
 """Extensions of an ended sweep: writes by which trials that had ended continue, under the sweep's lease."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,7 +13,7 @@ from registry.leases import Lease
 
 def rewrite(registry: Registry, lease: Lease, spec: Mapping[str, Any]) -> None:
     """Store the changed spec of a sweep, for example with more trials."""
-    with leases.writing(registry, lease) as connection:
+    with _extending(registry, lease) as connection:
         _rewrite(connection, lease.sweep, spec)
 
 
@@ -30,10 +31,10 @@ def lengthen(
     """
     trials = schema.trials
     update = trials.update().where(trials.c.sweep == lease.sweep, trials.c.number == sa.bindparam("of_number"))
-    with leases.writing(registry, lease) as connection:
+    with _extending(registry, lease) as connection:
         _rewrite(connection, lease.sweep, spec)
         rows = [{"of_number": number, "config": dict(config)} for number, config in configs.items()]
-        connection.execute(update.values(answers=None), rows)  # other weights may be the best ones now
+        connection.execute(update, rows)
         for number, status in statuses.items():
             _enter(connection, lease.sweep, number, status)
         for number in restarted:
@@ -43,7 +44,7 @@ def lengthen(
 def thaw(registry: Registry, lease: Lease, trial: int) -> None:
     """Continue a paused or stopped trial to its end; without stored weights it and its group start again."""
     trials, key = schema.trials, {"sweep": lease.sweep, "number": trial}
-    with leases.writing(registry, lease) as connection:
+    with _extending(registry, lease) as connection:
         _enter(connection, lease.sweep, trial, "paused")
         if connection.scalar(sa.select(trials.c.outranked).filter_by(**key, status="paused")):
             _restart(connection, lease.sweep, trial)
@@ -52,9 +53,17 @@ def thaw(registry: Registry, lease: Lease, trial: int) -> None:
 
 def retry(registry: Registry, lease: Lease, failed: Collection[int]) -> None:
     """Let failed trials resume from their stored state."""
-    with leases.writing(registry, lease) as connection:
+    with _extending(registry, lease) as connection:
         for number in failed:
             _enter(connection, lease.sweep, number, "interrupted")
+
+
+@contextmanager
+def _extending(registry: Registry, lease: Lease) -> Iterator[sa.Connection]:
+    """A transaction that extends a sweep; the answers of its best trials are deleted, since others may be best now."""
+    with leases.writing(registry, lease) as connection:
+        connection.execute(schema.trials.update().filter_by(sweep=lease.sweep).values(answers=None))
+        yield connection
 
 
 def _rewrite(connection: sa.Connection, sweep: str, spec: Mapping[str, Any]) -> None:

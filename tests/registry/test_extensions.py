@@ -78,6 +78,21 @@ def test_failed_trials_are_tried_again_and_no_others(registry, lease):
     ]
 
 
+@pytest.mark.parametrize(
+    "extend",
+    [
+        lambda registry, lease: extensions.rewrite(registry, lease, {"name": "more trials"}),
+        lambda registry, lease: extensions.thaw(registry, lease, 1),
+        lambda registry, lease: extensions.retry(registry, lease, [1]),
+    ],
+)
+def test_after_an_extension_the_best_are_chosen_anew(registry, lease, extend):
+    answers = registry.blobs.put(b"answers")
+    ledger.enter(registry, lease, [Change(number, answers=answers) for number in (1, 2)])
+    extend(registry, lease)
+    assert [trial.answers for trial in trials(registry)] == [None] * 3
+
+
 def test_only_trials_that_ended_change_by_an_extension(registry):
     ended = {status for status, after in transitions.AFTER.items() if not after}
     assert transitions.EXTENDED.keys() <= ended

@@ -23,7 +23,7 @@ from tailorbird.pages.document import (
 )
 from tailorbird.pages.html import as_html
 from tailorbird.settings import Settings
-from tuning import finalists, study
+from tuning import finalists, outcome, study
 from tuning.report import pictures, tables
 from tuning.report.drawings import Search
 from tuning.report.pictures import Answers
@@ -108,20 +108,22 @@ def _search(registry: Registry, results: SweepResults) -> list[Block]:
 
 def _ties(registry: Registry, results: SweepResults) -> str | None:
     """The trials whose stored answers are not significantly worse than those of the best."""
-    known = [trial for trial in results.trials if trial.answers]
+    ranked = outcome.rank(results.trials, results.spec.objective)
+    known = [candidate.trial for candidate in ranked if candidate.trial.answers]
     try:
         right = {trial.number: finalists.unpacked(registry.blobs.get(trial.answers or "")) for trial in known}
     except (Corrupt, Unavailable) as error:
         return f"Ties with the best trial could not be determined: {error}."
     if len(right) < 2:
         return None
-    best = max(right, key=lambda number: (right[number].sum(), -number))
+    best = known[0].number
     ties = [
         str(number)
         for number, answers in right.items()
         if number != best and finalists.p_value(right[best], answers) >= finalists.LEVEL
     ]
-    message = f"trials {', '.join(ties)} are" if ties else "none is"
+    several = f"trials {', '.join(ties)} are"
+    message = several if len(ties) > 1 else f"trial {ties[0]} is" if ties else "none is"
     return f"Of the best {len(right)}, {message} not significantly worse than trial {best} on validation (McNemar, 5%)."
 
 

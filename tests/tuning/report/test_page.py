@@ -2,6 +2,7 @@ import re
 import sys
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from registry import ledger
@@ -120,6 +121,20 @@ def test_what_may_be_promoted_is_drawn_on_validation(swept, study, drawn):
     assert "test accuracy" not in text
     with_answers = [caption for caption in captions(text) if caption.startswith("Confusion")]
     assert len(with_answers) == 2
+
+
+def test_ties_are_told_with_the_trial_that_the_sweep_ranks_first(settings, study):
+    spec = specs.parse({**study, "data": {**study["data"], "holdout": 0.1}, "promote": {"model": "tiny"}, "seeds": 1})
+    with Registry(settings) as registry:
+        configs = [config.model_dump(mode="json") for config in spec.configs]
+        lease = sweeps.begin(registry, "tiny-1", spec.plain(), configs)
+        for number, loss in ((1, 0.9), (2, 0.4)):  # of the same accuracy
+            weights, answers = registry.blobs.put_all([b"%d" % number, np.packbits([True] * 7 + [False]).tobytes()])
+            report = Report(1, {"val_accuracy": 0.875, "val_loss": loss}, weights)
+            sweeps.set_trial(registry, "tiny-1", number, "finished")
+            ledger.enter(registry, lease, [Change(number, report=report, answers=answers)])
+        told = page._ties(registry, results.read(registry, "tiny-1"))
+    assert told.startswith("Of the best 2, trial 1 is not significantly worse than trial 2 on validation")
 
 
 def test_trials_that_failed_are_told(settings, study, drawn):
