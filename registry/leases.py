@@ -88,10 +88,10 @@ def cancel(registry: Registry, sweep: str, who: str) -> None:
 
 
 def check_new(connection: sa.Connection, sweep: str) -> None:
-    """Raise LeaseHeld if there is a sweep of that name already."""
+    """Raise LeaseHeld if there is a sweep of that name already, or SweepChanged if it has even ended by now."""
     row = connection.execute(sa.select(schema.sweeps).filter_by(id=sweep)).first()
     if row is not None:
-        raise LeaseHeld(sweep, row.owner or process(), row.expires or row.created)
+        raise LeaseHeld(sweep, row.owner, row.expires) if row.owner else SweepChanged(sweep)
 
 
 def release(connection: sa.Connection, sweep: str) -> None:
@@ -145,7 +145,7 @@ def _machine() -> str:
 
 
 def _started(number: int) -> str:
-    """When a process started, in ticks; empty if there is none, or it is a zombie."""
+    """When a process started, in ticks; "-" if there is none, or it is a zombie."""
     try:
         fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
     except OSError:

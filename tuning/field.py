@@ -87,7 +87,7 @@ class Field:
         """Estimated seconds until a trial is compared, or ends; infinite if none of its shape has reported yet."""
         standing = self.standings[number]
         trained = max(standing.scores, default=0)
-        pace = standing.seconds or self._paces.get(self._shapes[number], math.inf)
+        pace = standing.pace or self._paces.get(self._shapes[number], math.inf)
         return pace * ((self.rung(number, trained) or standing.bracket[1]) - trained)
 
     def merit(self, number: int) -> float:
@@ -99,10 +99,11 @@ class Field:
         metric = self._objective.metric
         own = self._scored(metrics)
         mean = f"mean_{metric}"  # weights whose rate has not decayed yet are compared by their running mean
+        trained = max(standing.scores, default=0)
+        standing.pace = metrics.get("seconds", 0.0) / max(1, epoch - trained)  # a report is of several epochs
+        self._paces[self._shapes[standing.number]] = standing.pace
         standing.scores[epoch] = self._scored({metric: metrics[mean]}) if mean in metrics else own
         standing.best = max(standing.best, own)
-        standing.seconds = metrics.get("seconds", 0.0)
-        self._paces[self._shapes[standing.number]] = standing.seconds
 
     def _scored(self, metrics: Mapping[str, float]) -> float:
         score = self._objective.score(metrics) if self._objective.metric in metrics else math.nan

@@ -86,7 +86,7 @@ def _shared(configs: Iterable[RunConfig], dealt: Splits) -> dict[str, RunConfig]
     for config in islice(configs, MOST_CONFIGS):
         settled = precision.settled(config, dealt)
         row = settled.model_dump(mode="json")
-        if machine.threads(settled) > joblib.cpu_count():  # does not fit into memory here, which is reported later
+        if machine.threads(settled) > joblib.cpu_count():  # more than there are here, which is reported later
             continue
         if groups.stacks(row) and not features.frozen(config):  # a head is small, but its features may be large
             shape = groups.shape(row)

@@ -20,7 +20,7 @@ SchedulerName = Literal["halving", "asha", "none"]
 
 @dataclass
 class Standing:
-    """The progress of a trial: its scores by epoch, larger is better, and the seconds of its latest report.
+    """The progress of a trial: its scores by epoch, larger is better, and its latest pace in seconds per epoch.
 
     `scores` are those by which trials are compared at rungs, `best` is the best one of the weights themselves.
     """
@@ -31,7 +31,7 @@ class Standing:
     scores: dict[int, float] = field(default_factory=dict)
     best: float = -math.inf
     thawed: bool = False
-    seconds: float = 0.0
+    pace: float = 0.0
 
     @property
     def ended(self) -> bool:

@@ -73,7 +73,7 @@ class Session:
             measured.append(Measured(number, epoch.epoch, metrics, weights, whole, exact, self._counts))
         failed |= {lane: error for lane, error in self._lanes.failures.items() if lane not in self._reported}
         self._reported |= failed.keys()
-        problems = {self._numbers[lane]: _problem(error) for lane, error in failed.items()}
+        problems = {self._numbers[lane]: problem(error) for lane, error in failed.items()}
         return Step(measured, problems, self._state({epoch.epoch for epoch in measured}))
 
     def obey(self, answers: Mapping[int, Answer]) -> None:
@@ -94,7 +94,8 @@ class Session:
         return self._work.ended.get(self._numbers[lane], 0) > self._lanes.progress(lane).trained
 
 
-def _problem(error: Exception) -> str:
+def problem(error: Exception) -> str:
+    """Why a trial failed, for its row in the ledger."""
     text = str(error).strip()
     if isinstance(error, TailorbirdError):
         return text

@@ -122,7 +122,7 @@ class SweepSpec(Config):
         return configs
 
     def at(self, point: Mapping[str, Any], where: str) -> RunConfig:
-        """The run config at a point of the space; errors name it by `name`."""
+        """The run config at a point of the space; errors say `where` it comes from."""
         return _checked(_at(self._base, point), where)
 
     @property

@@ -79,9 +79,14 @@ class Stop:
         elif self._signals == PATIENCE or (self._signals == 1 and not self._starting):
             raise KeyboardInterrupt
         elif self._signals < PATIENCE:
-            awaited = "Ray to start" if self._starting else "running trials to end"
             with suppress(OSError):  # the terminal was closed
-                print(f"stopping: waiting for {awaited}", file=sys.stderr)
+                print(f"stopping: waiting for {self._awaited}", file=sys.stderr)
+
+    @property
+    def _awaited(self) -> str:
+        if self._starting:
+            return "Ray to start"
+        return "running trials to end" if self._searching else "the sweep to close"
 
 
 def _interrupt(*_: object) -> None:

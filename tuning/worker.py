@@ -12,7 +12,7 @@ from ray import tune
 from tailorbird.errors import TailorbirdError
 from training.config import Objective
 from training.features import Views
-from tuning.session import Session
+from tuning.session import Session, problem
 from tuning.work import Work
 
 TURN = 1.0
@@ -64,7 +64,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
             try:
                 self._session = Session(answer, self._views, self._objective)
             except Exception as error:
-                self._ask("fail", answer.group, answer.attempt, dict.fromkeys(answer.due, str(error)))
+                self._ask("fail", answer.group, answer.attempt, dict.fromkeys(answer.due, problem(error)))
         return True
 
     def _train(self) -> None:

@@ -8,7 +8,7 @@ from registry import leases, ledger, schema, transitions
 from registry.core import Registry
 from registry.leases import Lease
 from registry.ledger import Change, Report, Trial
-from tailorbird.errors import Irreproducible, LeaseHeld, NotFound, Unavailable
+from tailorbird.errors import Irreproducible, LeaseHeld, NotFound, SweepChanged, Unavailable
 from tests import sweeps
 
 SWEEP = "fashion-1a2b3c"
@@ -43,6 +43,12 @@ def test_a_sweep_begins_whole_or_not_at_all(registry, sweep):
     with pytest.raises((sa.exc.StatementError, TypeError), match="not JSON serializable"):
         sweeps.begin(registry, "other", {}, [{"lr": 0.1}, {"lr": object()}], champion=None, who="ada")
     assert [sweep.id for sweep in ledger.sweeps(registry)] == [sweep]
+
+
+def test_a_sweep_whose_name_was_taken_by_one_that_has_ended_names_no_driver(registry, sweep):
+    sweeps.end(registry, sweep, "finished")
+    with pytest.raises(SweepChanged):
+        sweeps.begin(registry, sweep, {}, [{}], champion=None, who="grace")
 
 
 def test_a_sweep_may_have_no_trials(registry):

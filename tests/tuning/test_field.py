@@ -50,3 +50,22 @@ def train(field, number, config):
             standing.status = "finished" if last else {"go on": "running", "pause": "paused"}[answer]
             if answer == "pause":
                 return
+
+
+def test_the_time_left_is_that_of_epochs_not_of_measurements():
+    read = spec.parse(
+        {
+            "name": "tiny",
+            "data": {"name": "digits", "holdout": 0},
+            "run": {"model": {"family": "linear"}, "epochs": 10, "measure_every": 4},
+            "space": {"optimizer.lr": {"choice": [0.1, 0.2]}},
+            "search": "grid",
+            "scheduler": "none",
+        }
+    )
+    trials = [Trial(number, config.model_dump(mode="json")) for number, config in enumerate(read.configs, 1)]
+    field = Field(read, trials)
+    field.report(1, 4, {"val_accuracy": 0.5, "seconds": 20.0})
+    assert (field.left(1), field.left(2)) == (6 * 5.0, 10 * 5.0)
+    field.report(1, 8, {"val_accuracy": 0.5, "seconds": 24.0})
+    assert (field.left(1), field.left(2)) == (2 * 6.0, 10 * 6.0)

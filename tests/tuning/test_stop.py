@@ -40,6 +40,16 @@ def test_the_second_signal_is_let_go_by_and_the_third_does_not_wait(capsys):
         pytest.fail("the third signal was swallowed")
 
 
+def test_after_the_search_no_trials_are_waited_for(capsys):
+    stop = Stop()
+    with stop.caught():
+        with pytest.raises(KeyboardInterrupt), stop.searching():
+            signal.signal(signal.SIGUSR1, lambda *_: None)
+            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+    assert capsys.readouterr().err == "stopping: waiting for the sweep to close\n"
+
+
 def test_the_third_signal_does_not_wait_for_ray_either(capsys):
     stop = Stop()
     with pytest.raises(KeyboardInterrupt), stop.caught(), stop.starting():

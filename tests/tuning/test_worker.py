@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import threading
+from unittest import mock
 
 import pytest
 import ray
@@ -94,6 +95,15 @@ def test_a_worker_whose_trial_hangs_tells_it_and_ends(monkeypatch):
     assert watchdog._timer.interval == 180
     assert message == [(4, 2, {7: "no measurement within 3 minutes (limits.epoch_minutes, times measure_every)"})]
     assert ended == [1]
+
+
+def test_an_error_without_a_text_is_told_by_its_name(monkeypatch):
+    message = []
+    writer = Writer(Work(4, 2, {7: {"measure_every": 1}}, [7], {}, None, None), "done")
+    writer.fail = lambda *arguments: message.append(arguments)
+    monkeypatch.setattr("tuning.worker.Session", mock.Mock(side_effect=MemoryError))
+    Quiet(writer).step()
+    assert message == [(4, 2, {7: "MemoryError"})]
 
 
 @pytest.mark.parametrize("problem", [None, LeaseLost("tiny-1", "was taken over")])
