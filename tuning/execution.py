@@ -125,13 +125,13 @@ class Execution:
             with table, self.stop.searching():
                 searched = self._search(lease, spec, folder)
                 heartbeat.check()
-                heartbeat.show()
+                patient(heartbeat.show)
             if not searched:
                 raise TailorbirdError(
                     f"Ray Tune gave up before all trials of {lease.sweep} were trained; resume it with "
                     f"`tailorbird sweep --resume {lease.sweep}`"
                 )
-            ranked = outcome.ranked(registry, spec, lease.sweep)
+            ranked = patient(lambda: outcome.ranked(registry, spec, lease.sweep))
             if not spec.promote:
                 self.stop.commit()
                 return Outcome(lease.sweep, ranked, None)
@@ -154,7 +154,7 @@ class Execution:
     ) -> Promotion:
         from tuning import promotion  # imports packages for plots and export, which need not delay the first trial
 
-        prepared, sweep = self.prepared, ledger.sweep(registry, lease.sweep)
+        prepared, sweep = self.prepared, patient(lambda: ledger.sweep(registry, lease.sweep))
         choice = finalists.choose(registry, lease, ranked, spec, prepared.views, prepared.misfits)
         if choice.reason:
             self.console.print(choice.reason, soft_wrap=True)
@@ -163,8 +163,8 @@ class Execution:
         data = {**spec.data.model_dump(mode="json"), "sha256": prepared.dataset.digest()}
         lineage = promotion.lineage(choice.taken, sweep.id, data, sweep.champion, spec.objective)
         self.stop.commit()
-        leases.renew(registry, lease, self.settings.lease_seconds)
-        return promotion.enter(registry, lease, candidate, to, lineage, sweep.champion, self.who)
+        patient(lambda: leases.renew(registry, lease, self.settings.lease_seconds))
+        return patient(lambda: promotion.enter(registry, lease, candidate, to, lineage, sweep.champion, self.who))
 
     def _check_room(self, spec: SweepSpec) -> None:
         """Note if no node has room for a trial; an existing cluster may still grow."""

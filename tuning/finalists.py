@@ -19,6 +19,7 @@ from training.scores import Classification
 from tuning import confirmation
 from tuning.misfits import Misfits
 from tuning.outcome import FINALISTS, Ranked
+from tuning.patience import patient
 from tuning.spec import SweepSpec
 
 LEVEL = 0.05
@@ -53,11 +54,7 @@ def choose(
     right = [answer for answer in answers if answer is not None]
     if len(right) < len(finalists):
         return Choice(ranked[0])
-    digests = registry.blobs.put_all([np.packbits(bits).tobytes() for bits in right])
-    changes = [
-        Change(finalist.trial.number, answers=digest) for finalist, digest in zip(finalists, digests, strict=True)
-    ]
-    ledger.enter(registry, lease, changes)
+    patient(lambda: _store(registry, lease, finalists, right))
     ties = [
         finalist for finalist, answered in zip(finalists, right, strict=True) if p_value(right[0], answered) >= LEVEL
     ]
@@ -106,9 +103,18 @@ def _confirmed(ranked: Sequence[Ranked], spec: SweepSpec) -> Choice | None:
 def _right(registry: Registry, candidate: Ranked, views: Views) -> Right | None:
     config = RunConfig.model_validate(candidate.trial.config)
     splits = views.prepared(config)
-    network = restored(config, splits, registry.blobs.get(candidate.best.checkpoint or ""))
+    weights = patient(lambda: registry.blobs.get(candidate.best.checkpoint or ""))
+    network = restored(config, splits, weights)
     scored = evaluation.of(network, splits.validation, splits.kind)
     return scored.correct if isinstance(scored, Classification) else None
+
+
+def _store(registry: Registry, lease: Lease, finalists: Sequence[Ranked], right: Sequence[Right]) -> None:
+    digests = registry.blobs.put_all([np.packbits(bits).tobytes() for bits in right])
+    changes = [
+        Change(finalist.trial.number, answers=digest) for finalist, digest in zip(finalists, digests, strict=True)
+    ]
+    ledger.enter(registry, lease, changes)
 
 
 def _sizes(ties: Sequence[Ranked], misfits: Misfits) -> dict[int, int]:

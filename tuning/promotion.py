@@ -19,11 +19,12 @@ from training.progress import Epoch
 from training.splits import Splits
 from tuning.outcome import Promotion, Ranked
 from tuning.parts import Promote
+from tuning.patience import patient
 
 
 def measure(registry: Registry, best: Ranked, splits: Splits) -> Candidate:
     """Measure, export and draw the best trial's best epoch."""
-    weights = registry.blobs.get(best.best.checkpoint or "")
+    weights = patient(lambda: registry.blobs.get(best.best.checkpoint or ""))
     first = min(1, best.best.epoch)  # a probe belongs to a run that was started anew
     epochs = [
         Epoch.of({**report.metrics, "epoch": report.epoch}) for report in best.trial.reports if report.epoch >= first
@@ -42,6 +43,7 @@ def enter(
 ) -> Promotion:
     """Register a candidate, and move the alias if the gates pass and nobody else has moved it since the start.
 
+    It is idempotent: the version of an earlier call is found again.
     Raises LeaseLost if another process has taken over the sweep, which registers it in its place.
     """
     version = _registered(registry, to.model, lineage)
