@@ -6,7 +6,7 @@ state is in the ledger, so that after a crash another book continues from the ro
 
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -106,17 +106,12 @@ class Book:
         """
         if attempt != self._groups[group].attempt:  # before its reports are judged, since the ledger will refuse them
             raise LeaseLost(self._lease.sweep, f"has assigned group {group} of its trials to another worker")
-        changes, answers = [], dict[int, Answer]()
-        files = [result.weights for result in measured if result.weights is not None]
-        files += [] if state is None else [state]
-        digests = deque(patient(lambda: self._registry.blobs.put_all(files)) if files else [])
+        answers, kept = dict[int, Answer](), list[tuple[Measured, str | None]]()
         for result in measured:
-            report = Report(result.epoch, result.metrics, digests.popleft() if result.weights is not None else None)
             status, answers[result.trial] = self._judged(result)
             if not self._beyond(result):
-                changes.append(Change(result.trial, status, report=report, exact=result.exact, counts=result.counts))
-        stored = digests.popleft() if digests else None
-        self._enter(changes, (group, attempt), stored)
+                kept.append((result, status))
+        changes, stored = patient(lambda: self._enter(kept, (group, attempt), state))
         self._deaths.pop(group, None)
         for change in changes:
             self._note(change)
@@ -130,7 +125,7 @@ class Book:
         """Record why trials of a group failed; those that wait at a rung or have ended are not affected."""
         running = {number for number in problems if self._field.standings[number].status == "running"}
         changes = [Change(trial, "failed", problem) for trial, problem in problems.items() if trial in running]
-        self._enter(changes, (group, attempt))
+        patient(lambda: ledger.enter(self._registry, self._lease, changes, (group, attempt)))
         for change in changes:
             self._note(change)
         self._settle(group, None)
@@ -207,7 +202,7 @@ class Book:
             due = [number for number in due if self._rung(number) == 0]  # a probe cannot be resumed
         attempt = patient(lambda: ledger.assign(self._registry, self._lease, group, due, worker))
         digest = self._groups[group].state
-        state = None if digest is None else patient(lambda: self._stored(digest))
+        state = None if digest is None else patient(lambda: self._state(digest))
         self._groups[group] = Group(group, attempt, worker, digest)
         self._held[group] = worker
         for number in due:
@@ -217,10 +212,10 @@ class Book:
         configs = {number: self._configs[number] for number in self._members[group]}
         return Work(group, attempt, configs, due, ended, until, state)
 
-    def _stored(self, state: str) -> bytes | None:
+    def _state(self, digest: str) -> bytes | None:
         """A state of the store; None if it was deleted, as those of a sweep that was idle for long."""
         blobs = self._registry.blobs
-        return blobs.get(state) if blobs.holds(state) else None
+        return blobs.get(digest) if blobs.holds(digest) else None
 
     def _until(self, due: list[int]) -> int | None:
         """The next epoch after which any of these is compared."""
@@ -246,8 +241,23 @@ class Book:
             answer = "pause"
         return _STATUS[answer], answer
 
-    def _enter(self, changes: list[Change], attempt: tuple[int, int], state: str | None = None) -> None:
-        patient(lambda: ledger.enter(self._registry, self._lease, changes, attempt, state))
+    def _enter(
+        self, kept: Sequence[tuple[Measured, str | None]], attempt: tuple[int, int], state: bytes | None
+    ) -> tuple[list[Change], str | None]:
+        """Store files, then the rows that name them; returns these changes, and the digest of the state.
+
+        Both have to be repeated if another sweep deletes one of the files in between.
+        """
+        files = [result.weights for result, _ in kept if result.weights is not None]
+        files += [] if state is None else [state]
+        digests = deque(self._registry.blobs.put_all(files) if files else [])
+        changes = []
+        for result, status in kept:
+            report = Report(result.epoch, result.metrics, digests.popleft() if result.weights is not None else None)
+            changes.append(Change(result.trial, status, report=report, exact=result.exact, counts=result.counts))
+        digest = digests.popleft() if digests else None
+        ledger.enter(self._registry, self._lease, changes, attempt, digest)
+        return changes, digest
 
     def _note(self, change: Change) -> None:
         """Remember a recorded report."""

@@ -59,14 +59,16 @@ class World:
 
     def patient(self, act):
         """An act on the ledger or the store, which may go wrong before it is done, and after."""
+        return patience.patient(self.exposed(act))
 
-        def exposed():
+    def exposed(self, act):
+        def exposed(*arguments):
             self.strike(DriverDied, WriterDied, Unavailable)
-            outcome = act()
+            outcome = act(*arguments)
             self.strike(DriverDied, WriterDied, Unavailable)
             return outcome
 
-        return patience.patient(exposed)
+        return exposed
 
     def strike(self, *kinds):
         if self.dice.random() < self.faults:

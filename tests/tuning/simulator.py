@@ -76,6 +76,7 @@ def simulator() -> Iterator[Callable[..., int]]:
         patch.setattr(book, "time", world)
         patch.setattr(patience, "time", world)
         patch.setattr(book, "patient", world.patient)
+        patch.setattr(registry.blobs, "put_all", world.exposed(registry.blobs.put_all))
         patch.setattr(ranks, "FINALISTS", KEPT)
         patch.setattr(book, "RUBBISH", 8)
         patch.setattr(book, "DEATHS", 1_000)  # none of these deaths is a trial's own doing

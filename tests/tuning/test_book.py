@@ -82,6 +82,25 @@ def test_a_store_that_is_away_for_a_moment_is_waited_for(begin, registry, monkey
     assert len(trials(registry)[0].reports) == 1
 
 
+def test_a_file_that_another_sweep_deletes_before_its_row_is_stored_again(begin, registry, monkeypatch):
+    opened = begin()
+    opened.work("0.a")
+    put, tries = registry.blobs.put_all, []
+
+    def deleted(data):
+        digests = put(data)
+        tries.append(1)
+        if len(tries) < 3:
+            registry.blobs.delete(digests)
+        return digests
+
+    monkeypatch.setattr(patience.time, "sleep", lambda _: None)
+    monkeypatch.setattr(patience, "PATIENCE", 1)
+    monkeypatch.setattr(registry.blobs, "put_all", deleted)
+    assert opened.report(1, 1, [Measured(1, 1, METRICS, b"weights")], b"state") == {1: "go on"}
+    assert registry.blobs.get(trials(registry)[0].reports[0].checkpoint) == b"weights"
+
+
 def test_what_later_files_replace_is_deleted(begin, registry):
     opened = begin()
     opened.work("0.a")

@@ -76,6 +76,7 @@ class Hasty(Book):
 
     def _die_first(self, *_):
         """Without a commit."""
+        return [], None
 
     def work(self, worker):
         if "_enter" in vars(self):
