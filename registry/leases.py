@@ -33,11 +33,14 @@ class Lease:
 
 
 @contextmanager
-def writing(registry: Registry, lease: Lease, *locks: str) -> Iterator[sa.Connection]:
-    """A transaction on a sweep's rows; raises LeaseLost if another process has taken over the sweep."""
+def writing(registry: Registry, lease: Lease, *locks: str, ended: bool = False) -> Iterator[sa.Connection]:
+    """A transaction on a sweep's rows.
+
+    Raises LeaseLost if another process has taken over the sweep, or, unless `ended` permits it, if it has ended.
+    """
     with registry.atomic(f"sweep:{lease.sweep}", *locks) as connection:
         row = _row(connection, lease.sweep)
-        if row.token != lease.token:
+        if row.token != lease.token or not (ended or row.status == RUNNING):
             raise LeaseLost(lease.sweep, _holder(row))
         yield connection
 
@@ -172,4 +175,4 @@ def _ending(row: Any) -> str:
 def _holder(row: Any) -> str:
     if row.status == RUNNING:
         return f"was taken over by {host(row.owner)}" if row.owner else "was taken over"
-    return f"was {row.problem}" if row.problem else f"is {row.status}"
+    return f"was {row.problem}" if row.status == "cancelled" else f"is {row.status}"

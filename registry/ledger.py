@@ -199,13 +199,13 @@ def enter(
 def end(
     registry: Registry, lease: Lease, status: str, *, registered: int | None = None, problem: str | None = None
 ) -> None:
-    """Close a sweep; running trials become interrupted, and the lease ends.
+    """Close a sweep; running trials become interrupted, and the lease ends. Closing it again changes nothing.
 
     If `registered` is None, the sweep keeps the version that it registered before an extension, if any.
     """
     values: dict[str, Any] = {"status": status, "problem": _text(problem), "ended": schema.now()}
     values |= {} if registered is None else {"registered": registered}
-    with leases.writing(registry, lease) as connection:
+    with leases.writing(registry, lease, ended=True) as connection:
         update = schema.sweeps.update().filter_by(id=lease.sweep, status="running")
         connection.execute(update.values(**values, owner=None, expires=None))
         leases.release(connection, lease.sweep)

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 
 import pytest
@@ -64,8 +65,18 @@ WRITES = {
     "rewrite": lambda r, old: extensions.rewrite(r, old, {}),
     "lengthen": lambda r, old: extensions.lengthen(r, old, {}, {1: {}}, {1: "paused"}, [1]),
     "retry": lambda r, old: extensions.retry(r, old, [1]),
+    "outrank": lambda r, old: ledger.outrank(r, old, [1], [1]),
     "end": lambda r, old: ledger.end(r, old, "failed"),
 }
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_no_write_changes_a_sweep_after_its_end(registry, lease, write):
+    ledger.end(registry, lease, "finished")
+    before = ledger.sweep(registry, SWEEP), ledger.trials(registry, SWEEP), ledger.groups(registry, SWEEP)
+    with nullcontext() if write == "end" else pytest.raises(LeaseLost, match=rf"^sweep {SWEEP} is finished"):
+        WRITES[write](registry, lease)
+    assert (ledger.sweep(registry, SWEEP), ledger.trials(registry, SWEEP), ledger.groups(registry, SWEEP)) == before
 
 
 @pytest.mark.parametrize("write", WRITES)

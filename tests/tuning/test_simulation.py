@@ -92,7 +92,7 @@ def test_a_report_that_is_acknowledged_before_its_commit_is_noticed(simulate):
 
 def test_a_write_of_a_driver_that_was_replaced_is_noticed(simulate, monkeypatch):
     @contextmanager
-    def unfenced(registry, lease, *locks):
+    def unfenced(registry, lease, *locks, **_):
         with registry.atomic(*locks) as connection:
             yield connection
 
