@@ -197,9 +197,9 @@ class Book:
         return patient(lambda: ledger.trials(self._registry, self._lease.sweep))
 
     def _assigned(self, group: int, due: list[int], worker: str) -> Work:
-        until = self._until(due)
-        if until == 0:
-            due = [number for number in due if self._rung(number) == 0]  # a probe cannot be resumed
+        rungs = self._rungs(due)
+        if 0 in rungs:
+            due = [number for number in due if 0 in self._rungs([number])]  # a probe cannot be resumed
         attempt = patient(lambda: ledger.assign(self._registry, self._lease, group, due, worker))
         digest = self._groups[group].state
         state = None if digest is None else patient(lambda: self._state(digest))
@@ -210,20 +210,17 @@ class Book:
         standings = [self._field.standings[number] for number in self._members[group]]
         ended = {standing.number: max(standing.scores, default=0) for standing in standings if standing.ended}
         configs = {number: self._configs[number] for number in self._members[group]}
-        return Work(group, attempt, configs, due, ended, until, state)
+        return Work(group, attempt, configs, due, ended, rungs, state)
 
     def _state(self, digest: str) -> bytes | None:
         """A state of the store; None if it was deleted, as those of a sweep that was idle for long."""
         blobs = self._registry.blobs
         return blobs.get(digest) if blobs.holds(digest) else None
 
-    def _until(self, due: list[int]) -> int | None:
-        """The next epoch after which any of these is compared."""
-        rungs = [self._rung(number) for number in due]
-        return min((rung for rung in rungs if rung is not None), default=None)
-
-    def _rung(self, number: int) -> int | None:
-        return self._field.rung(number, max(self._field.standings[number].scores, default=-1))
+    def _rungs(self, due: list[int]) -> list[int]:
+        """The next epochs after which any of these is compared."""
+        after = {number: max(self._field.standings[number].scores, default=-1) for number in due}
+        return sorted({rung for number, epoch in after.items() for rung in self._field.rungs(number, epoch)})
 
     def _beyond(self, result: Measured) -> bool:
         """Whether this is a report of a trial that has ended, which is ignored."""

@@ -72,11 +72,11 @@ class Field:
         """The trials that lost at a rung, and continue only if they are thawed."""
         return [number for bracket in self._brackets.values() for number in self._scheduler.behind(bracket)]
 
-    def rung(self, number: int, after: int) -> int | None:
-        """The next epoch after which a trial is compared; None if it may train to its end."""
+    def rungs(self, number: int, after: int) -> list[int]:
+        """The next epochs after which a trial is compared; none if it may train to its end."""
         if self.standings[number].thawed:
-            return None
-        return next((epoch for epoch in self.bracket(number).rungs if epoch > after), None)
+            return []
+        return [epoch for epoch in self.bracket(number).rungs if epoch > after]
 
     @property
     def paced(self) -> int:
@@ -88,7 +88,7 @@ class Field:
         standing = self.standings[number]
         trained = max(standing.scores, default=0)
         pace = standing.pace or self._paces.get(self._shapes[number], math.inf)
-        return pace * ((self.rung(number, trained) or standing.bracket[1]) - trained)
+        return pace * (next(iter(self.rungs(number, trained)), standing.bracket[1]) - trained)
 
     def merit(self, number: int) -> float:
         """From 0 to 1, see `scheduler.merit`."""

@@ -33,7 +33,7 @@ class Session:
         self._work, self._clock = work, clock
         self._numbers = list(work.configs)
         self._reported: set[int] = set()
-        self._probing = work.until == 0
+        self._probing = 0 in work.rungs
         splits = views.splits
         train, validation = len(splits.train), len(splits.validation)
         self._counts = {"train_accuracy": train, "fit_accuracy": train, "test_accuracy": len(splits.test)}
@@ -84,7 +84,8 @@ class Session:
                 self._lanes.leave(lane)
 
     def _state(self, epochs: set[int]) -> bytes | None:
-        if not self._lanes.active or not (self._work.until in epochs or self._clock() - self._stored >= STORE_EVERY):
+        due = not epochs.isdisjoint(self._work.rungs) or self._clock() - self._stored >= STORE_EVERY
+        if not self._lanes.active or not due:
             return None
         self._stored = self._clock()
         return self._lanes.state()

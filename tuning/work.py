@@ -9,10 +9,11 @@ Nothing = Literal["wait", "done"]
 
 @dataclass(frozen=True)
 class Work:
-    """A group to train: which of its trials, until which epoch, and from which state.
+    """A group to train: which of its trials, and from which state.
 
     `configs` are those of all its trials in order of their numbers, which is the order of its lanes. `ended` has the
-    last epochs of those that ended, perhaps after the state was stored: they are trained again in the same way.
+    last epochs of those that ended, perhaps after the state was stored: they are trained again in the same way. After
+    the epochs of `rungs` some of those due are compared; with epoch 0 among them, they are probed.
     """
 
     group: int
@@ -20,7 +21,7 @@ class Work:
     configs: dict[int, dict[str, Any]]
     due: list[int]
     ended: dict[int, int]
-    until: int | None
+    rungs: list[int]
     state: bytes | None
 
 

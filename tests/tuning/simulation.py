@@ -103,7 +103,7 @@ class Place:
         self.resting = {number: epoch for number, epoch in state.items() if number not in self.epoch}
 
     def step(self, dice):
-        if self.work.until == 0:
+        if 0 in self.work.rungs:
             return [self.probed(number) for number in self.epoch], None
         measured = []
         for number in list(self.epoch):
@@ -114,7 +114,7 @@ class Place:
             weights = f"{self.sweep}/{number}/{epoch}".encode() if best else None
             metrics = {"val_accuracy": curve[epoch - 1], "seconds": dice.random()}
             measured.append(Measured(number, epoch, metrics, weights, epoch == config["epochs"]))
-        due = self.work.until in self.epoch.values() or dice.random() < 0.3
+        due = not {*self.work.rungs}.isdisjoint(self.epoch.values()) or dice.random() < 0.3
         self.resting |= {result.trial: self.epoch.pop(result.trial) for result in measured if result.whole}
         return (
             measured,
@@ -127,7 +127,7 @@ class Place:
 
     def obey(self, answers):
         for number, answer in answers.items():
-            if self.work.until == 0:
+            if 0 in self.work.rungs:
                 del self.epoch[number]
             elif answer != "go on" and number in self.epoch:
                 self.resting[number] = self.epoch.pop(number)

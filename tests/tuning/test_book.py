@@ -41,7 +41,7 @@ def trials(registry):
 def test_a_report_is_in_the_ledger_with_its_checkpoint_and_state_in_the_store(begin, registry):
     opened = begin()
     work = opened.work("0.a")
-    assert (work.group, work.attempt, work.due, work.state, work.until) == (1, 1, [1], None, None)
+    assert (work.group, work.attempt, work.due, work.state, work.rungs) == (1, 1, [1], None, [])
     assert opened.report(1, 1, [Measured(1, 1, METRICS, b"weights")], b"state") == {1: "go on"}
     first = trials(registry)[0]
     assert (first.status, first.attempt) == ("running", 1)
@@ -347,7 +347,7 @@ def test_a_thawed_trial_trains_to_its_end(begin, registry):
     for position in range(4):
         work = opened.work(f"{position}.a")
         metrics = {"val_accuracy": work.due[0] / 10}
-        assert work.until == 1
+        assert work.rungs == [1, 3]
         assert (
             opened.report(work.group, work.attempt, [Measured(work.due[0], 1, metrics)], None)[work.due[0]] == "pause"
         )
@@ -356,7 +356,7 @@ def test_a_thawed_trial_trains_to_its_end(begin, registry):
     extensions.thaw(registry, lease, 1)
     opened = Book(registry, lease, opened._spec)
     assert [opened.work(f"{position}.a").due for position in range(3)] == [[1], [3], [4]]
-    assert opened._until([1]) is None and opened._until([3]) == 3
+    assert (opened._rungs([1]), opened._rungs([3])) == ([], [3])
 
 
 def test_what_takes_longest_is_handed_out_first(begin):
@@ -386,16 +386,16 @@ def test_trials_are_probed_together_and_begun_anew(begin, registry):
     constant = {"model": {"family": "mlp"}, "epochs": 4}
     opened = begin(scheduler="halving", run=constant, space=SAME, probe=True, lanes=8)
     work = opened.work("0.a")
-    assert (work.due, work.until) == ([1, 2, 3, 4], 0)
+    assert (work.due, work.rungs) == ([1, 2, 3, 4], [0, 1, 3])
     probed = [Measured(number, 0, {"val_accuracy": number / 10}, b"%d" % number) for number in work.due]
     assert set(opened.report(1, work.attempt, probed, None).values()) == {"pause"}
     work = Book(registry, opened._lease, opened._spec).work("0.b")
-    assert (work.due, work.until, work.state) == ([3, 4], 1, None)
+    assert (work.due, work.rungs, work.state) == ([3, 4], [1, 3], None)
 
 
 def test_while_its_rate_decays_no_trial_is_probed(begin):
     decaying = {"model": {"family": "mlp"}, "epochs": 4, "schedule": {"name": "one_cycle"}}
-    assert begin(scheduler="halving", run=decaying, space=SAME, probe=True).work("0.a").until == 1
+    assert begin(scheduler="halving", run=decaying, space=SAME, probe=True).work("0.a").rungs == [1, 3]
 
 
 SAME = {"optimizer.lr": {"loguniform": [1e-3, 1e-2]}}

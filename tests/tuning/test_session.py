@@ -40,7 +40,7 @@ def work(configs=CONFIGS, **changes):
         "configs": configs,
         "due": list(configs),
         "ended": {},
-        "until": None,
+        "rungs": [],
         "state": None,
     }
     return Work(**{**made, **changes})
@@ -75,7 +75,7 @@ def test_every_trial_trains_to_its_end_with_figures_of_the_test_split(whole):
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(1, 3), st.lists(st.sampled_from(sorted(CONFIGS)), max_size=2, unique=True))
 def test_what_goes_on_from_a_state_is_what_it_was(dealt, whole, until, paused):
-    first = Session(work(until=until), Views(dealt), Objective())
+    first = Session(work(rungs=[until]), Views(dealt), Objective())
     curves, _, states = trained(first, lambda one: "pause" if one.epoch == until else "go on")
     state = next(state for state in states if state is not None)
     due = [number for number in CONFIGS if number not in paused and len(curves[number]) < len(whole[number])]
@@ -87,7 +87,7 @@ def test_what_goes_on_from_a_state_is_what_it_was(dealt, whole, until, paused):
 
 
 def test_what_ended_after_the_state_is_trained_again_beside_the_others(dealt, whole):
-    first = Session(work(until=1), Views(dealt), Objective())
+    first = Session(work(rungs=[1]), Views(dealt), Objective())
     state = first.step().state
     second = Session(work(due=[3], ended={4: 3}, state=state), Views(dealt), Objective())
     curves, _, _ = trained(second, lambda one: "stop" if one.trial == 4 and one.epoch == 3 else "go on")
@@ -101,7 +101,7 @@ def test_a_trial_that_fails_fails_alone_and_is_told_once(dealt, whole):
 
 
 def test_a_trial_without_its_final_figures_is_trained_again_from_the_beginning(dealt, whole, monkeypatch):
-    first = Session(work({3: CONFIGS[3], 8: CONFIGS[8]}, until=2), Views(dealt), Objective())
+    first = Session(work({3: CONFIGS[3], 8: CONFIGS[8]}, rungs=[2]), Views(dealt), Objective())
     with monkeypatch.context() as patch:
         patch.setattr(Lanes, "final", mock.Mock(side_effect=MemoryError("too large")))
         first.step()
@@ -113,18 +113,23 @@ def test_a_trial_without_its_final_figures_is_trained_again_from_the_beginning(d
 
 
 def test_a_probe_leaves_nothing_to_go_on_from(dealt, whole):
-    curves, problems, states = trained(Session(work({**CONFIGS, 9: DIVERGING}, until=0), Views(dealt), Objective()))
+    curves, problems, states = trained(Session(work({**CONFIGS, 9: DIVERGING}, rungs=[0]), Views(dealt), Objective()))
     assert [epoch for curve in curves.values() for epoch, _, _ in curve] == [0, 0, 0, 0] and states == [None]
     assert all(curve[0][1]["val_loss"] != whole[number][0][1]["val_loss"] for number, curve in curves.items())
     assert "of epoch 1" in problems[9]
-    again = Session(work(due=[3], until=1), Views(dealt), Objective())
+    again = Session(work(due=[3], rungs=[1]), Views(dealt), Objective())
     assert trained(again)[0] == {3: whole[3]}
 
 
 def test_a_trial_that_the_state_lacks_is_begun(dealt, whole):
-    first = Session(work(due=[3, 7], until=1), Views(dealt), Objective())
+    first = Session(work(due=[3, 7], rungs=[1]), Views(dealt), Objective())
     second = Session(work(due=[3, 4], state=first.step().state), Views(dealt), Objective())
     assert trained(second)[0] == {3: whole[3][1:], 4: whole[4]}
+
+
+def test_state_is_stored_at_every_rung(dealt):
+    session = Session(work(rungs=[1, 3]), Views(dealt), Objective())
+    assert [session.step().state is not None for _ in range(4)] == [True, False, True, False]
 
 
 def test_state_is_stored_after_half_a_minute(dealt):

@@ -89,7 +89,7 @@ def test_a_worker_whose_trial_hangs_tells_it_and_ends(monkeypatch):
     writer.fail = lambda *arguments: message.append(arguments)
     monkeypatch.setattr(os, "_exit", ended.append)
     worker = Quiet(writer)
-    work = Work(4, 2, {7: {"measure_every": 3}}, [7], {}, None, None)
+    work = Work(4, 2, {7: {"measure_every": 3}}, [7], {}, [], None)
     with worker._watched(work) as watchdog:
         watchdog._timer.function()
     assert watchdog._timer.interval == 180
@@ -99,7 +99,7 @@ def test_a_worker_whose_trial_hangs_tells_it_and_ends(monkeypatch):
 
 def test_an_error_without_a_text_is_told_by_its_name(monkeypatch):
     message = []
-    writer = Writer(Work(4, 2, {7: {"measure_every": 1}}, [7], {}, None, None), "done")
+    writer = Writer(Work(4, 2, {7: {"measure_every": 1}}, [7], {}, [], None), "done")
     writer.fail = lambda *arguments: message.append(arguments)
     monkeypatch.setattr("tuning.worker.Session", mock.Mock(side_effect=MemoryError))
     Quiet(writer).step()
