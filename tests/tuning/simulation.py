@@ -17,6 +17,7 @@ from tailorbird.errors import LeaseLost, Unavailable
 from tuning import extension, outcome, patience, search
 from tuning import spec as specs
 from tuning.book import Book
+from tuning.field import Field
 from tuning.work import Measured
 
 LEASE = 60
@@ -76,10 +77,24 @@ class World:
 
 
 def scores(config, epochs):
-    """A made-up learning curve: a function of the config alone, and at a constant rate not of its epochs."""
-    digest = hashlib.sha256(json.dumps({**config, "epochs": 0}, sort_keys=True).encode()).digest()
-    top, pace = 0.5 + digest[0] / 512, 0.2 + digest[1] / 256
-    return [round(top * (1 - math.exp(-pace * epoch)), 6) for epoch in range(1, epochs + 1)]
+    """A made-up learning curve: a function of the config alone, and at a constant rate not of its epochs.
+
+    It rises, but for every third epoch, so that the best epoch is often not the last.
+    """
+    drawn = _drawn(config)
+    top, pace, low = 0.5 + drawn[0] / 512, 0.2 + drawn[1] / 256, drawn[2] % 3
+    rising = [top * (1 - math.exp(-pace * epoch)) for epoch in range(1, epochs + 1)]
+    return [round(score - 0.2 * (epoch % 3 == low), 6) for epoch, score in enumerate(rising, 1)]
+
+
+def failing(config):
+    """The epoch in which a trial fails; 0 for most, which do not."""
+    drawn = _drawn(config)
+    return 1 + drawn[4] % 4 if drawn[3] < 50 else 0
+
+
+def _drawn(config):
+    return hashlib.sha256(json.dumps({**config, "epochs": 0}, sort_keys=True).encode()).digest()
 
 
 @dataclass
@@ -103,23 +118,31 @@ class Place:
         self.resting = {number: epoch for number, epoch in state.items() if number not in self.epoch}
 
     def step(self, dice):
+        """What is measured next, which trials fail, and the state, if it is due."""
         if 0 in self.work.rungs:
-            return [self.probed(number) for number in self.epoch], None
-        measured = []
-        for number in list(self.epoch):
-            self.epoch[number] += 1
-            config, epoch = self.work.configs[number], self.epoch[number]
-            curve = scores(config, config["epochs"])
-            best = curve[epoch - 1] > max(curve[: epoch - 1], default=-1)
-            weights = f"{self.sweep}/{number}/{epoch}".encode() if best else None
-            metrics = {"val_accuracy": curve[epoch - 1], "seconds": dice.random()}
-            measured.append(Measured(number, epoch, metrics, weights, epoch == config["epochs"]))
+            return [self.probed(number) for number in self.epoch], {}, None
+        measured, problems = [], {}
+        for number, trained in list(self.epoch.items()):
+            config = self.work.configs[number]
+            epoch = min(trained + config["measure_every"], config["epochs"])
+            if trained < failing(config) <= epoch:
+                problems[number] = f"fails in epoch {failing(config)}"
+                self.resting[number] = self.epoch.pop(number)
+                continue
+            self.epoch[number] = epoch
+            measured.append(self.measured(number, epoch, dice.random()))
         due = not {*self.work.rungs}.isdisjoint(self.epoch.values()) or dice.random() < 0.3
         self.resting |= {result.trial: self.epoch.pop(result.trial) for result in measured if result.whole}
-        return (
-            measured,
-            f"{self.sweep} {json.dumps(self.resting | self.epoch)}".encode() if due and self.epoch else None,
-        )
+        state = f"{self.sweep} {json.dumps(self.resting | self.epoch)}".encode() if due and self.epoch else None
+        return measured, problems, state
+
+    def measured(self, number, epoch, seconds):
+        config = self.work.configs[number]
+        curve = scores(config, epoch)
+        before = curve[config["measure_every"] - 1 : epoch - 1 : config["measure_every"]]
+        weights = f"{self.sweep}/{number}/{epoch}".encode() if curve[-1] > max(before, default=-1) else None
+        metrics = {"val_accuracy": curve[-1], "seconds": seconds}
+        return Measured(number, epoch, metrics, weights, epoch == config["epochs"])
 
     def probed(self, number):
         metrics = {"val_accuracy": scores(self.work.configs[number], 1)[0] / 4}
@@ -179,6 +202,7 @@ class Sweep:
                 self.check()
         ledger.end(self.registry, self.lease, "finished")
         self.check()
+        self.check_ends()
         self.check_files()
         return table(self.registry, self.lease.sweep)
 
@@ -214,8 +238,11 @@ class Sweep:
                 place.begin(work)
             return work != "done"
         self.world.strike(WorkerDied, WorkerCut)
-        measured, state = place.step(self.dice)
-        answers = self.ask("report", place.work.group, place.work.attempt, measured, state)
+        measured, problems, state = place.step(self.dice)
+        if problems:
+            self.ask("fail", place.work.group, place.work.attempt, problems)
+            self.world.strike(WorkerDied, WorkerCut)
+        answers = self.ask("report", place.work.group, place.work.attempt, measured, state) if measured else {}
         for result in measured:
             if result.epoch <= place.work.configs[result.trial]["epochs"]:
                 self.acknowledged[result.trial, result.epoch] = result.metrics["val_accuracy"]
@@ -245,8 +272,9 @@ class Sweep:
         self.world.faults = 0.0
         for place in places:
             if place.work is not None and place.epoch:
+                measured, _, state = place.step(self.dice)
                 with pytest.raises(LeaseLost):
-                    book.report(place.work.group, place.work.attempt, *place.step(self.dice))
+                    book.report(place.work.group, place.work.attempt, measured, state)
                 self.refused += 1
             with suppress(LeaseLost):  # or there is nothing to be had
                 assert book.work(place.name) in ("wait", "done"), "what was replaced is heard"
@@ -269,6 +297,12 @@ class Sweep:
         for (trial, epoch), value in self.acknowledged.items():
             kept = {report.epoch: report.metrics["val_accuracy"] for report in trials[trial - 1].reports}
             assert kept.get(epoch) == value, f"the report of trial {trial}, epoch {epoch}, is lost"
+
+    def check_ends(self):
+        """Every trial has finished or failed, or lost at a rung."""
+        trials = ledger.trials(self.registry, self.lease.sweep)
+        left = {trial.number: trial.status for trial in trials if trial.status not in ("finished", "failed")}
+        assert set(left) == set(Field(self.spec, trials).behind()), f"trials wait for ever: {left}"
 
     def check_files(self):
         """Of the finished trials the best are kept, and of those that were left behind; and all that confirm others.
@@ -300,39 +334,3 @@ def shown(rows):
 
 def _curve(trial):
     return [(report.epoch, report.metrics["val_accuracy"], report.checkpoint is not None) for report in trial.reports]
-
-
-def spec(dice):
-    """A small sweep of some search, scheduler and size."""
-    chosen = dice.choice(["random", "random", "grid", "tpe"])
-    raw_spec = {
-        "name": "made-up",
-        "data": {"name": "digits", "validation": 0.2, "holdout": 0.2},
-        "run": {"model": {"family": "mlp"}},
-        "space": {
-            "optimizer.lr": {"uniform": [0.1, 1.0], "step": 0.1},
-            "batch_size": {"choice": [16, 64]},
-            "epochs": {"choice": dice.choice([[2], [3], [4], [2, 4]] * 2 + [[10]])},
-        },
-        "search": chosen,
-        "scheduler": dice.choice(["halving", "halving", "halving", "none"]),
-        "probe": dice.random() < 0.5,
-        "seed": dice.randrange(3),
-        "lanes": dice.choice([1, 3, 8]),
-    }
-    if dice.random() < 0.3:
-        raw_spec |= {"promote": {"model": "made-up"}, "confirm": {"top": 2, "seeds": dice.choice([1, 2])}}
-    if chosen == "grid":
-        raw_spec["space"]["optimizer.lr"] = {"choice": [0.1, 0.3]}
-    else:
-        raw_spec["trials"] = dice.choice([2, 4, 7])
-    return specs.parse(raw_spec)
-
-
-def with_epochs(drawn, epochs):
-    """The same sweep with so many epochs for all trials, by a search that does not depend on results."""
-    plain = drawn.plain() | {"run": {**drawn.run, "epochs": epochs}}
-    plain["space"] = {key: domain for key, domain in plain["space"].items() if key != "epochs"}
-    plain["search"] = "grid" if drawn.search == "grid" else "random"
-    plain.pop("confirm", None)
-    return specs.parse(plain)

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from registry import schema, transitions
+from registry import garbage, schema, transitions
 from registry.core import Registry
 from tailorbird.settings import Settings
-from tests.tuning.simulation import KEPT, Sweep, World, shown, spec, with_epochs
+from tests.tuning.simulated_specs import spec, with_epochs
+from tests.tuning.simulation import KEPT, Sweep, World, shown
 from tuning import book, patience, ranks
 from tuning.book import Book
 
@@ -77,6 +78,7 @@ def simulator() -> Iterator[Callable[..., int]]:
         patch.setattr(patience, "time", world)
         patch.setattr(book, "patient", world.patient)
         patch.setattr(registry.blobs, "put_all", world.exposed(registry.blobs.put_all))
+        patch.setattr(garbage, "discard", world.exposed(garbage.discard))
         patch.setattr(ranks, "FINALISTS", KEPT)
         patch.setattr(book, "RUBBISH", 8)
         patch.setattr(book, "DEATHS", 1_000)  # none of these deaths is a trial's own doing
