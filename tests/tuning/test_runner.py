@@ -65,6 +65,7 @@ def test_a_sweep_without_a_single_good_trial_fails_with_the_reason_of_one(raw_sp
             for trial in ledger.trials(registry, lease.sweep):
                 ledger.enter(registry, lease, [Change(trial.number, "running")])
                 ledger.enter(registry, lease, [Change(trial.number, "failed", "lower optimizer.lr")])
+        return True
 
     monkeypatch.setattr(Execution, "_search", all_fail)
     with pytest.raises(TailorbirdError, match=r"^no trial of tiny-1 succeeded: lower optimizer.lr$"):
