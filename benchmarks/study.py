@@ -55,13 +55,13 @@ class Study:
         behind = set() if self.quick else {_seedless(row) for row in self.judged(rows) if _behind(row)}
         configs = []
         for number, run in enumerate(self.spec.configs, 1):
-            seeds = SEEDS if results.key(_stored(run)) in behind else 1
+            seeds = SEEDS if specs.seedless(_stored(run)) in behind else 1
             configs += [(number, run.model_copy(update={"seed": run.seed + more})) for more in range(seeds)]
         return configs
 
     def held(self, here: Settings) -> list[Held]:
         """The trials of the study in the ledger, the newest for each config, in the order of the spec."""
-        numbers = {results.key(_stored(run)): number for number, run in self.wanted()}
+        numbers = {specs.seedless(_stored(run)): number for number, run in self.wanted()}
         held: dict[tuple[int, int], Held] = {}
         with Registry(here) as registry:
             for sweep in reversed(ledger.sweeps(registry)):
@@ -69,20 +69,20 @@ class Study:
                     continue
                 for trial in filter(None, map(_current, ledger.trials(registry, sweep.id))):
                     trial = _as_wanted(trial, numbers)
-                    number = numbers.get(results.key(trial.config))
+                    number = numbers.get(specs.seedless(trial.config))
                     if number and trial.status == "finished":
                         held[number, trial.config["seed"]] = Held(trial, sweep)
         return [held[key] for key in sorted(held)]
 
     def rows(self, held: Sequence[Held]) -> list[Row]:
-        numbers = {results.key(_stored(run)): number for number, run in self.wanted()}
-        listed = [(trial.trial, self.spec.listed(numbers[results.key(trial.trial.config)])) for trial in held]
+        numbers = {specs.seedless(_stored(run)): number for number, run in self.wanted()}
+        listed = [(trial.trial, self.spec.listed(numbers[specs.seedless(trial.trial.config)])) for trial in held]
         return results.rows(self.spec, listed)
 
     def judged(self, rows: Sequence[Row]) -> list[Row]:
         """Rows with all that they are held against: once all are there, the best with the figures of the whole spec."""
         judged = list(rows)
-        if self.spec.reference and len(rows) == len({results.key(_stored(config)) for config in self.spec.configs}):
+        if self.spec.reference and len(rows) == len({specs.seedless(_stored(config)) for config in self.spec.configs}):
             top = rows.index(results.best(self.spec, rows)[0])
             judged[top] = replace(rows[top], reference={**self.spec.reference, **rows[top].reference})
         return judged
@@ -145,7 +145,7 @@ def _behind(row: Row) -> bool:
 
 
 def _seedless(row: Row) -> str:
-    return results.key(row.trials[0].config)
+    return specs.seedless(row.trials[0].config)
 
 
 def _current(trial: Trial) -> Trial | None:
@@ -159,7 +159,8 @@ def _current(trial: Trial) -> Trial | None:
 def _as_wanted(trial: Trial, keys: Container[str]) -> Trial:
     """A trial with `auto` as its precision again, where the study leaves that to the machine."""
     left = {**trial.config, "precision": "auto"}
-    return trial if results.key(trial.config) in keys or results.key(left) not in keys else replace(trial, config=left)
+    settled, unsettled = specs.seedless(trial.config), specs.seedless(left)
+    return trial if settled in keys or unsettled not in keys else replace(trial, config=left)
 
 
 def _stored(run: RunConfig) -> dict[str, Any]:

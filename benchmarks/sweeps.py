@@ -44,10 +44,9 @@ class Size:
     epochs: int
     long: int
     short: int
-    rounds: int
 
 
-WHOLE, QUICK = Size("fashion_mnist", 32, 8, 17, 1_000, 1), Size("digits", 3, 2, 3, 6, 1)
+WHOLE, QUICK = Size("fashion_mnist", 32, 8, 17, 1_000), Size("digits", 3, 2, 3, 6)
 OURS: dict[str, dict[str, Any]] = {
     "ours": {"scheduler": "none"},
     "ours, halving": {"scheduler": "halving"},
@@ -65,27 +64,25 @@ def main() -> None:
     arguments = report.arguments(__doc__, [*RATIOS, "long", "short"])
     size = QUICK if arguments.quick else WHOLE
     ratios = {name: parts for name, parts in RATIOS.items() if name in arguments.names}
-    seconds: dict[str, list[float]] = {name: [] for plain, ours, _ in ratios.values() for name in (plain, ours)}
-    figures = {}
-    for _ in range(size.rounds):
-        for name, times in seconds.items():
-            if name in OURS:
-                swept = _swept(spec(size) | OURS[name])
-                took, accuracy = swept.took, swept.accuracy
-                figures[f"{name}: first report"] = report.figure([swept.first], "s")
-                figures[f"{name}: beside training"] = report.figure([100 * swept.beside], "% of the time")
-            else:
-                took, accuracy = _plain(size, name)
-            times.append(took)
-            print(f"{name}: {took:.1f} s, best validation accuracy {accuracy:.2%}", flush=True)
-            figures[f"{name}: best validation accuracy"] = report.figure([100 * accuracy], "%")
+    seconds, figures = dict[str, list[float]](), {}
+    for name in dict.fromkeys(name for plain, ours, _ in ratios.values() for name in (plain, ours)):
+        if name in OURS:
+            swept = _swept(spec(size) | OURS[name])
+            took, accuracy = swept.took, swept.accuracy
+            figures[f"{name}: first report"] = report.figure([swept.first], "s")
+            figures[f"{name}: beside training"] = report.figure([100 * swept.beside], "% of the time")
+        else:
+            took, accuracy = _plain(size, name)
+        seconds[name] = [took]
+        print(f"{name}: {took:.1f} s, best validation accuracy {accuracy:.2%}", flush=True)
+        figures[f"{name}: best validation accuracy"] = report.figure([100 * accuracy], "%")
     figures |= {f"{name}: time": report.figure(times, "s") for name, times in seconds.items()}
     if "long" in arguments.names:
         figures |= _long(size)
     if "short" in arguments.names:
         figures |= _short(size)
     shown = {name: report.ratio(seconds[a], seconds[b], words) for name, (a, b, words) in ratios.items()}
-    report.tell("sweeps", size.rounds, figures, shown, arguments.json)
+    report.tell("sweeps", 1, figures, shown, arguments.json)
 
 
 def spec(size: Size) -> dict[str, Any]:

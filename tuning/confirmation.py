@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from registry.ledger import Trial
-from tuning import outcome, space
-from tuning.spec import SweepSpec
+from tuning import outcome
+from tuning.spec import SweepSpec, seedless
 
 
 @dataclass(frozen=True)
@@ -28,16 +28,12 @@ def leaders(spec: SweepSpec, trials: Sequence[Trial]) -> list[Leader]:
     confirming: dict[str, list[int]] = {}
     for trial in trials:
         if trial.confirms is not None:
-            confirming.setdefault(_seedless(trial), []).append(trial.number)
+            confirming.setdefault(seedless(trial.config), []).append(trial.number)
     finished = [trial for trial in trials if trial.confirms is None and trial.status == "finished"]
     best: dict[str, Leader] = {}
     for candidate in outcome.rank(finished, spec.objective):
-        config = _seedless(candidate.trial)
+        config = seedless(candidate.trial.config)
         best.setdefault(config, Leader(candidate.trial, confirming.get(config, [])))
         if len(best) == spec.confirm.top:
             break
     return list(best.values())
-
-
-def _seedless(trial: Trial) -> str:
-    return space.written({**trial.config, "seed": 0})

@@ -155,7 +155,7 @@ class Execution:
         from tuning import promotion  # imports packages for plots and export, which need not delay the first trial
 
         prepared, sweep = self.prepared, patient(lambda: ledger.sweep(registry, lease.sweep))
-        choice = finalists.choose(registry, lease, ranked, spec, prepared.views, prepared.misfits)
+        choice = finalists.choose(registry, lease, ranked, spec, prepared.views)
         if choice.reason:
             self.console.print(choice.reason, soft_wrap=True)
         self.console.print(f"measuring and exporting trial {choice.taken.trial.number}")

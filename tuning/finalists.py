@@ -16,8 +16,9 @@ from training.config import RunConfig
 from training.features import Views
 from training.network import restored
 from training.scores import Classification
+from training.splits import Splits
 from tuning import confirmation
-from tuning.misfits import Misfits
+from tuning.misfits import parameters
 from tuning.outcome import FINALISTS, Ranked
 from tuning.patience import patient
 from tuning.spec import SweepSpec
@@ -37,9 +38,7 @@ class Choice:
     reason: str | None = None
 
 
-def choose(
-    registry: Registry, lease: Lease, ranked: Sequence[Ranked], spec: SweepSpec, views: Views, misfits: Misfits
-) -> Choice:
+def choose(registry: Registry, lease: Lease, ranked: Sequence[Ranked], spec: SweepSpec, views: Views) -> Choice:
     """By the confirming trials, if there are any; else the smallest of those that are as good as the best.
 
     Which validation examples each of these gets right is stored with the trial.
@@ -58,7 +57,7 @@ def choose(
     ties = [
         finalist for finalist, answered in zip(finalists, right, strict=True) if p_value(right[0], answered) >= LEVEL
     ]
-    sizes = _sizes(ties, misfits)
+    sizes = _sizes(ties, views.splits)
     taken = min(ties, key=lambda tie: sizes[tie.trial.number])  # of equally small ones the better, which comes first
     numbers = tuple(tie.trial.number for tie in ties)
     return Choice(taken, numbers, _reason(ties, taken, sizes[taken.trial.number]))
@@ -117,7 +116,7 @@ def _store(registry: Registry, lease: Lease, finalists: Sequence[Ranked], right:
     ledger.enter(registry, lease, changes)
 
 
-def _sizes(ties: Sequence[Ranked], misfits: Misfits) -> dict[int, int]:
+def _sizes(ties: Sequence[Ranked], splits: Splits) -> dict[int, int]:
     """The number of parameters of each; networks that differ only in dropout are built once."""
     known: dict[str, int] = {}
     sizes = {}
@@ -125,7 +124,7 @@ def _sizes(ties: Sequence[Ranked], misfits: Misfits) -> dict[int, int]:
         config = RunConfig.model_validate(tie.trial.config)
         network = config.model.model_dump_json(exclude={"dropout"})
         if network not in known:
-            known[network] = misfits.parameters(config)
+            known[network] = parameters(config, splits.train.shape, splits.kind, splits.classes)
         sizes[tie.trial.number] = known[network]
     return sizes
 

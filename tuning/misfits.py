@@ -23,20 +23,21 @@ class Misfits:
 
     def __call__(self, config: RunConfig) -> str | None:
         most = self.constraints.parameters
-        if most is None or (count := self.parameters(config)) <= most:
+        if most is None or (count := parameters(config, self.shape, self.kind, self.classes)) <= most:
             return None
         return f"has {count:,} parameters, and constraints.parameters is {most:,}"
 
-    def parameters(self, config: RunConfig) -> int:
-        """The number of parameters of a config's network."""
-        import torch  # slow to import, and the writer of a sweep without constraints does not need it
 
-        from training import models, objectives
-        from training.models import Denormalize, Normalize
+def parameters(config: RunConfig, shape: tuple[int, ...], kind: Kind, classes: Sequence[str]) -> int:
+    """The number of parameters of a config's network, for examples of this shape."""
+    import torch  # slow to import, and the writer of a sweep without constraints does not need it
 
-        channels = 1 if len(self.shape) == 2 else self.shape[-1]
-        last = Denormalize(0.0, 1.0) if self.kind == "regression" else None
-        outputs = objectives.outputs(self.kind, self.classes)
-        normalize = Normalize(torch.zeros(channels), torch.ones(channels))
-        network = models.build(config.model, self.shape, outputs, normalize, last)
-        return sum(weight.numel() for weight in network.parameters())
+    from training import models, objectives
+    from training.models import Denormalize, Normalize
+
+    channels = 1 if len(shape) == 2 else shape[-1]
+    last = Denormalize(0.0, 1.0) if kind == "regression" else None
+    outputs = objectives.outputs(kind, classes)
+    normalize = Normalize(torch.zeros(channels), torch.ones(channels))
+    network = models.build(config.model, shape, outputs, normalize, last)
+    return sum(weight.numel() for weight in network.parameters())

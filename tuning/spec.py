@@ -114,10 +114,11 @@ class SweepSpec(Config):
     def seeded(self, points: Sequence[RunConfig], before: Iterable[RunConfig] = ()) -> list[RunConfig]:
         """Each config with each of its seeds; a config that was drawn before gets new seeds."""
         configs: list[RunConfig] = []
-        times = Counter(_seedless(config) for config in before)
+        times = Counter(seedless(config.model_dump(mode="json")) for config in before)
         for point in points:
-            first = point.seed + (times[_seedless(point)] if self.space else 0)
-            times[_seedless(point)] += self.seeds
+            key = seedless(point.model_dump(mode="json"))
+            first = point.seed + (times[key] if self.space else 0)
+            times[key] += self.seeds
             configs += [point.model_copy(update={"seed": first + more}) for more in range(self.seeds)]
         return configs
 
@@ -254,8 +255,9 @@ def _check_when(key: str, domain: Domain, domains: Mapping[str, Domain]) -> None
             raise InvalidInput(f"space.{key}.when.{other}", f"is never {value!r}; accepted: {accepted}")
 
 
-def _seedless(config: RunConfig) -> str:
-    return config.model_copy(update={"seed": 0}).model_dump_json()
+def seedless(config: Mapping[str, Any]) -> str:
+    """A run config without its seed, as a unique text."""
+    return space.written({name: value for name, value in config.items() if name != "seed"})
 
 
 def _families(raw: Mapping[str, Any]) -> list[Any]:

@@ -11,9 +11,7 @@ from training.config import DataConfig, Objective, RunConfig
 from training.features import Views
 from tuning import finalists
 from tuning import spec as specs
-from tuning.misfits import Misfits
 from tuning.outcome import Ranked, rank
-from tuning.parts import Constraints
 
 DATA = DataConfig(name="digits", validation=0.2, holdout=0.2)
 WIDTHS = (64, 48, 8)
@@ -62,7 +60,7 @@ def spec(raw_spec):
 
 def test_the_smallest_of_those_that_are_as_good_as_the_best_is_taken(ranked, spec, dealt):
     registry, lease, result = ranked()
-    choice = finalists.choose(registry, lease, result, spec, Views(dealt), Misfits.of(Constraints(), dealt))
+    choice = finalists.choose(registry, lease, result, spec, Views(dealt))
     assert choice.taken.trial.number == 2
     assert sorted(choice.ties) == [1, 2]
     assert choice.reason.endswith("chose trial 2, which has the fewest parameters, 5,962")
@@ -76,7 +74,7 @@ def test_confirming_runs_decide_by_their_mean(ranked, spec, dealt):
     registry, lease, result = ranked()
     second = next(candidate.trial for candidate in result if candidate.trial.number == 2)
     result.append(Ranked(replace(second, number=4, config={**second.config, "seed": 1}, confirms=2), result[0].best))
-    choice = finalists.choose(registry, lease, result, spec, Views(dealt), Misfits.of(Constraints(), dealt))
+    choice = finalists.choose(registry, lease, result, spec, Views(dealt))
     assert choice.taken.trial.number == 4 and choice.ties == (2,)
     assert choice.reason.startswith("by the mean val_accuracy of other seeds: ")
 

@@ -1,6 +1,7 @@
 import pytest
 
 from training.config import RunConfig
+from tuning import misfits
 from tuning.misfits import Misfits
 from tuning.parts import Constraints
 
@@ -15,11 +16,13 @@ from tuning.parts import Constraints
 def test_what_has_more_weights_than_allowed_does_not_fit(model, parameters):
     config = RunConfig.model_validate({"data": {"name": "digits"}, "model": model})
 
-    def misfits(most):
-        return Misfits(Constraints(parameters=most), (8, 8), "multiclass", tuple("0123456789"))
+    data = (8, 8), "multiclass", tuple("0123456789")
 
-    assert misfits(None).parameters(config) == parameters
-    assert misfits(None)(config) is misfits(parameters)(config) is None
-    assert misfits(parameters - 1)(config) == (
+    def misfit(most):
+        return Misfits(Constraints(parameters=most), *data)(config)
+
+    assert misfits.parameters(config, *data) == parameters
+    assert misfit(None) is misfit(parameters) is None
+    assert misfit(parameters - 1) == (
         f"has {parameters:,} parameters, and constraints.parameters is {parameters - 1:,}"
     )

@@ -1,6 +1,5 @@
 """The results of a sweep: one row for each config, with its seeds combined, and the reference."""
 
-import json
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +15,7 @@ from registry.news import Entry
 from registry.repeats import FINAL
 from tuning.outcome import COUNTED
 from tuning.parts import Listed
-from tuning.spec import SweepSpec, stored
+from tuning.spec import SweepSpec, seedless, stored
 from tuning.summary import cells
 
 DIGITS = 4
@@ -116,13 +115,8 @@ def rows(spec: SweepSpec, ended: Iterable[tuple[Trial, Listed]]) -> list[Row]:
     """Trials that ended well, with their entry in the spec, grouped by name and config without seed."""
     gathered: dict[tuple[str | None, str], list[tuple[Trial, Listed]]] = {}
     for trial, listed in ended:
-        gathered.setdefault((listed.name, key(trial.config)), []).append((trial, listed))
+        gathered.setdefault((listed.name, seedless(trial.config)), []).append((trial, listed))
     return [_row(spec, [trial for trial, _ in members], members[0][1]) for members in gathered.values()]
-
-
-def key(config: Mapping[str, Any]) -> str:
-    """A run config without its seed."""
-    return json.dumps({name: value for name, value in config.items() if name != "seed"}, sort_keys=True)
 
 
 def figures(trial: Trial) -> dict[str, float]:
