@@ -35,32 +35,32 @@ class LedgerWriter:
         self._problem: Exception | None = None
 
     def work(self, worker: str) -> Work | Nothing:
-        return "done" if self._problem else self._kept(lambda book: book.work(worker))
+        return "done" if self._problem else self._answer(lambda book: book.work(worker))
 
     def report(self, group: int, attempt: int, measured: list[Measured], state: bytes | None) -> dict[int, Answer]:
-        return self._kept(lambda book: book.report(group, attempt, measured, state))
+        return self._answer(lambda book: book.report(group, attempt, measured, state))
 
     def fail(self, group: int, attempt: int, problems: Mapping[int, str]) -> None:
-        self._kept(lambda book: book.fail(group, attempt, problems))
+        self._answer(lambda book: book.fail(group, attempt, problems))
 
     def lost(self, machine: str, problem: str) -> None:
-        self._kept(lambda book: book.lost(machine, problem))
+        self._answer(lambda book: book.lost(machine, problem))
 
     def check(self) -> None:
         """Raise the error that ended the sweep, if one has."""
-        self._kept(lambda _: patient(self._hold))
+        self._answer(lambda _: patient(self._hold))
 
     def end(self) -> str | None:
         """Delete what is no longer needed; returns the limit that ended the search, if one did."""
-        self._kept(Book.tidy)
-        return self._kept(lambda book: book.limit)
+        self._answer(Book.tidy)
+        return self._answer(lambda book: book.limit)
 
     def _hold(self) -> None:
         with leases.writing(self._registry, self._lease):
             pass
 
-    def _kept(self, act: Callable[[Book], R]) -> R:
-        """Wraps calls of the book: an error that ends the sweep is stored, and raised again by later calls."""
+    def _answer(self, act: Callable[[Book], R]) -> R:
+        """What the book answers; an error that ends the sweep is stored, and raised again by later calls."""
         if self._problem:
             raise self._problem
         try:
