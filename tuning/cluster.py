@@ -3,6 +3,7 @@
 import logging
 import os
 import secrets
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,7 +49,8 @@ def connected(address: str | None, stop: Stop) -> Iterator[Path]:
             # Ray makes its folder readable for everybody; its parent stays private
             with stop.starting(), _unhandled():
                 _connect(addresses.resolved(address), folder / "r")
-            yield folder / "tune"
+            with stop.caught():  # again: Ray's C++ code sets a handler for SIGTERM too, which aborts the process
+                yield folder / "tune"
         finally:
             ray.shutdown()
 
@@ -79,13 +81,17 @@ def _connect(address: str, folder: Path) -> None:
 
 @contextmanager
 def _unhandled() -> Iterator[None]:
-    """Keep `ray.init` from setting a handler for SIGTERM: it would replace ours, and raises SystemExit anywhere."""
+    """Keep `ray.init` from setting a handler for SIGTERM: it would replace ours, and raises SystemExit anywhere.
+
+    That of its C++ code calls ours, but has set an alarm, by which the process is aborted after three seconds.
+    """
     set_handler = ray_utils.set_sigterm_handler
     ray_utils.set_sigterm_handler = lambda _: None
     try:
         yield
     finally:
         ray_utils.set_sigterm_handler = set_handler
+        signal.alarm(0)
 
 
 @contextmanager

@@ -1,3 +1,4 @@
+import ctypes
 import os
 import signal
 import sys
@@ -47,6 +48,22 @@ def test_a_signal_while_ray_starts_interrupts_after_it(monkeypatch, capsys, numb
         pytest.fail("the signal was swallowed")
     assert started == ["ray"]
     assert capsys.readouterr().err == "stopping: waiting for Ray to start\n"
+
+
+def test_a_handler_that_ray_sets_behind_pythons_back_is_replaced(monkeypatch):
+    """Else SIGTERM during a sweep would print a stack of C++, and abort the process three seconds later."""
+
+    def init(*_, **__):
+        signals = ctypes.CDLL(None)
+        signals.signal(signal.SIGTERM, ctypes.c_void_p(1))  # SIG_IGN, without Python's knowledge
+        signal.alarm(600)
+
+    monkeypatch.setattr(cluster.ray, "init", init)
+    stop = Stop()
+    with pytest.raises(KeyboardInterrupt), stop.caught(), cluster.connected("local", stop):
+        assert not signal.alarm(0)
+        signal.raise_signal(signal.SIGTERM)
+        pytest.fail("the signal was swallowed")
 
 
 def test_what_a_killed_driver_left_is_removed_by_the_next(monkeypatch, scratch, die):

@@ -93,6 +93,7 @@ def test_a_sweep_that_is_stopped_by_a_signal_goes_on_to_the_same(begin, whole, n
     process.send_signal(number)
     status, out = ended(process)
     assert status == 130, out
+    assert "***" not in out, "a handler of Ray's got the signal"
     advice = "resume it with `tailorbird sweep --resume halving`"
     assert f"sweep halving was interrupted and registered nothing; {advice}" in out
     assert sweep.standing() == "interrupted"
