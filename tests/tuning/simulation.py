@@ -241,7 +241,7 @@ class Sweep:
         measured, problems, state = place.step(self.dice)
         if problems:
             self.ask("fail", place.work.group, place.work.attempt, problems)
-            self.world.strike(WorkerDied, WorkerCut)
+            self.world.strike(WorkerDied)  # one that lives would report next what it has trained
         answers = self.ask("report", place.work.group, place.work.attempt, measured, state) if measured else {}
         for result in measured:
             if result.epoch <= place.work.configs[result.trial]["epochs"]:
