@@ -175,7 +175,7 @@ class Execution:
             ("memory_gb", "memory", (spec.resources.memory_gb or 0) * 1e9),
         ):
             if wanted > resources.get(name, 0):
-                unit, scale = ("GB of memory", 1e9) if name == "memory" else (f"{name}s", 1)
+                unit, scale = ("GB of memory", 1e9) if name == "memory" else (name if wanted == 1 else f"{name}s", 1)
                 what = (
                     f"a trial needs {wanted / scale:g} {unit}, and the Ray cluster has "
                     f"{resources.get(name, 0) / scale:.3g} in total"
@@ -230,6 +230,11 @@ def _closed(registry: Registry, lease: Lease) -> Iterator[_Closing]:
         ) from None
     except LeaseLost:
         raise
+    except Unavailable as outage:
+        with suppress(Unavailable):
+            ledger.end(registry, lease, "failed", problem=str(outage))
+        advice = f"when it is available again, resume the sweep with `tailorbird sweep --resume {lease.sweep}`"
+        raise Unavailable(f"{outage}; {advice}") from None
     except BaseException as error:
         with suppress(Unavailable):
             ledger.end(registry, lease, "failed", problem=str(error))

@@ -1,6 +1,6 @@
 """The choice among the best trials of a sweep, accounting for chance."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,8 +59,7 @@ def choose(registry: Registry, lease: Lease, ranked: Sequence[Ranked], spec: Swe
     ]
     sizes = _sizes(ties, views.splits)
     taken = min(ties, key=lambda tie: sizes[tie.trial.number])  # of equally small ones the better, which comes first
-    numbers = tuple(tie.trial.number for tie in ties)
-    return Choice(taken, numbers, _reason(ties, taken, sizes[taken.trial.number]))
+    return Choice(taken, tuple(tie.trial.number for tie in ties), _reason(ties, taken, sizes))
 
 
 def unpacked(stored: bytes) -> Right:
@@ -95,8 +94,12 @@ def _confirmed(ranked: Sequence[Ranked], spec: SweepSpec) -> Choice | None:
     whole = spec.confirm.seeds if spec.confirm else 0
     lacking = {number: f", {len(runs[number])} of {whole} runs" for number in ordered if len(runs[number]) < whole}
     known = ", ".join(f"{abs(means[number]):.4f} (trial {number}{lacking.get(number, '')})" for number in ordered)
-    reason = f"by the mean {objective.metric} of other seeds: {known}"
-    return Choice(runs[best][0], (best,), reason)
+    taken = runs[best][0]
+    reason = (
+        f"by the mean {objective.metric} of other seeds: {known}; "
+        f"chose trial {taken.trial.number}, the best of the runs that confirm trial {best}"
+    )
+    return Choice(taken, (best,), reason)
 
 
 def _right(registry: Registry, candidate: Ranked, views: Views) -> Right | None:
@@ -129,11 +132,11 @@ def _sizes(ties: Sequence[Ranked], splits: Splits) -> dict[int, int]:
     return sizes
 
 
-def _reason(ties: Sequence[Ranked], taken: Ranked, size: int) -> str | None:
+def _reason(ties: Sequence[Ranked], taken: Ranked, sizes: Mapping[int, int]) -> str | None:
     if len(ties) < 2:
         return None
     others = ", ".join(str(tie.trial.number) for tie in ties[1:])
-    return (
-        f"not significantly worse than trial {ties[0].trial.number}: {others}; "
-        f"chose trial {taken.trial.number}, which has the fewest parameters, {size:,}"
-    )
+    chosen, size = taken.trial.number, sizes[taken.trial.number]
+    equal = len({*sizes.values()}) == 1
+    why = f"the best, since all have {size:,} parameters" if equal else f"which has the fewest parameters, {size:,}"
+    return f"not significantly worse than trial {ties[0].trial.number}: {others}; chose trial {chosen}, {why}"

@@ -54,15 +54,18 @@ class Heartbeat:
             raise self._failure
 
     def _run(self) -> None:
-        due = time.monotonic() + self._seconds / BEATS
+        due, waiting = time.monotonic() + self._seconds / BEATS, False
         while not self._ending.wait(SHOW_EVERY):
             try:
                 if time.monotonic() >= due:
                     leases.renew(self._registry, self._lease, self._seconds)
                     due = time.monotonic() + self._seconds / BEATS
                 self.show()
-            except Unavailable:
-                continue  # the writer waits for the database too, and reports if it gives up
+                waiting = False
+            except Unavailable as outage:  # the writer waits for the database too, and reports if it gives up
+                if not waiting:
+                    self._table.tell(str(outage))
+                waiting = True
             except Exception as failure:
                 self._failure = failure
                 self._on_failure()

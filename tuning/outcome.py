@@ -80,7 +80,8 @@ def ranked(registry: Registry, spec: SweepSpec, sweep: str) -> list[Ranked]:
     trials = ledger.trials(registry, sweep)
     ordered = rank(trials, spec.objective)
     if not ordered:
-        problem = next((trial.problem for trial in trials if trial.problem), "none reported an epoch")
+        problems = (f"trial {trial.number}: {trial.problem}" for trial in trials if trial.problem)
+        problem = next(problems, "none reported an epoch")
         raise TailorbirdError(f"no trial of {sweep} succeeded: {problem}")
     return ordered
 

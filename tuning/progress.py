@@ -71,6 +71,10 @@ class LiveTable:
             self._line = time.monotonic() + NEXT_LINE
             self._console.print(self._summary(follower, left), soft_wrap=True)
 
+    def tell(self, problem: str) -> None:
+        """Print what the sweep waits for."""
+        self._console.print(f"waiting: {problem}", style="yellow", soft_wrap=True)
+
     def _left(self, follower: Follower) -> str:
         done, elapsed = follower.trained - (self._trained or 0), time.monotonic() - self._began
         if not done:
@@ -96,9 +100,11 @@ class LiveTable:
             return
         values = zip(self._spec.titles, cells(*self._spec.shown(trial.number, trial.config)), strict=True)
         what = ", ".join(f"{name} {value}" for name, value in values)
+        last = figure(trial.metrics.get(self._spec.watched))
+        best = "" if trial.best is None or figure(abs(trial.best)) == last else f", best {figure(abs(trial.best))}"
         self._console.print(
             f"trial {trial.number}/{total} {trial.status} after {trial.epoch}/{trial.epochs} epochs: "
-            f"{self._spec.watched} {figure(trial.metrics.get(self._spec.watched))} ({what})",
+            f"{self._spec.watched} {last}{best} ({what})",
             soft_wrap=True,
         )
 

@@ -42,7 +42,7 @@ class SweepSpec(Config):
         False,
         description="whether halving compares trials whose rate is constant after a quarter of their first epoch too",
     )
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, strict=True)
     objective: Objective = Objective()
     promote: Promote | None = None
     resources: Resources = Resources()

@@ -54,7 +54,7 @@ def show_best(ranked: Sequence[Ranked], spec: SweepSpec, console: Console) -> No
     measured = any(score is not None for score in scores)
     columns, rows = ["trial", metric, "at", *([tested] if measured else [])], []
     for candidate, last, score in zip(shown, lasts, scores, strict=True):
-        at = f"{candidate.best.epoch}/{last.epoch}" if last.epoch else "probe"
+        at = f"{candidate.best.epoch}/{candidate.trial.config['epochs']}" if last.epoch else "probe"
         reached = [figure(candidate.best.metrics[metric]), at]
         test = [figure(score)] if measured else []
         rows.append([str(candidate.trial.number), *reached, *test, *cells(*spec.values(candidate.trial.config))])

@@ -26,9 +26,11 @@ Id = Annotated[
 ]
 Resume = Annotated[str | None, typer.Option(metavar="SWEEP", help="Resume this sweep; needs no spec.")]
 Address = Annotated[str | None, typer.Option(help="Ray cluster; default: RAY_ADDRESS, else a local one.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Check the spec and show its trials without starting them.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Check the spec without its data, show its trials, and start nothing.")
+]
 Who = Annotated[str | None, typer.Option(help="Name to record; default: the user's name.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON; with --dry-run, the trials.")]
 
 
 def sweep(
@@ -57,7 +59,11 @@ def sweep(
         raise InvalidInput("--resume", "cannot be combined with --id, --set or --dry-run")
     checked = spec_file.read(spec, assignments or []) if spec else None
     if checked and dry_run:
-        summary.show_trials(checked, console)
+        if as_json:
+            configs = [config.model_dump(mode="json") for config in checked.configs]
+            terminal.print_product(json.dumps({"name": checked.name, "trials": configs}, indent=2))
+        else:
+            summary.show_trials(checked, console)
         return
     from tuning import addresses
 

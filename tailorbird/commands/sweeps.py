@@ -145,7 +145,7 @@ def _print(sweep: ledger.Sweep, trials: list[ledger.Trial]) -> None:
     if spec.timed:
         console.print(f"depends on timing, because of {', '.join(spec.timed)}", style="yellow")
     metric = spec.objective.metric
-    columns, rows = ["trial", "status", "epochs", metric, *spec.varied.values()], []
+    columns, rows = ["trial", "status", "epochs", f"best {metric}", *spec.varied.values()], []
     for trial in trials:
         reached = kept(trial).metrics.get(metric) if trial.reports else None
         epochs = f"{trial.reports[-1].epoch if trial.reports else 0}/{trial.config['epochs']}"

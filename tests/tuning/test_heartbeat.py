@@ -7,7 +7,7 @@ from rich.console import Console
 from registry import leases, ledger
 from registry.core import Registry
 from registry.ledger import Report
-from tailorbird.errors import LeaseLost
+from tailorbird.errors import LeaseLost, Unavailable
 from tests import sweeps
 from tuning import heartbeat
 from tuning import spec as specs
@@ -60,6 +60,23 @@ def test_a_resumed_sweep_tells_where_it_stands_and_what_ends_from_then_on(settin
     standing, ended = console.file.getvalue().splitlines()
     assert standing.startswith("tiny-1: 2/4 trials ended or paused, 1/")
     assert ended.startswith("trial 3/4 stopped")
+
+
+def test_an_outage_is_told_once(beating, monkeypatch):
+    _, beats, _ = beating
+    renew, calls, over = leases.renew, [], threading.Event()
+
+    def unavailable(*arguments):
+        calls.append(arguments)
+        if len(calls) < 3:
+            raise Unavailable("the database is down")
+        renew(*arguments)
+        over.set()
+
+    with beats:
+        monkeypatch.setattr(leases, "renew", unavailable)
+        assert over.wait(30)
+    assert beats._table._console.file.getvalue().count("waiting: the database is down\n") == 1
 
 
 def test_a_heartbeat_that_fails_ends_the_search_with_its_error(beating, monkeypatch):

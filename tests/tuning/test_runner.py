@@ -68,7 +68,7 @@ def test_a_sweep_without_a_single_good_trial_fails_with_the_reason_of_one(raw_sp
         return True
 
     monkeypatch.setattr(Execution, "_search", all_fail)
-    with pytest.raises(TailorbirdError, match=r"^no trial of tiny-1 succeeded: lower optimizer.lr$"):
+    with pytest.raises(TailorbirdError, match=r"^no trial of tiny-1 succeeded: trial 1: lower optimizer.lr$"):
         runner.Driver(settings, Console(quiet=True), "ann").run(spec.parse(raw_spec), "tiny-1")
     with Registry(settings) as registry:
         assert ledger.sweep(registry, "tiny-1").status == "failed"

@@ -1,12 +1,13 @@
 """The report of a sweep as a self-contained page with tables and plots."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import resources
 
 import yaml
 
 from registry.core import Registry
+from registry.incidents import Incident
 from tailorbird.errors import Corrupt, Unavailable
 from tailorbird.pages.document import (
     Block,
@@ -87,12 +88,22 @@ def _about(results: SweepResults) -> Terms:
 
 
 def _takeovers(results: SweepResults) -> list[tuple[str, Inline]]:
-    """How often another process went on with the sweep, and who did so last."""
-    known = [incident for incident in results.incidents if incident.kind == "resumed"]
-    if not known:
-        return []
-    last, often = known[-1], "once" if len(known) == 1 else f"{len(known)} times, the last"
-    return [("Resumed", f"{often} {_moment(last.happened)} by {last.who}, after it was {last.why}")]
+    """How often the sweep was extended, and resumed otherwise, and who did so last."""
+    turns = [incident for incident in results.incidents if incident.kind in ("extended", "resumed")]
+    extended = [turn for turn in turns if turn.kind == "extended"]
+    before = ["", *(turn.kind for turn in turns)]  # `sweeps extend` itself goes on with the sweep
+    resumed = [turn for turn, kind in zip(turns, before, strict=False) if turn.kind == "resumed" and kind != "extended"]
+    terms: list[tuple[str, Inline]] = []
+    if extended:
+        terms.append(("Extended", _often(extended)))
+    if resumed:
+        terms.append(("Resumed", f"{_often(resumed)}, after it was {resumed[-1].why}"))
+    return terms
+
+
+def _often(turns: Sequence[Incident]) -> str:
+    often = "once," if len(turns) == 1 else f"{len(turns)} times, the last"
+    return f"{often} {_moment(turns[-1].happened)} by {turns[-1].who}"
 
 
 def _search(registry: Registry, results: SweepResults) -> list[Block]:

@@ -148,6 +148,9 @@ def test_a_dry_run_shows_the_trials_and_starts_nothing(tailorbird, spec_file, tm
     result = tailorbird("sweep", spec_file, "--dry-run")
     assert (result.returncode, result.stderr) == (0, "")
     assert "tiny: 2 trials on digits" in " ".join(result.stdout.split())
+    listed = json.loads(tailorbird("sweep", spec_file, "--dry-run", "--json").stdout)
+    assert listed["name"] == "tiny"
+    assert [config["model"]["width"] for config in listed["trials"]] == [16, 8]
     assert not (tmp_path / "home").exists()
 
 

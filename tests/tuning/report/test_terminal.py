@@ -60,9 +60,9 @@ def test_a_search_that_promotes_nothing_ends_with_its_best_trials(raw_spec, tria
     lines = printed(spec, [*paused, finished])
     values = summary.cells(*spec.values(finished.config))
     place = lines.index(["trial", "val_accuracy", "at", "test_accuracy", *spec.varied.values()])
-    assert lines[place + 2] == ["6", "0.7500", "1/2", "0.6250", *values]
+    assert lines[place + 2] == ["6", "0.7500", "1/3", "0.6250", *values]
     assert [line[:4] for line in lines[place + 3 : place + 7]] == [
-        [str(number), f"{number / 10:.4f}", "1/1", "-"] for number in (5, 4, 3, 2)
+        [str(number), f"{number / 10:.4f}", "1/6", "-"] for number in (5, 4, 3, 2)
     ]
     assert not any("seconds" in line for line in lines)
 

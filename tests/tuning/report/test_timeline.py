@@ -8,6 +8,7 @@ from registry.core import Registry
 from registry.ledger import Change, Report
 from tests import sweeps
 from tests.browsers import CHROMIUM, opened
+from tuning import extension
 from tuning import spec as specs
 from tuning.report import page, results
 from tuning.report.drawings import Search
@@ -79,6 +80,20 @@ def test_resumes_and_failures_are_drawn_with_their_reasons(resumed):
     assert crosses.count("M") == 2 * 2
     words = [one.text for one in drawn.iter("{http://www.w3.org/2000/svg}text")]
     assert {"trial 1", "6", "report", "failed", "resumed"} <= set(words) and "extended" not in words
+
+
+def test_an_extension_is_no_interruption(settings, raw_spec):
+    spec = specs.parse({**raw_spec, "trials": 1})
+    with Registry(settings) as registry:
+        sweeps.begin(registry, "tiny-1", spec.plain(), [config.model_dump(mode="json") for config in spec.configs])
+        sweeps.set_trial(registry, "tiny-1", 1, "finished")
+        sweeps.end(registry, "tiny-1", "finished")
+        extension.add_trials(registry, "tiny-1", 1, 60, "ada")
+        leases.take(registry, "tiny-1", 60, "ada")
+        text = page.html(registry, settings, results.read(registry, "tiny-1"))
+    [extended] = re.findall(r"<dt>Extended</dt>\s*<dd>(.*?)</dd>", text)
+    assert extended.startswith("once, ") and extended.endswith(" by ada")
+    assert "<dt>Resumed</dt>" not in text
 
 
 def test_a_sweep_without_incidents_has_neither_marks_nor_their_legend(settings, raw_spec):
