@@ -1,8 +1,9 @@
 """Responds with 503 in the server's parent process while no worker is alive, so that clients do not wait.
 
 Each worker holds a lock from when it is ready until it ends, even by a kill. If the parent gets an exclusive lock,
-there is no worker, and it accepts connections from the shared listening socket itself. Its responses are counted like
-those of workers, so that the metrics match what clients see.
+there is no worker, and it accepts connections from the shared listening socket itself. Before the first worker the
+locked file is empty, and there is nothing to stand in for. The responses are counted like those of workers, so that
+the metrics match what clients see.
 """
 
 import fcntl
@@ -32,6 +33,7 @@ def alive(folder: Path) -> int:
     """Mark this worker as ready as long as the descriptor is open; blocks for a moment at most."""
     descriptor = _open(folder)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
+    os.pwrite(descriptor, b"1", 0)
     return descriptor
 
 
@@ -43,8 +45,6 @@ class Standin:
         self._listener = listener
         self._over = threading.Event()
         self._counting = threading.Lock()
-        self.begun = threading.Event()
-        """Set once a worker was seen: before that, there is nothing to stand in for."""
 
     @cached_property
     def count(self) -> Callable[[bytes, Shed, float], None]:
@@ -65,10 +65,9 @@ class Standin:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                self.begun.set()
                 self._over.wait(TURN_SECONDS)
             else:
-                if self.begun.is_set():
+                if os.fstat(descriptor).st_size:
                     self._answer_for_a_moment()
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
