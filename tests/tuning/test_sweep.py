@@ -21,7 +21,7 @@ from registry.core import Registry
 from tailorbird.settings import PREFIX, Settings
 from tests import stores, sweeps
 from tests.ports import free_port
-from tests.waiting import BOUND_SECONDS
+from tests.waiting import BOUND_SECONDS, wait_for
 from training.config import Objective
 from tuning import spec as specs
 from tuning.outcome import rank
@@ -99,21 +99,14 @@ def test_ray_job_submit_ends_succeeded_with_a_promoted_version_and_keeps_nothing
     shared = {"database_url": postgres.database(), "storage_url": stores.storage("s3", request)}
     root = Path(__file__).resolve().parents[2]
     binaries = Path(sys.executable).parent
-    gcs, dashboard, agent = (free_port() for _ in range(3))
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "TAILORBIRD_"))} | {
         "PATH": f"{binaries}:{os.environ['PATH']}", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",
     }  # fmt: skip
     work = _copied(root, tmp_path / "work", spec_file())
-    head = subprocess.Popen(
-        [binaries / "ray", "start", "--head", "--block", "--port", str(gcs), "--dashboard-port", str(dashboard),
-         "--dashboard-agent-listen-port", str(agent), "--num-cpus", "2", "--temp-dir", f"/tmp/tbr-{os.getpid()}",
-         "--object-store-memory", str(2**28), "--disable-usage-stats"],
-        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    head, dashboard = _head(binaries, environment, tmp_path / "head.log")
     family = []
     try:
-        _wait_for_port(dashboard, head)
         variables = {PREFIX + name.upper(): value for name, value in {"home": str(settings.home), **shared}.items()}
         runtime = {"env_vars": variables}
         submitted = subprocess.run(
@@ -225,15 +218,24 @@ def _wait_for_reports(process, settings):
     raise AssertionError("no trial finished in time")
 
 
-def _wait_for_port(port, process):
-    end = time.monotonic() + 300
-    while time.monotonic() < end:
-        assert process.poll() is None, "the head ended by itself"
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.3)
-    raise AssertionError("the dashboard did not come up")
+def _head(binaries, environment, log):
+    """The head of a Ray cluster, and the port of its dashboard; now and then a head ends while it starts."""
+    for _ in range(3):
+        gcs, dashboard, agent = (free_port() for _ in range(3))
+        ports = ["--port", gcs, "--dashboard-port", dashboard, "--dashboard-agent-listen-port", agent]
+        others = ["--num-cpus", 2, "--temp-dir", f"/tmp/tbr-{os.getpid()}", "--object-store-memory", 2**28]
+        command = [binaries / "ray", "start", "--head", "--block", *ports, *others, "--disable-usage-stats"]
+        with log.open("ab") as output:
+            head = subprocess.Popen([*map(str, command)], env=environment, stdout=output, stderr=output)
+        wait_for(lambda head=head, port=dashboard: head.poll() is not None or _is_open(port))
+        if head.poll() is None:
+            return head, dashboard
+    raise AssertionError(log.read_text())
+
+
+def _is_open(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _copied(root, folder, spec):
