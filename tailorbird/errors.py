@@ -54,10 +54,11 @@ class InvalidInput(TailorbirdError):
     ) -> "InvalidInput":
         """The first problem that pydantic found when it validated `given` as `kind`, with the full path of its key.
 
-        A value that no branch of a union accepts is one problem, reported by the branch that got furthest, or by all
-        that got equally far.
+        Missing keys are named last. A value that no branch of a union accepts is one problem, reported by the branch
+        that got furthest, or by all that got equally far.
         """
         located = [(_path(detail, raw), detail) for detail in error.errors(include_url=False)]
+        located.sort(key=lambda problem: problem[1]["type"] == "missing")  # a missing key may be another one, misspelt
         first = located[0][0]
         within = [(path, detail) for path, detail in located if path[: len(first)] == first]
         furthest = max((path for path, _ in within), key=len)

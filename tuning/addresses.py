@@ -136,6 +136,8 @@ def _node(channel: grpc.Channel, seconds: float) -> str | None:
 def _problem(address: str, error: grpc.RpcError) -> str:
     match error.code():
         case grpc.StatusCode.UNAUTHENTICATED | grpc.StatusCode.PERMISSION_DENIED:
+            if os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
+                return f"the Ray cluster at {address} does not accept the token that RAY_AUTH_TOKEN or its file gives"
             return f"the Ray cluster at {address} requires a token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
         case grpc.StatusCode.UNIMPLEMENTED:
             return (

@@ -74,19 +74,20 @@ class Stop:
         if self._committing:
             return
         self._signals += 1
-        if self._signals == 1 and self._searching:
-            signal.raise_signal(signal.SIGUSR1)
-        elif self._signals == PATIENCE or (self._signals == 1 and not self._starting):
-            raise KeyboardInterrupt
-        elif self._signals < PATIENCE:
+        waits = self._starting or self._searching
+        if self._signals < PATIENCE and (waits or self._signals > 1):
             with suppress(OSError):  # the terminal was closed
                 print(f"stopping: waiting for {self._awaited}", file=sys.stderr)
+        if self._signals == 1 and self._searching:
+            signal.raise_signal(signal.SIGUSR1)
+        elif self._signals == PATIENCE or (self._signals == 1 and not waits):
+            raise KeyboardInterrupt
 
     @property
     def _awaited(self) -> str:
         if self._starting:
             return "Ray to start"
-        return "running trials to end" if self._searching else "the sweep to close"
+        return "the workers to stop" if self._searching else "the sweep to close"
 
 
 def _interrupt(*_: object) -> None:

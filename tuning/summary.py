@@ -27,7 +27,7 @@ def show_trials(spec: SweepSpec, console: Console) -> None:
 def show_outcome(outcome: Outcome, spec: SweepSpec, console: Console) -> None:
     """Print the best five trials, and what was registered and promoted."""
     show_best(outcome.ranked, spec, console)
-    console.print(f"sweep {outcome.sweep} finished")
+    console.print(f"sweep {outcome.sweep} finished; `tailorbird report {outcome.sweep}` draws it", soft_wrap=True)
     if not outcome.promotion:
         return
     version, evidence = outcome.promotion.version, outcome.promotion.version.evidence

@@ -110,7 +110,7 @@ def extend(
 def _count(what: str, text: str) -> int:
     number = text.removeprefix("+")
     if not (number.isascii() and number.isdecimal() and 0 < int(number) <= 100_000):
-        raise InvalidInput(f"--{what}", f"{text!r} is not a number of {what}; accepted: +1, +2, …")
+        raise InvalidInput(f"--{what}", f"{text!r} is not a number of {what}; accepted: +1 to +100000")
     return int(number)
 
 

@@ -226,6 +226,12 @@ def test_what_pydantic_found_becomes_one_sentence_with_the_path_of_the_key(given
     assert str(problem(**given)) == sentence
 
 
+def test_a_misspelt_key_is_named_before_the_one_that_is_missing():
+    with pytest.raises(ValidationError) as refused:
+        Spec.model_validate({"nmae": "tiny"})
+    assert str(InvalidInput.from_validation(refused.value, {"nmae": "tiny"}, Spec)).startswith("nmae: ")
+
+
 def test_a_missing_key_is_named():
     with pytest.raises(ValidationError) as refused:
         Spec.model_validate({})

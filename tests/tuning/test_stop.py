@@ -6,9 +6,10 @@ from tuning.stop import Stop
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_interrupts_at_once_outside_the_search(number):
+def test_a_signal_interrupts_at_once_outside_the_search(number, capsys):
     with pytest.raises(KeyboardInterrupt), Stop().caught():
         signal.raise_signal(number)
+    assert capsys.readouterr().err == ""
 
 
 def test_handlers_are_put_back():
@@ -35,7 +36,7 @@ def test_the_second_signal_is_let_go_by_and_the_third_does_not_wait(capsys):
         signal.signal(signal.SIGUSR1, lambda *_: None)
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
-        assert capsys.readouterr().err == "stopping: waiting for running trials to end\n"
+        assert capsys.readouterr().err == "stopping: waiting for the workers to stop\n" * 2
         signal.raise_signal(signal.SIGINT)
         pytest.fail("the third signal was swallowed")
 
@@ -46,6 +47,7 @@ def test_after_the_search_no_trials_are_waited_for(capsys):
         with pytest.raises(KeyboardInterrupt), stop.searching():
             signal.signal(signal.SIGUSR1, lambda *_: None)
             signal.raise_signal(signal.SIGINT)
+        capsys.readouterr()
         signal.raise_signal(signal.SIGINT)
     assert capsys.readouterr().err == "stopping: waiting for the sweep to close\n"
 

@@ -11,7 +11,7 @@ STYLE = (
     "text{font:12px system-ui,sans-serif;fill:#555}.grid{stroke:#8884;fill:none}.line{fill:none;stroke-width:1.2}"
     ".good{stroke:#2563a8}.rest{stroke:#8886}.bad{stroke:#c0392b}.rung{stroke:#b8860b;stroke-dasharray:4 4}"
     ".resume{stroke:#8e44ad;stroke-dasharray:3 3}.failed{stroke:#c0392b;stroke-width:1.8}"
-    ".dots{fill:none;stroke-linecap:round}"
+    ".dots{fill:none;stroke-linecap:round}.dots.rest{stroke:#888b}"
     "@media(prefers-color-scheme:dark){text{fill:#bbb}.good{stroke:#7fb3ea}}"
 )
 

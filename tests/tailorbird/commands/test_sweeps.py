@@ -90,10 +90,10 @@ def test_a_sweep_is_not_cancelled_by_nobody(tailorbird, swept):
     [
         ([], "extend: requires one of --trials +N, --epochs +N, --thaw TRIAL and --failed"),
         (["--trials", "+1", "--failed"], "extend: requires one of --trials +N, --epochs +N, --thaw TRIAL and --failed"),
-        (["--trials", "-1"], "--trials: '-1' is not a number of trials; accepted: +1, +2, …"),
+        (["--trials", "-1"], "--trials: '-1' is not a number of trials; accepted: +1 to +100000"),
         (["--trials", "+1"], "--trials: applies only to random search and tpe; runs and grids list their trials"),
-        (["--epochs", "two"], "--epochs: 'two' is not a number of epochs; accepted: +1, +2, …"),
-        (["--epochs", "+0"], "--epochs: '+0' is not a number of epochs; accepted: +1, +2, …"),
+        (["--epochs", "two"], "--epochs: 'two' is not a number of epochs; accepted: +1 to +100000"),
+        (["--epochs", "+0"], "--epochs: '+0' is not a number of epochs; accepted: +1 to +100000"),
         (["--epochs", "+1"], "--epochs: tiny-1 is interrupted; accepted: a sweep that is finished"),
         (["--thaw", "2"], "--thaw: trial 2 is interrupted; accepted: one that is paused or stopped"),
     ],
