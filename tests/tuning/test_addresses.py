@@ -116,9 +116,9 @@ def test_a_cluster_that_cannot_be_used_is_told(form, answers, problem):
 
 def test_a_token_that_is_not_accepted_is_not_called_missing(monkeypatch):
     monkeypatch.setenv("RAY_AUTH_TOKEN", "another")
-    with speaking(head=grpc.StatusCode.UNAUTHENTICATED) as port:
-        with pytest.raises(Unavailable, match="does not accept the token that RAY_AUTH_TOKEN"):
-            addresses.check(f"127.0.0.1:{port}")
+    problem = "does not accept the token that RAY_AUTH_TOKEN"
+    with speaking(head=grpc.StatusCode.UNAUTHENTICATED) as port, pytest.raises(Unavailable, match=problem):
+        addresses.check(f"127.0.0.1:{port}")
 
 
 def listed(*ports):
